@@ -1,0 +1,1 @@
+"""Steer multimodal models while they generate."""

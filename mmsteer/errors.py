@@ -1,0 +1,52 @@
+"""The exception tree. Every error mmsteer raises on purpose is an `MmsteerError`.
+
+A message says where, what came, what is allowed, and what to do about it.
+"""
+
+
+class MmsteerError(Exception):
+    """Base of all errors that mmsteer raises on purpose."""
+
+
+class SiteError(MmsteerError):
+    """A site cannot be parsed, or the model has no such site."""
+
+
+class PositionsError(MmsteerError):
+    """A selection of token positions cannot be parsed, or selects nothing."""
+
+
+class ScheduleError(MmsteerError):
+    """A schedule cannot be parsed, or its numbers make no curve."""
+
+
+class DirectionError(MmsteerError):
+    """A direction or its file is broken, unsafe, or belongs to another model."""
+
+
+class SteeringError(MmsteerError):
+    """A steering plan cannot be applied, or was not applied as planned."""
+
+
+class ProbeError(MmsteerError):
+    """A probe cannot be fitted on the data it was given."""
+
+
+class AdapterError(MmsteerError):
+    """A model is not supported, or an input does not fit it."""
+
+
+class StoreError(MmsteerError):
+    """Stored activations are missing, damaged, or from another recording."""
+
+
+class DataError(MmsteerError):
+    """A data file or a request for rendered data cannot be served."""
+
+
+class EvalError(MmsteerError):
+    """An evaluator cannot read what it should judge."""
+
+
+class RecipeError(MmsteerError):
+    """A recipe cannot be read, or does not describe an experiment."""

@@ -1,0 +1,22 @@
+"""The frozen values that every part of mmsteer speaks in."""
+
+from mmsteer.types.activations import Activations
+from mmsteer.types.direction import Direction, SiteStats, random_direction
+from mmsteer.types.positions import Kind, Positions, Tokens
+from mmsteer.types.score import Score, mean_score, paired_score
+from mmsteer.types.site import Site, select_sites
+
+__all__ = [
+    "Activations",
+    "Direction",
+    "Kind",
+    "Positions",
+    "Score",
+    "Site",
+    "SiteStats",
+    "Tokens",
+    "mean_score",
+    "paired_score",
+    "random_direction",
+    "select_sites",
+]

@@ -1,0 +1,37 @@
+"""Hidden states of many samples."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from mmsteer.errors import StoreError
+from mmsteer.types.site import Site
+
+
+@dataclass(frozen=True, eq=False)
+class Activations:
+    """Hidden states read at several sites from the same samples.
+
+    Attributes:
+        values: For each site the states, (samples, width) when pooled, or (samples, windows, width) when
+            pooled over windows of time; float32.
+        norms: For each site the mean norm of the unpooled states, the scale of relative strength.
+        ids: One name a sample, in the order of the rows.
+        source: What was read and how: model fingerprint, data fingerprint, positions, pooling.
+    """
+
+    values: Mapping[Site, Tensor]
+    norms: Mapping[Site, float]
+    ids: tuple[str, ...]
+    source: Mapping[str, str]
+
+    def __post_init__(self) -> None:
+        for site, value in self.values.items():
+            if value.shape[0] != len(self.ids):
+                raise StoreError(f"{site}: {value.shape[0]} rows for {len(self.ids)} samples")
+
+    @property
+    def sites(self) -> tuple[Site, ...]:
+        """The sites, in the order they were recorded."""
+        return tuple(self.values)

@@ -1,0 +1,112 @@
+"""A concept direction: what a probe finds and steering injects."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from mmsteer.errors import DirectionError
+from mmsteer.types.site import Site
+
+UNIT_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class SiteStats:
+    """What the data said at one site.
+
+    Attributes:
+        score: The probe's held-out score there (AUC, accuracy or R²); None if it was not measured.
+        mean: Mean of the projection of the data on the direction.
+        spread: Standard deviation of the projection.
+        residual_norm: Typical norm of the hidden state there; the unit of relative strength.
+    """
+
+    score: float | None
+    mean: float
+    spread: float
+    residual_norm: float
+
+
+@dataclass(frozen=True, eq=False)
+class Direction:
+    """A unit vector per site, where it was read, and where it came from.
+
+    The site a direction was read at is the site it is written at.
+
+    Attributes:
+        name: `family:label`, such as `note:C`.
+        vectors: For each site a unit vector, (width,) float32.
+        stats: For each site the scale of the data.
+        model: Fingerprint of the model it was found in; another model is refused.
+        provenance: How it was found: probe and settings, data fingerprint, positions, pooling.
+    """
+
+    name: str
+    vectors: Mapping[Site, Tensor]
+    stats: Mapping[Site, SiteStats]
+    model: str
+    provenance: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.vectors:
+            raise DirectionError(f"direction {self.name!r} has no sites")
+        if self.vectors.keys() != self.stats.keys():
+            raise DirectionError(f"direction {self.name!r}: vectors and statistics name different sites")
+        for site, vector in self.vectors.items():
+            _check_unit(self.name, site, vector)
+
+    @property
+    def sites(self) -> tuple[Site, ...]:
+        """The sites, in the order of the model's layers."""
+        return tuple(sorted(self.vectors))
+
+    def check_model(self, fingerprint: str, widths: Mapping[Site, int]) -> None:
+        """Refuse a model in which this direction was not found.
+
+        Args:
+            fingerprint: The model's fingerprint.
+            widths: The model's sites and the width of the hidden state at each.
+
+        Raises:
+            DirectionError: The fingerprint differs, or a site or its width does not fit.
+        """
+        for site, vector in self.vectors.items():
+            if widths.get(site) != len(vector):
+                have = f"width {widths[site]}" if site in widths else "no such site"
+                raise DirectionError(
+                    f"direction {self.name!r} writes {len(vector)} numbers at {site}, where this model has {have}; "
+                    "it was found in another model, so fit it again on this one"
+                )
+        if fingerprint != self.model:
+            raise DirectionError(
+                f"direction {self.name!r} was found in model {self.model}, this model is {fingerprint}; "
+                "directions do not transfer between models, so fit it again on this one"
+            )
+
+
+def random_direction(like: Direction, seed: int) -> Direction:
+    """A random direction with the sites and scales of another: the control of equal norm.
+
+    Args:
+        like: The direction to stand beside.
+        seed: Seed of the draw.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    vectors = {}
+    for site in like.sites:
+        draw = torch.randn(len(like.vectors[site]), generator=generator)
+        vectors[site] = draw / draw.norm()
+    provenance = {"probe": "random", "seed": str(seed), "like": like.name}
+    return Direction(f"random:{seed}", vectors, dict(like.stats), like.model, provenance)
+
+
+def _check_unit(name: str, site: Site, vector: Tensor) -> None:
+    if vector.ndim != 1 or vector.dtype != torch.float32:
+        raise DirectionError(
+            f"direction {name!r} at {site}: expected (width,) float32, got {tuple(vector.shape)} {vector.dtype}"
+        )
+    norm = float(vector.norm())
+    if not abs(norm - 1) <= UNIT_TOLERANCE:  # also catches NaN
+        raise DirectionError(f"direction {name!r} at {site}: the norm is {norm:g}, not 1")
