@@ -1,0 +1,58 @@
+import pytest
+
+from mmsteer.data.theory import (
+    PITCH_CLASSES,
+    SCALES,
+    TRIADS,
+    midi_to_hz,
+    parse_pitch_class,
+    pitch_class,
+    scale_notes,
+    triad,
+)
+from mmsteer.errors import DataError
+
+
+def test_concert_pitches_match_the_published_table():
+    # ISO 16 tuning; values to a hundredth of a hertz from any table of equal temperament.
+    assert midi_to_hz(60) == pytest.approx(261.63, abs=0.005)
+    assert midi_to_hz(21) == pytest.approx(27.50, abs=0.005)
+    assert midi_to_hz(108) == pytest.approx(4186.01, abs=0.005)
+
+
+def test_an_octave_doubles_the_frequency_and_keeps_the_pitch_class():
+    assert midi_to_hz(73) == pytest.approx(2 * midi_to_hz(61))
+    assert pitch_class(73) == pitch_class(61) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("C", 0), ("F#", 6), ("Gb", 6), ("Cb", 11), ("B#", 0), ("bb", 10)]
+)
+def test_pitch_classes_are_read(name, expected):
+    assert parse_pitch_class(name) == expected
+
+
+@pytest.mark.parametrize("name", ["", "H", "C4", "##"])
+def test_a_bad_pitch_class_is_refused(name):
+    with pytest.raises(DataError, match="choose from C"):
+        parse_pitch_class(name)
+
+
+def test_names_are_read_back():
+    assert [parse_pitch_class(name) for name in PITCH_CLASSES] == list(range(12))
+
+
+def test_inversions_keep_the_pitch_classes():
+    for quality in TRIADS:
+        chords = [triad(50, quality, inversion) for inversion in range(3)]
+        assert len({frozenset(map(pitch_class, chord)) for chord in chords}) == 1
+        assert all(list(chord) == sorted(chord) for chord in chords)
+
+
+def test_c_major_and_a_minor_share_their_notes():
+    assert scale_notes(60, SCALES["major"], 40, 80) == scale_notes(57, SCALES["minor"], 40, 80)
+
+
+def test_an_unknown_triad_is_refused():
+    with pytest.raises(DataError, match="sus4"):
+        triad(60, "sus4")
