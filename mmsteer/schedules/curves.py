@@ -218,9 +218,7 @@ class Breakpoints(Schedule):
         times = [moment.in_steps(timeline) for moment, _ in self.points]
         for (one, before), (two, after) in itertools.pairwise(zip(self.points, times, strict=True)):
             if after < before:
-                raise ScheduleError(
-                    f"points go back in time: {two[0]} after {one[0]} on {timeline.steps} steps"
-                )
+                raise ScheduleError(f"points go back in time: {two[0]} after {one[0]} on {timeline.steps} steps")
         return np.interp(positions, times, [value for _, value in self.points])[None]
 
     def _span(self, timeline: Timeline) -> Span:
@@ -230,9 +228,7 @@ class Breakpoints(Schedule):
         return f"points({', '.join(f'{moment}:{number_text(value)}' for moment, value in self.points)})"
 
 
-def adsr(
-    attack: Moment, decay: Moment, sustain: float, release: Moment, start: Moment, stop: Moment
-) -> Breakpoints:
+def adsr(attack: Moment, decay: Moment, sustain: float, release: Moment, start: Moment, stop: Moment) -> Breakpoints:
     """The envelope of a synthesiser: up to 1, down to a level, held, and down to 0. All times in one unit.
 
     Args:
@@ -250,9 +246,7 @@ def adsr(
     hold, let_go = top + decay, stop - release
     lengths = (attack.amount, decay.amount, release.amount, let_go.amount - hold.amount)
     if min(lengths) < 0:
-        raise ScheduleError(
-            f"attack {attack}, decay {decay} and release {release} do not fit into {start}..{stop}"
-        )
+        raise ScheduleError(f"attack {attack}, decay {decay} and release {release} do not fit into {start}..{stop}")
     return Breakpoints(((start, 0.0), (top, 1.0), (hold, sustain), (let_go, sustain), (stop, 0.0)))
 
 

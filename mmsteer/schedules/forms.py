@@ -44,9 +44,7 @@ FORMS: Mapping[str, Form] = {
     "linear": Form(Linear, {"first": "number", "last": "number"}, 0, "may", "linear(0s..4s, 0, 1)"),
     "fade-in": Form(fade_in, {}, 0, "may", "fade-in(0s..4s)"),
     "fade-out": Form(fade_out, {}, 0, "may", "fade-out(0s..4s)"),
-    "exponential": Form(
-        Exponential, {"ratio": "number", "per": "moment"}, 2, "may", "exponential(0s..8s, 0.5, 2s)"
-    ),
+    "exponential": Form(Exponential, {"ratio": "number", "per": "moment"}, 2, "may", "exponential(0s..8s, 0.5, 2s)"),
     "logistic": Form(Logistic, {"middle": "moment", "scale": "moment"}, 2, "may", "logistic(50%, 5%)"),
     "sine": Form(Sine, {"period": "moment", "offset": "moment"}, 1, "may", "sine(4s)"),
     "window": Form(Window, {}, 0, "must", "window(1s..3s)"),
@@ -57,7 +55,5 @@ FORMS: Mapping[str, Form] = {
         "must",
         "adsr(0s..8s, 1s, 0.5s, 0.7, 2s)",
     ),
-    "bernoulli": Form(
-        Bernoulli, {"p": "number", "seed": "whole", "per": "word"}, 2, "no", "bernoulli(0.3, 7, layer)"
-    ),
+    "bernoulli": Form(Bernoulli, {"p": "number", "seed": "whole", "per": "word"}, 2, "no", "bernoulli(0.3, 7, layer)"),
 }

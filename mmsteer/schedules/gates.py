@@ -44,9 +44,7 @@ class Bernoulli(Schedule):
         # One generator a layer, so that neither more steps nor more layers change what was drawn.
         gates = 1 if self.per == "step" else timeline.layers
         seeds = [np.random.SeedSequence(self.seed, spawn_key=(gate,)) for gate in range(gates)]
-        draws = np.stack(
-            [np.random.Generator(np.random.PCG64(seed)).random(timeline.steps) for seed in seeds]
-        )
+        draws = np.stack([np.random.Generator(np.random.PCG64(seed)).random(timeline.steps) for seed in seeds])
         return (draws < self.p).astype(np.float64)[:, index]
 
     def _span(self, timeline: Timeline) -> Span:

@@ -15,7 +15,7 @@ from typing import cast
 from mmsteer.errors import ScheduleError
 from mmsteer.schedules.curves import Breakpoints
 from mmsteer.schedules.forms import FORMS, Form, Kind
-from mmsteer.schedules.lexer import Token, error, tokenize
+from mmsteer.schedules.lexer import CONTEXT, Token, error, tokenize
 from mmsteer.schedules.presets import MUSIC_RFM
 from mmsteer.schedules.schedule import MAX_DEPTH, Constant, Product, Scaled, Schedule, Sum, crossfade
 from mmsteer.schedules.timeline import Moment, Unit
@@ -53,9 +53,7 @@ class _Parser:
     def parse(self) -> Schedule:
         schedule = self.sum()
         if self.next.kind != "end":
-            raise self.error(
-                f"nothing is expected here after a whole schedule, or one of + - * . : {self.next.text!r}"
-            )
+            raise self.error("nothing is expected after a whole schedule but + - * or .")
         return schedule
 
     @property
@@ -77,7 +75,7 @@ class _Parser:
 
     def expect(self, symbol: str) -> None:
         if not self.accept(symbol):
-            raise self.error(f"expected {symbol!r}, found {self.next.text or 'the end'!r}")
+            raise self.error(f"expected {symbol!r}, found {self.next.shown}")
 
     def error(self, problem: str, token: Token | None = None) -> ScheduleError:
         return error(self.text, (token or self.next).at, problem)
@@ -134,8 +132,7 @@ class _Parser:
             schedule = self.nested(token)
             self.expect(")")
         else:
-            found = token.text or "the end"
-            raise self.error(f"expected a curve, found {found!r}; choose from {', '.join(NAMES)}", token)
+            raise self.error(f"expected a curve, found {token.shown}; choose from {', '.join(NAMES)}", token)
         while self.sees("."):
             schedule = self.method(schedule)
         return schedule
@@ -144,7 +141,7 @@ class _Parser:
         self.expect(".")
         token = self.take()
         if token.text not in METHODS:
-            raise self.error(f"no operation {token.text!r}; choose from {', '.join(METHODS)}", token)
+            raise self.error(f"no operation {token.shown}; choose from {', '.join(METHODS)}", token)
         self.expect("(")
         args: list[object] = []
         if token.text == "then":
@@ -159,7 +156,7 @@ class _Parser:
         if token.text in MUSIC_RFM:
             return MUSIC_RFM[token.text]
         if token.text not in NAMES:
-            raise self.error(f"no curve {token.text!r}; choose from {', '.join(NAMES)}", token)
+            raise self.error(f"no curve {token.shown}; choose from {', '.join(NAMES)}", token)
         bracket = self.accept("(")
         if token.text == "points":
             schedule = self.points(token)
@@ -217,12 +214,12 @@ class _Parser:
             return self.number()
         token = self.take()
         if kind == "word" and token.kind == "name":
-            return token.text
+            return token.text[:CONTEXT]
         # Longer digits are no seed, and int() refuses thousands of them with an error of its own.
         if kind == "whole" and token.kind == "number" and token.text.isdecimal() and len(token.text) <= 20:
             return int(token.text)
         what = "a word" if kind == "word" else "a whole number"
-        raise self.error(f"expected {what}, found {token.text[:20]!r}; write it as {form.example}", token)
+        raise self.error(f"expected {what}, found {token.shown}; write it as {form.example}", token)
 
     def moment(self) -> Moment:
         sign = -1 if self.accept("-") else 1
@@ -233,9 +230,8 @@ class _Parser:
         if token.kind != "number":
             raise self.error("expected a time such as 2s, 100steps or 50%", token)
         if not unit:
-            raise self.error(
-                f"a time needs a unit: write {token.text}s, {token.text}steps or {token.text}%", token
-            )
+            digits = token.text[:CONTEXT]
+            raise self.error(f"a time needs a unit: write {digits}s, {digits}steps or {digits}%", token)
         return Moment(sign * self.finite(token), cast(Unit, unit))
 
     def number(self) -> float:
@@ -244,9 +240,9 @@ class _Parser:
 
     def plain(self, token: Token) -> float:
         if token.kind != "number":
-            raise self.error(f"expected a number, found {token.text or 'the end'!r}", token)
+            raise self.error(f"expected a number, found {token.shown}", token)
         if token.unit:
-            raise self.error(f"a strength has no unit, but {token.text}{token.unit} is a time", token)
+            raise self.error(f"a strength has no unit, but {token.text[:CONTEXT]}{token.unit} is a time", token)
         return self.finite(token)
 
     def finite(self, token: Token) -> float:

@@ -34,6 +34,11 @@ class Token:
     at: int
     unit: str = ""
 
+    @property
+    def shown(self) -> str:
+        """The word as an error message shows it."""
+        return repr(self.text[:CONTEXT]) if self.text else "the end"
+
 
 def tokenize(text: str) -> list[Token]:
     """Cut a schedule into words, the last of kind `end`.
@@ -67,9 +72,7 @@ def error(text: str, at: int, problem: str) -> ScheduleError:
     before, after = "..." if start else "", "..." if stop < len(text) else ""
     # Other white space than the blank would move the caret.
     excerpt = before + re.sub(r"\s", " ", text[start:stop]) + after
-    return ScheduleError(
-        f"cannot read the schedule: {problem}\n  {excerpt}\n  {' ' * (at - start + len(before))}^"
-    )
+    return ScheduleError(f"cannot read the schedule: {problem}\n  {excerpt}\n  {' ' * (at - start + len(before))}^")
 
 
 def _match(text: str, at: int) -> re.Match[str]:

@@ -221,9 +221,7 @@ class Product(_Composite):
         return self.factors
 
     def _sample(self, positions: Array, timeline: Timeline) -> Array:
-        return math.prod(
-            (factor.sample(positions, timeline) for factor in self.factors), start=np.ones((1, 1))
-        )
+        return math.prod((factor.sample(positions, timeline) for factor in self.factors), start=np.ones((1, 1)))
 
     def __str__(self) -> str:
         return "*".join(_bracket(factor, 3) for factor in self.factors)

@@ -25,9 +25,7 @@ class Timeline:
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.layers < 1:
-            raise ScheduleError(
-                f"a timeline has at least one step and one layer, not {self.steps}, {self.layers}"
-            )
+            raise ScheduleError(f"a timeline has at least one step and one layer, not {self.steps}, {self.layers}")
         if self.rate is not None and not 0 < self.rate < math.inf:
             raise ScheduleError(f"a rate is a positive number of steps per second, not {self.rate}")
 
