@@ -1,0 +1,152 @@
+"""One recursive feature machine: kernel regression whose metric is learned from its own gradients."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mmsteer.probes.kernel import Gradients, Setting, kernel, solve
+from mmsteer.probes.space import Space, squared_distances
+
+# A draw is given up when its validation quality falls below the best so far divided by this (xRFM's rule).
+PATIENCE = 1.1
+
+Quality = Callable[[Tensor], float]
+Normalise = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Points:
+    """Training and validation points in their space, with the distances of the identity metric.
+
+    Those distances do not depend on the setting, so all draws of a search share them.
+
+    Attributes:
+        space: Where the points live.
+        train: Training points, (n, rank).
+        validation: Validation points, (m, rank).
+        d2_train: Squared distances between training points, (n, n).
+        d2_validation: Squared distances from validation to training points, (m, n).
+    """
+
+    space: Space
+    train: Tensor
+    validation: Tensor
+    d2_train: Tensor
+    d2_validation: Tensor
+
+    @classmethod
+    def of(cls, space: Space, train: Tensor, validation: Tensor) -> "Points":
+        """Take hidden states into a space and measure them.
+
+        Args:
+            space: The space of the training states.
+            train: Training states, (n, width).
+            validation: Validation states, (m, width).
+        """
+        inside, _ = space.enter(train)
+        held_out, outside = space.enter(validation)
+        d2_validation = squared_distances(held_out, inside) + outside[:, None]
+        return cls(space, inside, held_out, squared_distances(inside, inside), d2_validation)
+
+
+@dataclass(frozen=True, eq=False)
+class Machine:
+    """A kernel predictor with its metric.
+
+    Attributes:
+        points: The points it was fitted on.
+        setting: Its kernel.
+        metric: M, (rank, rank); None is the identity.
+        coefficients: (n, labels).
+        quality: Validation quality.
+        rounds: How many times the metric had been updated.
+    """
+
+    points: Points
+    setting: Setting
+    metric: Tensor | None
+    coefficients: Tensor
+    quality: float
+    rounds: int
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Predictions for hidden states, (n, labels).
+
+        Args:
+            x: Hidden states, (n, width).
+        """
+        inside, outside = self.points.space.enter(x)
+        if self.metric is None:
+            d2 = squared_distances(inside, self.points.train) + outside[:, None]
+        else:
+            d2 = _distances_to(inside, self.points.train, self.metric)
+        return kernel(d2, self.setting) @ self.coefficients
+
+    def gradients(self) -> Gradients:
+        """Gradients of the outputs at the training points."""
+        train = self.points.train
+        if self.metric is None:
+            return Gradients(train, self.points.d2_train, self.coefficients, self.setting)
+        mapped = train @ self.metric
+        return Gradients(mapped, _self_distances(train, mapped), self.coefficients, self.setting)
+
+
+def learn(
+    points: Points,
+    columns: Tensor,
+    setting: Setting,
+    iterations: int,
+    quality: Quality,
+    normalise: Normalise,
+) -> Machine:
+    """Alternate between fitting the predictor and taking its AGOP as the metric; keep the best predictor.
+
+    Args:
+        points: Training and validation points.
+        columns: Targets of the training points, centred, (n, labels).
+        setting: Kernel, ridge and centring.
+        iterations: How often the metric may be updated.
+        quality: From validation predictions to a positive number; larger is better.
+        normalise: The scale of a learned metric.
+    """
+    metric: Tensor | None = None
+    d2, d2_validation, mapped = points.d2_train, points.d2_validation, points.train
+    best: Machine | None = None
+    for rounds in range(iterations + 1):
+        coefficients = solve(d2, columns, setting)
+        reached = quality(kernel(d2_validation, setting) @ coefficients)
+        if best is None or reached > best.quality:
+            best = Machine(points, setting, metric, coefficients, reached, rounds)
+        if rounds == iterations or reached < best.quality / PATIENCE:
+            break
+        metric = normalise(Gradients(mapped, d2, coefficients, setting).metric(centre=setting.centre))
+        mapped = points.train @ metric
+        d2 = _self_distances(points.train, mapped)
+        d2_validation = _distances_to(points.validation, points.train, metric)
+    assert best is not None
+    return best
+
+
+def unit_trace(width: int) -> Normalise:
+    """Scale metrics to the trace of the identity.
+
+    The trace does not depend on the basis, so the fit in the row span is the fit in all dimensions; the
+    largest entry, by which xRFM divides, does depend on it.
+
+    Args:
+        width: Dimensions of the hidden states, also when the fit runs in fewer.
+    """
+    return lambda metric: metric * (width / metric.trace().clamp(min=torch.finfo(metric.dtype).tiny))
+
+
+def _self_distances(x: Tensor, mapped: Tensor) -> Tensor:
+    norms = (mapped * x).sum(dim=1)
+    return (norms[:, None] + norms - 2 * mapped @ x.T).clamp_(min=0).fill_diagonal_(0)
+
+
+def _distances_to(x: Tensor, train: Tensor, metric: Tensor) -> Tensor:
+    mapped, mapped_train = x @ metric, train @ metric
+    norms, norms_train = (mapped * x).sum(dim=1), (mapped_train * train).sum(dim=1)
+    return (norms[:, None] + norms_train - 2 * mapped @ train.T).clamp_(min=0)

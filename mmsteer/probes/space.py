@@ -1,0 +1,91 @@
+"""The coordinates in which a recursive feature machine runs."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from mmsteer.errors import ProbeError
+
+Unit = Literal["median", "absolute"]
+
+# With the median distance at 10, the bandwidths 1..100 that MusicRFM searches span a tenth to ten medians.
+MEDIAN = 10.0
+
+
+@dataclass(frozen=True, eq=False)
+class Space:
+    """An affine map of hidden states to coordinates: centred, scaled, and no wider than needed.
+
+    Every gradient of a kernel machine lies in the span of its training points. With fewer points than
+    dimensions the whole fit therefore runs, exactly, in an orthonormal basis of that span; what a new
+    point has outside the span adds to its distances only while the metric is still the identity, because
+    every learned metric annihilates it.
+
+    Attributes:
+        mean: Mean of the training states, (width,). Kernels see differences only; small numbers round less.
+        scale: Factor on all coordinates.
+        basis: Orthonormal columns, (width, rank); None keeps all coordinates.
+    """
+
+    mean: Tensor
+    scale: float
+    basis: Tensor | None
+
+    def enter(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Coordinates of states, (n, rank), and their squared distance from the span, (n,).
+
+        Args:
+            x: Hidden states, (n, width).
+        """
+        centred = (x.to(self.mean) - self.mean) * self.scale
+        if self.basis is None:
+            return centred, centred.new_zeros(len(centred))
+        inside = centred @ self.basis
+        return inside, (centred - inside @ self.basis.T).square().sum(dim=1)
+
+    def leave(self, vectors: Tensor) -> Tensor:
+        """Vectors of the coordinates as vectors of the hidden states, (width, k).
+
+        Args:
+            vectors: (rank, k).
+        """
+        return vectors if self.basis is None else self.basis @ vectors
+
+
+def span_of(x: Tensor, unit: Unit, *, reduce: bool = True) -> Space:
+    """The space of training states.
+
+    Args:
+        x: Training states, (n, width).
+        unit: `median` scales the states so that their median distance is 10, which gives bandwidths the same meaning
+            in every layer of every model; `absolute` takes bandwidths in the units of the states.
+        reduce: Use the row span when there are fewer states than dimensions.
+
+    Raises:
+        ProbeError: More than half of the training states are equal.
+    """
+    mean = x.mean(dim=0)
+    centred = x - mean
+    scale = 1.0 if unit == "absolute" else MEDIAN / _median_distance(centred)
+    basis = torch.linalg.qr(centred.T).Q if reduce and x.shape[0] < x.shape[1] else None
+    return Space(mean, scale, basis)
+
+
+def squared_distances(x: Tensor, z: Tensor) -> Tensor:
+    """Squared Euclidean distances, (n, m).
+
+    Args:
+        x: (n, rank).
+        z: (m, rank).
+    """
+    return (x.square().sum(dim=1)[:, None] + z.square().sum(dim=1) - 2 * x @ z.T).clamp_(min=0)
+
+
+def _median_distance(x: Tensor) -> float:
+    above = torch.ones(len(x), len(x), dtype=torch.bool, device=x.device).triu_(1)
+    median = float(squared_distances(x, x)[above].median().sqrt())
+    if median == 0:
+        raise ProbeError("more than half of the training states are equal; the kernel has no scale")
+    return median

@@ -1,0 +1,89 @@
+"""Labels as the numbers that a probe is fitted to."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from mmsteer.errors import ProbeError
+
+Task = Literal["binary", "multiclass", "regression"]
+Labels = Tensor | Sequence[str] | Sequence[int] | Sequence[float]
+
+POSITIVE = "yes"
+GROWING = "more"
+
+
+@dataclass(frozen=True, eq=False)
+class Targets:
+    """One column of numbers for each direction to be found.
+
+    Attributes:
+        task: What kind of question the labels answer.
+        columns: (n, labels) float32: membership of each class as 0 or 1, or the value itself.
+        labels: The name of each column: `yes` (binary), the class (multiclass), `more` (regression).
+    """
+
+    task: Task
+    columns: Tensor
+    labels: tuple[str, ...]
+
+
+def encode(y: Labels, task: Task) -> Targets:
+    """Labels as targets; multiclass means one column a class, one against the rest.
+
+    Args:
+        y: One label a sample: 0 or 1 (binary), class names or numbers (multiclass), values (regression).
+        task: What they are.
+
+    Raises:
+        ProbeError: The labels do not fit the task, are not finite, or never differ.
+
+    >>> encode(["C", "D", "C"], "multiclass").columns[:, 0].tolist()
+    [1.0, 0.0, 1.0]
+    """
+    if task not in get_args(Task):
+        raise ProbeError(f"no task {task!r}; choose from {', '.join(get_args(Task))}")
+    if task == "multiclass":
+        return _one_column_a_class(y)
+    values = _numbers(y, task)
+    found = torch.unique(values)
+    if task == "binary" and not set(found.tolist()) <= {0.0, 1.0}:
+        raise ProbeError(
+            f"a binary probe takes labels 0 and 1, got {found[:5].tolist()}; "
+            "name the classes and fit multiclass, or fit regression"
+        )
+    if len(found) < 2:
+        raise ProbeError(f"all {len(values)} labels are {found.tolist()}; a probe needs samples that differ")
+    return Targets(task, values[:, None].float(), (POSITIVE if task == "binary" else GROWING,))
+
+
+def _numbers(y: Labels, task: Task) -> Tensor:
+    try:
+        values = torch.as_tensor(y, dtype=torch.float64).cpu()
+    except (TypeError, ValueError) as error:
+        raise ProbeError(f"a {task} probe takes numbers as labels: {error}") from None
+    if values.ndim != 1:
+        raise ProbeError(f"labels: expected (n,), got {tuple(values.shape)}")
+    if not values.isfinite().all():
+        raise ProbeError("labels: some are NaN or infinite; leave those samples out")
+    return values
+
+
+def _one_column_a_class(y: Labels) -> Targets:
+    names = [str(label) for label in (y.tolist() if isinstance(y, Tensor) else y)]
+    classes = sorted(set(names), key=_order)
+    if len(classes) < 2:
+        raise ProbeError(f"all {len(names)} labels are {classes}; a multiclass probe needs two classes or more")
+    columns = [[float(name == one) for one in classes] for name in names]
+    return Targets("multiclass", torch.tensor(columns), tuple(classes))
+
+
+def _order(name: str) -> tuple[float, str]:
+    """Numbers by size, and before words."""
+    try:
+        return float(name), name
+    except ValueError:
+        return float("inf"), name
