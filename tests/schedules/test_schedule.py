@@ -98,6 +98,10 @@ def test_then_starts_the_second_clock_at_its_moment():
     )
 
 
+def test_then_takes_over_at_its_moment_and_not_a_step_later():
+    assert Constant(0).then(Constant(1), steps(2)).values(Timeline(4))[0].tolist() == [0, 0, 1, 1]
+
+
 def test_layers_that_differ_meet_layers_that_do_not():
     gate = Bernoulli(0.5, 1, "layer")
     timeline = Timeline(50, layers=4)
