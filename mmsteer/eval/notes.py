@@ -1,0 +1,175 @@
+"""Which pitch class is played, and for how much of the time."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmsteer.errors import EvalError
+from mmsteer.eval.activity import Activity, read_activity
+from mmsteer.eval.audio import Floats, read_audio
+from mmsteer.types import Score, mean_score
+
+PITCH_CLASSES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
+FLATS = {"Db": "C#", "Eb": "D#", "Gb": "F#", "Ab": "G#", "Bb": "A#", "E#": "F", "Fb": "E", "B#": "C", "Cb": "B"}
+MIN_VOICED = 0.05  # of the frames: a door's squeak is no music
+MIN_LEAD = 0.01  # of the voiced frames: two notes that share the clip evenly have no main one
+
+
+@dataclass(frozen=True, eq=False)
+class NoteReading:
+    """The pitch classes of a clip.
+
+    Attributes:
+        share: For each pitch class C..B the share of voiced frames in which it is the strongest; they sum
+            to 1. None when the clip is unvoiced.
+        main_note: The pitch class with the largest share; None when unvoiced or when two are even.
+        voiced: The fraction of frames in which a pitch is heard.
+        trace: 1 where a pitch class is the strongest of a voiced frame, else 0, (frames, 12).
+        salience: The strength of every pitch class, each voiced frame summing to 1, (frames, 12).
+        times_s: The middle of each frame, (frames,).
+    """
+
+    share: Mapping[str, float] | None
+    main_note: str | None
+    voiced: float
+    trace: Floats
+    salience: Floats
+    times_s: Floats
+
+
+def read_notes(samples: NDArray[np.floating], sample_rate: int) -> NoteReading:
+    """Judge the pitch class of a clip: a single line or a dense mix, in any tuning.
+
+    Args:
+        samples: Mono audio, (samples,).
+        sample_rate: Samples per second.
+
+    Raises:
+        EvalError: The audio is not mono, is empty, or is not finite.
+    """
+    return notes_from_activity(read_activity(samples, sample_rate))
+
+
+def notes_from_activity(activity: Activity) -> NoteReading:
+    """The pitch classes of a clip whose notes are known.
+
+    Args:
+        activity: The notes of the clip.
+    """
+    chroma, voiced = activity.chroma, activity.voiced
+    trace = np.eye(12)[chroma.argmax(axis=1)] * voiced[:, None]
+    salience = chroma / np.maximum(chroma.sum(axis=1, keepdims=True), 1e-12) * voiced[:, None]
+    fraction = float(voiced.mean())
+    if fraction < MIN_VOICED:
+        nothing = np.zeros_like(trace)
+        return NoteReading(None, None, 0.0, nothing, nothing, activity.times_s)
+    shares = trace.sum(axis=0) / trace.sum()
+    share = dict(zip(PITCH_CLASSES, shares.tolist(), strict=True))
+    return NoteReading(share, _main(shares), fraction, trace, salience, activity.times_s)
+
+
+def parse_pitch_class(text: str) -> str:
+    """The name of a pitch class as this project writes it, with sharps.
+
+    Args:
+        text: Such as `C`, `c#` or `Db`.
+
+    Raises:
+        EvalError: There is no such pitch class.
+
+    >>> parse_pitch_class("Bb")
+    'A#'
+    """
+    name = text.strip().replace("♯", "#").replace("♭", "b")
+    name = name[:1].upper() + name[1:]
+    name = FLATS.get(name, name)
+    if name not in PITCH_CLASSES:
+        raise EvalError(f"no pitch class {text!r}; choose from {', '.join(PITCH_CLASSES)} (flats such as Bb too)")
+    return name
+
+
+@dataclass(frozen=True, eq=False)
+class NoteJudgement:
+    """The pitch classes of many clips, beside the one that was asked for.
+
+    Attributes:
+        readings: One reading a clip.
+        target: The pitch class that was asked for, if any.
+        hit: How often the main note was the target; clips without a main note are unscored.
+        target_share: The mean share of the target; unvoiced clips are unscored.
+    """
+
+    readings: tuple[NoteReading, ...]
+    target: str | None = None
+    hit: Score | None = None
+    target_share: Score | None = None
+
+
+def judge_notes(clips: Sequence[tuple[NDArray[np.floating], int]], target: str | None = None) -> NoteJudgement:
+    """Judge many clips.
+
+    Args:
+        clips: Mono samples and sample rate of each.
+        target: The pitch class that was asked for.
+
+    Raises:
+        EvalError: There is no such pitch class, or a clip cannot be judged.
+    """
+    wanted = None if target is None else parse_pitch_class(target)
+    return _judge(tuple(read_notes(samples, rate) for samples, rate in clips), wanted)
+
+
+def notes_report(paths: Sequence[str | Path], target: str | None = None) -> dict[str, Any]:
+    """Judge files: the JSON of `mmsteer eval notes`.
+
+    Args:
+        paths: Audio files in any format that soundfile reads.
+        target: The pitch class that was asked for.
+
+    Raises:
+        EvalError: No file was given, a file cannot be read, or there is no such pitch class.
+    """
+    if not paths:
+        raise EvalError("no audio file to judge; give at least one path")
+    wanted = None if target is None else parse_pitch_class(target)
+    readings = []
+    for path in paths:
+        audio = read_audio(path)
+        readings.append(read_notes(audio.samples, audio.sample_rate))
+    judgement = _judge(tuple(readings), wanted)
+    rows = [_row(str(path), reading, wanted) for path, reading in zip(paths, readings, strict=True)]
+    report: dict[str, Any] = {"files": rows}
+    if judgement.hit and judgement.target_share:
+        summary = {"hit": judgement.hit.to_json(), "target_share": judgement.target_share.to_json()}
+        report |= {"target": wanted, "summary": summary | {"chance": 1 / 12}}
+    return report
+
+
+def _judge(readings: tuple[NoteReading, ...], target: str | None) -> NoteJudgement:
+    if target is None:
+        return NoteJudgement(readings)
+    hits = mean_score([_hit(reading, target) for reading in readings])
+    shares = mean_score([reading.share[target] if reading.share else None for reading in readings])
+    return NoteJudgement(readings, target, hits, shares)
+
+
+def _hit(reading: NoteReading, target: str) -> float | None:
+    return None if reading.main_note is None else float(reading.main_note == target)
+
+
+def _row(path: str, reading: NoteReading, target: str | None) -> dict[str, Any]:
+    share = dict(reading.share) if reading.share else None
+    row: dict[str, Any] = {"file": path, "share": share, "main_note": reading.main_note, "voiced": reading.voiced}
+    if target is None:
+        return row
+    hit = _hit(reading, target)
+    return row | {"hit": None if hit is None else bool(hit), "target_share": share and share[target]}
+
+
+def _main(shares: Floats) -> str | None:
+    second, first = np.sort(shares)[-2:]
+    return PITCH_CLASSES[int(shares.argmax())] if first - second >= MIN_LEAD else None
