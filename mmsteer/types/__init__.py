@@ -1,6 +1,7 @@
 """The frozen values that every part of mmsteer speaks in."""
 
 from mmsteer.types.activations import Activations
+from mmsteer.types.adapter import Adapter, Call, Forward, Layout
 from mmsteer.types.direction import Direction, SiteStats, random_direction
 from mmsteer.types.positions import Kind, Positions, Tokens
 from mmsteer.types.score import Score, mean_score, paired_score
@@ -8,8 +9,12 @@ from mmsteer.types.site import Site, select_sites
 
 __all__ = [
     "Activations",
+    "Adapter",
+    "Call",
     "Direction",
+    "Forward",
     "Kind",
+    "Layout",
     "Positions",
     "Score",
     "Site",

@@ -180,8 +180,4 @@ def _inside(window: _Window, tokens: Tokens) -> Tensor:
     return inside.expand_as(tokens.kinds)
 
 
-_HELP = (
-    "choose from all, "
-    + ", ".join(NAMES)
-    + ", windows such as 0..2s or 0..16steps, combined by & | - and brackets"
-)
+_HELP = "choose from all, " + ", ".join(NAMES) + ", windows such as 0..2s or 0..16steps, combined by & | - and brackets"

@@ -36,9 +36,7 @@ class Score:
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 
-def mean_score(
-    values: Sequence[float | None], *, level: float = 0.95, draws: int = 2000, seed: int = 0
-) -> Score:
+def mean_score(values: Sequence[float | None], *, level: float = 0.95, draws: int = 2000, seed: int = 0) -> Score:
     """The mean of per-sample values with a percentile bootstrap interval over samples.
 
     Args:

@@ -1,0 +1,304 @@
+"""MusicGen of transformers: all sizes, stereo, and melody.
+
+The clock is in seconds: the state at position s of the decoder (0 is the start token) predicts frame s - k of codebook
+k, so output step s is frame s of the first codebook, and S seconds take `rate * S` frames plus one token for every
+further codebook of a channel.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mmsteer.adapters.fingerprint import fingerprint
+from mmsteer.adapters.sampling import AfterGuidance, SeededSampling
+from mmsteer.errors import AdapterError
+from mmsteer.types import Call, Forward, Kind, Layout, Site
+
+STACK = "decoder"
+
+
+class MusicgenAdapter:
+    """Reads, steers and runs `MusicgenForConditionalGeneration` and its melody variant.
+
+    Attributes:
+        model: The model.
+        processor: Its processor.
+        fingerprint: What identifies its weights.
+        generator: `decoder`, the only stack.
+        widths: Every site and the width of its hidden state.
+        rate: Frames per second.
+        max_steps: Frames that the position table of the checkpoint was made for.
+        sample_rate: Of the audio, in Hz.
+        codebooks: Token streams, both channels counted.
+        delay: Tokens beyond the frames: the delay of the last codebook.
+    """
+
+    generator = STACK
+
+    def __init__(self, model: Any, processor: Any) -> None:
+        self.model = model
+        self.processor = processor
+        self.fingerprint = fingerprint(model)
+        config = model.config.decoder
+        layers = range(config.num_hidden_layers)
+        points = ("block", "attention", "mlp")
+        self.widths: Mapping[Site, int] = {
+            Site(STACK, layer, point): config.hidden_size for layer in layers for point in points
+        }
+        self.rate: float | None = float(model.config.audio_encoder.frame_rate)
+        self.sample_rate: int = model.config.audio_encoder.sampling_rate
+        self.max_steps: int = config.max_position_embeddings
+        self.codebooks: int = config.num_codebooks
+        self.channels: int = config.audio_channels
+        self.delay = self.codebooks // self.channels - 1
+
+    @property
+    def sites(self) -> tuple[Site, ...]:
+        """Every site, in the order of the layers."""
+        return tuple(self.widths)
+
+    def module(self, site: Site) -> Any:
+        """The module whose output is the hidden state at a site.
+
+        Args:
+            site: The site.
+        """
+        layer = self.stack(STACK).layers[site.layer]
+        return {"block": layer, "attention": layer.self_attn, "mlp": layer.fc2}[site.point]
+
+    def stack(self, name: str) -> Any:
+        """The decoder's stack of layers.
+
+        Args:
+            name: `decoder`.
+        """
+        return self.model.decoder.model.decoder
+
+    def call(self, arguments: Mapping[str, Any]) -> Call:
+        """Read the arguments of `generate`.
+
+        Args:
+            arguments: Its keyword arguments.
+
+        Raises:
+            AdapterError: They ask for several sequences a prompt, which the model's code garbles.
+        """
+        config = arguments.get("generation_config") or self.model.generation_config
+        options = {**{key: getattr(config, key, None) for key in _OPTIONS}, **arguments}
+        if (options["num_return_sequences"] or 1) > 1:
+            raise AdapterError(
+                "MusicGen mixes up the codebooks of num_return_sequences > 1 (its reshape counts prompts, not "
+                "sequences); repeat each prompt instead"
+            )
+        branches = 2 if (options["guidance_scale"] or 1) > 1 else 1
+        given = self._prompt_frames(arguments)
+        new = options["max_new_tokens"]
+        tokens = given + new if new is not None else (options["max_length"] or 1) - 1
+        if tokens <= self.delay:
+            raise AdapterError(
+                f"{tokens} tokens make no audio; {self.delay + 1} or more do, and S seconds take "
+                f"{self.rate:g} * S + {self.delay}"
+            )
+        return Call(branches, tokens - self.delay)
+
+    def forward(self, stack: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Forward:
+        """Read the arguments of one forward of the decoder's stack.
+
+        Args:
+            stack: `decoder`.
+            args: Positional arguments.
+            kwargs: Keyword arguments.
+        """
+        ids = kwargs["input_ids"] if "input_ids" in kwargs else args[0]
+        cache = kwargs.get("past_key_values")
+        start = cache.get_seq_length() if cache is not None else 0
+        return Forward(ids.shape[0] // self.codebooks, self._prefix(kwargs) + ids.shape[1], start)
+
+    def layout(self, stack: str, forward: Forward, kwargs: Mapping[str, Any], prompt: int) -> Layout:
+        """The start token and an audio prompt are the prompt; columns of nothing but padding are padding.
+
+        The melody variant puts its conditioning before the start token. That prefix is no output, so no positions
+        select it.
+
+        Args:
+            stack: `decoder`.
+            forward: The forward.
+            kwargs: Its keyword arguments.
+            prompt: How many of the tokens are given, prefix included.
+        """
+        ids = kwargs["input_ids"].reshape(forward.rows, self.codebooks, -1)
+        prefix = self._prefix(kwargs)
+        place = int(forward.start) + torch.arange(ids.shape[-1], device=ids.device)
+        kinds = torch.where(place < prompt - prefix, int(Kind.PROMPT), int(Kind.GENERATED))
+        kinds = kinds + int(Kind.FIRST) * (place == 0) + int(Kind.LAST) * (place == prompt - prefix - 1)
+        empty = (ids == self.model.config.decoder.pad_token_id).all(dim=1) & (place > 0)
+        kinds = kinds.expand_as(empty).masked_fill(empty, int(Kind.PADDING))
+        return Layout(nn.functional.pad(kinds, (prefix, 0), value=int(Kind.PADDING)), prefix)
+
+    def produced(self, output: Any) -> int:
+        """Frames of a finished `generate`.
+
+        Args:
+            output: The audio, (samples, channels, time), or transformers' output that holds it.
+        """
+        audio = output if isinstance(output, Tensor) else output.sequences
+        return round(audio.shape[-1] / self.sample_rate * float(self.rate or 1))
+
+    def canary(self) -> Tensor:
+        """Logits of two start tokens under an empty condition."""
+        decoder = self.model.decoder
+        ids = torch.full((self.codebooks, 2), decoder.config.pad_token_id, device=self.device)
+        condition = torch.ones(1, 1, decoder.config.hidden_size, device=self.device, dtype=self.model.dtype)
+        with torch.no_grad():
+            return decoder(input_ids=ids, encoder_hidden_states=condition, use_cache=False).logits
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model runs."""
+        return self.model.device
+
+    def frames(self, seconds: float) -> int:
+        """The frames of a duration.
+
+        Args:
+            seconds: The duration.
+
+        Raises:
+            AdapterError: It is shorter than one frame, or longer than the model's positions.
+        """
+        frames = round(float(self.rate or 1) * seconds)
+        longest = (self.max_steps - self.delay) / float(self.rate or 1)
+        if not 1 <= frames <= self.max_steps - self.delay:
+            raise AdapterError(
+                f"{seconds:g} s cannot be generated; choose from {1 / (self.rate or 1):g} to {longest:g} s"
+            )
+        return frames
+
+    def generate(
+        self,
+        prompts: Sequence[str],
+        seconds: float,
+        seeds: Sequence[int],
+        *,
+        guidance: float = 3.0,
+        temperature: float = 1.0,
+        top_k: int = 250,
+    ) -> list[np.ndarray]:
+        """Sample audio, one clip a prompt, each with a seed of its own.
+
+        Args:
+            prompts: What to play.
+            seconds: Duration of every clip.
+            seeds: One a prompt; the same seed draws the same noise in any batch.
+            guidance: Scale of classifier-free guidance; 1 runs the conditional branch alone.
+            temperature: Divides the logits.
+            top_k: Tokens to draw from; 0 for all.
+
+        Returns:
+            Audio of each prompt, (samples,) or (samples, 2) float32.
+
+        Raises:
+            AdapterError: A prompt is empty, the counts differ, or the duration cannot be generated.
+        """
+        self._check(prompts, seeds)
+        inputs = self.processor(text=list(prompts), padding=True, return_tensors="pt").to(self.device)
+        sampling = SeededSampling(seeds, self.codebooks, temperature, top_k)
+        with torch.no_grad():
+            audio = self.model.generate(
+                **inputs,
+                max_new_tokens=self.frames(seconds) + self.delay,
+                guidance_scale=guidance,
+                do_sample=False,
+                logits_processor=AfterGuidance([sampling]),
+            )
+        waves = audio.float().cpu().numpy()
+        return [wave[0] if self.channels == 1 else wave.T for wave in waves]
+
+    def reading(self, waves: Sequence[np.ndarray], prompts: Sequence[str] | None) -> dict[str, Any]:
+        """Arguments of a forward that reads audio in the layout of generation: start token, then delayed codes.
+
+        Args:
+            waves: Mono audio at the model's sample rate, (samples,) each; stereo models hear it on both channels.
+            prompts: What each is said to be; None for the null branch of guidance.
+
+        Raises:
+            AdapterError: A wave is empty or not mono.
+        """
+        codes = [self._encode(wave) for wave in waves]
+        ids = self.delayed(codes).flatten(0, 1)[:, :-1]
+        return {"decoder_input_ids": ids, **self._condition(len(waves), prompts)}
+
+    def delayed(self, codes: Sequence[Tensor]) -> Tensor:
+        """Codes as the decoder meets them: start token first, codebook k delayed by k, padded at the end.
+
+        Args:
+            codes: For each clip its codes, (codebooks, frames).
+
+        Returns:
+            Tokens, (clips, codebooks, longest frames + 1 + delay).
+        """
+        pad = self.model.config.decoder.pad_token_id
+        longest = max(code.shape[1] for code in codes)
+        tokens = torch.full((len(codes), self.codebooks, longest + 1 + self.delay), pad, device=self.device)
+        for clip, code in enumerate(codes):
+            for book in range(self.codebooks):
+                first = 1 + book // self.channels
+                tokens[clip, book, first : first + code.shape[1]] = code[book]
+        return tokens
+
+    def read(self, inputs: Mapping[str, Any]) -> Tensor:
+        """Run the forward of `reading`; the logits of every codebook, (clips * codebooks, tokens, vocabulary).
+
+        Args:
+            inputs: What `reading` returned.
+        """
+        with torch.no_grad():
+            return self.model(**inputs, use_cache=False).logits
+
+    def _encode(self, wave: np.ndarray) -> Tensor:
+        if wave.ndim != 1 or not len(wave):
+            raise AdapterError(f"expected mono audio (samples,), got shape {wave.shape}; average the channels first")
+        audio = torch.from_numpy(np.ascontiguousarray(wave, dtype=np.float32)).to(self.device, self.model.dtype)
+        with torch.no_grad():
+            codes = self.model.audio_encoder.encode(audio[None, None]).audio_codes[0, 0]
+        return codes.repeat_interleave(self.channels, dim=0)
+
+    def _condition(self, clips: int, prompts: Sequence[str] | None) -> dict[str, Any]:
+        if prompts is not None:
+            return dict(self.processor(text=list(prompts), padding=True, return_tensors="pt").to(self.device))
+        width = self.model.config.decoder.hidden_size
+        empty = torch.zeros(clips, 1, width, device=self.device, dtype=self.model.dtype)
+        if self._is_melody:
+            return {"encoder_hidden_states": empty}
+        mask = torch.zeros(clips, 1, device=self.device, dtype=torch.long)
+        return {"encoder_outputs": (empty,), "attention_mask": mask}
+
+    def _prefix(self, kwargs: Mapping[str, Any]) -> int:
+        condition = kwargs.get("encoder_hidden_states")
+        return condition.shape[1] if self._is_melody and condition is not None else 0
+
+    @property
+    def _is_melody(self) -> bool:
+        return self.model.config.model_type == "musicgen_melody"
+
+    def _prompt_frames(self, arguments: Mapping[str, Any]) -> int:
+        if "decoder_input_ids" in arguments:
+            return int(arguments["decoder_input_ids"].shape[-1]) - 1
+        if "input_values" in arguments:
+            return int(np.ceil(arguments["input_values"].shape[-1] / self.sample_rate * float(self.rate or 1)))
+        return 0
+
+    def _check(self, prompts: Sequence[str], seeds: Sequence[int]) -> None:
+        if not prompts or len(prompts) != len(seeds):
+            raise AdapterError(
+                f"{len(prompts)} prompts and {len(seeds)} seeds; give at least one prompt, and a seed each"
+            )
+        empty = [place for place, prompt in enumerate(prompts) if not prompt.strip()]
+        if empty:
+            raise AdapterError(f"prompt {empty[0]} is empty; say what to play, such as 'a slow piano melody'")
+
+
+_OPTIONS = ("num_return_sequences", "guidance_scale", "max_new_tokens", "max_length")

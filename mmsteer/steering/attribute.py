@@ -1,0 +1,156 @@
+"""What to steer: directions with strengths, schedules and places."""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from mmsteer.errors import SteeringError
+from mmsteer.schedules import Constant, Schedule, parse_schedule
+from mmsteer.steering.operators import NAMES
+from mmsteer.steering.weights import parse_weights
+from mmsteer.types import Direction, Positions
+
+UNITS = ("relative", "absolute")
+BRANCHES = ("both", "conditional", "null")
+COMPOSITIONS = ("sum", "gram_schmidt", "whiten")
+_KEYWORDS = {"at": "positions", "on": "sites", "weights": "weights", "by": "operator", "branch": "branch"}
+_HEAD = re.compile(
+    r"\s*(?P<name>\S+)\s+(?P<strength>[-+]?[\d.]+(?:e[-+]?\d+)?)(?P<unit>%|abs)?(?:\s+(?P<schedule>.+))?\s*"
+)
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """One direction, pushed by one operator, as strong as its schedule says.
+
+    Attributes:
+        direction: What to push along.
+        strength: For `add` and `rotate` the length of the push, for `clamp` the target, both in the unit; for
+            `project_out` the share removed.
+        schedule: Factor over time.
+        positions: Which tokens.
+        sites: Which of the direction's sites, such as `decoder.8-16`; None for all.
+        weights: How the strength is shared among the sites; see `layer_weights`.
+        operator: `add`, `rotate`, `project_out` or `clamp`.
+        unit: `relative`, a fraction of the site's typical residual norm, or `absolute`.
+        branch: Rows of classifier-free guidance to steer: `both`, `conditional` or `null`.
+    """
+
+    direction: Direction
+    strength: float
+    schedule: Schedule = Constant(1.0)
+    positions: Positions = Positions("all")
+    sites: str | None = None
+    weights: str = "uniform"
+    operator: str = "add"
+    unit: str = "relative"
+    branch: str = "both"
+
+    def __post_init__(self) -> None:
+        _choose("operator", self.operator, NAMES)
+        _choose("unit", self.unit, UNITS)
+        _choose("branch", self.branch, BRANCHES)
+        parse_weights(self.weights)
+        if not math.isfinite(self.strength):
+            raise SteeringError(f"{self.direction.name}: the strength {self.strength} is not a finite number")
+
+    def __str__(self) -> str:
+        unit = "abs" if self.unit == "absolute" else ""
+        defaults = Attribute(self.direction, 0.0)
+        parts = [f"{self.direction.name} {self.strength:g}{unit} {self.schedule}"]
+        for word, field in _KEYWORDS.items():
+            value = getattr(self, field)
+            if value != getattr(defaults, field):
+                parts.append(f"{word} {value}")
+        return " ".join(parts)
+
+
+@dataclass(frozen=True)
+class Steering:
+    """Several attributes at once.
+
+    Attributes:
+        attributes: What to push.
+        compose: How added directions meet at a site: `sum` adds them as they are; `gram_schmidt` takes from each
+            what earlier ones already push; `whiten` makes them orthogonal symmetrically, none before another.
+        budget: Most that all added directions together may measure at a site, as a fraction of its residual
+            norm; None for no limit.
+
+    Source: symmetric orthogonalisation, Löwdin 1950, doi:10.1063/1.1747632.
+    """
+
+    attributes: tuple[Attribute, ...] = ()
+    compose: str = "sum"
+    budget: float | None = None
+
+    def __post_init__(self) -> None:
+        _choose("compose", self.compose, COMPOSITIONS)
+        if self.budget is not None and not self.budget > 0:
+            raise SteeringError(f"the budget {self.budget} is not above zero; leave it out for no limit")
+
+    def scaled(self, factor: float) -> "Steering":
+        """The same steering with every strength multiplied.
+
+        Args:
+            factor: What to multiply by.
+        """
+        attributes = tuple(replace(item, strength=item.strength * factor) for item in self.attributes)
+        return replace(self, attributes=attributes)
+
+    def __str__(self) -> str:
+        return "; ".join(map(str, self.attributes)) or "unsteered"
+
+
+def parse_attribute(text: str, directions: Mapping[str, Direction]) -> Attribute:
+    """Read one attribute from a line.
+
+    The form is `NAME STRENGTH [SCHEDULE] [at POSITIONS] [on SITES] [weights WEIGHTS] [by OPERATOR] [branch BRANCH]`,
+    such as `note:C 0.1 fade-in 0..4s` or `register:high 8% at generated on decoder.2-5`. The strength is relative;
+    `%` divides by 100 and `abs` makes it absolute.
+
+    Args:
+        text: The line.
+        directions: The directions that it may name.
+
+    Raises:
+        SteeringError: The line cannot be read, or names no known direction.
+    """
+    head, options = _split(text)
+    match = _HEAD.fullmatch(head)
+    if not match:
+        raise SteeringError(f"cannot read {text!r}; write NAME STRENGTH [SCHEDULE], such as 'note:C 0.1 fade-in 0..4s'")
+    if match["name"] not in directions:
+        raise SteeringError(f"{text!r}: no direction {match['name']!r}; choose from {', '.join(sorted(directions))}")
+    return Attribute(
+        directions[match["name"]],
+        _number(match["strength"], text) / (100 if match["unit"] == "%" else 1),
+        parse_schedule(match["schedule"]) if match["schedule"] else Constant(1.0),
+        Positions(options.get("positions", "all")),
+        options.get("sites"),
+        options.get("weights", "uniform"),
+        options.get("operator", "add"),
+        "absolute" if match["unit"] == "abs" else "relative",
+        options.get("branch", "both"),
+    )
+
+
+def _number(text: str, line: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise SteeringError(f"{line!r}: {text!r} is not a number") from None
+
+
+def _split(text: str) -> tuple[str, dict[str, str]]:
+    parts = re.split(rf"\s({'|'.join(_KEYWORDS)})\s", text)
+    words, values = parts[1::2], parts[2::2]
+    repeated = {word for word in words if words.count(word) > 1}
+    if repeated:
+        raise SteeringError(f"{text!r} says {' and '.join(sorted(repeated))} twice")
+    return parts[0], {_KEYWORDS[word]: value.strip() for word, value in zip(words, values, strict=True)}
+
+
+def _choose(what: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise SteeringError(f"no {what} {value!r}; choose from {', '.join(allowed)}")

@@ -1,0 +1,237 @@
+"""One steered stack of layers: its clock, its tables, its edits.
+
+The clock ticks once per forward of the stack and takes the time from the cache. A prompt's forward decides what every
+row and token is; each later step is one look-up for all layers and one addition in each.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mmsteer.errors import PositionsError, SteeringError
+from mmsteer.hooks import Edit
+from mmsteer.schedules import Timeline
+from mmsteer.steering.attribute import Steering
+from mmsteer.steering.meter import Meter
+from mmsteer.steering.operators import OPERATORS
+from mmsteer.steering.plan import Plan, compile_plan
+from mmsteer.types import Adapter, Call, Forward, Kind, Layout, Positions, Site, Tokens
+
+OWN_LOOP = Call()
+"""A sequence that runs outside `generate`: nothing is known of it in advance."""
+
+
+class Driver:
+    """Steers the sites of one stack while it runs.
+
+    Attributes:
+        meter: Counts and norms of what was applied.
+    """
+
+    def __init__(self, adapter: Adapter, stack: str, sites: Sequence[Site], steerings: Sequence[Steering]) -> None:
+        self.meter = Meter(tuple(map(str, sites)))
+        self._adapter = adapter
+        self._stack = stack
+        self._sites = tuple(sites)
+        self._steerings = tuple(steerings)
+        self._loud: float | None = None
+        self._heard: set[int] = set()
+        self._plan: Plan | None = None
+        self._call = OWN_LOOP
+        self._fresh = True
+        self._rows = self._given = self._origin = 0
+        self._dtype = torch.float32
+
+    def edits(self) -> Mapping[Any, Edit]:
+        """An edit for the module of every site."""
+        return {self._adapter.module(site): self._edit(place) for place, site in enumerate(self._sites)}
+
+    def begin(self, call: Call) -> None:
+        """Compile the tables for a call; its first forward is still to come.
+
+        Args:
+            call: What is known of it.
+        """
+        steps = call.steps or self._adapter.max_steps
+        self._check_fractions(call)
+        timeline = Timeline(steps, self._adapter.rate, len(self._sites))
+        self._call = call
+        self._plan = compile_plan(self._steerings, self._sites, timeline, call.branches)
+        self._banks: dict[torch.device, Tensor] = {}
+        self._fresh = True
+
+    def finish(self) -> None:
+        """Close the books of a call; the next forward without one is the user's own loop."""
+        if self._plan is not None and not self._fresh:
+            self.meter.close(self._decode)
+        self._plan, self._fresh = None, True
+
+    def tick(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Find out what this forward is and look up its coefficients.
+
+        Args:
+            args: Positional arguments of the stack's forward.
+            kwargs: Its keyword arguments.
+        """
+        if self._loud is not None:
+            return
+        forward = self._adapter.forward(self._stack, args, kwargs)
+        self._begin_unannounced(forward)
+        if self._is_prompt(forward):
+            self._given = self._call.prompt or (forward.width if self._fresh else self._given)
+            self._prompt(forward, self._adapter.layout(self._stack, forward, kwargs, self._given))
+        else:
+            self._step(forward)
+
+    def shout(self, size: float | None) -> None:
+        """Add one vector of a given size at every site in place of the plan, or stop doing so.
+
+        Args:
+            size: What each entry measures; None to stop.
+        """
+        self._loud = size
+
+    @property
+    def unheard(self) -> list[Site]:
+        """Sites whose module did not run while shouting."""
+        return [site for place, site in enumerate(self._sites) if place not in self._heard]
+
+    def _begin_unannounced(self, forward: Forward) -> None:
+        """A sequence of the user's own loop begins where the cache is empty."""
+        if self._plan is None or (self._call == OWN_LOOP and not self._fresh and _starts(forward)):
+            self.finish()
+            self.begin(OWN_LOOP)
+
+    def _is_prompt(self, forward: Forward) -> bool:
+        return self._fresh or forward.width > 1 or _starts(forward) or forward.rows != self._rows
+
+    def _prompt(self, forward: Forward, layout: Layout) -> None:
+        plan = self._compiled()
+        device = layout.kinds.device
+        self._rows, self._origin, self._fresh = forward.rows, layout.origin, False
+        table = plan.table.to(device).index_select(2, _sample_of_row(plan, forward.rows).to(device))
+        self._decode = table * self._later(table.shape[1], device)
+        steps = int(forward.start) + torch.arange(forward.width, device=device) - layout.origin
+        mask = _masks(plan.selections, Tokens(layout.kinds, steps, self._adapter.rate))
+        self._check_selected(mask, forward)
+        # (layers, rows, tokens, columns)
+        self._coefficients = table[:, steps.clamp(0, table.shape[1] - 1)].transpose(1, 2) * mask
+        self._deltas: Sequence[Tensor] | None = None
+        self.meter.prompt(self._coefficients, steps[-1])
+
+    def _later(self, steps: int, device: torch.device) -> Tensor:
+        """What the positions say of generated tokens, (1, steps, 1, columns)."""
+        kinds = torch.full((1, steps), int(Kind.GENERATED | Kind.TEXT), device=device)
+        masks = _masks(
+            self._compiled().selections, Tokens(kinds, torch.arange(steps, device=device), self._adapter.rate)
+        )
+        return masks[0, :, None].unsqueeze(0)
+
+    def _step(self, forward: Forward) -> None:
+        last = self._decode.shape[1] - 1
+        step = forward.start - self._origin
+        if isinstance(step, Tensor):
+            coefficients = self._decode.index_select(1, step.clamp(0, last).reshape(1)).squeeze(1)
+        else:
+            coefficients = self._decode[:, min(max(step, 0), last)]
+        self.meter.step(step)
+        bank = self._bank(coefficients.device)
+        columns, layers, width = bank.shape
+        if coefficients.shape[0] == 1:
+            deltas = (coefficients[0] @ bank.view(columns, layers * width)).view(-1, layers, 1, width).transpose(0, 1)
+        else:
+            deltas = torch.bmm(coefficients, bank.transpose(0, 1)).unsqueeze(2)
+        self._coefficients = coefficients.unsqueeze(2)
+        self._deltas = deltas.to(self._dtype).unbind(0)
+
+    def _edit(self, place: int) -> Edit:
+        def edit(hidden: Tensor) -> Tensor:
+            if self._loud is not None:
+                self._heard.add(place)
+                return hidden + self._loud * _alternating(hidden)
+            edited = hidden + self._delta(place, hidden)
+            for other in self._compiled().others:
+                if place in other.vectors:
+                    amount = self._amount(place)[..., other.column, None].to(hidden)
+                    vector = other.vectors[place].to(hidden)
+                    edited = OPERATORS[other.operator](edited, amount, vector, other.scales[place])
+            if self.meter.measuring:
+                self.meter.measure(place, hidden, edited)
+            return edited
+
+        return edit
+
+    def _delta(self, place: int, hidden: Tensor) -> Tensor:
+        if self._deltas is not None:
+            return self._deltas[place].to(hidden.device, non_blocking=True)
+        self._dtype = hidden.dtype
+        delta = self._amount(place).to(hidden.device) @ self._bank(hidden.device)[:, place]
+        return delta.to(hidden.dtype)
+
+    def _amount(self, place: int) -> Tensor:
+        """This forward's coefficients at a site, (rows, tokens, columns)."""
+        return self._coefficients[place if self._coefficients.shape[0] > 1 else 0]
+
+    def _bank(self, device: torch.device) -> Tensor:
+        """What each column adds, (columns, layers, width), on the device of a layer."""
+        if device not in self._banks:
+            self._banks[device] = self._compiled().vectors.transpose(0, 1).contiguous().to(device)
+        return self._banks[device]
+
+    def _compiled(self) -> Plan:
+        if self._plan is None:
+            raise SteeringError("a layer ran outside its stack's forward; call the model itself, not a layer of it")
+        return self._plan
+
+    def _check_fractions(self, call: Call) -> None:
+        relative = [str(item) for one in self._steerings for item in one.attributes if "%" in str(item.schedule)]
+        if relative and call.steps is None:
+            raise SteeringError(
+                f"{relative[0]!r} is scheduled in % of the output, whose length is not known here; "
+                "pass max_new_tokens to generate, or write the schedule in seconds or steps"
+            )
+
+    def _check_selected(self, mask: Tensor, forward: Forward) -> None:
+        # An empty selection is an error, never silence.
+        later = (
+            (self._decode != 0).flatten(0, 2).any(0)
+            if self._call.steps
+            else torch.zeros(mask.shape[-1], dtype=torch.bool)
+        )
+        empty = ~(mask.flatten(0, 1).any(0).cpu() | later.cpu())
+        scheduled = (self._compiled().table != 0).flatten(0, 2).any(0)
+        for column in torch.nonzero(empty & scheduled).flatten().tolist():
+            raise PositionsError(
+                f"the positions '{self._compiled().selections[column]}' select none of the {forward.width} tokens of "
+                "this prompt and none of the tokens that follow"
+            )
+
+
+def _sample_of_row(plan: Plan, rows: int) -> Tensor:
+    # Branches are outermost, then samples, then beams or return sequences.
+    each, rest = divmod(rows, plan.branches * plan.samples)
+    if rest or not each:
+        raise SteeringError(
+            f"the steering is for {plan.samples} samples in {plan.branches} branches, the model runs {rows} rows; "
+            "give one steering for each sample, or a single one for all"
+        )
+    return torch.arange(plan.branches * plan.samples).repeat_interleave(each)
+
+
+def _masks(selections: Sequence[Positions], tokens: Tokens) -> Tensor:
+    """Which tokens each column steers, (rows, tokens, columns) bool."""
+    return torch.stack([selection.mask(tokens) for selection in selections], dim=-1)
+
+
+def _starts(forward: Forward) -> bool:
+    """Whether the cache is known to be empty; a static cache does not tell without a synchronisation."""
+    return isinstance(forward.start, int) and forward.start == 0
+
+
+def _alternating(hidden: Tensor) -> Tensor:
+    """1, -1, 1, ...: a vector that no layer norm takes out again, as it would a constant one."""
+    signs = torch.ones(hidden.shape[-1], device=hidden.device, dtype=hidden.dtype)
+    signs[1::2] = -1
+    return signs

@@ -1,0 +1,103 @@
+"""Counts and norms of what a driver applied, kept on the device until somebody asks."""
+
+import torch
+from torch import Tensor
+
+from mmsteer.steering.receipt import SiteReceipt
+
+
+class Meter:
+    """The books of one stack.
+
+    Norms cost two reductions a layer, so they are measured in the prompt's forward and at steps 1, 2, 4, 8 and so
+    on, and never inside a compiled step.
+
+    Attributes:
+        measuring: Whether this forward is measured.
+        calls: Closed calls.
+        rows: Batch rows of closed calls.
+        steps: Output steps of closed calls.
+    """
+
+    def __init__(self, sites: tuple[str, ...]) -> None:
+        self.measuring = False
+        self.calls = self.rows = self.steps = 0
+        self._sites = sites
+        self._tokens: list[Tensor] = []
+        self._ratios: dict[int, list[Tensor]] = {}
+        self._reached: Tensor | None = None
+
+    def prompt(self, coefficients: Tensor, step: Tensor) -> None:
+        """Note the forward of a prompt.
+
+        Args:
+            coefficients: (layers, rows, tokens, columns).
+            step: Index of the output step that its last token predicts.
+        """
+        self.measuring = True
+        self._prompt = coefficients
+        # Written in place ever after: a compiled step keeps counting.
+        self._reached = step.clone()
+
+    def step(self, step: int | Tensor) -> None:
+        """Note a step of decoding.
+
+        Args:
+            step: Index of the output step.
+        """
+        if self._reached is not None:
+            self._reached.fill_(step) if isinstance(step, int) else self._reached.copy_(step.reshape(()))
+        known = isinstance(step, int) and not torch.compiler.is_compiling()
+        self.measuring = known and _is_power_of_two(int(step))
+
+    def measure(self, place: int, before: Tensor, after: Tensor) -> None:
+        """Note the change at one site.
+
+        Args:
+            place: Index of the site.
+            before: Hidden state before the edit, (rows, tokens, width).
+            after: And after it.
+        """
+        change = torch.linalg.vector_norm((after - before).float(), dim=-1)
+        ratio = change / torch.linalg.vector_norm(before.float(), dim=-1).clamp(min=1e-12)
+        count = (change > 0).sum()
+        self._ratios.setdefault(place, []).append(torch.stack([ratio.sum() / count.clamp(min=1), ratio.max(), count]))
+
+    def reached(self) -> int:
+        """How many output steps the current call has run."""
+        return int(self._reached) + 1 if self._reached is not None else 0
+
+    def close(self, decode: Tensor) -> None:
+        """Add a finished call to the books.
+
+        Args:
+            decode: The coefficients of decoding, (layers, steps, rows, columns).
+        """
+        steps = self.reached()
+        prompt = (self._prompt != 0).any(-1).any(0)
+        # A delayed codebook runs past the last frame of the table and is steered like it.
+        places = torch.arange(1, steps, device=decode.device).clamp(max=decode.shape[1] - 1)
+        later = (decode[:, places] != 0).any(-1).any(0)
+        self._tokens.append(prompt.sum() + later.sum())
+        self.calls += 1
+        self.rows += decode.shape[2]
+        self.steps += steps
+
+    @property
+    def tokens(self) -> int:
+        """Steered token positions, summed over rows of closed calls."""
+        return int(sum(int(count) for count in self._tokens))
+
+    def sites(self) -> dict[str, SiteReceipt]:
+        """The measured norms at every site that changed."""
+        receipts = {}
+        for place, rows in self._ratios.items():
+            mean, peak, count = torch.stack([row.cpu() for row in rows]).T
+            if count.sum() > 0:
+                ratio = float((mean * count).sum() / count.sum())
+                receipts[self._sites[place]] = SiteReceipt(ratio, float(peak.max()), int((count > 0).sum()))
+        return receipts
+
+
+def _is_power_of_two(step: int) -> bool:
+    return step > 0 and step & (step - 1) == 0

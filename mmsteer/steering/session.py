@@ -1,0 +1,139 @@
+"""Steering as a `with` block around the user's own calls of the model."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+
+from mmsteer import hooks
+from mmsteer.errors import SteeringError
+from mmsteer.steering.attribute import Steering
+from mmsteer.steering.driver import Driver
+from mmsteer.steering.plan import planned_sites
+from mmsteer.steering.receipt import Receipt, SiteReceipt
+from mmsteer.types import Adapter, Call, Site
+
+LOUD = 1e3
+"""Entries of the canary's vector: large against any residual stream, small enough for half precision."""
+
+
+class Session:
+    """A model being steered; `receipt` says what was applied."""
+
+    def __init__(self, adapter: Adapter, steerings: Sequence[Steering]) -> None:
+        self._adapter = adapter
+        self._steerings = tuple(steerings)
+        self._drivers = _drivers(adapter, self._steerings)
+
+    def receipt(self) -> Receipt:
+        """What was really applied so far, the call in progress not included."""
+        self._finish()
+        meters = [driver.meter for driver in self._drivers.values()]
+        sites: dict[str, SiteReceipt] = {}
+        for meter in meters:
+            sites |= meter.sites()
+        lines = dict.fromkeys(str(item) for steering in self._steerings for item in steering.attributes)
+        return Receipt(
+            tuple(lines),
+            sites,
+            max((meter.calls for meter in meters), default=0),
+            max((meter.rows for meter in meters), default=0),
+            max((meter.steps for meter in meters), default=0),
+            sum(meter.tokens for meter in meters),
+        )
+
+    @contextmanager
+    def attached(self) -> Iterator[None]:
+        """Install the hooks, prove that they reach the output, and take them out at the end, whatever happens."""
+        with ExitStack() as exits:
+            for stack, driver in self._drivers.items():
+                exits.enter_context(hooks.clock(self._adapter.stack(stack), driver.tick))
+                exits.enter_context(hooks.edits(driver.edits()))
+            exits.enter_context(hooks.around(self._adapter.model, "generate", self._generate))
+            self._canary()
+            yield
+            self._finish()
+
+    @contextmanager
+    def call(self, call: Call) -> Iterator[None]:
+        """Tell the clock what is known of the forwards inside.
+
+        Args:
+            call: Branches, length and prompt of the sequence that is about to run.
+        """
+        self._finish()
+        for driver in self._drivers.values():
+            driver.begin(call)
+        yield
+        self._finish()
+
+    def _generate(self, generate: Callable[..., Any]) -> Callable[..., Any]:
+        def steered(*args: Any, **kwargs: Any) -> Any:
+            with self.call(self._adapter.call(kwargs)):
+                output = generate(*args, **kwargs)
+                self._check_applied(self._adapter.produced(output))
+            return output
+
+        return steered
+
+    def _check_applied(self, produced: int) -> None:
+        driver = self._drivers.get(self._adapter.generator)
+        if driver and driver.meter.reached() < produced:
+            raise SteeringError(
+                f"the model produced {produced} steps but only {driver.meter.reached()} were steered: it ran code "
+                "compiled before steering was attached; call torch.compiler.reset(), or enter the `with` before the "
+                "first compiled call"
+            )
+
+    def _canary(self) -> None:
+        quiet = self._shouted(0.0)
+        if self._drivers and torch.equal(quiet, self._shouted(LOUD)):
+            raise SteeringError(
+                "a large vector added at every site did not change the model's output; the sites are not on the path "
+                "that this model runs"
+            )
+        unheard = [str(site) for driver in self._drivers.values() for site in driver.unheard]
+        if unheard:
+            raise SteeringError(f"the model did not run the modules of {', '.join(unheard)}; leave these sites out")
+        for driver in self._drivers.values():
+            driver.shout(None)
+
+    def _shouted(self, size: float) -> torch.Tensor:
+        for driver in self._drivers.values():
+            driver.shout(size)
+        return self._adapter.canary()
+
+    def _finish(self) -> None:
+        for driver in self._drivers.values():
+            driver.finish()
+
+
+@contextmanager
+def steer(adapter: Adapter, steering: Steering | Sequence[Steering]) -> Iterator[Session]:
+    """Steer a model inside the block, in the user's own calls of `generate` or of the model.
+
+    Args:
+        adapter: The model.
+        steering: One steering for all samples, or one for each sample of the batch.
+
+    Raises:
+        SteeringError: The model cannot be steered as asked, or compiled code passed the edits by.
+        DirectionError: A direction was found in another model.
+    """
+    steerings = (steering,) if isinstance(steering, Steering) else tuple(steering)
+    if not steerings:
+        raise SteeringError("no steering was given; pass Steering() to leave samples as they are")
+    for one in steerings:
+        for item in one.attributes:
+            item.direction.check_model(adapter.fingerprint, adapter.widths)
+    session = Session(adapter, steerings)
+    with session.attached():
+        yield session
+
+
+def _drivers(adapter: Adapter, steerings: Sequence[Steering]) -> dict[str, Driver]:
+    stacks: dict[str, list[Site]] = {}
+    for site in planned_sites(steerings, adapter.sites):
+        stacks.setdefault(site.stack, []).append(site)
+    return {stack: Driver(adapter, stack, sites, steerings) for stack, sites in stacks.items()}

@@ -1,0 +1,97 @@
+"""What the engine asks of a model."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from torch import Tensor, nn
+
+from mmsteer.types.site import Site
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of `generate`, or one finished sequence run again, as far as steering depends on it.
+
+    Attributes:
+        branches: Row groups of each forward: 2 under classifier-free guidance, [conditional; null], else 1.
+        steps: How many output steps it may produce; None where the call sets no limit.
+        prompt: How many tokens of the first forward are the prompt; None for all of them.
+    """
+
+    branches: int = 1
+    steps: int | None = None
+    prompt: int | None = None
+
+
+@dataclass(frozen=True)
+class Forward:
+    """One forward pass of a stack of layers, as its clock sees it.
+
+    Attributes:
+        rows: Batch rows, all branches and beams counted.
+        width: Tokens a row.
+        start: Cache position of the first token; a tensor where the cache is static.
+    """
+
+    rows: int
+    width: int
+    start: int | Tensor
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the tokens of the first forward of a sequence are.
+
+    Attributes:
+        kinds: `Kind` flags, (rows, width) int.
+        origin: Cache position whose state predicts output step 0.
+    """
+
+    kinds: Tensor
+    origin: int
+
+
+class Adapter(Protocol):
+    """A model whose hidden states can be read and written.
+
+    Attributes:
+        model: The model itself; its `generate` is the user's own.
+        fingerprint: What identifies the weights, whatever their dtype or device.
+        generator: Name of the stack that makes the output, step by step.
+        widths: Every site, in the order of the layers, with the width of its hidden state.
+        rate: Output steps per second; None where the output has no duration.
+        max_steps: Most output steps the model supports.
+    """
+
+    model: Any
+    fingerprint: str
+    generator: str
+    widths: Mapping[Site, int]
+    rate: float | None
+    max_steps: int
+
+    @property
+    def sites(self) -> tuple[Site, ...]:
+        """Every site, in the order of the layers."""
+
+    def module(self, site: Site) -> nn.Module:
+        """The module whose output is the hidden state at a site."""
+
+    def stack(self, name: str) -> nn.Module:
+        """The module whose forward is one tick of the clock of that stack."""
+
+    def call(self, arguments: Mapping[str, Any]) -> Call:
+        """Read the arguments of a call of `generate`; refuse what the model cannot do."""
+
+    def forward(self, stack: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Forward:
+        """Read the arguments of one forward of a stack."""
+
+    def layout(self, stack: str, forward: Forward, kwargs: Mapping[str, Any], prompt: int) -> Layout:
+        """The tokens of a forward that starts a sequence, of which the first `prompt` are given."""
+
+    def produced(self, output: object) -> int:
+        """How many output steps a finished `generate` made."""
+
+    def canary(self) -> Tensor:
+        """Logits of one small fixed input, through the model as it is."""

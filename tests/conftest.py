@@ -1,0 +1,148 @@
+"""Small models of the real classes, randomly initialised, saved to disk and loaded as any checkpoint is."""
+
+import os
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import (
+    EncodecConfig,
+    EncodecFeatureExtractor,
+    LlamaConfig,
+    LlamaForCausalLM,
+    MusicgenConfig,
+    MusicgenDecoderConfig,
+    MusicgenForConditionalGeneration,
+    MusicgenMelodyConfig,
+    MusicgenMelodyDecoderConfig,
+    MusicgenMelodyForConditionalGeneration,
+    MusicgenProcessor,
+    PreTrainedTokenizerFast,
+    T5Config,
+)
+
+from mmsteer.adapters import MusicgenAdapter, load
+from mmsteer.types import Direction, Site, SiteStats
+
+WORDS = ["<pad>", "</s>", "<unk>", "a", "slow", "fast", "piano", "flute", "melody"]
+PAD = 32
+
+
+def pytest_addoption(parser):
+    parser.addoption("--data-dir", default="../shared/data", help="where the public benchmark files are")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quiet_threads():
+    torch.set_num_threads(1)
+
+
+def word_tokenizer() -> PreTrainedTokenizerFast:
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+
+    backend = Tokenizer(models.WordLevel({word: place for place, word in enumerate(WORDS)}, unk_token="<unk>"))
+    backend.pre_tokenizer = pre_tokenizers.Whitespace()
+    backend.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend, pad_token="<pad>", eos_token="</s>", unk_token="<unk>", model_max_length=64
+    )
+
+
+def _text() -> T5Config:
+    return T5Config(vocab_size=64, d_model=16, d_kv=8, d_ff=32, num_layers=1, num_heads=2)
+
+
+def _codec() -> EncodecConfig:
+    return EncodecConfig(
+        sampling_rate=16000,
+        num_filters=4,
+        upsampling_ratios=[5, 4, 4, 4],
+        num_residual_layers=1,
+        hidden_size=16,
+        num_lstm_layers=1,
+        codebook_size=PAD,
+        codebook_dim=16,
+        target_bandwidths=[1.0],
+    )
+
+
+def _decoder(kind: type = MusicgenDecoderConfig, **options) -> MusicgenDecoderConfig:
+    return kind(
+        vocab_size=PAD,
+        hidden_size=32,
+        num_hidden_layers=4,
+        num_attention_heads=2,
+        ffn_dim=64,
+        pad_token_id=PAD,
+        bos_token_id=PAD,
+        max_position_embeddings=256,
+        **options,
+    )
+
+
+def _save(model: torch.nn.Module, folder: Path) -> Path:
+    config = model.generation_config
+    config.decoder_start_token_id = config.pad_token_id = config.bos_token_id = PAD
+    config.guidance_scale, config.do_sample, config.max_length = 3.0, True, 200
+    model.save_pretrained(folder)
+    MusicgenProcessor(EncodecFeatureExtractor(sampling_rate=16000), word_tokenizer()).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def musicgen_folder(tmp_path_factory) -> Path:
+    torch.manual_seed(0)
+    config = MusicgenConfig(text_encoder=_text(), audio_encoder=_codec(), decoder=_decoder(num_codebooks=4))
+    return _save(MusicgenForConditionalGeneration(config), tmp_path_factory.mktemp("musicgen"))
+
+
+@pytest.fixture(scope="session")
+def musicgen(musicgen_folder) -> MusicgenAdapter:
+    return load(musicgen_folder)
+
+
+@pytest.fixture(scope="session")
+def stereo(tmp_path_factory) -> MusicgenAdapter:
+    torch.manual_seed(1)
+    decoder = _decoder(num_codebooks=8, audio_channels=2)
+    config = MusicgenConfig(text_encoder=_text(), audio_encoder=_codec(), decoder=decoder)
+    return load(_save(MusicgenForConditionalGeneration(config), tmp_path_factory.mktemp("stereo")))
+
+
+@pytest.fixture(scope="session")
+def melody(tmp_path_factory) -> MusicgenAdapter:
+    torch.manual_seed(2)
+    decoder = _decoder(MusicgenMelodyDecoderConfig, num_codebooks=4)
+    config = MusicgenMelodyConfig(
+        text_encoder=_text(), audio_encoder=_codec(), decoder=decoder, chroma_length=7, num_chroma=12
+    )
+    return load(_save(MusicgenMelodyForConditionalGeneration(config), tmp_path_factory.mktemp("melody")))
+
+
+@pytest.fixture(scope="session")
+def llama() -> LlamaForCausalLM:
+    torch.manual_seed(3)
+    config = LlamaConfig(
+        vocab_size=64,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=4,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        pad_token_id=0,
+        bos_token_id=1,
+        eos_token_id=None,
+    )
+    return LlamaForCausalLM(config).eval()
+
+
+def planted(adapter, name: str, layers: range | list[int], seed: int = 0, norm: float = 1.0) -> Direction:
+    """A random direction at whole blocks of an adapter's generating stack; relative strength 1 is `norm` long."""
+    generator = torch.Generator().manual_seed(seed)
+    sites = [Site(adapter.generator, layer) for layer in layers]
+    draws = {site: torch.randn(adapter.widths[site], generator=generator) for site in sites}
+    vectors = {site: draw / draw.norm() for site, draw in draws.items()}
+    return Direction(name, vectors, {site: SiteStats(0.9, 0.0, 1.0, norm) for site in sites}, adapter.fingerprint)

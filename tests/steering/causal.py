@@ -1,0 +1,55 @@
+"""The engine's contract, written for a plain causal language model: the smallest adapter there can be."""
+
+import torch
+
+from mmsteer.adapters.fingerprint import fingerprint
+from mmsteer.types import Call, Forward, Kind, Layout, Site
+
+
+class CausalAdapter:
+    generator = "text"
+    rate = None
+    max_steps = 128
+
+    def __init__(self, model):
+        self.model = model
+        self.fingerprint = fingerprint(model)
+        self.widths = {Site("text", layer): model.config.hidden_size for layer in range(len(model.model.layers))}
+
+    @property
+    def sites(self):
+        return tuple(self.widths)
+
+    def module(self, site):
+        return self.model.model.layers[site.layer]
+
+    def stack(self, name):
+        return self.model.model
+
+    def call(self, arguments):
+        return Call(1, arguments.get("max_new_tokens"))
+
+    def forward(self, stack, args, kwargs):
+        tokens = kwargs["input_ids"] if kwargs.get("input_ids") is not None else args[0]
+        cache = kwargs.get("past_key_values")
+        self.mask = kwargs.get("attention_mask")
+        return Forward(*tokens.shape, cache.get_seq_length() if cache is not None else 0)
+
+    def layout(self, stack, forward, kwargs, prompt):
+        place = int(forward.start) + torch.arange(forward.width)
+        kinds = torch.where(place < prompt, int(Kind.PROMPT | Kind.TEXT), int(Kind.GENERATED | Kind.TEXT))
+        kinds = kinds + int(Kind.LAST) * (place == prompt - 1)
+        kinds = kinds.expand(forward.rows, -1)
+        if self.mask is not None and self.mask.ndim == 2:
+            kinds = kinds * self.mask[:, -forward.width :]
+        return Layout(kinds, prompt - 1)
+
+    def produced(self, output):
+        return self.steps(output)
+
+    def canary(self):
+        with torch.no_grad():
+            return self.model(input_ids=torch.tensor([[1, 2]]), use_cache=False).logits
+
+    def steps(self, output):
+        return output.shape[1] - self.prompt_tokens
