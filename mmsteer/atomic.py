@@ -1,0 +1,27 @@
+"""Files that are whole or not there."""
+
+import os
+import uuid
+from pathlib import Path
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file so that a reader, or a crash, meets the old file or the new one, never a part.
+
+    Args:
+        path: The file.
+        data: Its new content.
+
+    Raises:
+        OSError: The folder does not exist or cannot be written.
+    """
+    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        with draft.open("wb") as file:
+            file.write(data)
+            file.flush()
+            # Without it the name can reach the disk before the bytes do.
+            os.fsync(file.fileno())
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
