@@ -89,8 +89,8 @@ def _fit_line(x: Tensor, columns: Tensor, labels: tuple[str, ...]) -> _Line:
     # The covariance with membership is the difference of the means times a positive number.
     between = centred.T @ wanted / wanted.square().sum(dim=0)
     lengths = between.norm(dim=0)
-    for label, length in zip(labels, lengths.tolist(), strict=True):
-        if length * float(wanted.std()) <= COINCIDE * float(centred.norm(dim=1).mean()):
+    for label, length in zip(labels, (lengths * wanted.std(dim=0)).tolist(), strict=True):
+        if length <= COINCIDE * float(centred.norm(dim=1).mean()):
             raise ProbeError(f"the mean of {label!r} coincides with the mean of the rest: no direction between them")
     directions = between / lengths
     projection = centred @ directions

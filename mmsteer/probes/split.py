@@ -53,6 +53,8 @@ def split_by_source(targets: Targets, groups: Sequence[str] | None, seed: int) -
     np.add.at(counts, member, classes)
     part = _deal(counts, seed)[member]
     _check(classes, part, targets.labels, len(sources))
+    if targets.task == "regression":
+        _check_values(targets.columns[:, 0].cpu().numpy(), part)
     train, validation, test = (torch.from_numpy(np.flatnonzero(part == which)) for which in range(3))
     return Split(train, validation, test)
 
@@ -84,4 +86,13 @@ def _check(classes: np.ndarray, part: np.ndarray, labels: tuple[str, ...], sourc
             raise ProbeError(
                 f"the {name} part has no sample of {', '.join(empty)} ({len(part)} samples from {sources} sources "
                 "are split 70/15/15 by source); give every class five sources or more"
+            )
+
+
+def _check_values(values: np.ndarray, part: np.ndarray) -> None:
+    for which, name in enumerate(PARTS):
+        if len(np.unique(values[part == which])) < 2:
+            raise ProbeError(
+                f"the {name} part has one value only ({len(part)} samples split 70/15/15 by source); "
+                "give the regression more samples, sources or values"
             )

