@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from mmsteer.adapters.fingerprint import fingerprint
 from mmsteer.adapters.sampling import AfterGuidance, SeededSampling
 from mmsteer.errors import AdapterError
-from mmsteer.types import Call, Forward, Kind, Layout, Site
+from mmsteer.types import Call, Forward, Kind, Layout, Reading, Sample, Site
 
 STACK = "decoder"
 
@@ -217,19 +217,35 @@ class MusicgenAdapter:
         waves = audio.float().cpu().numpy()
         return [wave[0] if self.channels == 1 else wave.T for wave in waves]
 
-    def reading(self, waves: Sequence[np.ndarray], prompts: Sequence[str] | None) -> dict[str, Any]:
-        """Arguments of a forward that reads audio in the layout of generation: start token, then delayed codes.
+    def reading(self, samples: Sequence[Sample], *, guided: bool = False) -> Reading:
+        """Audio in the layout of generation: start token, then delayed codes, under its text.
 
         Args:
-            waves: Mono audio at the model's sample rate, (samples,) each; stereo models hear it on both channels.
-            prompts: What each is said to be; None for the null branch of guidance.
+            samples: Mono audio at the model's sample rate with its text; all texts None for the null branch.
+                Stereo models hear it on both channels.
+            guided: Run both branches, rows [conditional; null].
 
         Raises:
-            AdapterError: A wave is empty or not mono.
+            AdapterError: Audio is empty or not mono, or only some samples have a text.
         """
-        codes = [self._encode(wave) for wave in waves]
-        ids = self.delayed(codes).flatten(0, 1)[:, :-1]
-        return {"decoder_input_ids": ids, **self._condition(len(waves), prompts)}
+        ids = self.delayed([self._encode(sample) for sample in samples]).flatten(0, 1)[:, :-1]
+        condition = self._condition([sample.text for sample in samples])
+        if guided:
+            ids = ids.repeat(2, 1)
+            condition = {name: torch.cat([value, _null(name, value)]) for name, value in condition.items()}
+        call = Call(2 if guided else 1, ids.shape[1] - self.delay, prompt=1 + self._condition_length(condition))
+        return Reading({"decoder_input_ids": ids, **condition}, call)
+
+    def read(self, reading: Reading) -> Tensor:
+        """Run the forward of `reading`; logits, (rows, tokens, codebooks, vocabulary).
+
+        Args:
+            reading: What `reading` returned.
+        """
+        with torch.no_grad():
+            logits = self.model(**reading.arguments, use_cache=False).logits
+        tokens = reading.arguments["decoder_input_ids"].shape[1]
+        return logits[:, -tokens:].unflatten(0, (-1, self.codebooks)).transpose(1, 2)
 
     def delayed(self, codes: Sequence[Tensor]) -> Tensor:
         """Codes as the decoder meets them: start token first, codebook k delayed by k, padded at the end.
@@ -249,32 +265,37 @@ class MusicgenAdapter:
                 tokens[clip, book, first : first + code.shape[1]] = code[book]
         return tokens
 
-    def read(self, inputs: Mapping[str, Any]) -> Tensor:
-        """Run the forward of `reading`; the logits of every codebook, (clips * codebooks, tokens, vocabulary).
-
-        Args:
-            inputs: What `reading` returned.
-        """
-        with torch.no_grad():
-            return self.model(**inputs, use_cache=False).logits
-
-    def _encode(self, wave: np.ndarray) -> Tensor:
+    def _encode(self, sample: Sample) -> Tensor:
+        wave = np.asarray(sample.content)
         if wave.ndim != 1 or not len(wave):
-            raise AdapterError(f"expected mono audio (samples,), got shape {wave.shape}; average the channels first")
+            raise AdapterError(
+                f"{sample.id}: expected mono audio (samples,), got shape {wave.shape}; average the channels first"
+            )
         audio = torch.from_numpy(np.ascontiguousarray(wave, dtype=np.float32)).to(self.device, self.model.dtype)
         with torch.no_grad():
             codes = self.model.audio_encoder.encode(audio[None, None]).audio_codes[0, 0]
         return codes.repeat_interleave(self.channels, dim=0)
 
-    def _condition(self, clips: int, prompts: Sequence[str] | None) -> dict[str, Any]:
-        if prompts is not None:
-            return dict(self.processor(text=list(prompts), padding=True, return_tensors="pt").to(self.device))
-        width = self.model.config.decoder.hidden_size
-        empty = torch.zeros(clips, 1, width, device=self.device, dtype=self.model.dtype)
-        if self._is_melody:
-            return {"encoder_hidden_states": empty}
-        mask = torch.zeros(clips, 1, device=self.device, dtype=torch.long)
-        return {"encoder_outputs": (empty,), "attention_mask": mask}
+    def _condition(self, texts: Sequence[str | None]) -> dict[str, Tensor]:
+        known = [text for text in texts if text is not None]
+        if known and len(known) < len(texts):
+            raise AdapterError(f"{len(known)} of {len(texts)} samples have a text; give one to all or to none")
+        if known:
+            return dict(self.processor(text=known, padding=True, return_tensors="pt").to(self.device))
+        if not self._is_melody:
+            ids = torch.zeros(len(texts), 1, dtype=torch.long, device=self.device)
+            return {"input_ids": ids, "attention_mask": torch.zeros_like(ids)}
+        config = self.model.config
+        shape = (len(texts), config.chroma_length + 1, config.decoder.hidden_size)
+        return {"encoder_hidden_states": torch.zeros(shape, device=self.device, dtype=self.model.dtype)}
+
+    def _condition_length(self, condition: Mapping[str, Tensor]) -> int:
+        """Tokens that the melody variant puts before the start token."""
+        if not self._is_melody:
+            return 0
+        if "encoder_hidden_states" in condition:
+            return condition["encoder_hidden_states"].shape[1]
+        return condition["input_ids"].shape[1] + self.model.config.chroma_length
 
     def _prefix(self, kwargs: Mapping[str, Any]) -> int:
         condition = kwargs.get("encoder_hidden_states")
@@ -299,6 +320,11 @@ class MusicgenAdapter:
         empty = [place for place, prompt in enumerate(prompts) if not prompt.strip()]
         if empty:
             raise AdapterError(f"prompt {empty[0]} is empty; say what to play, such as 'a slow piano melody'")
+
+
+def _null(name: str, value: Tensor) -> Tensor:
+    """The null branch: the same text under a mask of zeros, so that nothing of it is heard."""
+    return value if name == "input_ids" else torch.zeros_like(value)
 
 
 _OPTIONS = ("num_return_sequences", "guidance_scale", "max_new_tokens", "max_length")

@@ -1,7 +1,7 @@
 """The frozen values that every part of mmsteer speaks in."""
 
 from mmsteer.types.activations import Activations
-from mmsteer.types.adapter import Adapter, Call, Forward, Layout
+from mmsteer.types.adapter import Adapter, Call, Forward, Layout, Reading, Sample
 from mmsteer.types.direction import Direction, SiteStats, random_direction
 from mmsteer.types.positions import Kind, Positions, Tokens
 from mmsteer.types.score import Score, mean_score, paired_score
@@ -16,6 +16,8 @@ __all__ = [
     "Kind",
     "Layout",
     "Positions",
+    "Reading",
+    "Sample",
     "Score",
     "Site",
     "SiteStats",

@@ -1,6 +1,6 @@
 """What the engine asks of a model."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -52,6 +52,34 @@ class Layout:
     origin: int
 
 
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One thing to read.
+
+    Attributes:
+        id: Its name.
+        content: Audio, (samples,) at the model's sample rate.
+        text: What the model is told about it; None for the null branch of guidance.
+    """
+
+    id: str
+    content: Any
+    text: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """Samples as arguments of one forward of the model.
+
+    Attributes:
+        arguments: Keyword arguments of the model.
+        call: What the clock should know of this forward.
+    """
+
+    arguments: Mapping[str, Any]
+    call: Call
+
+
 class Adapter(Protocol):
     """A model whose hidden states can be read and written.
 
@@ -95,3 +123,9 @@ class Adapter(Protocol):
 
     def canary(self) -> Tensor:
         """Logits of one small fixed input, through the model as it is."""
+
+    def reading(self, samples: Sequence[Sample], *, guided: bool = False) -> Reading:
+        """Samples in the token layout of generation; `guided` doubles the rows as guidance does."""
+
+    def read(self, reading: Reading) -> Tensor:
+        """Run one forward; logits, (rows, tokens, vocabularies, vocabulary)."""

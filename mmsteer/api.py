@@ -1,0 +1,85 @@
+"""The short way in: load a model, read a steering line, steer."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+from mmsteer.adapters import MusicgenAdapter
+from mmsteer.adapters import adapt as _adapt
+from mmsteer.adapters import load as _load
+from mmsteer.bundled import bundled_path
+from mmsteer.direction_file import load_directions
+from mmsteer.errors import SteeringError
+from mmsteer.library import library
+from mmsteer.steering import Session, Steering, parse_attribute
+from mmsteer.steering import steer as _steer
+from mmsteer.types import Adapter, Direction
+
+BUNDLED = "bundled:"
+
+
+def load(name: str | Path, *, device: str = "cpu", dtype: str = "auto") -> MusicgenAdapter:
+    """Load a model: a bundled one, a folder, or a name on the Hugging Face hub.
+
+    Args:
+        name: `bundled:music`, a folder in the `from_pretrained` layout, or a hub name.
+        device: `cpu`, `cuda` or `auto`.
+        dtype: `auto`, `float32`, `bfloat16` or `float16`.
+    """
+    text = str(name)
+    return _load(
+        bundled_path(text.removeprefix(BUNDLED)) if text.startswith(BUNDLED) else name, device=device, dtype=dtype
+    )
+
+
+def adapt(model: Any, processor: Any) -> MusicgenAdapter:
+    """Make a model that is already loaded readable and steerable.
+
+    Args:
+        model: The transformers model.
+        processor: Its processor.
+    """
+    return _adapt(model, processor)
+
+
+def bundled_directions(name: str) -> dict[str, Direction]:
+    """The ready-made directions of a bundled model.
+
+    Args:
+        name: `music`.
+    """
+    found: dict[str, Direction] = {}
+    for file in sorted((library("probes") / name).glob("*.safetensors")):
+        found |= load_directions(file)
+    return found
+
+
+def steer(
+    adapter: Adapter,
+    steering: Steering | str | Sequence[Steering | str],
+    directions: Mapping[str, Direction] | str | Path | None = None,
+) -> AbstractContextManager[Session]:
+    """Steer a model inside a `with` block, in the user's own calls of `generate`.
+
+    Args:
+        adapter: The model, from `load` or `adapt`.
+        steering: One steering for all samples or one for each; a text such as `note:C 0.1 fade-in 0..4s`, with `;`
+            between several attributes, or a `Steering`.
+        directions: What the texts name: directions, or the file that holds them.
+
+    Raises:
+        SteeringError: A text is given without directions.
+    """
+    known = load_directions(directions) if isinstance(directions, str | Path) else directions
+    if isinstance(steering, Steering | str):
+        return _steer(adapter, _read(steering, known))
+    return _steer(adapter, [_read(one, known) for one in steering])
+
+
+def _read(steering: Steering | str, directions: Mapping[str, Direction] | None) -> Steering:
+    if isinstance(steering, Steering):
+        return steering
+    if directions is None:
+        raise SteeringError(f"{steering!r} names directions; pass them, or the file that holds them")
+    return Steering(tuple(parse_attribute(line, directions) for line in steering.split(";") if line.strip()))

@@ -1,0 +1,138 @@
+"""Strength as a dose: how far steering moves the next-token distribution, and the strength that moves it so far."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mmsteer.errors import SteeringError
+from mmsteer.steering import Steering, steer
+from mmsteer.types import Adapter, Reading, Sample
+
+MOST = 10
+"""Evaluations after which a search that has not come to its target is given up."""
+
+
+@dataclass(frozen=True)
+class Dose:
+    """A strength found for a target.
+
+    Attributes:
+        factor: What to multiply the strengths by.
+        kl: The divergence that this gives, in nats.
+        evaluations: Steered forwards that it took.
+    """
+
+    factor: float
+    kl: float
+    evaluations: int
+
+
+def divergence(adapter: Adapter, steering: Steering, samples: Sequence[Sample], *, guidance: float = 1.0) -> Tensor:
+    """KL divergence of the steered from the unsteered next-token distribution, along given samples.
+
+    The samples' own tokens are the context of both, so the number is the effect of one step, not of a drift. Where a
+    step predicts several codebooks their divergences add up.
+
+    Args:
+        adapter: The model.
+        steering: What to apply.
+        samples: Contexts, such as clips that the unsteered model made.
+        guidance: Scale of classifier-free guidance of the distribution that is compared.
+
+    Returns:
+        Nats, (samples, tokens).
+    """
+    reading = adapter.reading(samples, guided=guidance > 1)
+    plain = _guided(adapter.read(reading), guidance)
+    return _steered_divergence(adapter, steering, reading, plain, guidance)
+
+
+def calibrate(
+    adapter: Adapter,
+    steering: Steering,
+    samples: Sequence[Sample],
+    target: float,
+    *,
+    guidance: float = 1.0,
+    quantile: float = 0.95,
+    tolerance: float = 0.05,
+) -> Dose:
+    """Find the factor of all strengths at which a quantile of the per-token divergence meets a target.
+
+    The divergence grows about as the square of the strength, so the search runs on logarithms: the first guess assumes
+    the square, the next ones take the slope between the last two.
+
+    Args:
+        adapter: The model.
+        steering: Attributes with the strengths that factor 1 stands for.
+        samples: Contexts, as for `divergence`.
+        target: Nats.
+        guidance: As for `divergence`.
+        quantile: Of the divergence over tokens and samples.
+        tolerance: Relative error of the divergence that is good enough.
+
+    Raises:
+        SteeringError: The target is not above zero, or the divergence cannot be brought to it.
+
+    Source: iso-KL calibration of steering strength, as in github.com/wassname/steering-lite.
+    """
+    if not target > 0:
+        raise SteeringError(f"the target {target} nats is not above zero")
+    reading = adapter.reading(samples, guided=guidance > 1)
+    plain = _guided(adapter.read(reading), guidance)
+
+    def measure(factor: float) -> float:
+        found = _steered_divergence(adapter, steering.scaled(factor), reading, plain, guidance)
+        return float(torch.quantile(found.flatten().double(), quantile))
+
+    return _search(measure, target, tolerance)
+
+
+def _search(measure: Callable[[float], float], target: float, tolerance: float) -> Dose:
+    factor, points = 1.0, list[tuple[float, float]]()
+    for evaluation in range(1, MOST + 1):
+        kl = measure(factor)
+        if not 0 < kl < math.inf:
+            raise SteeringError(
+                f"at {factor:g} times the strengths the divergence is {kl:g} nats; nothing to calibrate"
+            )
+        if abs(kl / target - 1) <= tolerance:
+            return Dose(factor, kl, evaluation)
+        points.append((math.log(factor), math.log(kl)))
+        factor = math.exp(_next(points, math.log(target)))
+    raise SteeringError(
+        f"no strength gives {target:g} nats within {MOST} tries; the last, {math.exp(points[-1][0]):g} times the "
+        f"strengths, gave {math.exp(points[-1][1]):g}: ask for a smaller divergence"
+    )
+
+
+def _next(points: Sequence[tuple[float, float]], target: float) -> float:
+    """The next logarithm of the factor: a secant, or the square law, and never more than a factor of 20 away."""
+    x, y = points[-1]
+    slope = 2.0
+    if len(points) > 1:
+        before_x, before_y = points[-2]
+        slope = (y - before_y) / (x - before_x) if x != before_x else slope
+    # The divergence saturates: a slope near zero would send the guess to infinity.
+    return x + max(-3.0, min(3.0, (target - y) / max(slope, 0.3)))
+
+
+def _steered_divergence(
+    adapter: Adapter, steering: Steering, reading: Reading, plain: Tensor, guidance: float
+) -> Tensor:
+    with steer(adapter, steering) as session, session.call(reading.call):
+        steered = _guided(adapter.read(reading), guidance)
+    each = (steered.exp() * (steered - plain)).sum(dim=-1)
+    return each.sum(dim=-1).clamp(min=0)
+
+
+def _guided(logits: Tensor, guidance: float) -> Tensor:
+    """Log-probabilities after guidance, in float32."""
+    scores = logits.float()
+    if guidance > 1:
+        conditional, null = scores.chunk(2)
+        scores = null + guidance * (conditional - null)
+    return scores.log_softmax(dim=-1)

@@ -1,0 +1,167 @@
+"""Reading hidden states: samples → activations, in memory or on disk."""
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+from rich.progress import track
+from torch import Tensor
+
+from mmsteer import hooks
+from mmsteer.errors import PositionsError, StoreError
+from mmsteer.store import ActivationStore, NormSum
+from mmsteer.types import Activations, Adapter, Positions, Reading, Sample, Site, Tokens
+
+POOLS = ("mean", "last", "max", "tokens")
+_WINDOWS = re.compile(r"windows\((\d+(?:\.\d+)?)s\)")
+
+
+def record(
+    adapter: Adapter,
+    samples: Sequence[Sample],
+    sites: Sequence[Site],
+    *,
+    positions: Positions = Positions("all"),
+    pool: str = "mean",
+    batch: int = 16,
+    folder: str | Path | None = None,
+    progress: bool = False,
+) -> Activations:
+    """Read hidden states at several sites from the same samples, in the token layout of generation.
+
+    Memory grows with the pooled numbers alone. With a folder each batch is written as it is read, and a recording
+    that was stopped goes on where it was.
+
+    Args:
+        adapter: The model.
+        samples: What to read.
+        sites: Where to read.
+        positions: Which tokens.
+        pool: `mean`, `max` or `last` over the chosen tokens, `windows(0.5s)` for means over windows of time, or
+            `tokens` for all of them, zero where a token was not chosen.
+        batch: Samples a forward.
+        folder: Where to keep the activations; None for memory only.
+        progress: Show a bar.
+
+    Raises:
+        StoreError: The pool is unknown, or the folder holds another recording.
+        PositionsError: The positions select nothing in some sample.
+    """
+    if pool not in POOLS and not _WINDOWS.fullmatch(pool):
+        raise StoreError(f"no pool {pool!r}; choose from {', '.join(POOLS)}, windows(0.5s)")
+    with ExitStack() as exits:
+        place = folder if folder is not None else exits.enter_context(TemporaryDirectory())
+        source = {
+            "model": adapter.fingerprint,
+            "data": data_fingerprint(samples),
+            "positions": str(positions),
+            "pool": pool,
+            "sites": ",".join(map(str, sites)),
+        }
+        store = ActivationStore.create(place, source)
+        left = [sample for sample in samples if sample.id not in store.done()]
+        starts = range(0, len(left), batch)
+        for start in track(starts, "Reading hidden states", disable=not progress, transient=True):
+            some = left[start : start + batch]
+            store.append([sample.id for sample in some], *_read(adapter, some, sites, positions, pool))
+        return store.load(sites, [sample.id for sample in samples])
+
+
+def data_fingerprint(samples: Sequence[Sample]) -> str:
+    """A short hash of names, contents and texts.
+
+    Args:
+        samples: The samples.
+    """
+    digest = hashlib.sha256()
+    for sample in samples:
+        content = np.ascontiguousarray(sample.content)
+        digest.update(f"{sample.id}\0{sample.text}\0{content.shape}{content.dtype}".encode())
+        digest.update(content.tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _read(
+    adapter: Adapter, samples: Sequence[Sample], sites: Sequence[Site], positions: Positions, pool: str
+) -> tuple[Mapping[Site, Tensor], Mapping[Site, NormSum]]:
+    reading = adapter.reading(samples)
+    values: dict[Site, Tensor] = {}
+    norms: dict[Site, NormSum] = {}
+    with _tokens(adapter, sites, reading) as tokens, ExitStack() as exits:
+
+        def see(site: Site, state: Tensor) -> None:
+            mask = _mask(tokens[site.stack], positions, samples)
+            values[site] = _pooled(state.float(), mask, pool, tokens[site.stack]).cpu()
+            norms[site] = (float((state.float().norm(dim=-1) * mask).sum()), int(mask.sum()))
+
+        modules = {adapter.module(site): _bound(see, site) for site in sites}
+        exits.enter_context(hooks.readings(modules))
+        adapter.read(reading)
+    return values, norms
+
+
+def _bound(see: Any, site: Site) -> hooks.See:
+    return lambda state: see(site, state)
+
+
+@contextmanager
+def _tokens(adapter: Adapter, sites: Sequence[Site], reading: Reading) -> Iterator[Mapping[str, Tokens]]:
+    """The tokens of each stack's forward, known from the moment it starts."""
+    known: dict[str, Tokens] = {}
+
+    def tick(stack: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        forward = adapter.forward(stack, args, kwargs)
+        layout = adapter.layout(stack, forward, kwargs, reading.call.prompt or forward.width)
+        steps = torch.arange(forward.width, device=layout.kinds.device) - layout.origin
+        known[stack] = Tokens(layout.kinds, steps, adapter.rate)
+
+    def ticking(stack: str) -> hooks.Before:
+        return lambda args, kwargs: tick(stack, args, kwargs)
+
+    with ExitStack() as exits:
+        for stack in {site.stack for site in sites}:
+            exits.enter_context(hooks.clock(adapter.stack(stack), ticking(stack)))
+        yield known
+
+
+def _mask(tokens: Tokens, positions: Positions, samples: Sequence[Sample]) -> Tensor:
+    mask = positions.mask(tokens)
+    empty = torch.nonzero(~mask.any(dim=1)).flatten().tolist()
+    if empty:
+        raise PositionsError(f"the positions '{positions}' select no token of sample {samples[empty[0]].id!r}")
+    return mask
+
+
+def _pooled(state: Tensor, mask: Tensor, pool: str, tokens: Tokens) -> Tensor:
+    """Hidden states (rows, tokens, width) pooled over the chosen tokens."""
+    chosen = mask.unsqueeze(-1)
+    if pool == "tokens":
+        return state * chosen
+    if pool == "max":
+        return state.masked_fill(~chosen, -torch.inf).amax(dim=1)
+    if pool == "last":
+        last = torch.where(mask, torch.arange(mask.shape[1], device=mask.device), -1).amax(dim=1)
+        return state[torch.arange(len(state), device=state.device), last]
+    if pool == "mean":
+        return _mean(state, chosen)
+    return _windows(state, chosen, pool, tokens)
+
+
+def _windows(state: Tensor, chosen: Tensor, pool: str, tokens: Tokens) -> Tensor:
+    match = _WINDOWS.fullmatch(pool)
+    length = float(match[1] if match else 0) * float(tokens.rate or 0)
+    if length < 1:
+        raise StoreError(f"pool {pool!r}: a window must last a step or more, and the output must have a duration")
+    window = (tokens.steps / length).floor().long()
+    means = [_mean(state, chosen & (window == one)[:, None]) for one in range(int(window.max()) + 1)]
+    return torch.stack(means, dim=1)
+
+
+def _mean(state: Tensor, chosen: Tensor) -> Tensor:
+    return (state * chosen).sum(dim=1) / chosen.sum(dim=1).clamp(min=1)
