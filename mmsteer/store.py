@@ -1,0 +1,308 @@
+"""Activations on disk: immutable shards and a manifest, so that a recording can stop and go on."""
+
+import hashlib
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from mmsteer.atomic import write_atomically
+from mmsteer.errors import SiteError, StoreError
+from mmsteer.types import Activations, Site
+
+MANIFEST = "manifest.json"
+DTYPES = {"float32": torch.float32, "float16": torch.float16}
+
+_STORED_AS = "dtype on disk"
+_DRAFTS = ".*.tmp"
+_AGAIN = "remove the folder and record again"
+
+DtypeName = Literal["float32", "float16"]
+# The sum of the norms of unpooled states at one site, and how many there were.
+NormSum = tuple[float, int]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class _Shard(_Strict):
+    # A fixed form: a manifest must not lead out of its folder.
+    file: Annotated[str, Field(pattern=r"^shard-\d{5,9}\.safetensors$")]
+    sha256: str
+    ids: list[str]
+    norms: dict[str, tuple[float, Annotated[int, Field(gt=0)]]]
+
+
+class _Manifest(_Strict):
+    format: Literal["mmsteer activations"] = "mmsteer activations"
+    version: Literal[1] = 1
+    source: dict[str, str]
+    dtype: DtypeName
+    shapes: dict[str, list[Annotated[int, Field(gt=0)]]] = {}
+    shards: list[_Shard] = []
+
+    @model_validator(mode="after")
+    def _is_one_recording(self) -> Self:
+        ids = [name for shard in self.shards for name in shard.ids]
+        if len(set(ids)) != len(ids):
+            raise ValueError("a sample is there twice")
+        if any(shard.norms.keys() != self.shapes.keys() for shard in self.shards):
+            raise ValueError("the shards have different sites")
+        return self
+
+
+class ActivationStore:
+    """A folder of recorded activations.
+
+    A shard counts once the manifest names it, and the manifest names only whole shards: a recording that is
+    killed loses at most the shard it was writing. One process may append at a time.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        """Open a store that is there.
+
+        Args:
+            folder: The store.
+
+        Raises:
+            StoreError: There is no store, or its manifest is damaged.
+        """
+        self.folder = Path(folder)
+        self._manifest = _read_manifest(self.folder / MANIFEST)
+        self._stamp = _stamp(self.folder / MANIFEST)
+        self._done = {name for shard in self._manifest.shards for name in shard.ids}
+
+    @classmethod
+    def create(
+        cls, folder: str | Path, source: Mapping[str, str], *, dtype: DtypeName = "float32"
+    ) -> "ActivationStore":
+        """Start a recording, or go on with the one in the folder if it has the same source.
+
+        Args:
+            folder: The store; made if it is not there.
+            source: What is read and how: model fingerprint, data fingerprint, positions, pooling.
+            dtype: Type of the numbers on disk; float16 halves the size and keeps three digits.
+
+        Raises:
+            StoreError: The folder holds a recording of another source or type, or other files.
+        """
+        path = Path(folder) / MANIFEST
+        if not path.exists():
+            _start(Path(folder), source, dtype)
+        store = cls(folder)
+        store._check_source({**source, _STORED_AS: dtype})
+        for draft in Path(folder).glob(_DRAFTS):  # of a recording that was killed
+            draft.unlink()
+        return store
+
+    @property
+    def source(self) -> dict[str, str]:
+        """What was read and how."""
+        return dict(self._manifest.source)
+
+    @property
+    def sites(self) -> tuple[Site, ...]:
+        """The sites, in the order they were recorded; none before the first shard."""
+        return tuple(_site(self.folder, text) for text in self._manifest.shapes)
+
+    def done(self) -> set[str]:
+        """The samples that are recorded; what remains is the set difference."""
+        return set(self._done)
+
+    def append(self, ids: Sequence[str], values: Mapping[Site, Tensor], norms: Mapping[Site, NormSum]) -> None:
+        """Add samples as one shard; all of them are recorded, or none.
+
+        Args:
+            ids: One new name a sample.
+            values: For each site the states, (samples, width) or (samples, windows, width).
+            norms: For each site the sum of the norms of the unpooled states, and how many there were.
+
+        Raises:
+            StoreError: A name is taken, a shape or site differs from the shards before, or a number is not
+                finite.
+        """
+        self._check_alone()
+        self._check_ids(ids)
+        tensors = {str(site): self._stored(site, value, len(ids)) for site, value in values.items()}
+        sums = {str(site): (float(total), int(count)) for site, (total, count) in norms.items()}
+        self._check_sites(tensors, sums)
+        name = f"shard-{len(self._manifest.shards):05d}.safetensors"
+        data = save(tensors)
+        shard = _Shard(file=name, sha256=hashlib.sha256(data).hexdigest(), ids=list(ids), norms=sums)
+        shapes = {key: list(tensor.shape[1:]) for key, tensor in tensors.items()}
+        longer = self._manifest.model_copy(
+            update={"shapes": self._manifest.shapes or shapes, "shards": [*self._manifest.shards, shard]}
+        )
+        _write(self.folder / name, data)
+        _write(self.folder / MANIFEST, longer.model_dump_json(indent=1).encode())
+        self._manifest, self._stamp = longer, _stamp(self.folder / MANIFEST)
+        self._done.update(ids)
+
+    def load(self, sites: Iterable[Site] | None = None, ids: Sequence[str] | None = None) -> Activations:
+        """Read samples into memory as float32; every shard that is read is checked against its sum.
+
+        Args:
+            sites: Which sites, in which order; all by default.
+            ids: Which samples, in which order; all as recorded by default.
+
+        Returns:
+            The activations; `norms` are means over the whole store, whichever samples are read.
+
+        Raises:
+            StoreError: A sample or site was not recorded, or a shard is damaged.
+        """
+        chosen = self.sites if sites is None else tuple(sites)
+        order = [name for shard in self._manifest.shards for name in shard.ids] if ids is None else list(ids)
+        self._check_recorded(chosen, order)
+        rows = {name: row for row, name in enumerate(order)}
+        values = {
+            site: torch.empty((len(order), *self._manifest.shapes[str(site)]), dtype=torch.float32) for site in chosen
+        }
+        for shard in self._manifest.shards:
+            if not rows.keys().isdisjoint(shard.ids):
+                self._fill(values, rows, shard)
+        return Activations(values, {site: self._norm(site) for site in chosen}, tuple(order), self.source)
+
+    def _fill(self, values: Mapping[Site, Tensor], rows: Mapping[str, int], shard: _Shard) -> None:
+        # Copies the wanted samples of one shard to their rows.
+        path = self.folder / shard.file
+        _check_sum(path, shard.sha256)
+        pairs = [(rows[name], index) for index, name in enumerate(shard.ids) if name in rows]
+        here, there = map(list, zip(*pairs, strict=True))
+        try:
+            with safe_open(path, framework="pt") as file:
+                for site, value in values.items():
+                    value[here] = file.get_tensor(str(site))[there].float()
+        except (SafetensorError, RuntimeError, IndexError) as cause:
+            raise StoreError(f"{path} does not fit its manifest ({cause}); {_AGAIN}") from None
+
+    def _norm(self, site: Site) -> float:
+        pairs = [shard.norms[str(site)] for shard in self._manifest.shards]
+        return math.fsum(total for total, _ in pairs) / sum(count for _, count in pairs)
+
+    def _stored(self, site: Site, value: Tensor, samples: int) -> Tensor:
+        wanted = self._manifest.shapes.get(str(site), list(value.shape[1:]))
+        if value.ndim not in (2, 3) or list(value.shape) != [samples, *wanted]:
+            raise StoreError(
+                f"{self.folder}: {site} has shape {tuple(value.shape)}; expected {samples} samples of "
+                f"(width,) or (windows, width), the same in every shard: {tuple(wanted)}"
+            )
+        stored = value.detach().to("cpu", DTYPES[self._manifest.dtype], copy=True).contiguous()
+        if not torch.isfinite(stored).all():
+            raise StoreError(
+                f"{self.folder}: {site} has values that are not finite as {self._manifest.dtype}; run the model in "
+                "float32 or bfloat16, and store float32"
+            )
+        return stored
+
+    def _check_alone(self) -> None:
+        if _stamp(self.folder / MANIFEST) != self._stamp:
+            raise StoreError(f"{self.folder} was changed by another process; record from one process at a time")
+
+    def _check_ids(self, ids: Sequence[str]) -> None:
+        if not all(isinstance(name, str) and name.isprintable() and name for name in ids):
+            raise StoreError(f"{self.folder}: names of samples are printable text, not {list(ids)[:8]!r}")
+        taken = sorted(self._done.intersection(ids))
+        if taken:
+            raise StoreError(
+                f"{self.folder}: {taken[0]!r} is recorded already ({len(taken)} such); skip what is done()"
+            )
+        if not ids or len(set(ids)) != len(ids):
+            raise StoreError(
+                f"{self.folder}: a shard holds one sample or more, each of its own name, not {list(ids)[:8]}"
+            )
+
+    def _check_sites(self, tensors: Mapping[str, Tensor], norms: Mapping[str, NormSum]) -> None:
+        wanted = list(self._manifest.shapes or tensors)
+        if not wanted or sorted(wanted) != sorted(tensors) or sorted(wanted) != sorted(norms):
+            raise StoreError(
+                f"{self.folder} records {wanted}; got values at {sorted(tensors)} and norms at {sorted(norms)}"
+            )
+        for site, (total, count) in norms.items():
+            if not 0 <= total < math.inf or count < 1:
+                raise StoreError(f"{self.folder}: {site} has norms of sum {total} and count {count}")
+
+    def _check_source(self, source: Mapping[str, str]) -> None:
+        here = {**self._manifest.source, _STORED_AS: self._manifest.dtype}
+        differing = sorted(key for key in here.keys() | source.keys() if here.get(key) != source.get(key))
+        if differing:
+            told = "; ".join(f"{key}: {here.get(key)!r} there, {source.get(key)!r} asked" for key in differing)
+            raise StoreError(f"{self.folder} is another recording ({told}); choose another folder, or remove this one")
+
+    def _check_recorded(self, sites: Sequence[Site], ids: Sequence[str]) -> None:
+        unknown = [str(site) for site in sites if str(site) not in self._manifest.shapes]
+        if unknown or not self._manifest.shards:
+            have = ", ".join(self._manifest.shapes) or "nothing yet"
+            raise StoreError(f"{self.folder}: {unknown or 'no sample'} was recorded; it has {have}")
+        missing = [name for name in ids if name not in self._done]
+        if missing or len(set(ids)) != len(ids):
+            what = f"{missing[:3]} not recorded ({len(missing)} such)" if missing else "a sample is asked for twice"
+            raise StoreError(f"{self.folder}: {what}")
+
+
+def _start(folder: Path, source: Mapping[str, str], dtype: DtypeName) -> None:
+    try:
+        manifest = _Manifest(source=dict(source), dtype=dtype)
+    except ValidationError as cause:
+        raise StoreError(f"{folder}: {_first(cause)}; a source maps names to texts") from None
+    if folder.exists() and (not folder.is_dir() or set(folder.iterdir()) - set(folder.glob(_DRAFTS))):
+        raise StoreError(f"{folder} is not empty and holds no store; choose another folder")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as cause:
+        raise StoreError(f"{folder} cannot be made: {cause.strerror}") from cause
+    _write(folder / MANIFEST, manifest.model_dump_json(indent=1).encode())
+
+
+def _write(path: Path, data: bytes) -> None:
+    try:
+        write_atomically(path, data)
+    except OSError as cause:
+        raise StoreError(f"{path} cannot be written: {cause.strerror}; nothing recorded before is lost") from cause
+
+
+def _read_manifest(path: Path) -> _Manifest:
+    try:
+        return _Manifest.model_validate_json(path.read_bytes())
+    except OSError as cause:
+        raise StoreError(f"{path.parent} holds no store: {path.name}: {cause.strerror}") from None
+    except ValidationError as cause:
+        raise StoreError(f"{path} is damaged: {_first(cause)}; {_AGAIN}") from None
+
+
+def _first(cause: ValidationError) -> str:
+    problem = cause.errors(include_input=False, include_url=False)[0]
+    return f"{'.'.join(str(part)[:80] for part in problem['loc'])}: {problem['msg'][:200]}".removeprefix(": ")
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    """What changes whenever a file is replaced; None where there is no file."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_ino, stat.st_mtime_ns, stat.st_size
+
+
+def _site(folder: Path, text: str) -> Site:
+    try:
+        return Site.parse(text)
+    except SiteError as cause:
+        raise StoreError(f"{folder / MANIFEST} is damaged: {cause}") from None
+
+
+def _check_sum(path: Path, wanted: str) -> None:
+    try:
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as cause:
+        raise StoreError(f"{path} cannot be read: {cause.strerror}; {_AGAIN}") from None
+    if found != wanted:
+        raise StoreError(f"{path} is damaged: its checksum differs from the manifest's; {_AGAIN}")
