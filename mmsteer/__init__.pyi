@@ -1,11 +1,11 @@
-from mmsteer.api import adapt, bundled_directions, load, steer
-from mmsteer.calibrate import calibrate, divergence
-from mmsteer.direction_file import load_directions, save_directions
-from mmsteer.probes import RFM, MeanDifference, sweep
-from mmsteer.record import record
-from mmsteer.schedules import parse_schedule
-from mmsteer.steering import Attribute, Receipt, Steering
-from mmsteer.types import Direction, Positions, Sample, Site
+from .api import adapt, bundled_directions, load, steer
+from .calibrate import calibrate, divergence
+from .direction_file import load_directions, save_directions
+from .probes import RFM, MeanDifference, sweep
+from .record import record
+from .schedules import parse_schedule
+from .steering import Attribute, Receipt, Steering
+from .types import Direction, Positions, Sample, Site
 
 __all__ = [
     "RFM",
