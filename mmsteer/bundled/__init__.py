@@ -1,1 +1,26 @@
-"""bundled."""
+"""The small reference models that the project trains and ships, and the scripts that train them."""
+
+from pathlib import Path
+
+from mmsteer.errors import AdapterError
+
+BUNDLED = ("music",)
+
+
+def bundled_path(name: str) -> Path:
+    """The folder of a bundled model, in the layout of `from_pretrained`.
+
+    Args:
+        name: One of `BUNDLED`.
+
+    Raises:
+        AdapterError: There is no such model, or it is not part of this installation.
+    """
+    if name not in BUNDLED:
+        raise AdapterError(f"no bundled model {name!r}; choose from {', '.join(BUNDLED)}")
+    folder = Path(__file__).parent / name
+    if not (folder / "config.json").is_file():
+        raise AdapterError(
+            f"the bundled model {name!r} is not in {folder}; install mmsteer from a complete wheel or checkout"
+        )
+    return folder

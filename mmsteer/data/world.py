@@ -32,7 +32,8 @@ TEXTURE_SHARES = {"melody": 0.25, "repeated": 0.35, "arpeggio": 0.12, "chords": 
 ALTERED_CHORDS = 0.3
 DRONE_SHARE = 0.15
 DRONE_LOW = 36
-LAST_FIRST_ONSET = 4
+# Frames of silence before the first onset: the edge of the codec's transform falls into it.
+FIRST_ONSET = (1, 5)
 ARTICULATIONS = (0.5, 0.65, 0.8)
 LOUDNESS = (0.55, 0.7, 0.85)
 ACCENT = 0.1
@@ -112,7 +113,7 @@ def sample_clip(
         raise DataError(f"no pitch class {tonic}; 0 is {PITCH_CLASSES[0]}, 11 is {PITCH_CLASSES[-1]}")
     drone = bool(rng.random() < DRONE_SHARE) and texture == "melody" if drone is None else drone
     beat = int(rng.integers(BEAT_FRAMES[tempo][0], BEAT_FRAMES[tempo][1] + 1))
-    first = int(rng.integers(LAST_FIRST_ONSET + 1))
+    first = int(rng.integers(FIRST_ONSET[0], FIRST_ONSET[1] + 1))
     ground = Ground(tonic, mode, chord or mode, *REGISTERS[register], beats=-((first - CLIP_FRAMES) // beat))
     notes = _perform(rng, TEXTURES[texture](rng, ground), beat, first)
     if drone:
