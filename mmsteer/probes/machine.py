@@ -1,5 +1,6 @@
 """One recursive feature machine: kernel regression whose metric is learned from its own gradients."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -129,16 +130,19 @@ def learn(
     return best
 
 
-def unit_trace(width: int) -> Normalise:
-    """Scale metrics to the trace of the identity.
+def fixed_trace(width: int) -> Normalise:
+    """Scale metrics to the trace width / (2 ln width).
 
     The trace does not depend on the basis, so the fit in the row span is the fit in all dimensions; the
-    largest entry, by which xRFM divides, does depend on it.
+    largest entry, by which xRFM divides, does depend on it. Its largest squared entry makes a random unit
+    vector's outer product about width / (2 ln width) long, so this is the trace that dividing by the
+    largest entry gives on average, and bandwidths mean what they mean in xRFM.
 
     Args:
         width: Dimensions of the hidden states, also when the fit runs in fewer.
     """
-    return lambda metric: metric * (width / metric.trace().clamp(min=torch.finfo(metric.dtype).tiny))
+    trace = width / max(1.0, 2 * math.log(width))
+    return lambda metric: metric * (trace / metric.trace().clamp(min=torch.finfo(metric.dtype).tiny))
 
 
 def directions_of(machine: Machine, columns: Tensor) -> Tensor:

@@ -73,8 +73,8 @@ class RFM:
         directions = points.space.leave(directions_of(machine, wanted.train))
         if not directions.any(dim=0).all():
             raise ProbeError(
-                f"the kernel is flat at all samples with bandwidth {machine.setting.bandwidth:g}, so it has no gradient; "
-                "take larger bandwidths, or unit='median', which scales the states to a median distance of 10"
+                f"the kernel is flat at all samples with bandwidth {machine.setting.bandwidth:g}, so it has no "
+                "gradient; take larger bandwidths, or unit='median', which scales the states to a median distance of 10"
             )
         settings = self._settings(machine, task)
         return judge(states, targets, split, directions, lambda new: machine(new) * spread + offset, settings)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mmsteer.probes.fitted import Progress
 from mmsteer.probes.kernel import Setting
-from mmsteer.probes.machine import Machine, Points, Quality, directions_of, learn, unit_trace
+from mmsteer.probes.machine import Machine, Points, Quality, directions_of, fixed_trace, learn
 from mmsteer.probes.metrics import auc
 from mmsteer.probes.targets import Task
 
@@ -78,7 +78,7 @@ def search(
         task: What kind of question the labels answer.
         progress: Called with the fraction that is done.
     """
-    normalise, quality = unit_trace(len(points.space.mean)), _quality(wanted.validation, task)
+    normalise, quality = fixed_trace(len(points.space.mean)), _quality(wanted.validation, task)
     best: _Candidate | None = None
     for done, setting in enumerate(tries, start=1):
         candidate = _Candidate(learn(points, wanted.train, setting, iterations, quality, normalise), wanted)

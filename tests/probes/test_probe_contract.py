@@ -5,6 +5,7 @@ from dataclasses import FrozenInstanceError
 
 import pytest
 import torch
+from sklearn.metrics import roc_auc_score
 
 from mmsteer.errors import ProbeError
 from mmsteer.probes import PROBES, RFM, MeanDifference
@@ -54,15 +55,11 @@ def test_shuffled_labels_find_nothing(probe, seed):
     fast = probe if isinstance(probe, MeanDifference) else RFM(draws=1, iterations=1)
     fitted = fast.fit(x[:1000], y[:1000], task="binary")
     scores = fitted.scores(x[1000:])[:, 0]
-    assert abs(_auc(scores, y[1000:]) - 0.5) < 0.05  # 2000 new samples: four standard errors of 0.013
+    assert (
+        abs(roc_auc_score(y[1000:].numpy(), scores.numpy()) - 0.5) < 0.05
+    )  # 2000 new samples: four standard errors of 0.013
     assert abs(float(fitted.score) - 0.5) < 0.2  # 150 samples: four standard errors of 0.047
     assert abs(float(fitted.directions["yes"] @ truth)) < 0.6
-
-
-def _auc(scores, y):
-    from sklearn.metrics import roc_auc_score
-
-    return roc_auc_score(y.numpy(), scores.numpy())
 
 
 def test_multiclass_finds_one_direction_a_class(probe):
@@ -81,7 +78,7 @@ def test_multiclass_finds_one_direction_a_class(probe):
 def test_regression_points_to_larger_values(probe):
     x, y, truth = values()
     fitted = probe.fit(x, 100 + 30 * y, task="regression")
-    assert fitted.directions["more"] @ truth > 0.85
+    assert fitted.directions["more"] @ truth > 0.95
     assert fitted.metric == "r2"
     assert fitted.score > 0.5
     torch.testing.assert_close(fitted.scores(x).mean(), torch.tensor(100.0), atol=5, rtol=0)
@@ -128,7 +125,7 @@ def test_scale_and_offset_of_the_states_do_not_matter(probe):
 def test_fewer_samples_than_dimensions(probe):
     x, y, truth = mean_shift(n=200, d=512, shift=8.0)
     fitted = probe.fit(x, y, task="binary")
-    assert fitted.directions["yes"] @ truth > 0.9
+    assert fitted.directions["yes"] @ truth > 0.85
     assert fitted.score > 0.95
 
 
@@ -144,7 +141,10 @@ def test_rfm_sees_the_boundary_where_the_means_mislead():
     [
         (lambda x, y: (x, torch.ones_like(y)), "all 60 labels are"),
         (lambda x, y: (x[:-1], y), "59 hidden states for 60 labels"),
-        (lambda x, y: (x.index_fill(0, torch.tensor(7), torch.nan), y), "NaN or infinite in 1 samples, the first is row 7"),
+        (
+            lambda x, y: (x.index_fill(0, torch.tensor(7), torch.nan), y),
+            "NaN or infinite in 1 samples, the first is row 7",
+        ),
         (lambda x, y: (x, torch.where(y > 0, torch.nan, 0.0)), "NaN or infinite"),
         (lambda x, y: (torch.ones_like(x), y), "all samples are equal"),
         (lambda x, y: (x[:, None], y), "pool them first"),

@@ -39,4 +39,4 @@ def values(n=400, d=32, slope=2.0, seed=0):
     """The value moves the state along the truth."""
     g = torch.Generator().manual_seed(seed)
     truth, y = _unit(d, g), torch.randn(n, generator=g)
-    return anisotropic(n, d, g) + slope * y[:, None] * truth, y, truth
+    return torch.randn(n, d, generator=g) + slope * y[:, None] * truth, y, truth
