@@ -84,6 +84,8 @@ def _decoder(kind: type = MusicgenDecoderConfig, **options) -> MusicgenDecoderCo
 
 
 def _save(model: torch.nn.Module, folder: Path) -> Path:
+    for layer in model.audio_encoder.quantizer.layers:
+        layer.codebook.embed.normal_()  # zero otherwise: every code would sound the same
     config = model.generation_config
     config.decoder_start_token_id = config.pad_token_id = config.bos_token_id = PAD
     config.guidance_scale, config.do_sample, config.max_length = 3.0, True, 200

@@ -97,9 +97,9 @@ class MusicgenAdapter:
         given = self._prompt_frames(arguments)
         new = options["max_new_tokens"]
         tokens = given + new if new is not None else (options["max_length"] or 1) - 1
-        if tokens <= self.delay:
+        if tokens < self._fewest + self.delay:
             raise AdapterError(
-                f"{tokens} tokens make no audio; {self.delay + 1} or more do, and S seconds take "
+                f"{tokens} tokens make no audio; {self._fewest + self.delay} or more do, and S seconds take "
                 f"{self.rate:g} * S + {self.delay}"
             )
         return Call(branches, tokens - self.delay)
@@ -134,8 +134,7 @@ class MusicgenAdapter:
         place = int(forward.start) + torch.arange(ids.shape[-1], device=ids.device)
         kinds = torch.where(place < prompt - prefix, int(Kind.PROMPT), int(Kind.GENERATED))
         kinds = kinds + int(Kind.FIRST) * (place == 0) + int(Kind.LAST) * (place == prompt - prefix - 1)
-        empty = (ids == self.model.config.decoder.pad_token_id).all(dim=1) & (place > 0)
-        kinds = kinds.expand_as(empty).masked_fill(empty, int(Kind.PADDING))
+        kinds = kinds.expand(forward.rows, -1).masked_fill(self._past_the_end(ids, place), int(Kind.PADDING))
         return Layout(nn.functional.pad(kinds, (prefix, 0), value=int(Kind.PADDING)), prefix)
 
     def produced(self, output: Any) -> int:
@@ -148,9 +147,9 @@ class MusicgenAdapter:
         return round(audio.shape[-1] / self.sample_rate * float(self.rate or 1))
 
     def canary(self) -> Tensor:
-        """Logits of two start tokens under an empty condition."""
+        """Logits of the start token and one column of codes under a constant condition."""
         decoder = self.model.decoder
-        ids = torch.full((self.codebooks, 2), decoder.config.pad_token_id, device=self.device)
+        ids = torch.tensor([[decoder.config.pad_token_id, 0]] * self.codebooks, device=self.device)
         condition = torch.ones(1, 1, decoder.config.hidden_size, device=self.device, dtype=self.model.dtype)
         with torch.no_grad():
             return decoder(input_ids=ids, encoder_hidden_states=condition, use_cache=False).logits
@@ -167,14 +166,13 @@ class MusicgenAdapter:
             seconds: The duration.
 
         Raises:
-            AdapterError: It is shorter than one frame, or longer than the model's positions.
+            AdapterError: It is shorter than the delay pattern, or longer than the model's positions.
         """
         frames = round(float(self.rate or 1) * seconds)
-        longest = (self.max_steps - self.delay) / float(self.rate or 1)
-        if not 1 <= frames <= self.max_steps - self.delay:
-            raise AdapterError(
-                f"{seconds:g} s cannot be generated; choose from {1 / (self.rate or 1):g} to {longest:g} s"
-            )
+        fewest, most = self._fewest, self.max_steps - self.delay
+        if not fewest <= frames <= most:
+            limits = f"{fewest / float(self.rate or 1):g} to {most / float(self.rate or 1):g} s"
+            raise AdapterError(f"{seconds:g} s cannot be generated; choose from {limits}")
         return frames
 
     def generate(
@@ -296,6 +294,16 @@ class MusicgenAdapter:
         if "encoder_hidden_states" in condition:
             return condition["encoder_hidden_states"].shape[1]
         return condition["input_ids"].shape[1] + self.model.config.chroma_length
+
+    def _past_the_end(self, ids: Tensor, place: Tensor) -> Tensor:
+        """Columns that generation never reads: of nothing but padding, or followed by it, (rows, tokens)."""
+        empty = (ids == self.model.config.decoder.pad_token_id).all(dim=1) & (place > 0)
+        return empty | nn.functional.pad(empty[:, 1:], (0, 1))
+
+    @property
+    def _fewest(self) -> int:
+        """Frames below which the model's code leaves out the delay pattern."""
+        return max(1, self.delay)
 
     def _prefix(self, kwargs: Mapping[str, Any]) -> int:
         condition = kwargs.get("encoder_hidden_states")

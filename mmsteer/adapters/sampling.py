@@ -38,8 +38,9 @@ class SeededSampling(LogitsProcessor):  # type: ignore[misc]  # transformers is 
 
     def _gumbel(self, vocabulary: int) -> Tensor:
         draws = [torch.rand(self._codebooks, vocabulary, generator=one) for one in self._generators]
-        uniform = torch.cat(draws).clamp_(min=torch.finfo(torch.float32).tiny)
-        return -torch.log(-torch.log(uniform).clamp_(min=torch.finfo(torch.float32).tiny))
+        # -log of a uniform draw is an exponential one; zero has no logarithm.
+        exponential = -torch.cat(draws).clamp_(min=torch.finfo(torch.float32).tiny).log()
+        return -exponential.clamp_(min=torch.finfo(torch.float32).tiny).log()
 
 
 class AfterGuidance(LogitsProcessorList):  # type: ignore[misc]

@@ -54,7 +54,7 @@ class Activity:
     @property
     def times_s(self) -> Floats:
         """The middle of each frame, (frames,)."""
-        return np.arange(len(self.notes)) * HOP_S
+        return np.arange(len(self.notes), dtype=np.float64) * HOP_S
 
     @property
     def chroma(self) -> Floats:
@@ -158,8 +158,8 @@ def _ear() -> Floats:
 def _dictionary() -> Floats:
     """The spectrum of every note in every timbre, each summing to 1, (bins, timbres x notes)."""
     tones = [_tone(midi, decay) for decay in DECAYS for midi in range(LOWEST, HIGHEST + 1)]
-    spectra = _spectrum(np.array(tones, dtype=np.float32), _kernel(0)).T ** COMPRESSION
-    return np.asarray(spectra / spectra.sum(axis=0), dtype=np.float64)
+    spectra: Floats = _spectrum(np.array(tones, dtype=np.float32), _kernel(0)).T ** COMPRESSION
+    return spectra / spectra.sum(axis=0)
 
 
 def _tone(midi: int, decay: float) -> Floats:
@@ -173,13 +173,13 @@ def _tone(midi: int, decay: float) -> Floats:
 
 def _explain(spectrum: Floats) -> Floats:
     """Non-negative note strengths that minimise the divergence to the spectrum, (frames, notes)."""
-    dictionary, target = _dictionary(), spectrum.T**COMPRESSION
+    dictionary = _dictionary()
+    target: Floats = np.power(spectrum.T, COMPRESSION)
     floor = 1e-9 * target.max() + 1e-12
-    strength = np.ones((dictionary.shape[1], target.shape[1])) * target.sum(axis=0) / dictionary.shape[1]
+    strength: Floats = np.tile(target.sum(axis=0) / dictionary.shape[1], (dictionary.shape[1], 1))
     for _ in range(ITERATIONS):
         strength *= dictionary.T @ (target / (dictionary @ strength + floor))
-    by_timbre = strength.reshape(len(DECAYS), -1, target.shape[1])
-    notes: Floats = by_timbre.sum(axis=0).T
+    notes: Floats = strength.reshape(len(DECAYS), -1, target.shape[1]).sum(axis=0).T
     return notes
 
 

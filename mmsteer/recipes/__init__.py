@@ -1,1 +1,1 @@
-"""recipes."""
+"""A recipe file → a checked recipe → a run folder."""

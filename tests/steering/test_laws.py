@@ -287,7 +287,7 @@ def test_refusals(musicgen, stereo):
     with pytest.raises(AdapterError, match="num_return_sequences"), steer(musicgen, steering):
         musicgen.model.generate(**options(num_return_sequences=2))
     with pytest.raises(AdapterError, match="make no audio"), steer(musicgen, steering):
-        musicgen.model.generate(**options(max_new_tokens=3))
+        musicgen.model.generate(**options(max_new_tokens=5))
     with pytest.raises(SteeringError, match="steering is for 3 samples"), steer(musicgen, [steering] * 3):
         musicgen.model.generate(**options(rows=2))
     empty, _ = one(musicgen, positions=Positions("image"))

@@ -1,0 +1,134 @@
+"""Which triad is played."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmsteer.errors import EvalError
+from mmsteer.eval.activity import HOP_S, LOWEST, Activity, read_activity
+from mmsteer.eval.audio import Floats
+from mmsteer.eval.notes import PITCH_CLASSES
+
+TRIADS = {"maj": (0, 4, 7), "min": (0, 3, 7), "aug": (0, 4, 8), "dim": (0, 3, 6)}
+LABELS = tuple(f"{root}:{quality}" for quality in TRIADS for root in PITCH_CLASSES)
+NO_CHORD = "N"
+MIN_FIT = 0.8  # cosine with the template: single notes read 0.66 (95 % below 0.79), triads 0.98 (98 % above 0.89)
+MIN_TONE = 0.35  # weakest tone of the triad over the strongest: single notes read 0.06, triads 0.84
+MIN_VOICED = 0.05
+WINDOW_S = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class ChordReading:
+    """The triad of a clip.
+
+    Attributes:
+        label: In the syntax of mir_eval, such as `C#:min`; None when no triad can be told.
+        root: Its root; None as above.
+        quality: One of `TRIADS`; None as above.
+        fit: Cosine of the clip's pitch classes with the best triad.
+        intervals_s: Start and end of each window of the trace, (windows, 2).
+        trace: The label in each window, `N` where there is none.
+    """
+
+    label: str | None
+    root: str | None
+    quality: str | None
+    fit: float
+    intervals_s: Floats
+    trace: tuple[str, ...]
+
+
+def read_chord(samples: NDArray[np.floating], sample_rate: int) -> ChordReading:
+    """Name the triad that a clip consists of, in any inversion, held or broken.
+
+    An augmented triad divides the octave evenly, so its lowest note is taken for its root. More than one chord
+    in the clip: read the trace.
+
+    Args:
+        samples: Mono audio, (samples,).
+        sample_rate: Samples per second.
+
+    Raises:
+        EvalError: The audio is not mono, is empty, or is not finite.
+    """
+    return chord_from_activity(read_activity(samples, sample_rate))
+
+
+def chord_from_activity(activity: Activity) -> ChordReading:
+    """Name the triad of a clip whose notes are known.
+
+    Args:
+        activity: The notes of the clip.
+    """
+    voiced = activity.voiced
+    notes = np.where(voiced[:, None], activity.notes, 0)
+    per_window = max(1, round(WINDOW_S / HOP_S))
+    starts = range(0, len(notes), per_window)
+    trace = tuple(_label(notes[at : at + per_window])[0] or NO_CHORD for at in starts)
+    edges = np.minimum(np.array([*starts, len(notes)]), len(notes)) * HOP_S
+    label, fit = _label(notes) if voiced.mean() >= MIN_VOICED else (None, 0.0)
+    root, quality = label.split(":") if label else (None, None)
+    return ChordReading(label, root, quality, fit, np.stack([edges[:-1], edges[1:]], axis=1), trace)
+
+
+def chord_scores(reading: ChordReading, reference_s: Floats, labels: list[str]) -> dict[str, float]:
+    """Compare the trace with reference chords: the share of the time on which they agree.
+
+    Args:
+        reading: What was heard.
+        reference_s: Start and end of each reference chord, (chords, 2).
+        labels: Their names in the syntax of mir_eval.
+
+    Raises:
+        EvalError: The reference cannot be read.
+
+    Source: mir_eval.chord.evaluate (Raffel et al. 2014), its `root`, `majmin` and `triads`.
+    """
+    import mir_eval.chord
+
+    if len(reference_s) != len(labels) or not len(labels):
+        raise EvalError(f"{len(labels)} chord labels for {len(reference_s)} intervals; give one label an interval")
+    try:
+        scores = mir_eval.chord.evaluate(reference_s, labels, reading.intervals_s, list(reading.trace))
+    except (ValueError, mir_eval.chord.InvalidChordException) as error:
+        raise EvalError(f"the reference chords cannot be read: {error}") from None
+    return {name: float(scores[name]) for name in ("root", "majmin", "triads")}
+
+
+@lru_cache(maxsize=1)
+def _templates() -> Floats:
+    """The triads as unit vectors over the pitch classes, (labels, 12)."""
+    rows = np.zeros((len(LABELS), 12))
+    for index, label in enumerate(LABELS):
+        root, quality = label.split(":")
+        rows[index, [(PITCH_CLASSES.index(root) + step) % 12 for step in TRIADS[quality]]] = 3**-0.5
+    return rows
+
+
+def _label(notes: Floats) -> tuple[str | None, float]:
+    """The best triad of some frames of notes, and how well it fits."""
+    classes = np.arange(LOWEST, LOWEST + notes.shape[1]) % 12
+    strength = np.array([notes[:, classes == pitch].sum() for pitch in range(12)])
+    length = float(np.linalg.norm(strength))
+    if length == 0:
+        return None, 0.0
+    fits = _templates() @ strength / length
+    best = int(fits.argmax())
+    tones = strength[_templates()[best] > 0]
+    if fits[best] < MIN_FIT or tones.min() < MIN_TONE * tones.max():
+        return None, float(fits[best])
+    root, quality = LABELS[best].split(":")
+    if quality == "aug":
+        root = _lowest(notes, _templates()[best] > 0)
+    return f"{root}:{quality}", float(fits[best])
+
+
+def _lowest(notes: Floats, members: NDArray[np.bool_]) -> str:
+    """The lowest clearly sounding pitch class among some."""
+    total = notes.sum(axis=0)
+    classes = np.arange(LOWEST, LOWEST + len(total)) % 12
+    sounding = np.flatnonzero(members[classes] & (total > 0.25 * total.max()))
+    return PITCH_CLASSES[int(classes[sounding[0]])]

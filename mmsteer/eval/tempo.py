@@ -1,0 +1,141 @@
+"""How fast a clip is, with the octave convention stated.
+
+The tempo is the fastest regular pulse: of the periods between 40 and 220 beats per minute at which the onsets
+repeat almost as well as at the best one, the shortest. On clicks and on a line of even notes this is one beat a note.
+On a mix with a subdivided hi-hat it is the hi-hat; whoever counts slower is an octave apart, and `octave_accuracy`
+accepts it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmsteer.errors import EvalError
+from mmsteer.eval.audio import Floats
+from mmsteer.eval.onsets import FRAMES_PER_SECOND, OnsetReading, read_onsets
+
+SLOWEST, FASTEST = 40.0, 220.0
+TOLERANCE = 0.04
+OCTAVES = (1.0, 2.0, 0.5, 3.0, 1 / 3)
+REGULAR = 0.35  # of perfect repetition: noise and rubato lie below
+NEARLY = 0.75  # of the best repetition
+BLUR_S = 0.02
+
+
+@dataclass(frozen=True, eq=False)
+class TempoReading:
+    """The tempo of a clip.
+
+    Attributes:
+        bpm: Beats per minute by this module's convention; None when nothing repeats regularly.
+        regularity: How well the onsets repeat at that period, from 0 to 1.
+        trace: The tempo in windows of `window_s`, NaN where it cannot be told, (windows,).
+        times_s: The middle of each window, (windows,).
+    """
+
+    bpm: float | None
+    regularity: float
+    trace: Floats
+    times_s: Floats
+
+
+def read_tempo(samples: NDArray[np.floating], sample_rate: int, window_s: float = 4.0) -> TempoReading:
+    """Find the tempo of a clip of at least three beats.
+
+    Args:
+        samples: Mono audio, (samples,).
+        sample_rate: Samples per second.
+        window_s: Length of the windows of the trace, in seconds; they are half as far apart.
+
+    Raises:
+        EvalError: The audio is not mono, is empty, or is not finite.
+    """
+    return tempo_from_onsets(read_onsets(samples, sample_rate), window_s)
+
+
+def tempo_from_onsets(onsets: OnsetReading, window_s: float = 4.0) -> TempoReading:
+    """Find the tempo of a clip whose onsets are known.
+
+    Args:
+        onsets: The onsets of the clip.
+        window_s: Length of the windows of the trace, in seconds.
+    """
+    seconds = len(onsets.strength) / FRAMES_PER_SECOND
+    starts = np.arange(0, max(seconds - window_s, 0) + 1e-9, window_s / 2)
+    traced = [_tempo(_between(onsets.onsets_s, start, start + window_s))[0] for start in starts]
+    trace = np.array([np.nan if bpm is None else bpm for bpm in traced])
+    bpm, regularity = _tempo(onsets.onsets_s)
+    return TempoReading(bpm, regularity, trace, starts + min(window_s, seconds) / 2)
+
+
+def accuracy(estimate: float | None, truth: float) -> float | None:
+    """Whether a tempo is within 4 % of the truth (acc1); None for no estimate.
+
+    Args:
+        estimate: Beats per minute, or None.
+        truth: Beats per minute.
+
+    Raises:
+        EvalError: The truth is not positive.
+    """
+    return _within(estimate, truth, OCTAVES[:1])
+
+
+def octave_accuracy(estimate: float | None, truth: float) -> float | None:
+    """Whether a tempo, or its double, half, triple or third, is within 4 % of the truth (acc2).
+
+    Args:
+        estimate: Beats per minute, or None.
+        truth: Beats per minute.
+
+    Raises:
+        EvalError: The truth is not positive.
+
+    Source: Gouyon et al. 2006, An experimental comparison of audio tempo induction algorithms.
+    """
+    return _within(estimate, truth, OCTAVES)
+
+
+def _within(estimate: float | None, truth: float, factors: Sequence[float]) -> float | None:
+    if not truth > 0:
+        raise EvalError(f"the true tempo is {truth}; give beats per minute above 0")
+    if estimate is None:
+        return None
+    return float(any(abs(estimate - factor * truth) <= TOLERANCE * factor * truth for factor in factors))
+
+
+def _between(onsets_s: Floats, start: float, stop: float) -> Floats:
+    return onsets_s[(onsets_s >= start) & (onsets_s < stop)]
+
+
+def _tempo(onsets_s: Floats) -> tuple[float | None, float]:
+    """The fastest period at which the onsets repeat, as bpm, and how well they do."""
+    if len(onsets_s) < 3:
+        return None, 0.0
+    periods = np.arange(60 / FASTEST, min(60 / SLOWEST, float(np.ptp(onsets_s))) + 1e-9, 0.0025)
+    if not len(periods):
+        return None, 0.0
+    score = _repetition(onsets_s, periods)
+    best = float(score.max())
+    if best < REGULAR:
+        return None, best
+    peaks = np.flatnonzero((score >= np.roll(score, 1)) & (score >= np.roll(score, -1)) & (score >= NEARLY * best))
+    at = int(peaks[0]) if len(peaks) else int(score.argmax())
+    return float(60 / _refine(onsets_s, float(periods[at]))), float(score[at])
+
+
+def _repetition(onsets_s: Floats, periods: Floats) -> Floats:
+    """How well the onsets repeat at each period, (periods,): the share that has another one period away."""
+    gaps = np.abs(onsets_s[:, None] - onsets_s[None, :])
+    near = np.exp(-0.5 * ((gaps[None] - periods[:, None, None]) / BLUR_S) ** 2).max(axis=2)
+    shares: Floats = near.mean(axis=1)
+    return shares
+
+
+def _refine(onsets_s: Floats, period: float) -> float:
+    """The mean of the gaps near a period, over which each is measured to a fraction of a frame."""
+    gaps = (onsets_s[None, :] - onsets_s[:, None]).ravel()
+    close = gaps[np.abs(gaps - period) < 2 * BLUR_S]
+    return float(close.mean()) if len(close) else period

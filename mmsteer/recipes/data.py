@@ -1,0 +1,122 @@
+"""The clips that directions are found in, and the prompts that are generated from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from mmsteer.data.concepts import CONCEPTS, concept_clips
+from mmsteer.data.synthesis import TIMBRES, render
+from mmsteer.data.syntheory import CATEGORIES, catalogue, synthesise
+from mmsteer.data.syntheory import render as render_item
+from mmsteer.data.world import CLIP_SECONDS, sample_clip
+from mmsteer.errors import DataError
+from mmsteer.recipes.schema import ConceptData, Prompts, SynTheoryData, World, WorldPrompts
+from mmsteer.types import Sample
+
+
+@dataclass(frozen=True, eq=False)
+class Labelled:
+    """Clips with their classes and sources.
+
+    Attributes:
+        samples: The clips.
+        labels: The class of each.
+        groups: The source of each; no source is on both sides of a split.
+    """
+
+    samples: tuple[Sample, ...]
+    labels: tuple[str, ...]
+    groups: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One thing to generate.
+
+    Attributes:
+        index: Its place.
+        text: What the model is told.
+        seed: Seed of its noise, the same under every condition.
+        truth: What the text states, by attribute.
+    """
+
+    index: int
+    text: str
+    seed: int
+    truth: Mapping[str, str]
+
+
+def labels_of(data: ConceptData | SynTheoryData) -> tuple[str, ...]:
+    """The classes of a set of clips, without rendering any.
+
+    Args:
+        data: Which clips.
+
+    Raises:
+        DataError: There is no such concept, category or label.
+    """
+    if isinstance(data, ConceptData):
+        if data.concept not in CONCEPTS:
+            raise DataError(f"no concept {data.concept!r}; choose from {', '.join(CONCEPTS)}")
+        return CONCEPTS[data.concept].labels
+    if data.syntheory not in CATEGORIES:
+        raise DataError(f"no SynTheory category {data.syntheory!r}; choose from {', '.join(CATEGORIES)}")
+    return tuple(map(str, catalogue(data.syntheory).values(data.label)))
+
+
+def clips_of(data: ConceptData | SynTheoryData, sample_rate: int, *, told: bool) -> Labelled:
+    """Render clips.
+
+    Args:
+        data: Which clips.
+        sample_rate: Of the model, in Hz.
+        told: Whether the model is told each clip's prompt; otherwise it is the null branch.
+    """
+    if isinstance(data, ConceptData):
+        return _concept(data, sample_rate, told=told)
+    items = catalogue(data.syntheory).sample(data.clips, by=data.label, seed=data.seed)
+    samples = tuple(Sample(item.id, render_item(item, sample_rate, synthesise)) for item in items)
+    return Labelled(samples, tuple(str(item.labels[data.label]) for item in items), tuple(i.group for i in items))
+
+
+def prompts_of(prompts: Prompts, seed: int) -> tuple[Prompt, ...]:
+    """The prompts of a recipe, each with a seed of its own.
+
+    Args:
+        prompts: What the recipe says.
+        seed: The recipe's seed.
+
+    Raises:
+        DataError: What the world is asked for contradicts itself.
+    """
+    if isinstance(prompts, WorldPrompts):
+        pairs = [_world(prompts.world, index) for index in range(prompts.world.n)]
+    else:
+        pairs = [(text, {}) for text in prompts]
+    return tuple(Prompt(at, text, _seed(seed, at), truth) for at, (text, truth) in enumerate(pairs))
+
+
+def _concept(data: ConceptData, sample_rate: int, *, told: bool) -> Labelled:
+    clips = concept_clips(data.concept, data.clips, data.seed)
+    samples = tuple(
+        Sample(
+            f"{data.concept}:{one.label}:{at:05d}",
+            render(one.clip.notes, TIMBRES[one.clip.instrument], CLIP_SECONDS, sample_rate),
+            one.clip.prompt if told else None,
+        )
+        for at, one in enumerate(clips)
+    )
+    return Labelled(samples, tuple(one.label for one in clips), tuple(one.group for one in clips))
+
+
+def _world(world: World, index: int) -> tuple[str, Mapping[str, str]]:
+    rng = np.random.default_rng([world.seed, index])
+    clip = sample_clip(rng, stated=frozenset(world.state), drone=False, **world.fix)  # type: ignore[arg-type]
+    if not clip.prompt:
+        raise DataError("the world wrote an empty prompt; let `state` name more")
+    return clip.prompt, {name: getattr(clip, name) for name in world.state}
+
+
+def _seed(seed: int, index: int) -> int:
+    return int(np.random.SeedSequence([seed, index]).generate_state(1)[0] >> 1)

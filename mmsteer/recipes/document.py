@@ -1,0 +1,166 @@
+"""YAML as data that knows where each part was written.
+
+Only what a recipe needs is read: mappings, lists, text, numbers, true, false and null, by the rules of YAML 1.2, so
+that `on` is a word and `1e-3` a number. Anchors, tags, repeated keys and files without measure are refused.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mmsteer.errors import RecipeError
+
+MAX_BYTES = 256 * 1024
+MAX_DEPTH = 24
+
+Place = tuple[str | int, ...]
+"""The way to a part of a document: keys of mappings and indices of lists."""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Where something was written.
+
+    Attributes:
+        source: A file, or what was given on the command line.
+        line: Line number counted from 1; None on the command line.
+    """
+
+    source: str
+    line: int | None = None
+
+    def __str__(self) -> str:
+        return self.source if self.line is None else f"{self.source}:{self.line}"
+
+
+@dataclass(frozen=True)
+class Document:
+    """Data with the place where each part was written.
+
+    Attributes:
+        data: Mappings, lists and plain values.
+        marks: For the way to each part, where it stands.
+    """
+
+    data: Any
+    marks: Mapping[Place, Mark] = field(default_factory=dict)
+
+    def mark(self, place: Place) -> Mark:
+        """Where a part stands, or the nearest part around it.
+
+        Args:
+            place: The way to the part, which need not exist.
+        """
+        while place and place not in self.marks:
+            place = place[:-1]
+        return self.marks[place]
+
+
+def read_document(path: Path) -> Document:
+    """Read one YAML file.
+
+    Args:
+        path: The file.
+
+    Raises:
+        RecipeError: The file is missing, too large, or no plain YAML; the message names the line.
+    """
+    if not path.is_file():
+        raise RecipeError(f"{path}: no such file; `mmsteer recipes list` shows the recipes that come with mmsteer")
+    if path.stat().st_size > MAX_BYTES:
+        raise RecipeError(f"{path}: {path.stat().st_size} bytes; a recipe has at most {MAX_BYTES}")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as cause:
+        raise RecipeError(f"{path}: cannot be read as text: {cause}") from None
+    return parse_document(text, str(path))
+
+
+def parse_document(text: str, source: str) -> Document:
+    """Read YAML.
+
+    Args:
+        text: The YAML.
+        source: What to call it in messages.
+
+    Raises:
+        RecipeError: The text is no plain YAML; the message names the line.
+    """
+    try:
+        _check_events(text, source)
+        node = yaml.compose(text, Loader=_Loader)
+    except yaml.MarkedYAMLError as cause:
+        line = cause.problem_mark.line + 1 if cause.problem_mark else 1
+        raise RecipeError(f"{source}:{line}: not YAML: {cause.problem}") from None
+    except yaml.YAMLError as cause:
+        raise RecipeError(f"{source}: not YAML: {str(cause).splitlines()[0]}") from None
+    if node is None:
+        raise RecipeError(f"{source}: the file is empty")
+    marks: dict[Place, Mark] = {}
+    return Document(_build(node, (), source, marks), marks)
+
+
+class _Loader(yaml.SafeLoader):
+    """Plain values by the core schema of YAML 1.2."""
+
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012  # yaml's own protocol
+
+
+for _tag, _pattern, _first in (
+    ("null", r"null|~|", [*"n~", ""]),
+    ("bool", r"true|false", [*"tf"]),
+    ("int", r"[-+]?\d{1,18}", [*"-+0123456789"]),
+    ("float", r"[-+]?(\.\d+|\d+(\.\d*)?)([eE][-+]?\d+)?", [*"-+.0123456789"]),
+):
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"(?:{_pattern})\Z"), _first)  # type: ignore[no-untyped-call]
+
+_VALUES = {
+    "null": lambda _: None,
+    "bool": lambda text: text == "true",
+    "int": int,
+    "float": float,
+    "str": str,
+}
+
+
+def _check_events(text: str, source: str) -> None:
+    """Refuse, before anything is built, what could grow without measure."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        line = event.start_mark.line + 1
+        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+            raise RecipeError(f"{source}:{line}: anchors and aliases are not read; write the value out")
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            raise RecipeError(f"{source}:{line}: more than {MAX_DEPTH} levels inside one another")
+
+
+def _build(node: yaml.Node, place: Place, source: str, marks: dict[Place, Mark]) -> Any:
+    mark = Mark(source, node.start_mark.line + 1)
+    marks.setdefault(place, mark)
+    if isinstance(node, yaml.MappingNode):
+        return _mapping(node, place, source, marks)
+    if isinstance(node, yaml.SequenceNode):
+        return [_build(child, (*place, index), source, marks) for index, child in enumerate(node.value)]
+    kind = node.tag.removeprefix("tag:yaml.org,2002:")
+    if kind not in _VALUES:
+        raise RecipeError(f"{mark}: the tag {node.tag!r} is not read; write plain text, numbers, true, false or null")
+    return _VALUES[kind](node.value)
+
+
+def _mapping(node: yaml.MappingNode, place: Place, source: str, marks: dict[Place, Mark]) -> dict[str, Any]:
+    built: dict[str, Any] = {}
+    for key_node, value_node in node.value:
+        mark = Mark(source, key_node.start_mark.line + 1)
+        if not isinstance(key_node, yaml.ScalarNode):
+            raise RecipeError(f"{mark}: a key must be a word")
+        key = str(key_node.value)
+        if key in built:
+            raise RecipeError(f"{mark}: {key!r} is written twice, first in line {marks[*place, key].line}")
+        marks[*place, key] = mark
+        built[key] = _build(value_node, (*place, key), source, marks)
+    return built

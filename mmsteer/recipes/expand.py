@@ -1,0 +1,117 @@
+"""The conditions of a recipe: every combination of every sweep, with the variables put in."""
+
+import itertools
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mmsteer.recipes.document import Place
+from mmsteer.recipes.problems import Problem
+from mmsteer.recipes.schema import Conditions, SteerMapping, Value
+
+MOST = 10_000
+_VARIABLE = re.compile(r"\{([^{}]*)\}")
+_WORDS = {"positions": "at", "sites": "on", "weights": "weights", "operator": "by", "branch": "branch"}
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One thing that is done to the model.
+
+    Attributes:
+        name: Its name, of which there is no other in the recipe.
+        values: The variables of its sweep.
+        lines: What is steered, a line for each attribute; none for the unsteered control.
+        compose: How the attributes meet.
+        budget: Most that they may add together, as a fraction of the residual norm.
+        kl: Divergence to which the strengths are calibrated, in nats.
+        target: What the audio should have.
+        place: Where the recipe says so.
+    """
+
+    name: str
+    values: Mapping[str, Value]
+    lines: tuple[str, ...]
+    compose: str
+    budget: float | None
+    kl: float | None
+    target: Mapping[str, str]
+    place: Place
+
+
+class _Unknown(Exception):
+    """A variable without a value."""
+
+
+def expand(tables: tuple[Conditions, ...]) -> tuple[tuple[Condition, ...], list[Problem]]:
+    """All conditions, and what is wrong with them.
+
+    Args:
+        tables: The recipe's conditions.
+    """
+    conditions: list[Condition] = []
+    problems: list[Problem] = []
+    for at, table in enumerate(tables):
+        place: Place = ("conditions", at)
+        size = 1
+        for choices in table.sweep.values():
+            size *= len(choices)
+        if size > MOST:
+            problems.append(Problem((*place, "sweep"), f"{size} combinations; a sweep has at most {MOST}"))
+            continue
+        try:
+            conditions += [_condition(table, values, place) for values in _combinations(table)]
+        except _Unknown as cause:
+            known = ", ".join(table.sweep) or "none"
+            problems.append(Problem(place, f"no variable {str(cause)!r} in the sweep (variables here: {known})"))
+    return tuple(conditions), problems + _repeated(conditions)
+
+
+def _combinations(table: Conditions) -> list[dict[str, Value]]:
+    return [dict(zip(table.sweep, values, strict=True)) for values in itertools.product(*table.sweep.values())]
+
+
+def _condition(table: Conditions, values: Mapping[str, Value], place: Place) -> Condition:
+    return Condition(
+        name=_filled(table.name, values),
+        values=values,
+        lines=tuple(_filled(_line(item), values) for item in table.steer),
+        compose=table.compose,
+        budget=table.budget,
+        kl=table.calibrate.kl if table.calibrate else None,
+        target={_filled(key, values): _filled(value, values) for key, value in table.target.items()},
+        place=place,
+    )
+
+
+def _line(item: SteerMapping | str) -> str:
+    """The mapping form as a line: both are read by one grammar."""
+    if isinstance(item, str):
+        return item
+    strength = item.strength if isinstance(item.strength, str) else repr(item.strength)
+    unit = "abs" if item.unit == "absolute" else ""
+    line = f"{item.direction} {strength}{unit} {item.schedule}"
+    given = {word: getattr(item, field) for field, word in _WORDS.items() if getattr(item, field) is not None}
+    return line + "".join(f" {word} {value}" for word, value in given.items())
+
+
+def _filled(text: str, values: Mapping[str, Value]) -> str:
+    def value(match: re.Match[str]) -> str:
+        if match[1] not in values:
+            raise _Unknown(match[1])
+        found = values[match[1]]
+        return str(found).lower() if isinstance(found, bool) else str(found)
+
+    return _VARIABLE.sub(value, text)
+
+
+def _repeated(conditions: list[Condition]) -> list[Problem]:
+    seen: dict[str, Condition] = {}
+    problems: list[Problem] = []
+    for one in conditions:
+        if one.name in seen:
+            unsaid = [key for key in one.values if one.values[key] != seen[one.name].values.get(key)]
+            hint = f"; put {{{unsaid[0]}}} into the name" if unsaid else ""
+            problems.append(Problem((*one.place, "name"), f"two conditions are called {one.name!r}{hint}"))
+        seen.setdefault(one.name, one)
+    return problems[:1]

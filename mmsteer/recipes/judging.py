@@ -1,0 +1,156 @@
+"""What is heard in a finished clip, from the audio file alone, and how that is held against a target."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmsteer.data.concepts import CONCEPTS
+from mmsteer.eval.activity import HOP_S, Activity, read_activity
+from mmsteer.eval.audio import Audio, read_audio
+from mmsteer.eval.chords import chord_from_activity
+from mmsteer.eval.keys import key_from_activity
+from mmsteer.eval.notes import PITCH_CLASSES, notes_from_activity
+from mmsteer.eval.register import register_from_activity
+from mmsteer.eval.tempo import read_tempo
+
+Reading = Mapping[str, Any]
+
+
+class Heard:
+    """A clip and its front ends, each computed once and only if an evaluator asks."""
+
+    def __init__(self, path: Path) -> None:
+        self.audio: Audio = read_audio(path)
+
+    @cached_property
+    def activity(self) -> Activity:
+        """Which notes sound when."""
+        return read_activity(self.audio.samples, self.audio.sample_rate)
+
+
+def judge(path: Path, evaluators: tuple[str, ...]) -> dict[str, Reading]:
+    """What each evaluator hears in a file; plain JSON.
+
+    Args:
+        path: The audio file.
+        evaluators: Names of `EVALUATORS`.
+    """
+    heard = Heard(path)
+    return {name: EVALUATORS[name](heard) for name in evaluators}
+
+
+def _notes(heard: Heard) -> Reading:
+    found = notes_from_activity(heard.activity)
+    classes = np.where(found.trace.any(axis=1), found.trace.argmax(axis=1), -1)
+    share = {name: round(value, 6) for name, value in found.share.items()} if found.share else None
+    trace = {"hop_s": HOP_S, "classes": classes.tolist()}
+    return {"main_note": found.main_note, "voiced": round(found.voiced, 6), "share": share, "trace": trace}
+
+
+def _chords(heard: Heard) -> Reading:
+    found = chord_from_activity(heard.activity)
+    return {"label": found.label, "root": found.root, "quality": TRIAD_NAMES.get(found.quality or "")}
+
+
+def _register(heard: Heard) -> Reading:
+    midi = register_from_activity(heard.activity).midi
+    return {"midi": None if midi is None else round(midi, 3), "register": _between(midi, REGISTER_EDGES)}
+
+
+def _tempo(heard: Heard) -> Reading:
+    bpm = read_tempo(heard.audio.samples, heard.audio.sample_rate).bpm
+    return {"bpm": None if bpm is None else round(bpm, 3), "tempo": _between(bpm, TEMPO_EDGES)}
+
+
+def _key(heard: Heard) -> Reading:
+    found = key_from_activity(heard.activity)
+    return {"key": found.key, "mode": found.key.split()[1] if found.key else None, "scale": found.scale}
+
+
+# Half-way between the ranges of `mmsteer.data.world`: MIDI 58 | 60 and 75 | 77, 75 | 100 and 125 | 167 bpm.
+REGISTER_EDGES = {"low": 59.0, "middle": 76.0, "high": float("inf")}
+TEMPO_EDGES = {"slow": 87.0, "medium": 145.0, "fast": float("inf")}
+
+
+def _between(value: float | None, edges: Mapping[str, float]) -> str | None:
+    return None if value is None else next(word for word, edge in edges.items() if value < edge)
+
+
+EVALUATORS: Mapping[str, Callable[[Heard], Reading]] = {
+    "notes": _notes,
+    "chords": _chords,
+    "register": _register,
+    "tempo": _tempo,
+    "key": _key,
+}
+
+
+@dataclass(frozen=True)
+class Target:
+    """An attribute that a clip may be asked to have.
+
+    Attributes:
+        evaluator: Which of `EVALUATORS` hears it.
+        field: Where its reading says the label.
+        labels: The labels.
+        share: Where the reading says how much of the clip has each label, if it does.
+    """
+
+    evaluator: str
+    field: str
+    labels: tuple[str, ...]
+    share: str | None = None
+
+    def scores(self, readings: Mapping[str, Reading], label: str) -> dict[str, float | None]:
+        """How far a clip has a label: `hit`, and `share` where that is known; None where it cannot be told.
+
+        Args:
+            readings: What was heard.
+            label: What was asked for.
+        """
+        reading = readings[self.evaluator]
+        found = reading[self.field]
+        scores = {"hit": None if found is None else float(found == label)}
+        if self.share:
+            shares = reading[self.share]
+            scores["share"] = None if shares is None else shares[label]
+        return scores
+
+
+TRIAD_NAMES = {"maj": "major", "min": "minor", "aug": "aug", "dim": "dim"}
+TARGETS: Mapping[str, Target] = {
+    "note": Target("notes", "main_note", PITCH_CLASSES, "share"),
+    "chord": Target("chords", "quality", CONCEPTS["chord"].labels),
+    "register": Target("register", "register", CONCEPTS["register"].labels),
+    "tempo": Target("tempo", "tempo", CONCEPTS["tempo"].labels),
+    "mode": Target("key", "mode", CONCEPTS["mode"].labels),
+}
+
+
+def adherence(readings: Mapping[str, Reading], truth: Mapping[str, str]) -> dict[str, float | None]:
+    """For each attribute that the prompt states and an evaluator hears, whether the clip has it.
+
+    Args:
+        readings: What was heard.
+        truth: What the prompt states.
+    """
+    known = {name: TARGETS[name] for name in truth if name in TARGETS and TARGETS[name].evaluator in readings}
+    return {name: target.scores(readings, truth[name])["hit"] for name, target in known.items()}
+
+
+def needed(evaluate: tuple[str, ...]) -> tuple[str, ...]:
+    """The evaluators behind a recipe's list: `adherence` takes those of what a prompt may state.
+
+    Args:
+        evaluate: Names of `EVALUATORS`, and `adherence`.
+    """
+    heard = [TARGETS[name].evaluator for name in STATED] if ADHERENCE in evaluate else []
+    return tuple(dict.fromkeys([name for name in evaluate if name != ADHERENCE] + heard))
+
+
+ADHERENCE = "adherence"
+STATED = ("tempo", "register")

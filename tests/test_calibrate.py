@@ -1,0 +1,67 @@
+"""Strength as a dose."""
+
+import numpy as np
+import pytest
+import torch
+
+from mmsteer.calibrate import calibrate, divergence
+from mmsteer.errors import SteeringError
+from mmsteer.steering import Attribute, Steering
+from mmsteer.types import Sample, random_direction
+from tests.conftest import planted
+
+
+def samples(count=3):
+    rng = np.random.default_rng(0)
+    return [Sample(f"clip-{i}", rng.normal(size=6400).astype(np.float32), "a slow melody") for i in range(count)]
+
+
+def steering(adapter, strength=1.0, **fields):
+    return Steering((Attribute(planted(adapter, "note:C", range(4)), strength, **fields),))
+
+
+def test_divergence_is_that_of_the_two_distributions(musicgen):
+    reading = musicgen.reading(samples())
+    plain = musicgen.read(reading).log_softmax(-1)
+    from mmsteer.steering import steer
+
+    with steer(musicgen, steering(musicgen)) as session, session.call(reading.call):
+        pushed = musicgen.read(reading).log_softmax(-1)
+    expected = torch.nn.functional.kl_div(plain, pushed, log_target=True, reduction="none").sum((-1, -2))
+    torch.testing.assert_close(divergence(musicgen, steering(musicgen), samples()), expected, atol=1e-5, rtol=1e-3)
+
+
+def test_no_strength_no_divergence(musicgen):
+    assert divergence(musicgen, steering(musicgen, 0.0), samples(), guidance=3.0).max() == 0
+
+
+def test_branches_of_guidance_differ(musicgen):
+    doses = {
+        branch: float(divergence(musicgen, steering(musicgen, branch=branch), samples(), guidance=3.0).mean())
+        for branch in ("both", "conditional", "null")
+    }
+    assert doses["conditional"] > doses["null"] > 0  # the formulas: 3 dc against -2 du
+
+
+@pytest.mark.parametrize("target", [0.003, 0.03])
+@pytest.mark.parametrize("guidance", [1.0, 3.0])
+def test_the_target_is_met_in_few_evaluations(musicgen, target, guidance):
+    dose = calibrate(musicgen, steering(musicgen), samples(), target, guidance=guidance)
+    assert dose.evaluations <= 6
+    found = divergence(musicgen, steering(musicgen, dose.factor), samples(), guidance=guidance)
+    assert float(torch.quantile(found.flatten().double(), 0.95)) == pytest.approx(target, rel=0.06)
+
+
+def test_a_random_direction_can_be_brought_to_the_same_dose(musicgen):
+    control = random_direction(planted(musicgen, "note:C", range(4)), 5)
+    dose = calibrate(musicgen, Steering((Attribute(control, 1.0),)), samples(), 0.01)
+    assert dose.kl == pytest.approx(0.01, rel=0.06)
+
+
+def test_refusals(musicgen):
+    with pytest.raises(SteeringError, match="not above zero"):
+        calibrate(musicgen, steering(musicgen), samples(), 0.0)
+    with pytest.raises(SteeringError, match="nothing to calibrate"):
+        calibrate(musicgen, steering(musicgen, 0.0), samples(), 0.1)
+    with pytest.raises(SteeringError, match="ask for a smaller divergence"):
+        calibrate(musicgen, steering(musicgen), samples(), 1e4)

@@ -1,0 +1,109 @@
+"""Reading hidden states."""
+
+import numpy as np
+import pytest
+import torch
+
+from mmsteer.errors import PositionsError, StoreError
+from mmsteer.record import data_fingerprint, record
+from mmsteer.schedules import parse_schedule
+from mmsteer.steering import Attribute, Steering, steer
+from mmsteer.types import Positions, Sample, Site, select_sites
+from tests.conftest import planted
+
+SITE = Site("decoder", 2)
+
+
+def samples(count=5, seconds=0.4):
+    rng = np.random.default_rng(0)
+    length = round(16000 * seconds)
+    return [Sample(f"clip-{i}", rng.normal(size=length).astype(np.float32), "a slow melody") for i in range(count)]
+
+
+def test_pools_agree_with_the_tokens(musicgen):
+    def read(pool, positions="all"):
+        return record(musicgen, samples(), [SITE], pool=pool, positions=Positions(positions)).values[SITE]
+
+    tokens = read("tokens")
+    assert tokens.shape == (5, 20 + 3, 32)
+    torch.testing.assert_close(read("mean"), tokens.mean(1))
+    torch.testing.assert_close(read("max"), tokens.amax(1))
+    torch.testing.assert_close(read("last"), tokens[:, -1])
+    torch.testing.assert_close(read("mean", "0.1..0.2s"), tokens[:, 5:10].mean(1))
+    torch.testing.assert_close(read("windows(0.1s)")[:, 1], tokens[:, 5:10].mean(1))
+    torch.testing.assert_close(read("last", "generated & 0..4steps"), tokens[:, 3])
+    torch.testing.assert_close(read("mean", "first"), tokens[:, 0])
+
+
+def test_batches_and_the_order_of_sites_change_nothing(musicgen):
+    sites = select_sites("decoder.*", musicgen.sites)
+    one, many = (record(musicgen, samples(), sites, batch=batch) for batch in (1, 16))
+    for site in sites:
+        torch.testing.assert_close(one.values[site], many.values[site], atol=1e-5, rtol=1e-4)
+        assert one.norms[site] == pytest.approx(many.norms[site], rel=1e-5)
+
+
+def test_norms_are_of_single_tokens(musicgen):
+    found = record(musicgen, samples(), [SITE])
+    tokens = record(musicgen, samples(), [SITE], pool="tokens").values[SITE]
+    assert found.norms[SITE] == pytest.approx(float(tokens.norm(dim=-1).mean()), rel=1e-5)
+
+
+def test_shorter_clips_are_not_read_past_their_end(musicgen):
+    short, long = samples(1, 0.2)[0], samples(2, 0.4)[1]
+    together = record(musicgen, [short, long], [SITE]).values[SITE]
+    alone = record(musicgen, [short], [SITE]).values[SITE]
+    torch.testing.assert_close(together[0], alone[0], atol=1e-5, rtol=1e-4)
+
+
+def test_a_stopped_recording_goes_on(musicgen, tmp_path, monkeypatch):
+    whole = record(musicgen, samples(), [SITE], batch=2)
+    read = type(musicgen).read
+    calls = []
+
+    def trip(self, reading):
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        calls.append(1)
+        return read(self, reading)
+
+    monkeypatch.setattr(type(musicgen), "read", trip)
+    with pytest.raises(KeyboardInterrupt):
+        record(musicgen, samples(), [SITE], batch=2, folder=tmp_path / "store")
+    calls.append(1)
+    resumed = record(musicgen, samples(), [SITE], batch=2, folder=tmp_path / "store")
+    assert len(calls) == 4  # two before, one mark, one after: nothing is read twice
+    torch.testing.assert_close(resumed.values[SITE], whole.values[SITE])
+    with pytest.raises(StoreError, match="positions"):
+        record(musicgen, samples(), [SITE], positions=Positions("first"), folder=tmp_path / "store")
+
+
+def test_readings_show_the_edited_state(musicgen):
+    direction = planted(musicgen, "note:C", [2])
+    plain = record(musicgen, samples(), [SITE]).values[SITE]
+    steering = Steering((Attribute(direction, 3.0, parse_schedule("constant(1)")),))
+    with steer(musicgen, steering) as session, session.call(musicgen.reading(samples()).call):
+        edited = record(musicgen, samples(), [SITE]).values[SITE]
+    torch.testing.assert_close(edited - plain, (3.0 * direction.vectors[SITE]).expand(5, -1), atol=1e-4, rtol=1e-3)
+
+
+def test_refusals(musicgen):
+    with pytest.raises(PositionsError, match=r"'image' select no token of sample 'clip-0'"):
+        record(musicgen, samples(), [SITE], positions=Positions("image"))
+    with pytest.raises(StoreError, match="no pool 'median'"):
+        record(musicgen, samples(), [SITE], pool="median")
+    with pytest.raises(StoreError, match="window must last a step"):
+        record(musicgen, samples(), [SITE], pool="windows(0.001s)")
+
+
+def test_the_data_fingerprint_covers_names_contents_and_texts():
+    base = samples(2)
+    changed = [
+        [Sample("other", base[0].content, base[0].text), base[1]],
+        [Sample(base[0].id, base[0].content * 1.0001, base[0].text), base[1]],
+        [Sample(base[0].id, base[0].content, "a fast melody"), base[1]],
+        base[::-1],
+    ]
+    prints = {data_fingerprint(one) for one in [base, *changed]}
+    assert len(prints) == 5
+    assert data_fingerprint(samples(2)) == data_fingerprint(base)
