@@ -30,6 +30,7 @@ NAMES = {
     "text": Kind.TEXT,
     "image": Kind.IMAGE,
 }
+MOST_TERMS = 200
 _TOKEN = re.compile(r"\s*(?:([a-z]+)|([\d.]+)\s*\.\.\s*([\d.]+?)\s*(s|steps)(?![a-z])|([&|()-]))")
 
 
@@ -119,6 +120,10 @@ def _window(text: str, start: str, stop: str, unit: str) -> _Window:
 
 def _parse(text: str) -> _Node:
     items = _lex(text)
+    if len(items) > MOST_TERMS:
+        raise PositionsError(
+            f"positions with {len(items)} terms and brackets are nested too deep; {MOST_TERMS} will do"
+        )
     node = _union(items, text)
     if items:
         raise PositionsError(f"positions {text!r}: nothing is expected at {items[0]!r}; {_HELP}")

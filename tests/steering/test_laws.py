@@ -74,6 +74,11 @@ def logits(adapter, steering=None, **more):
         return run()
 
 
+def of_sample(stack, row):
+    """Logits of one of four samples, in both branches: (steps, branches, codebooks, vocabulary)."""
+    return stack.view(len(stack), 2, 4, 4, -1)[:, :, row]
+
+
 def one(adapter, schedule="constant(1)", strength=1.0, **fields):
     direction = planted(adapter, "note:C", [LAST])
     return Steering((Attribute(direction, strength, parse_schedule(schedule), **fields),)), direction
@@ -93,9 +98,8 @@ def test_rows_that_are_not_steered_are_bit_identical(musicgen):
     direction = planted(musicgen, "note:C", range(4))
     mixed = [Steering(), Steering((Attribute(direction, 1.0),)), Steering(), Steering((Attribute(direction, -1.0),))]
     after, before = logits(musicgen, mixed, rows=4), logits(musicgen, rows=4)
-    rows = lambda stack, row: stack.view(len(stack), 2, 4, 4, -1)[:, :, row]  # (steps, branches, samples, codebooks)
     for row, same in enumerate([True, False, True, False]):
-        assert torch.equal(rows(after, row), rows(before, row)) == same
+        assert torch.equal(of_sample(after, row), of_sample(before, row)) == same
 
 
 def test_different_rows_equal_single_runs(musicgen):
@@ -104,8 +108,7 @@ def test_different_rows_equal_single_runs(musicgen):
     together = logits(musicgen, steerings, rows=4)
     for row, steering in enumerate(steerings):
         alone = logits(musicgen, steering, rows=4)
-        pick = lambda stack, row=row: stack.view(len(stack), 2, 4, 4, -1)[:, :, row]
-        torch.testing.assert_close(pick(together), pick(alone), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(of_sample(together, row), of_sample(alone, row), rtol=1e-4, atol=1e-5)
 
 
 def test_clock_counts_output_steps_though_the_prefill_runs_twice(musicgen):
@@ -252,7 +255,7 @@ def test_hooks_are_gone_after_an_exception(musicgen):
 
 
 def test_two_models_do_not_interact(musicgen, stereo):
-    steering, direction = one(musicgen)
+    steering, _ = one(musicgen)
     with steer(musicgen, steering):
         free = stereo.model.generate(**options())
     assert torch.equal(free, stereo.model.generate(**options()))
@@ -281,7 +284,7 @@ def test_the_canary_finds_sites_that_do_not_reach_the_output(musicgen, monkeypat
 
 
 def test_refusals(musicgen, stereo):
-    steering, direction = one(musicgen)
+    steering, _ = one(musicgen)
     with pytest.raises(DirectionError, match="found in model"), steer(stereo, steering):
         pass
     with pytest.raises(AdapterError, match="num_return_sequences"), steer(musicgen, steering):
@@ -347,7 +350,7 @@ def test_receipt_ratio_is_the_norm_of_the_change_over_the_norm_of_the_state(musi
 
 
 def test_readings_see_what_the_next_layer_sees(musicgen):
-    steering, direction = one(musicgen)
+    steering, _ = one(musicgen)
     with steer(musicgen, steering):
         seen, inputs = [], []
         norm = musicgen.stack("decoder").layer_norm

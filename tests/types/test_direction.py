@@ -1,0 +1,60 @@
+"""Directions and their controls."""
+
+import pytest
+import torch
+
+from mmsteer.errors import DirectionError
+from mmsteer.types import Direction, Site, SiteStats, random_direction
+
+A, B = Site("decoder", 0), Site("decoder", 1)
+STATS = SiteStats(0.9, 0.0, 1.0, 5.0)
+
+
+def direction(vector=None, **fields):
+    vector = torch.tensor([0.6, 0.8]) if vector is None else vector
+    return Direction("note:C", {A: vector}, {A: STATS}, "model-1", **fields)
+
+
+@pytest.mark.parametrize(
+    ("vector", "message"),
+    [
+        (torch.tensor([0.6, 0.9]), "the norm is 1.08"),
+        (torch.tensor([float("nan"), 1.0]), "the norm is nan"),
+        (torch.zeros(2), "the norm is 0"),
+        (torch.tensor([[0.6, 0.8]]), r"expected \(width,\) float32"),
+        (torch.tensor([0.6, 0.8], dtype=torch.float64), "float64"),
+    ],
+)
+def test_vectors_are_unit_vectors(vector, message):
+    with pytest.raises(DirectionError, match=message):
+        direction(vector)
+
+
+def test_sites_and_statistics_agree():
+    with pytest.raises(DirectionError, match="different sites"):
+        Direction("note:C", {A: torch.tensor([0.6, 0.8])}, {B: STATS}, "model-1")
+    with pytest.raises(DirectionError, match="no sites"):
+        Direction("note:C", {}, {}, "model-1")
+
+
+def test_another_model_is_refused():
+    direction().check_model("model-1", {A: 2, B: 2})
+    with pytest.raises(DirectionError, match="found in model model-1, this model is model-2"):
+        direction().check_model("model-2", {A: 2})
+    with pytest.raises(DirectionError, match="width 3"):
+        direction().check_model("model-1", {A: 3})
+    with pytest.raises(DirectionError, match="no such site"):
+        direction().check_model("model-1", {B: 2})
+
+
+def test_random_directions_are_unit_seeded_and_unlike():
+    vectors = {site: torch.nn.functional.normalize(torch.ones(512), dim=0) for site in (A, B)}
+    like = Direction("note:C", vectors, {A: STATS, B: STATS}, "model-1")
+    one, again, other = (random_direction(like, seed) for seed in (1, 1, 2))
+    for site in (A, B):
+        assert one.vectors[site].norm() == pytest.approx(1, abs=1e-5)
+        assert torch.equal(one.vectors[site], again.vectors[site])
+        assert abs(float(one.vectors[site] @ other.vectors[site])) < 0.25
+        assert abs(float(one.vectors[site] @ like.vectors[site])) < 0.25
+    assert abs(float(one.vectors[A] @ one.vectors[B])) < 0.25
+    assert one.stats == like.stats

@@ -1,0 +1,51 @@
+"""Sites."""
+
+import pytest
+
+from mmsteer.errors import SiteError
+from mmsteer.types import Site, select_sites
+
+AVAILABLE = [
+    Site(stack, layer, point) for stack in ("text", "vision") for layer in range(6) for point in ("block", "mlp")
+]
+
+
+@pytest.mark.parametrize("text", ["decoder.12", "text.0.mlp", "vision.3.attention"])
+def test_sites_print_and_parse(text):
+    assert str(Site.parse(text)) == text
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("text.2", ["text.2"]),
+        ("text.1-3", ["text.1", "text.2", "text.3"]),
+        ("vision.*.mlp", [f"vision.{layer}.mlp" for layer in range(6)]),
+        ("vision.0, text.5,text.5", ["text.5", "vision.0"]),
+    ],
+)
+def test_patterns_select_in_the_models_order(pattern, expected):
+    assert list(map(str, select_sites(pattern, AVAILABLE))) == expected
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        ("text", "cannot read site 'text'"),
+        ("", "cannot read site ''"),
+        ("text.x", "cannot read"),
+        ("text.2.head", "points: block, attention, mlp"),
+        ("text.6", "no such site; it has layers 0-5"),
+        ("text.4-9", "it has layers 0-5"),
+        ("decoder.*", r"it has text.\* \(block\)"),
+        ("text.3-1", "no such site"),
+    ],
+)
+def test_patterns_that_name_nothing(pattern, message):
+    with pytest.raises(SiteError, match=message):
+        select_sites(pattern, AVAILABLE)
+
+
+def test_one_site_is_one_site():
+    with pytest.raises(SiteError, match="several sites"):
+        Site.parse("text.1-3")
