@@ -1,0 +1,32 @@
+# Two commands on a fresh machine with Python 3.11+, git and make: `make demo` and `make test`.
+PYTHON ?= python3
+UV ?= $(shell command -v uv || echo .cache/uv/bin/uv)
+export HF_HUB_OFFLINE = 1
+export UV_FROZEN = 1
+
+.PHONY: demo test clean
+
+demo: .venv/demo  ## steer the bundled music model to notes on a schedule, with the proof beside it
+	.venv/bin/mmsteer run demo
+
+test: .venv/test  ## lint, types, import order, doctests and tests
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+	OMP_NUM_THREADS=1 .venv/bin/pytest -q -n 2 --dist loadfile
+
+.venv/demo: $(UV) uv.lock pyproject.toml
+	$(UV) sync --no-default-groups --inexact
+	touch $@
+
+.venv/test: $(UV) uv.lock pyproject.toml
+	$(UV) sync --extra soundfont --inexact
+	touch $@
+
+.cache/uv/bin/uv:
+	$(PYTHON) -m venv .cache/uv
+	.cache/uv/bin/pip install --quiet uv
+
+clean:
+	rm -rf .venv .cache
