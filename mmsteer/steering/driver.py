@@ -19,6 +19,9 @@ from mmsteer.steering.operators import OPERATORS
 from mmsteer.steering.plan import Plan, compile_plan
 from mmsteer.types import Adapter, Call, Forward, Kind, Layout, Positions, Site, Tokens
 
+NEED_LENGTH = ("%", ".reverse()")
+"""What in a schedule's text counts from the end of the output."""
+
 OWN_LOOP = Call()
 """A sequence that runs outside `generate`: nothing is known of it in advance."""
 
@@ -55,7 +58,7 @@ class Driver:
             call: What is known of it.
         """
         steps = call.steps or self._adapter.max_steps
-        self._check_fractions(call)
+        self._check_length(call)
         timeline = Timeline(steps, self._adapter.rate, len(self._sites))
         self._call = call
         self._plan = compile_plan(self._steerings, self._sites, timeline, call.branches)
@@ -185,12 +188,13 @@ class Driver:
             raise SteeringError("a layer ran outside its stack's forward; call the model itself, not a layer of it")
         return self._plan
 
-    def _check_fractions(self, call: Call) -> None:
-        relative = [str(item) for one in self._steerings for item in one.attributes if "%" in str(item.schedule)]
+    def _check_length(self, call: Call) -> None:
+        texts = [str(item.schedule) for one in self._steerings for item in one.attributes]
+        relative = [text for text in texts if any(mark in text for mark in NEED_LENGTH)]
         if relative and call.steps is None:
             raise SteeringError(
-                f"{relative[0]!r} is scheduled in % of the output, whose length is not known here; "
-                "pass max_new_tokens to generate, or write the schedule in seconds or steps"
+                f"the schedule {relative[0]!r} depends on the length of the output, which is not known here; "
+                "pass max_new_tokens to generate, or write the schedule from the start, in seconds or steps"
             )
 
     def _check_selected(self, mask: Tensor, forward: Forward) -> None:
