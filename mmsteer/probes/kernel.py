@@ -75,8 +75,8 @@ class Gradients:
         Args:
             output: Which column of the coefficients.
         """
-        pull = self._coefficients[:, output, None] * self._weights
-        return pull.sum(dim=0)[:, None] * self._mapped - pull.T @ self._mapped
+        own = self._coefficients[:, output, None]
+        return (self._weights.T @ own) * self._mapped - self._weights.T @ (own * self._mapped)
 
     def outer(self, output: int) -> Tensor:
         """AGOP of one output, (rank, rank).

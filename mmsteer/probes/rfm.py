@@ -21,6 +21,17 @@ from mmsteer.probes.targets import Labels, Task, encode
 class RFM:
     """Top eigenvector of the average gradient outer product of a kernel machine with a learned metric.
 
+    Multiclass is one machine with one output a class: the kernel is solved once for all, the metric is learned
+    from all, and each class takes the eigenvector of its own output.
+
+    Differences from MusicRFM: bandwidths are in tenths of the median distance (`unit`), targets are centred,
+    a multiclass or binary draw is chosen by the mean AUC of its outputs, equal draws by the gap between the
+    classes, and the eigenvector is that of the uncentred gradients. The kernel is K_{2,q}, as in its layers.
+
+    A setting that predicts best does not always steer best: where one layer's coordinates differ in scale by a
+    factor of 30, a pure mean shift is found at a cosine of .79 against .85 for the difference of means (n=600,
+    d=128) or .72 against .63 (n=300, d=256); a boundary that the means do not show, at .70 against .55.
+
     Attributes:
         draws: How many settings the search tries.
         iterations: How often a draw may update its metric.
