@@ -121,7 +121,9 @@ def _resolved(
 def _check_reading(entry: FoundDirections) -> None:
     Positions(entry.positions)
     if entry.pool not in READABLE:
-        raise RecipeError(f"a probe reads one state a clip, so pool is one of {', '.join(READABLE)}, not {entry.pool!r}")
+        raise RecipeError(
+            f"a probe reads one state a clip, so pool is one of {', '.join(READABLE)}, not {entry.pool!r}"
+        )
     if isinstance(entry.data, SynTheoryData) and entry.text == "prompt":
         raise RecipeError("SynTheory's clips have no prompts; write text: none")
 

@@ -164,3 +164,18 @@ def _mapping(node: yaml.MappingNode, place: Place, source: str, marks: dict[Plac
         marks[*place, key] = mark
         built[key] = _build(value_node, (*place, key), source, marks)
     return built
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes what `_Loader` reads back as it was."""
+
+    yaml_implicit_resolvers = _Loader.yaml_implicit_resolvers
+
+
+def write_document(data: Any) -> str:
+    """Plain data as YAML.
+
+    Args:
+        data: Mappings, lists and plain values.
+    """
+    return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)

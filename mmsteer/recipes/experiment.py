@@ -21,7 +21,17 @@ from mmsteer.recipes.schema import FileDirections, FoundDirections, MusicRecipe
 from mmsteer.schedules import Timeline
 from mmsteer.types import Direction, Site, SiteStats, select_sites
 
-PACKAGES = ("torch", "transformers", "numpy", "scipy", "librosa", "soundfile", "safetensors", "pydantic", "scikit-learn")
+PACKAGES = (
+    "torch",
+    "transformers",
+    "numpy",
+    "scipy",
+    "librosa",
+    "soundfile",
+    "safetensors",
+    "pydantic",
+    "scikit-learn",
+)
 UNRELATED = ("cli", "report", "bundled")
 """Parts of the package that no result depends on."""
 
@@ -96,7 +106,9 @@ def _check_fit(checked: CheckedRecipe, adapter: MusicgenAdapter) -> None:
         problems += _complaint(lambda entry=entry: _check_directions(entry, checked, adapter))
     problems += _complaint(lambda: adapter.frames(checked.recipe.generate.seconds))
     if not problems:
-        names = {name: one for entry in checked.recipe.directions for name, one in _shaped(entry, checked, adapter).items()}
+        names = {
+            name: one for entry in checked.recipe.directions for name, one in _shaped(entry, checked, adapter).items()
+        }
         for condition in checked.conditions:
             problems += _complaint(lambda condition=condition: _check_condition(condition, names, checked, adapter))
     if problems:

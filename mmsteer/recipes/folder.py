@@ -100,7 +100,9 @@ class RunFolder:
         try:
             return json.loads((self.path / name).read_bytes())
         except (OSError, ValueError) as cause:
-            raise RecipeError(f"{self.path / name} cannot be read ({cause}); move the folder away and run again") from None
+            raise RecipeError(
+                f"{self.path / name} cannot be read ({cause}); move the folder away and run again"
+            ) from None
 
     def has(self, name: str) -> bool:
         """Whether a file is there.
@@ -133,7 +135,9 @@ class RunFolder:
             (self.path / name).parent.mkdir(parents=True, exist_ok=True)
             write_atomically(self.path / name, data)
         except OSError as cause:
-            raise RecipeError(f"{self.path / name} cannot be written: {cause.strerror}; what is finished is kept") from None
+            raise RecipeError(
+                f"{self.path / name} cannot be written: {cause.strerror}; what is finished is kept"
+            ) from None
 
     def append(self, log: str, lines: Sequence[Mapping[str, Any]]) -> None:
         """Add lines to a log; a crash leaves at most a part of one line, which `open` takes off again.
@@ -151,7 +155,9 @@ class RunFolder:
                 file.write(text.encode())
                 file.flush()
         except OSError as cause:
-            raise RecipeError(f"{self.path / log} cannot be written: {cause.strerror}; what is finished is kept") from None
+            raise RecipeError(
+                f"{self.path / log} cannot be written: {cause.strerror}; what is finished is kept"
+            ) from None
 
     def lines(self, log: str) -> list[dict[str, Any]]:
         """The lines of a log.
