@@ -40,12 +40,14 @@ class Activity:
     """The notes heard in a clip.
 
     Attributes:
+        spectrum: A-weighted magnitudes on an axis of `BINS` a semitone from `LOWEST` on, (frames, bins).
         notes: Strength of the tempered notes from `LOWEST` to `HIGHEST`, (frames, notes).
         loudness: A-weighted level of each frame, about 1 for a full-scale tone at 1 kHz, (frames,).
         tonal: How much of each frame stands out of its surroundings, from 0 to about 1, (frames,).
         tuning: How far the clip is sharp of A = 440 Hz, in semitones.
     """
 
+    spectrum: Floats
     notes: Floats
     loudness: Floats
     tonal: Floats
@@ -91,7 +93,7 @@ def read_activity(samples: NDArray[np.floating], sample_rate: int) -> Activity:
     tuning = _tuning(frames)
     spectrum = _spectrum(frames, _kernel(round(tuning * TUNING_STEPS)))
     loudness = np.sqrt((spectrum**2).sum(axis=1))
-    return Activity(_explain(spectrum), loudness, _tonal(spectrum), tuning)
+    return Activity(spectrum, _explain(spectrum), loudness, _tonal(spectrum), tuning)
 
 
 def _frames(clip: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -167,8 +169,8 @@ def _tone(midi: int, decay: float) -> Floats:
     harmonics = np.arange(1, min(20, int(RATE / 2 / frequency)) + 1)
     phases = np.random.default_rng(0).uniform(0, 2 * np.pi, len(harmonics))
     angles = 2 * np.pi * frequency * harmonics[:, None] * np.arange(WINDOW) / RATE
-    tone: Floats = decay ** (harmonics - 1) @ np.cos(angles + phases[:, None])
-    return tone
+    amplitudes = np.power(decay, harmonics - 1.0)
+    return np.asarray(amplitudes @ np.cos(angles + phases[:, None]), dtype=np.float64)
 
 
 def _explain(spectrum: Floats) -> Floats:

@@ -12,7 +12,7 @@ from mmsteer.eval.audio import Floats
 from mmsteer.eval.melody import HeardNote, read_melody
 
 INTERVALS = ("P1", "m2", "M2", "m3", "M3", "P4", "TT", "P5", "m6", "M6", "m7", "M7", "P8")
-MIN_TURNS, EVEN = 3, 0.5  # notes of a line, and the time of the second over the first, that tell turns from reverb
+MIN_TURNS, EVEN = 3, 0.75  # notes of a line, and the time of the second over the first, that tell turns from reverb
 MAJORITY = 0.6  # of the steps of a line have the same size
 ALWAYS = 0.2  # quantile over time: notes that alternate are weak in half of the frames
 SECOND = 0.2  # strength of the second note over the first: the overtones of a single one lie below
