@@ -8,6 +8,8 @@ taken off behind it; the LSTM is zero behind its residual connection. Only the q
 Source: Princen, Johnson and Bradley 1987 (the transform); Defossez et al. 2022, arXiv:2210.13438 (the model).
 """
 
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -98,11 +100,11 @@ def build_codec(weights: Tensor, codebooks: Tensor) -> EncodecModel:
     return model
 
 
-def _convolutions(stack: nn.Module) -> list[nn.Module]:
+def _convolutions(stack: nn.Module) -> list[Any]:
     return [module for module in stack.modules() if isinstance(module, nn.Conv1d | nn.ConvTranspose1d)]
 
 
-def _fill_encoder(convolutions: list[nn.Module], basis: Tensor) -> None:
+def _fill_encoder(convolutions: list[Any], basis: Tensor) -> None:
     """Lift the samples by their bias, fold them into channels, transform, and take the bias off."""
     first, *folds, transform, last = convolutions
     lift = torch.zeros(first.weight.shape)
@@ -122,7 +124,7 @@ def _fill_encoder(convolutions: list[nn.Module], basis: Tensor) -> None:
     _set(last, _identity(tuple(last.weight.shape)), torch.full((len(last.weight),), -COEFFICIENT_BIAS))
 
 
-def _fill_decoder(convolutions: list[nn.Module], basis: Tensor) -> None:
+def _fill_decoder(convolutions: list[Any], basis: Tensor) -> None:
     """Lift the bands by their bias, transform back, unfold channels into samples, and take the bias off."""
     first, transform, *unfolds, last = convolutions
     bands = len(basis)
@@ -168,7 +170,7 @@ def _fold(shape: tuple[int, ...], stride: int, samples: int) -> Tensor:
     return weight
 
 
-def _set(convolution: nn.Module, weight: Tensor, bias: Tensor | None = None) -> None:
+def _set(convolution: Any, weight: Tensor, bias: Tensor | None = None) -> None:
     """Write the weight into the two factors of the weight normalisation: a gain and a vector for each row."""
     gain, vector = (getattr(convolution.parametrizations.weight, f"original{part}") for part in (0, 1))
     norm = weight.double().flatten(1).norm(dim=1)[:, None, None]
