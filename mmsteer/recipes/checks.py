@@ -13,11 +13,11 @@ from mmsteer.direction_file import load_directions
 from mmsteer.errors import DataError, DirectionError, MmsteerError, RecipeError
 from mmsteer.library import library
 from mmsteer.recipes.data import labels_of, prompts_of
-from mmsteer.recipes.document import Document, Place, read_document
+from mmsteer.recipes.document import Document, Mark, Place, read_document
 from mmsteer.recipes.expand import Condition, expand
 from mmsteer.recipes.judging import ADHERENCE, EVALUATORS, TARGETS, needed
 from mmsteer.recipes.loading import did_you_mean, find_recipe, load_document
-from mmsteer.recipes.problems import Problem, refuse, schema_problems
+from mmsteer.recipes.problems import Problem, refusal, schema_problems
 from mmsteer.recipes.schema import (
     KINDS,
     Directions,
@@ -67,8 +67,12 @@ def check_recipe(name: str | Path, overrides: Sequence[str] = ()) -> CheckedReci
     problems += more + unknown + _prompts(recipe) + _evaluate(recipe)
     for at, condition in enumerate(recipe.conditions):
         mine = [one for one in conditions if one.place == ("conditions", at)]
+        if condition.calibrate and not recipe.controls.unsteered:
+            where: Place = ("conditions", at, "calibrate")
+            problems.append(Problem(where, "this is measured along unsteered clips; set controls.unsteered: true"))
         problems += _steering(mine, names if not unknown else {}, len(condition.steer)) + _targets(recipe, mine)
-    refuse(document, problems)
+    if problems:
+        raise RecipeError(refusal(document, problems))
     return CheckedRecipe(recipe, conditions, files)
 
 
@@ -83,16 +87,35 @@ def steering_of(condition: Condition, directions: Mapping[str, Direction]) -> St
     return Steering(attributes, condition.compose, condition.budget)
 
 
+def found_directions(data: Mapping[str, Any]) -> FoundDirections:
+    """One entry of a recipe's directions, given as plain data.
+
+    Args:
+        data: The keys of the entry; the probe by its name.
+
+    Raises:
+        RecipeError: Something is wrong with it.
+    """
+    document = Document(dict(data), {(): Mark("options")})
+    try:
+        entry = FoundDirections.model_validate_json(json.dumps(data))
+    except ValidationError as error:
+        raise RecipeError(refusal(document, schema_problems(FoundDirections, document.data, error))) from None
+    labels_of(entry.data)
+    _check_reading(entry)
+    return entry.model_copy(update={"probe": read_probe("music", str(entry.probe))})
+
+
 def _validated(document: Document) -> MusicRecipe:
     kind = document.data.get("kind")
     if kind not in KINDS:
-        refuse(document, [Problem(("kind",), f"a recipe begins with one of kind: {', '.join(KINDS)}, not {kind!r}")])
+        problem = Problem(("kind",), f"a recipe has one of the kinds {', '.join(KINDS)}, such as 'kind: music'")
+        raise RecipeError(refusal(document, [problem]))
     try:
         # As JSON: there a list is the only way to write a tuple, so strictness does not mind it.
         return KINDS[kind].model_validate_json(json.dumps(document.data))
     except ValidationError as error:
-        refuse(document, schema_problems(KINDS[kind], document.data, error))
-        raise
+        raise RecipeError(refusal(document, schema_problems(KINDS[kind], document.data, error))) from None
 
 
 def _resolved(
@@ -129,7 +152,11 @@ def _check_reading(entry: FoundDirections) -> None:
 
 
 def _direction_file(name: str, home: Path) -> Path:
-    """A file beside the recipe, or one of those that come with mmsteer."""
+    """A file beside the recipe, or one of those that come with mmsteer.
+
+    Raises:
+        DirectionError: There is none.
+    """
     places = [home / name, library("probes") / name]
     for path in places:
         if path.is_file():

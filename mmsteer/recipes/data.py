@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from mmsteer.data.concepts import CONCEPTS, concept_clips
-from mmsteer.data.synthesis import TIMBRES, render
 from mmsteer.data.syntheory import CATEGORIES, catalogue, synthesise
 from mmsteer.data.syntheory import render as render_item
+from mmsteer.data.synthesis import TIMBRES, render
 from mmsteer.data.world import CLIP_SECONDS, sample_clip
 from mmsteer.errors import DataError
 from mmsteer.recipes.schema import ConceptData, Prompts, SynTheoryData, World, WorldPrompts

@@ -5,7 +5,7 @@ that `on` is a word and `1e-3` a number. Anchors, tags, repeated keys and files 
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -116,9 +116,9 @@ for _tag, _pattern, _first in (
     ("int", r"[-+]?\d{1,18}", [*"-+0123456789"]),
     ("float", r"[-+]?(\.\d+|\d+(\.\d*)?)([eE][-+]?\d+)?", [*"-+.0123456789"]),
 ):
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"(?:{_pattern})\Z"), _first)  # type: ignore[no-untyped-call]
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"(?:{_pattern})\Z"), _first)
 
-_VALUES = {
+_VALUES: Mapping[str, Callable[[str], Any]] = {
     "null": lambda _: None,
     "bool": lambda text: text == "true",
     "int": int,
@@ -128,10 +128,14 @@ _VALUES = {
 
 
 def _check_events(text: str, source: str) -> None:
-    """Refuse, before anything is built, what could grow without measure."""
+    """Refuse, before anything is built, what could grow without measure.
+
+    Raises:
+        RecipeError: There is an anchor or an alias, or the nesting is too deep.
+    """
     depth = 0
     for event in yaml.parse(text, Loader=_Loader):
-        line = event.start_mark.line + 1
+        line = event.start_mark.line + 1 if event.start_mark else 1
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
             raise RecipeError(f"{source}:{line}: anchors and aliases are not read; write the value out")
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)

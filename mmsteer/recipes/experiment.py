@@ -10,12 +10,14 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import torch
+
 import mmsteer
 from mmsteer.adapters import MusicgenAdapter
 from mmsteer.api import load
 from mmsteer.errors import DirectionError, MmsteerError, RecipeError
 from mmsteer.recipes.checks import CheckedRecipe, check_recipe, steering_of
-from mmsteer.recipes.data import Prompt, prompts_of
+from mmsteer.recipes.data import Prompt, labels_of, prompts_of
 from mmsteer.recipes.expand import Condition
 from mmsteer.recipes.schema import FileDirections, FoundDirections, MusicRecipe
 from mmsteer.schedules import Timeline
@@ -100,7 +102,11 @@ def environment(experiment: Experiment) -> dict[str, Any]:
 
 
 def _check_fit(checked: CheckedRecipe, adapter: MusicgenAdapter) -> None:
-    """Refuse what this model cannot do, all at once."""
+    """Refuse what this model cannot do, all at once.
+
+    Raises:
+        RecipeError: There is such a thing; the message has a line for each.
+    """
     problems = []
     for entry in checked.recipe.directions:
         problems += _complaint(lambda entry=entry: _check_directions(entry, checked, adapter))
@@ -138,8 +144,6 @@ def _shaped(entry: Any, checked: CheckedRecipe, adapter: MusicgenAdapter) -> Map
     """The entry's directions; those still to be found as stand-ins at the sites where they will lie."""
     if isinstance(entry, FileDirections):
         return checked.files[entry.file]
-    from mmsteer.recipes.data import labels_of
-
     sites = select_sites(entry.sites, adapter.sites)
     stats = dict.fromkeys(sites, SiteStats(1.0, 0.0, 1.0, 1.0))
     vectors = {site: _unit(adapter.widths[site]) for site in sites}
@@ -147,9 +151,7 @@ def _shaped(entry: Any, checked: CheckedRecipe, adapter: MusicgenAdapter) -> Map
     return {name: Direction(name, vectors, stats, adapter.fingerprint) for name in names}
 
 
-def _unit(width: int) -> Any:
-    import torch
-
+def _unit(width: int) -> torch.Tensor:
     return torch.nn.functional.one_hot(torch.tensor(0), width).float()
 
 

@@ -6,8 +6,7 @@ r"""A run on disk: plain JSON and audio, whole at every moment, and resumable.
       environment.json        {"id", "mmsteer", "code", "python", "platform", "packages": {name: version},
                                "model": {"name", "fingerprint"}, "directions": {file: sha256}}
       conditions.json         [{"name", "kind": "steered"|"unsteered"|"random", "folder", "values": {variable: value},
-                               "steering": [line], "target": {attribute: label}, "controls": [name of random control],
-                               "calibrated": {"factor", "kl"} | null}]
+                               "steering": [line], "target": {attribute: label}, "controls": [name of random control]}]
       prompts.json            [{"index", "text", "seed", "truth": {attribute: label}}]; truth holds what the text states
       directions.safetensors  every direction used, found or read
       probe.json              [{"family", "probe", "metric", "labels": [..], "rows": [{"site", "score",
@@ -18,14 +17,21 @@ r"""A run on disk: plain JSON and audio, whole at every moment, and resumable.
       audio/<folder>/<nn>.flac  16 bit; nn is the index of the prompt
       receipts.json           {condition: {"attributes", "calls", "rows", "steps", "tokens", "ratio", "sites":
                                {site: {"ratio", "peak", "moments"}}, "kl"}}
-      scores.json             {"rows": [row], "summaries": [row]} with row = {"condition", "conditions": [name],
-                               "values", "target", "kl", "ratio", "metrics": {metric: {"steered": S, "unsteered": S|null,
-                               "difference": S|null, "random": S|null, "random_difference": S|null,
-                               "chance": number|null}}} and S = {"value", "low", "high", "n", "unscored"}. Differences
-                               are paired: the same prompts and seeds. A summary pools the conditions that differ in
-                               their target alone, such as twelve notes at one strength.
-      traces.json             {condition: [{"direction", "label", "schedule": {"times_s", "strength"},
-                               "played": {"times_s", "share", "unsteered"} | null, "following": {...} | null}]}
+      doses.json              {condition: {"factor", "kl"}}; the factor that calibration found, and the mean divergence
+                              a token from the unsteered next-token distribution, along unsteered clips, in nats
+      scores.json             {"rows": [row], "summaries": [row]}; a row is {"condition", "conditions": [name],
+                              "values", "target", "kl", "ratio", "metrics": {metric: M}}; M is {"steered": S,
+                              "unsteered": S|null, "difference": S|null, "random": S|null, "random_difference":
+                              S|null, "chance": number|null}; S is {"value", "low", "high", "n", "unscored"}.
+                              Differences are to the unsteered run, paired: the same prompts and seeds. A summary
+                              pools the conditions that differ in their target alone, such as twelve notes at one
+                              strength; its target is null. Metrics: "note.hit", "note.share", "register.hit", ...,
+                              "adherence", "voiced".
+      traces.json             {condition: {"attributes": [A], "crossing": {"scheduled_s", "played_s"|null} | null}}; A
+                              is {"direction", "label", "schedule": {"times_s", "strength"}, "played": {"times_s", "share",
+                              "unsteered"} | null, "following": {"pearson", "spearman", "lag_s", "windows", "times_s",
+                              "strength", "played"} | null}. Share holds for each moment the share of the voiced clips
+                              that play the note, null where no clip is voiced; following compares windows of 0.5 s
 
 An evaluator's reading `notes` is {"main_note", "voiced", "share": {C..B} | null, "trace": {"hop_s", "classes"}}, where
 classes holds for each frame the index of the strongest pitch class, -1 where none is heard.

@@ -82,11 +82,10 @@ def to_flac(wave: np.ndarray, sample_rate: int) -> bytes:
     return file.getvalue()
 
 
-def contexts(adapter: MusicgenAdapter, clips: Sequence[tuple[Prompt, np.ndarray]]) -> list[Sample]:
+def contexts(clips: Sequence[tuple[Prompt, np.ndarray]]) -> list[Sample]:
     """Unsteered clips as the contexts of a divergence.
 
     Args:
-        adapter: The model.
         clips: Prompts and what was made of them, mono.
     """
     return [Sample(str(prompt.index), wave, prompt.text) for prompt, wave in clips[:CONTEXTS]]
@@ -94,8 +93,8 @@ def contexts(adapter: MusicgenAdapter, clips: Sequence[tuple[Prompt, np.ndarray]
 
 def calibrated(
     adapter: MusicgenAdapter, steering: Steering, samples: Sequence[Sample], target: float | None, guidance: float
-) -> tuple[Steering, dict[str, float] | None]:
-    """The steering at the strength that a condition asks for.
+) -> tuple[Steering, float | None]:
+    """The steering at the strength that a condition asks for, and the factor that takes it there.
 
     Args:
         adapter: The model.
@@ -107,7 +106,7 @@ def calibrated(
     if target is None:
         return steering, None
     dose = calibrate(adapter, steering, samples, target, guidance=guidance)
-    return steering.scaled(dose.factor), {"factor": dose.factor, "kl": dose.kl}
+    return steering.scaled(dose.factor), dose.factor
 
 
 def mean_divergence(

@@ -2,22 +2,26 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mmsteer.data.concepts import CONCEPTS
+from mmsteer.data.world import BEAT_FRAMES, INSTRUMENTS, REGISTERS, SAMPLE_RATE, Clip, render_clip, sample_clip
 from mmsteer.eval.activity import HOP_S, Activity, read_activity
+from mmsteer.eval.adherence import AdherenceJudge, Example
 from mmsteer.eval.audio import Audio, read_audio
 from mmsteer.eval.chords import chord_from_activity
 from mmsteer.eval.keys import key_from_activity
 from mmsteer.eval.notes import PITCH_CLASSES, notes_from_activity
+from mmsteer.eval.onsets import read_onsets
 from mmsteer.eval.register import register_from_activity
-from mmsteer.eval.tempo import read_tempo
+from mmsteer.eval.tempo import tempo_from_onsets
 
 Reading = Mapping[str, Any]
+LISTENER_SEED, LISTENER_ROUNDS = 1234, 2
 
 
 class Heard:
@@ -62,13 +66,37 @@ def _register(heard: Heard) -> Reading:
 
 
 def _tempo(heard: Heard) -> Reading:
-    bpm = read_tempo(heard.audio.samples, heard.audio.sample_rate).bpm
+    onsets = read_onsets(heard.audio.samples, heard.audio.sample_rate)
+    # The world has one onset a beat, so onsets still tell slow from fast where their rhythm is irregular.
+    bpm = tempo_from_onsets(onsets).bpm or (onsets.per_second and 60 * onsets.per_second)
     return {"bpm": None if bpm is None else round(bpm, 3), "tempo": _between(bpm, TEMPO_EDGES)}
 
 
 def _key(heard: Heard) -> Reading:
     found = key_from_activity(heard.activity)
     return {"key": found.key, "mode": found.key.split()[1] if found.key else None, "scale": found.scale}
+
+
+def _instrument(heard: Heard) -> Reading:
+    return {"instrument": _listener().read(heard.audio.samples, heard.audio.sample_rate)["instrument"]}
+
+
+@cache
+def _listener() -> AdherenceJudge:
+    """The judge of instruments, fitted on rendered clips; it takes half a minute, once a process."""
+    rng = np.random.default_rng(LISTENER_SEED)
+    clips = [
+        sample_clip(rng, instrument=instrument, tempo=tempo, register=register, drone=False)
+        for _ in range(LISTENER_ROUNDS)
+        for instrument in INSTRUMENTS
+        for tempo in BEAT_FRAMES
+        for register in REGISTERS
+    ]
+    return AdherenceJudge.fit([Example(render_clip(clip), SAMPLE_RATE, _truth(clip)) for clip in clips])
+
+
+def _truth(clip: Clip) -> dict[str, str]:
+    return {"instrument": clip.instrument, "tempo": clip.tempo, "register": clip.register}
 
 
 # Half-way between the ranges of `mmsteer.data.world`: MIDI 58 | 60 and 75 | 77, 75 | 100 and 125 | 167 bpm.
@@ -86,6 +114,7 @@ EVALUATORS: Mapping[str, Callable[[Heard], Reading]] = {
     "register": _register,
     "tempo": _tempo,
     "key": _key,
+    "instrument": _instrument,
 }
 
 
@@ -127,6 +156,7 @@ TARGETS: Mapping[str, Target] = {
     "chord": Target("chords", "quality", CONCEPTS["chord"].labels),
     "register": Target("register", "register", CONCEPTS["register"].labels),
     "tempo": Target("tempo", "tempo", CONCEPTS["tempo"].labels),
+    "instrument": Target("instrument", "instrument", CONCEPTS["instrument"].labels),
     "mode": Target("key", "mode", CONCEPTS["mode"].labels),
 }
 
@@ -153,4 +183,4 @@ def needed(evaluate: tuple[str, ...]) -> tuple[str, ...]:
 
 
 ADHERENCE = "adherence"
-STATED = ("tempo", "register")
+STATED = ("instrument", "tempo", "register")

@@ -7,7 +7,6 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from mmsteer.errors import RecipeError
 from mmsteer.recipes.document import Document, Place
 from mmsteer.recipes.loading import did_you_mean
 
@@ -25,19 +24,15 @@ class Problem:
     message: str
 
 
-def refuse(document: Document, problems: Sequence[Problem]) -> None:
-    """Raise all problems as one error, a line each; do nothing where there are none.
+def refusal(document: Document, problems: Sequence[Problem]) -> str:
+    """All problems as one message, a line each.
 
     Args:
         document: The recipe, which knows its lines.
         problems: What is wrong with it.
-
-    Raises:
-        RecipeError: There is a problem.
     """
-    if problems:
-        lines = [f"{document.mark(one.place)}: {_written(one.place)}{one.message}" for one in problems]
-        raise RecipeError("\n".join(dict.fromkeys(lines)))
+    lines = [f"{document.mark(one.place)}: {_written(one.place)}{one.message}" for one in problems]
+    return "\n".join(dict.fromkeys(lines))
 
 
 def schema_problems(model: type[BaseModel], data: Any, error: ValidationError) -> list[Problem]:
@@ -81,9 +76,7 @@ def _place(loc: Sequence[str | int], data: Any, *, missing: bool) -> Place:
     """The way through the data: pydantic also names the branches of unions, which are not written anywhere."""
     place: list[str | int] = []
     for at, part in enumerate(loc):
-        inside = (isinstance(data, dict) and part in data) or (
-            isinstance(data, list) and isinstance(part, int) and part < len(data)
-        )
+        inside = _has(data, part)
         if inside:
             data = data[part]
         if inside or (missing and at == len(loc) - 1):
@@ -113,17 +106,20 @@ def _resolved(schema: Mapping[str, Any], form: Mapping[str, Any]) -> Mapping[str
 
 def _fits(form: Mapping[str, Any], data: Any) -> bool:
     """Whether the data could be meant for this form: the key that tells the forms apart is there."""
-    name, first = next(iter(form.get("properties", {}).items()), ("", {}))
+    name, first = next(iter(form.get("properties", {"": {}}).items()))
     return isinstance(data, dict) and name in data and first.get("const", data[name]) == data[name]
 
 
 def _part(data: Any, place: Place) -> Any:
     for key in place:
-        if isinstance(data, dict) and key in data or isinstance(data, list) and isinstance(key, int):
-            data = data[key]
-        else:
-            return None
+        data = data[key] if _has(data, key) else None
     return data
+
+
+def _has(data: Any, key: str | int) -> bool:
+    return (isinstance(data, dict) and key in data) or (
+        isinstance(data, list) and isinstance(key, int) and key < len(data)
+    )
 
 
 def _written(place: Place) -> str:

@@ -86,7 +86,7 @@ class SynTheoryData(Part):
     """Clips of a SynTheory category, rendered by the project's own synthesiser."""
 
     syntheory: Text = Field(description="notes, intervals, scales, chords, simple_progressions, time_signatures")
-    label: Text = Field(description="which of the category's labels is told apart, such as root_note_pitch_class")
+    label: Text = Field(description="which of the category's labels is told apart, such as root")
     clips: Count = Field(description="clips of each label")
     seed: Seed
 
@@ -217,3 +217,12 @@ class MusicRecipe(Part):
 
 
 KINDS: dict[str, type[MusicRecipe]] = {"music": MusicRecipe}
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of a recipe, for editors; a recipe that extends another may leave out what that one says."""
+    schema = MusicRecipe.model_json_schema()
+    schema["title"] = "mmsteer recipe"
+    schema["properties"]["extends"] = {"type": "string", "description": "another recipe that this one is laid over"}
+    required = schema.pop("required")
+    return schema | {"anyOf": [{"required": ["extends"]}, {"required": required}]}

@@ -1,0 +1,44 @@
+"""`mmsteer ...`: every error that mmsteer raises on purpose is one clear line, and exit code 2.
+
+Nothing here imports torch before a command needs it: `mmsteer --help` answers at once.
+"""
+
+import sys
+
+import typer
+
+from mmsteer.cli.evaluate import app as evaluate
+from mmsteer.cli.generate import generate
+from mmsteer.cli.probe import probe
+from mmsteer.cli.recipes import app as recipes
+from mmsteer.cli.run import report, run
+from mmsteer.errors import MmsteerError
+
+HELP = """Steer multimodal models while they generate, and measure honestly what changed.
+
+[bold]Hear it[/]   mmsteer generate --prompt "a slow piano melody" --steer "note:C 0.1 fade-in 0..4s" --out c.wav
+[bold]Prove it[/]  mmsteer run one-note
+[bold]Judge it[/]  mmsteer eval notes c.wav --target C
+"""
+
+app = typer.Typer(
+    help=HELP, no_args_is_help=True, rich_markup_mode="rich", pretty_exceptions_enable=False, add_completion=False
+)
+app.command()(run)
+app.command()(generate)
+app.command()(probe)
+app.command()(report)
+app.add_typer(recipes, name="recipes")
+app.add_typer(evaluate, name="eval")
+
+
+def main() -> None:
+    """Run the command line."""
+    try:
+        app()
+    except MmsteerError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        sys.exit(130)

@@ -1,0 +1,87 @@
+"""`mmsteer recipes list|copy|check|schema`."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mmsteer.errors import RecipeError
+
+app = typer.Typer(help="The recipes that come with mmsteer, and yours.", no_args_is_help=True, rich_markup_mode="rich")
+
+
+@app.command("list")
+def list_recipes() -> None:
+    """Show the recipes that come with mmsteer."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from mmsteer.recipes.loading import load_document, recipe_files
+
+    table = Table("recipe", "model", "about")
+    for file in recipe_files():
+        data = load_document(file).data
+        table.add_row(file.stem, data["model"]["load"], data["about"])
+    Console().print(table)
+    print("Run one with `mmsteer run NAME`; make it your own with `mmsteer recipes copy NAME`.")
+
+
+@app.command()
+def copy(
+    name: Annotated[str, typer.Argument(help="a name from `mmsteer recipes list`")],
+    destination: Annotated[Path | None, typer.Argument(help="a file or folder (default: here)")] = None,
+) -> None:
+    """Copy a recipe out, to be changed and run. A file that is there is never overwritten.
+
+    [bold]Example[/]
+
+    mmsteer recipes copy one-note my-note.yaml
+    """
+    from mmsteer.recipes.loading import find_recipe
+
+    source = find_recipe(name)
+    target = destination or Path()
+    target = target / source.name if target.is_dir() else target
+    _write_new(target, source.read_bytes())
+    print(target)
+
+
+def _write_new(path: Path, data: bytes) -> None:
+    try:
+        with path.open("xb") as file:
+            file.write(data)
+    except FileExistsError:
+        raise RecipeError(f"{path} exists and is not overwritten; give another name") from None
+    except OSError as cause:
+        raise RecipeError(f"{path} cannot be written: {cause.strerror}") from None
+
+
+@app.command()
+def check(
+    recipe: Annotated[str, typer.Argument(help="a recipe file, or a name from `mmsteer recipes list`")],
+    overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...")] = None,
+) -> None:
+    """Say everything that is wrong with a recipe at once, with line numbers, or ok. No model is loaded.
+
+    [bold]Example[/]
+
+    mmsteer recipes check my-note.yaml
+    """
+    from mmsteer.recipes.checks import check_recipe
+
+    checked = check_recipe(recipe, overrides or [])
+    print(f"ok: {checked.recipe.name}, {len(checked.conditions)} conditions")
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of a recipe, which editors complete and check by.
+
+    [bold]Example[/]
+
+    mmsteer recipes schema > recipe.schema.json
+    """
+    from mmsteer.recipes.schema import json_schema
+
+    print(json.dumps(json_schema(), indent=1))
