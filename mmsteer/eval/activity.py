@@ -13,9 +13,11 @@ filtering (what stands out of its surroundings in frequency and stays in time is
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
 from mmsteer.eval.audio import Floats, resample
 
@@ -90,10 +92,17 @@ def read_activity(samples: NDArray[np.floating], sample_rate: int) -> Activity:
     """
     clip = resample(samples, sample_rate, RATE)
     frames = _frames((clip - clip.mean()).astype(np.float32))
-    tuning = _tuning(frames)
-    spectrum = _spectrum(frames, _kernel(round(tuning * TUNING_STEPS)))
-    loudness = np.sqrt((spectrum**2).sum(axis=1))
-    return Activity(spectrum, _explain(spectrum), loudness, _tonal(spectrum), tuning)
+    # The matrices are small: on a busy machine several threads wait for one another 15 times as long as they work.
+    with _thread_pools().limit(limits=1, user_api="blas"):
+        tuning = _tuning(frames)
+        spectrum = _spectrum(frames, _kernel(round(tuning * TUNING_STEPS)))
+        loudness = np.sqrt((spectrum**2).sum(axis=1))
+        return Activity(spectrum, _explain(spectrum), loudness, _tonal(spectrum), tuning)
+
+
+@lru_cache(maxsize=1)
+def _thread_pools() -> ThreadpoolController:
+    return ThreadpoolController()
 
 
 def _frames(clip: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -111,7 +120,7 @@ def _magnitude(frames: NDArray[np.float32]) -> NDArray[np.float32]:
     return (np.abs(np.fft.rfft(frames * _window(), FFT)) / (WINDOW / 4)).astype(np.float32)
 
 
-def _spectrum(frames: NDArray[np.float32], kernel: NDArray[np.float32]) -> Floats:
+def _spectrum(frames: NDArray[np.float32], kernel: Any) -> Floats:
     """The weighted log-frequency magnitudes, (frames, bins); in pieces, so that long files fit in memory."""
     parts = [_magnitude(frames[at : at + 256]) ** 2 @ kernel for at in range(0, len(frames), 256)]
     return np.sqrt(np.concatenate(parts).astype(np.float64)) * _ear()
@@ -140,12 +149,14 @@ def _centres(tuning: float = 0.0) -> Floats:
 
 
 @lru_cache(maxsize=2 * TUNING_STEPS)
-def _kernel(step: int) -> NDArray[np.float32]:
-    """Triangles from FFT power to log-frequency power, (FFT bins, bins), at a tuning in steps."""
+def _kernel(step: int) -> Any:
+    """Triangles from FFT power to log-frequency power, sparse (FFT bins, bins), at a tuning in steps."""
+    from scipy.sparse import csc_array
+
     frequency = np.arange(FFT // 2 + 1) * RATE / FFT
     centres = _centres(step / TUNING_STEPS)
     width = np.maximum(centres * (2 ** (1 / 12 / BINS) - 1), RATE / FFT)
-    return np.maximum(0, 1 - np.abs(frequency[:, None] - centres) / width).astype(np.float32)
+    return csc_array(np.maximum(0, 1 - np.abs(frequency[:, None] - centres) / width).astype(np.float32))
 
 
 @lru_cache(maxsize=1)
@@ -175,14 +186,14 @@ def _tone(midi: int, decay: float) -> Floats:
 
 def _explain(spectrum: Floats) -> Floats:
     """Non-negative note strengths that minimise the divergence to the spectrum, (frames, notes)."""
-    dictionary = _dictionary()
-    target: Floats = np.power(spectrum.T, COMPRESSION)
-    floor = 1e-9 * target.max() + 1e-12
-    strength: Floats = np.tile(target.sum(axis=0) / dictionary.shape[1], (dictionary.shape[1], 1))
+    scale = max(float(spectrum.max()), 1e-12)
+    dictionary = _dictionary().astype(np.float32)
+    target = ((spectrum.T / scale) ** COMPRESSION).astype(np.float32)
+    strength = np.tile(target.sum(axis=0) / dictionary.shape[1], (dictionary.shape[1], 1))
     for _ in range(ITERATIONS):
-        strength *= dictionary.T @ (target / (dictionary @ strength + floor))
-    notes: Floats = strength.reshape(len(DECAYS), -1, target.shape[1]).sum(axis=0).T
-    return notes
+        strength *= dictionary.T @ (target / (dictionary @ strength + np.float32(1e-9)))
+    notes = strength.reshape(len(DECAYS), -1, target.shape[1]).sum(axis=0).T.astype(np.float64)
+    return np.asarray(notes * scale**COMPRESSION)
 
 
 def _tonal(spectrum: Floats) -> Floats:

@@ -8,7 +8,7 @@ from mmsteer.eval.activity import HOP_S, Activity
 from mmsteer.eval.audio import Floats
 from mmsteer.eval.register import main_line
 
-SHORTEST = 3  # frames, 0.1 s: what is shorter is the passage from one note to the next
+SHORTEST = 4  # frames, 0.13 s: what is shorter is the passage from one note to the next
 SMOOTHING = 5  # frames of the median filter
 
 

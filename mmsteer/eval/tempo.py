@@ -19,7 +19,7 @@ from mmsteer.eval.onsets import FRAMES_PER_SECOND, OnsetReading, read_onsets
 SLOWEST, FASTEST = 40.0, 220.0
 TOLERANCE = 0.04
 OCTAVES = (1.0, 2.0, 0.5, 3.0, 1 / 3)
-REGULAR = 0.35  # of perfect repetition: noise and rubato lie below
+REGULAR = 0.55  # of perfect repetition: noise and rubato lie below
 NEARLY = 0.75  # of the best repetition
 BLUR_S = 0.02
 
