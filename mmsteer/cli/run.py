@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -68,6 +69,8 @@ def _resumable(path: Path) -> Iterator[None]:
 
 
 def _write_report(folder: Path) -> Path | None:
+    if find_spec("mmsteer.report") is None:
+        return None
     from mmsteer.report import write_report
 
     page: Path = write_report(folder)

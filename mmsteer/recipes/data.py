@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mmsteer.data.concepts import CONCEPTS, concept_clips
-from mmsteer.data.syntheory import CATEGORIES, catalogue, synthesise
+from mmsteer.data.syntheory import CATEGORIES, Catalogue, catalogue, synthesise
 from mmsteer.data.syntheory import render as render_item
 from mmsteer.data.synthesis import TIMBRES, render
 from mmsteer.data.world import CLIP_SECONDS, sample_clip
@@ -75,7 +75,7 @@ def clips_of(data: ConceptData | SynTheoryData, sample_rate: int, *, told: bool)
     """
     if isinstance(data, ConceptData):
         return _concept(data, sample_rate, told=told)
-    items = catalogue(data.syntheory).sample(data.clips, by=data.label, seed=data.seed)
+    items = _audible(catalogue(data.syntheory)).sample(data.clips, by=data.label, seed=data.seed)
     samples = tuple(Sample(item.id, render_item(item, sample_rate, synthesise)) for item in items)
     return Labelled(samples, tuple(str(item.labels[data.label]) for item in items), tuple(i.group for i in items))
 
@@ -95,6 +95,11 @@ def prompts_of(prompts: Prompts, seed: int) -> tuple[Prompt, ...]:
     else:
         pairs = [(text, {}) for text in prompts]
     return tuple(Prompt(at, text, _seed(seed, at), truth) for at, (text, truth) in enumerate(pairs))
+
+
+def _audible(clips: Catalogue) -> Catalogue:
+    """Without the clips that lie beyond the range of their instrument: a probe would learn silence."""
+    return clips.where(silent=0) if "silent" in clips[0].labels else clips
 
 
 def _concept(data: ConceptData, sample_rate: int, *, told: bool) -> Labelled:

@@ -131,13 +131,15 @@ def _check_events(text: str, source: str) -> None:
     """Refuse, before anything is built, what could grow without measure.
 
     Raises:
-        RecipeError: There is an anchor or an alias, or the nesting is too deep.
+        RecipeError: There is an anchor, an alias or a tag, or the nesting is too deep.
     """
     depth = 0
     for event in yaml.parse(text, Loader=_Loader):
         line = event.start_mark.line + 1 if event.start_mark else 1
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
             raise RecipeError(f"{source}:{line}: anchors and aliases are not read; write the value out")
+        if getattr(event, "tag", None):
+            raise RecipeError(f"{source}:{line}: tags such as {event.tag!r} are not read; write the plain value")
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > MAX_DEPTH:
             raise RecipeError(f"{source}:{line}: more than {MAX_DEPTH} levels inside one another")
@@ -150,10 +152,7 @@ def _build(node: yaml.Node, place: Place, source: str, marks: dict[Place, Mark])
         return _mapping(node, place, source, marks)
     if isinstance(node, yaml.SequenceNode):
         return [_build(child, (*place, index), source, marks) for index, child in enumerate(node.value)]
-    kind = node.tag.removeprefix("tag:yaml.org,2002:")
-    if kind not in _VALUES:
-        raise RecipeError(f"{mark}: the tag {node.tag!r} is not read; write plain text, numbers, true, false or null")
-    return _VALUES[kind](node.value)
+    return _VALUES[node.tag.removeprefix("tag:yaml.org,2002:")](node.value)
 
 
 def _mapping(node: yaml.MappingNode, place: Place, source: str, marks: dict[Place, Mark]) -> dict[str, Any]:

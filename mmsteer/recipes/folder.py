@@ -27,11 +27,12 @@ r"""A run on disk: plain JSON and audio, whole at every moment, and resumable.
                               pools the conditions that differ in their target alone, such as twelve notes at one
                               strength; its target is null. Metrics: "note.hit", "note.share", "register.hit", ...,
                               "adherence", "voiced".
-      traces.json             {condition: {"attributes": [A], "crossing": {"scheduled_s", "played_s"|null} | null}}; A
-                              is {"direction", "label", "schedule": {"times_s", "strength"}, "played": {"times_s", "share",
-                              "unsteered"} | null, "following": {"pearson", "spearman", "lag_s", "windows", "times_s",
-                              "strength", "played"} | null}. Share holds for each moment the share of the voiced clips
-                              that play the note, null where no clip is voiced; following compares windows of 0.5 s
+      traces.json             {condition: {"attributes": [A], "crossing": C | null}}
+
+An A of the traces is {"direction", "label", "schedule": {"times_s", "strength"}, "played": P | null, "following": F |
+null}. P is {"times_s", "share", "unsteered"}: for each moment the share of the voiced clips that play the note, null
+where no clip is voiced. F is {"pearson", "spearman", "lag_s", "windows", "times_s", "strength", "played"}, which
+compares windows of 0.5 s. C is {"scheduled_s", "played_s"|null}: when the second of two notes overtakes the first.
 
 An evaluator's reading `notes` is {"main_note", "voiced", "share": {C..B} | null, "trace": {"hop_s", "classes"}}, where
 classes holds for each frame the index of the strongest pitch class, -1 where none is heard.

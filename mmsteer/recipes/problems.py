@@ -25,14 +25,15 @@ class Problem:
 
 
 def refusal(document: Document, problems: Sequence[Problem]) -> str:
-    """All problems as one message, a line each.
+    """All problems as one message, each on a line of its own.
 
     Args:
         document: The recipe, which knows its lines.
         problems: What is wrong with it.
     """
     lines = [f"{document.mark(one.place)}: {_written(one.place)}{one.message}" for one in problems]
-    return "\n".join(dict.fromkeys(lines))
+    # The rest of a message of several lines, such as a pointer into a schedule, is indented.
+    return "\n".join(line.replace("\n", "\n    ") for line in dict.fromkeys(lines))
 
 
 def schema_problems(model: type[BaseModel], data: Any, error: ValidationError) -> list[Problem]:

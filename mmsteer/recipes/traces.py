@@ -64,10 +64,9 @@ def _following(label: str, clips: Sequence[Line], times: Floats, strength: Float
     """How the played note follows the schedule, in windows of half a second; None where the clips are too short."""
     edges = window_edges(float(times[-1]))
     classes = [_classes(clip) for clip in clips]
-    traces = [
-        (_times(clip), (row == PITCH_CLASSES.index(label)) * 1.0) for clip, row in zip(clips, classes, strict=True)
-    ]
-    played = average_trace(traces, edges, [(row >= 0) * 1.0 for row in classes])
+    hits = [(row == PITCH_CLASSES.index(label)).astype(np.float64) for row in classes]
+    traces = [(_times(clip), hit) for clip, hit in zip(clips, hits, strict=True)]
+    played = average_trace(traces, edges, [(row >= 0).astype(np.float64) for row in classes])
     if np.isfinite(played).sum() < MIN_WINDOWS:
         return None
     middles = (edges[:-1] + edges[1:]) / 2

@@ -1,0 +1,119 @@
+import pytest
+
+from mmsteer.errors import RecipeError
+from mmsteer.recipes.checks import check_recipe
+from tests.recipes.recipe import write_recipe
+
+
+def complaints(path, *overrides):
+    with pytest.raises(RecipeError) as caught:
+        check_recipe(path, overrides)
+    return [line for line in str(caught.value).splitlines() if not line.startswith("    ")]
+
+
+def test_a_sweep_is_every_combination(tmp_path):
+    checked = check_recipe(write_recipe(tmp_path), ["conditions.0.sweep.strength=[0.5, 1]"])
+    assert [one.name for one in checked.conditions] == ["C at 0.5", "C at 1", "F# at 0.5", "F# at 1"]
+    last = checked.conditions[-1]
+    assert last.lines == ("note:F# 1 fade-in 0..100%",)
+    assert last.target == {"note": "F#"}
+    assert last.values == {"note": "F#", "strength": 1}
+
+
+def test_the_mapping_form_is_the_line(tmp_path):
+    mapping = "{direction: 'note:{note}', strength: '{strength}', schedule: 'fade-in 0..100%', unit: absolute}"
+    line = check_recipe(write_recipe(tmp_path), ["conditions.0.steer=['note:{note} {strength}abs fade-in 0..100%']"])
+    written = check_recipe(write_recipe(tmp_path), [f"conditions.0.steer=[{mapping}]"])
+    from mmsteer.recipes.checks import steering_of
+    from tests.recipes.stand_ins import notes
+
+    assert [str(steering_of(one, notes)) for one in written.conditions] == [
+        str(steering_of(one, notes)) for one in line.conditions
+    ]
+
+
+def test_all_errors_come_at_once_with_their_lines(tmp_path):
+    path = write_recipe(
+        tmp_path,
+        **{
+            "device: cpu": "devise: cpu",
+            "seconds: 0.3": "seconds: 0",
+            "top_k: 0": "topk: 0",
+            "text: prompt": "text: x",
+        },
+    )
+    found = complaints(path)
+    assert [line.split(": ")[0].removeprefix(str(path)) for line in found] == [":5", ":13", ":18", ":18"]
+    assert "did you mean 'device'" in found[0]
+    assert "generate.seconds" in found[2]
+    assert "did you mean 'top_k'" in found[3]
+
+
+def test_a_missing_key_stops(tmp_path):
+    (line,) = complaints(write_recipe(tmp_path, **{", batch: 2": ""}))
+    assert "generate.batch: this key is missing" in line
+
+
+def test_meaning_is_checked_as_well_as_form(tmp_path):
+    path = write_recipe(
+        tmp_path,
+        **{
+            "probe: mean-difference": "probe: mean-diference",
+            "evaluate: [notes]": "evaluate: [nots]",
+            'target: {note: "{note}"}': "target: {note: H}",
+            "fade-in 0..100%": "fade-on",
+        },
+    )
+    found = complaints(path)
+    assert len(found) == 4
+    assert "did you mean 'mean-difference'" in found[0]
+    assert any(":22: conditions[0].steer[0]" in line for line in found)
+    assert any(":23: conditions[0].target.note: no note 'H'" in line for line in found)
+    assert any("no evaluator 'nots', did you mean 'notes'" in line for line in found)
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("kind=vision", "such as 'kind: music'"),
+        ("conditions.0.steer=['note:H 1']", "no direction 'note:H'"),
+        ("conditions.0.steer=['note:{nte} 1']", "no variable 'nte'"),
+        ("conditions.0.steer=[]", "at least 1"),
+        ("conditions.0.name=x", "two conditions are called 'x'; put {note} into the name"),
+        ("conditions.0.sweep.note=[]", "at least 1"),
+        ("conditions.0.target={key: C}", "no attribute 'key'"),
+        ("conditions.0.target={tempo: fast}", "add tempo to evaluate"),
+        ("conditions.0.budget=-1", "greater than 0"),
+        ("directions.0.data.concept=nte", "no concept 'nte'"),
+        ("directions.0.data={syntheory: notes, label: root, clips: 9, seed: 0}", "have no prompts"),
+        ("directions.0.data={syntheory: notes, label: rot, clips: 9, seed: 0}", "no label 'rot'"),
+        ("directions.0.pool=tokens", "pool is one of"),
+        ("directions.0.positions=somewhere", "no term 'somewhere'"),
+        ("directions.0={file: nothing.safetensors}", "no file 'nothing.safetensors'"),
+        ("prompts=[]", "at least 1"),
+        ("prompts=[' ']", "pattern"),
+        ("prompts={world: {n: 2, seed: 0, state: [tempo], fix: {texture: drums}}}", "drums"),
+        ("generate.seconds=.inf", "number"),
+        ("generate.temperature=0", "greater than 0"),
+        ("generate.batch=1.5", "integer"),
+        ("seed=-1", "greater than or equal to 0"),
+        ("model.load=", "string"),
+    ],
+)
+def test_each_wrong_value_has_its_message(tmp_path, override, words):
+    assert words in "\n".join(complaints(write_recipe(tmp_path), override))
+
+
+def test_two_families_need_two_names(tmp_path):
+    path = write_recipe(tmp_path)
+    data = "data: {concept: note, clips: 5, seed: 0}"
+    entry = f"{{family: note, probe: rfm, {data}, sites: decoder.1, positions: all, pool: mean, text: none}}"
+    (line,) = complaints(path, f"directions=[{entry}, {entry}]")
+    assert "give another family name" in line
+
+
+@pytest.mark.parametrize("content", [b"", b"\x80\x04K\x01.", b"x" * 100])
+def test_a_corrupt_direction_file_is_refused(tmp_path, content):
+    (tmp_path / "bad.safetensors").write_bytes(content)
+    (line,) = complaints(write_recipe(tmp_path), "directions=[{file: bad.safetensors}]")
+    assert "bad.safetensors" in line

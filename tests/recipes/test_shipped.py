@@ -1,0 +1,39 @@
+"""Every recipe that comes with mmsteer parses, validates and expands, and editors know the schema."""
+
+import json
+
+import pytest
+
+from mmsteer.library import library
+from mmsteer.recipes.checks import check_recipe, read_probe
+from mmsteer.recipes.loading import recipe_files
+from mmsteer.recipes.schema import json_schema
+
+
+@pytest.mark.parametrize("file", recipe_files(), ids=lambda file: file.stem)
+def test_the_recipe_is_right(file):
+    checked = check_recipe(file)
+    assert checked.recipe.name == file.stem
+    assert checked.conditions
+    assert file.read_text().startswith("# yaml-language-server: $schema=schema.json\n")
+
+
+def test_there_are_recipes_for_every_question():
+    names = {file.stem for file in recipe_files()}
+    assert names >= {"demo", "one-note", "twelve-notes", "schedules", "cross-fade", "two-attributes", "chord-quality"}
+    assert names >= {"musicrfm-small", "musicrfm-medium", "musicrfm-large"}
+
+
+def test_the_paper_differs_between_sizes_in_the_model_alone():
+    small, large = (check_recipe(f"musicrfm-{size}").recipe.model_dump() for size in ("small", "large"))
+    assert {key for key in small if small[key] != large[key]} == {"name", "about", "model"}
+    assert large["model"] == small["model"] | {"load": "facebook/musicgen-large"}
+
+
+@pytest.mark.parametrize("file", sorted((library("probes") / "music").glob("*.yaml")), ids=lambda file: file.stem)
+def test_the_probe_settings_are_right(file):
+    assert read_probe("music", file.stem).name == file.stem.split("-")[0].replace("mean", "mean_difference")
+
+
+def test_the_schema_for_editors_is_true():
+    assert json.loads((library("recipes") / "schema.json").read_text()) == json_schema()
