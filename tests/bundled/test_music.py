@@ -1,0 +1,49 @@
+"""The model that ships, loaded as any checkpoint is."""
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoProcessor, MusicgenForConditionalGeneration
+
+import mmsteer
+from mmsteer.bundled import bundled_path
+from mmsteer.data.concepts import concept_clips
+from mmsteer.data.world import render_clip
+from mmsteer.errors import AdapterError
+from mmsteer.eval.notes import read_notes
+
+
+@pytest.fixture(scope="module")
+def adapter():
+    return mmsteer.load("bundled:music")
+
+
+def test_it_is_small_and_of_the_real_class():
+    folder = bundled_path("music")
+    assert sum(file.stat().st_size for file in folder.glob("*.safetensors")) <= 24e6
+    model = MusicgenForConditionalGeneration.from_pretrained(folder)
+    assert model.dtype == torch.float32
+    assert AutoProcessor.from_pretrained(folder).sampling_rate == 16000
+    assert (folder / "README.md").read_text().count("loss")
+
+
+def test_the_codec_keeps_every_pitch_class(adapter):
+    found = []
+    for index, item in enumerate(concept_clips("note", 2, 99)):
+        wave = torch.from_numpy(render_clip(item.clip, np.random.default_rng(index)))[None, None]
+        with torch.no_grad():
+            codes = adapter.model.audio_encoder.encode(wave).audio_codes
+            back = adapter.model.audio_encoder.decode(codes, [None]).audio_values[0, 0].numpy()
+        found.append(read_notes(back, 16000).main_note == item.label)
+    assert sum(found) >= 23
+
+
+def test_it_plays_tones_and_not_noise(adapter):
+    waves = adapter.generate(["a fast flute melody", "a slow organ melody"], 4.0, [0, 1])
+    assert [wave.shape for wave in waves] == [(64000,)] * 2
+    assert min(read_notes(wave, 16000).voiced for wave in waves) > 0.3
+
+
+def test_no_other_model_is_bundled():
+    with pytest.raises(AdapterError, match="no bundled model 'speech'; choose from music"):
+        bundled_path("speech")

@@ -1,0 +1,54 @@
+"""The training script: it learns, and a run that was killed goes on."""
+
+import re
+import subprocess
+import sys
+
+import torch
+
+from mmsteer.bundled.codec import build_codec
+from mmsteer.bundled.language import Budget, delayed, evaluate, train
+from mmsteer.bundled.model import build_model, tokenise, train_tokenizer
+
+
+def small():
+    torch.manual_seed(0)
+    codec = build_codec(torch.ones(160), torch.randn(4, 1024, 160))
+    tokenizer = train_tokenizer(["slow piano", "fast flute"])
+    return build_model(codec, len(tokenizer), layers=1, width=32), tokenizer
+
+
+def data(model, tokenizer):
+    # Two prompts, two pieces: each repeats one code for ever.
+    codes = torch.tensor([10, 20]).repeat(8)[:, None, None].expand(16, 4, 200)
+    return delayed(model, codes), tokenise(tokenizer, ["slow piano", "fast flute"] * 8)
+
+
+def test_it_learns_and_resumes(tmp_path):
+    model, tokenizer = small()
+    tokens, prompts = data(model, tokenizer)
+    before = sum(evaluate(model, tokens, prompts, 8))
+    checkpoint = tmp_path / "checkpoint.safetensors"
+    quick = {"batch": 8, "peak_rate": 1e-2, "warmup": 2}
+    first = train(model, tokens, prompts, Budget(4.0, **quick), checkpoint, lambda line: None)
+    after = sum(evaluate(model, tokens, prompts, 8))
+    assert after < 0.7 * before
+    again, _ = small()
+    # Its time is spent: a resumed run does no further step and has the weights of the checkpoint.
+    resumed = train(again, tokens, prompts, Budget(99.0, **quick), checkpoint, lambda line: None)
+    assert resumed.step == first.step
+    assert evaluate(again, tokens, prompts, 8) == evaluate(model, tokens, prompts, 8)
+
+
+def test_the_script_writes_a_model_and_a_card(tmp_path):
+    command = [sys.executable, "-m", "mmsteer.bundled.train_music", "--out", str(tmp_path / "music")]
+    options = {"work": tmp_path / "work", "clips": 64, "codec-clips": 64, "iterations": 2, "batch": 4, "layers": 1}
+    options |= {"width": 32, "minutes": 0.5, "device": "cpu", "workers": 1}
+    arguments = [str(part) for key, value in options.items() for part in (f"--{key}", value)]
+    done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=True)
+    assert "held-out loss" in done.stdout
+    card = (tmp_path / "music" / "README.md").read_text()
+    assert re.search(r"\d+ steps|steps", card)
+    import mmsteer
+
+    assert len(mmsteer.load(tmp_path / "music").generate(["slow piano"], 0.2, [0])[0]) == 3200
