@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from mmsteer.data.soundfont import load_soundfont
+from mmsteer.data.syntheory import Item, catalogue, render, synthesise
 from mmsteer.data.synthesis import TIMBRES, Note
 from mmsteer.data.synthesis import render as render_notes
-from mmsteer.data.syntheory import Item, catalogue, render, synthesise
 from mmsteer.data.world import render_clip, sample_clip
 from mmsteer.eval import tempo
 from mmsteer.eval.adherence import ATTRIBUTES, AdherenceJudge, Example, coded
