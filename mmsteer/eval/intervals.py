@@ -1,7 +1,7 @@
 """Which interval is played, one note after the other or both at once.
 
-Accuracy on 150 intervals of SynTheory's form that FluidSynth played with FluidR3: size 92 %, cannot tell 8 %, wrong 0 %.
-Direction is less sure: notes that ring into one another can pass for both at once.
+Accuracy on 150 intervals of SynTheory's form that FluidSynth played with FluidR3: size 92 %, cannot tell 8 %,
+wrong 0 %. Direction is less sure: notes that ring into one another can pass for both at once.
 `python benchmarks/evaluators.py --soundfont` measures it again on its own draw.
 """
 

@@ -1,8 +1,8 @@
 """When notes begin, and how many begin each second.
 
-Accuracy on 100 clips of the bundled world: every onset and no other in 93 % of the clips, 89 % under noise of 16 dB. A held
-organ or pad that repeats a pitch without a gap begins once: nothing is struck. `python benchmarks/evaluators.py` measures
-the tempo that is read from the onsets.
+Accuracy on 100 clips of the bundled world: every onset and no other in 93 % of the clips, 89 % under noise of
+16 dB. A held organ or pad that repeats a pitch without a gap begins once: nothing is struck.
+`python benchmarks/evaluators.py` measures the tempo that is read from the onsets.
 """
 
 from dataclasses import dataclass
