@@ -80,12 +80,9 @@ def test_scores_stand_beside_their_controls(finished):
     assert [row["condition"] for row in scores["rows"]] == ["C at 0.5", "F# at 0.5"]
     found = scores["rows"][0]["metrics"]["note.share"]
     assert found["chance"] == pytest.approx(1 / 12)
-    clips = [line for line in finished.lines(SAMPLES) if line["condition"] in ("C at 0.5", "unsteered")]
-    share = {
-        name: [_share(line, "C") for line in clips if line["condition"] == name] for name in ("C at 0.5", "unsteered")
-    }
     for key, name in (("steered", "C at 0.5"), ("unsteered", "unsteered")):
-        known = [value for value in share[name] if value is not None]
+        shares = [_share(line, "C") for line in finished.lines(SAMPLES) if line["condition"] == name]
+        known = [value for value in shares if value is not None]
         assert found[key]["n"] == len(known)
         assert found[key]["value"] == (pytest.approx(np.mean(known)) if known else None)
     (summary,) = scores["summaries"]
@@ -116,7 +113,7 @@ def test_traces_hold_the_schedule(finished):
     strength = attribute["schedule"]["strength"]
     assert len(strength) == 15
     assert strength[0] == 0
-    assert strength[7] == pytest.approx(0.5 * 7 / 15)
+    assert strength[7] == pytest.approx(0.5 * 7 / 15, abs=1e-6)
     assert len(attribute["played"]["share"]) == len(attribute["played"]["times_s"])
 
 
@@ -209,7 +206,7 @@ def test_directions_of_a_file_are_used_and_checked(recipe, experiment, tmp_path)
     foreign = planted(experiment.adapter, "mine:up", [0])
     object.__setattr__(foreign, "model", "0" * 16)
     save_directions(recipe.parent / "foreign.safetensors", [foreign])
-    with pytest.raises(RecipeError, match="another model|was found in model"):
+    with pytest.raises(RecipeError, match="was found in model"):
         prepare(recipe, ["directions=[{file: foreign.safetensors}]", *lines[1:]])
 
 
