@@ -1,0 +1,147 @@
+"""Clips to listen to: unsteered, steered and random side by side."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from markupsafe import Markup
+
+from mmsteer.report.run_data import Condition, Prompt, Run, Sample
+from mmsteer.report.strips import PITCH_CLASSES, note_strip
+
+PLAYERS = 4
+"""Prompts with players in each condition: the first ones."""
+OPEN = 3
+"""Conditions that are not folded."""
+HEARD = {
+    "note": ("notes", "main_note"),
+    "chord": ("chords", "quality"),
+    "register": ("register", "register"),
+    "tempo": ("tempo", "tempo"),
+    "instrument": ("instrument", "instrument"),
+    "mode": ("key", "mode"),
+}
+"""Where a reading says what a target asks for."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A clip.
+
+    Attributes:
+        role: `unsteered`, `steered` or `random direction`.
+        href: The audio file, relative to the page; None where it is missing.
+        heard: What the evaluators heard, with a mark where a target is reached or missed.
+        strip: Its notes over time; None where the clip is folded, or no evaluator listened for notes.
+    """
+
+    role: str
+    href: str | None
+    heard: tuple[str, ...]
+    strip: Markup | None
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One prompt and what became of it.
+
+    Attributes:
+        text: The prompt.
+        seed: Of its sampling.
+        clips: The clips.
+    """
+
+    text: str
+    seed: int
+    clips: tuple[Clip, ...]
+
+
+@dataclass(frozen=True)
+class Listening:
+    """The clips of a condition.
+
+    Attributes:
+        name: The condition.
+        steering: What was steered.
+        keys: Notes shown in colour, with the class of the colour.
+        shown: The first prompts.
+        folded: The others.
+        unfolded: Whether the condition is shown at once.
+    """
+
+    name: str
+    steering: tuple[str, ...]
+    keys: tuple[tuple[str, str], ...]
+    shown: tuple[Trial, ...]
+    folded: tuple[Trial, ...]
+    unfolded: bool
+
+
+def listening(run: Run) -> list[Listening]:
+    """The finished clips of every steered condition.
+
+    Args:
+        run: The run.
+    """
+    unsteered = next((one for one in run.conditions if one.kind == "unsteered"), None)
+    return [_condition(run, one, unsteered, index < OPEN) for index, one in enumerate(run.steered)]
+
+
+def wanted_notes(condition: Condition) -> tuple[str, ...]:
+    """The notes that a condition asks for, in the order of its attributes.
+
+    Args:
+        condition: The condition.
+    """
+    steered = [line.split()[0].split(":", 1)[-1] for line in condition.steering if line.strip()]
+    named = [*steered, *([condition.target["note"]] if "note" in condition.target else [])]
+    return tuple(dict.fromkeys(name for name in named if name in PITCH_CLASSES))
+
+
+def _condition(run: Run, condition: Condition, unsteered: Condition | None, unfolded: bool) -> Listening:
+    notes = wanted_notes(condition)
+    roles = [("unsteered", unsteered.name)] if unsteered else []
+    roles.append(("steered", condition.name))
+    roles += [("random direction", name) for name in condition.controls[:1]]
+    done = [prompt for prompt in run.prompts if (condition.name, prompt.index) in run.samples]
+    shown = tuple(_trial(run, prompt, roles, condition, drawn=True) for prompt in done[:PLAYERS])
+    folded = tuple(_trial(run, prompt, roles, condition, drawn=False) for prompt in done[PLAYERS:])
+    keys = tuple((f"c{index}", name) for index, name in enumerate(notes))
+    return Listening(condition.name, tuple(condition.steering), keys, shown, folded, unfolded)
+
+
+def _trial(run: Run, prompt: Prompt, roles: Sequence[tuple[str, str]], condition: Condition, *, drawn: bool) -> Trial:
+    found = [(role, run.samples.get((name, prompt.index))) for role, name in roles]
+    clips = tuple(_clip(run, role, sample, condition, drawn=drawn) for role, sample in found if sample)
+    return Trial(prompt.text, prompt.seed, clips)
+
+
+def _clip(run: Run, role: str, sample: Sample, condition: Condition, *, drawn: bool) -> Clip:
+    notes = sample.readings.notes if drawn else None
+    return Clip(
+        role=role,
+        href=quote(sample.audio) if (run.folder / sample.audio).is_file() else None,
+        heard=_heard(sample, condition),
+        strip=note_strip(notes, wanted_notes(condition)) if notes else None,
+    )
+
+
+def _heard(sample: Sample, condition: Condition) -> tuple[str, ...]:
+    found = []
+    for attribute, label in condition.target.items():
+        evaluator, field = HEARD.get(attribute, (attribute, attribute))
+        heard = sample.readings.label(evaluator, field)
+        mark = "?" if heard is None else "✓" if heard == label else "✗"
+        share = _share(sample, label) if attribute == "note" else ""
+        found.append(f"{mark} {attribute} {heard or 'not told'}{share}")
+    notes = sample.readings.notes
+    if notes and "note" not in condition.target:
+        found.append(f"main note {notes.main_note or 'none'}{_share(sample, notes.main_note)}")
+    return tuple(found)
+
+
+def _share(sample: Sample, label: str | None) -> str:
+    notes = sample.readings.notes
+    if not notes or not notes.share or label not in notes.share:
+        return ""
+    return f" · {label} in {100 * notes.share[label]:.0f} %"

@@ -1,0 +1,110 @@
+"""A run → HTML."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from mmsteer.report.listening import PLAYERS, listening
+from mmsteer.report.run_data import ProbeTable, Run
+from mmsteer.report.schedules import schedule_charts
+from mmsteer.report.strips import heat_range, heat_strip
+from mmsteer.report.tables import receipt_lines, score_row
+from mmsteer.report.tradeoff import trade_offs
+from mmsteer.report.verdict import verdicts
+from mmsteer.report.wording import meaning, number
+
+
+@dataclass(frozen=True)
+class ProbeView:
+    """A probe's table of scores.
+
+    Attributes:
+        title: Family, probe and metric.
+        best: The site with the highest score.
+        legend: What the ends of the colour stand for.
+        picture: The scores of each label.
+    """
+
+    title: str
+    best: str
+    legend: str
+    picture: Markup
+
+
+@dataclass(frozen=True)
+class DirectionView:
+    """Where directions came from.
+
+    Attributes:
+        names: The directions that share it.
+        sites: Where they lie.
+        model: Fingerprint of the model they were found in.
+        provenance: How they were found.
+    """
+
+    names: tuple[str, ...]
+    sites: str
+    model: str
+    provenance: Mapping[str, str]
+
+
+def render_page(run: Run) -> str:
+    """The page; the same run gives the same page.
+
+    Args:
+        run: The run.
+    """
+    loader = PackageLoader("mmsteer.report", ".")
+    environment = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.get_template("report.html.j2").render(_view(run))
+
+
+def _view(run: Run) -> dict[str, Any]:
+    scores = run.scores
+    summaries = scores.summaries if scores else []
+    rows = scores.rows if scores else []
+    metrics = dict.fromkeys(name for row in rows for name in row.metrics)
+    return {
+        "run": run,
+        "done": len(run.samples),
+        "planned": len(run.conditions) * len(run.prompts),
+        "verdicts": verdicts(run),
+        "main": [score_row(row) for row in summaries or rows],
+        "folded": [score_row(row) for row in rows] if summaries else [],
+        "metrics": [(name, meaning(name)) for name in metrics],
+        "trade_offs": trade_offs(scores) if scores else [],
+        "schedules": schedule_charts(run.traces),
+        "listening": listening(run),
+        "players": PLAYERS,
+        "receipts": receipt_lines(run),
+        "probes": [_probe(table) for table in run.probes],
+        "directions": _directions(run),
+    }
+
+
+def _probe(table: ProbeTable) -> ProbeView:
+    scored = [(row.score, row.site) for row in table.rows if row.score is not None]
+    best = max(scored, default=None)
+    low, high = heat_range(table)
+    return ProbeView(
+        title=f"{table.family}: {table.probe}, {table.metric}",
+        best=f"highest {table.metric} {number(best[0])} at {best[1]}" if best else "not scored",
+        legend=f"{number(low)} (pale) to {number(high)} (full)",
+        picture=heat_strip(table),
+    )
+
+
+def _directions(run: Run) -> list[DirectionView]:
+    """The directions, those of one origin together; settings at each site stay in the file."""
+    grouped: dict[tuple[Any, ...], list[str]] = {}
+    for name, direction in run.directions.items():
+        shown = tuple((key, value) for key, value in direction.provenance.items() if len(value) <= 120)
+        sites = direction.sites
+        span = str(sites[0]) if len(sites) == 1 else f"{sites[0]} to {sites[-1]} ({len(sites)} sites)"
+        grouped.setdefault((span, direction.model, shown), []).append(name)
+    return [DirectionView(tuple(names), span, model, dict(shown)) for (span, model, shown), names in grouped.items()]
