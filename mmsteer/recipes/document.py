@@ -138,8 +138,9 @@ def _check_events(text: str, source: str) -> None:
         line = event.start_mark.line + 1 if event.start_mark else 1
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
             raise RecipeError(f"{source}:{line}: anchors and aliases are not read; write the value out")
-        if getattr(event, "tag", None):
-            raise RecipeError(f"{source}:{line}: tags such as {event.tag!r} are not read; write the plain value")
+        tag = getattr(event, "tag", None)
+        if tag:
+            raise RecipeError(f"{source}:{line}: tags such as {tag!r} are not read; write the plain value")
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > MAX_DEPTH:
             raise RecipeError(f"{source}:{line}: more than {MAX_DEPTH} levels inside one another")

@@ -20,7 +20,7 @@ from tests.conftest import planted
 from tests.recipes.recipe import write_recipe
 
 FILES = ("recipe.yaml", "environment.json", "conditions.json", "prompts.json", "probe.json", "doses.json")
-RESULTS = ("samples.jsonl", "receipts.json", "scores.json", "traces.json", "directions.safetensors", *FILES)
+RESULTS = ("samples.jsonl", "receipts.json", "scores.json", "traces.json", *FILES)
 SCRIPT = """
 import sys, torch
 from pathlib import Path
@@ -46,12 +46,19 @@ def finished(experiment, tmp_path_factory):
     return run(experiment, tmp_path_factory.mktemp("runs") / "one", progress=False)
 
 
-def contents(folder, names=RESULTS):
-    return {name: (folder / name).read_bytes() for name in names}
+def contents(folder):
+    """Every file of results, byte for byte; of the directions the numbers, as safetensors shuffles its header."""
+    directions = load_directions(folder / "directions.safetensors")
+    numbers = {
+        (name, site): vector.numpy().tobytes()
+        for name, one in directions.items()
+        for site, vector in one.vectors.items()
+    }
+    return {name: (folder / name).read_bytes() for name in RESULTS} | {"directions": numbers}
 
 
 def test_everything_that_ran_is_stated(finished, recipe, experiment):
-    assert all((finished.path / name).is_file() for name in RESULTS)
+    assert len(contents(finished.path)["directions"]) == 12 * 2
     assert finished.read("run.json") == {"id": experiment.id, "name": "tiny", "finished": True}
     assert prepare(finished.path / "recipe.yaml").id == experiment.id
     stated = finished.read("environment.json")
@@ -136,12 +143,34 @@ def test_a_torn_line_and_lost_scores_are_mended(finished, experiment, tmp_path):
     assert contents(folder) == contents(finished.path)
 
 
-@pytest.mark.parametrize("moment", ["chunks.jsonl", "samples.jsonl"])
-def test_a_killed_run_finishes_with_the_same_results(finished, recipe, experiment, tmp_path, moment):
+class _Crash(Exception):
+    pass
+
+
+@pytest.mark.parametrize("writes", [1, 4, 7])
+def test_a_crash_at_a_write_changes_nothing(finished, experiment, tmp_path, monkeypatch, writes):
+    """The n-th addition to a log fails: before the first clips, between audio and judgement, among the conditions."""
+    append, left = RunFolder.append, [writes]
+
+    def failing(self, log, lines):
+        left[0] -= 1
+        if not left[0]:
+            raise _Crash
+        append(self, log, lines)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunFolder, "append", failing)
+        with pytest.raises(_Crash):
+            run(experiment, tmp_path / "run", progress=False)
+    run(experiment, tmp_path / "run", progress=False)
+    assert contents(tmp_path / "run") == contents(finished.path)
+
+
+def test_a_killed_run_finishes_with_the_same_results(finished, recipe, experiment, tmp_path):
     folder = tmp_path / "killed"
     child = subprocess.Popen([sys.executable, "-c", SCRIPT, str(recipe), str(folder)])
     deadline = time.monotonic() + 300
-    while not (folder / moment).exists() and time.monotonic() < deadline:
+    while not (folder / SAMPLES).exists() and time.monotonic() < deadline:
         time.sleep(0.005)
     child.send_signal(signal.SIGKILL)
     child.wait()
