@@ -143,6 +143,16 @@ def test_a_torn_line_and_lost_scores_are_mended(finished, experiment, tmp_path):
     assert contents(folder) == contents(finished.path)
 
 
+def begun(finished, parent):
+    """A run that has found its directions and nothing more."""
+    folder = parent / "begun"
+    folder.mkdir()
+    for name in ("recipe.yaml", "environment.json", "prompts.json", "probe.json", "directions.safetensors"):
+        shutil.copy(finished.path / name, folder)
+    (folder / "run.json").write_text(json.dumps(finished.read("run.json") | {"finished": False}))
+    return folder
+
+
 class _Crash(Exception):
     pass
 
@@ -158,12 +168,13 @@ def test_a_crash_at_a_write_changes_nothing(finished, experiment, tmp_path, monk
             raise _Crash
         append(self, log, lines)
 
+    folder = begun(finished, tmp_path)
     with monkeypatch.context() as patch:
         patch.setattr(RunFolder, "append", failing)
         with pytest.raises(_Crash):
-            run(experiment, tmp_path / "run", progress=False)
-    run(experiment, tmp_path / "run", progress=False)
-    assert contents(tmp_path / "run") == contents(finished.path)
+            run(experiment, folder, progress=False)
+    run(experiment, folder, progress=False)
+    assert contents(folder) == contents(finished.path)
 
 
 def test_a_killed_run_finishes_with_the_same_results(finished, recipe, experiment, tmp_path):
