@@ -8,11 +8,13 @@ from markupsafe import Markup
 
 from mmsteer.report.run_data import Condition, Prompt, Run, Sample
 from mmsteer.report.strips import PITCH_CLASSES, note_strip
+from mmsteer.report.verdict import headline
+from mmsteer.report.wording import number
 
 PLAYERS = 4
 """Prompts with players in each condition: the first ones."""
 OPEN = 3
-"""Conditions that are not folded."""
+"""Conditions that are not folded: the first of those that the verdict speaks of."""
 HEARD = {
     "note": ("notes", "main_note"),
     "chord": ("chords", "quality"),
@@ -66,6 +68,7 @@ class Listening:
         keys: Notes shown in colour, with the class of the colour.
         shown: The first prompts.
         folded: The others.
+        score: How often its targets are reached; empty where it has none.
         unfolded: Whether the condition is shown at once.
     """
 
@@ -74,6 +77,7 @@ class Listening:
     keys: tuple[tuple[str, str], ...]
     shown: tuple[Trial, ...]
     folded: tuple[Trial, ...]
+    score: str
     unfolded: bool
 
 
@@ -84,7 +88,9 @@ def listening(run: Run) -> list[Listening]:
         run: The run.
     """
     unsteered = next((one for one in run.conditions if one.kind == "unsteered"), None)
-    return [_condition(run, one, unsteered, index < OPEN) for index, one in enumerate(run.steered)]
+    chosen = headline(run.scores) if run.scores else None
+    first = chosen[0].conditions if chosen else [one.name for one in run.steered]
+    return [_condition(run, one, unsteered, unfolded=one.name in first[:OPEN]) for one in run.steered]
 
 
 def wanted_notes(condition: Condition) -> tuple[str, ...]:
@@ -98,7 +104,7 @@ def wanted_notes(condition: Condition) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in named if name in PITCH_CLASSES))
 
 
-def _condition(run: Run, condition: Condition, unsteered: Condition | None, unfolded: bool) -> Listening:
+def _condition(run: Run, condition: Condition, unsteered: Condition | None, *, unfolded: bool) -> Listening:
     notes = wanted_notes(condition)
     roles = [("unsteered", unsteered.name)] if unsteered else []
     roles.append(("steered", condition.name))
@@ -107,7 +113,14 @@ def _condition(run: Run, condition: Condition, unsteered: Condition | None, unfo
     shown = tuple(_trial(run, prompt, roles, condition, drawn=True) for prompt in done[:PLAYERS])
     folded = tuple(_trial(run, prompt, roles, condition, drawn=False) for prompt in done[PLAYERS:])
     keys = tuple((f"c{index}", name) for index, name in enumerate(notes))
-    return Listening(condition.name, tuple(condition.steering), keys, shown, folded, unfolded)
+    score = _score(run, condition)
+    return Listening(condition.name, tuple(condition.steering), keys, shown, folded, score, unfolded)
+
+
+def _score(run: Run, condition: Condition) -> str:
+    rows = [row for row in run.scores.rows if row.condition == condition.name] if run.scores else []
+    hits = [(name, metric) for row in rows for name, metric in row.metrics.items() if name.endswith(".hit")]
+    return ", ".join(f"{name} {number(metric.steered.value)}" for name, metric in hits)
 
 
 def _trial(run: Run, prompt: Prompt, roles: Sequence[tuple[str, str]], condition: Condition, *, drawn: bool) -> Trial:

@@ -24,12 +24,14 @@ class ProbeView:
     Attributes:
         title: Family, probe and metric.
         best: The site with the highest score.
+        sites: The score at each site.
         legend: What the ends of the colour stand for.
         picture: The scores of each label.
     """
 
     title: str
     best: str
+    sites: str
     legend: str
     picture: Markup
 
@@ -94,6 +96,7 @@ def _probe(table: ProbeTable) -> ProbeView:
     return ProbeView(
         title=f"{table.family}: {table.probe}, {table.metric}",
         best=f"highest {table.metric} {number(best[0])} at {best[1]}" if best else "not scored",
+        sites=", ".join(f"{row.site} {number(row.score)}" for row in table.rows),
         legend=f"{number(low)} (pale) to {number(high)} (full)",
         picture=heat_strip(table),
     )

@@ -41,7 +41,7 @@ def interval_picture(metric: Metric) -> Markup:
         metric: The score.
     """
     x = Axis(0.0, 1.0, 6, 154)
-    parts: list[Element] = [element("path", d="M6 9H154", kind="grid")]
+    parts: list[Element] = [element("path", d="M6 9H154", kind="rule")]
     if metric.chance is not None:
         parts.append(marker("tick", x(metric.chance), 9, "chance", f"chance {number(metric.chance)}"))
     for shape, name, score in (("ring", "unsteered", metric.unsteered), ("triangle", "random", metric.random)):
@@ -61,7 +61,7 @@ def heat_strip(table: ProbeTable) -> Markup:
         table: The scores.
     """
     low, high = heat_range(table)
-    cell, left, top = 26, 58, 20
+    cell, left, top = min(26.0, max(9.0, 460 / max(1, len(table.rows)))), 58, 20
     parts: list[Element] = []
     step = max(1, len(table.rows) // 12)
     for column, row in enumerate(table.rows):

@@ -42,7 +42,8 @@ def drawing(
         stretch: Fill the place it is given, whatever its proportions.
     """
     box = {"viewBox": f"0 0 {_written(width)} {_written(height)}", "role": "img", "aria-label": label, "class": kind}
-    root = Element("svg", box | ({"preserveAspectRatio": "none"} if stretch else {}))
+    fit = {"preserveAspectRatio": "none"} if stretch else {"width": _written(width), "height": _written(height)}
+    root = Element("svg", box | fit)
     root.extend(parts)
     # Escaped by ElementTree.
     return Markup(ElementTree.tostring(root, encoding="unicode"))
@@ -133,7 +134,7 @@ def frame(x: Axis, y: Axis, titles: tuple[str, str], right: tuple[Axis, str] | N
     """
     parts = []
     for value in y.ticks():
-        parts.append(element("path", d=f"M{x.start:.1f} {y(value):.1f}H{x.stop:.1f}", kind="grid"))
+        parts.append(element("path", d=f"M{x.start:.1f} {y(value):.1f}H{x.stop:.1f}", kind="rule"))
         parts.append(_words(f"{value:.3g}", x.start - 6, y(value) + 3.5, "end"))
     parts += [_words(f"{value:.3g}", x(value), y.start + 16, "middle") for value in x.ticks()]
     parts.append(_words(titles[0], (x.start + x.stop) / 2, y.start + 33, "middle", "title"))

@@ -120,9 +120,12 @@ def _over_strength(metric: str, variable: str, series: Sequence[Series]) -> Mark
     first = series[0].points[0][1].metrics[metric]
     if first.chance is not None:
         parts.append(element("path", d=f"M{x.start:.1f} {y(first.chance):.1f}H{x.stop:.1f}", kind="chance"))
-    for one in series:
+    for index, one in enumerate(series):
+        # Side by side, so that intervals at one strength do not cover each other.
+        shift = 5 * (index - (len(series) - 1) / 2)
+        beside = replace(x, start=x.start + shift, stop=x.stop + shift)
         for name, kind in (("adherence", "dashed"), (metric, "solid")):
-            parts += _measured(one, name, kind, x, y)
+            parts += _measured(one, name, kind, beside, y)
     parts += _beside(series, metric, x, y)
     spoken = "; ".join(
         f"{one.name or metric}: "

@@ -1,0 +1,46 @@
+"""A folder that a run really wrote, on the tiny random model: the two halves speak of the same files."""
+
+import pytest
+
+from mmsteer.recipes.experiment import prepare
+from mmsteer.recipes.run import run
+from mmsteer.report import write_report
+from mmsteer.report.run_data import read_run
+from tests.recipes.recipe import write_recipe
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, musicgen_folder):
+    place = tmp_path_factory.mktemp("real")
+    two = {"strength: [0.5]": "strength: [0.1, 0.5]"}
+    recipe = write_recipe(place, musicgen_folder, **two)
+    return run(prepare(recipe), place / "run", progress=False).path
+
+
+def test_every_file_is_read(folder):
+    found = read_run(folder)
+    assert found.state.finished
+    assert found.about == "two notes, to test by"
+    assert found.environment.mmsteer
+    assert len(found.samples) == len(found.conditions) * len(found.prompts) == 7 * 3
+    assert found.scores.rows
+    assert found.scores.summaries
+    assert set(found.traces) == {one.name for one in found.steered}
+    assert set(found.receipts) == {one.name for one in found.conditions}
+    assert found.probes
+    assert found.doses
+    assert len(found.directions) == 12
+
+
+def test_the_page_shows_it(folder):
+    html = write_report(folder).read_text()
+    for text in (
+        "C at 0.5",
+        "note.hit",
+        "decoder.1 to decoder.2",
+        "note:C 0.5",
+        "a slow piano melody",
+        'id="trade-off"',
+    ):
+        assert text in html
+    assert "not finished" not in html
