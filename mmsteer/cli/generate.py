@@ -27,6 +27,7 @@ def generate(
     seed: Annotated[int, typer.Option(help="the same seed plays the same noise, steered or not")] = 0,
     guidance: Annotated[float, typer.Option(help="scale of classifier-free guidance")] = 3.0,
     device: Annotated[str, typer.Option(help="cpu, cuda or auto")] = "cpu",
+    dtype: Annotated[str, typer.Option(help="float32, bfloat16, float16, or auto: as the checkpoint says")] = "float32",
     force: Annotated[bool, typer.Option("--force", help="overwrite the file")] = False,
 ) -> None:
     """Play a prompt, steered, and say what was really applied and what is heard.
@@ -46,7 +47,7 @@ def generate(
     hush()
     known = _directions(model, directions) if steer else {}
     steering = Steering(tuple(parse_attribute(line, known) for line in steer or ()))
-    adapter = load(model, device=device)
+    adapter = load(model, device=device, dtype=dtype)
     with steering_of(adapter, steering) as session:
         (wave,) = adapter.generate([prompt], seconds, [seed], guidance=guidance)
         receipt = session.receipt()

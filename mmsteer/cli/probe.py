@@ -23,6 +23,7 @@ def probe(
     positions: Annotated[str, typer.Option(help="which tokens to read")] = "all",
     text: Annotated[str, typer.Option(help="prompt: read under each clip's prompt; none: the null branch")] = "prompt",
     device: Annotated[str, typer.Option(help="cpu, cuda or auto")] = "cpu",
+    dtype: Annotated[str, typer.Option(help="float32, bfloat16, float16, or auto: as the checkpoint says")] = "float32",
     force: Annotated[bool, typer.Option("--force", help="overwrite the file")] = False,
 ) -> None:
     """Find the directions of a concept, and show how well each layer tells its labels apart.
@@ -44,7 +45,7 @@ def probe(
         {"family": family or concept, "probe": probe, "data": data, "sites": sites}
         | {"positions": positions, "pool": "mean", "text": text}
     )
-    found = find_directions(load(model, device=device), entry, progress=True)
+    found = find_directions(load(model, device=device, dtype=dtype), entry, progress=True)
     save_directions(out, found.sweep.directions.values(), overwrite=force)
     _show(found.sweep)
     print(f"{out}: {', '.join(found.sweep.directions)}")
