@@ -15,7 +15,7 @@ def small():
     torch.manual_seed(0)
     codec = build_codec(torch.ones(160), torch.randn(4, 1024, 160))
     tokenizer = train_tokenizer(["slow piano", "fast flute"])
-    return build_model(codec, len(tokenizer), layers=1, width=32), tokenizer
+    return build_model(codec, len(tokenizer), layers=1, width=64), tokenizer
 
 
 def data(model, tokenizer):
@@ -42,8 +42,8 @@ def test_it_learns_and_resumes(tmp_path):
 
 def test_the_script_writes_a_model_and_a_card(tmp_path):
     command = [sys.executable, "-m", "mmsteer.bundled.train_music", "--out", str(tmp_path / "music")]
-    options = {"work": tmp_path / "work", "clips": 64, "codec-clips": 64, "iterations": 2, "batch": 4, "layers": 1}
-    options |= {"width": 32, "minutes": 0.5, "device": "cpu", "workers": 1}
+    options = {"work": tmp_path / "work", "clips": 24, "codec-clips": 24, "iterations": 2, "batch": 4, "layers": 1}
+    options |= {"width": 64, "minutes": 0.4, "device": "cpu", "workers": 1}
     arguments = [str(part) for key, value in options.items() for part in (f"--{key}", value)]
     done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=True)
     assert "held-out loss" in done.stdout

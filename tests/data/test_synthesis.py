@@ -92,9 +92,7 @@ def test_timbres_are_far_apart():
     assert gaps[~np.eye(len(gaps), dtype=bool)].min() > 1.0
 
 
-@pytest.mark.parametrize(
-    ("duration", "velocity"), [(0, 0.8), (-1, 0.8), (1, 0), (1, 1.2), (float("nan"), 0.8)]
-)
+@pytest.mark.parametrize(("duration", "velocity"), [(0, 0.8), (-1, 0.8), (1, 0), (1, 1.2), (float("nan"), 0.8)])
 def test_an_impossible_note_is_refused(duration, velocity):
     with pytest.raises(DataError, match="above 0"):
         Note(0, duration, 60, velocity)

@@ -25,9 +25,7 @@ def test_an_octave_doubles_the_frequency_and_keeps_the_pitch_class():
     assert pitch_class(73) == pitch_class(61) == 1
 
 
-@pytest.mark.parametrize(
-    ("name", "expected"), [("C", 0), ("F#", 6), ("Gb", 6), ("Cb", 11), ("B#", 0), ("bb", 10)]
-)
+@pytest.mark.parametrize(("name", "expected"), [("C", 0), ("F#", 6), ("Gb", 6), ("Cb", 11), ("B#", 0), ("bb", 10)])
 def test_pitch_classes_are_read(name, expected):
     assert parse_pitch_class(name) == expected
 
