@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -34,15 +33,16 @@ def run(
     from mmsteer.cli.quiet import hush
     from mmsteer.recipes.experiment import prepare
     from mmsteer.recipes.run import run as run_experiment
+    from mmsteer.report import write_report
 
     hush()
     experiment = prepare(recipe, overrides or [])
     path = out or Path("runs") / experiment.name
     with _resumable(path):
         folder = run_experiment(experiment, path, progress=not quiet)
-    page = _write_report(folder.path)
+    page = write_report(folder.path)
     _print_scores(folder.read("scores.json"))
-    print(f"\nrun folder: {folder.path}" + (f"\nreport:     {page}" if page else ""))
+    print(f"\nrun folder: {folder.path}\nreport:     {page}")
 
 
 def report(
@@ -66,15 +66,6 @@ def _resumable(path: Path) -> Iterator[None]:
     except KeyboardInterrupt:
         print(f"stopped; what is finished is kept in {path}: give the same command again to go on", file=sys.stderr)
         raise typer.Exit(130) from None
-
-
-def _write_report(folder: Path) -> Path | None:
-    if find_spec("mmsteer.report") is None:
-        return None
-    from mmsteer.report import write_report
-
-    page: Path = write_report(folder)
-    return page
 
 
 def _print_scores(scores: dict[str, Any]) -> None:
