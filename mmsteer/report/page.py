@@ -68,7 +68,6 @@ def render_page(run: Run) -> str:
 
 def _view(run: Run) -> dict[str, Any]:
     scores = run.scores
-    summaries = scores.summaries if scores else []
     rows = scores.rows if scores else []
     metrics = dict.fromkeys(name for row in rows for name in row.metrics)
     return {
@@ -76,8 +75,8 @@ def _view(run: Run) -> dict[str, Any]:
         "done": len(run.samples),
         "planned": len(run.conditions) * len(run.prompts),
         "verdicts": verdicts(run),
-        "main": [score_row(row) for row in summaries or rows],
-        "folded": [score_row(row) for row in rows] if summaries else [],
+        "main": [score_row(row) for row in scores.main] if scores else [],
+        "folded": [score_row(row) for row in rows] if scores and scores.summaries else [],
         "metrics": [(name, meaning(name)) for name in metrics],
         "trade_offs": trade_offs(scores) if scores else [],
         "schedules": schedule_charts(run.traces),

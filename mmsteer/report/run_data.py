@@ -165,6 +165,14 @@ class Scores(Part):
     rows: list[Row]
     summaries: list[Row]
 
+    @property
+    def main(self) -> list[Row]:
+        """The summaries, and the rows that none of them pools, in the order of the conditions."""
+        pooled = {name for row in self.summaries for name in row.conditions}
+        order = {row.condition: place for place, row in enumerate(self.rows)}
+        alone = [row for row in self.rows if row.condition not in pooled]
+        return sorted([*self.summaries, *alone], key=lambda row: order.get(row.conditions[0], 0))
+
 
 class Curve(Part):
     """Strength over time."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 
-from mmsteer.report.run_data import Interval, Metric, Row, Scores
+from mmsteer.report.run_data import Interval, Row, Scores
 from mmsteer.report.svg import Axis, Element, Point, drawing, element, frame, line, marker
 from mmsteer.report.wording import bracket, number, small
 
@@ -53,7 +53,7 @@ def trade_offs(scores: Scores) -> list[TradeOff]:
     Args:
         scores: The scores.
     """
-    rows = scores.summaries or scores.rows
+    rows = scores.main
     variable = swept(rows)
     if variable is None:
         return []
@@ -106,17 +106,16 @@ def _trade_off(metric: str, variable: str, series: tuple[Series, ...]) -> TradeO
         metric=metric,
         variable=variable,
         series=series,
-        over_strength=_over_strength(metric, variable, series),
+        over_strength=_over_strength(metric, variable, series, costed=costed),
         against=_against(metric, variable, series) if costed else None,
     )
 
 
-def _over_strength(metric: str, variable: str, series: Sequence[Series]) -> Markup:
-    most = max(at for one in series for at, _ in one.points)
-    x, y = Axis(0.0, most * 1.06, 44, WIDTH - 16), Axis(0.0, 1.0, HEIGHT - 48, 28)
-    if min(at for one in series for at, _ in one.points) < 0:
-        x = Axis(min(at for one in series for at, _ in one.points), most * 1.06, 44, WIDTH - 16)
-    parts = frame(x, y, (variable, f"{metric} (filled), adherence (dashed)"))
+def _over_strength(metric: str, variable: str, series: Sequence[Series], *, costed: bool) -> Markup:
+    strengths = [0.0, *(at for one in series for at, _ in one.points)]
+    low, high = min(strengths), max(strengths)
+    x, y = Axis(low, high + 0.06 * (high - low), 44, WIDTH - 16), Axis(0.0, 1.0, HEIGHT - 48, 28)
+    parts = frame(x, y, (variable, f"{metric} (filled), adherence (dashed)" if costed else metric))
     first = series[0].points[0][1].metrics[metric]
     if first.chance is not None:
         parts.append(element("path", d=f"M{x.start:.1f} {y(first.chance):.1f}H{x.stop:.1f}", kind="chance"))
@@ -150,15 +149,15 @@ def _measured(one: Series, name: str, kind: str, x: Axis, y: Axis) -> list[Eleme
 def _beside(series: Sequence[Series], metric: str, x: Axis, y: Axis) -> list[Element]:
     """The unsteered run at strength 0, and the random directions at theirs."""
     parts = []
-    first: Metric = series[0].points[0][1].metrics[metric]
-    if first.unsteered and first.unsteered.value is not None:
-        note = f"unsteered: {metric} {number(first.unsteered.value)} {bracket(first.unsteered)}"
-        parts.append(marker("ring", x(0), y(first.unsteered.value), "grey", note))
+    for one in series:
+        before = one.points[0][1].metrics[metric].unsteered
+        if before and before.value is not None:
+            parts.append(marker("ring", x(0), y(before.value), "grey", f"unsteered: {_spoken(metric, before)}"))
     for one in series:
         for at, row in one.points:
             random = row.metrics[metric].random
             if random and random.value is not None:
-                note = f"random direction, {row.condition}: {metric} {number(random.value)} {bracket(random)}"
+                note = f"random direction, {row.condition}: {_spoken(metric, random)}"
                 parts.append(marker("triangle", x(at), y(random.value), "grey", note))
     return parts
 
@@ -174,11 +173,12 @@ def _against(metric: str, variable: str, series: Sequence[Series]) -> Markup:
     for one in series:
         one = replace(one, points=tuple(point for point in one.points if "adherence" in point[1].metrics))
         parts += _path(one, metric, variable, x, y)
-    start = both[0][2].metrics
-    unsteered, kept = start[metric].unsteered, start["adherence"].unsteered
-    if unsteered and kept and unsteered.value is not None and kept.value is not None:
-        parts.append(marker("ring", x(kept.value), y(unsteered.value), "grey", "unsteered"))
-        parts.append(_label(x(kept.value), y(unsteered.value), "unsteered", WIDTH))
+    for start in (one.points[0][1].metrics for one in series):
+        kept = start["adherence"].unsteered if "adherence" in start else None
+        unsteered = start[metric].unsteered
+        if unsteered and kept and unsteered.value is not None and kept.value is not None:
+            parts.append(marker("ring", x(kept.value), y(unsteered.value), "grey", "unsteered"))
+            parts.append(_label(x(kept.value), y(unsteered.value), "unsteered"))
     return drawing(WIDTH, HEIGHT, f"{metric} against adherence, a point for each {variable}", parts, "chart")
 
 
@@ -196,7 +196,7 @@ def _path(one: Series, metric: str, variable: str, x: Axis, y: Axis) -> list[Ele
             marks.append(element("path", d=across, kind=f"whisker {one.colour}"))
         note = f"{row.condition}: {_spoken(metric, gain)}; {_spoken('adherence', kept)}"
         marks.append(marker("dot", x(kept.value), y(gain.value), one.colour, note))
-        marks.append(_label(x(kept.value), y(gain.value), f"{at:g}", WIDTH))
+        marks.append(_label(x(kept.value), y(gain.value), f"{at:g}"))
     return [line(x, y, points, f"solid {one.colour}"), *marks]
 
 
@@ -210,9 +210,9 @@ def _whisker(x: float, y: Axis, score: Interval, colour: str) -> list[Element]:
     return [element("path", d=f"M{x:.1f} {y(score.low):.1f}V{y(score.high):.1f}", kind=f"whisker {colour}")]
 
 
-def _label(x: float, y: float, text: str, width: float) -> Element:
+def _label(x: float, y: float, text: str) -> Element:
     """A word beside a point, on the side where there is room."""
-    left = x > width * 0.75
+    left = x > WIDTH * 0.75
     return element(
         "text", text=text, x=x - 8 if left else x + 8, y=y - 6, text_anchor="end" if left else "start", kind="number"
     )

@@ -41,7 +41,7 @@ def headline(scores: Scores) -> tuple[Row, int] | None:
     Args:
         scores: The scores.
     """
-    scored = [row for row in scores.summaries or scores.rows if _reached(row) is not None]
+    scored = [row for row in scores.main if _reached(row) is not None]
     if not scored:
         return None
     most = max(len(_hits(row)) for row in scored)
@@ -79,7 +79,8 @@ def _targets(scores: Scores) -> Verdict | None:
 
 def _claim(hits: Sequence[Metric]) -> str:
     if all(_above(metric) for metric in hits):
-        return "Steering reaches its target" if len(hits) == 1 else "Steering reaches each of its targets"
+        what = "its target" if len(hits) == 1 else "each of its targets"
+        return f"Steering reaches {what} more often than every control"
     if all(_gained(metric) for metric in hits):
         return "Steering moves towards its target, but a random direction is not told apart from it"
     if all(metric.difference is None for metric in hits):

@@ -80,12 +80,20 @@ def test_trade_off_only_where_there_is_a_sweep(run):
     assert found.metric == "note.hit"
     assert found.against is not None
     one_strength = [row for row in scores.summaries if row.values["strength"] == 0.1]
-    assert trade_offs(scores.model_copy(update={"summaries": one_strength})) == []
+    assert trade_offs(scores.model_copy(update={"rows": [], "summaries": one_strength})) == []
+
+
+def test_unsteered_is_drawn_at_strength_zero(run):
+    [found] = trade_offs(run.scores)
+    rings = [one for one in ElementTree.fromstring(found.over_strength).iter("circle") if "grey" in one.get("class")]
+    level = run.scores.summaries[0].metrics["note.hit"].unsteered.value
+    assert {one.get("cx") for one in rings} == {"44"}
+    assert [float(one.get("cy")) for one in rings] == pytest.approx([252 - 224 * level] * 2, abs=0.01)
 
 
 def test_trade_off_without_adherence(run):
     rows = [row.model_copy(update={"metrics": {"note.hit": row.metrics["note.hit"]}}) for row in run.scores.summaries]
-    [found] = trade_offs(run.scores.model_copy(update={"summaries": rows}))
+    [found] = trade_offs(run.scores.model_copy(update={"rows": [], "summaries": rows}))
     assert found.against is None
 
 

@@ -12,7 +12,7 @@ from tests.recipes.recipe import write_recipe
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, musicgen_folder):
     place = tmp_path_factory.mktemp("real")
-    two = {"strength: [0.5]": "strength: [0.1, 0.5]"}
+    two = {"strength: [0.5]": "strength: [0.1, 0.5]", "clips: 8": "clips: 6"}
     recipe = write_recipe(place, musicgen_folder, **two)
     return run(prepare(recipe), place / "run", progress=False).path
 

@@ -9,6 +9,7 @@ import pytest
 
 from mmsteer.errors import MmsteerError, RecipeError
 from mmsteer.report import write_report
+from mmsteer.report.run_data import read_run
 from tests.report.example import HOSTILE, edit, make_run, write
 
 
@@ -128,6 +129,12 @@ def test_unscored_clips_are_counted(folder, page):
 
     edit(folder, "scores.json", lose)
     assert "+ 3 unscored" in report(folder).text
+
+
+def test_rows_that_no_summary_pools_stand_beside_the_summaries(made):
+    main = [row.condition for row in read_run(made).scores.main]
+    assert main[0] == "3 targets, note, 0.05"
+    assert main[6:] == ["C, linear(0s..4s)", "C, sine(4s)", "C to G"]
 
 
 def test_nothing_scored_at_all(folder):

@@ -33,7 +33,7 @@ STRONG = hit((0.97, 0.94, 0.99), (0.93, 0.9, 0.96))
 
 def test_reached(made):
     found = verdict(made, row(note_hit=STRONG, adherence=hit((0.9, 0.8, 1.0), (-0.01, -0.03, 0.01))))
-    assert found.claim == "Steering reaches its target"
+    assert found.claim == "Steering reaches its target more often than every control"
     assert found.numbers == (
         "note.hit 0.04 → 0.97 [0.94, 0.99] (random direction 0.05, chance 0.08); adherence −0.01 [−0.03, 0.01]"
     )
