@@ -6,7 +6,8 @@ from urllib.parse import quote
 
 from markupsafe import Markup
 
-from mmsteer.report.run_data import Condition, Prompt, Run, Sample
+from mmsteer.report.parts import Condition, Prompt, Sample
+from mmsteer.report.run_data import Run
 from mmsteer.report.strips import PITCH_CLASSES, note_strip
 from mmsteer.report.verdict import headline
 from mmsteer.report.wording import number

@@ -8,7 +8,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from mmsteer.report.listening import PLAYERS, listening
-from mmsteer.report.run_data import ProbeTable, Run
+from mmsteer.report.parts import ProbeTable
+from mmsteer.report.run_data import Run
 from mmsteer.report.schedules import schedule_charts
 from mmsteer.report.strips import heat_range, heat_strip
 from mmsteer.report.tables import receipt_lines, score_row

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from mmsteer.report.run_data import ConditionTraces, Crossing, Traced
+from mmsteer.report.parts import ConditionTraces, Crossing, Traced
 from mmsteer.report.svg import Axis, Element, drawing, element, frame, line, marker
 from mmsteer.report.wording import number, plural, signed
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from mmsteer.report.run_data import Metric, Notes, ProbeTable
+from mmsteer.report.parts import Metric, Notes, ProbeTable
 from mmsteer.report.svg import Axis, Element, drawing, element, marker
 from mmsteer.report.wording import bracket, number
 

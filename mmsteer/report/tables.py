@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from mmsteer.report.run_data import Interval, Metric, Receipt, Row, Run
+from mmsteer.report.parts import Interval, Metric, Receipt, Row
+from mmsteer.report.run_data import Run
 from mmsteer.report.strips import interval_picture
 from mmsteer.report.wording import bracket, meaning, number, percent, signed, small
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 
-from mmsteer.report.run_data import Interval, Row, Scores
+from mmsteer.report.parts import Interval, Row, Scores
 from mmsteer.report.svg import Axis, Element, Point, drawing, element, frame, line, marker
 from mmsteer.report.wording import bracket, number, small
 

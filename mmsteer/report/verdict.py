@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from mmsteer.report.run_data import Metric, Row, Run, Scores
+from mmsteer.report.parts import Metric, Row, Scores
+from mmsteer.report.run_data import Run
 from mmsteer.report.wording import bracket, number, plural, signed
 
 

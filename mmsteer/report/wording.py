@@ -1,6 +1,6 @@
 """Numbers and metrics in words."""
 
-from mmsteer.report.run_data import Interval
+from mmsteer.report.parts import Interval
 
 MINUS = "\u2212"
 MISSING = "–"

@@ -4,7 +4,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from mmsteer.report.run_data import Notes, read_run
+from mmsteer.report.parts import Notes
+from mmsteer.report.run_data import read_run
 from mmsteer.report.schedules import schedule_charts, varies
 from mmsteer.report.strips import heat_strip, interval_picture, note_strip
 from mmsteer.report.svg import Axis, drawing, element, line

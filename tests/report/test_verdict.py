@@ -1,4 +1,5 @@
-from mmsteer.report.run_data import Metric, Row, Scores, read_run
+from mmsteer.report.parts import Metric, Row, Scores
+from mmsteer.report.run_data import read_run
 from mmsteer.report.verdict import headline, verdicts
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from mmsteer.report.run_data import Interval
+from mmsteer.report.parts import Interval
 from mmsteer.report.wording import MINUS, bracket, meaning, number, percent, plural, signed, small
 
 
