@@ -82,9 +82,7 @@ def _phrase(rng: np.random.Generator, words: Mapping[str, str], noun: str) -> st
 
 def _sentence(rng: np.random.Generator, words: Mapping[str, str], noun: str) -> str:
     """Such as `a slow melody played on the piano in a minor key, low register`."""
-    player = (
-        f"{rng.choice(['played on', 'on', 'for'])} the {words['instrument']}" if "instrument" in words else ""
-    )
+    player = f"{rng.choice(['played on', 'on', 'for'])} the {words['instrument']}" if "instrument" in words else ""
     key = f"in a {words['mode']} key" if "mode" in words else ""
     return " ".join(["a", words.get("tempo", ""), noun, player, key, _register(rng, words)])
 

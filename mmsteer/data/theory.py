@@ -65,9 +65,7 @@ def parse_pitch_class(name: str) -> int:
     """
     letter, accidentals = name[:1].upper(), name[1:]
     if letter not in PITCH_CLASSES or set(accidentals) - {"#", "b"}:
-        raise DataError(
-            f"no pitch class {name!r}; choose from {', '.join(PITCH_CLASSES)}, or flats such as 'Bb'"
-        )
+        raise DataError(f"no pitch class {name!r}; choose from {', '.join(PITCH_CLASSES)}, or flats such as 'Bb'")
     shift = accidentals.count("#") - accidentals.count("b")
     return (PITCH_CLASSES.index(letter) + shift) % SEMITONES
 
@@ -99,13 +97,9 @@ def triad(root_midi: int, quality: str, inversion: int = 0) -> tuple[int, int, i
     (63, 67, 72)
     """
     if quality not in TRIADS or inversion not in range(3):
-        raise DataError(
-            f"no triad {quality!r} in inversion {inversion}; choose from {sorted(TRIADS)}, inversions 0-2"
-        )
+        raise DataError(f"no triad {quality!r} in inversion {inversion}; choose from {sorted(TRIADS)}, inversions 0-2")
     low, mid, high = (root_midi + step for step in TRIADS[quality])
-    return ((low, mid, high), (mid, high, low + SEMITONES), (high, low + SEMITONES, mid + SEMITONES))[
-        inversion
-    ]
+    return ((low, mid, high), (mid, high, low + SEMITONES), (high, low + SEMITONES, mid + SEMITONES))[inversion]
 
 
 def scale_notes(tonic_midi: int, steps: tuple[int, ...], low: int, high: int) -> tuple[int, ...]:

@@ -181,9 +181,7 @@ def _pick_harmony(
     return mode, altered if rng.random() < ALTERED_CHORDS else mode
 
 
-def _pick_stated(
-    rng: np.random.Generator, stated: Collection[str] | None, truth: Mapping[str, str]
-) -> frozenset[str]:
+def _pick_stated(rng: np.random.Generator, stated: Collection[str] | None, truth: Mapping[str, str]) -> frozenset[str]:
     if stated is None:
         return frozenset(name for name in truth if rng.random() < STATED_SHARE)
     unknown = set(stated) - {*STATABLE, "drone"}
@@ -212,6 +210,5 @@ def _drone(ground: Ground, beat: int, first: int) -> tuple[Note, ...]:
     midi = DRONE_LOW + ground.tonic
     spacing_s = 4 * beat / FRAMES_PER_SECOND
     return tuple(
-        Note(first / FRAMES_PER_SECOND + bar * spacing_s, spacing_s, midi, 0.35)
-        for bar in range(-(-ground.beats // 4))
+        Note(first / FRAMES_PER_SECOND + bar * spacing_s, spacing_s, midi, 0.35) for bar in range(-(-ground.beats // 4))
     )

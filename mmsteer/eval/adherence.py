@@ -7,8 +7,9 @@ noise of 17 dB that follows the spectrum, 95.6 %, 100 % and 99.4 %. `python benc
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,6 +108,23 @@ class AdherenceJudge:
         registers = _scale([h.midi for h in clean], [example.truth["register"] for example in examples])
         return cls(*timbre, tempi, registers)
 
+    def to_json(self) -> dict[str, Any]:
+        """The judge as plain values, rounded to six digits."""
+        arrays = {name: _rounded(getattr(self, name)) for name in ("weights", "biases", "mean", "spread")}
+        scales = {name: asdict(getattr(self, name)) for name in ("tempi", "registers")}
+        return {"instruments": list(self.instruments), **arrays, **scales}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "AdherenceJudge":
+        """The judge from the values that `to_json` gave.
+
+        Args:
+            values: The values.
+        """
+        weights, biases, mean, spread = (np.array(values[name]) for name in ("weights", "biases", "mean", "spread"))
+        tempi, registers = (_Scale(*map(tuple, values[name].values())) for name in ("tempi", "registers"))
+        return cls(tuple(values["instruments"]), weights, biases, mean, spread, tempi, registers)
+
     def read(self, samples: NDArray[np.floating], sample_rate: int) -> dict[str, str | None]:
         """The word for each of `ATTRIBUTES`; None where it cannot be told.
 
@@ -168,6 +186,10 @@ def _hear(samples: NDArray[np.floating], sample_rate: int) -> _Heard:
     timbre = None if midi is None else timbre_features(samples, sample_rate, activity, onsets)
     bpm = tempo_from_onsets(onsets).bpm or (onsets.per_second and 60 * onsets.per_second)
     return _Heard(timbre, bpm, midi)
+
+
+def _rounded(array: Floats) -> Any:
+    return np.vectorize(lambda value: float(f"{value:.6g}"))(array).tolist()
 
 
 def _check(examples: Sequence[Example]) -> None:

@@ -2,16 +2,15 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from mmsteer.bundled.listener import load_listener
 from mmsteer.data.concepts import CONCEPTS
-from mmsteer.data.world import BEAT_FRAMES, INSTRUMENTS, REGISTERS, SAMPLE_RATE, Clip, render_clip, sample_clip
 from mmsteer.eval.activity import HOP_S, Activity, read_activity
-from mmsteer.eval.adherence import AdherenceJudge, Example
 from mmsteer.eval.audio import Audio, read_audio
 from mmsteer.eval.chords import chord_from_activity
 from mmsteer.eval.keys import key_from_activity
@@ -21,7 +20,6 @@ from mmsteer.eval.register import register_from_activity
 from mmsteer.eval.tempo import tempo_from_onsets
 
 Reading = Mapping[str, Any]
-LISTENER_SEED, LISTENER_ROUNDS = 1234, 2
 
 
 class Heard:
@@ -78,25 +76,7 @@ def _key(heard: Heard) -> Reading:
 
 
 def _instrument(heard: Heard) -> Reading:
-    return {"instrument": _listener().read(heard.audio.samples, heard.audio.sample_rate)["instrument"]}
-
-
-@cache
-def _listener() -> AdherenceJudge:
-    """The judge of instruments, fitted on rendered clips; it takes half a minute, once a process."""
-    rng = np.random.default_rng(LISTENER_SEED)
-    clips = [
-        sample_clip(rng, instrument=instrument, tempo=tempo, register=register, drone=False)
-        for _ in range(LISTENER_ROUNDS)
-        for instrument in INSTRUMENTS
-        for tempo in BEAT_FRAMES
-        for register in REGISTERS
-    ]
-    return AdherenceJudge.fit([Example(render_clip(clip), SAMPLE_RATE, _truth(clip)) for clip in clips])
-
-
-def _truth(clip: Clip) -> dict[str, str]:
-    return {"instrument": clip.instrument, "tempo": clip.tempo, "register": clip.register}
+    return {"instrument": load_listener().read(heard.audio.samples, heard.audio.sample_rate)["instrument"]}
 
 
 # Half-way between the ranges of `mmsteer.data.world`: MIDI 58 | 60 and 75 | 77, 75 | 100 and 125 | 167 bpm.

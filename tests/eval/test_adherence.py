@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 
@@ -45,6 +47,12 @@ def test_they_are_heard_through_a_codec(judge):
     rng = np.random.default_rng(0)
     for example in examples(200, each=1):
         assert judge.read(coded(example.samples, rng), RATE) == example.truth
+
+
+def test_a_judge_that_was_kept_hears_the_same(judge):
+    again = AdherenceJudge.from_json(json.loads(json.dumps(judge.to_json())))
+    for example in examples(300, each=1):
+        assert again.read(example.samples, RATE) == judge.read(example.samples, RATE)
 
 
 def test_shuffled_instruments_teach_nothing():
