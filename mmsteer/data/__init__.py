@@ -1,1 +1,1 @@
-"""data."""
+"""What the project renders itself: the music world, labelled concepts, SynTheory."""

@@ -1,16 +1,19 @@
 """A measured number with its uncertainty."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from statistics import NormalDist
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mmsteer.errors import EvalError
 
 
 @dataclass(frozen=True)
 class Score:
-    """A mean over samples with its bootstrap confidence interval.
+    """A mean over samples with its confidence interval.
 
     Attributes:
         value: Mean over the scored samples; None when none could be scored.
@@ -37,7 +40,10 @@ class Score:
 
 
 def mean_score(values: Sequence[float | None], *, level: float = 0.95, draws: int = 2000, seed: int = 0) -> Score:
-    """The mean of per-sample values with a percentile bootstrap interval over samples.
+    """The mean of per-sample values with a confidence interval over samples.
+
+    The interval is a percentile bootstrap; where every value is 0 or 1 it is Wilson's, because resampling 24 hits
+    out of 24 gives an interval of no width.
 
     Args:
         values: One number a sample; None where the sample could not be scored.
@@ -48,10 +54,11 @@ def mean_score(values: Sequence[float | None], *, level: float = 0.95, draws: in
     Raises:
         EvalError: A value is NaN or infinite.
 
-    Source: Efron and Tibshirani 1993, An Introduction to the Bootstrap, section 13.3.
+    Source: Efron and Tibshirani 1993, An Introduction to the Bootstrap, section 13.3; Wilson 1927,
+    doi:10.1080/01621459.1927.10502953.
 
-    >>> mean_score([1.0, 1.0, None]).n
-    2
+    >>> str(mean_score([1.0, 1.0, 1.0, 0.0]))
+    '0.750 [0.301, 0.954]'
     """
     scored = np.array([value for value in values if value is not None], dtype=np.float64)
     missing = len(values) - len(scored)
@@ -59,15 +66,27 @@ def mean_score(values: Sequence[float | None], *, level: float = 0.95, draws: in
         raise EvalError("a sample's value is not finite; give None for a sample that cannot be scored")
     if not len(scored):
         return Score(None, None, None, 0, missing)
+    interval = _wilson if np.isin(scored, (0, 1)).all() else _bootstrap
+    low, high = interval(scored, (1 - level) / 2, draws, seed)
+    return Score(float(scored.mean()), low, high, len(scored), missing)
+
+
+def _bootstrap(values: NDArray[np.float64], tail: float, draws: int, seed: int) -> tuple[float, float]:
     rng = np.random.default_rng(seed)
-    means = scored[rng.integers(0, len(scored), (draws, len(scored)))].mean(axis=1)
-    tail = (1 - level) / 2
+    means = values[rng.integers(0, len(values), (draws, len(values)))].mean(axis=1)
     low, high = np.quantile(means, [tail, 1 - tail])
-    return Score(float(scored.mean()), float(low), float(high), len(scored), missing)
+    return float(low), float(high)
+
+
+def _wilson(values: NDArray[np.float64], tail: float, draws: int, seed: int) -> tuple[float, float]:
+    n, share, z = len(values), float(values.mean()), NormalDist().inv_cdf(1 - tail)
+    middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    reach = z / (1 + z**2 / n) * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    return max(0.0, middle - reach), min(1.0, middle + reach)
 
 
 def paired_score(after: Sequence[float | None], before: Sequence[float | None], *, seed: int = 0) -> Score:
-    """The mean change over samples scored in both runs, with its bootstrap interval.
+    """The mean change over samples scored in both runs, with its confidence interval.
 
     Args:
         after: One value a sample.

@@ -32,6 +32,14 @@ def test_intervals_cover_the_truth_as_often_as_they_say():
     assert abs(misses / 300 - 0.1) < 4 * math.sqrt(0.1 * 0.9 / 300)
 
 
+def test_hits_without_a_miss_are_not_certain():
+    """Wilson by hand: n/n has the lower end n / (n + z²)."""
+    score = mean_score([1.0] * 24)
+    assert score.low == pytest.approx(24 / (24 + 1.959964**2), abs=1e-6)
+    assert score.high == 1.0
+    assert mean_score([0.0] * 24).high == pytest.approx(1 - score.low)
+
+
 def test_a_paired_change_is_surer_than_two_means():
     rng = np.random.default_rng(1)
     before = rng.normal(size=50)
