@@ -23,8 +23,9 @@ from mmsteer.eval.adherence import ATTRIBUTES, AdherenceJudge, Example, coded
 from mmsteer.eval.chords import read_chord
 from mmsteer.eval.intervals import read_interval
 from mmsteer.eval.keys import read_key
-from mmsteer.eval.notes import PITCH_CLASSES, read_notes
+from mmsteer.eval.notes import read_notes
 from mmsteer.eval.register import read_register
+from mmsteer.types.pitch import PITCH_CLASSES
 
 RATE = 16000
 QUALITIES = {"major": "maj", "minor": "min", "aug": "aug", "dim": "dim"}

@@ -9,9 +9,10 @@ import numpy as np
 
 from mmsteer.data.prompts import STATABLE, STATED_SHARE
 from mmsteer.data.textures import TEXTURES
-from mmsteer.data.theory import PITCH_CLASSES, TRIADS
+from mmsteer.data.theory import TRIADS
 from mmsteer.data.world import BEAT_FRAMES, INSTRUMENTS, REGISTERS, Clip, sample_clip
 from mmsteer.errors import DataError
+from mmsteer.types.pitch import PITCH_CLASSES
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from mmsteer.errors import DataError
+from mmsteer.types.pitch import PITCH_CLASSES
 
-PITCH_CLASSES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 SEMITONES = len(PITCH_CLASSES)
 CONCERT_A_MIDI = 69
 CONCERT_A_HZ = 440.0
@@ -49,25 +49,6 @@ def pitch_class(midi: float) -> int:
     'A'
     """
     return round(midi) % SEMITONES
-
-
-def parse_pitch_class(name: str) -> int:
-    """Pitch class of a written name.
-
-    Args:
-        name: A letter with any number of `#` or `b`, such as `C`, `F#`, `Bb`.
-
-    Raises:
-        DataError: The name is not a letter from A to G followed by accidentals.
-
-    >>> parse_pitch_class("Bb")
-    10
-    """
-    letter, accidentals = name[:1].upper(), name[1:]
-    if letter not in PITCH_CLASSES or set(accidentals) - {"#", "b"}:
-        raise DataError(f"no pitch class {name!r}; choose from {', '.join(PITCH_CLASSES)}, or flats such as 'Bb'")
-    shift = accidentals.count("#") - accidentals.count("b")
-    return (PITCH_CLASSES.index(letter) + shift) % SEMITONES
 
 
 def midi_to_hz(midi: float) -> float:

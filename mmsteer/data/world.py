@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from mmsteer.data.prompts import STATABLE, STATED_SHARE, write_prompt
 from mmsteer.data.synthesis import TIMBRES, Note, render
 from mmsteer.data.textures import TEXTURE_WORDS, TEXTURES, Beats, Ground
-from mmsteer.data.theory import PITCH_CLASSES, SEMITONES, TRIADS
+from mmsteer.data.theory import SEMITONES, TRIADS
 from mmsteer.errors import DataError
+from mmsteer.types.pitch import PITCH_CLASSES
 
 SAMPLE_RATE = 16000
 FRAMES_PER_SECOND = 50

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from mmsteer.errors import EvalError
 from mmsteer.eval.activity import HOP_S, LOWEST, Activity, read_activity
 from mmsteer.eval.audio import Floats
-from mmsteer.eval.notes import PITCH_CLASSES
+from mmsteer.types.pitch import PITCH_CLASSES
 
 TRIADS = {"maj": (0, 4, 7), "min": (0, 3, 7), "aug": (0, 4, 8), "dim": (0, 3, 6)}
 LABELS = tuple(f"{root}:{quality}" for quality in TRIADS for root in PITCH_CLASSES)

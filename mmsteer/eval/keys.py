@@ -13,7 +13,7 @@ from mmsteer.errors import EvalError
 from mmsteer.eval.activity import HOP_S, Activity, read_activity
 from mmsteer.eval.audio import Floats
 from mmsteer.eval.melody import HeardNote, class_shares, read_melody
-from mmsteer.eval.notes import PITCH_CLASSES
+from mmsteer.types.pitch import PITCH_CLASSES
 
 # Mean share of each scale degree in 982 pieces. Source: Albrecht and Shanahan 2013, Music Perception 31(1), table 3.
 PROFILES = {

@@ -18,8 +18,8 @@ from mmsteer.errors import EvalError
 from mmsteer.eval.activity import Activity, read_activity
 from mmsteer.eval.audio import Floats, read_audio
 from mmsteer.types import Score, mean_score
+from mmsteer.types.pitch import PITCH_CLASSES
 
-PITCH_CLASSES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 FLATS = {"Db": "C#", "Eb": "D#", "Gb": "F#", "Ab": "G#", "Bb": "A#", "E#": "F", "Fb": "E", "B#": "C", "Cb": "B"}
 MIN_VOICED = 0.05  # of the frames: a door's squeak is no music
 MIN_LEAD = 0.01  # of the voiced frames: two notes that share the clip evenly have no main one

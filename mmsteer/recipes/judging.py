@@ -14,10 +14,11 @@ from mmsteer.eval.activity import HOP_S, Activity, read_activity
 from mmsteer.eval.audio import Audio, read_audio
 from mmsteer.eval.chords import chord_from_activity
 from mmsteer.eval.keys import key_from_activity
-from mmsteer.eval.notes import PITCH_CLASSES, notes_from_activity
+from mmsteer.eval.notes import notes_from_activity
 from mmsteer.eval.onsets import read_onsets
 from mmsteer.eval.register import register_from_activity
 from mmsteer.eval.tempo import tempo_from_onsets
+from mmsteer.types.pitch import PITCH_CLASSES
 
 Reading = Mapping[str, Any]
 

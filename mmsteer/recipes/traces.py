@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from mmsteer.eval.audio import Floats
 from mmsteer.eval.following import MIN_WINDOWS, average_trace, crossing_s, follow, window_edges
-from mmsteer.eval.notes import PITCH_CLASSES
 from mmsteer.schedules import Timeline
 from mmsteer.steering import Attribute, Steering
+from mmsteer.types.pitch import PITCH_CLASSES
 
 Line = Mapping[str, Any]
 

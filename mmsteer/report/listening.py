@@ -8,9 +8,10 @@ from markupsafe import Markup
 
 from mmsteer.report.parts import Condition, Prompt, Sample
 from mmsteer.report.run_data import Run
-from mmsteer.report.strips import PITCH_CLASSES, note_strip
+from mmsteer.report.strips import note_strip
 from mmsteer.report.verdict import headline
 from mmsteer.report.wording import number
+from mmsteer.types.pitch import PITCH_CLASSES
 
 PLAYERS = 4
 """Prompts with players in each condition: the first ones."""

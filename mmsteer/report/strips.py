@@ -9,8 +9,7 @@ from markupsafe import Markup
 from mmsteer.report.parts import Metric, Notes, ProbeTable
 from mmsteer.report.svg import Axis, Element, drawing, element, marker
 from mmsteer.report.wording import bracket, number
-
-PITCH_CLASSES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
+from mmsteer.types.pitch import PITCH_CLASSES
 
 
 def note_strip(notes: Notes, wanted: Sequence[str]) -> Markup:

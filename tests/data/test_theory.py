@@ -1,11 +1,9 @@
 import pytest
 
 from mmsteer.data.theory import (
-    PITCH_CLASSES,
     SCALES,
     TRIADS,
     midi_to_hz,
-    parse_pitch_class,
     pitch_class,
     scale_notes,
     triad,
@@ -23,21 +21,6 @@ def test_concert_pitches_match_the_published_table():
 def test_an_octave_doubles_the_frequency_and_keeps_the_pitch_class():
     assert midi_to_hz(73) == pytest.approx(2 * midi_to_hz(61))
     assert pitch_class(73) == pitch_class(61) == 1
-
-
-@pytest.mark.parametrize(("name", "expected"), [("C", 0), ("F#", 6), ("Gb", 6), ("Cb", 11), ("B#", 0), ("bb", 10)])
-def test_pitch_classes_are_read(name, expected):
-    assert parse_pitch_class(name) == expected
-
-
-@pytest.mark.parametrize("name", ["", "H", "C4", "##"])
-def test_a_bad_pitch_class_is_refused(name):
-    with pytest.raises(DataError, match="choose from C"):
-        parse_pitch_class(name)
-
-
-def test_names_are_read_back():
-    assert [parse_pitch_class(name) for name in PITCH_CLASSES] == list(range(12))
 
 
 def test_inversions_keep_the_pitch_classes():

@@ -7,9 +7,10 @@ import pytest
 
 from mmsteer.data.concepts import CONCEPTS, concept_clips
 from mmsteer.data.prompts import STATABLE, WORDS
-from mmsteer.data.theory import PITCH_CLASSES, TRIADS
+from mmsteer.data.theory import TRIADS
 from mmsteer.data.world import CLIP_SECONDS, REGISTERS, SAMPLE_RATE, render_clip, sample_clip
 from mmsteer.errors import DataError
+from mmsteer.types.pitch import PITCH_CLASSES
 
 TEMPI = {"slow": (60, 75), "medium": (100, 125), "fast": (166, 200)}
 

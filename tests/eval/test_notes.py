@@ -5,7 +5,8 @@ import pytest
 import soundfile
 
 from mmsteer.errors import EvalError
-from mmsteer.eval.notes import PITCH_CLASSES, judge_notes, notes_report, parse_pitch_class, read_notes
+from mmsteer.eval.notes import judge_notes, notes_report, parse_pitch_class, read_notes
+from mmsteer.types.pitch import PITCH_CLASSES
 from tests.eval.tones import RATE, chord, drums, line, noise, tone
 
 

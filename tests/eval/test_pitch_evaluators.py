@@ -7,8 +7,8 @@ from mmsteer.errors import EvalError
 from mmsteer.eval.chords import TRIADS, chord_scores, read_chord
 from mmsteer.eval.intervals import read_interval
 from mmsteer.eval.keys import MODES, PROFILES, SCALES, key_score, read_key
-from mmsteer.eval.notes import PITCH_CLASSES
 from mmsteer.eval.register import read_register
+from mmsteer.types.pitch import PITCH_CLASSES
 from tests.eval.tones import RATE, chord, drums, line, noise, tone
 
 NOTHING = {"silence": np.zeros(RATE), "noise": noise(2.0), "drums": drums(3.0)}

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from mmsteer.data.midi import TICKS_PER_QUARTER, MidiNote, MidiTrack
 from mmsteer.data.syntheory.catalogue import Category, Choice, Label
 from mmsteer.data.syntheory.programs import PROGRAMS, SILENT, family
-from mmsteer.data.theory import MODES, PITCH_CLASSES, SEMITONES, TRIADS, pitch_class, triad
+from mmsteer.data.theory import MODES, SEMITONES, TRIADS, pitch_class, triad
+from mmsteer.types.pitch import PITCH_CLASSES
 
 Chord = Sequence[int]
 MIDDLE_C = 60
