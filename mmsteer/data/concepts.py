@@ -37,8 +37,8 @@ class LabelledClip:
     Attributes:
         clip: The clip; its prompt never states the concept's attribute.
         label: One of the concept's labels.
-        group: Clips of one group share a source (the instrument; for the concept `instrument`, the register):
-            split by it, and no near-copy of a training clip is tested on.
+        group: Clips of one group share a source (the instrument; for the concept `instrument`, register and
+            tempo): split by it, and no near-copy of a training clip is tested on.
     """
 
     clip: Clip
@@ -98,8 +98,8 @@ def _draw(concept: Concept, index: int, draw: int, seed: list[int]) -> LabelledC
     label = concept.labels[index]
     fixed[concept.attribute] = index if concept.attribute == "tonic" else label
     clip = sample_clip(rng, stated=_open(concept, rng), drone=False, **fixed)
-    group = "register" if concept.attribute == "instrument" else "instrument"
-    return LabelledClip(clip, label, fixed[group])
+    group = f"{clip.register} {clip.tempo}" if concept.attribute == "instrument" else clip.instrument
+    return LabelledClip(clip, label, group)
 
 
 def _open(concept: Concept, rng: np.random.Generator) -> frozenset[str]:

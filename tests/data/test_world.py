@@ -109,6 +109,10 @@ def test_concept_clips_differ_in_the_concept_and_are_balanced_in_the_rest(name):
         assert (PITCH_CLASSES[truth] if attribute == "tonic" else truth) == item.label
         assert attribute not in item.clip.stated
         assert item.clip.stated <= set(STATABLE)
+    # A probe's split holds out whole sources: five or more, each with every label.
+    sources = {item.group for item in found}
+    assert len(sources) >= 5
+    assert all({item.label for item in found if item.group == source} == set(labels) for source in sources)
     for nuisance in {"instrument", "register", "tempo"} - {attribute}:
         counts = [sorted(getattr(item.clip, nuisance) for item in found if item.label == label) for label in labels]
         assert all(one == counts[0] for one in counts)
