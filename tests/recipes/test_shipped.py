@@ -20,7 +20,15 @@ def test_the_recipe_is_right(file):
 
 def test_there_are_recipes_for_every_question():
     names = {file.stem for file in recipe_files()}
-    assert names >= {"demo", "one-note", "twelve-notes", "schedules", "cross-fade", "note-and-register", "chord-quality"}
+    assert names >= {
+        "demo",
+        "one-note",
+        "twelve-notes",
+        "schedules",
+        "cross-fade",
+        "note-and-register",
+        "chord-quality",
+    }
     assert names >= {"musicrfm-small", "musicrfm-medium", "musicrfm-large"}
 
 
