@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-KINDS = ("recipes", "probes", "eval")
-
 
 def library(kind: str) -> Path:
     """The folder of one kind of settings: inside an installed package, or at the root of a checkout.

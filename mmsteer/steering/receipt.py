@@ -30,7 +30,6 @@ class Receipt:
         rows: Batch rows, branches and beams included, summed over calls.
         steps: Output steps, summed over calls.
         tokens: Token positions at which at least one coefficient was not zero, summed over rows.
-        kl: Mean KL divergence in nats from the unsteered next-token distribution, if it was asked for.
     """
 
     attributes: tuple[str, ...]
@@ -39,7 +38,6 @@ class Receipt:
     rows: int = 0
     steps: int = 0
     tokens: int = 0
-    kl: float | None = None
 
     @property
     def ratio(self) -> float | None:
@@ -48,8 +46,7 @@ class Receipt:
 
     def __str__(self) -> str:
         ratio = f", {self.ratio:.1%} of the residual norm" if self.ratio is not None else ""
-        kl = f", KL {self.kl:.3f} nats" if self.kl is not None else ""
         return (
             f"{'; '.join(self.attributes) or 'unsteered'}: {self.calls} calls, {len(self.sites)} sites, "
-            f"{self.rows} rows, {self.steps} steps, {self.tokens} tokens changed{ratio}{kl}"
+            f"{self.rows} rows, {self.steps} steps, {self.tokens} tokens changed{ratio}"
         )
