@@ -1,0 +1,111 @@
+"""Confidence intervals of what is computed from sums: precision, F1, CHAIR, recall.
+
+A mean of per-sample values takes `mmsteer.types.mean_score`. A ratio of sums does not: its samples carry unequal
+weight, and the questions of one image are not independent. Here whole images are resampled with their counts.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mmsteer.errors import EvalError
+from mmsteer.types.score import Score, mean_score
+
+Floats = NDArray[np.float64]
+Statistic = Callable[[Floats], Floats]
+
+CHUNK = 100  # draws at a time: the table of 20,000 images then takes 16 MB
+
+
+def bootstrap(
+    statistic: Statistic,
+    rows: ArrayLike,
+    *,
+    level: float = 0.95,
+    draws: int = 2000,
+    seed: int = 0,
+    unscored: int = 0,
+) -> Score:
+    """A statistic of summed counts, with a percentile interval over resampled images.
+
+    Args:
+        statistic: Takes sums, (..., counts), to values, (...,); NaN where it is undefined, such as 0 / 0.
+        rows: The counts of each image, (images, counts).
+        level: Confidence level of the interval.
+        draws: Resamples; those in which the statistic is undefined are left out.
+        seed: Seed of the resampling.
+        unscored: How many images gave no answer, passed on to the score.
+
+    Raises:
+        EvalError: A count is NaN or infinite.
+
+    Source: Efron and Tibshirani 1993, An Introduction to the Bootstrap, section 13.3.
+    """
+    counts = np.asarray(rows, dtype=np.float64)
+    if not np.isfinite(counts).all():
+        raise EvalError("a count to resample is not finite; leave out what cannot be scored")
+    value = float(statistic(counts.sum(axis=0))) if len(counts) else np.nan
+    if np.isnan(value):
+        return Score(None, None, None, 0, unscored)
+    drawn = np.concatenate([statistic(sums) for sums in _resampled(counts, draws, seed)])
+    low, high = np.nanquantile(drawn, [(1 - level) / 2, (1 + level) / 2])
+    return Score(value, float(low), float(high), len(counts), unscored)
+
+
+def ratio_interval(
+    numerators: ArrayLike,
+    denominators: ArrayLike,
+    *,
+    level: float = 0.95,
+    draws: int = 2000,
+    seed: int = 0,
+    unscored: int = 0,
+) -> Score:
+    """Sum of the numerators over sum of the denominators, with an interval over images.
+
+    Where every image that counts gives 0, or every one gives 1, the interval is Wilson's for that many images:
+    resampling has no width there.
+
+    Args:
+        numerators: One an image, such as its hallucinated mentions, (images,).
+        denominators: One an image, such as its mentions, (images,).
+        level: Confidence level of the interval.
+        draws: Resamples.
+        seed: Seed of the resampling.
+        unscored: How many images gave no answer, passed on to the score.
+
+    Raises:
+        EvalError: A count is NaN or infinite.
+
+    >>> str(ratio_interval([0, 0, 0, 0], [3, 1, 0, 2]))
+    '0.000 [0.000, 0.561]'
+    """
+    rows = np.stack([np.asarray(numerators, np.float64), np.asarray(denominators, np.float64)], axis=1)
+    score = bootstrap(
+        lambda sums: ratio(sums[..., 0], sums[..., 1]), rows, level=level, draws=draws, seed=seed, unscored=unscored
+    )
+    counted = rows[rows[:, 1] != 0]
+    if score.value not in (0.0, 1.0) or (counted[:, 0] != score.value * counted[:, 1]).any():
+        return score
+    wilson = mean_score([score.value] * len(counted), level=level)
+    return Score(score.value, wilson.low, wilson.high, score.n, unscored)
+
+
+def ratio(numerators: Floats, denominators: Floats) -> Floats:
+    """Elementwise ratio; NaN where the denominator is zero.
+
+    Args:
+        numerators: Sums, any shape.
+        denominators: Sums, the same shape.
+    """
+    undefined = np.full(np.shape(denominators), np.nan)
+    return np.divide(numerators, denominators, out=undefined, where=np.asarray(denominators) != 0)
+
+
+def _resampled(counts: Floats, draws: int, seed: int) -> list[Floats]:
+    """Sums over images drawn with replacement, (draws, counts), in chunks."""
+    rng, n = np.random.default_rng(seed), len(counts)
+    sizes = [min(CHUNK, draws - start) for start in range(0, draws, CHUNK)]
+    # How often each image is drawn: one matrix product then gives all sums of the chunk.
+    return [rng.multinomial(n, np.full(n, 1 / n), size=size) @ counts for size in sizes]
