@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from mmsteer.adapters import MusicgenAdapter
+from mmsteer.adapters import AnyAdapter
 from mmsteer.adapters import adapt as _adapt
 from mmsteer.adapters import load as _load
 from mmsteer.bundled import bundled_path
@@ -19,21 +19,21 @@ from mmsteer.types import Adapter, Direction
 BUNDLED = "bundled:"
 
 
-def load(name: str | Path, *, device: str = "cpu", dtype: str = "auto") -> MusicgenAdapter:
+def load(name: str | Path, *, device: str = "cpu", dtype: str = "auto", quantise: str | None = None) -> AnyAdapter:
     """Load a model: a bundled one, a folder, or a name on the Hugging Face hub.
 
     Args:
         name: `bundled:music`, a folder in the `from_pretrained` layout, or a hub name.
         device: `cpu`, `cuda` or `auto`.
         dtype: `auto`, `float32`, `bfloat16` or `float16`.
+        quantise: `4bit`, `8bit` or None.
     """
     text = str(name)
-    return _load(
-        bundled_path(text.removeprefix(BUNDLED)) if text.startswith(BUNDLED) else name, device=device, dtype=dtype
-    )
+    place = bundled_path(text.removeprefix(BUNDLED)) if text.startswith(BUNDLED) else name
+    return _load(place, device=device, dtype=dtype, quantise=quantise)
 
 
-def adapt(model: Any, processor: Any) -> MusicgenAdapter:
+def adapt(model: Any, processor: Any) -> AnyAdapter:
     """Make a model that is already loaded readable and steerable.
 
     Args:

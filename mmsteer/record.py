@@ -38,6 +38,9 @@ def record(
     Memory grows with the pooled numbers alone. With a folder each batch is written as it is read, and a recording
     that was stopped goes on where it was.
 
+    The rows of a vision tower are images, tiles, or one long row of packed patches. Where its sites are among those
+    read, samples are therefore read one at a time, and all of its tokens are that sample's.
+
     Args:
         adapter: The model.
         samples: What to read.
@@ -65,6 +68,8 @@ def record(
             "sites": ",".join(map(str, sites)),
         }
         store = ActivationStore.create(place, source)
+        if any(site.stack != adapter.generator for site in sites):
+            batch = 1
         left = [sample for sample in samples if sample.id not in store.done()]
         starts = range(0, len(left), batch)
         for start in track(starts, "Reading hidden states", disable=not progress, transient=True):
@@ -81,9 +86,14 @@ def data_fingerprint(samples: Sequence[Sample]) -> str:
     """
     digest = hashlib.sha256()
     for sample in samples:
-        content = np.ascontiguousarray(sample.content)
-        digest.update(f"{sample.id}\0{sample.text}\0{content.shape}{content.dtype}".encode())
-        digest.update(content.tobytes())
+        answer = "" if sample.answer is None else f"\0{sample.answer}"
+        digest.update(f"{sample.id}\0{sample.text}{answer}\0".encode())
+        several = sample.content if isinstance(sample.content, list | tuple) else (sample.content,)
+        for one in several:
+            # Of nothing at all, numpy makes an object whose bytes are an address.
+            content = np.ascontiguousarray(() if one is None else one)
+            digest.update(f"{content.shape}{content.dtype}".encode())
+            digest.update(content.tobytes())
     return digest.hexdigest()[:16]
 
 
@@ -96,9 +106,11 @@ def _read(
     with _tokens(adapter, sites, reading) as tokens, ExitStack() as exits:
 
         def see(site: Site, state: Tensor) -> None:
-            mask = _mask(tokens[site.stack], positions, samples)
-            values[site] = _pooled(state.float(), mask, pool, tokens[site.stack]).cpu()
-            norms[site] = (float((state.float().norm(dim=-1) * mask).sum()), int(mask.sum()))
+            of_sample = _of_samples(tokens[site.stack], len(samples))
+            mask = _mask(of_sample, positions, samples).to(state.device)
+            state = state.float().reshape(*mask.shape, -1)
+            values[site] = _pooled(state, mask, pool, of_sample).cpu()
+            norms[site] = (float((state.norm(dim=-1) * mask).sum()), int(mask.sum()))
 
         modules = {adapter.module(site): _bound(see, site) for site in sites}
         exits.enter_context(hooks.readings(modules))
@@ -130,6 +142,14 @@ def _tokens(adapter: Adapter, sites: Sequence[Site], reading: Reading) -> Iterat
         yield known
 
 
+def _of_samples(tokens: Tokens, samples: int) -> Tokens:
+    """Tokens with a row a sample: all images of a sample that is read alone are its own."""
+    rows = tokens.kinds.shape[0]
+    if rows == samples:
+        return tokens
+    return Tokens(tokens.kinds.reshape(1, -1), tokens.steps.repeat(rows), tokens.rate)
+
+
 def _mask(tokens: Tokens, positions: Positions, samples: Sequence[Sample]) -> Tensor:
     mask = positions.mask(tokens)
     empty = torch.nonzero(~mask.any(dim=1)).flatten().tolist()
@@ -158,7 +178,7 @@ def _windows(state: Tensor, chosen: Tensor, pool: str, tokens: Tokens) -> Tensor
     length = float(match[1] if match else 0) * float(tokens.rate or 0)
     if length < 1:
         raise StoreError(f"pool {pool!r}: a window must last a step or more, and the output must have a duration")
-    window = (tokens.steps / length).floor().long()
+    window = (tokens.steps / length).floor().long().to(state.device)
     means = [_mean(state, chosen & (window == one)[:, None]) for one in range(int(window.max()) + 1)]
     return torch.stack(means, dim=1)
 

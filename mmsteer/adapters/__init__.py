@@ -4,58 +4,102 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForTextToWaveform, AutoProcessor, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForImageTextToText,
+    AutoModelForTextToWaveform,
+    AutoProcessor,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+    PreTrainedModel,
+)
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, MODEL_FOR_MASKED_LM_MAPPING_NAMES
+from transformers.utils import is_bitsandbytes_available
 
+from mmsteer.adapters.families import FAMILIES
+from mmsteer.adapters.images import read_image
 from mmsteer.adapters.musicgen import MusicgenAdapter
+from mmsteer.adapters.vision_language import VisionLanguageAdapter
 from mmsteer.errors import AdapterError
 
-ADAPTERS = {"musicgen": MusicgenAdapter, "musicgen_melody": MusicgenAdapter}
+AnyAdapter = MusicgenAdapter | VisionLanguageAdapter
 
-__all__ = ["ADAPTERS", "MusicgenAdapter", "adapt", "load"]
+MUSICGENS = ("musicgen", "musicgen_melody")
+
+QUANTISED: dict[str, dict[str, bool]] = {"4bit": {"load_in_4bit": True}, "8bit": {"load_in_8bit": True}}
+
+__all__ = ["AnyAdapter", "MusicgenAdapter", "VisionLanguageAdapter", "adapt", "load", "read_image"]
 
 
-def adapt(model: PreTrainedModel, processor: Any) -> MusicgenAdapter:
+def adapt(model: PreTrainedModel, processor: Any) -> AnyAdapter:
     """Make a model that is already loaded readable and steerable.
 
     Args:
         model: The model; it is used as it is.
-        processor: Its processor.
+        processor: Its processor; the tokenizer of a plain language model.
 
     Raises:
         AdapterError: No adapter serves this type of model.
     """
-    return _adapter(model.config.model_type)(model.eval(), processor)
+    adapter, _, _ = _classes(model.config.model_type)
+    return adapter(model.eval(), processor)
 
 
-def load(name: str | Path, *, device: str = "cpu", dtype: str = "auto") -> MusicgenAdapter:
+def load(name: str | Path, *, device: str = "cpu", dtype: str = "auto", quantise: str | None = None) -> AnyAdapter:
     """Load a model and its processor.
 
     Args:
         name: A folder in the `from_pretrained` layout, or a name on the Hugging Face hub.
         device: `cpu`, `cuda` or `auto`, which spreads the model over what there is.
         dtype: `auto`, as the checkpoint says, or `float32`, `bfloat16`, `float16`.
+        quantise: `4bit` or `8bit` to hold the weights so, by bitsandbytes; None to hold them as they are.
 
     Raises:
-        AdapterError: There is no such model, or no adapter serves its type.
+        AdapterError: There is no such model, no adapter serves its type, or it cannot be quantised here.
     """
     try:
         kind = AutoConfig.from_pretrained(name).model_type
     except (OSError, ValueError) as reason:
         raise AdapterError(f"cannot load a model from {str(name)!r}: {_first_line(reason)}") from reason
-    adapter = _adapter(kind)
+    adapter, models, processors = _classes(kind)
     place = "auto" if device == "auto" else {"": torch.device(device)}
+    options = _quantisation(quantise)
     try:
-        model = AutoModelForTextToWaveform.from_pretrained(name, dtype=dtype, device_map=place)
-        processor = AutoProcessor.from_pretrained(name)
+        model = models.from_pretrained(name, dtype=dtype, device_map=place, **options)
+        processor = processors.from_pretrained(name)
     except (OSError, ValueError) as reason:
         raise AdapterError(f"cannot load the model in {str(name)!r}: {_first_line(reason)}") from reason
     return adapter(model.eval(), processor)
 
 
-def _adapter(kind: str) -> type[MusicgenAdapter]:
-    if kind not in ADAPTERS:
-        raise AdapterError(f"no adapter for models of type {kind!r}; choose from {', '.join(ADAPTERS)}")
-    return ADAPTERS[kind]
+def _classes(kind: str) -> tuple[type[AnyAdapter], Any, Any]:
+    """The adapter of a type of model, and what loads the model and its processor.
+
+    Raises:
+        AdapterError: There is none.
+    """
+    if kind in MUSICGENS:
+        return MusicgenAdapter, AutoModelForTextToWaveform, AutoProcessor
+    if kind in FAMILIES:
+        return VisionLanguageAdapter, AutoModelForImageTextToText, AutoProcessor
+    # What also fills in masked words (BERT) does not write from left to right.
+    if kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and kind not in MODEL_FOR_MASKED_LM_MAPPING_NAMES:
+        return VisionLanguageAdapter, AutoModelForCausalLM, AutoTokenizer
+    choice = ", ".join((*MUSICGENS, *FAMILIES))
+    raise AdapterError(f"no adapter for models of type {kind!r}; choose from {choice}, and causal language models")
+
+
+def _quantisation(quantise: str | None) -> dict[str, Any]:
+    if quantise is None:
+        return {}
+    if quantise not in QUANTISED:
+        raise AdapterError(f"cannot quantise to {quantise!r}; choose from {', '.join(QUANTISED)}")
+    if not is_bitsandbytes_available():
+        raise AdapterError(
+            f"quantise={quantise!r} needs bitsandbytes, which is not installed; pip install bitsandbytes"
+        )
+    return {"quantization_config": BitsAndBytesConfig(**QUANTISED[quantise])}
 
 
 def _first_line(reason: Exception) -> str:

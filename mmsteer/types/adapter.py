@@ -58,13 +58,16 @@ class Sample:
 
     Attributes:
         id: Its name.
-        content: Audio, (samples,) at the model's sample rate.
-        text: What the model is told about it; None for the null branch of guidance.
+        content: What the model hears or sees: audio, (samples,) at its sample rate; or a PIL image, a tuple of them, or
+            None for no image.
+        text: What the model is told: about the audio, or the user's prompt; None for the null branch of guidance.
+        answer: Words that the model is taken to have said after the prompt.
     """
 
     id: str
     content: Any
     text: str | None = None
+    answer: str | None = None
 
 
 @dataclass(frozen=True, eq=False)

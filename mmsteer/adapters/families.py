@@ -1,0 +1,89 @@
+"""Where vision-language models differ: one row a family, and nothing about a family anywhere else.
+
+Everything that the models say of themselves is asked of them: `get_decoder`, `get_encoder("image")`,
+`config.image_token_id`, and the classes that they declare to make their hidden states and attentions.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Family:
+    """How one family differs from LLaVA.
+
+    Attributes:
+        projector: Path of the projector in the base model.
+        projected: Tokens that leave the projector, from the config and the tokens that enter it.
+        runs: Path of the module that `generate` runs, token by token; empty for the model itself.
+        queries: Where the config counts query tokens that stand for the image at the start of the prompt; empty where
+            the prompt marks them by the image token.
+        fused: Whether the image enters by cross-attention alone, so that no token of the text stack stands for it.
+        towers: Paths in the vision tower of modules that hold its blocks, where the tower does not declare them.
+        marked: Whether a prompt without a chat template must hold the image token; else the processor puts it in.
+        needs_image: Whether the model cannot run without an image.
+        first_position: Position of the first token of a prompt.
+        answer_type: Token type of an answer's tokens.
+    """
+
+    projector: str = "multi_modal_projector"
+    projected: Callable[[Any, int], int] = lambda _, tokens: tokens
+    runs: str = ""
+    queries: str = ""
+    fused: bool = False
+    towers: tuple[str, ...] = ()
+    marked: bool = True
+    needs_image: bool = False
+    first_position: int = 0
+    answer_type: int = 0
+
+    def running(self, model: Any) -> Any:
+        """The module that `generate` runs, token by token.
+
+        Args:
+            model: The model.
+        """
+        return attrgetter(self.runs)(model) if self.runs else model
+
+
+def _merged(config: Any, tokens: int) -> int:
+    return int(tokens // config.vision_config.spatial_merge_size**2)
+
+
+def _shuffled(config: Any, tokens: int) -> int:
+    return int(tokens // config.scale_factor**2)
+
+
+def _pooled(config: Any, tokens: int) -> int:
+    return int(config.mm_tokens_per_image)
+
+
+QWEN = Family(projector="visual.merger", projected=_merged)
+IDEFICS = Family(projector="connector", projected=_shuffled)
+
+FAMILIES: Mapping[str, Family] = {
+    "llava": Family(),
+    "llava_next": Family(),
+    "llava_onevision": Family(),
+    "instructblip": Family(
+        projector="language_projection",
+        runs="language_model",
+        queries="num_query_tokens",
+        marked=False,
+        needs_image=True,
+    ),
+    "qwen2_vl": QWEN,
+    "qwen2_5_vl": QWEN,
+    "qwen3_vl": QWEN,
+    "internvl": Family(),
+    "idefics3": IDEFICS,
+    "smolvlm": IDEFICS,
+    "paligemma": Family(first_position=1, answer_type=1, marked=False),
+    "gemma3": Family(projected=_pooled),
+    "mllama": Family(fused=True, towers=("transformer", "global_transformer")),
+}
+
+TEXT_ONLY = Family()
+"""A plain causal language model."""
