@@ -1,0 +1,216 @@
+"""Directions folded into weights: what `project_out` removes at every step is never written in the first place."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from mmsteer.adapters.fingerprint import fingerprint
+from mmsteer.errors import AdapterError, DirectionError, SiteError, SteeringError
+from mmsteer.types import Adapter, Direction, Site, select_sites
+
+SAME = 1e-4
+"""The least singular value at which unit vectors still count as different directions."""
+
+
+class Writable(Adapter, Protocol):
+    """A model that knows which weight writes a hidden state.
+
+    Attributes:
+        processor: Its processor.
+    """
+
+    processor: Any
+
+    def writer(self, site: Site) -> nn.Linear:
+        """The linear map whose output is the hidden state at a site."""
+
+
+@dataclass(frozen=True)
+class Fold:
+    """What was folded at one site.
+
+    Attributes:
+        site: The site.
+        directions: Names of what its weight no longer writes.
+        rank: How many dimensions that are.
+        change: Norm of the change of the weight, as a fraction of the weight's norm.
+    """
+
+    site: Site
+    directions: tuple[str, ...]
+    rank: int
+    change: float
+
+    def __str__(self) -> str:
+        return f"{self.site}: {', '.join(self.directions)} (rank {self.rank}, weight changed by {self.change:.2%})"
+
+
+def fold(
+    adapter: Writable, directions: Sequence[Direction], sites: str | None = None, strength: float = 1.0
+) -> tuple[Fold, ...]:
+    """Take directions out of the weights that write them: W becomes (I - strength V Vᵀ) W, the bias likewise.
+
+    V is an orthonormal basis of the directions that meet at a site. The model is changed in place, and its fingerprint
+    with it: it answers as the old one would under `by project_out` at the same sites, at no cost. Directions that are
+    not orthogonal are removed with all that they span, where edits one after the other leave a rest of the first.
+
+    Args:
+        adapter: The model.
+        directions: What to take out, found in this model.
+        sites: Which of their sites, such as `text.16-31.mlp`; None for all of them.
+        strength: The share to remove; 1 removes it all.
+
+    Raises:
+        DirectionError: A direction belongs to another model, or has a vector for each token.
+        SiteError: A site is a whole block, whose state no single weight writes, or is none of the directions'.
+        AdapterError: A weight is quantised or not loaded.
+        SteeringError: The strength is no share.
+
+    Source: Nullu, Yang et al. 2025, arXiv:2412.13817, for `mlp` sites of the later layers.
+    """
+    if not 0 < strength <= 1:
+        raise SteeringError(f"the strength {strength:g} is the share that is removed: above 0 and at most 1")
+    for direction in directions:
+        direction.check_model(adapter.fingerprint, adapter.widths)
+    plan = _plan(adapter, directions, sites)
+    # Every refusal comes before the first change.
+    writers = {site: _writer(adapter, site) for site in plan}
+    bases = {site: _basis(site, some) for site, some in plan.items()}
+    done = tuple(
+        Fold(site, tuple(one.name for one in some), bases[site].shape[1], _remove(writers[site], bases[site], strength))
+        for site, some in plan.items()
+    )
+    adapter.fingerprint = fingerprint(adapter.model)
+    return done
+
+
+def save_folded(adapter: Writable, folder: str | Path, folds: Sequence[Fold], base: str) -> None:
+    """Save a folded model as an ordinary checkpoint, with its processor and a card that says what was folded.
+
+    Args:
+        adapter: The folded model.
+        folder: A folder that does not exist yet; it is whole, or not there.
+        folds: What `fold` returned.
+        base: Name of the model that was folded.
+
+    Raises:
+        AdapterError: The folder exists, or cannot be written.
+    """
+    path = Path(folder)
+    check_folder(path)
+    try:
+        with TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as place:
+            draft = Path(place) / path.name
+            adapter.model.save_pretrained(draft)
+            adapter.processor.save_pretrained(draft)
+            (draft / "README.md").write_text(_card(folds, base))
+            draft.rename(path)
+    except OSError as cause:
+        raise AdapterError(f"{path} cannot be written: {cause.strerror or cause}") from cause
+
+
+def check_folder(path: Path) -> None:
+    """Refuse a folder that a checkpoint cannot be saved to.
+
+    Args:
+        path: The folder.
+
+    Raises:
+        AdapterError: It exists, or its parent does not.
+    """
+    if path.exists():
+        raise AdapterError(f"{path} exists and is not overwritten; give another name")
+    if not path.parent.is_dir():
+        raise AdapterError(f"there is no folder {path.parent}; make it first")
+
+
+def _plan(
+    adapter: Writable, directions: Sequence[Direction], sites: str | None
+) -> Mapping[Site, tuple[Direction, ...]]:
+    """The directions that meet at each site, in the order of the layers.
+
+    Raises:
+        SiteError: There are none, or a site is a block.
+    """
+    have = [site for site in adapter.sites if any(site in direction.vectors for direction in directions)]
+    chosen = select_sites(sites, have) if sites else tuple(have)
+    if not chosen:
+        raise SiteError("no directions were given, so there is nothing to fold")
+    blocks = [site for site in chosen if site.point == "block"]
+    if blocks:
+        _refuse_block(adapter, blocks[0])
+    return {site: tuple(one for one in directions if site in one.vectors) for site in chosen}
+
+
+def _refuse_block(adapter: Writable, block: Site) -> None:
+    near = [str(site) for site in adapter.sites if (site.stack, site.layer) == (block.stack, block.layer)]
+    parts = " and ".join(name for name in near if name != str(block))
+    raise SiteError(
+        f"{block} is the residual stream, the sum of what many weights write, so no single weight can be folded; "
+        f"find the direction at {parts or 'an mlp or attention site'}, which one weight writes, or choose such sites "
+        "among those that it has"
+    )
+
+
+def _writer(adapter: Writable, site: Site) -> nn.Linear:
+    writer = adapter.writer(site)
+    if writer.weight.is_meta or not writer.weight.is_floating_point():
+        state = "not in memory" if writer.weight.is_meta else f"quantised ({writer.weight.dtype})"
+        raise AdapterError(
+            f"the weight that writes {site} is {state}; load the model whole, in float32, bfloat16 or float16"
+        )
+    return writer
+
+
+def _basis(site: Site, directions: Sequence[Direction]) -> Tensor:
+    """Orthonormal columns that span the directions at a site, (width, rank) float64.
+
+    Raises:
+        DirectionError: A direction has a vector for each token.
+    """
+    by_token = [one.name for one in directions if one.vectors[site].ndim > 1]
+    if by_token:
+        raise DirectionError(
+            f"direction {by_token[0]!r} has a vector for each token at {site}; a weight writes all tokens alike, so "
+            "find the direction again with the tokens pooled"
+        )
+    vectors = torch.stack([one.vectors[site].double() for one in directions], dim=1)
+    left, sizes, _ = torch.linalg.svd(vectors, full_matrices=False)
+    return left[:, sizes > SAME]
+
+
+def _remove(writer: nn.Linear, basis: Tensor, strength: float) -> float:
+    """Fold one weight; by what fraction of its norm it changed."""
+    with torch.no_grad():
+        before = writer.weight.double()
+        basis = basis.to(before.device)
+        change = strength * basis @ (basis.T @ before)
+        writer.weight.copy_(before - change)
+        if writer.bias is not None:
+            bias = writer.bias.double()
+            writer.bias.copy_(bias - strength * basis @ (basis.T @ bias))
+    return float(change.norm() / before.norm())
+
+
+_CARD = """---
+base_model: {base}
+---
+# {base}, folded
+
+A copy of {base} in which these directions were taken out of the weights that wrote them, by mmsteer. Load it as any
+checkpoint; nothing of mmsteer is needed to run it. The licence of the base model holds.
+
+| site | directions | rank | change of the weight |
+|---|---|---|---|
+{rows}
+"""
+
+
+def _card(folds: Sequence[Fold], base: str) -> str:
+    rows = (f"| {one.site} | {', '.join(one.directions)} | {one.rank} | {one.change:.2%} |" for one in folds)
+    return _CARD.format(base=base, rows="\n".join(rows))
