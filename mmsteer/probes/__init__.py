@@ -1,19 +1,25 @@
 """From activations and labels to directions."""
 
-from mmsteer.probes.fitted import Fitted, Probe
+from mmsteer.probes.fitted import Fitted, JointProbe, Probe
 from mmsteer.probes.kernel import Setting
 from mmsteer.probes.mean_difference import MeanDifference
+from mmsteer.probes.pca import PCA
+from mmsteer.probes.per_image import per_image_directions
 from mmsteer.probes.rfm import RFM
 from mmsteer.probes.search import Ranges
 from mmsteer.probes.sweep import Row, Sweep, sweep
 from mmsteer.probes.targets import Labels, Task
+from mmsteer.probes.vti import VTI
 
-PROBES: dict[str, type[Probe]] = {"mean_difference": MeanDifference, "rfm": RFM}
+PROBES: dict[str, type[Probe]] = {"mean_difference": MeanDifference, "pca": PCA, "rfm": RFM, "vti": VTI}
 
 __all__ = [
+    "PCA",
     "PROBES",
     "RFM",
+    "VTI",
     "Fitted",
+    "JointProbe",
     "Labels",
     "MeanDifference",
     "Probe",
@@ -22,5 +28,6 @@ __all__ = [
     "Setting",
     "Sweep",
     "Task",
+    "per_image_directions",
     "sweep",
 ]

@@ -2,15 +2,17 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from mmsteer.errors import ProbeError
+from mmsteer.probes.line import project
 from mmsteer.probes.metrics import METRICS, column_scores, score
 from mmsteer.probes.split import Split
 from mmsteer.probes.targets import Labels, Targets, Task
+from mmsteer.types import Site
 
 Predictor = Callable[[Tensor], Tensor]
 Progress = Callable[[float], None]
@@ -23,8 +25,9 @@ class Fitted:
 
     Attributes:
         task: What kind of question was learned.
-        directions: For each label a unit vector, (width,) float32 on the CPU. Samples of the label (binary
-            `yes`, multiclass: the class; regression `more`: larger values) lie further along it.
+        directions: For each label a unit vector, (width,) float32 on the CPU, or a unit vector for each token,
+            (tokens, width). Samples of the label (binary `yes`, multiclass: the class; regression `more`: larger
+            values) lie further along it.
         metric: `auc` (binary), `accuracy` (multiclass) or `r2` (regression).
         score: The metric of the predictor on the test part.
         label_scores: For each label the held-out score of its direction alone: AUC of the projection
@@ -45,14 +48,14 @@ class Fitted:
         """Predictions for new hidden states, (n, labels); larger means more of the label.
 
         Args:
-            x: Hidden states, (n, width).
+            x: Hidden states, (n, width) or (n, tokens, width).
 
         Raises:
-            ProbeError: The width is not the one that was fitted.
+            ProbeError: The shape of one sample is not the one that was fitted.
         """
-        width = len(next(iter(self.directions.values())))
-        if x.ndim != 2 or x.shape[1] != width:
-            raise ProbeError(f"scores: expected (n, {width}), got {tuple(x.shape)}")
+        shape = next(iter(self.directions.values())).shape
+        if x.shape[1:] != shape:
+            raise ProbeError(f"scores: expected (n, {', '.join(map(str, shape))}), got {tuple(x.shape)}")
         return self.predictor(x)
 
 
@@ -71,7 +74,8 @@ class Probe(Protocol):
         """Find one direction a label and score it on held-out sources.
 
         Args:
-            x: Hidden states, (n, width); the fit runs on their device.
+            x: Hidden states, (n, width); the fit runs on their device. Probes that can find a direction for each
+                token also take (n, tokens, width).
             y: One label a sample, as `encode` takes them.
             task: What kind of question the labels answer.
             groups: The source of each sample; no source is on both sides of a split.
@@ -83,23 +87,53 @@ class Probe(Protocol):
         ...
 
 
-def check_states(x: Tensor, samples: int) -> Tensor:
+@runtime_checkable
+class JointProbe(Protocol):
+    """A probe whose directions depend on all sites together."""
+
+    def fit_sites(
+        self,
+        states: Mapping[Site, Tensor],
+        y: Labels,
+        *,
+        task: Task,
+        groups: Sequence[str] | None = None,
+        progress: Progress | None = None,
+    ) -> Mapping[Site, Fitted]:
+        """Find one direction a label at every site and score each on held-out sources.
+
+        Args:
+            states: For each site hidden states, (n, width) or (n, tokens, width).
+            y: One label a sample, as `encode` takes them.
+            task: What kind of question the labels answer.
+            groups: The source of each sample; no source is on both sides of a split.
+            progress: Called with the fraction that is done.
+
+        Raises:
+            ProbeError: The data cannot carry a probe; the message says why.
+        """
+        ...
+
+
+def check_states(x: Tensor, samples: int, *, tokens: bool = False) -> Tensor:
     """Hidden states as float32, refused where a probe could only fail later.
 
     Args:
         x: Hidden states, (n, width).
         samples: How many labels came with them.
+        tokens: Whether (n, tokens, width) will do too.
 
     Raises:
         ProbeError: Wrong shape, wrong number of samples, NaN, or no variation.
     """
-    if x.ndim != 2:
-        raise ProbeError(f"hidden states: expected (n, width), got {tuple(x.shape)}; pool them first")
+    if x.ndim != 2 and not (tokens and x.ndim == 3):
+        allowed = "(n, width) or (n, tokens, width)" if tokens else "(n, width)"
+        raise ProbeError(f"hidden states: expected {allowed}, got {tuple(x.shape)}; pool them first")
     if len(x) != samples:
         raise ProbeError(f"{len(x)} hidden states for {samples} labels")
     states = x.detach().float()
     if not states.isfinite().all():
-        bad = (~states.isfinite().all(dim=1)).nonzero().flatten().tolist()
+        bad = (~states.flatten(1).isfinite().all(dim=1)).nonzero().flatten().tolist()
         raise ProbeError(f"hidden states: NaN or infinite in {len(bad)} samples, the first is row {bad[0]}")
     if bool((states == states[:1]).all()):
         raise ProbeError("hidden states: all samples are equal, so there is no direction between them")
@@ -117,23 +151,23 @@ def judge(
     """Measure directions and predictor on the test part and freeze them.
 
     Args:
-        x: Hidden states, (n, width).
+        x: Hidden states, (n, width) or (n, tokens, width).
         targets: Their targets.
         split: The parts of the data.
-        directions: Unit vectors, (width, labels).
+        directions: Unit vectors, (width, labels) or (tokens, width, labels).
         predictor: Scores of new states.
         settings: What made the fit.
     """
     held_out = x[split.test.to(x.device)]
     truth = targets.columns[split.test].to(x.device)
-    projection = held_out @ directions.to(x)
+    projection = project(held_out, directions.to(x))
     if targets.task == "regression":
         alone = [float(torch.corrcoef(torch.stack([projection[:, 0], truth[:, 0]]))[0, 1].square())]
     else:
         alone = column_scores(projection, targets, split.test)
     return Fitted(
         task=targets.task,
-        directions={label: directions[:, k].float().cpu().contiguous() for k, label in enumerate(targets.labels)},
+        directions={label: directions[..., k].float().cpu().contiguous() for k, label in enumerate(targets.labels)},
         metric=METRICS[targets.task],
         score=score(predictor(held_out), targets, split.test),
         label_scores=dict(zip(targets.labels, alone, strict=True)),

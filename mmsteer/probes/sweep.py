@@ -1,7 +1,7 @@
 """One probe at every site, in one call."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -10,11 +10,13 @@ from rich.progress import Progress as Bar
 from torch import Tensor
 
 from mmsteer.errors import ProbeError
-from mmsteer.probes.fitted import Fitted, Probe, Progress
+from mmsteer.probes.fitted import Fitted, JointProbe, Probe, Progress
+from mmsteer.probes.orthogonal import project_away
 from mmsteer.probes.targets import Labels, Task
 from mmsteer.types import Activations, Direction, Site, SiteStats
 
-MODEL_KEY = "model"
+MODEL_KEY, POOL_KEY = "model", "pool"
+TOKENS = "tokens"
 
 
 @dataclass(frozen=True)
@@ -58,42 +60,46 @@ def sweep(
     task: Task,
     groups: Sequence[str] | None = None,
     sites: Iterable[Site] | None = None,
+    without: Sequence[Direction] = (),
     device: str | torch.device = "cpu",
     progress: bool = True,
 ) -> Sweep:
     """Fit one probe at every site and gather the directions.
 
+    With `without`, the states lose what lies along other directions before the probe sees them; the difference of
+    means then loses its projection on them, as in REVIS, and the held-out scores are those of what is left.
+
     Args:
         probe: Settings of the probe.
-        activations: Pooled hidden states, (samples, width) at each site.
+        activations: Hidden states, (samples, width) at each site, or (samples, tokens, width) where the pool is
+            `tokens`, which gives each token a direction of its own.
         labels: One label a sample.
         family: What the labels are about; directions are named `family:label`.
         task: What kind of question the labels answer.
         groups: The source of each sample; no source is on both sides of a split.
         sites: Where to fit; None means everywhere.
+        without: Directions of the same model, at these sites, that the new ones shall be orthogonal to.
         device: Where to compute.
         progress: Show a progress bar on the terminal.
 
     Raises:
         ProbeError: A site was not recorded, or its data cannot carry a probe.
     """
-    chosen = _choose(activations, sites)
-    fitted: dict[Site, Fitted] = {}
-    with _bar(len(chosen), progress) as step:
-        for done, site in enumerate(chosen):
-            try:
-                fitted[site] = probe.fit(
-                    activations.values[site].to(device),
-                    labels,
-                    task=task,
-                    groups=groups,
-                    progress=step(done, site),
-                )
-            except ProbeError as error:
-                raise ProbeError(f"{family} at {site}: {error}") from error
+    states = {
+        site: project_away(activations.values[site].to(device), site, without) for site in _choose(activations, sites)
+    }
+    everywhere = probe if isinstance(probe, JointProbe) else _EachSite(probe)
+    with _bar(progress) as moved:
+        try:
+            fitted = everywhere.fit_sites(states, labels, task=task, groups=groups, progress=moved)
+        except ProbeError as error:
+            raise ProbeError(f"{family}: {error}") from error
     rows = tuple(Row(site, fit.metric, fit.score, fit.label_scores) for site, fit in fitted.items())
     names = next(iter(fitted.values())).directions
-    directions = {f"{family}:{label}": _gather(f"{family}:{label}", label, fitted, activations) for label in names}
+    provenance = _provenance(fitted, activations, without)
+    directions = {
+        f"{family}:{label}": _gather(f"{family}:{label}", label, fitted, activations, provenance) for label in names
+    }
     return Sweep(rows, directions, fitted)
 
 
@@ -108,22 +114,56 @@ def _choose(activations: Activations, sites: Iterable[Site] | None) -> tuple[Sit
             f"activations do not say which {MODEL_KEY} they come from, and a direction belongs to one model; "
             f"record them again, or add source[{MODEL_KEY!r}]"
         )
+    deep = [str(site) for site in chosen if activations.values[site].ndim > 2]
+    pool = activations.source.get(POOL_KEY)
+    if deep and pool != TOKENS:
+        raise ProbeError(
+            f"activations at {deep[0]} are not one state a sample (pool {pool!r}); pool them by mean, last or max, "
+            f"or by {TOKENS!r} for a direction at each token"
+        )
     return chosen
 
 
 @contextmanager
-def _bar(total: int, shown: bool) -> Iterator[Callable[[int, Site], Progress]]:
-    """Yields what makes the callback of one site, which moves the bar by fractions of it."""
+def _bar(shown: bool) -> Iterator[Progress]:
+    """Yields what moves the bar to the fraction that is done."""
     with Bar(disable=not shown) as bar:
-        task = bar.add_task("fitting probes", total=total)
-
-        def start(done: int, site: Site) -> Progress:
-            return lambda part: bar.update(task, completed=done + part, description=f"fitting {site}")
-
-        yield start
+        task = bar.add_task("fitting probes", total=1)
+        yield lambda part: bar.update(task, completed=part)
 
 
-def _gather(name: str, label: str, fitted: Mapping[Site, Fitted], activations: Activations) -> Direction:
+@dataclass(frozen=True)
+class _EachSite:
+    """A probe at one site after the other."""
+
+    probe: Probe
+
+    def fit_sites(
+        self,
+        states: Mapping[Site, Tensor],
+        y: Labels,
+        *,
+        task: Task,
+        groups: Sequence[str] | None = None,
+        progress: Progress | None = None,
+    ) -> Mapping[Site, Fitted]:
+        fitted: dict[Site, Fitted] = {}
+        for done, (site, x) in enumerate(states.items()):
+            step = _share(progress, done, len(states)) if progress else None
+            try:
+                fitted[site] = self.probe.fit(x, y, task=task, groups=groups, progress=step)
+            except ProbeError as error:
+                raise ProbeError(f"{site}: {error}") from error
+        return fitted
+
+
+def _share(progress: Progress, done: int, total: int) -> Progress:
+    return lambda part: progress((done + part) / total)
+
+
+def _gather(
+    name: str, label: str, fitted: Mapping[Site, Fitted], activations: Activations, provenance: Mapping[str, str]
+) -> Direction:
     vectors = {site: fit.directions[label] for site, fit in fitted.items()}
     return Direction(
         name=name,
@@ -133,18 +173,21 @@ def _gather(name: str, label: str, fitted: Mapping[Site, Fitted], activations: A
             for site, fit in fitted.items()
         },
         model=activations.source[MODEL_KEY],
-        provenance=_provenance(fitted, activations),
+        provenance=provenance,
     )
 
 
 def _stats(vector: Tensor, states: Tensor, score: float, norm: float) -> SiteStats:
-    projection = states.float().cpu() @ vector
+    projection = torch.linalg.vecdot(states.float().cpu(), vector)  # (samples,), or (samples, tokens)
     return SiteStats(score, float(projection.mean()), float(projection.std()), norm)
 
 
-def _provenance(fitted: Mapping[Site, Fitted], activations: Activations) -> dict[str, str]:
+def _provenance(
+    fitted: Mapping[Site, Fitted], activations: Activations, without: Sequence[Direction]
+) -> dict[str, str]:
     """Where the activations come from, and the settings of every site as one JSON text."""
     settings = {str(site): fit.settings for site, fit in fitted.items()}
     probe = str(next(iter(fitted.values())).settings["probe"])
     source = {key: value for key, value in activations.source.items() if key != MODEL_KEY}
-    return {**source, "probe": probe, "settings": json.dumps(settings, allow_nan=False, sort_keys=True)}
+    left_out = {"without": ", ".join(direction.name for direction in without)} if without else {}
+    return {**source, **left_out, "probe": probe, "settings": json.dumps(settings, allow_nan=False, sort_keys=True)}

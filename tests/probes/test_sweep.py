@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from mmsteer.errors import ProbeError
-from mmsteer.probes import RFM, MeanDifference, sweep
-from mmsteer.types import Activations, Site
-from tests.probes.toys import classes
+from mmsteer.probes import RFM, VTI, MeanDifference, per_image_directions, sweep
+from mmsteer.types import Activations, Direction, Site, SiteStats
+from tests.probes.toys import classes, pairs
 
 SITES = (Site("decoder", 0), Site("decoder", 1), Site("decoder", 2))
 SOURCE = {"model": "abc123", "data": "def456", "positions": "generated", "pooling": "mean"}
@@ -43,7 +43,7 @@ def test_statistics_are_those_of_the_projection(labelled):
     for row in found.rows:
         stats, projection = direction.stats[row.site], activations.values[row.site] @ direction.vectors[row.site]
         assert stats.score == row.labels["1"]
-        assert stats.mean == pytest.approx(float(projection.mean()))
+        assert stats.mean == pytest.approx(float(projection.mean()), rel=1e-5)
         assert stats.spread == pytest.approx(float(projection.std()))
         assert stats.residual_norm == activations.norms[row.site]
     assert direction.stats[SITES[2]].spread == pytest.approx(10 * direction.stats[SITES[1]].spread, rel=1e-4)
@@ -84,7 +84,7 @@ def test_a_site_that_was_not_recorded(labelled):
 
 def test_an_error_names_the_site(labelled):
     activations, y, _ = labelled
-    with pytest.raises(ProbeError, match=r"mode at decoder.0: 240 hidden states for 239 labels"):
+    with pytest.raises(ProbeError, match=r"mode: decoder.0: 240 hidden states for 239 labels"):
         sweep(MeanDifference(), activations, y[:-1], family="mode", task="multiclass", progress=False)
 
 
@@ -93,3 +93,109 @@ def test_activations_must_name_their_model(labelled):
     anonymous = Activations(activations.values, activations.norms, activations.ids, {})
     with pytest.raises(ProbeError, match="which model they come from"):
         sweep(MeanDifference(), anonymous, y, family="mode", task="multiclass", progress=False)
+
+
+PAIR_SITES = (Site("vision", 0), Site("vision", 1))
+
+
+def paired_activations(tokens=0, pool="last"):
+    """Pairs with a planted shift, ten times larger at the second site."""
+    x, y, groups, truth = pairs(tokens=tokens)
+    values = dict(zip(PAIR_SITES, (x, 10 * x), strict=True))
+    norms = {site: float(value.norm(dim=-1).mean()) for site, value in values.items()}
+    ids = tuple(f"{group} {label:g}" for group, label in zip(groups, y, strict=True))
+    return Activations(values, norms, ids, SOURCE | {"pool": pool}), y, groups, truth
+
+
+def grounded(activations, y, groups, probe, **options):
+    return sweep(probe, activations, y, family="grounded", task="binary", groups=groups, progress=False, **options)
+
+
+@pytest.mark.parametrize("mode", ["paper", "code"])
+def test_a_probe_of_all_sites_together(mode):
+    activations, y, groups, truth = paired_activations()
+    found = grounded(activations, y, groups, VTI(mode))
+    assert [row.site for row in found.rows] == list(PAIR_SITES)
+    direction = found.directions["grounded:yes"]
+    assert min(direction.vectors[site] @ truth for site in PAIR_SITES) > 0.9
+    assert json.loads(direction.provenance["settings"])["vision.1"]["mode"] == mode
+
+
+def test_an_error_of_all_sites_together_names_the_family():
+    activations, y, _, _ = paired_activations()
+    with pytest.raises(ProbeError, match=r"grounded: vti compares the two sides of pairs"):
+        grounded(activations, y, None, VTI())
+
+
+def test_a_direction_for_each_token():
+    activations, y, groups, truth = paired_activations(tokens=5, pool="tokens")
+    direction = grounded(activations, y, groups, MeanDifference()).directions["grounded:yes"]
+    site = PAIR_SITES[1]
+    assert direction.vectors[site].shape == (5, 48)
+    assert (direction.vectors[site] * truth).sum(dim=1).min() > 0.9
+    projection = (activations.values[site] * direction.vectors[site]).sum(dim=-1)
+    assert direction.stats[site].mean == pytest.approx(float(projection.mean()), rel=1e-4)
+    assert direction.stats[site].spread == pytest.approx(float(projection.std()), rel=1e-4)
+
+
+def test_windows_of_time_are_no_tokens():
+    activations, y, groups, _ = paired_activations(tokens=5, pool="windows(0.5s)")
+    with pytest.raises(ProbeError, match=r"not one state a sample \(pool 'windows\(0.5s\)'\)"):
+        grounded(activations, y, groups, MeanDifference())
+
+
+def test_directions_left_out_are_orthogonal_to_what_is_found():
+    activations, y, groups, truth = paired_activations()
+    prior, other = (planted_direction(activations, truth, seed) for seed in (0, 1))
+    plain = grounded(activations, y, groups, MeanDifference()).directions["grounded:yes"]
+    rest = grounded(activations, y, groups, MeanDifference(), without=[prior]).directions["grounded:yes"]
+    for site in PAIR_SITES:
+        v, w = plain.vectors[site], prior.vectors[site]
+        wanted = v - (v @ w) * w  # Gram-Schmidt
+        assert abs(rest.vectors[site] @ w) < 1e-5
+        torch.testing.assert_close(rest.vectors[site], wanted / wanted.norm(), atol=1e-4, rtol=0)
+    assert rest.provenance["without"] == "prior:0"
+    both = grounded(activations, y, groups, MeanDifference(), without=[prior, other, prior]).directions["grounded:yes"]
+    assert max(abs(both.vectors[site] @ one.vectors[site]) for site in PAIR_SITES for one in (prior, other)) < 1e-5
+
+
+def planted_direction(activations, truth, seed):
+    """Half truth, half noise."""
+    noise = torch.randn(len(truth), generator=torch.Generator().manual_seed(seed))
+    vector = truth + noise / noise.norm()
+    stats = SiteStats(None, 0.0, 1.0, 1.0)
+    vectors = {site: vector / vector.norm() for site in PAIR_SITES}
+    return Direction(f"prior:{seed}", vectors, {site: stats for site in PAIR_SITES}, "abc123")
+
+
+def test_a_direction_that_is_not_at_the_site_cannot_be_left_out(labelled):
+    activations, _, _, truth = paired_activations()
+    prior = planted_direction(activations, truth, 0)
+    with pytest.raises(ProbeError, match=r"cannot leave out direction 'prior:0' at decoder.0: it has no vector there"):
+        sweep(MeanDifference(), labelled[0], labelled[1], family="mode", task="multiclass", without=[prior])
+
+
+def test_each_image_has_a_direction_of_its_own():
+    activations, y, groups, _ = paired_activations()
+    found = per_image_directions(activations, y, groups, family="image")
+    assert len(found) == 80
+    assert {direction.model for direction in found.values()} == {"abc123"}
+    for pair in (0, 17):
+        for site in PAIR_SITES:
+            x = activations.values[site]
+            change = x[2 * pair + 1] - x[2 * pair]
+            direction = found[f"pair {pair}"]
+            assert direction.name == f"image:pair {pair}"
+            torch.testing.assert_close(direction.vectors[site], change / change.norm(), atol=1e-5, rtol=1e-4)
+            assert direction.stats[site].score is None
+            assert direction.stats[site].residual_norm == activations.norms[site]
+
+
+def test_an_image_whose_sides_coincide_is_named():
+    activations, y, groups, _ = paired_activations()
+    x = activations.values[PAIR_SITES[0]]
+    x[35] = x[34]
+    with pytest.raises(ProbeError, match=r"vision.0: the two sides of 'pair 17' coincide"):
+        per_image_directions(activations, y, groups, family="image")
+    with pytest.raises(ProbeError, match="samples of both labels for each image"):
+        per_image_directions(activations, y, list(map(str, range(160))), family="image")

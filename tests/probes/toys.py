@@ -40,3 +40,22 @@ def values(n=400, d=32, slope=2.0, seed=0):
     g = torch.Generator().manual_seed(seed)
     truth, y = _unit(d, g), torch.randn(n, generator=g)
     return torch.randn(n, d, generator=g) + slope * y[:, None] * truth, y, truth
+
+
+def pairs(n=80, d=48, shift=3.0, noise=0.3, copies=1, tokens=0, seed=0):
+    """Pairs that differ by a shift along the truth, between pairs that differ by much more.
+
+    Returns states, labels, groups and the truth, (d,) or, with tokens, one truth a token, (tokens, d). Each pair
+    has one negative and `copies` positives.
+    """
+    g = torch.Generator().manual_seed(seed)
+    shape = (tokens, d) if tokens else (d,)
+    truth = torch.randn(shape, generator=g)
+    truth = truth / truth.norm(dim=-1, keepdim=True)
+    scale = torch.logspace(0.5, -1, d)
+    base = torch.randn(n, 1, *shape, generator=g) * scale * 2
+    y = torch.tensor([0.0] + [1.0] * copies).repeat(n)
+    own = noise * torch.randn(n, 1 + copies, *shape, generator=g) * scale
+    x = (base + own).flatten(0, 1) + shift * y.view(-1, *[1] * len(shape)) * truth
+    groups = [f"pair {k}" for k in range(n) for _ in range(1 + copies)]
+    return x, y, groups, truth

@@ -1,0 +1,126 @@
+"""Visual and textual intervention: directions from pairs, over all layers at once."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from mmsteer.errors import ProbeError
+from mmsteer.probes.fitted import Fitted, Progress, check_states, judge
+from mmsteer.probes.line import fit_line
+from mmsteer.probes.pairs import differences, first_component, paired
+from mmsteer.probes.pca import check_binary, principal_direction
+from mmsteer.probes.split import Split, split_by_source
+from mmsteer.probes.targets import Labels, Targets, Task, encode
+from mmsteer.types import Site
+
+Mode = Literal["paper", "code"]
+ALONE = Site("alone", 0)
+
+
+@dataclass(frozen=True)
+class VTI:
+    """VTI's direction from pairs of a clean and a hallucinated caption, or of a masked and a clean image.
+
+    `paper` takes at each layer (and token) the first principal direction of the differences. `code` is what the
+    released program computes: the first component of the differences about their mean, with norm 1 over all layers
+    together, plus the mean difference, which is much longer; so it is the mean difference but for a few degrees.
+    The sign of that component follows from the sample furthest from zero and means nothing. Two of the
+    program's steps are not followed: it mixes layers and tokens up before it takes the visual component, which
+    leaves the mean as it is; and it leaves the vectors' lengths as they are until it applies them at length 1.
+
+    Attributes:
+        mode: `paper` or `code`.
+        seed: Seed of the split by source.
+
+    Source: Liu, Ye and Zou 2025, arXiv:2410.15778.
+    """
+
+    mode: Mode = "paper"
+    seed: int = 0
+
+    def fit(
+        self,
+        x: Tensor,
+        y: Labels,
+        *,
+        task: Task,
+        groups: Sequence[str] | None = None,
+        progress: Progress | None = None,
+    ) -> Fitted:
+        """See `Probe.fit`; in mode `code` the one layer is all layers.
+
+        Args:
+            x: Hidden states, (n, width) or (n, tokens, width).
+            y: One label a sample.
+            task: What kind of question the labels answer; `binary` alone.
+            groups: The pair of each sample.
+            progress: Called with the fraction that is done.
+        """
+        return self.fit_sites({ALONE: x}, y, task=task, groups=groups, progress=progress)[ALONE]
+
+    def fit_sites(
+        self,
+        states: Mapping[Site, Tensor],
+        y: Labels,
+        *,
+        task: Task,
+        groups: Sequence[str] | None = None,
+        progress: Progress | None = None,
+    ) -> Mapping[Site, Fitted]:
+        """See `JointProbe.fit_sites`.
+
+        Args:
+            states: For each site hidden states, (n, width) or (n, tokens, width).
+            y: One label a sample.
+            task: What kind of question the labels answer; `binary` alone.
+            groups: The pair of each sample.
+            progress: Called with the fraction that is done.
+
+        Raises:
+            ProbeError: The data cannot carry a probe, do not vary, or the groups do not pair the samples.
+        """
+        check_binary("vti", task)
+        if self.mode not in get_args(Mode):
+            raise ProbeError(f"no mode {self.mode!r} of vti; choose from {', '.join(get_args(Mode))}")
+        targets = encode(y, task)
+        checked = {site: check_states(x, len(targets.columns), tokens=True) for site, x in states.items()}
+        split = split_by_source(targets, groups, self.seed)
+        if groups is None or not paired(groups, targets.columns[:, 0]):
+            raise ProbeError("vti compares the two sides of pairs; give each pair's samples a group of their own")
+        vectors = self._directions(checked, targets, split, groups)
+        settings = {"probe": "vti", **asdict(self), "task": task, "sites": len(states)}
+        fitted = {}
+        for done, (site, x) in enumerate(checked.items(), start=1):
+            rows = _rows(split)
+            line = fit_line(x[rows.to(x.device)], targets.columns[rows].to(x.device), vectors[site][..., None])
+            fitted[site] = judge(x, targets, split, line.directions, line, settings)
+            if progress:
+                progress(done / len(checked))
+        return fitted
+
+    def _directions(
+        self, states: Mapping[Site, Tensor], targets: Targets, split: Split, groups: Sequence[str]
+    ) -> dict[Site, Tensor]:
+        rows = _rows(split)
+        sources = [groups[row] for row in rows.tolist()]
+        train = {site: x[rows.to(x.device)] for site, x in states.items()}
+        positive = {site: targets.columns[rows, 0].to(x.device) for site, x in train.items()}
+        if self.mode == "paper":
+            return {site: principal_direction(x, positive[site], sources) for site, x in train.items()}
+        return _component_and_mean({site: differences(x, positive[site], sources) for site, x in train.items()})
+
+
+def _rows(split: Split) -> Tensor:
+    """What is fitted on: there is nothing to choose, so the validation part joins the training part."""
+    return torch.cat([split.train, split.validation])
+
+
+def _component_and_mean(changes: Mapping[Site, Tensor]) -> dict[Site, Tensor]:
+    means = {site: change.mean(dim=0) for site, change in changes.items()}
+    scale = max(float(change.norm(dim=-1).mean()) for change in changes.values())
+    component = first_component([changes[site] - means[site] for site in changes], scale)
+    sums = {site: part + means[site] for site, part in zip(changes, component, strict=True)}
+    return {site: both / both.norm(dim=-1, keepdim=True) for site, both in sums.items()}
