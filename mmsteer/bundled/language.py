@@ -28,6 +28,8 @@ class Budget:
         warmup: Steps until it is reached.
         null_share: Rows whose prompt is withheld: the null branch of classifier-free guidance.
         unknown_share: Rows whose prompt starts with an unknown word, as strangers' prompts do.
+        unheard_share: Rows of which the model does not hear the beginning, up to a random column. What has been
+            heard tells instrument and tempo so well that a model hardly learns to read them in the prompt.
         report_seconds: Time between progress lines.
         checkpoint_seconds: Time between checkpoints.
         seed: Seed of batches and dropped prompts.
@@ -39,6 +41,7 @@ class Budget:
     warmup: int = 300
     null_share: float = 0.1
     unknown_share: float = 0.15
+    unheard_share: float = 0.5
     report_seconds: float = 10.0
     checkpoint_seconds: float = 120.0
     seed: int = 0
@@ -74,15 +77,31 @@ def delayed(model: MusicgenForConditionalGeneration, codes: Tensor) -> Tensor:
     return pattern.view(*codes.shape[:2], -1)
 
 
-def losses(model: MusicgenForConditionalGeneration, tokens: Tensor, prompts: Tensor, kept: Tensor) -> Tensor:
+@dataclass(frozen=True)
+class Batch:
+    """Clips to learn from.
+
+    Attributes:
+        tokens: Delayed codes, (clips, codebooks, columns).
+        prompts: Token ids, 0 is padding, (clips, words).
+        kept: Whether a row sees its prompt, (clips,) bool.
+        unheard: How many columns of the beginning a row does not hear, (clips,).
+    """
+
+    tokens: Tensor
+    prompts: Tensor
+    kept: Tensor
+    unheard: Tensor
+
+
+def losses(model: MusicgenForConditionalGeneration, batch: Batch) -> Tensor:
     """Cross-entropy of each codebook, (codebooks,).
 
     Args:
         model: The model.
-        tokens: Delayed codes, (clips, codebooks, columns).
-        prompts: Token ids, 0 is padding, (clips, words).
-        kept: Whether a row sees its prompt, (clips,) bool.
+        batch: The clips.
     """
+    prompts, kept = batch.prompts, batch.kept
     mask = prompts != 0
     states = model.text_encoder(input_ids=prompts, attention_mask=mask.long()).last_hidden_state
     # MusicGen has a projection only where the two widths differ.
@@ -90,17 +109,19 @@ def losses(model: MusicgenForConditionalGeneration, tokens: Tensor, prompts: Ten
     states = project(states) * (mask & kept[:, None])[..., None]
     # A withheld prompt is all zeros, as in generation; its mask is left open, because attention over nothing
     # is not defined, and zeros add nothing wherever attention looks.
+    pad = model.config.decoder.pad_token_id
+    place = torch.arange(batch.tokens.shape[-1] - 1, device=prompts.device)
+    heard = batch.tokens[..., :-1].masked_fill((place < batch.unheard[:, None])[:, None], pad)
     decoded = model.decoder.model(
-        input_ids=tokens[..., :-1].flatten(0, 1),
+        input_ids=heard.flatten(0, 1),
         encoder_hidden_states=states,
         encoder_attention_mask=(mask | ~kept[:, None]).long(),
         use_cache=False,
     ).last_hidden_state
-    pad = model.config.decoder.pad_token_id
     return torch.stack(
         [
             functional.cross_entropy(head(decoded).float().flatten(0, 1), target.flatten(), ignore_index=pad)
-            for head, target in zip(model.decoder.lm_heads, tokens[..., 1:].transpose(0, 1), strict=True)
+            for head, target in zip(model.decoder.lm_heads, batch.tokens[..., 1:].transpose(0, 1), strict=True)
         ]
     )
 
@@ -133,7 +154,7 @@ def train(
         rate = _rate(progress, budget)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        loss = _step(model, optimizer, *_draw(tokens, prompts, progress.step, budget))
+        loss = _step(model, optimizer, _draw(tokens, prompts, progress.step, budget))
         progress.step += 1
         progress.seconds = time.monotonic() - began
         if progress.seconds - reported >= budget.report_seconds:
@@ -163,7 +184,7 @@ def evaluate(model: MusicgenForConditionalGeneration, tokens: Tensor, prompts: T
     for part, words in zip(tokens.split(batch), prompts.split(batch), strict=True):
         kept = torch.ones(len(part), dtype=torch.bool, device=part.device)
         with _autocast(part.device):
-            sums += losses(model, part.long(), words, kept) * len(part)
+            sums += losses(model, Batch(part.long(), words, kept, torch.zeros_like(words[:, 0]))) * len(part)
     return [round(value, 4) for value in (sums / len(tokens)).tolist()]
 
 
@@ -173,28 +194,24 @@ def _autocast(device: torch.device) -> torch.autocast | nullcontext[None]:
     return torch.autocast(device.type, dtype=torch.bfloat16) if fast else nullcontext()
 
 
-def _draw(tokens: Tensor, prompts: Tensor, step: int, budget: Budget) -> tuple[Tensor, Tensor, Tensor]:
+def _draw(tokens: Tensor, prompts: Tensor, step: int, budget: Budget) -> Batch:
     """A batch that depends on the step alone, so that a resumed run sees what an unbroken one would."""
     device = tokens.device
     generator = torch.Generator(device).manual_seed(budget.seed * 1_000_003 + step)
     rows = torch.randint(len(tokens), (budget.batch,), generator=generator, device=device)
     kept = torch.rand(budget.batch, generator=generator, device=device) >= budget.null_share
     strange = torch.rand(budget.batch, generator=generator, device=device) < budget.unknown_share
+    deaf = torch.rand(budget.batch, generator=generator, device=device) < budget.unheard_share
+    until = torch.randint(tokens.shape[-1], (budget.batch,), generator=generator, device=device)
     words = prompts[rows]
     unknown = torch.full_like(words[:, :1], 2)
     shifted = torch.cat([unknown, words[:, :-1]], dim=1)
-    return tokens[rows].long(), torch.where(strange[:, None], shifted, words), kept
+    return Batch(tokens[rows].long(), torch.where(strange[:, None], shifted, words), kept, until * deaf)
 
 
-def _step(
-    model: MusicgenForConditionalGeneration,
-    optimizer: torch.optim.Optimizer,
-    tokens: Tensor,
-    prompts: Tensor,
-    kept: Tensor,
-) -> Tensor:
-    with _autocast(tokens.device):
-        loss = losses(model, tokens, prompts, kept)
+def _step(model: MusicgenForConditionalGeneration, optimizer: torch.optim.Optimizer, batch: Batch) -> Tensor:
+    with _autocast(batch.tokens.device):
+        loss = losses(model, batch)
     optimizer.zero_grad(set_to_none=True)
     loss.mean().backward()
     nn.utils.clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], 1.0)
