@@ -1,0 +1,184 @@
+"""What CHAIR reads: captions, and which objects each image really shows."""
+
+import json
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmsteer.errors import EvalError
+from mmsteer.eval.answers import Row, read_json, read_rows, read_text
+from mmsteer.eval.chair_parser import Parse, mentioned
+
+_FILE_NAME = re.compile(r"(?:.*[/\\])?(?:COCO_(?:train|val|test)\d{4}_)?0*(\d+)(?:\.(?:jpg|jpeg|png))?", re.IGNORECASE)
+SPLITS = ("train2014", "val2014")
+
+Truth = Mapping[str, frozenset[str]]
+"""For each image the classes of the objects in it."""
+
+
+@dataclass(frozen=True)
+class Caption:
+    """One caption and where it was read.
+
+    Attributes:
+        image: Name of its image, as `image_name` writes it.
+        text: What it says.
+        where: `file:line`.
+    """
+
+    image: str
+    text: str
+    where: str
+
+
+def image_name(value: int | str) -> str:
+    """One name for an image, however it is written.
+
+    Args:
+        value: A number, a number in a string, a COCO file name, or any other name, which stays as it is.
+
+    >>> {image_name(value) for value in (42, "42", "COCO_val2014_000000000042.jpg")}
+    {'42'}
+    """
+    match = _FILE_NAME.fullmatch(str(value))
+    return match[1] if match else str(value)
+
+
+def read_captions(path: str | Path) -> tuple[Caption, ...]:
+    """Captions as `{"image_id": ..., "caption": ...}`, JSON lines or one JSON array.
+
+    Args:
+        path: The file.
+
+    Raises:
+        EvalError: The file is missing, broken or of another benchmark, or an image comes twice.
+    """
+    found: dict[str, Row] = {}
+    for row in read_rows(path, ("image_id", "caption"), "a caption"):
+        image = image_name(row.id("image_id"))
+        if image in found:
+            raise EvalError(f"{row.where}: image {image} has a caption already, on line {found[image].line}; keep one")
+        found[image] = row
+    return tuple(Caption(image, row.text("caption"), row.where) for image, row in found.items())
+
+
+def check_images(captions: Sequence[Caption], truth: Truth, source: str | Path) -> None:
+    """See that every caption's image is known.
+
+    Args:
+        captions: The captions.
+        truth: The objects of each image.
+        source: Where the truth was read.
+
+    Raises:
+        EvalError: An image is unknown.
+    """
+    unknown = [caption for caption in captions if caption.image not in truth]
+    if unknown:
+        raise EvalError(
+            f"{unknown[0].where}: {source} knows no image {unknown[0].image} ({len(unknown)} of {len(captions)} "
+            "captions are of unknown images); give the annotations of the captioned images"
+        )
+
+
+def read_objects(path: str | Path) -> Truth:
+    """Objects as `{image: [class, ...]}`.
+
+    Args:
+        path: A JSON file.
+
+    Raises:
+        EvalError: The file is missing, broken or of another form, or an image comes twice.
+    """
+    # A file of JSON lines is better told apart from a mapping than called broken JSON.
+    first = read_text(Path(path)).lstrip().partition("\n")[0]
+    value = None if _is_record(first) else read_json(path)
+    if not isinstance(value, dict) or not all(_are_names(names) for names in value.values()):
+        raise EvalError(
+            f"{path}: objects are one JSON object {{image: [class, ...]}}, such as "
+            '{"42": ["dog", "tv"]}; for the annotation files of COCO give their folder as --coco'
+        )
+    truth = {image_name(image): frozenset(names) for image, names in value.items()}
+    if len(truth) != len(value):
+        raise EvalError(f"{path}: an image is written in two ways, such as 42 and 042; write each once")
+    return truth
+
+
+def _is_record(line: str) -> bool:
+    return line.startswith('{"') and line.rstrip().endswith("}") and '"image' in line
+
+
+def _are_names(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(name, str) for name in value)
+
+
+def read_coco(folder: str | Path, parse: Parse, images: Collection[str]) -> Truth:
+    """Objects as CHAIR defines them: COCO's instances, and what the human captions name.
+
+    Args:
+        folder: Holds `instances_*.json` and `captions_*.json` of train2014, val2014 or both, as published.
+        parse: The reader of the human captions.
+        images: The images that are asked for; the captions of others are not parsed.
+
+    Raises:
+        EvalError: A file is missing or is not COCO's.
+    """
+    wanted, truth = set(images), dict[str, set[str]]()
+    for split in _splits(Path(folder)):
+        for image, name in _instances(Path(folder) / f"instances_{split}.json"):
+            if image in wanted:
+                truth.setdefault(image, set()).add(name)
+        for image, text in _captions(Path(folder) / f"captions_{split}.json"):
+            if image in wanted:
+                truth.setdefault(image, set()).update(mentioned(parse, [text]))
+    return {image: frozenset(names) for image, names in truth.items()}
+
+
+def _splits(folder: Path) -> list[str]:
+    found = [split for split in SPLITS if (folder / f"instances_{split}.json").exists()]
+    missing = [split for split in found if not (folder / f"captions_{split}.json").exists()]
+    if missing or not found:
+        name = f"captions_{missing[0]}.json" if missing else "instances_val2014.json"
+        raise EvalError(
+            f"{folder}: no {name}; CHAIR needs instances_*.json and captions_*.json of train2014, val2014 or both, "
+            "from annotations_trainval2014.zip"
+        )
+    return found
+
+
+def _instances(path: Path) -> Iterator[tuple[str, str]]:
+    data = _load(path, ("image_id", "category_id"))
+    names = {category.get("id"): category.get("name") for category in data.get("categories", [])}
+    for image, category in data["annotations"]:
+        if category not in names:
+            raise EvalError(f"{path}: no category {category!r} in its list; is it a file of another benchmark?")
+        yield image_name(image), names[category]
+
+
+def _captions(path: Path) -> Iterator[tuple[str, str]]:
+    for image, text in _load(path, ("image_id", "caption"))["annotations"]:
+        yield image_name(image), text
+
+
+def _load(path: Path, keys: tuple[str, str]) -> dict[str, Any]:
+    """An annotation file, each annotation cut to two fields as it is read: the outlines take gigabytes.
+
+    Raises:
+        EvalError: The file cannot be read, or its annotations are of another kind.
+    """
+
+    def cut(value: dict[str, Any]) -> Any:
+        return (value[keys[0]], value[keys[1]]) if keys[0] in value and keys[1] in value else value
+
+    try:
+        data = json.loads(read_text(path), object_hook=cut)
+    except json.JSONDecodeError as error:
+        raise EvalError(f"{path}:{error.lineno}: not JSON ({error.msg}); download it again") from None
+    rows = data.get("annotations") if isinstance(data, dict) else None
+    if not isinstance(rows, list) or not rows or not all(isinstance(row, tuple) for row in rows):
+        raise EvalError(
+            f"{path}: its annotations have no {keys[0]} and {keys[1]}, as COCO's do; is it a file of another benchmark?"
+        )
+    return data
