@@ -202,9 +202,9 @@ def _read_tensors(path: Path, file: Any, header: _Header) -> dict[str, Tensor]:
         )
     for key in sorted(wanted):
         part = file.get_slice(key)
-        if part.get_dtype() != "F32" or len(part.get_shape()) != 1:
+        if part.get_dtype() != "F32" or len(part.get_shape()) not in (1, 2):
             found = f"{part.get_dtype()} {part.get_shape()}"
-            raise DirectionError(f"{path}: {key!r} is {found}; a direction is (width,) F32")
+            raise DirectionError(f"{path}: {key!r} is {found}; a direction is (width,) or (tokens, width) F32")
     # Cloned: the file may be replaced while its pages are mapped.
     return {key: file.get_tensor(key).clone() for key in wanted}
 

@@ -32,6 +32,8 @@ def clock(stack: nn.Module, tick: Before) -> Iterator[None]:
 def edits(modules: Mapping[nn.Module, Edit]) -> Iterator[None]:
     """Replace the hidden state that each module returns by what its edit makes of it.
 
+    A packed state (tokens, width), as some vision towers keep it, is edited as a single row; tiles as rows.
+
     Args:
         modules: For each module a function of its hidden state, (rows, tokens, width).
     """
@@ -44,7 +46,7 @@ def edits(modules: Mapping[nn.Module, Edit]) -> Iterator[None]:
 
 @contextmanager
 def readings(modules: Mapping[nn.Module, See]) -> Iterator[None]:
-    """Show each module's hidden state, as the next layer will see it.
+    """Show each module's hidden state, as the next layer will see it; a packed state as a single row.
 
     Args:
         modules: For each module a function that is shown its hidden state, (rows, tokens, width).
@@ -87,14 +89,23 @@ def hidden_state(output: Any) -> Tensor:
 def _editing(edit: Edit) -> Callable[[nn.Module, Any, Any], Any]:
     def hook(_: nn.Module, __: Any, output: Any) -> Any:
         if isinstance(output, tuple):
-            return (edit(output[0]), *output[1:])
-        return edit(output)
+            return (_edited(edit, output[0]), *output[1:])
+        return _edited(edit, output)
 
     return hook
 
 
+def _edited(edit: Edit, state: Tensor) -> Tensor:
+    return edit(_rows(state)).reshape(state.shape)
+
+
+def _rows(state: Tensor) -> Tensor:
+    """A hidden state as (rows, tokens, width), whether it is packed or split into tiles."""
+    return state if state.ndim == 3 else state.reshape(-1, *state.shape[-2:])
+
+
 def _reading(see: See) -> Callable[[nn.Module, Any, Any], None]:
     def hook(_: nn.Module, __: Any, output: Any) -> None:
-        see(hidden_state(output))
+        see(_rows(hidden_state(output)))
 
     return hook

@@ -67,6 +67,14 @@ def test_directions_come_back_as_they_were(saved):
     assert same(loaded["note:D|x"], direction("note:D|x", (1,), score=None))
 
 
+def test_vectors_of_every_token_come_back_as_they_were(tmp_path):
+    site = Site("vision", 0, "mlp")
+    tokens = torch.stack([torch.eye(4)[0], torch.zeros(4), torch.eye(4)[2]])
+    saved = Direction("vti", {site: tokens}, {site: SiteStats(None, 0.0, 1.0, 1.0)}, "m")
+    save_directions(tmp_path / "a", [saved])
+    assert same(load_directions(tmp_path / "a")["vti"], saved)
+
+
 def test_vectors_that_share_memory_are_saved(tmp_path):
     vector = torch.eye(4)[0]
     sites = [Site("decoder", 0), Site("decoder", 1)]
@@ -230,7 +238,8 @@ def test_vectors_and_header_name_the_same_sites(saved):
         (torch.ones(4), "the norm is 2, not 1"),
         (torch.zeros(4), "the norm is 0"),
         (torch.ones(0), "the norm is 0"),
-        (torch.eye(4)[:1], r"is F32 \[1, 4\]; a direction is \(width,\) F32"),
+        (torch.eye(4)[:1, None], r"is F32 \[1, 1, 4\]; a direction is \(width,\) or \(tokens, width\) F32"),
+        (torch.stack([torch.eye(4)[0], torch.ones(4)]), "the norm is 2, not 1"),
         (torch.tensor(1.0), r"is F32 \[\]"),
         (torch.eye(4, dtype=torch.float64)[0], "is F64"),
         (torch.eye(4, dtype=torch.bfloat16)[0], "is BF16"),

@@ -7,16 +7,25 @@ from dataclasses import dataclass, replace
 
 from mmsteer.errors import SteeringError
 from mmsteer.schedules import Constant, Schedule, parse_schedule
+from mmsteer.steering.gate import Gate, parse_gate
 from mmsteer.steering.operators import NAMES
 from mmsteer.steering.weights import parse_weights
-from mmsteer.types import Direction, Positions
+from mmsteer.types import Direction, Positions, Site, select_sites
 
-UNITS = ("relative", "absolute")
+UNITS = {"": "relative", "%": "relative", "abs": "absolute", "own": "own"}
+"""The unit that each suffix of a strength stands for; the first suffix of a unit is the one that prints."""
 BRANCHES = ("both", "conditional", "null")
 COMPOSITIONS = ("sum", "gram_schmidt", "whiten")
-_KEYWORDS = {"at": "positions", "on": "sites", "weights": "weights", "by": "operator", "branch": "branch"}
+_KEYWORDS = {
+    "at": "positions",
+    "on": "sites",
+    "weights": "weights",
+    "by": "operator",
+    "branch": "branch",
+    "when": "gate",
+}
 _HEAD = re.compile(
-    r"\s*(?P<name>\S+)\s+(?P<strength>[-+]?[\d.]+(?:e[-+]?\d+)?)(?P<unit>%|abs)?(?:\s+(?P<schedule>.+))?\s*"
+    r"\s*(?P<name>\S+)\s+(?P<strength>[-+]?[\d.]+(?:e[-+]?\d+)?)(?P<unit>%|abs|own)?(?:\s+(?P<schedule>.+))?\s*"
 )
 
 
@@ -33,8 +42,10 @@ class Attribute:
         sites: Which of the direction's sites, such as `decoder.8-16`; None for all.
         weights: How the strength is shared among the sites; see `layer_weights`.
         operator: `add`, `rotate`, `project_out` or `clamp`.
-        unit: `relative`, a fraction of the site's typical residual norm, or `absolute`.
+        unit: `relative`, a fraction of the site's typical residual norm; `own`, a fraction of the norm that each token
+            has there before the edit; or `absolute`.
         branch: Rows of classifier-free guidance to steer: `both`, `conditional` or `null`.
+        gate: Which of these tokens, by what is read in them; None for all.
     """
 
     direction: Direction
@@ -46,17 +57,25 @@ class Attribute:
     operator: str = "add"
     unit: str = "relative"
     branch: str = "both"
+    gate: Gate | None = None
 
     def __post_init__(self) -> None:
         _choose("operator", self.operator, NAMES)
-        _choose("unit", self.unit, UNITS)
+        _choose("unit", self.unit, tuple(dict.fromkeys(UNITS.values())))
         _choose("branch", self.branch, BRANCHES)
         parse_weights(self.weights)
         if not math.isfinite(self.strength):
             raise SteeringError(f"{self.direction.name}: the strength {self.strength} is not a finite number")
+        if self.gate:
+            self.gate.check_sites(self.written)
+
+    @property
+    def written(self) -> tuple[Site, ...]:
+        """The sites it writes: those of its direction that it selects."""
+        return select_sites(self.sites, self.direction.sites) if self.sites else self.direction.sites
 
     def __str__(self) -> str:
-        unit = "abs" if self.unit == "absolute" else ""
+        unit = next(suffix for suffix, unit in UNITS.items() if unit == self.unit)
         defaults = Attribute(self.direction, 0.0)
         parts = [f"{self.direction.name} {self.strength:g}{unit} {self.schedule}"]
         for word, field in _KEYWORDS.items():
@@ -105,9 +124,10 @@ class Steering:
 def parse_attribute(text: str, directions: Mapping[str, Direction]) -> Attribute:
     """Read one attribute from a line.
 
-    The form is `NAME STRENGTH [SCHEDULE] [at POSITIONS] [on SITES] [weights WEIGHTS] [by OPERATOR] [branch BRANCH]`,
-    such as `note:C 0.1 fade-in 0..4s` or `register:high 8% at generated on decoder.2-5`. The strength is relative;
-    `%` divides by 100 and `abs` makes it absolute.
+    The form is `NAME STRENGTH [SCHEDULE] [at POSITIONS] [on SITES] [weights WEIGHTS] [by OPERATOR] [branch BRANCH]
+    [when GATE]`, such as `note:C 0.1 fade-in 0..4s`, `register:high 8% at generated on decoder.2-5` or
+    `grounded 0.1own by rotate when risk:hallucination > 1.5`. The strength is relative; `%` divides by 100, `own` takes
+    it of each token's own norm, and `abs` makes it absolute.
 
     Args:
         text: The line.
@@ -130,8 +150,9 @@ def parse_attribute(text: str, directions: Mapping[str, Direction]) -> Attribute
         options.get("sites"),
         options.get("weights", "uniform"),
         options.get("operator", "add"),
-        "absolute" if match["unit"] == "abs" else "relative",
+        UNITS[match["unit"] or ""],
         options.get("branch", "both"),
+        parse_gate(options["gate"], directions) if "gate" in options else None,
     )
 
 

@@ -1,10 +1,11 @@
 """One steered stack of layers: its clock, its tables, its edits.
 
 The clock ticks once per forward of the stack and takes the time from the cache. A prompt's forward decides what every
-row and token is; each later step is one look-up for all layers and one addition in each.
+row and token is; each later step is one look-up for all layers and one addition in each. A stack beside the one that
+makes the output, such as a vision tower, knows no time: all its forwards are prompts, at output step 0.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from mmsteer.hooks import Edit
 from mmsteer.schedules import Timeline
 from mmsteer.steering.attribute import Steering
 from mmsteer.steering.meter import Meter
-from mmsteer.steering.operators import OPERATORS
+from mmsteer.steering.others import Others
 from mmsteer.steering.plan import Plan, compile_plan
 from mmsteer.types import Adapter, Call, Forward, Kind, Layout, Positions, Site, Tokens
 
@@ -31,16 +32,19 @@ class Driver:
 
     Attributes:
         meter: Counts and norms of what was applied.
+        sites: The sites it edits, in the order of the layers.
+        beside: Whether the stack is not the one that makes the output.
     """
 
     def __init__(self, adapter: Adapter, stack: str, sites: Sequence[Site], steerings: Sequence[Steering]) -> None:
         self.meter = Meter(tuple(map(str, sites)))
+        self.sites = tuple(sites)
+        self.beside = stack != adapter.generator
         self._adapter = adapter
         self._stack = stack
-        self._sites = tuple(sites)
         self._steerings = tuple(steerings)
-        self._loud: float | None = None
-        self._heard: set[int] = set()
+        self._loud: Mapping[Site, float] | None = None
+        self._heard: set[Site] = set()
         self._plan: Plan | None = None
         self._call = OWN_LOOP
         self._fresh = True
@@ -49,7 +53,7 @@ class Driver:
 
     def edits(self) -> Mapping[Any, Edit]:
         """An edit for the module of every site."""
-        return {self._adapter.module(site): self._edit(place) for place, site in enumerate(self._sites)}
+        return {self._adapter.module(site): self._edit(place) for place, site in enumerate(self.sites)}
 
     def begin(self, call: Call) -> None:
         """Compile the tables for a call; its first forward is still to come.
@@ -59,10 +63,12 @@ class Driver:
         """
         steps = call.steps or self._adapter.max_steps
         self._check_length(call)
-        timeline = Timeline(steps, self._adapter.rate, len(self._sites))
+        timeline = Timeline(steps, self._adapter.rate, len(self.sites))
+        self._check_first(timeline)
         self._call = call
-        self._plan = compile_plan(self._steerings, self._sites, timeline, call.branches)
+        self._plan = compile_plan(self._steerings, self.sites, timeline, 1 if self.beside else call.branches)
         self._banks: dict[torch.device, Tensor] = {}
+        self._others = Others(self._plan.others, self._stack, self.meter)
         self._fresh = True
 
     def finish(self) -> None:
@@ -82,24 +88,32 @@ class Driver:
             return
         forward = self._adapter.forward(self._stack, args, kwargs)
         self._begin_unannounced(forward)
-        if self._is_prompt(forward):
+        if self.beside:
+            self._prompt(forward, self._adapter.layout(self._stack, forward, kwargs, forward.width))
+        elif self._is_prompt(forward):
             self._given = self._call.prompt or (forward.width if self._fresh else self._given)
             self._prompt(forward, self._adapter.layout(self._stack, forward, kwargs, self._given))
         else:
             self._step(forward)
 
-    def shout(self, size: float | None) -> None:
-        """Add one vector of a given size at every site in place of the plan, or stop doing so.
+    def shout(self, size: float | None, sites: Collection[Site] = ()) -> None:
+        """Add one vector of a given size at some sites, and nothing elsewhere, in place of the plan, or stop doing so.
 
         Args:
             size: What each entry measures; None to stop.
+            sites: Where.
         """
-        self._loud = size
+        self._loud = None if size is None else {site: size * (site in sites) for site in self.sites}
 
     @property
     def unheard(self) -> list[Site]:
         """Sites whose module did not run while shouting."""
-        return [site for place, site in enumerate(self._sites) if place not in self._heard]
+        return [site for site in self.sites if site not in self._heard]
+
+    @property
+    def idle(self) -> bool:
+        """Whether no forward of the stack was steered since the call began."""
+        return self._fresh
 
     def _begin_unannounced(self, forward: Forward) -> None:
         """A sequence of the user's own loop begins where the cache is empty."""
@@ -113,16 +127,22 @@ class Driver:
     def _prompt(self, forward: Forward, layout: Layout) -> None:
         plan = self._compiled()
         device = layout.kinds.device
-        self._rows, self._origin, self._fresh = forward.rows, layout.origin, False
-        table = plan.table.to(device).index_select(2, _sample_of_row(plan, forward.rows).to(device))
-        self._decode = table * self._later(table.shape[1], device)
-        steps = int(forward.start) + torch.arange(forward.width, device=device) - layout.origin
+        again, self._fresh = self.beside and not self._fresh, False
+        self._rows, self._origin = forward.rows, layout.origin
+        table = plan.table.to(device).index_select(2, self._sample_of_row(forward.rows).to(device))
+        self._decode = table[:, :0] if self.beside else table * self._later(table.shape[1], device)
+        steps = self._steps(forward, layout)
         mask = _masks(plan.selections, Tokens(layout.kinds, steps, self._adapter.rate))
         self._check_selected(mask, forward)
         # (layers, rows, tokens, columns)
         self._coefficients = table[:, steps.clamp(0, table.shape[1] - 1)].transpose(1, 2) * mask
         self._deltas: Sequence[Tensor] | None = None
-        self.meter.prompt(self._coefficients, steps[-1])
+        self.meter.prompt(self._coefficients, steps[-1], more=again)
+
+    def _steps(self, forward: Forward, layout: Layout) -> Tensor:
+        """The output step of each token, (tokens,)."""
+        tokens = torch.arange(forward.width, device=layout.kinds.device)
+        return torch.zeros_like(tokens) if self.beside else int(forward.start) + tokens - layout.origin
 
     def _later(self, steps: int, device: torch.device) -> Tensor:
         """What the positions say of generated tokens, (1, steps, 1, columns)."""
@@ -152,14 +172,11 @@ class Driver:
     def _edit(self, place: int) -> Edit:
         def edit(hidden: Tensor) -> Tensor:
             if self._loud is not None:
-                self._heard.add(place)
-                return hidden + self._loud * _alternating(hidden)
+                self._heard.add(self.sites[place])
+                return hidden + self._loud[self.sites[place]] * _alternating(hidden)
             edited = hidden + self._delta(place, hidden)
-            for other in self._compiled().others:
-                if place in other.vectors:
-                    amount = self._amount(place)[..., other.column, None].to(hidden)
-                    vector = other.vectors[place].to(hidden)
-                    edited = OPERATORS[other.operator](edited, amount, vector, other.scales[place])
+            if place in self._others.places:
+                edited = self._others.edit(place, hidden, edited, self._amount(place))
             if self.meter.measuring:
                 self.meter.measure(place, hidden, edited)
             return edited
@@ -197,6 +214,35 @@ class Driver:
                 "pass max_new_tokens to generate, or write the schedule from the start, in seconds or steps"
             )
 
+    def _check_first(self, timeline: Timeline) -> None:
+        # A stack beside the output lives at step 0: what a schedule says of later steps would be silence.
+        schedules = [item.schedule for one in self._steerings for item in one.attributes if self.beside]
+        for schedule in schedules:
+            values = schedule.values(timeline)
+            if values.any() and not values[:, 0].any():
+                raise SteeringError(
+                    f"the schedule '{schedule}' is 0 at step 0, when the stack {self._stack!r} runs, so nothing would "
+                    "be steered there; leave its sites out, or start the schedule above 0"
+                )
+
+    def _sample_of_row(self, rows: int) -> Tensor:
+        # The row of the table that each row of the batch takes.
+        plan = self._compiled()
+        if self.beside and plan.samples not in (1, rows):
+            raise SteeringError(
+                f"the steering is for {plan.samples} samples, the stack {self._stack!r} runs {rows} rows, and which of "
+                "its images or tiles belongs to which sample cannot be told; steer it alike for all samples, or run "
+                "the samples one by one"
+            )
+        # Branches are outermost, then samples, then beams or return sequences.
+        each, rest = divmod(rows, plan.branches * plan.samples)
+        if rest or not each:
+            raise SteeringError(
+                f"the steering is for {plan.samples} samples in {plan.branches} branches, the model runs {rows} rows; "
+                "give one steering for each sample, or a single one for all"
+            )
+        return torch.arange(plan.branches * plan.samples).repeat_interleave(each)
+
     def _check_selected(self, mask: Tensor, forward: Forward) -> None:
         # An empty selection is an error, never silence.
         later = (
@@ -211,17 +257,6 @@ class Driver:
                 f"the positions '{self._compiled().selections[column]}' select none of the {forward.width} tokens of "
                 "this prompt and none of the tokens that follow"
             )
-
-
-def _sample_of_row(plan: Plan, rows: int) -> Tensor:
-    # Branches are outermost, then samples, then beams or return sequences.
-    each, rest = divmod(rows, plan.branches * plan.samples)
-    if rest or not each:
-        raise SteeringError(
-            f"the steering is for {plan.samples} samples in {plan.branches} branches, the model runs {rows} rows; "
-            "give one steering for each sample, or a single one for all"
-        )
-    return torch.arange(plan.branches * plan.samples).repeat_interleave(each)
 
 
 def _masks(selections: Sequence[Positions], tokens: Tokens) -> Tensor:

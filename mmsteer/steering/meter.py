@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from mmsteer.steering.receipt import SiteReceipt
+from mmsteer.steering.receipt import GateReceipt, SiteReceipt
 
 
 class Meter:
@@ -22,20 +22,31 @@ class Meter:
     def __init__(self, sites: tuple[str, ...]) -> None:
         self.measuring = False
         self.calls = self.rows = self.steps = 0
+        self._rows = 0
+        self._given = torch.zeros((), dtype=torch.long)
         self._sites = sites
         self._tokens: list[Tensor] = []
+        self._asked: dict[int, Tensor] = {}
+        self._closed: dict[int, Tensor] = {}
         self._ratios: dict[int, list[Tensor]] = {}
         self._reached: Tensor | None = None
 
-    def prompt(self, coefficients: Tensor, step: Tensor) -> None:
+    def prompt(self, coefficients: Tensor, step: Tensor, *, more: bool = False) -> None:
         """Note the forward of a prompt.
 
         Args:
             coefficients: (layers, rows, tokens, columns).
             step: Index of the output step that its last token predicts.
+            more: Whether it adds to the earlier forwards of this call, as the next image does, and does not run the
+                same prompt again, as some models do.
         """
         self.measuring = True
-        self._prompt = coefficients
+        given = (coefficients != 0).any(-1).any(0).sum()
+        rows = coefficients.shape[1]
+        self._given, self._rows = (self._given + given, self._rows + rows) if more else (given, rows)
+        if not more:
+            for counts in self._asked.values():
+                counts.zero_()
         # Written in place ever after: a compiled step keeps counting.
         self._reached = step.clone()
 
@@ -50,6 +61,7 @@ class Meter:
         known = isinstance(step, int) and not torch.compiler.is_compiling()
         self.measuring = known and _is_power_of_two(int(step))
 
+    @torch.no_grad()
     def measure(self, place: int, before: Tensor, after: Tensor) -> None:
         """Note the change at one site.
 
@@ -63,6 +75,19 @@ class Meter:
         count = (change > 0).sum()
         self._ratios.setdefault(place, []).append(torch.stack([ratio.sum() / count.clamp(min=1), ratio.max(), count]))
 
+    def gate(self, place: int, asked: Tensor, is_open: Tensor) -> None:
+        """Count the tokens that a gate lets through at a site, on the device.
+
+        Args:
+            place: Index of the site.
+            asked: Tokens that the plan would steer, (rows, tokens, 1) bool.
+            is_open: Tokens for which the gate opens, (rows, tokens, 1) bool.
+        """
+        if place not in self._asked:
+            self._asked[place] = torch.zeros(2, dtype=torch.long, device=asked.device)
+        # In place: a compiled step keeps counting.
+        self._asked[place] += torch.stack([asked.sum(), (asked & is_open).sum()])
+
     def reached(self) -> int:
         """How many output steps the current call has run."""
         return int(self._reached) + 1 if self._reached is not None else 0
@@ -74,14 +99,16 @@ class Meter:
             decode: The coefficients of decoding, (layers, steps, rows, columns).
         """
         steps = self.reached()
-        prompt = (self._prompt != 0).any(-1).any(0)
         # A delayed codebook runs past the last frame of the table and is steered like it.
         places = torch.arange(1, steps, device=decode.device).clamp(max=decode.shape[1] - 1)
         later = (decode[:, places] != 0).any(-1).any(0)
-        self._tokens.append(prompt.sum() + later.sum())
+        self._tokens.append(self._given + later.sum())
         self.calls += 1
-        self.rows += decode.shape[2]
+        self.rows += self._rows
         self.steps += steps
+        for place, counts in self._asked.items():
+            self._closed[place] = self._closed.get(place, 0) + counts.clone()
+            counts.zero_()
 
     @property
     def tokens(self) -> int:
@@ -97,6 +124,10 @@ class Meter:
                 ratio = float((mean * count).sum() / count.sum())
                 receipts[self._sites[place]] = SiteReceipt(ratio, float(peak.max()), int((count > 0).sum()))
         return receipts
+
+    def gates(self) -> dict[str, GateReceipt]:
+        """What gates let through in closed calls, at every site that has one."""
+        return {self._sites[place]: GateReceipt(*counts.tolist()) for place, counts in self._closed.items()}
 
 
 def _is_power_of_two(step: int) -> bool:

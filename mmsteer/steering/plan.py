@@ -11,25 +11,32 @@ from mmsteer.errors import SteeringError
 from mmsteer.schedules import Timeline
 from mmsteer.steering.attribute import Attribute, Steering
 from mmsteer.steering.compose import compose
+from mmsteer.steering.gate import Threshold
 from mmsteer.steering.weights import layer_weights
-from mmsteer.types import Direction, Positions, Site, select_sites
+from mmsteer.types import Positions, Site
 
 
 @dataclass(frozen=True, eq=False)
 class Other:
-    """An attribute whose operator must see the hidden state.
+    """An attribute whose edit must see the hidden state, or differs from token to token.
 
     Attributes:
         column: Its column in the table.
+        name: Of its direction.
         operator: Its name in `OPERATORS`.
-        vectors: A unit vector for each of its sites, by index of the plan's sites.
+        vectors: For each of its sites, by index of the plan's sites, a unit vector, or one for each token.
         scales: What one unit of strength is worth there, by index of the plan's sites.
+        own: Whether that is multiplied by the norm that each token has before the edit.
+        gates: What opens it there, by index of the plan's sites; empty where nothing gates it.
     """
 
     column: int
+    name: str
     operator: str
     vectors: Mapping[int, Tensor]
     scales: Mapping[int, float]
+    own: bool
+    gates: Mapping[int, Threshold]
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,8 +47,8 @@ class Plan:
         sites: The hooked sites, in the order of the layers.
         table: Coefficients, (layers or 1, steps, branches * samples, columns) float32.
         selections: The positions of each column.
-        vectors: What a coefficient of one adds, (layers, columns, width) float32; zero for other operators.
-        others: Attributes that do not add.
+        vectors: What a coefficient of one adds, (layers, columns, width) float32; zero for the others.
+        others: Attributes that are more than a sum.
         samples: How many samples are told apart; 1 serves any number alike.
         branches: Row groups of a forward.
     """
@@ -62,18 +69,8 @@ def planned_sites(steerings: Sequence[Steering], available: Sequence[Site]) -> t
         steerings: One for each sample.
         available: The model's sites.
     """
-    written = {site for steering in steerings for item in steering.attributes for site in attribute_sites(item)}
+    written = {site for steering in steerings for item in steering.attributes for site in item.written}
     return tuple(site for site in available if site in written)
-
-
-def attribute_sites(attribute: Attribute) -> tuple[Site, ...]:
-    """The sites an attribute writes: those of its direction that it selects.
-
-    Args:
-        attribute: The attribute.
-    """
-    sites = attribute.direction.sites
-    return select_sites(attribute.sites, sites) if attribute.sites else sites
 
 
 def compile_plan(steerings: Sequence[Steering], sites: Sequence[Site], timeline: Timeline, branches: int) -> Plan:
@@ -89,24 +86,36 @@ def compile_plan(steerings: Sequence[Steering], sites: Sequence[Site], timeline:
         SteeringError: Directions cannot be composed as asked.
     """
     columns, where = _columns(steerings)
+    items = [steering.attributes[index] for steering, index in columns]
     vectors = torch.stack([_column_vectors(steering, index, sites) for steering, index in columns], dim=1)
-    table = np.zeros((_gated(steerings, timeline), timeline.steps, branches, len(steerings), len(columns)))
+    table = np.zeros((_layers_apart(steerings, timeline), timeline.steps, branches, len(steerings), len(columns)))
     for sample, steering in enumerate(steerings):
         for index, item in enumerate(steering.attributes):
             table[..., sample, where[sample][index]] += _coefficients(item, timeline, branches)
-    added = [column for column, (steering, index) in enumerate(columns) if steering.attributes[index].operator == "add"]
-    _limit(table, vectors, steerings, sites, added)
-    kept = torch.zeros(len(columns))
-    kept[added] = 1.0
+    lengths = torch.tensor([[_length(item, site) for item in items] for site in sites]).unsqueeze(-1)
+    added = [column for column, item in enumerate(items) if item.operator == "add"]
+    _limit(table, vectors * lengths, steerings, sites, added)
+    summed = torch.tensor([_is_summed(item) for item in items]).unsqueeze(-1)
     return Plan(
         tuple(sites),
         torch.from_numpy(table).flatten(2, 3).float(),
-        tuple(steering.attributes[index].positions for steering, index in columns),
-        vectors * kept[:, None],
-        tuple(_other(column, *columns[column], sites) for column in range(len(columns)) if column not in added),
+        tuple(item.positions for item in items),
+        vectors * lengths * summed,
+        tuple(
+            _other(column, item, sites, vectors[:, column]) for column, item in enumerate(items) if not _is_summed(item)
+        ),
         len(steerings),
         branches,
     )
+
+
+def _is_summed(item: Attribute) -> bool:
+    """Whether a push is the same for every token and state, so that all such pushes are one sum a layer."""
+    return item.operator == "add" and item.unit != "own" and item.gate is None and not _is_per_token(item)
+
+
+def _is_per_token(item: Attribute) -> bool:
+    return any(item.direction.vectors[site].ndim == 2 for site in item.written)
 
 
 def _columns(steerings: Sequence[Steering]) -> tuple[list[tuple[Steering, int]], list[list[int]]]:
@@ -130,35 +139,52 @@ def _key(steering: Steering, index: int) -> object:
     """Attributes with the same key share a column: they differ in strength, schedule or branch at most."""
     item = steering.attributes[index]
     target = item.strength if item.operator == "clamp" else None
-    mine = (id(item.direction), item.sites, item.weights, item.operator, item.unit, item.positions, target)
+    mine = (id(item.direction), item.sites, item.weights, item.operator, item.unit, item.positions, item.gate, target)
     if steering.compose == "sum":
         return mine
     return (mine, steering.compose, index, tuple(id(other.direction) for other in steering.attributes))
 
 
 def _column_vectors(steering: Steering, index: int, sites: Sequence[Site]) -> Tensor:
-    """What a coefficient of one adds at each site, (layers, width)."""
-    added = [item for item in steering.attributes if item.operator == "add"]
+    """The unit vectors that an added attribute pushes along, (layers, width); zero for any other."""
     chosen = steering.attributes[index]
-    if chosen not in added:
-        return torch.zeros(len(sites), _width(chosen))
+    added = [item for item in steering.attributes if item.operator == "add"]
+    _refuse_per_token(steering, added)
+    if chosen.operator != "add" or _is_per_token(chosen):
+        return torch.zeros(len(sites), _width(chosen, sites))
+    added = [item for item in added if not _is_per_token(item)]
     row = added.index(chosen)
-    return torch.stack([_composed(added, steering.compose, site)[row] * _scale(chosen, site) for site in sites])
+    return torch.stack([_composed(added, steering.compose, site, _width(chosen, sites))[row] for site in sites])
 
 
-def _composed(added: Sequence[Attribute], how: str, site: Site) -> Tensor:
-    vectors = [
-        item.direction.vectors[site] if site in attribute_sites(item) else torch.zeros(_width(item)) for item in added
-    ]
+def _composed(added: Sequence[Attribute], how: str, site: Site, width: int) -> Tensor:
+    nothing = torch.zeros(width)
+    vectors = [item.direction.vectors[site] if site in item.written else nothing for item in added]
     return compose(torch.stack(vectors), how)
 
 
+def _refuse_per_token(steering: Steering, added: Sequence[Attribute]) -> None:
+    # Composing and budgets compare directions, and here there is no one direction to compare with.
+    found = next((item.direction.name for item in added if _is_per_token(item)), None)
+    if found and (steering.budget is not None or (steering.compose != "sum" and len(added) > 1)):
+        raise SteeringError(
+            f"{found!r} has a vector for each token, so it cannot be composed by {steering.compose!r} or held to a "
+            "budget; use compose 'sum' without a budget"
+        )
+
+
 def _scale(attribute: Attribute, site: Site) -> float:
-    """The length of a push of strength one at a site, layer weight included; 0 where it does not push."""
-    if site not in attribute_sites(attribute):
+    """What a strength of one is worth at a site in its unit, layer weight included; 0 where it does not push."""
+    if site not in attribute.written:
         return 0.0
     unit = attribute.direction.stats[site].residual_norm if attribute.unit == "relative" else 1.0
     return layer_weights(attribute.weights, attribute.direction)[site] * unit
+
+
+def _length(attribute: Attribute, site: Site) -> float:
+    """How long a push of strength one typically is at a site."""
+    own = attribute.unit == "own" and site in attribute.written
+    return _scale(attribute, site) * (attribute.direction.stats[site].residual_norm if own else 1.0)
 
 
 def _coefficients(item: Attribute, timeline: Timeline, branches: int) -> np.ndarray:
@@ -169,7 +195,7 @@ def _coefficients(item: Attribute, timeline: Timeline, branches: int) -> np.ndar
     return values[:, :, None] * np.array(steered, dtype=float)
 
 
-def _gated(steerings: Sequence[Steering], timeline: Timeline) -> int:
+def _layers_apart(steerings: Sequence[Steering], timeline: Timeline) -> int:
     """How many layers the table tells apart."""
     schedules = [item.schedule for steering in steerings for item in steering.attributes]
     return max((schedule.values(timeline).shape[0] for schedule in schedules), default=1)
@@ -199,18 +225,21 @@ def _residual_norm(steerings: Sequence[Steering], site: Site) -> float:
     raise SteeringError(f"no attribute writes {site}")
 
 
-def _other(column: int, steering: Steering, index: int, sites: Sequence[Site]) -> Other:
-    item = steering.attributes[index]
-    mine = {place: site for place, site in enumerate(sites) if site in attribute_sites(item)}
+def _other(column: int, item: Attribute, sites: Sequence[Site], composed: Tensor) -> Other:
+    mine = {place: site for place, site in enumerate(sites) if site in item.written}
     factor = item.strength if item.operator == "clamp" else 1.0
+    alone = item.operator != "add" or _is_per_token(item)
     return Other(
         column,
+        item.direction.name,
         item.operator,
-        {place: item.direction.vectors[site] for place, site in mine.items()},
+        {place: item.direction.vectors[site] if alone else composed[place] for place, site in mine.items()},
         {place: factor * _scale(item, site) for place, site in mine.items()},
+        item.unit == "own",
+        {place: item.gate.at(site) for place, site in mine.items()} if item.gate else {},
     )
 
 
-def _width(attribute: Attribute) -> int:
-    direction: Direction = attribute.direction
-    return len(direction.vectors[direction.sites[0]])
+def _width(attribute: Attribute, sites: Sequence[Site]) -> int:
+    site = next(site for site in sites if site in attribute.written)
+    return attribute.direction.vectors[site].shape[-1]

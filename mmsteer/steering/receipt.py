@@ -20,6 +20,19 @@ class SiteReceipt:
 
 
 @dataclass(frozen=True)
+class GateReceipt:
+    """What gates did at one site, summed over them.
+
+    Attributes:
+        asked: Tokens that would have been steered without a gate.
+        passed: Those of them that a gate let through.
+    """
+
+    asked: int
+    passed: int
+
+
+@dataclass(frozen=True)
 class Receipt:
     """What one run really applied, summed over its calls.
 
@@ -27,9 +40,12 @@ class Receipt:
         attributes: Each attribute as a line that reads back.
         sites: What was measured at each site.
         calls: Calls of `generate`, or sequences run by the user's own loop.
-        rows: Batch rows, branches and beams included, summed over calls.
-        steps: Output steps, summed over calls.
-        tokens: Token positions at which at least one coefficient was not zero, summed over rows.
+        rows: Batch rows, branches and beams included, summed over calls; images or tiles where only stacks beside the
+            one that makes the output are steered.
+        steps: Output steps that were steered, summed over calls; a stack beside the one that makes the output has one.
+        tokens: Token positions at which at least one coefficient was not zero, summed over rows and stacks, whether or
+            not a gate let them through.
+        gates: What gates let through at each site that has one.
     """
 
     attributes: tuple[str, ...]
@@ -38,6 +54,7 @@ class Receipt:
     rows: int = 0
     steps: int = 0
     tokens: int = 0
+    gates: Mapping[str, GateReceipt] = field(default_factory=dict)
 
     @property
     def ratio(self) -> float | None:
@@ -46,7 +63,10 @@ class Receipt:
 
     def __str__(self) -> str:
         ratio = f", {self.ratio:.1%} of the residual norm" if self.ratio is not None else ""
+        asked = sum(gate.asked for gate in self.gates.values())
+        passed = sum(gate.passed for gate in self.gates.values())
+        gates = f"; gates let {passed} of {asked} through" if self.gates else ""
         return (
             f"{'; '.join(self.attributes) or 'unsteered'}: {self.calls} calls, {len(self.sites)} sites, "
-            f"{self.rows} rows, {self.steps} steps, {self.tokens} tokens changed{ratio}"
+            f"{self.rows} rows, {self.steps} steps, {self.tokens} tokens changed{ratio}{gates}"
         )

@@ -11,11 +11,12 @@ from mmsteer.errors import SteeringError
 from mmsteer.steering.attribute import Steering
 from mmsteer.steering.driver import Driver
 from mmsteer.steering.plan import planned_sites
-from mmsteer.steering.receipt import Receipt, SiteReceipt
+from mmsteer.steering.receipt import GateReceipt, Receipt, SiteReceipt
+from mmsteer.steering.stacks import steerings_of_stack
 from mmsteer.types import Adapter, Call, Site
 
-LOUD = 1e3
-"""Entries of the canary's vector: large against any residual stream, small enough for half precision."""
+QUIET, LOUD = 0.0, 1e3
+"""Entries of the canary's vector: nothing, or large against any residual stream and small enough for half precision."""
 
 
 class Session:
@@ -30,17 +31,23 @@ class Session:
         """What was really applied so far, the call in progress not included."""
         self._finish()
         meters = [driver.meter for driver in self._drivers.values()]
+        generator = self._drivers.get(self._adapter.generator)
+        # Rows and steps are those of the output; a vision tower counts images, and has no steps.
+        books = [generator.meter] if generator else meters
         sites: dict[str, SiteReceipt] = {}
+        gates: dict[str, GateReceipt] = {}
         for meter in meters:
             sites |= meter.sites()
+            gates |= meter.gates()
         lines = dict.fromkeys(str(item) for steering in self._steerings for item in steering.attributes)
         return Receipt(
             tuple(lines),
             sites,
-            max((meter.calls for meter in meters), default=0),
-            max((meter.rows for meter in meters), default=0),
-            max((meter.steps for meter in meters), default=0),
+            max((meter.calls for meter in books), default=0),
+            max((meter.rows for meter in books), default=0),
+            max((meter.steps for meter in books), default=0),
             sum(meter.tokens for meter in meters),
+            gates,
         )
 
     @contextmanager
@@ -78,31 +85,49 @@ class Session:
         return steered
 
     def _check_applied(self, produced: int) -> None:
-        driver = self._drivers.get(self._adapter.generator)
-        if driver and driver.meter.reached() < produced:
-            raise SteeringError(
-                f"the model produced {produced} steps but only {driver.meter.reached()} were steered: it ran code "
-                "compiled before steering was attached; call torch.compiler.reset(), or enter the `with` before the "
-                "first compiled call"
-            )
+        for stack, driver in self._drivers.items():
+            if driver.beside and driver.idle:
+                raise SteeringError(
+                    f"the stack {stack!r} did not run in this call, so nothing was steered there: give every call what "
+                    "the stack reads, such as an image, or leave its sites out"
+                )
+            if not driver.beside and driver.meter.reached() < produced:
+                raise SteeringError(
+                    f"the model produced {produced} steps but only {driver.meter.reached()} were steered: it ran code "
+                    "compiled before steering was attached; call torch.compiler.reset(), or enter the `with` before "
+                    "the first compiled call"
+                )
 
     def _canary(self) -> None:
-        quiet = self._shouted(0.0)
-        if self._drivers and torch.equal(quiet, self._shouted(LOUD)):
-            raise SteeringError(
-                "a large vector added at every site did not change the model's output; the sites are not on the path "
-                "that this model runs"
-            )
-        unheard = [str(site) for driver in self._drivers.values() for site in driver.unheard]
+        drivers = self._drivers.values()
+        if not drivers:
+            return
+        for driver in drivers:
+            driver.shout(QUIET)
+        quiet = self._adapter.canary()
+        unheard = [str(site) for driver in drivers for site in driver.unheard]
         if unheard:
             raise SteeringError(f"the model did not run the modules of {', '.join(unheard)}; leave these sites out")
-        for driver in self._drivers.values():
+        unread = [str(site) for driver in drivers for site in self._unread(driver, quiet)]
+        if unread:
+            raise SteeringError(
+                f"a large vector added at {', '.join(unread)} did not change the model's output: it reads nothing of "
+                "these sites, as LLaVA reads no vision layer past its vision_feature_layer; leave them out"
+            )
+        for driver in drivers:
             driver.shout(None)
 
-    def _shouted(self, size: float) -> torch.Tensor:
-        for driver in self._drivers.values():
-            driver.shout(size)
-        return self._adapter.canary()
+    def _unread(self, driver: Driver, quiet: torch.Tensor) -> list[Site]:
+        """Sites of the deepest layers that the output does not depend on; what a layer passes on, later ones hear."""
+        unread: list[Site] = []
+        for layer in sorted({site.layer for site in driver.sites}, reverse=True):
+            deepest = [site for site in driver.sites if site.layer == layer]
+            driver.shout(LOUD, deepest)
+            if not torch.equal(quiet, self._adapter.canary()):
+                break
+            unread = deepest + unread
+        driver.shout(QUIET)
+        return unread
 
     def _finish(self) -> None:
         for driver in self._drivers.values():
@@ -126,7 +151,8 @@ def steer(adapter: Adapter, steering: Steering | Sequence[Steering]) -> Iterator
         raise SteeringError("no steering was given; pass Steering() to leave samples as they are")
     for one in steerings:
         for item in one.attributes:
-            item.direction.check_model(adapter.fingerprint, adapter.widths)
+            for direction in [item.direction, *([item.gate.direction] if item.gate else [])]:
+                direction.check_model(adapter.fingerprint, adapter.widths)
     session = Session(adapter, steerings)
     with session.attached():
         yield session
@@ -136,4 +162,7 @@ def _drivers(adapter: Adapter, steerings: Sequence[Steering]) -> dict[str, Drive
     stacks: dict[str, list[Site]] = {}
     for site in planned_sites(steerings, adapter.sites):
         stacks.setdefault(site.stack, []).append(site)
-    return {stack: Driver(adapter, stack, sites, steerings) for stack, sites in stacks.items()}
+    return {
+        stack: Driver(adapter, stack, sites, steerings_of_stack(adapter, sites, steerings))
+        for stack, sites in stacks.items()
+    }

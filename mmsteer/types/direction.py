@@ -33,11 +33,13 @@ class SiteStats:
 class Direction:
     """A unit vector per site, where it was read, and where it came from.
 
-    The site a direction was read at is the site it is written at.
+    The site a direction was read at is the site it is written at. In a stack that always sees the same number of
+    tokens, such as a vision tower of fixed resolution, a site may hold one vector for each token instead.
 
     Attributes:
         name: `family:label`, such as `note:C`.
-        vectors: For each site a unit vector, (width,) float32.
+        vectors: For each site a unit vector, (width,) float32, or one for each token, (tokens, width). A row of
+            zeros leaves its token alone.
         stats: For each site the scale of the data.
         model: Fingerprint of the model it was found in; another model is refused.
         provenance: How it was found: probe and settings, data fingerprint, positions, pooling.
@@ -73,11 +75,11 @@ class Direction:
             DirectionError: The fingerprint differs, or a site or its width does not fit.
         """
         for site, vector in self.vectors.items():
-            if widths.get(site) != len(vector):
+            if widths.get(site) != vector.shape[-1]:
                 have = f"width {widths[site]}" if site in widths else "no such site"
                 raise DirectionError(
-                    f"direction {self.name!r} writes {len(vector)} numbers at {site}, where this model has {have}; "
-                    "it was found in another model, so fit it again on this one"
+                    f"direction {self.name!r} writes {vector.shape[-1]} numbers at {site}, where this model has "
+                    f"{have}; it was found in another model, so fit it again on this one"
                 )
         if fingerprint != self.model:
             raise DirectionError(
@@ -87,7 +89,7 @@ class Direction:
 
 
 def random_direction(like: Direction, seed: int) -> Direction:
-    """A random direction with the sites and scales of another: the control of equal norm.
+    """A random direction with the sites, shapes and scales of another: the control of equal norm.
 
     Args:
         like: The direction to stand beside.
@@ -96,17 +98,23 @@ def random_direction(like: Direction, seed: int) -> Direction:
     generator = torch.Generator().manual_seed(seed)
     vectors = {}
     for site in like.sites:
-        draw = torch.randn(len(like.vectors[site]), generator=generator)
-        vectors[site] = draw / draw.norm()
+        other = like.vectors[site]
+        draw = torch.randn(other.shape, generator=generator)
+        # A token that the other leaves alone is left alone here, too.
+        vectors[site] = draw / draw.norm(dim=-1, keepdim=True) * (other != 0).any(dim=-1, keepdim=True)
     provenance = {"probe": "random", "seed": str(seed), "like": like.name}
     return Direction(f"random:{seed}", vectors, dict(like.stats), like.model, provenance)
 
 
 def _check_unit(name: str, site: Site, vector: Tensor) -> None:
-    if vector.ndim != 1 or vector.dtype != torch.float32:
+    if vector.ndim not in (1, 2) or vector.dtype != torch.float32:
         raise DirectionError(
-            f"direction {name!r} at {site}: expected (width,) float32, got {tuple(vector.shape)} {vector.dtype}"
+            f"direction {name!r} at {site}: expected (width,) or (tokens, width) float32, "
+            f"got {tuple(vector.shape)} {vector.dtype}"
         )
-    norm = float(vector.norm())
-    if not abs(norm - 1) <= UNIT_TOLERANCE:  # also catches NaN
-        raise DirectionError(f"direction {name!r} at {site}: the norm is {norm:g}, not 1")
+    norms = vector.norm(dim=-1).reshape(-1)
+    # A vector that stands alone is never zero; negated, so that NaN is refused as well.
+    fit = ((norms - 1).abs() <= UNIT_TOLERANCE) | ((norms == 0) & (vector.ndim == 2))
+    if not (fit.all() and norms.any()):
+        worst = norms[~fit] if not fit.all() else norms
+        raise DirectionError(f"direction {name!r} at {site}: the norm is {float(worst[0]):g}, not 1")

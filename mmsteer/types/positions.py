@@ -78,6 +78,22 @@ class Positions:
         """
         return _evaluate(_parse(self.text), tokens) & (tokens.kinds != Kind.PADDING)
 
+    def names(self, term: str) -> bool:
+        """Whether a term, such as `first`, is written in these positions.
+
+        Args:
+            term: The term.
+        """
+        return term in _lex(self.text)
+
+    def without(self, text: str) -> "Positions":
+        """These positions less others.
+
+        Args:
+            text: What to leave out, such as `first`.
+        """
+        return Positions(f"({self.text}) - ({text})")
+
     def __str__(self) -> str:
         return self.text
 

@@ -21,7 +21,10 @@ def direction(vector=None, **fields):
         (torch.tensor([0.6, 0.9]), "the norm is 1.08"),
         (torch.tensor([float("nan"), 1.0]), "the norm is nan"),
         (torch.zeros(2), "the norm is 0"),
-        (torch.tensor([[0.6, 0.8]]), r"expected \(width,\) float32"),
+        (torch.tensor([[[0.6, 0.8]]]), r"expected \(width,\) or \(tokens, width\) float32"),
+        (torch.tensor([[0.6, 0.8], [0.6, 0.9]]), "the norm is 1.08"),
+        (torch.tensor([[0.6, 0.8], [float("nan"), 0.0]]), "the norm is nan"),
+        (torch.zeros(3, 2), "the norm is 0"),
         (torch.tensor([0.6, 0.8], dtype=torch.float64), "float64"),
     ],
 )
@@ -45,6 +48,17 @@ def test_another_model_is_refused():
         direction().check_model("model-1", {A: 3})
     with pytest.raises(DirectionError, match="no such site"):
         direction().check_model("model-1", {B: 2})
+
+
+def test_a_direction_may_have_a_vector_for_each_token():
+    tokens = torch.tensor([[0.6, 0.8], [0.0, 0.0], [1.0, 0.0]])
+    found = direction(tokens)
+    found.check_model("model-1", {A: 2})
+    with pytest.raises(DirectionError, match="writes 2 numbers at decoder.0, where this model has width 3"):
+        found.check_model("model-1", {A: 3})
+    control = random_direction(found, 1).vectors[A]
+    torch.testing.assert_close(control.norm(dim=-1), torch.tensor([1.0, 0.0, 1.0]))
+    assert not torch.allclose(control[0], control[2])
 
 
 def test_random_directions_are_unit_seeded_and_unlike():
