@@ -82,6 +82,6 @@ def schema() -> None:
 
     mmsteer recipes schema > recipe.schema.json
     """
-    from mmsteer.recipes.schema import json_schema
+    from mmsteer.recipes.kinds import json_schema
 
     print(json.dumps(json_schema(), indent=1))

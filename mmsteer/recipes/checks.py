@@ -12,26 +12,18 @@ from pydantic import TypeAdapter, ValidationError
 from mmsteer.direction_file import load_directions
 from mmsteer.errors import DataError, DirectionError, MmsteerError, RecipeError
 from mmsteer.library import library
-from mmsteer.recipes.data import labels_of, prompts_of
 from mmsteer.recipes.document import Document, Mark, Place, read_document
 from mmsteer.recipes.expand import Condition, expand
-from mmsteer.recipes.judging import ADHERENCE, EVALUATORS, TARGETS, needed
+from mmsteer.recipes.kinds import KINDS
 from mmsteer.recipes.loading import did_you_mean, find_recipe, load_document
+from mmsteer.recipes.modality import Modality
 from mmsteer.recipes.problems import Problem, refusal, schema_problems
-from mmsteer.recipes.schema import (
-    KINDS,
-    Directions,
-    FileDirections,
-    FoundDirections,
-    MusicRecipe,
-    Probe,
-    SynTheoryData,
-)
-from mmsteer.steering import Steering, parse_attribute
+from mmsteer.recipes.schema import FileDirections, FoundDirections, Probe
+from mmsteer.steering import parse_attribute
 from mmsteer.types import Direction, Positions, Site, SiteStats
 
 PROBES: TypeAdapter[Probe] = TypeAdapter(Probe)
-READABLE = ("mean", "last", "max")
+Files = Mapping[str, Mapping[str, Direction]]
 
 
 @dataclass(frozen=True)
@@ -40,13 +32,15 @@ class CheckedRecipe:
 
     Attributes:
         recipe: What it says, with everything that it names put in.
+        modality: Its kind.
         conditions: What is steered, every combination of every sweep.
         files: The directions of each file that it names.
     """
 
-    recipe: MusicRecipe
+    recipe: Any
+    modality: Modality
     conditions: tuple[Condition, ...]
-    files: Mapping[str, Mapping[str, Direction]]
+    files: Files
 
 
 def check_recipe(name: str | Path, overrides: Sequence[str] = ()) -> CheckedRecipe:
@@ -60,69 +54,58 @@ def check_recipe(name: str | Path, overrides: Sequence[str] = ()) -> CheckedReci
         RecipeError: Something is wrong; the message has a line for each problem.
     """
     document = load_document(name, overrides)
-    recipe = _validated(document)
-    recipe, files, problems = _resolved(recipe, find_recipe(name).parent)
-    conditions, more = expand(recipe.conditions)
-    names, unknown = _names(recipe, files)
-    problems += more + unknown + _prompts(recipe) + _evaluate(recipe)
-    for at, condition in enumerate(recipe.conditions):
+    home = find_recipe(name).parent
+    modality, recipe = _validated(document)
+    recipe, files, problems = _resolved(modality, modality.located(recipe, home), home)
+    conditions, more = expand(recipe.conditions, modality.OWN)
+    names, unknown = _names(modality, recipe, files)
+    problems += more + unknown + modality.problems(recipe, conditions)
+    for at, table in enumerate(recipe.conditions):
         mine = [one for one in conditions if one.place == ("conditions", at)]
-        if condition.calibrate and not recipe.controls.unsteered:
-            where: Place = ("conditions", at, "calibrate")
-            problems.append(Problem(where, "this is measured along unsteered clips; set controls.unsteered: true"))
-        problems += _steering(mine, names if not unknown else {}, len(condition.steer)) + _targets(recipe, mine)
+        problems += _steering(mine, names if not unknown else {}, len(table.steer))
+    problems += _controls(modality, recipe) + _choose(modality, recipe, conditions)
     if problems:
         raise RecipeError(refusal(document, problems))
-    return CheckedRecipe(recipe, conditions, files)
+    return CheckedRecipe(recipe, modality, conditions, files)
 
 
-def steering_of(condition: Condition, directions: Mapping[str, Direction]) -> Steering:
-    """The steering of a condition.
-
-    Args:
-        condition: What is steered.
-        directions: What its lines name.
-    """
-    attributes = tuple(parse_attribute(line, directions) for line in condition.lines)
-    return Steering(attributes, condition.compose, condition.budget)
-
-
-def found_directions(data: Mapping[str, Any]) -> FoundDirections:
+def found_directions(kind: str, data: Mapping[str, Any]) -> Any:
     """One entry of a recipe's directions, given as plain data.
 
     Args:
+        kind: Kind of recipe.
         data: The keys of the entry; the probe by its name.
 
     Raises:
         RecipeError: Something is wrong with it.
     """
     document = Document(dict(data), {(): Mark("options")})
+    modality = KINDS[kind]
     try:
-        entry = FoundDirections.model_validate_json(json.dumps(data))
+        entry = modality.ENTRY.model_validate_json(json.dumps(data))
     except ValidationError as error:
-        raise RecipeError(refusal(document, schema_problems(FoundDirections, document.data, error))) from None
-    labels_of(entry.data)
-    _check_reading(entry)
-    return entry.model_copy(update={"probe": read_probe("music", str(entry.probe))})
+        raise RecipeError(refusal(document, schema_problems(modality.ENTRY, document.data, error))) from None
+    modality.labels(entry)
+    _check_reading(modality, entry)
+    return entry.model_copy(update={"probe": read_probe(kind, str(entry.probe))})
 
 
-def _validated(document: Document) -> MusicRecipe:
+def _validated(document: Document) -> tuple[Modality, Any]:
     kind = document.data.get("kind")
     if kind not in KINDS:
         problem = Problem(("kind",), f"a recipe has one of the kinds {', '.join(KINDS)}, such as 'kind: music'")
         raise RecipeError(refusal(document, [problem]))
+    modality = KINDS[kind]
     try:
         # As JSON: there a list is the only way to write a tuple, so strictness does not mind it.
-        return KINDS[kind].model_validate_json(json.dumps(document.data))
+        return modality, modality.SCHEMA.model_validate_json(json.dumps(document.data))
     except ValidationError as error:
-        raise RecipeError(refusal(document, schema_problems(KINDS[kind], document.data, error))) from None
+        raise RecipeError(refusal(document, schema_problems(modality.SCHEMA, document.data, error))) from None
 
 
-def _resolved(
-    recipe: MusicRecipe, home: Path
-) -> tuple[MusicRecipe, Mapping[str, Mapping[str, Direction]], list[Problem]]:
+def _resolved(modality: Modality, recipe: Any, home: Path) -> tuple[Any, Files, list[Problem]]:
     """The recipe with the content of the probes and the paths of the files that it names."""
-    entries: list[Directions] = []
+    entries: list[Any] = []
     files: dict[str, Mapping[str, Direction]] = {}
     problems: list[Problem] = []
     for at, entry in enumerate(recipe.directions):
@@ -134,21 +117,18 @@ def _resolved(
             elif isinstance(entry.probe, str):
                 entry = entry.model_copy(update={"probe": read_probe(recipe.kind, entry.probe)})
             if isinstance(entry, FoundDirections):
-                _check_reading(entry)
+                _check_reading(modality, entry)
         except MmsteerError as cause:
             problems.append(Problem(("directions", at), str(cause)))
         entries.append(entry)
     return recipe.model_copy(update={"directions": tuple(entries)}), files, problems
 
 
-def _check_reading(entry: FoundDirections) -> None:
+def _check_reading(modality: Modality, entry: FoundDirections) -> None:
     Positions(entry.positions)
-    if entry.pool not in READABLE:
-        raise RecipeError(
-            f"a probe reads one state a clip, so pool is one of {', '.join(READABLE)}, not {entry.pool!r}"
-        )
-    if isinstance(entry.data, SynTheoryData) and entry.text == "prompt":
-        raise RecipeError("SynTheory's clips have no prompts; write text: none")
+    if entry.pool not in modality.POOLS:
+        raise RecipeError(f"pool is one of {', '.join(modality.POOLS)} for a probe, not {entry.pool!r}")
+    modality.check_entry(entry)
 
 
 def _direction_file(name: str, home: Path) -> Path:
@@ -187,16 +167,14 @@ def read_probe(kind: str, name: str) -> Probe:
         raise RecipeError(f"{shipped[name]}: {'; '.join(lines)}") from None
 
 
-def _names(
-    recipe: MusicRecipe, files: Mapping[str, Mapping[str, Direction]]
-) -> tuple[dict[str, Direction], list[Problem]]:
+def _names(modality: Modality, recipe: Any, files: Files) -> tuple[dict[str, Direction], list[Problem]]:
     """Every direction that a line may name, with stand-ins for those that are still to be found."""
     names: dict[str, Direction] = {}
     problems: list[Problem] = []
     for at, entry in enumerate(recipe.directions):
         place: Place = ("directions", at)
         try:
-            found = _stand_ins(entry) if isinstance(entry, FoundDirections) else files.get(entry.file, {})
+            found = _stand_ins(modality, entry) if isinstance(entry, FoundDirections) else files.get(entry.file, {})
         except DataError as cause:
             problems.append(Problem((*place, "data"), str(cause)))
             continue
@@ -207,28 +185,11 @@ def _names(
     return names, problems
 
 
-def _stand_ins(entry: FoundDirections) -> dict[str, Direction]:
+def _stand_ins(modality: Modality, entry: FoundDirections) -> dict[str, Direction]:
     site = Site("decoder", 0)
-    names = [f"{entry.family}:{label}" for label in labels_of(entry.data)]
+    names = [f"{entry.family}:{label}" for label in modality.labels(entry)]
     stats = {site: SiteStats(1.0, 0.0, 1.0, 1.0)}
     return {name: Direction(name, {site: torch.ones(1)}, stats, "") for name in names}
-
-
-def _prompts(recipe: MusicRecipe) -> list[Problem]:
-    try:
-        prompts_of(recipe.prompts, recipe.seed)
-    except DataError as cause:
-        return [Problem(("prompts",), str(cause))]
-    return []
-
-
-def _evaluate(recipe: MusicRecipe) -> list[Problem]:
-    known = [*EVALUATORS, ADHERENCE]
-    return [
-        Problem(("evaluate", at), f"no evaluator {name!r}{did_you_mean(name, known)} (choose from {', '.join(known)})")
-        for at, name in enumerate(recipe.evaluate)
-        if name not in known
-    ]
 
 
 def _steering(conditions: Sequence[Condition], names: Mapping[str, Direction], lines: int) -> list[Problem]:
@@ -243,22 +204,32 @@ def _steering(conditions: Sequence[Condition], names: Mapping[str, Direction], l
     return list(problems.values())
 
 
-def _targets(recipe: MusicRecipe, conditions: Sequence[Condition]) -> list[Problem]:
-    problems: dict[Any, Problem] = {}
-    for condition in conditions:
-        for attribute, label in condition.target.items():
-            message = _target_problem(recipe, attribute, label)
-            if message:
-                problems.setdefault(attribute, Problem((*condition.place, "target", attribute), message))
-    return list(problems.values())
+def _controls(modality: Modality, recipe: Any) -> list[Problem]:
+    problems = []
+    for at, table in enumerate(recipe.conditions):
+        if table.calibrate and not recipe.controls.unsteered:
+            place: Place = ("conditions", at, "calibrate")
+            problems.append(
+                Problem(place, "this is measured along unsteered outputs; set controls.unsteered: true")
+            )
+    read = [entry for entry in recipe.directions if isinstance(entry, FileDirections)]
+    for kind in modality.CONTROLS:
+        if getattr(recipe.controls, kind) and read:
+            message = f"this is fitted on the data of a direction, and {read[0].file} brings none; find it in the run"
+            problems.append(Problem(("controls", kind), message))
+    return problems
 
 
-def _target_problem(recipe: MusicRecipe, attribute: str, label: str) -> str | None:
-    if attribute not in TARGETS:
-        return f"no attribute {attribute!r}{did_you_mean(attribute, TARGETS)} (choose from {', '.join(TARGETS)})"
-    target = TARGETS[attribute]
-    if label not in target.labels:
-        return f"no {attribute} {label!r}{did_you_mean(label, target.labels)} (choose from {', '.join(target.labels)})"
-    if target.evaluator not in needed(recipe.evaluate):
-        return f"nobody listens for it; add {target.evaluator} to evaluate"
-    return None
+def _choose(modality: Modality, recipe: Any, conditions: Sequence[Condition]) -> list[Problem]:
+    """Metrics that no run of this recipe gives."""
+    if recipe.choose is None:
+        return []
+    known = modality.metric_names(recipe, conditions)
+    goal = "maximise" if recipe.choose.maximise else "minimise"
+    asked: list[tuple[Place, str]] = [(("choose", goal), getattr(recipe.choose, goal))]
+    asked += [(("choose", "bounds", metric), metric) for metric in recipe.choose.bounds]
+    return [
+        Problem(place, f"no metric {metric!r}{did_you_mean(metric, known)} (this recipe gives {', '.join(known)})")
+        for place, metric in asked
+        if metric not in known
+    ]

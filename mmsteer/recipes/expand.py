@@ -2,16 +2,19 @@
 
 import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from mmsteer.recipes.document import Place
 from mmsteer.recipes.problems import Problem
 from mmsteer.recipes.schema import Conditions, SteerMapping, Value
+from mmsteer.steering import Steering, parse_attribute
+from mmsteer.types import Direction
 
 MOST = 10_000
 _VARIABLE = re.compile(r"\{([^{}]*)\}")
-_WORDS = {"positions": "at", "sites": "on", "weights": "weights", "operator": "by", "branch": "branch"}
+_WORDS = {"positions": "at", "sites": "on", "weights": "weights", "operator": "by", "branch": "branch", "gate": "when"}
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class Condition:
         compose: How the attributes meet.
         budget: Most that they may add together, as a fraction of the residual norm.
         kl: Divergence to which the strengths are calibrated, in nats.
-        target: What the audio should have.
+        own: What only its kind of recipe knows, such as the target of its sound.
         place: Where the recipe says so.
     """
 
@@ -35,19 +38,29 @@ class Condition:
     compose: str
     budget: float | None
     kl: float | None
-    target: Mapping[str, str]
+    own: Mapping[str, Any]
     place: Place
+
+    def steering(self, directions: Mapping[str, Direction]) -> Steering:
+        """What is applied.
+
+        Args:
+            directions: What the lines name.
+        """
+        attributes = tuple(parse_attribute(line, directions) for line in self.lines)
+        return Steering(attributes, self.compose, self.budget)
 
 
 class _Unknown(Exception):
     """A variable without a value."""
 
 
-def expand(tables: tuple[Conditions, ...]) -> tuple[tuple[Condition, ...], list[Problem]]:
+def expand(tables: Sequence[Conditions], own: Mapping[str, Any]) -> tuple[tuple[Condition, ...], list[Problem]]:
     """All conditions, and what is wrong with them.
 
     Args:
         tables: The recipe's conditions.
+        own: The keys that only this kind of recipe knows.
     """
     conditions: list[Condition] = []
     problems: list[Problem] = []
@@ -60,7 +73,7 @@ def expand(tables: tuple[Conditions, ...]) -> tuple[tuple[Condition, ...], list[
             problems.append(Problem((*place, "sweep"), f"{size} combinations; a sweep has at most {MOST}"))
             continue
         try:
-            conditions += [_condition(table, values, place) for values in _combinations(table)]
+            conditions += [_condition(table, values, own, place) for values in _combinations(table)]
         except _Unknown as cause:
             known = ", ".join(table.sweep) or "none"
             problems.append(Problem(place, f"no variable {str(cause)!r} in the sweep (variables here: {known})"))
@@ -71,7 +84,8 @@ def _combinations(table: Conditions) -> list[dict[str, Value]]:
     return [dict(zip(table.sweep, values, strict=True)) for values in itertools.product(*table.sweep.values())]
 
 
-def _condition(table: Conditions, values: Mapping[str, Value], place: Place) -> Condition:
+def _condition(table: Conditions, values: Mapping[str, Value], own: Mapping[str, Any], place: Place) -> Condition:
+    written = table.model_dump(include=set(own), exclude_none=True)
     return Condition(
         name=_filled(table.name, values),
         values=values,
@@ -79,7 +93,7 @@ def _condition(table: Conditions, values: Mapping[str, Value], place: Place) -> 
         compose=table.compose,
         budget=table.budget,
         kl=table.calibrate.kl if table.calibrate else None,
-        target={_filled(key, values): _filled(value, values) for key, value in table.target.items()},
+        own={**own, **_filled_all(written, values)},
         place=place,
     )
 
@@ -89,10 +103,20 @@ def _line(item: SteerMapping | str) -> str:
     if isinstance(item, str):
         return item
     strength = item.strength if isinstance(item.strength, str) else repr(item.strength)
-    unit = "abs" if item.unit == "absolute" else ""
+    unit = {"relative": "", "own": "own", "absolute": "abs"}[item.unit]
     line = f"{item.direction} {strength}{unit} {item.schedule}"
     given = {word: getattr(item, field) for field, word in _WORDS.items() if getattr(item, field) is not None}
     return line + "".join(f" {word} {value}" for word, value in given.items())
+
+
+def _filled_all(part: Any, values: Mapping[str, Value]) -> Any:
+    """Plain data with its variables put in; a text that is one variable becomes that value, number or not."""
+    if isinstance(part, dict):
+        return {_filled(key, values): _filled_all(item, values) for key, item in part.items()}
+    if not isinstance(part, str):
+        return part
+    match = _VARIABLE.fullmatch(part)
+    return values[match[1]] if match and match[1] in values else _filled(part, values)
 
 
 def _filled(text: str, values: Mapping[str, Value]) -> str:

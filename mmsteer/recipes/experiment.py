@@ -4,7 +4,7 @@ import hashlib
 import json
 import platform
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -13,15 +13,13 @@ from typing import Any
 import torch
 
 import mmsteer
-from mmsteer.adapters import MusicgenAdapter
 from mmsteer.api import load
 from mmsteer.errors import DirectionError, MmsteerError, RecipeError
-from mmsteer.recipes.checks import CheckedRecipe, check_recipe, steering_of
-from mmsteer.recipes.data import Prompt, labels_of, prompts_of
+from mmsteer.recipes.checks import CheckedRecipe, check_recipe
 from mmsteer.recipes.expand import Condition
-from mmsteer.recipes.schema import FileDirections, FoundDirections, MusicRecipe
-from mmsteer.schedules import Timeline
-from mmsteer.types import Direction, Site, SiteStats, select_sites
+from mmsteer.recipes.modality import Bench, Modality
+from mmsteer.recipes.schema import FileDirections, FoundDirections
+from mmsteer.types import Direction, SiteStats, select_sites
 
 PACKAGES = (
     "torch",
@@ -44,20 +42,32 @@ class Experiment:
 
     Attributes:
         checked: The recipe.
-        adapter: The model.
-        prompts: What is generated.
+        bench: The recipe with its model.
+        items: What is generated from.
+        validation: What conditions are tried on first; empty where the recipe chooses nothing.
         id: What the run depends on, as a short hash: recipe, model, direction files, code.
     """
 
     checked: CheckedRecipe
-    adapter: MusicgenAdapter
-    prompts: tuple[Prompt, ...]
+    bench: Bench
+    items: tuple[Any, ...]
+    validation: tuple[Any, ...]
     id: str
 
     @property
-    def recipe(self) -> MusicRecipe:
+    def recipe(self) -> Any:
         """What the recipe says."""
         return self.checked.recipe
+
+    @property
+    def modality(self) -> Modality:
+        """The kind of recipe."""
+        return self.checked.modality
+
+    @property
+    def adapter(self) -> Any:
+        """The model."""
+        return self.bench.adapter
 
     @property
     def name(self) -> str:
@@ -76,11 +86,14 @@ def prepare(name: str | Path, overrides: Sequence[str] = ()) -> Experiment:
         RecipeError: The recipe is wrong, or does not fit the model.
     """
     checked = check_recipe(name, overrides)
-    model = checked.recipe.model
-    adapter = load(model.load, device=model.device, dtype=model.dtype)
-    _check_fit(checked, adapter)
-    prompts = prompts_of(checked.recipe.prompts, checked.recipe.seed)
-    return Experiment(checked, adapter, prompts, _identity(checked, adapter))
+    recipe, modality = checked.recipe, checked.modality
+    model = recipe.model
+    adapter = load(model.load, device=model.device, dtype=model.dtype, quantise=model.quantise)
+    bench = modality.bench(recipe, adapter)
+    _check_fit(checked, bench)
+    items = modality.items(recipe, getattr(recipe, modality.SOURCE))
+    validation = modality.items(recipe, getattr(recipe.choose, modality.SOURCE)) if recipe.choose else ()
+    return Experiment(checked, bench, items, validation, _identity(checked, bench))
 
 
 def environment(experiment: Experiment) -> dict[str, Any]:
@@ -98,10 +111,11 @@ def environment(experiment: Experiment) -> dict[str, Any]:
         "packages": {name: metadata.version(name) for name in PACKAGES},
         "model": {"name": experiment.recipe.model.load, "fingerprint": experiment.adapter.fingerprint},
         "directions": {Path(file).name: _digest(Path(file)) for file in experiment.checked.files},
+        "files": {str(file): _digest(file) for file in experiment.modality.files(experiment.recipe)},
     }
 
 
-def _check_fit(checked: CheckedRecipe, adapter: MusicgenAdapter) -> None:
+def _check_fit(checked: CheckedRecipe, bench: Bench) -> None:
     """Refuse what this model cannot do, all at once.
 
     Raises:
@@ -109,19 +123,19 @@ def _check_fit(checked: CheckedRecipe, adapter: MusicgenAdapter) -> None:
     """
     problems = []
     for entry in checked.recipe.directions:
-        problems += _complaint(lambda entry=entry: _check_directions(entry, checked, adapter))
-    problems += _complaint(lambda: adapter.frames(checked.recipe.generate.seconds))
+        problems += _complaint(lambda entry=entry: _check_directions(entry, checked, bench))
+    problems += _complaint(bench.check)
     if not problems:
         names = {
-            name: one for entry in checked.recipe.directions for name, one in _shaped(entry, checked, adapter).items()
+            name: one for entry in checked.recipe.directions for name, one in _shaped(entry, checked, bench).items()
         }
         for condition in checked.conditions:
-            problems += _complaint(lambda condition=condition: _check_condition(condition, names, checked, adapter))
+            problems += _complaint(lambda condition=condition: _check_condition(condition, names, bench))
     if problems:
         raise RecipeError("\n".join(f"{checked.recipe.name}: {problem}" for problem in dict.fromkeys(problems)))
 
 
-def _complaint(check: Any) -> list[str]:
+def _complaint(check: Callable[[], None]) -> list[str]:
     try:
         check()
     except MmsteerError as cause:
@@ -129,48 +143,44 @@ def _complaint(check: Any) -> list[str]:
     return []
 
 
-def _check_directions(entry: Any, checked: CheckedRecipe, adapter: MusicgenAdapter) -> None:
+def _check_directions(entry: Any, checked: CheckedRecipe, bench: Bench) -> None:
     if isinstance(entry, FoundDirections):
-        select_sites(entry.sites, adapter.sites)
+        select_sites(entry.sites, bench.adapter.sites)
         return
     for direction in checked.files[entry.file].values():
         try:
-            direction.check_model(adapter.fingerprint, adapter.widths)
+            direction.check_model(bench.adapter.fingerprint, bench.adapter.widths)
         except DirectionError as cause:
             raise DirectionError(f"{entry.file}: {cause}") from None
 
 
-def _shaped(entry: Any, checked: CheckedRecipe, adapter: MusicgenAdapter) -> Mapping[str, Direction]:
+def _shaped(entry: Any, checked: CheckedRecipe, bench: Bench) -> Mapping[str, Direction]:
     """The entry's directions; those still to be found as stand-ins at the sites where they will lie."""
     if isinstance(entry, FileDirections):
         return checked.files[entry.file]
-    sites = select_sites(entry.sites, adapter.sites)
+    sites = select_sites(entry.sites, bench.adapter.sites)
     stats = dict.fromkeys(sites, SiteStats(1.0, 0.0, 1.0, 1.0))
-    vectors = {site: _unit(adapter.widths[site]) for site in sites}
-    names = [f"{entry.family}:{label}" for label in labels_of(entry.data)]
-    return {name: Direction(name, vectors, stats, adapter.fingerprint) for name in names}
+    vectors = {site: _unit(bench.adapter.widths[site]) for site in sites}
+    names = [f"{entry.family}:{label}" for label in checked.modality.labels(entry)]
+    return {name: Direction(name, vectors, stats, bench.adapter.fingerprint) for name in names}
 
 
 def _unit(width: int) -> torch.Tensor:
     return torch.nn.functional.one_hot(torch.tensor(0), width).float()
 
 
-def _check_condition(
-    condition: Condition, names: Mapping[str, Direction], checked: CheckedRecipe, adapter: MusicgenAdapter
-) -> None:
-    frames = adapter.frames(checked.recipe.generate.seconds)
-    for item in steering_of(condition, names).attributes:
-        sites: tuple[Site, ...] = select_sites(item.sites, item.direction.sites) if item.sites else item.direction.sites
-        item.schedule.values(Timeline(frames, adapter.rate, len(sites)))
+def _check_condition(condition: Condition, names: Mapping[str, Direction], bench: Bench) -> None:
+    for item in condition.steering(names).attributes:
+        bench.check_attribute(item)
 
 
-def _identity(checked: CheckedRecipe, adapter: MusicgenAdapter) -> str:
-    recipe = checked.recipe.model_dump(mode="json")
+def _identity(checked: CheckedRecipe, bench: Bench) -> str:
+    recipe = checked.modality.identity(checked.recipe)
     for entry in recipe["directions"]:
         if "file" in entry:
             entry["file"] = _digest(Path(entry["file"]))
     # Where a model lies and on which device it runs change no result that the fingerprint does not know of.
-    recipe["model"] = {"fingerprint": adapter.fingerprint, "dtype": checked.recipe.model.dtype}
+    recipe["model"] = recipe["model"] | {"load": bench.adapter.fingerprint, "device": None}
     text = json.dumps([recipe, _code(), metadata.version("torch"), sys.version_info[:2]], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:10]
 

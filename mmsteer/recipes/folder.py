@@ -86,6 +86,18 @@ class RunFolder:
             folder._mend(log)
         return folder
 
+    def part(self, name: str) -> "RunFolder":
+        """A folder inside, with files of the same names.
+
+        Args:
+            name: Its name.
+        """
+        (self.path / name).mkdir(exist_ok=True)
+        inside = RunFolder(self.path / name, self.id)
+        for log in (SAMPLES, CHUNKS):
+            inside._mend(log)
+        return inside
+
     @property
     def finished(self) -> bool:
         """Whether all of the run is there."""

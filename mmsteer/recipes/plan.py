@@ -1,14 +1,12 @@
-"""Everything that a run generates: the unsteered control, the conditions, and the random controls."""
+"""Everything that a run generates: the unsteered control, the conditions, and the controls beside each."""
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mmsteer.recipes.checks import steering_of
-from mmsteer.recipes.directions import dose, randomised
+from mmsteer.recipes.controls import Controlled, dose, randomised, replaced
 from mmsteer.recipes.expand import Condition
-from mmsteer.recipes.schema import MusicRecipe
 from mmsteer.steering import Steering
 from mmsteer.types import Direction
 
@@ -17,76 +15,105 @@ UNSTEERED = "unsteered"
 
 @dataclass(frozen=True, eq=False)
 class Planned:
-    """One row of clips to generate.
+    """One row of things to generate.
 
     Attributes:
         name: Its name, of which there is no other in the run.
-        kind: `unsteered`, `steered` or `random`.
-        folder: Its folder under `audio`.
+        kind: `unsteered`, `steered`, `random`, or another kind of control.
+        folder: Its folder, where its files have one.
         steering: What is applied, before any calibration.
-        condition: The recipe's condition; of a random control the one whose calibration it shares.
-        controls: Names of the random controls that a steered condition stands beside.
+        own: What only this kind of recipe knows of it.
+        condition: The recipe's condition; of a control the one whose calibration it shares.
+        controls: Of a steered condition, for each kind of control the names that it stands beside.
     """
 
     name: str
     kind: str
     folder: str
     steering: Steering
+    own: Mapping[str, Any]
     condition: Condition | None = None
-    controls: tuple[str, ...] = field(default=())
+    controls: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """An item of `conditions.json`."""
-        own = self.condition if self.kind == "steered" else None
         return {
             "name": self.name,
             "kind": self.kind,
             "folder": self.folder,
-            "values": dict(own.values) if own else {},
+            "values": dict(self.condition.values) if self.condition and self.kind == "steered" else {},
             "steering": [str(item) for item in self.steering.attributes],
-            "target": dict(own.target) if own else {},
-            "controls": list(self.controls),
+            **self.own,
+            "controls": [name for names in self.controls.values() for name in names],
         }
 
 
-def plan_run(
-    recipe: MusicRecipe, conditions: Sequence[Condition], directions: Mapping[str, Direction]
-) -> tuple[Planned, ...]:
-    """All rows, in the order in which they are generated.
+@dataclass(frozen=True, eq=False)
+class Planner:
+    """What stands beside each condition.
 
-    A random direction knows nothing of the concept that it stands beside, so conditions of equal dose (strengths,
-    schedules, places, layer weights) share their random controls: twelve notes at one strength need one, not twelve.
-
-    Args:
-        recipe: The recipe.
-        conditions: Its conditions.
-        directions: What they name.
+    Attributes:
+        unsteered: Whether the plain model runs too.
+        random: Random directions of each distinct dose.
+        others: For each other kind of control its directions.
+        seed: Seed of the random directions.
+        own: What stands for nothing in the keys that only this kind of recipe knows.
     """
-    first = [Planned(UNSTEERED, "unsteered", "unsteered", Steering())] if recipe.controls.unsteered else []
-    shared: dict[str, tuple[Planned, ...]] = {}
-    steered: list[Planned] = []
-    for at, condition in enumerate(conditions):
-        steering = steering_of(condition, directions)
-        # A calibrated strength is the condition's own.
-        key = dose(steering) if condition.kl is None else condition.name
-        if key not in shared:
-            shared[key] = _controls(recipe, condition, steering, len(shared))
-        names = tuple(one.name for one in shared[key])
-        steered.append(Planned(condition.name, "steered", _folder(at, condition.name), steering, condition, names))
-    return (*first, *steered, *(control for controls in shared.values() for control in controls))
 
+    unsteered: bool
+    random: int
+    others: Mapping[str, Controlled]
+    seed: int
+    own: Mapping[str, Any]
 
-def _controls(recipe: MusicRecipe, condition: Condition, steering: Steering, dose_index: int) -> tuple[Planned, ...]:
-    return tuple(
-        Planned(
-            f"random {draw} as {condition.name}",
-            "random",
-            f"random-{dose_index:03d}-{draw}",
-            randomised(steering, recipe.seed + draw),
-            condition,
+    def plan(self, conditions: Sequence[Condition], directions: Mapping[str, Direction]) -> tuple[Planned, ...]:
+        """All rows, in the order in which they are generated.
+
+        A random direction knows nothing of the concept that it stands beside, so conditions of equal dose (strengths,
+        schedules, places, layer weights) share their random controls: twelve notes at one strength need one, not
+        twelve.
+
+        Args:
+            conditions: What is steered.
+            directions: What they name.
+        """
+        first = [Planned(UNSTEERED, UNSTEERED, UNSTEERED, Steering(), self.own)] if self.unsteered else []
+        shared: dict[str, tuple[Planned, ...]] = {}
+        steered: list[Planned] = []
+        mine: list[Planned] = []
+        for at, condition in enumerate(conditions):
+            steering = condition.steering(directions)
+            # A calibrated strength is the condition's own.
+            key = dose(steering) if condition.kl is None else condition.name
+            if key not in shared:
+                shared[key] = self._random(condition, steering, len(shared))
+            others = [self._other(kind, condition, steering, at) for kind in self.others if steering.attributes]
+            mine += others
+            controls = {"random": tuple(one.name for one in shared[key])} | {one.kind: (one.name,) for one in others}
+            folder = _folder(at, condition.name)
+            steered.append(
+                Planned(condition.name, "steered", folder, steering, condition.own, condition, controls)
+            )
+        return (*first, *steered, *(control for controls in shared.values() for control in controls), *mine)
+
+    def _random(self, condition: Condition, steering: Steering, dose_index: int) -> tuple[Planned, ...]:
+        return tuple(
+            Planned(
+                f"random {draw} as {condition.name}",
+                "random",
+                f"random-{dose_index:03d}-{draw}",
+                randomised(steering, self.seed + draw),
+                self.own,
+                condition,
+            )
+            for draw in range(1, self.random + 1)
+            if steering.attributes
         )
-        for draw in range(1, recipe.controls.random + 1)
-    )
+
+    def _other(self, kind: str, condition: Condition, steering: Steering, at: int) -> Planned:
+        name = f"{kind.replace('_', ' ')} as {condition.name}"
+        folder = f"{kind.replace('_', '-')}-{at:03d}"
+        return Planned(name, kind, folder, replaced(steering, self.others[kind]), self.own, condition)
 
 
 def _folder(index: int, name: str) -> str:

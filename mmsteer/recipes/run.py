@@ -2,27 +2,43 @@
 
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from mmsteer.direction_file import load_directions, save_directions
-from mmsteer.recipes.directions import find_directions, recording_key
+from mmsteer.recipes.choosing import choose
+from mmsteer.recipes.controls import Controlled
 from mmsteer.recipes.document import write_document
+from mmsteer.recipes.expand import Condition
 from mmsteer.recipes.experiment import Experiment, environment
+from mmsteer.recipes.finding import recording_key
 from mmsteer.recipes.folder import CHUNKS, SAMPLES, RunFolder
-from mmsteer.recipes.generation import joined_receipt
-from mmsteer.recipes.plan import UNSTEERED, Planned, plan_run
+from mmsteer.recipes.plan import UNSTEERED, Planned, Planner
+from mmsteer.recipes.receipts import joined_receipt
 from mmsteer.recipes.sampling import DOSES, Sampler
 from mmsteer.recipes.schema import FileDirections, FoundDirections
 from mmsteer.recipes.scoring import Scored, score_conditions
-from mmsteer.recipes.traces import condition_traces
-from mmsteer.schedules import Timeline
 from mmsteer.steering import Steering
 from mmsteer.types import Direction
 
 DIRECTIONS, PROBE, RECORDINGS = "directions.safetensors", "probe.json", "recordings"
+CHOICE, SCORES, VALIDATION = "choice.json", "scores.json", "validation"
 Lines = Mapping[str, list[dict[str, Any]]]
+
+
+@dataclass(frozen=True, eq=False)
+class Axes:
+    """All that conditions are steered along.
+
+    Attributes:
+        directions: What the lines name.
+        controls: For each kind of control what stands for them there.
+    """
+
+    directions: Mapping[str, Direction]
+    controls: Mapping[str, Controlled]
 
 
 def run(experiment: Experiment, out: Path | None = None, *, progress: bool = True) -> RunFolder:
@@ -40,11 +56,14 @@ def run(experiment: Experiment, out: Path | None = None, *, progress: bool = Tru
     with folder.locked():
         if not folder.finished:
             _describe(experiment, folder)
-            directions = _directions(experiment, folder, progress=progress)
-            plan = plan_run(experiment.recipe, experiment.checked.conditions, directions)
-            folder.write("conditions.json", [planned.to_json() for planned in plan])
-            applied = Sampler(experiment, folder, plan).run(progress=progress)
-            _score(experiment, folder, plan, applied)
+            axes = _axes(experiment, folder, progress=progress)
+            conditions, factors = _chosen(experiment, folder, axes, progress=progress)
+            controls = experiment.recipe.controls
+            planner = Planner(
+                controls.unsteered, controls.random, axes.controls, experiment.recipe.seed, experiment.modality.OWN
+            )
+            plan = planner.plan(conditions, axes.directions)
+            _carry_out(experiment, folder, plan, experiment.items, factors, progress=progress)
             folder.finish()
     return folder
 
@@ -53,49 +72,101 @@ def _describe(experiment: Experiment, folder: RunFolder) -> None:
     recipe = experiment.recipe.model_dump(mode="json")
     folder.write_bytes("recipe.yaml", write_document(recipe).encode())
     folder.write("environment.json", environment(experiment))
-    folder.write("prompts.json", [vars(prompt) | {"truth": dict(prompt.truth)} for prompt in experiment.prompts])
+    experiment.bench.describe(folder, experiment.items)
 
 
-def _directions(experiment: Experiment, folder: RunFolder, *, progress: bool) -> Mapping[str, Direction]:
-    """The directions of all entries, found once and kept."""
-    if not (folder.has(PROBE) and folder.has(DIRECTIONS)):
-        known: dict[str, Direction] = {}
-        tables = []
-        for entry in experiment.recipe.directions:
-            if isinstance(entry, FileDirections):
-                known |= experiment.checked.files[entry.file]
-                continue
-            found = find_directions(experiment.adapter, entry, _recording(folder, entry), progress=progress)
-            known |= found.sweep.directions
-            tables.append(dict(found.table))
-        save_directions(folder.path / DIRECTIONS, known.values(), overwrite=True)
-        folder.write(PROBE, tables)
-        shutil.rmtree(folder.path / RECORDINGS, ignore_errors=True)
-    # From the file: a run that goes on steers along the very numbers of one that never stopped.
-    return load_directions(folder.path / DIRECTIONS)
+def _axes(experiment: Experiment, folder: RunFolder, *, progress: bool) -> Axes:
+    """The directions of all entries and their controls, found once and kept."""
+    kinds = [kind for kind in experiment.modality.CONTROLS if getattr(experiment.recipe.controls, kind)]
+    needed = [DIRECTIONS, PROBE, *map(_control_file, kinds)]
+    if not all(folder.has(name) for name in needed):
+        _find(experiment, folder, kinds, progress=progress)
+    # From the files: a run that goes on steers along the very numbers of one that never stopped.
+    controls = {kind: load_directions(folder.path / _control_file(kind)) for kind in kinds}
+    return Axes(load_directions(folder.path / DIRECTIONS), controls)
 
 
-def _recording(folder: RunFolder, entry: FoundDirections) -> Path:
-    return folder.path / RECORDINGS / sha256(recording_key(entry).encode()).hexdigest()[:16]
+def _find(experiment: Experiment, folder: RunFolder, kinds: Sequence[str], *, progress: bool) -> None:
+    known: dict[str, Direction] = {}
+    others: dict[str, dict[str, Direction]] = {kind: {} for kind in kinds}
+    tables = []
+    for entry in experiment.recipe.directions:
+        if isinstance(entry, FileDirections):
+            known |= experiment.checked.files[entry.file]
+            continue
+        found = experiment.bench.find(entry, _recording(folder, entry), progress=progress)
+        known |= found.directions
+        tables.append(dict(found.table))
+        for kind in kinds:
+            place = _recording(folder, entry, kind)
+            others[kind] |= experiment.bench.find_control(kind, entry, place, progress=progress)
+    for kind in kinds:
+        save_directions(folder.path / _control_file(kind), others[kind].values(), overwrite=True)
+    save_directions(folder.path / DIRECTIONS, known.values(), overwrite=True)
+    folder.write(PROBE, tables)
+    shutil.rmtree(folder.path / RECORDINGS, ignore_errors=True)
+
+
+def _control_file(kind: str) -> str:
+    return f"{kind}.safetensors"
+
+
+def _recording(folder: RunFolder, entry: FoundDirections, kind: str = "") -> Path:
+    return folder.path / RECORDINGS / sha256((recording_key(entry) + kind).encode()).hexdigest()[:16]
+
+
+def _chosen(
+    experiment: Experiment, folder: RunFolder, axes: Axes, *, progress: bool
+) -> tuple[tuple[Condition, ...], Mapping[str, float | None] | None]:
+    """The conditions that go on, and the factors of their strengths where the validation has fixed them."""
+    rule, conditions = experiment.recipe.choose, experiment.checked.conditions
+    if rule is None:
+        return conditions, None
+    part = folder.part(VALIDATION)
+    if not part.has(SCORES):
+        planner = Planner(True, 0, {}, experiment.recipe.seed, experiment.modality.OWN)
+        plan = planner.plan(conditions, axes.directions)
+        experiment.bench.describe(part, experiment.validation)
+        _carry_out(experiment, part, plan, experiment.validation, None, progress=progress)
+    choice = choose(rule, conditions, part.read(SCORES))
+    folder.write(CHOICE, choice)
+    names = {one["condition"] for one in choice}
+    factors = {name: dose["factor"] for name, dose in part.read(DOSES).items()}
+    return tuple(one for one in conditions if one.name in names), factors
+
+
+def _carry_out(
+    experiment: Experiment,
+    folder: RunFolder,
+    plan: Sequence[Planned],
+    items: Sequence[Any],
+    factors: Mapping[str, float | None] | None,
+    *,
+    progress: bool,
+) -> None:
+    """Generate, judge and score everything of a plan."""
+    folder.write("conditions.json", [planned.to_json() for planned in plan])
+    sampler = Sampler(experiment.bench, folder, experiment.modality.ITEM, items, factors)
+    applied = sampler.run(plan, progress=progress)
+    _score(experiment, folder, plan, applied)
 
 
 def _score(experiment: Experiment, folder: RunFolder, plan: Sequence[Planned], applied: Mapping[str, Steering]) -> None:
-    """Everything that follows from the finished clips."""
-    clips = _by_condition(folder.lines(SAMPLES), "prompt")
+    """Everything that follows from the finished outputs."""
+    lines = _by_condition(folder.lines(SAMPLES), experiment.modality.ITEM)
     doses = folder.read(DOSES)
     receipts = {
-        name: joined_receipt([line["receipt"] for line in lines]) | {"kl": doses.get(name, {}).get("kl")}
-        for name, lines in _by_condition(folder.lines(CHUNKS), "chunk").items()
+        name: joined_receipt([line["receipt"] for line in made]) | {"kl": doses.get(name, {}).get("kl")}
+        for name, made in _by_condition(folder.lines(CHUNKS), "chunk").items()
     }
     steered = [planned for planned in plan if planned.kind == "steered"]
-    timeline = Timeline(experiment.adapter.frames(experiment.recipe.generate.seconds), experiment.adapter.rate)
     traces = {
-        one.name: condition_traces(applied[one.name], clips[one.name], clips.get(UNSTEERED), timeline)
-        for one in steered
+        one.name: experiment.bench.traces(applied[one.name], lines[one.name], lines.get(UNSTEERED)) for one in steered
     }
+    scored = [_scored(one, experiment, lines, receipts) for one in steered]
     folder.write("receipts.json", receipts)
-    folder.write("scores.json", score_conditions([_scored(one, experiment, clips, receipts) for one in steered]))
     folder.write("traces.json", traces)
+    folder.write(SCORES, score_conditions(scored, experiment.bench.scores))
 
 
 def _by_condition(lines: Sequence[dict[str, Any]], order: str) -> Lines:
@@ -105,21 +176,22 @@ def _by_condition(lines: Sequence[dict[str, Any]], order: str) -> Lines:
     return grouped
 
 
-def _scored(planned: Planned, experiment: Experiment, clips: Lines, receipts: Mapping[str, dict[str, Any]]) -> Scored:
+def _scored(planned: Planned, experiment: Experiment, lines: Lines, receipts: Mapping[str, dict[str, Any]]) -> Scored:
     condition = planned.condition
     assert condition is not None
     table = experiment.recipe.conditions[int(condition.place[1])]
     # Variables that the target names tell targets apart, the others tell groups of them apart.
-    named = {key for key in condition.values if any(f"{{{key}}}" in text for text in table.target.values())}
+    targets = getattr(table, "target", {}).values()
+    named = {key for key in condition.values if any(f"{{{key}}}" in text for text in targets)}
     rest = tuple((key, value) for key, value in condition.values.items() if key not in named)
     return Scored(
         name=planned.name,
         values=condition.values,
-        target=condition.target,
+        own=planned.own,
         group=(condition.place, rest),
-        clips=clips[planned.name],
-        unsteered=clips.get(UNSTEERED),
-        random=[clips[name] for name in planned.controls],
+        lines=lines[planned.name],
+        unsteered=lines.get(UNSTEERED),
+        controls={kind: [lines[name] for name in names] for kind, names in planned.controls.items()},
         kl=receipts[planned.name]["kl"],
         ratio=receipts[planned.name]["ratio"],
     )

@@ -1,28 +1,18 @@
 """The loop of a run: generates what is missing while a second thread judges what is there."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from mmsteer.eval.audio import read_audio
-from mmsteer.recipes.data import Prompt
-from mmsteer.recipes.experiment import Experiment
+from mmsteer.recipes.doses import CONTEXTS, calibrated_factor, mean_divergence
 from mmsteer.recipes.folder import CHUNKS, SAMPLES, RunFolder
-from mmsteer.recipes.generation import (
-    CONTEXTS,
-    Chunk,
-    calibrated,
-    chunks_of,
-    contexts,
-    generate_chunk,
-    mean_divergence,
-)
-from mmsteer.recipes.judging import ADHERENCE, adherence, judge, needed
-from mmsteer.recipes.plan import Planned
+from mmsteer.recipes.modality import Bench
+from mmsteer.recipes.plan import UNSTEERED, Planned
 from mmsteer.steering import Steering
 from mmsteer.types import Sample
 
@@ -30,34 +20,75 @@ DOSES = "doses.json"
 Lines = list[dict[str, Any]]
 
 
-class Sampler:
-    """Generates and judges every clip of a plan that the folder does not hold yet."""
+@dataclass(frozen=True, eq=False)
+class Chunk:
+    """A batch of items under one condition; always the same items, whatever was done before.
 
-    def __init__(self, experiment: Experiment, folder: RunFolder, plan: Sequence[Planned]) -> None:
-        self._experiment = experiment
-        self._recipe = experiment.recipe
+    Attributes:
+        index: Its place.
+        items: What is generated from.
+    """
+
+    index: int
+    items: tuple[Any, ...]
+
+
+def chunks_of(items: Sequence[Any], size: int) -> tuple[Chunk, ...]:
+    """Items in batches.
+
+    Args:
+        items: All items.
+        size: Items a batch.
+    """
+    starts = range(0, len(items), size)
+    return tuple(Chunk(index, tuple(items[start : start + size])) for index, start in enumerate(starts))
+
+
+class Sampler:
+    """Generates and judges everything of a plan that the folder does not hold yet."""
+
+    def __init__(
+        self,
+        bench: Bench,
+        folder: RunFolder,
+        item: str,
+        items: Sequence[Any],
+        factors: Mapping[str, float | None] | None = None,
+    ) -> None:
+        """Take up what the folder holds.
+
+        Args:
+            bench: The recipe and its model.
+            folder: Where everything is kept.
+            item: The key of a line that says which item it is about.
+            items: What is generated from.
+            factors: For each condition the factor of its strengths, where that is known already.
+        """
+        self._bench = bench
         self._folder = folder
-        self._plan = plan
-        self._judged = {(line["condition"], line["prompt"]) for line in folder.lines(SAMPLES)}
-        self._made = {(line["condition"], line["chunk"]) for line in folder.lines(CHUNKS)}
+        self._item = item
+        self._items = items
+        self._chunks = chunks_of(items, bench.batch)
+        self._judged = {(line["condition"], line[item]) for line in folder.lines(SAMPLES)}
+        self._made = {(line["condition"], line["chunk"]): line for line in folder.lines(CHUNKS)}
         self._doses: dict[str, dict[str, float | None]] = folder.read(DOSES) if folder.has(DOSES) else {}
+        self._factors = factors
         self._waiting: deque[Future[Lines]] = deque()
 
-    def run(self, *, progress: bool) -> dict[str, Steering]:
+    def run(self, plan: Sequence[Planned], *, progress: bool) -> dict[str, Steering]:
         """Finish the plan; the steering of each condition as it was applied.
 
         Args:
+            plan: All rows; the unsteered one first.
             progress: Show what is running and how long it takes.
         """
         applied = {}
-        chunks = chunks_of(self._experiment.prompts, self._recipe.generate.batch)
         with _bar(progress) as bar, ThreadPoolExecutor(1) as judges:
-            total = len(self._plan) * len(self._experiment.prompts)
-            task = bar.add_task("generating", total=total, completed=len(self._judged))
-            for planned in self._plan:
+            task = bar.add_task("generating", total=len(plan) * len(self._items), completed=len(self._judged))
+            for planned in plan:
                 bar.update(task, description=planned.name)
-                applied[planned.name] = self._dosed(planned)
-                for chunk in chunks:
+                applied[planned.name] = self._dosed(planned, plan[0])
+                for chunk in self._chunks:
                     self._finish(planned, applied[planned.name], chunk, judges)
                     self._settle(1, bar, task)
             self._settle(0, bar, task)
@@ -65,11 +96,11 @@ class Sampler:
         return applied
 
     def _finish(self, planned: Planned, steering: Steering, chunk: Chunk, judges: ThreadPoolExecutor) -> None:
-        missing = [prompt for prompt in chunk.prompts if (planned.name, prompt.index) not in self._judged]
+        missing = [item for item in chunk.items if (planned.name, item.index) not in self._judged]
         if missing and (planned.name, chunk.index) not in self._made:
             self._make(planned, steering, chunk)
         if missing:
-            self._waiting.append(judges.submit(self._judge, planned, missing))
+            self._waiting.append(judges.submit(self._judge, planned, chunk, missing))
 
     def _settle(self, most: int, bar: Progress, task: TaskID) -> None:
         """Write down what has been judged, until at most so many batches wait."""
@@ -79,60 +110,56 @@ class Sampler:
             bar.advance(task, len(lines))
 
     def _make(self, planned: Planned, steering: Steering, chunk: Chunk) -> None:
-        files, receipt = generate_chunk(self._experiment.adapter, steering, chunk, self._recipe.generate)
-        for prompt, data in zip(chunk.prompts, files, strict=True):
-            self._folder.write_bytes(_audio(planned, prompt), data)
-        # Only now: a line in this log promises that the audio is there.
-        self._folder.append(CHUNKS, [{"condition": planned.name, "chunk": chunk.index, "receipt": receipt}])
+        files, made = self._bench.make(planned, steering, chunk.items)
+        for name, data in files.items():
+            self._folder.write_bytes(name, data)
+        # Only now: a line in this log promises that the files are there.
+        line = {"condition": planned.name, "chunk": chunk.index, **made}
+        self._folder.append(CHUNKS, [line])
+        self._made[planned.name, chunk.index] = line
 
-    def _judge(self, planned: Planned, prompts: Sequence[Prompt]) -> Lines:
-        return [self._line(planned, prompt) for prompt in prompts]
+    def _judge(self, planned: Planned, chunk: Chunk, items: Sequence[Any]) -> Lines:
+        outputs, wanted = self._outputs(planned, chunk), {item.index for item in items}
+        return [
+            {"condition": planned.name, self._item: item.index}
+            | self._bench.line(self._folder.path, planned, item, output)
+            for item, output in zip(chunk.items, outputs, strict=True)
+            if item.index in wanted
+        ]
 
-    def _line(self, planned: Planned, prompt: Prompt) -> dict[str, Any]:
-        evaluate = self._recipe.evaluate
-        readings = judge(self._folder.path / _audio(planned, prompt), needed(evaluate))
-        return {
-            "condition": planned.name,
-            "prompt": prompt.index,
-            "text": prompt.text,
-            "seed": prompt.seed,
-            "target": planned.to_json()["target"],
-            "audio": _audio(planned, prompt),
-            "readings": readings,
-            "adherence": adherence(readings, prompt.truth) if ADHERENCE in evaluate else None,
-        }
+    def _outputs(self, planned: Planned, chunk: Chunk) -> Sequence[Any]:
+        """What the log holds of a batch that was made; None for each item where files hold it all."""
+        line = self._made[planned.name, chunk.index]
+        return line.get("outputs") or [None] * len(chunk.items)
 
-    def _dosed(self, planned: Planned) -> Steering:
+    def _dosed(self, planned: Planned, first: Planned) -> Steering:
         """The steering as it is applied; its dose is measured once and kept."""
         if planned.condition is None:
             return planned.steering
         name = planned.condition.name
         if name not in self._doses:
-            self._doses[name] = self._measured(planned)
+            self._doses[name] = self._measured(planned, first)
             self._folder.write(DOSES, self._doses)
         factor = self._doses[name]["factor"]
         return planned.steering if factor is None else planned.steering.scaled(factor)
 
-    def _measured(self, planned: Planned) -> dict[str, float | None]:
-        guidance, adapter = self._recipe.generate.guidance, self._experiment.adapter
-        target = planned.condition.kl if planned.condition else None
-        samples = self._contexts()
-        steering, factor = calibrated(adapter, planned.steering, samples, target, guidance)
+    def _measured(self, planned: Planned, first: Planned) -> dict[str, float | None]:
+        assert planned.condition is not None
+        guidance, adapter = self._bench.guidance, self._bench.adapter
+        samples = self._contexts(first)
+        if self._factors is not None:
+            factor = self._factors[planned.condition.name]
+        else:
+            factor = calibrated_factor(adapter, planned.steering, samples, planned.condition.kl, guidance)
+        steering = planned.steering if factor is None else planned.steering.scaled(factor)
         return {"factor": factor, "kl": mean_divergence(adapter, steering, samples, guidance)}
 
-    def _contexts(self) -> list[Sample]:
-        """Unsteered clips, which are generated before everything else."""
-        first = self._plan[0]
-        if first.kind != "unsteered":
+    def _contexts(self, first: Planned) -> list[Sample]:
+        """Unsteered outputs, which are generated before everything else."""
+        if first.kind != UNSTEERED:
             return []
-        prompts = self._experiment.prompts[:CONTEXTS]
-        clips = [(prompt, read_audio(self._folder.path / _audio(first, prompt)).samples) for prompt in prompts]
-        return contexts(clips)
-
-
-def _audio(planned: Planned, prompt: Prompt) -> str:
-    """Where a clip lies in the run folder."""
-    return f"audio/{planned.folder}/{prompt.index:02d}.flac"
+        made = [output for chunk in self._chunks for output in self._outputs(first, chunk)]
+        return self._bench.contexts(self._folder.path, first, self._items[:CONTEXTS], made[:CONTEXTS])
 
 
 def _bar(shown: bool) -> Progress:

@@ -1,8 +1,8 @@
-"""What a recipe may say. Every key that shapes the result is required, and no unknown key is allowed."""
+"""What recipes of every kind may say. Every key that shapes the result is required, and no unknown key is allowed."""
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
@@ -12,7 +12,13 @@ Value = bool | int | float | str
 Ends = tuple[Positive, Positive]
 
 
-def _has(item: Any, key: str) -> bool:
+def has(item: Any, key: str) -> bool:
+    """Whether a part has a key, read or not yet read.
+
+    Args:
+        item: A mapping, or what was made of one.
+        key: The key.
+    """
     return key in item if isinstance(item, dict) else hasattr(item, key)
 
 
@@ -28,12 +34,28 @@ class Model(Part):
     load: Text = Field(description="`bundled:music`, a folder in the from_pretrained layout, or a Hugging Face name")
     device: Text = Field(description="`cpu`, `cuda` or `auto`")
     dtype: Literal["auto", "float32", "bfloat16", "float16"]
+    quantise: Literal["4bit", "8bit"] | None = Field(default=None, description="hold the weights so, by bitsandbytes")
 
 
 class MeanDifferenceProbe(Part):
     """The direction between the class means."""
 
     name: Literal["mean_difference"]
+    seed: Seed = Field(description="seed of the split by source")
+
+
+class PcaProbe(Part):
+    """The first principal component, of the pairs' differences where there are pairs."""
+
+    name: Literal["pca"]
+    seed: Seed = Field(description="seed of the split by source")
+
+
+class VtiProbe(Part):
+    """VTI's direction from pairs, as the paper defines it or as its program computes it."""
+
+    name: Literal["vti"]
+    mode: Literal["paper", "code"]
     seed: Seed = Field(description="seed of the split by source")
 
 
@@ -67,45 +89,24 @@ class RfmProbe(Part):
     unit: Literal["median", "absolute"] = Field(description="unit of the bandwidth")
 
 
-Probe = Annotated[MeanDifferenceProbe | RfmProbe, Field(discriminator="name")]
+Probe = Annotated[MeanDifferenceProbe | PcaProbe | RfmProbe | VtiProbe, Field(discriminator="name")]
 NamedProbe = Annotated[
     Annotated[Text, Tag("(file)")] | Annotated[Probe, Tag("(settings)")],
     Discriminator(lambda probe: "(file)" if isinstance(probe, str) else "(settings)"),
 ]
 
 
-class ConceptData(Part):
-    """Clips of the rendered world, balanced over everything but the label."""
-
-    concept: Text = Field(description="note, register, tempo, instrument, chord, mode or texture")
-    clips: Count = Field(description="clips of each label")
-    seed: Seed
-
-
-class SynTheoryData(Part):
-    """Clips of a SynTheory category, rendered by the project's own synthesiser."""
-
-    syntheory: Text = Field(description="notes, intervals, scales, chords, simple_progressions, time_signatures")
-    label: Text = Field(description="which of the category's labels is told apart, such as root")
-    clips: Count = Field(description="clips of each label")
-    seed: Seed
-
-
 class FoundDirections(Part):
-    """Directions that the run finds."""
+    """Directions that the run finds; each kind of recipe says in what data."""
 
     family: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")] = Field(
         description="directions are named `family:label`"
     )
-    probe: NamedProbe = Field(description="a file of the folder probes/music, without .yaml, or its content")
-    data: Annotated[
-        Annotated[ConceptData, Tag("(concept)")] | Annotated[SynTheoryData, Tag("(syntheory)")],
-        Discriminator(lambda data: "(syntheory)" if _has(data, "syntheory") else "(concept)"),
-    ]
+    probe: NamedProbe = Field(description="a file of the folder probes/<kind>, without .yaml, or its content")
+    data: Any
     sites: Text = Field(description="where to read, such as decoder.* or decoder.4-11")
     positions: Text = Field(description="which tokens to read, such as all or generated")
-    pool: Text = Field(description="mean, max, last")
-    text: Literal["prompt", "none"] = Field(description="read under each clip's prompt, or on the null branch")
+    pool: Text = Field(description="mean, max, last; vision also tokens, a direction at each token")
 
 
 class FileDirections(Part):
@@ -114,57 +115,19 @@ class FileDirections(Part):
     file: Text = Field(description="a file beside the recipe, or in the folder probes/")
 
 
-Directions = Annotated[
-    Annotated[FileDirections, Tag("(file)")] | Annotated[FoundDirections, Tag("(found)")],
-    Discriminator(lambda item: "(file)" if _has(item, "file") else "(found)"),
-]
-
-
-class World(Part):
-    """Prompts of the rendered world, whose truth is known."""
-
-    n: Count
-    seed: Seed
-    state: Annotated[tuple[Literal["instrument", "tempo", "register", "mode", "texture"], ...], Field(min_length=1)]
-    fix: dict[Literal["instrument", "tempo", "register", "mode", "texture", "chord"], Text] = Field(
-        default={}, description="what all clips have in common, such as {texture: melody}"
-    )
-
-
-class WorldPrompts(Part):
-    """Prompts of the rendered world."""
-
-    world: World
-
-
-Prompts = Annotated[
-    Annotated[WorldPrompts, Tag("(world)")] | Annotated[tuple[Text, ...], Field(min_length=1), Tag("(texts)")],
-    Discriminator(lambda prompts: "(world)" if isinstance(prompts, dict | WorldPrompts) else "(texts)"),
-]
-
-
-class Generate(Part):
-    """How audio is sampled."""
-
-    seconds: Annotated[float, Field(gt=0, le=600)]
-    guidance: Annotated[float, Field(ge=1)]
-    temperature: Positive
-    top_k: Annotated[int, Field(ge=0)]
-    batch: Annotated[int, Field(ge=1, le=4096)]
-
-
 class SteerMapping(Part):
     """A steering line, taken apart."""
 
     direction: Text
     strength: float | Text = Field(description="a number, or a variable of the sweep, such as '{strength}'")
-    unit: Literal["relative", "absolute"] = "relative"
+    unit: Literal["relative", "own", "absolute"] = "relative"
     schedule: Text = "constant(1)"
     positions: Text = "all"
     sites: Text | None = None
     weights: Text = "uniform"
     operator: Text = "add"
     branch: Text = "both"
+    gate: Text | None = None
 
 
 Steer = Annotated[
@@ -190,7 +153,6 @@ class Conditions(Part):
     compose: Literal["sum", "gram_schmidt", "whiten"] = "sum"
     budget: Positive | None = None
     calibrate: Calibrate | None = None
-    target: dict[str, Text] = Field(default={}, description="what the audio should have, such as {note: C}")
 
 
 class Controls(Part):
@@ -200,29 +162,39 @@ class Controls(Part):
     random: Annotated[int, Field(ge=0, le=100)] = Field(description="random directions of each distinct dose")
 
 
-class MusicRecipe(Part):
-    """An experiment with a model that makes music."""
+class Bound(Part):
+    """What a metric may change by, against the unsteered run."""
 
-    kind: Literal["music"]
+    at_least: float | None = None
+    at_most: float | None = None
+
+
+class Choose(Part):
+    """Try all conditions on other material first; only the best goes on, and the test decides nothing."""
+
+    of: Literal["all", "each"] = Field(description="one condition of all, or one of each entry of conditions")
+    maximise: Text | None = Field(default=None, description="the metric that should be large, such as f1")
+    minimise: Text | None = Field(default=None, description="the metric that should be small, such as chair_s")
+    bounds: dict[str, Bound] = Field(
+        default={}, description="changes against the unsteered run, such as {recall: {at_least: -0.03}}"
+    )
+
+    @model_validator(mode="after")
+    def _one_goal(self) -> "Choose":
+        if (self.maximise is None) == (self.minimise is None):
+            raise ValueError("say what to maximise or what to minimise, one of the two")
+        return self
+
+
+class Recipe(Part):
+    """An experiment; what is made, asked and judged is said by each kind."""
+
+    kind: str
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
     about: Text
     seed: Seed
     model: Model
-    directions: Annotated[tuple[Directions, ...], Field(min_length=1)]
-    prompts: Prompts
-    generate: Generate
-    conditions: Annotated[tuple[Conditions, ...], Field(min_length=1)]
+    directions: Any
+    conditions: Any
     controls: Controls
-    evaluate: Annotated[tuple[Text, ...], Field(min_length=1)]
-
-
-KINDS: dict[str, type[MusicRecipe]] = {"music": MusicRecipe}
-
-
-def json_schema() -> dict[str, Any]:
-    """The JSON Schema of a recipe, for editors; a recipe that extends another may leave out what that one says."""
-    schema = MusicRecipe.model_json_schema()
-    schema["title"] = "mmsteer recipe"
-    schema["properties"]["extends"] = {"type": "string", "description": "another recipe that this one is laid over"}
-    required = schema.pop("required")
-    return schema | {"anyOf": [{"required": ["extends"]}, {"required": required}]}
+    choose: Choose | None = None

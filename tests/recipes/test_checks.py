@@ -16,7 +16,7 @@ def test_a_sweep_is_every_combination(tmp_path):
     assert [one.name for one in checked.conditions] == ["C at 0.5", "C at 1", "F# at 0.5", "F# at 1"]
     last = checked.conditions[-1]
     assert last.lines == ("note:F# 1 fade-in 0..100%",)
-    assert last.target == {"note": "F#"}
+    assert last.own == {"target": {"note": "F#"}}
     assert last.values == {"note": "F#", "strength": 1}
 
 
@@ -24,11 +24,10 @@ def test_the_mapping_form_is_the_line(tmp_path):
     mapping = "{direction: 'note:{note}', strength: '{strength}', schedule: 'fade-in 0..100%', unit: absolute}"
     line = check_recipe(write_recipe(tmp_path), ["conditions.0.steer=['note:{note} {strength}abs fade-in 0..100%']"])
     written = check_recipe(write_recipe(tmp_path), [f"conditions.0.steer=[{mapping}]"])
-    from mmsteer.recipes.checks import steering_of
     from tests.recipes.stand_ins import notes
 
-    assert [str(steering_of(one, notes)) for one in written.conditions] == [
-        str(steering_of(one, notes)) for one in line.conditions
+    assert [str(one.steering(notes)) for one in written.conditions] == [
+        str(one.steering(notes)) for one in line.conditions
     ]
 
 
@@ -75,7 +74,7 @@ def test_meaning_is_checked_as_well_as_form(tmp_path):
 @pytest.mark.parametrize(
     ("override", "words"),
     [
-        ("kind=vision", "such as 'kind: music'"),
+        ("kind=video", "such as 'kind: music'"),
         ("conditions.0.steer=['note:H 1']", "no direction 'note:H'"),
         ("conditions.0.steer=['note:{nte} 1']", "no variable 'nte'"),
         ("conditions.0.steer=[]", "at least 1"),

@@ -7,7 +7,7 @@ import pytest
 from mmsteer.library import library
 from mmsteer.recipes.checks import check_recipe, read_probe
 from mmsteer.recipes.loading import recipe_files
-from mmsteer.recipes.schema import json_schema
+from mmsteer.recipes.kinds import json_schema
 
 
 @pytest.mark.parametrize("file", recipe_files(), ids=lambda file: file.stem)

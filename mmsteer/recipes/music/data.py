@@ -11,23 +11,9 @@ from mmsteer.data.syntheory import render as render_item
 from mmsteer.data.synthesis import TIMBRES, render
 from mmsteer.data.world import CLIP_SECONDS, sample_clip
 from mmsteer.errors import DataError
-from mmsteer.recipes.schema import ConceptData, Prompts, SynTheoryData, World, WorldPrompts
+from mmsteer.recipes.finding import Labelled
+from mmsteer.recipes.music.schema import ConceptData, Prompts, SynTheoryData, World, WorldPrompts
 from mmsteer.types import Sample
-
-
-@dataclass(frozen=True, eq=False)
-class Labelled:
-    """Clips with their classes and sources.
-
-    Attributes:
-        samples: The clips.
-        labels: The class of each.
-        groups: The source of each; no source is on both sides of a split.
-    """
-
-    samples: tuple[Sample, ...]
-    labels: tuple[str, ...]
-    groups: tuple[str, ...]
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,28 @@
+"""The kinds of recipes."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from mmsteer.recipes import music, vision
+from mmsteer.recipes.modality import Modality
+
+KINDS: Mapping[str, Modality] = {"music": music, "vision": vision}
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of a recipe, for editors; a recipe that extends another may leave out what that one says."""
+    schemas = {kind: _schema(modality) for kind, modality in KINDS.items()}
+    definitions = {name: part for schema in schemas.values() for name, part in schema.pop("$defs").items()}
+    cases = [
+        {"if": {"properties": {"kind": {"const": kind}}, "required": ["kind"]}, "then": schema}
+        for kind, schema in schemas.items()
+    ]
+    whole = [*cases, {"anyOf": [{"required": ["extends"]}, {"properties": {"kind": {"enum": list(KINDS)}}}]}]
+    return {"title": "mmsteer recipe", "type": "object", "allOf": whole, "$defs": definitions}
+
+
+def _schema(modality: Modality) -> dict[str, Any]:
+    schema = modality.SCHEMA.model_json_schema()
+    schema["properties"]["extends"] = {"type": "string", "description": "another recipe that this one is laid over"}
+    required = schema.pop("required")
+    return schema | {"anyOf": [{"required": ["extends"]}, {"required": required}]}

@@ -1,0 +1,53 @@
+"""Prompts → audio files: one batch under one steering, a seed for each prompt."""
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import soundfile
+
+from mmsteer.adapters import MusicgenAdapter
+from mmsteer.recipes.music.data import Prompt
+from mmsteer.recipes.music.schema import Generate
+from mmsteer.recipes.receipts import receipt_json
+from mmsteer.steering import Steering, steer
+
+
+def generate_clips(
+    adapter: MusicgenAdapter, steering: Steering, prompts: Sequence[Prompt], how: Generate
+) -> tuple[list[bytes], dict[str, Any]]:
+    """Sample a batch.
+
+    Args:
+        adapter: The model.
+        steering: What is applied to every row.
+        prompts: What is played.
+        how: Sampling.
+
+    Returns:
+        For each prompt a FLAC file, and the receipt as plain JSON.
+    """
+    with steer(adapter, steering) as session:
+        audio = adapter.generate(
+            [prompt.text for prompt in prompts],
+            how.seconds,
+            [prompt.seed for prompt in prompts],
+            guidance=how.guidance,
+            temperature=how.temperature,
+            top_k=how.top_k,
+        )
+        receipt = session.receipt()
+    return [to_flac(wave, adapter.sample_rate) for wave in audio], receipt_json(receipt)
+
+
+def to_flac(wave: np.ndarray, sample_rate: int) -> bytes:
+    """Audio as a FLAC file of 16 bit; what exceeds full scale is clipped.
+
+    Args:
+        wave: (samples,) or (samples, channels).
+        sample_rate: In Hz.
+    """
+    file = io.BytesIO()
+    soundfile.write(file, np.clip(wave, -1.0, 1.0), sample_rate, format="FLAC", subtype="PCM_16")
+    return file.getvalue()

@@ -1,0 +1,162 @@
+"""Recipes of the kind music, before the model is loaded."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mmsteer.adapters import MusicgenAdapter
+from mmsteer.errors import DataError, RecipeError
+from mmsteer.recipes.expand import Condition
+from mmsteer.recipes.loading import did_you_mean
+from mmsteer.recipes.music.bench import MusicBench
+from mmsteer.recipes.music.data import Prompt, labels_of, prompts_of
+from mmsteer.recipes.music.judging import ADHERENCE, EVALUATORS, TARGETS, needed
+from mmsteer.recipes.music.schema import MusicDirections, MusicRecipe, Prompts, SynTheoryData
+from mmsteer.recipes.problems import Problem
+
+SCHEMA, ENTRY = MusicRecipe, MusicDirections
+SOURCE, ITEM = "prompts", "prompt"
+OWN: dict[str, Any] = {"target": {}}
+POOLS = ("mean", "last", "max")
+CONTROLS: tuple[str, ...] = ()
+
+
+def located(recipe: MusicRecipe, home: Path) -> MusicRecipe:
+    """The recipe as it is: music names no files but directions.
+
+    Args:
+        recipe: The recipe.
+        home: The folder that it lies in.
+    """
+    return recipe
+
+
+def labels(entry: MusicDirections) -> tuple[str, ...]:
+    """The classes of an entry's clips.
+
+    Args:
+        entry: The entry.
+    """
+    return labels_of(entry.data)
+
+
+def check_entry(entry: MusicDirections) -> None:
+    """Refuse an entry of directions that cannot be found.
+
+    Args:
+        entry: The entry.
+
+    Raises:
+        RecipeError: SynTheory's clips have no prompts.
+    """
+    if isinstance(entry.data, SynTheoryData) and entry.text == "prompt":
+        raise RecipeError("SynTheory's clips have no prompts; write text: none")
+
+
+def problems(recipe: MusicRecipe, conditions: Sequence[Condition]) -> list[Problem]:
+    """What is wrong with prompts, evaluators and targets.
+
+    Args:
+        recipe: The recipe.
+        conditions: Its conditions.
+    """
+    sources = [(("prompts",), recipe.prompts)]
+    if recipe.choose:
+        sources.append((("choose", "prompts"), recipe.choose.prompts))
+    found = [problem for place, prompts in sources for problem in _prompts(recipe, place, prompts)]
+    return found + _evaluate(recipe) + _targets(recipe, conditions)
+
+
+def metric_names(recipe: MusicRecipe, conditions: Sequence[Condition]) -> tuple[str, ...]:
+    """The metrics of the targets and evaluators.
+
+    Args:
+        recipe: The recipe.
+        conditions: Its conditions.
+    """
+    known = {name: TARGETS[name] for one in conditions for name in one.own["target"] if name in TARGETS}
+    found = [f"{name}.{kind}" for name, target in known.items() for kind in (("hit", "share") if target.share else ("hit",))]
+    found += [ADHERENCE] if ADHERENCE in recipe.evaluate else []
+    return (*found, *(["voiced"] if "notes" in needed(recipe.evaluate) else []))
+
+
+def items(recipe: MusicRecipe, source: Prompts) -> tuple[Prompt, ...]:
+    """The prompts.
+
+    Args:
+        recipe: The recipe.
+        source: Its own prompts, or those that conditions are tried on.
+    """
+    return prompts_of(source, recipe.seed)
+
+
+def identity(recipe: MusicRecipe) -> dict[str, Any]:
+    """The recipe as plain data.
+
+    Args:
+        recipe: The recipe.
+    """
+    return recipe.model_dump(mode="json")
+
+
+def files(recipe: MusicRecipe) -> tuple[Path, ...]:
+    """None: everything is rendered.
+
+    Args:
+        recipe: The recipe.
+    """
+    return ()
+
+
+def bench(recipe: MusicRecipe, adapter: Any) -> MusicBench:
+    """The recipe with its model.
+
+    Args:
+        recipe: The recipe.
+        adapter: The model.
+
+    Raises:
+        RecipeError: The model makes no music.
+    """
+    if not isinstance(adapter, MusicgenAdapter):
+        raise RecipeError(f"{recipe.name}: {recipe.model.load} makes no music; `kind: music` needs a MusicGen model")
+    return MusicBench(recipe, adapter)
+
+
+def _prompts(recipe: MusicRecipe, place: tuple[str, ...], prompts: Prompts) -> list[Problem]:
+    try:
+        prompts_of(prompts, recipe.seed)
+    except DataError as cause:
+        return [Problem(place, str(cause))]
+    return []
+
+
+def _evaluate(recipe: MusicRecipe) -> list[Problem]:
+    known = [*EVALUATORS, ADHERENCE]
+    return [
+        Problem(("evaluate", at), f"no evaluator {name!r}{did_you_mean(name, known)} (choose from {', '.join(known)})")
+        for at, name in enumerate(recipe.evaluate)
+        if name not in known
+    ]
+
+
+def _targets(recipe: MusicRecipe, conditions: Sequence[Condition]) -> list[Problem]:
+    found: dict[Any, Problem] = {}
+    for condition in conditions:
+        for attribute, label in condition.own["target"].items():
+            message = _target_problem(recipe, attribute, label)
+            if message:
+                place = (*condition.place, "target", attribute)
+                found.setdefault(place, Problem(place, message))
+    return list(found.values())
+
+
+def _target_problem(recipe: MusicRecipe, attribute: str, label: str) -> str | None:
+    if attribute not in TARGETS:
+        return f"no attribute {attribute!r}{did_you_mean(attribute, TARGETS)} (choose from {', '.join(TARGETS)})"
+    target = TARGETS[attribute]
+    if label not in target.labels:
+        return f"no {attribute} {label!r}{did_you_mean(label, target.labels)} (choose from {', '.join(target.labels)})"
+    if target.evaluator not in needed(recipe.evaluate):
+        return f"nobody listens for it; add {target.evaluator} to evaluate"
+    return None

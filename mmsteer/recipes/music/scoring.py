@@ -1,0 +1,79 @@
+"""Finished clips → scores: each condition beside the unsteered run, a random direction, and chance."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mmsteer.recipes.music.judging import TARGETS
+from mmsteer.recipes.scoring import Line, Scored, mean
+from mmsteer.types import mean_score, paired_score
+
+
+def clip_values(clip: Line, target: Mapping[str, str]) -> dict[str, float | None]:
+    """Every number that one clip gives; None where it cannot be told.
+
+    Args:
+        clip: A line of `samples.jsonl`.
+        target: What the audio should have.
+    """
+    readings = clip["readings"]
+    found: dict[str, float | None] = {}
+    for attribute, label in target.items():
+        scores = TARGETS[attribute].scores(readings, label)
+        found |= {f"{attribute}.{kind}": value for kind, value in scores.items()}
+    if clip["adherence"] is not None:
+        told = [value for value in clip["adherence"].values() if value is not None]
+        found["adherence"] = sum(told) / len(told) if told else None
+    if "notes" in readings:
+        found["voiced"] = readings["notes"]["voiced"]
+    return found
+
+
+def metrics(members: Sequence[Scored]) -> dict[str, Any]:
+    """Means over the clips of some conditions, beside their controls.
+
+    Args:
+        members: The conditions.
+    """
+    steered, unsteered, random = (_gathered(members, part) for part in (_steered, _unsteered, _random))
+    return {
+        metric: {
+            "steered": mean_score(values).to_json(),
+            "unsteered": mean_score(unsteered[metric]).to_json() if unsteered else None,
+            "difference": paired_score(values, unsteered[metric]).to_json() if unsteered else None,
+            "random": mean_score(random[metric]).to_json() if random else None,
+            "random_difference": paired_score(random[metric], unsteered[metric]).to_json()
+            if random and unsteered
+            else None,
+            "chance": _chance(metric),
+        }
+        for metric, values in steered.items()
+    }
+
+
+def _gathered(members: Sequence[Scored], part: Any) -> dict[str, list[float | None]]:
+    """For each metric the values of all clips of all members, in one order for every part."""
+    gathered: dict[str, list[float | None]] = {}
+    for one in members:
+        for clip in part(one):
+            for metric, value in clip.items():
+                gathered.setdefault(metric, []).append(value)
+    return gathered
+
+
+def _steered(one: Scored) -> list[dict[str, float | None]]:
+    return [clip_values(clip, one.own["target"]) for clip in one.lines]
+
+
+def _unsteered(one: Scored) -> list[dict[str, float | None]]:
+    return [clip_values(clip, one.own["target"]) for clip in one.unsteered or ()]
+
+
+def _random(one: Scored) -> list[dict[str, float | None]]:
+    """The mean over the random directions, prompt by prompt."""
+    rounds = [[clip_values(clip, one.own["target"]) for clip in control] for control in one.controls["random"]]
+    return [{metric: mean(clip[metric] for clip in same) for metric in same[0]} for same in zip(*rounds, strict=True)]
+
+
+def _chance(metric: str) -> float | None:
+    attribute = metric.split(".")[0]
+    return 1 / len(TARGETS[attribute].labels) if attribute in TARGETS else None

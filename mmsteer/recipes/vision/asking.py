@@ -1,0 +1,150 @@
+"""Pictures → captions and answers: one batch under one steering."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from transformers import LogitsProcessor
+
+from mmsteer import contrastive
+from mmsteer.adapters import VisionLanguageAdapter
+from mmsteer.eval.pope import parse_answer
+from mmsteer.recipes.receipts import receipt_json
+from mmsteer.recipes.vision.pictures import Picture
+from mmsteer.recipes.vision.schema import Ask, Captions, Pope
+from mmsteer.steering import Steering, steer
+from mmsteer.types import Sample
+
+Output = dict[str, Any]
+DECODERS: Mapping[str, Callable[..., LogitsProcessor]] = {
+    "vcd": contrastive.vcd,
+    "icd": contrastive.icd,
+    "text_only": contrastive.text_only,
+}
+
+
+def ask_all(
+    adapter: VisionLanguageAdapter,
+    steering: Steering,
+    decode: Mapping[str, Any],
+    pictures: Sequence[Picture],
+    ask: Ask,
+    batch: int,
+) -> tuple[list[Output], dict[str, Any]]:
+    """Ask everything about a batch of pictures.
+
+    Args:
+        adapter: The model.
+        steering: What is applied to every row.
+        decode: Contrastive decoding, `{}` for none.
+        pictures: What is shown.
+        ask: What is asked.
+        batch: Rows that run together.
+
+    Returns:
+        For each picture `caption`, `answers` and `logits`, each None where that was not asked; and the receipt.
+    """
+    images = {picture.index: picture.image() for picture in pictures}
+    with steer(adapter, steering) as session:
+        captions = _captions(adapter, decode, pictures, images, ask.caption) if ask.caption else {}
+        answers = _answers(adapter, decode, pictures, images, ask.pope, batch) if ask.pope else {}
+        receipt = session.receipt()
+    nothing = {"caption": None, "answers": None, "logits": None}
+    outputs = [nothing | captions.get(one.index, {}) | answers.get(one.index, {}) for one in pictures]
+    return outputs, receipt_json(receipt)
+
+
+def _captions(
+    adapter: VisionLanguageAdapter,
+    decode: Mapping[str, Any],
+    pictures: Sequence[Picture],
+    images: Mapping[int, Any],
+    how: Captions,
+) -> dict[int, Output]:
+    shown = [picture for picture in pictures if picture.objects is not None]
+    samples = [Sample(picture.name, images[picture.index], how.prompt) for picture in shown]
+    if not samples:
+        return {}
+    texts = adapter.generate(
+        samples,
+        how.tokens,
+        seeds=[picture.seed for picture in shown] if how.temperature else None,
+        temperature=how.temperature,
+        beams=how.beams,
+        processors=_processors(adapter, decode, samples, shown),
+    )
+    return {picture.index: {"caption": text} for picture, text in zip(shown, texts, strict=True)}
+
+
+def _answers(
+    adapter: VisionLanguageAdapter,
+    decode: Mapping[str, Any],
+    pictures: Sequence[Picture],
+    images: Mapping[int, Any],
+    how: Pope,
+    batch: int,
+) -> dict[int, Output]:
+    key = "logits" if how.answer == "logits" else "answers"
+    found: dict[int, Output] = {picture.index: {key: []} for picture in pictures if picture.questions}
+    rows = [(picture, asked.text) for picture in pictures for asked in picture.questions]
+    for start in range(0, len(rows), batch):
+        some = rows[start : start + batch]
+        samples = [Sample(picture.name, images[picture.index], text) for picture, text in some]
+        if how.answer == "logits":
+            said: list[Any] = _logits(adapter, samples, how)
+        else:
+            processors = _processors(adapter, decode, samples, [picture for picture, _ in some])
+            said = list(adapter.generate(samples, how.tokens, processors=processors))
+        for (picture, _), one in zip(some, said, strict=True):
+            found[picture.index][key].append(one)
+    return found
+
+
+def _logits(adapter: VisionLanguageAdapter, samples: Sequence[Sample], how: Pope) -> list[float]:
+    """log P(yes) - log P(no) of each next word."""
+    words = adapter.next_word(samples, how.words)
+    return [round(float(yes - no), 6) for yes, no in words.tolist()]
+
+
+def _processors(
+    adapter: VisionLanguageAdapter, decode: Mapping[str, Any], samples: Sequence[Sample], pictures: Sequence[Picture]
+) -> list[LogitsProcessor]:
+    return [
+        DECODERS[name](adapter, samples, **options, **({"seeds": _seeds(pictures)} if name == "vcd" else {}))
+        for name, options in decode.items()
+    ]
+
+
+def _seeds(pictures: Sequence[Picture]) -> list[int]:
+    return [picture.seed for picture in pictures]
+
+
+def outcomes(picture: Picture, output: Output, pope: Pope) -> Iterator[dict[str, Any]]:
+    """The questions of a picture with what was answered, and whether that was right.
+
+    Args:
+        picture: What was shown.
+        output: What the model said.
+        pope: How it was asked, and how answers are read.
+    """
+    texts = output["answers"] or [None] * len(picture.questions)
+    logits = output["logits"] or [None] * len(picture.questions)
+    for asked, text, logit in zip(picture.questions, texts, logits, strict=True):
+        decision = _sign(logit) if logit is not None else parse_answer(text, pope.parser, asked.label)
+        yield {
+            "question": asked.text,
+            "label": asked.label,
+            "splits": list(asked.splits),
+            "answer": text,
+            "logit": logit,
+            "outcome": _outcome(decision, asked.label),
+        }
+
+
+def _sign(logit: float) -> str | None:
+    return "yes" if logit > 0 else "no" if logit < 0 else None
+
+
+def _outcome(decision: str | None, label: str) -> str:
+    if decision is None:
+        return "unparsed"
+    return ("t" if decision == label else "f") + ("p" if decision == "yes" else "n")

@@ -1,0 +1,234 @@
+"""Recipes of the kind vision, with their model."""
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mmsteer.adapters import VisionLanguageAdapter
+from mmsteer.errors import PositionsError, RecipeError
+from mmsteer.eval.chair import Chair
+from mmsteer.recipes import finding
+from mmsteer.recipes.folder import RunFolder
+from mmsteer.recipes.plan import Planned
+from mmsteer.recipes.scoring import Line, Scored
+from mmsteer.recipes.vision import pairs
+from mmsteer.recipes.vision.asking import ask_all, outcomes
+from mmsteer.recipes.vision.pictures import Picture
+from mmsteer.recipes.vision.schema import VisionDirections, VisionRecipe
+from mmsteer.recipes.vision.scoring import metric_names, scores
+from mmsteer.schedules import Timeline
+from mmsteer.steering import Attribute, Steering
+from mmsteer.types import Direction, Kind, Sample, Tokens
+
+# What the tokens of each stack can be: positions that select none of these would never push anything.
+_TEXT = (
+    Kind.PROMPT | Kind.FIRST | Kind.TEXT,
+    Kind.PROMPT | Kind.IMAGE,
+    Kind.PROMPT | Kind.TEXT,
+    Kind.PROMPT | Kind.LAST | Kind.TEXT,
+    Kind.GENERATED | Kind.TEXT,
+)
+_IMAGE = (Kind.IMAGE | Kind.FIRST, Kind.IMAGE)
+
+
+@dataclass(frozen=True, eq=False)
+class VisionBench:
+    """Pictures are described and asked about.
+
+    Attributes:
+        recipe: What to do.
+        adapter: The model.
+    """
+
+    recipe: VisionRecipe
+    adapter: VisionLanguageAdapter
+    guidance = 1.0
+
+    @property
+    def batch(self) -> int:
+        """Pictures that run together."""
+        return self.recipe.batch
+
+    @property
+    def _steps(self) -> int:
+        return self.recipe.ask.caption.tokens if self.recipe.ask.caption else self._pope_steps
+
+    @property
+    def _pope_steps(self) -> int:
+        return self.recipe.ask.pope.tokens if self.recipe.ask.pope else 1
+
+    @cached_property
+    def _chair(self) -> Chair | None:
+        return Chair({}, self.recipe.ask.caption.compat) if self.recipe.ask.caption else None
+
+    def check(self) -> None:
+        """Refuse more tokens than the model was made for, or words it cannot tell apart."""
+        if self._steps > self.adapter.max_steps:
+            raise RecipeError(
+                f"{self._steps} tokens are asked for, this model was made for {self.adapter.max_steps} with the prompt"
+            )
+        pope = self.recipe.ask.pope
+        if pope and pope.answer == "logits":
+            self.adapter.next_word([Sample("words", None, "a")], pope.words)
+
+    def check_attribute(self, item: Attribute) -> None:
+        """Refuse a schedule that makes no curve over the answer, or positions that no token has.
+
+        Args:
+            item: What is pushed.
+
+        Raises:
+            PositionsError: No token of a stack can be at these positions.
+        """
+        item.schedule.values(Timeline(self._steps, self.adapter.rate, len(item.written)))
+        for stack in {site.stack for site in item.written}:
+            if not item.positions.mask(_tokens(stack, self._steps)).any():
+                raise PositionsError(
+                    f"'{item}': no token of the {stack} stack is ever at '{item.positions}', so nothing would be steered"
+                )
+
+    def find(self, entry: VisionDirections, folder: Path | None, *, progress: bool) -> finding.Found:
+        """Find directions in pairs.
+
+        Args:
+            entry: Which pairs, where, with which probe.
+            folder: Where recordings are kept; None for memory.
+            progress: Show a bar.
+        """
+        data = pairs.pairs_of(entry.data, self.adapter)
+        return finding.find(self.adapter, entry, data, "binary", folder, progress=progress)
+
+    def find_control(
+        self, kind: str, entry: VisionDirections, folder: Path | None, *, progress: bool
+    ) -> Mapping[str, Direction]:
+        """Find the same directions with the images exchanged among the pairs.
+
+        Args:
+            kind: `wrong_image`.
+            entry: The directions.
+            folder: Where recordings are kept; None for memory.
+            progress: Show a bar.
+        """
+        data = pairs.wrong_pairs_of(entry.data, self.adapter, self.recipe.seed)
+        return finding.find(self.adapter, entry, data, "binary", folder, progress=progress).directions
+
+    def describe(self, folder: RunFolder, items: Sequence[Picture]) -> None:
+        """Write `images.json`, and each image as PNG.
+
+        Args:
+            folder: Where to.
+            items: The pictures.
+        """
+        rows = []
+        for picture in items:
+            file = f"images/{picture.index:05d}.png"
+            if not folder.has(file):
+                folder.write_bytes(file, _png(picture))
+            truth = None if picture.objects is None else sorted(picture.objects)
+            rows.append({"index": picture.index, "name": picture.name, "file": file, "objects": truth})
+        folder.write("images.json", rows)
+
+    def make(
+        self, planned: Planned, steering: Steering, items: Sequence[Picture]
+    ) -> tuple[dict[str, bytes], dict[str, Any]]:
+        """Ask about a batch.
+
+        Args:
+            planned: The condition.
+            steering: What is applied.
+            items: The pictures.
+        """
+        decode = {name: _given(options) for name, options in planned.own["decode"].items()}
+        outputs, receipt = ask_all(self.adapter, steering, decode, items, self.recipe.ask, self.batch)
+        return {}, {"receipt": receipt, "outputs": outputs}
+
+    def line(self, path: Path, planned: Planned, item: Picture, output: Any) -> dict[str, Any]:
+        """Judge a caption against what is there, and answers against their labels.
+
+        Args:
+            path: The run folder.
+            planned: The condition.
+            item: The picture.
+            output: What the model said.
+        """
+        pope = self.recipe.ask.pope
+        asked = pope is not None and bool(item.questions)
+        return {
+            "name": item.name,
+            **self._judged(item, output["caption"]),
+            "answers": list(outcomes(item, output, pope)) if pope and asked else None,
+        }
+
+    def _judged(self, item: Picture, caption: str | None) -> dict[str, Any]:
+        if caption is None or item.objects is None or self.recipe.ask.caption is None:
+            return {"caption": None, "mentions": [], "missed": []}
+        row = Chair({item.name: item.objects}, self.recipe.ask.caption.compat).row(item.name, caption).to_json()
+        return {key: row[key] for key in ("caption", "mentions", "missed")}
+
+    def contexts(self, path: Path, planned: Planned, items: Sequence[Picture], outputs: Sequence[Any]) -> list[Sample]:
+        """Unsteered captions with their images and prompts.
+
+        Args:
+            path: The run folder.
+            planned: The unsteered condition.
+            items: Its first pictures.
+            outputs: What the model said of them.
+        """
+        ask = self.recipe.ask.caption
+        return [
+            Sample(picture.name, picture.image(), ask.prompt, output["caption"])
+            for picture, output in zip(items, outputs, strict=True)
+            if ask and output["caption"]
+        ]
+
+    def scores(self, members: Sequence[Scored]) -> dict[str, Any]:
+        """Ratios of sums over pictures, beside their controls, and the flips of answers.
+
+        Args:
+            members: Finished conditions.
+        """
+        pope = self.recipe.ask.pope
+        names = metric_names(captions=self.recipe.ask.caption is not None, splits=pope.splits if pope else ())
+        return scores(members, names)
+
+    def traces(self, steering: Steering, lines: Sequence[Line], unsteered: Sequence[Line] | None) -> dict[str, Any]:
+        """The strength of each attribute over the tokens of an answer.
+
+        Args:
+            steering: What was applied.
+            lines: The condition's lines.
+            unsteered: Those of the unsteered run.
+        """
+        timeline = Timeline(self._steps, self.adapter.rate)
+        attributes = [
+            {
+                "direction": item.direction.name,
+                "label": item.direction.name.partition(":")[2],
+                "steps": list(range(timeline.steps)),
+                "strength": (item.strength * item.schedule.values(timeline).mean(axis=0)).round(6).tolist(),
+            }
+            for item in steering.attributes
+        ]
+        return {"attributes": attributes}
+
+
+def _tokens(stack: str, steps: int) -> Tokens:
+    if stack != "text":
+        return Tokens(torch.tensor([_IMAGE]), torch.zeros(len(_IMAGE), dtype=torch.long))
+    given, made = _TEXT[:-1], _TEXT[-1:] * max(steps - 1, 1)
+    return Tokens(torch.tensor([[*given, *made]]), torch.arange(len(given) + len(made)) - len(given) + 1)
+
+
+def _given(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in options.items() if value is not None}
+
+
+def _png(picture: Picture) -> bytes:
+    file = io.BytesIO()
+    picture.image().save(file, format="PNG")
+    return file.getvalue()

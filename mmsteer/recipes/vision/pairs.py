@@ -1,0 +1,123 @@
+"""The pairs that directions are found in: labelled samples of the rendered world or of a file."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from mmsteer.adapters import VisionLanguageAdapter
+from mmsteer.data import contrasts
+from mmsteer.data.contrasts import Contrast, Demo, wrong_image
+from mmsteer.data.scenes import Scene, split_scenes
+from mmsteer.errors import DataError
+from mmsteer.recipes.finding import Labelled
+from mmsteer.recipes.vision.schema import (
+    AnswerPairs,
+    CaptionPairs,
+    CounterfactualPairs,
+    FileDemos,
+    MaskedPairs,
+    MentionPairs,
+    NoImagePairs,
+    Pairs,
+    SceneDemos,
+    Scenes,
+)
+
+
+def check(data: Pairs) -> None:
+    """Refuse demonstrations that cannot be read.
+
+    Args:
+        data: Which pairs.
+    """
+    demos = getattr(data, "demos", None)
+    if isinstance(demos, FileDemos):
+        _demos(demos, 0)
+
+
+def pairs_of(data: Pairs, adapter: VisionLanguageAdapter) -> Labelled:
+    """Samples of both sides.
+
+    Args:
+        data: Which pairs.
+        adapter: The model, whose vision tower says how large a patch is.
+    """
+    return _labelled(MAKERS[data.contrast](data, adapter))
+
+
+def wrong_pairs_of(data: Pairs, adapter: VisionLanguageAdapter, seed: int) -> Labelled:
+    """The same words with the images of other pairs.
+
+    Args:
+        data: Which pairs.
+        adapter: The model.
+        seed: Seed of the exchange.
+    """
+    return _labelled(wrong_image(MAKERS[data.contrast](data, adapter), seed))
+
+
+def _labelled(contrast: Contrast) -> Labelled:
+    return Labelled(contrast.samples, contrast.labels, contrast.groups)
+
+
+def _scenes(scenes: Scenes) -> tuple[Scene, ...]:
+    return split_scenes(scenes.split, scenes.n, scenes.seed)
+
+
+def _demos(demos: SceneDemos | FileDemos, seed: int) -> tuple[Demo, ...]:
+    if isinstance(demos, FileDemos):
+        return contrasts.read_demos(Path(demos.file), Path(demos.images))
+    return contrasts.scene_demos(_scenes(demos.scenes), seed, matched=demos.matched)
+
+
+def _captions(data: CaptionPairs, adapter: VisionLanguageAdapter) -> Contrast:
+    return contrasts.captions(_demos(data.demos, data.seed), ending=data.ending)
+
+
+def _counterfactual(data: CounterfactualPairs, adapter: VisionLanguageAdapter) -> Contrast:
+    return contrasts.counterfactual(_scenes(data.scenes), data.seed, decision=data.decision)
+
+
+def _mentions(data: MentionPairs, adapter: VisionLanguageAdapter) -> Contrast:
+    return contrasts.mentions(_scenes(data.scenes), data.seed)
+
+
+def _answers(data: AnswerPairs, adapter: VisionLanguageAdapter) -> Contrast:
+    return contrasts.answers(_scenes(data.scenes), data.seed, balanced=data.balanced)
+
+
+def _masked(data: MaskedPairs, adapter: VisionLanguageAdapter) -> Contrast:
+    side, patch = _grid(adapter)
+    samples = contrasts.image_samples(_demos(data.demos, data.seed))
+    return contrasts.masked(samples, data.seed, side=side, patch=patch, copies=data.copies, ratio=data.ratio)
+
+
+def _no_image(data: NoImagePairs, adapter: VisionLanguageAdapter) -> Contrast:
+    demos = _demos(data.demos, data.seed)
+    if not data.answered:
+        return contrasts.no_image(contrasts.image_samples(demos))
+    return contrasts.no_image([demo.sample("true", demo.careful) for demo in demos])
+
+
+def _grid(adapter: VisionLanguageAdapter) -> tuple[int, int]:
+    """Side of the image that the tower sees and of its patches, in pixels.
+
+    Raises:
+        DataError: The tower sees images of any size.
+    """
+    config = adapter.model.config.vision_config
+    sizes = [getattr(config, name, None) for name in ("image_size", "patch_size")]
+    side, patch = (one[0] if isinstance(one, list | tuple) else one for one in sizes)
+    if side is None or patch is None:
+        raise DataError("this model's vision tower sees images of any size, so there is no grid of patches to mask")
+    return int(side), int(patch)
+
+
+MAKERS: Mapping[str, Callable[[Any, VisionLanguageAdapter], Contrast]] = {
+    "captions": _captions,
+    "counterfactual": _counterfactual,
+    "mentions": _mentions,
+    "answers": _answers,
+    "masked": _masked,
+    "no_image": _no_image,
+}

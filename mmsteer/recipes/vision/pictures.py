@@ -1,0 +1,213 @@
+"""The images of a recipe: what is shown, what is really there, and what is asked about it."""
+
+import json
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from mmsteer.adapters import read_image
+from mmsteer.data.scenes import Scene, render_scene, split_scenes
+from mmsteer.errors import DataError
+from mmsteer.eval.chair_data import image_name, read_coco, read_objects
+from mmsteer.eval.chair_parser import object_parser
+from mmsteer.eval.pope import Question, build_questions, read_questions
+from mmsteer.recipes.vision.schema import Coco, CocoImages, Folder, Images, Pope, SceneImages, Scenes, VisionRecipe
+
+SUFFIXES = (".jpg", ".jpeg", ".png")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A yes-or-no question about an image; several of POPE's splits may ask it.
+
+    Attributes:
+        text: The question.
+        label: `yes` or `no`, what is right.
+        splits: The splits that ask it.
+    """
+
+    text: str
+    label: str
+    splits: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """One image.
+
+    Attributes:
+        index: Its place in the run.
+        name: What it is called: a file's name, or the scene's split, seed and number.
+        source: Where its pixels come from.
+        objects: What is really there, in COCO's names; None where only questions are asked.
+        seed: Seed of all that is drawn for it, the same under every condition.
+        questions: What is asked.
+    """
+
+    index: int
+    name: str
+    source: Scene | Path
+    objects: frozenset[str] | None
+    seed: int
+    questions: tuple[Asked, ...] = ()
+
+    def image(self) -> Image.Image:
+        """Its pixels, RGB."""
+        return read_image(self.source) if isinstance(self.source, Path) else render_scene(self.source)
+
+
+def pictures_of(recipe: VisionRecipe, images: Images) -> tuple[Picture, ...]:
+    """The pictures of a recipe, each with a seed and its questions.
+
+    Question files are for the recipe's own images; those that conditions are tried on get questions of their own.
+
+    Args:
+        recipe: The recipe.
+        images: Its images, or those that conditions are tried on.
+
+    Raises:
+        DataError: An image or its truth is missing.
+        EvalError: A file of annotations or questions is broken, or of another benchmark.
+    """
+    shown = _shown(images)
+    pope = recipe.ask.pope
+    if pope is None:
+        return _numbered(recipe, shown)
+    read = pope.files if images == recipe.images else {}
+    questions = {split: _questions(pope, split, read, shown) for split in pope.splits}
+    asked = _asked(questions)
+    known = {picture.name: picture for picture in shown}
+    others = [_named(name, pope, images) for name in asked if name not in known]
+    captioned = shown if recipe.ask.caption else [one for one in shown if one.name in asked]
+    pictures = [replace(one, questions=asked.get(one.name, ())) for one in (*captioned, *others)]
+    return _numbered(recipe, pictures)
+
+
+def _numbered(recipe: VisionRecipe, pictures: Sequence[Picture]) -> tuple[Picture, ...]:
+    return tuple(replace(one, index=at, seed=_seed(recipe.seed, at)) for at, one in enumerate(pictures))
+
+
+def _seed(seed: int, index: int) -> int:
+    return int(np.random.SeedSequence([seed, index]).generate_state(1)[0] >> 1)
+
+
+def _shown(images: Images) -> list[Picture]:
+    if isinstance(images, SceneImages):
+        return _scenes(images.scenes)
+    return _coco(images.coco) if isinstance(images, CocoImages) else _folder(images.folder)
+
+
+def _scenes(scenes: Scenes) -> list[Picture]:
+    found = split_scenes(scenes.split, scenes.n, scenes.seed)
+    names = [f"{scenes.split}-{scenes.seed}-{at:05d}" for at in range(len(found))]
+    return [Picture(0, name, scene, scene.objects, 0) for name, scene in zip(names, found, strict=True)]
+
+
+def _coco(coco: Coco) -> list[Picture]:
+    folder = Path(coco.folder)
+    places = _files(folder / coco.split)
+    known = {image_name(name): path for name, path in places.items()}
+    names = _ids(Path(coco.ids)) if coco.ids else sorted(known, key=_order)
+    missing = [name for name in names if name not in known]
+    if missing:
+        raise DataError(
+            f"{folder / coco.split} has no image {missing[0]} ({len(missing)} of {len(names)} are missing); download "
+            f"{coco.split}.zip, or name others in `ids`"
+        )
+    names = _drawn(names, coco.n, coco.seed, folder / coco.split)
+    truth = _coco_truth(folder / "annotations", tuple(names))
+    return [Picture(0, known[name].name, known[name], truth.get(name, frozenset()), 0) for name in names]
+
+
+@lru_cache(maxsize=4)
+def _coco_truth(folder: Path, names: tuple[str, ...]) -> Mapping[str, frozenset[str]]:
+    """Reading the annotations takes long, and both the checks and the run ask for them."""
+    return read_coco(folder, object_parser(), names)
+
+
+def _folder(folder: Folder) -> list[Picture]:
+    truth = read_objects(folder.objects)
+    places = {image_name(name): path for name, path in _files(Path(folder.images)).items()}
+    missing = [name for name in truth if name not in places]
+    if missing:
+        raise DataError(
+            f"{folder.objects} names the image {missing[0]}, which {folder.images} does not have ({len(missing)} of "
+            f"{len(truth)} are missing)"
+        )
+    return [Picture(0, places[name].name, places[name], objects, 0) for name, objects in truth.items()]
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    if not folder.is_dir():
+        raise DataError(f"there is no folder {folder}; the images are looked for there")
+    found = {path.name: path for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES}
+    if not found:
+        raise DataError(f"{folder} holds no image ({', '.join(SUFFIXES)})")
+    return found
+
+
+def _ids(path: Path) -> list[str]:
+    """The images that a file names: one a line, alone or as JSON with `image_id` or `image`."""
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as cause:
+        raise DataError(f"{path} cannot be read as a list of images: {cause}") from None
+    names = [_id(path, at, line) for at, line in enumerate(lines, start=1)]
+    if not names:
+        raise DataError(f"{path} names no image; write one id a line")
+    return list(dict.fromkeys(names))
+
+
+def _id(path: Path, at: int, line: str) -> str:
+    if not line.startswith("{"):
+        return image_name(line)
+    try:
+        row = json.loads(line)
+        return image_name(row["image_id"] if "image_id" in row else row["image"])
+    except (ValueError, KeyError):
+        raise DataError(f"{path}:{at}: no image_id in {line[:60]!r}; write one id a line") from None
+
+
+def _order(name: str) -> tuple[int, str]:
+    return (int(name), name) if name.isdecimal() else (-1, name)
+
+
+def _drawn(names: list[str], n: int | None, seed: int, place: Path) -> list[str]:
+    if n is None:
+        return names
+    if n > len(names):
+        raise DataError(f"{place} gives {len(names)} images, {n} are asked for; ask for fewer")
+    return random.Random(seed).sample(names, n)
+
+
+def _questions(pope: Pope, split: str, files: Mapping[str, str], shown: Sequence[Picture]) -> Sequence[Question]:
+    if split in files:
+        return read_questions(files[split])
+    truth = {picture.name: picture.objects or frozenset() for picture in shown}
+    return build_questions(truth, split, pope.seed)  # type: ignore[arg-type]  # the schema knows the splits
+
+
+def _asked(questions: Mapping[str, Sequence[Question]]) -> dict[str, tuple[Asked, ...]]:
+    """For each image its questions; one that several splits ask is asked once."""
+    found: dict[str, dict[tuple[str, str], list[str]]] = {}
+    for split, some in questions.items():
+        for one in some:
+            found.setdefault(one.image, {}).setdefault((one.text, one.label), []).append(split)
+    return {
+        image: tuple(Asked(text, label, tuple(splits)) for (text, label), splits in rows.items())
+        for image, rows in found.items()
+    }
+
+
+def _named(name: str, pope: Pope, images: Images) -> Picture:
+    """A picture that only a question file names."""
+    home = pope.images or (str(Path(images.coco.folder) / images.coco.split) if isinstance(images, CocoImages) else "")
+    path = Path(home) / name
+    if not home or not path.is_file():
+        raise DataError(f"there is no image {path}, which a question file names; give their folder as ask.pope.images")
+    return Picture(0, name, path, None, 0)

@@ -1,0 +1,279 @@
+"""What a recipe of the kind vision may say."""
+
+from typing import Annotated, Literal
+
+from pydantic import Discriminator, Field, Tag, model_validator
+
+from mmsteer.recipes.schema import (
+    Choose,
+    Conditions,
+    Controls,
+    Count,
+    FileDirections,
+    FoundDirections,
+    Part,
+    Recipe,
+    Seed,
+    Steer,
+    Text,
+    has,
+)
+
+Split = Literal["random", "popular", "adversarial"]
+
+
+class Scenes(Part):
+    """Scenes of the rendered world, whose truth is known."""
+
+    n: Count
+    split: Literal["train", "validation", "test", "demos"]
+    seed: Seed
+
+
+class SceneImages(Part):
+    """Images of the rendered world."""
+
+    scenes: Scenes
+
+
+class Coco(Part):
+    """Images of COCO 2014 in the published layout, with the objects that CHAIR takes for the truth."""
+
+    folder: Text = Field(description="holds annotations/instances_*.json, annotations/captions_*.json and the images")
+    split: Literal["train2014", "val2014"]
+    ids: Text | None = Field(description="a file that names the images: one id a line, or JSON lines with image_id")
+    n: Count | None = Field(description="how many to draw; null for all that `ids` names")
+    seed: Seed = Field(description="seed of the draw")
+
+
+class CocoImages(Part):
+    """Images of COCO."""
+
+    coco: Coco
+
+
+class Folder(Part):
+    """Anybody's images, with the objects in each."""
+
+    images: Text = Field(description="the folder with the images")
+    objects: Text = Field(description='a file {"name.jpg": ["dog", "tv"]}, in COCO\'s names of objects')
+
+
+class FolderImages(Part):
+    """Images of a folder."""
+
+    folder: Folder
+
+
+Images = Annotated[
+    Annotated[SceneImages, Tag("(scenes)")]
+    | Annotated[CocoImages, Tag("(coco)")]
+    | Annotated[FolderImages, Tag("(folder)")],
+    Discriminator(lambda one: "(coco)" if has(one, "coco") else "(folder)" if has(one, "folder") else "(scenes)"),
+]
+
+
+class Captions(Part):
+    """The model describes each image."""
+
+    prompt: Text
+    tokens: Count = Field(description="at most this many tokens")
+    temperature: Annotated[float, Field(ge=0)] = Field(description="0 is greedy")
+    beams: Annotated[int, Field(ge=1, le=100)]
+    compat: Literal["fixed", "pattern", "wordnet"] = Field(description="how CHAIR reads the captions")
+
+
+class Pope(Part):
+    """The model is asked about objects, yes or no."""
+
+    splits: Annotated[tuple[Split, ...], Field(min_length=1)]
+    files: dict[Split, Text] = Field(
+        default={}, description="question files as POPE publishes them; without, questions are built from the truth"
+    )
+    images: Text | None = Field(default=None, description="the folder with the images that the files name")
+    seed: Seed = Field(description="seed of the questions that are built")
+    answer: Literal["text", "logits"] = Field(description="what the model writes, or which word is likelier to come")
+    words: tuple[Text, Text] = Field(default=("Yes", "No"), description="the words whose logits are compared")
+    tokens: Count = Field(description="at most this many tokens an answer")
+    parser: Literal["strict", "official", "vcd", "lmms"] = Field(description="how answers are read")
+
+
+class Ask(Part):
+    """What the model is asked about each image."""
+
+    caption: Captions | None = None
+    pope: Pope | None = None
+
+    @model_validator(mode="after")
+    def _something(self) -> "Ask":
+        if self.caption is None and self.pope is None:
+            raise ValueError("ask for a caption, for answers (pope), or for both")
+        return self
+
+
+class SceneDemos(Part):
+    """Demonstrations of the rendered world."""
+
+    scenes: Scenes
+    matched: bool = Field(description="the loose caption replaces objects, instead of naming more of them")
+
+
+class FileDemos(Part):
+    """Demonstrations of a file in VTI's format: image, question, value, h_value a line."""
+
+    file: Text
+    images: Text = Field(description="the folder with the images")
+
+
+Demos = Annotated[
+    Annotated[SceneDemos, Tag("(scenes)")] | Annotated[FileDemos, Tag("(file)")],
+    Discriminator(lambda demos: "(file)" if has(demos, "file") else "(scenes)"),
+]
+
+
+class CaptionPairs(Part):
+    """True captions against hallucinated ones of the same images."""
+
+    contrast: Literal["captions"]
+    demos: Demos
+    ending: Literal["shared", "written"] = Field(description="whether both captions are made to end alike")
+    seed: Seed
+
+
+class CounterfactualPairs(Part):
+    """Scenes without an object against the same scenes with it, in the same words up to a decision."""
+
+    contrast: Literal["counterfactual"]
+    scenes: Scenes
+    decision: Literal["go on", "object", "answer"]
+    seed: Seed
+
+
+class MentionPairs(Part):
+    """Mentions of what is there against mentions of what is not."""
+
+    contrast: Literal["mentions"]
+    scenes: Scenes
+    seed: Seed
+
+
+class AnswerPairs(Part):
+    """Questions answered truly and falsely."""
+
+    contrast: Literal["answers"]
+    scenes: Scenes
+    balanced: bool
+    seed: Seed
+
+
+class MaskedPairs(Part):
+    """Masked copies against the whole image, for sites of the vision tower."""
+
+    contrast: Literal["masked"]
+    demos: Demos
+    copies: Count
+    ratio: Annotated[float, Field(gt=0, lt=1)] = Field(description="share of the patches that is masked")
+    seed: Seed
+
+
+class NoImagePairs(Part):
+    """The prompt with its image against the prompt alone."""
+
+    contrast: Literal["no_image"]
+    demos: Demos
+    answered: bool = Field(description="read at the end of the true caption, instead of the prompt")
+    seed: Seed
+
+
+Pairs = Annotated[
+    CaptionPairs | CounterfactualPairs | MentionPairs | AnswerPairs | MaskedPairs | NoImagePairs,
+    Field(discriminator="contrast"),
+]
+
+
+class VisionDirections(FoundDirections):
+    """Directions that the run finds in pairs."""
+
+    data: Pairs
+
+
+Directions = Annotated[
+    Annotated[FileDirections, Tag("(file)")] | Annotated[VisionDirections, Tag("(found)")],
+    Discriminator(lambda item: "(file)" if has(item, "file") else "(found)"),
+]
+Number = float | Text
+
+
+class Vcd(Part):
+    """Against what the model says of a noisy image."""
+
+    strength: Number
+    cutoff: Number
+    step: int | Text = Field(description="how far the image is diffused, of 1000")
+
+
+class Icd(Part):
+    """Against what the model says when it is told to be confused."""
+
+    strength: Number
+    cutoff: Number
+    prefix: Text | None = Field(default=None, description="what is said before each prompt; null for mmsteer's words")
+
+
+class TextOnly(Part):
+    """Against what the model says without any image."""
+
+    strength: Number
+    cutoff: Number
+
+
+class Decode(Part):
+    """Contrastive decoding: what one would use instead of steering."""
+
+    vcd: Vcd | None = None
+    icd: Icd | None = None
+    text_only: TextOnly | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> "Decode":
+        if len([one for one in (self.vcd, self.icd, self.text_only) if one is not None]) != 1:
+            raise ValueError("name one of vcd, icd and text_only")
+        return self
+
+
+class VisionConditions(Conditions):
+    """What is steered, or how the next word is chosen instead."""
+
+    steer: tuple[Steer, ...] = ()
+    decode: Decode | None = None
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> "VisionConditions":
+        if bool(self.steer) == (self.decode is not None):
+            raise ValueError("a condition either steers or decodes; give one of steer and decode")
+        return self
+
+
+class VisionControls(Controls):
+    """What every condition stands beside."""
+
+    wrong_image: bool = Field(description="the directions found again with the images of the pairs exchanged")
+
+
+class VisionChoose(Choose):
+    """The images on which conditions are tried."""
+
+    images: Images
+
+
+class VisionRecipe(Recipe):
+    """An experiment with a model that sees."""
+
+    kind: Literal["vision"]
+    directions: tuple[Directions, ...]
+    images: Images
+    ask: Ask
+    batch: Annotated[int, Field(ge=1, le=4096)]
+    conditions: Annotated[tuple[VisionConditions, ...], Field(min_length=1)]
+    controls: VisionControls
+    choose: VisionChoose | None = None
