@@ -85,9 +85,9 @@ class ContrastiveDecoding(LogitsProcessor):  # type: ignore[misc]  # transformer
     def _follow(self, ids: Tensor) -> Tensor:
         """Logits of the distorted branch after the same tokens."""
         if self._branch is None or ids.shape != (len(self._seen), self._seen.shape[1] + 1):
-            self._branch = _Branch(self._model, self._distorted, self._copies(ids))
-            self._seen = ids
-            return self._branch.start()
+            copies = self._copies(ids)
+            self._branch, self._seen = _Branch(self._model, self._distorted), ids
+            return self._branch.start(copies)
         parents = _parents(self._seen, ids[:, :-1], len(ids) // len(self._prompts))
         self._seen = ids
         return self._branch.step(ids[:, -1:], parents)
@@ -111,21 +111,32 @@ class ContrastiveDecoding(LogitsProcessor):  # type: ignore[misc]  # transformer
 class _Branch:
     """A model continued with tokens that others choose, as its own `generate` would run it."""
 
-    def __init__(self, model: Any, inputs: Mapping[str, Any], copies: int) -> None:
+    def __init__(self, model: Any, inputs: Mapping[str, Any]) -> None:
         self._model, given = _loop(model, inputs)
-        ids = given.pop("input_ids")
-        given.setdefault("attention_mask", torch.ones_like(ids))
+        self._ids: Tensor = given.pop("input_ids")
+        given.setdefault("attention_mask", torch.ones_like(self._ids))
         takes = inspect.signature(self._model.forward).parameters
         if "position_ids" in takes:
-            given["position_ids"] = self._model._prepare_position_ids_for_generation(ids, given)
+            given["position_ids"] = self._model._prepare_position_ids_for_generation(self._ids, given)
         if "logits_to_keep" in takes:
             given["logits_to_keep"] = 1
-        given["use_cache"] = True
-        self._ids, self._given = self._model._expand_inputs_for_generation(expand_size=copies, input_ids=ids, **given)
+        self._given = {**given, "use_cache": True}
 
-    def start(self) -> Tensor:
-        """Logits after the prompt, (rows, vocabulary)."""
-        return self._forward(None)
+    def start(self, copies: int) -> Tensor:
+        """Logits after the prompt, (rows, vocabulary).
+
+        Args:
+            copies: Beams, or answers, of each prompt.
+        """
+        logits = self._forward(None)
+        self._given.pop("pixel_values", None)
+        if copies > 1:
+            # Only now: packed images cannot be repeated row by row, and what was computed of them need not be.
+            cache = self._given.pop("past_key_values")
+            cache.reorder_cache(torch.arange(len(logits), device=logits.device).repeat_interleave(copies))
+            _, self._given = self._model._expand_inputs_for_generation(expand_size=copies, **self._given)
+            self._given["past_key_values"] = cache
+        return logits.repeat_interleave(copies, dim=0)
 
     def step(self, chosen: Tensor, parents: Tensor | None) -> Tensor:
         """Logits after one more token.
