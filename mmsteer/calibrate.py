@@ -1,15 +1,20 @@
 """Strength as a dose: how far steering moves the next-token distribution, and the strength that moves it so far."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from mmsteer import hooks
 from mmsteer.errors import SteeringError
 from mmsteer.steering import Steering, steer
-from mmsteer.types import Adapter, Reading, Sample
+from mmsteer.types import Adapter, Layout, Positions, Reading, Sample, Tokens
+
+OUTPUT = Positions("last | generated")
+"""The tokens that predict output: what a prompt's earlier tokens and its image predict is never asked for."""
 
 MOST = 10
 """Evaluations after which a search that has not come to its target is given up."""
@@ -33,21 +38,20 @@ class Dose:
 def divergence(adapter: Adapter, steering: Steering, samples: Sequence[Sample], *, guidance: float = 1.0) -> Tensor:
     """KL divergence of the steered from the unsteered next-token distribution, along given samples.
 
-    The samples' own tokens are the context of both, so the number is the effect of one step, not of a drift. Where a
-    step predicts several codebooks their divergences add up.
+    The samples' own tokens are the context of both, so the number is the effect of one step, not of a drift. Only
+    tokens that predict output count: the last of the prompt and those after it. Where a step predicts several
+    codebooks their divergences add up.
 
     Args:
         adapter: The model.
         steering: What to apply.
-        samples: Contexts, such as clips that the unsteered model made.
+        samples: Contexts, such as clips or answers that the unsteered model made.
         guidance: Scale of classifier-free guidance of the distribution that is compared.
 
     Returns:
-        Nats, (samples, tokens).
+        Nats of each such token, sample after sample, (tokens,).
     """
-    reading = adapter.reading(samples, guided=guidance > 1)
-    plain = _guided(adapter.read(reading), guidance)
-    return _steered_divergence(adapter, steering, reading, plain, guidance)
+    return _steered_divergence(adapter, steering, _context(adapter, samples, guidance))
 
 
 def calibrate(
@@ -81,12 +85,11 @@ def calibrate(
     """
     if not target > 0:
         raise SteeringError(f"the target {target} nats is not above zero")
-    reading = adapter.reading(samples, guided=guidance > 1)
-    plain = _guided(adapter.read(reading), guidance)
+    context = _context(adapter, samples, guidance)
 
     def measure(factor: float) -> float:
-        found = _steered_divergence(adapter, steering.scaled(factor), reading, plain, guidance)
-        return float(torch.quantile(found.flatten().double(), quantile))
+        found = _steered_divergence(adapter, steering.scaled(factor), context)
+        return float(torch.quantile(found.double(), quantile))
 
     return _search(measure, target, tolerance)
 
@@ -120,13 +123,37 @@ def _next(points: Sequence[tuple[float, float]], target: float) -> float:
     return x + max(-3.0, min(3.0, (target - y) / max(slope, 0.3)))
 
 
-def _steered_divergence(
-    adapter: Adapter, steering: Steering, reading: Reading, plain: Tensor, guidance: float
-) -> Tensor:
-    with steer(adapter, steering) as session, session.call(reading.call):
-        steered = _guided(adapter.read(reading), guidance)
-    each = (steered.exp() * (steered - plain)).sum(dim=-1)
-    return each.sum(dim=-1).clamp(min=0)
+@dataclass(frozen=True, eq=False)
+class _Context:
+    """What is compared: samples, the unsteered log-probabilities after each token, and which tokens count."""
+
+    reading: Reading
+    guidance: float
+    plain: Tensor
+    counts: Tensor
+
+
+def _context(adapter: Adapter, samples: Sequence[Sample], guidance: float) -> _Context:
+    reading = adapter.reading(samples, guided=guidance > 1)
+    layouts: list[Layout] = []
+
+    def tick(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        forward = adapter.forward(adapter.generator, args, kwargs)
+        layouts.append(adapter.layout(adapter.generator, forward, kwargs, reading.call.prompt or forward.width))
+
+    with hooks.clock(adapter.stack(adapter.generator), tick):
+        plain = _guided(adapter.read(reading), guidance)
+    kinds = layouts[-1].kinds
+    counts = OUTPUT.mask(Tokens(kinds, torch.arange(kinds.shape[1], device=kinds.device)))
+    # Conditional rows come first; a conditioning prefix, before the tokens, has no logits.
+    return _Context(reading, guidance, plain, counts[: plain.shape[0], -plain.shape[1] :].to(plain.device))
+
+
+def _steered_divergence(adapter: Adapter, steering: Steering, context: _Context) -> Tensor:
+    with steer(adapter, steering) as session, session.call(context.reading.call):
+        steered = _guided(adapter.read(context.reading), context.guidance)
+    each = (steered.exp() * (steered - context.plain)).sum(dim=-1)
+    return each.sum(dim=-1).clamp(min=0)[context.counts]
 
 
 def _guided(logits: Tensor, guidance: float) -> Tensor:

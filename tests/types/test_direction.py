@@ -54,7 +54,7 @@ def test_a_direction_may_have_a_vector_for_each_token():
     tokens = torch.tensor([[0.6, 0.8], [0.0, 0.0], [1.0, 0.0]])
     found = direction(tokens)
     found.check_model("model-1", {A: 2})
-    with pytest.raises(DirectionError, match="writes 2 numbers at decoder.0, where this model has width 3"):
+    with pytest.raises(DirectionError, match=r"writes 2 numbers at decoder\.0, where this model has width 3"):
         found.check_model("model-1", {A: 3})
     control = random_direction(found, 1).vectors[A]
     torch.testing.assert_close(control.norm(dim=-1), torch.tensor([1.0, 0.0, 1.0]))
