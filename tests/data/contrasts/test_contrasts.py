@@ -215,8 +215,8 @@ def test_the_wrong_image_destroys_a_direction_that_depends_on_the_image(probe):
 
     def states(contrast):
         agrees = [float(sample.content.getpixel((0, 0))[0] == int(sample.answer)) for sample in contrast.samples]
-        noise = 0.2 * torch.randn(len(agrees), 32, generator=torch.Generator().manual_seed(1))
-        return noise + 3 * torch.tensor(agrees)[:, None] * truth + 1.2 * torch.tensor(contrast.labels)[:, None] * style
+        noise = 2 * torch.randn(len(agrees), 32, generator=torch.Generator().manual_seed(1))
+        return noise + 30 * torch.tensor(agrees)[:, None] * truth + 12 * torch.tensor(contrast.labels)[:, None] * style
 
     right, wrong = (
         probe.fit(states(one), list(one.labels), task="binary", groups=one.groups).directions["yes"]
