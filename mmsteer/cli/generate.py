@@ -8,51 +8,101 @@ import typer
 from mmsteer.errors import AdapterError, SteeringError
 
 if TYPE_CHECKING:
+    from mmsteer.adapters import AnyAdapter, MusicgenAdapter, VisionLanguageAdapter
+    from mmsteer.steering import Steering
     from mmsteer.types import Direction
 
 BUNDLED = "bundled:"
 
 
 def generate(
-    prompt: Annotated[str, typer.Option(help="what to play")],
-    out: Annotated[Path, typer.Option(help="the audio file: .wav or .flac")],
+    prompt: Annotated[str, typer.Option(help="what to play, or what to ask about the image")],
+    out: Annotated[Path | None, typer.Option(help="music: the audio file, .wav or .flac")] = None,
+    image: Annotated[Path | None, typer.Option(help="vision: the image that is shown")] = None,
     steer: Annotated[
         list[str] | None, typer.Option(help="NAME STRENGTH [SCHEDULE] [at POSITIONS] [on SITES]; may be repeated")
     ] = None,
-    model: Annotated[str, typer.Option(help="bundled:music, a folder, or a Hugging Face name")] = "bundled:music",
+    compare: Annotated[bool, typer.Option("--compare", help="vision: print the unsteered answer too")] = False,
+    model: Annotated[
+        str | None, typer.Option(help="a bundled model, a folder, or a Hugging Face name (default: the bundled one)")
+    ] = None,
     directions: Annotated[
         Path | None, typer.Option(help="a file of directions (default: the ready-made ones of a bundled model)")
     ] = None,
-    seconds: Annotated[float, typer.Option(help="duration")] = 4.0,
+    seconds: Annotated[float, typer.Option(help="music: duration")] = 4.0,
+    tokens: Annotated[int, typer.Option(min=1, help="vision: at most this many tokens")] = 128,
     seed: Annotated[int, typer.Option(help="the same seed plays the same noise, steered or not")] = 0,
-    guidance: Annotated[float, typer.Option(help="scale of classifier-free guidance")] = 3.0,
+    guidance: Annotated[float, typer.Option(help="music: scale of classifier-free guidance")] = 3.0,
     device: Annotated[str, typer.Option(help="cpu, cuda or auto")] = "cpu",
     dtype: Annotated[str, typer.Option(help="float32, bfloat16, float16, or auto: as the checkpoint says")] = "float32",
     force: Annotated[bool, typer.Option("--force", help="overwrite the file")] = False,
 ) -> None:
-    """Play a prompt, steered, and say what was really applied and what is heard.
+    """Play a prompt, or answer it about an image, steered, and say what was really applied.
 
     [bold]Examples[/]
 
     mmsteer generate --prompt "a slow piano melody" --steer "note:C 0.1" --out c.wav
 
     mmsteer generate --prompt "flute" --steer "note:C 0.1 fade-out 0..4s" --steer "note:G 0.1 fade-in 0..4s" --out x.wav
+
+    mmsteer generate --image room.png --prompt "Describe this image." --steer "grounded:yes 0.1" --compare
     """
-    _check_out(out, force)
+    if out is not None:
+        _check_out(out, force)
+    name = model or BUNDLED + ("vision" if image else "music")
+    from mmsteer.adapters import MusicgenAdapter, read_image
     from mmsteer.api import load
     from mmsteer.cli.quiet import hush
     from mmsteer.steering import Steering, parse_attribute
-    from mmsteer.steering import steer as steering_of
 
     hush()
-    known = _directions(model, directions) if steer else {}
+    known = _directions(name, directions) if steer else {}
     steering = Steering(tuple(parse_attribute(line, known) for line in steer or ()))
-    adapter = load(model, device=device, dtype=dtype)
-    with steering_of(adapter, steering) as session:
+    picture = read_image(image) if image else None
+    adapter: AnyAdapter = load(name, device=device, dtype=dtype)
+    if not isinstance(adapter, MusicgenAdapter):
+        _answer(adapter, steering, picture, prompt, tokens, compare)
+    else:
+        _play(adapter, steering, prompt, _audio_file(name, out, image), seconds, seed, guidance)
+
+
+def _play(
+    adapter: "MusicgenAdapter",
+    steering: "Steering",
+    prompt: str,
+    out: Path,
+    seconds: float,
+    seed: int,
+    guidance: float,
+) -> None:
+    from mmsteer.steering import steer
+
+    with steer(adapter, steering) as session:
         (wave,) = adapter.generate([prompt], seconds, [seed], guidance=guidance)
         receipt = session.receipt()
     _write(out, wave, adapter.sample_rate)
     print(f"{out}: {len(wave) / adapter.sample_rate:.2f} s\napplied: {receipt}\nheard:   {_heard(out)}")
+
+
+def _answer(
+    adapter: "VisionLanguageAdapter", steering: "Steering", image: object, prompt: str, tokens: int, compare: bool
+) -> None:
+    from mmsteer.steering import steer
+    from mmsteer.types import Sample
+
+    sample = Sample("image", image, prompt)
+    if compare:
+        print(f"unsteered: {adapter.generate([sample], tokens)[0]}")
+    with steer(adapter, steering) as session:
+        (text,) = adapter.generate([sample], tokens)
+        receipt = session.receipt()
+    print(f"steered:   {text}\napplied:   {receipt}")
+
+
+def _audio_file(model: str, out: Path | None, image: Path | None) -> Path:
+    if out is None or image is not None:
+        raise AdapterError(f"{model} makes music: give --out, the audio file to write, and no --image")
+    return out
 
 
 def _check_out(out: Path, force: bool) -> None:
@@ -74,7 +124,7 @@ def _directions(model: str, file: Path | None) -> "dict[str, Direction]":
     if not known:
         raise SteeringError(
             f"there are no ready-made directions for {model}; find some with `mmsteer probe --model {model} "
-            "--concept note --out note.safetensors` and give --directions note.safetensors"
+            "--out mine.safetensors` and --concept or --contrast, and give --directions mine.safetensors"
         )
     return known
 

@@ -1,54 +1,113 @@
 """`mmsteer probe`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mmsteer.errors import DirectionError
+from mmsteer.errors import DataError, DirectionError
 
 if TYPE_CHECKING:
-    from mmsteer.probes import Sweep
+    from mmsteer.recipes.finding import Found
 
 
 def probe(
-    concept: Annotated[str, typer.Option(help="note, register, tempo, instrument, chord, mode or texture")],
     out: Annotated[Path, typer.Option(help="the file of directions to write: .safetensors")],
-    model: Annotated[str, typer.Option(help="bundled:music, a folder, or a Hugging Face name")] = "bundled:music",
-    probe: Annotated[str, typer.Option(help="mean-difference, rfm or rfm-paper")] = "mean-difference",
-    family: Annotated[str | None, typer.Option(help="directions are named FAMILY:LABEL (default: the concept)")] = None,
-    clips: Annotated[int, typer.Option(min=1, help="clips of each label")] = 20,
-    seed: Annotated[int, typer.Option(min=0, help="seed of the clips")] = 0,
-    sites: Annotated[str, typer.Option(help="where to read, such as decoder.* or decoder.4-11")] = "decoder.*",
+    concept: Annotated[
+        str | None, typer.Option(help="music: note, register, tempo, instrument, chord, mode or texture")
+    ] = None,
+    contrast: Annotated[
+        str | None, typer.Option(help="vision: captions, counterfactual, mentions, answers, masked or no_image")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="a bundled model, a folder, or a Hugging Face name (default: the bundled one)")
+    ] = None,
+    probe: Annotated[str, typer.Option(help="mean-difference, rfm ...: a file of probes/music or probes/vision")] = (
+        "mean-difference"
+    ),
+    family: Annotated[
+        str | None, typer.Option(help="directions are named FAMILY:LABEL (default: the concept or contrast)")
+    ] = None,
+    clips: Annotated[int, typer.Option(min=1, help="music: clips of each label")] = 20,
+    pairs: Annotated[int, typer.Option(min=2, help="vision: pairs of the rendered world")] = 60,
+    demos: Annotated[
+        Path | None, typer.Option(help="vision: your own pairs, JSON lines of image, question, value, h_value")
+    ] = None,
+    images: Annotated[Path | None, typer.Option(help="vision: the folder with the images of --demos")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="seed of the clips or pairs")] = 0,
+    sites: Annotated[
+        str | None, typer.Option(help="where to read, such as decoder.4-11 (default: the whole stack)")
+    ] = None,
     positions: Annotated[str, typer.Option(help="which tokens to read")] = "all",
-    text: Annotated[str, typer.Option(help="prompt: read under each clip's prompt; none: the null branch")] = "prompt",
+    pool: Annotated[str | None, typer.Option(help="mean, max, last; vision also tokens")] = None,
+    text: Annotated[
+        str, typer.Option(help="music: read under each clip's prompt (prompt) or on the null branch (none)")
+    ] = "prompt",
     device: Annotated[str, typer.Option(help="cpu, cuda or auto")] = "cpu",
     dtype: Annotated[str, typer.Option(help="float32, bfloat16, float16, or auto: as the checkpoint says")] = "float32",
     force: Annotated[bool, typer.Option("--force", help="overwrite the file")] = False,
 ) -> None:
-    """Find the directions of a concept, and show how well each layer tells its labels apart.
+    """Find directions, and show how well each layer tells their labels apart.
 
-    [bold]Example[/]
+    [bold]Examples[/]
 
     mmsteer probe --concept note --probe rfm --out note.safetensors
+
+    mmsteer probe --contrast counterfactual --out grounded.safetensors
     """
     _check_out(out, force)
+    _check_either(concept, contrast)
     from mmsteer.api import load
     from mmsteer.cli.quiet import hush
     from mmsteer.direction_file import save_directions
     from mmsteer.recipes.checks import found_directions
-    from mmsteer.recipes.directions import find_directions
+    from mmsteer.recipes.finding import find
+    from mmsteer.recipes.kinds import KINDS
 
     hush()
-    data = {"concept": concept, "clips": clips, "seed": seed}
-    entry = found_directions(
-        {"family": family or concept, "probe": probe, "data": data, "sites": sites}
-        | {"positions": positions, "pool": "mean", "text": text}
-    )
-    found = find_directions(load(model, device=device, dtype=dtype), entry, progress=True)
-    save_directions(out, found.sweep.directions.values(), overwrite=force)
-    _show(found.sweep)
-    print(f"{out}: {', '.join(found.sweep.directions)}")
+    kind = "music" if concept else "vision"
+    name = family or concept or contrast
+    common = {"family": name, "probe": probe, "positions": positions}
+    if concept:
+        data: dict[str, Any] = {"concept": concept, "clips": clips, "seed": seed}
+        own = {"data": data, "sites": sites or "decoder.*", "pool": pool or "mean", "text": text}
+    else:
+        stack, states = ("vision", "tokens") if contrast == "masked" else ("text", "last")
+        data = _pairs(str(contrast), pairs, seed, demos, images)
+        own = {"data": data, "sites": sites or f"{stack}.*", "pool": pool or states}
+    entry = found_directions(kind, common | own)
+    adapter = load(model or f"bundled:{kind}", device=device, dtype=dtype)
+    found = find(adapter, entry, KINDS[kind].samples(entry, adapter), KINDS[kind].TASK, progress=True)
+    save_directions(out, found.directions.values(), overwrite=force)
+    _show(found)
+    print(f"{out}: {', '.join(found.directions)}")
+
+
+def _check_either(concept: str | None, contrast: str | None) -> None:
+    if (concept is None) == (contrast is None):
+        raise DataError("give --concept for a model that makes music, or --contrast for one that sees")
+
+
+def _pairs(contrast: str, pairs: int, seed: int, demos: Path | None, images: Path | None) -> dict[str, Any]:
+    scenes = {"n": pairs, "split": "demos", "seed": seed}
+    shown = {"demos": {"scenes": scenes, "matched": True}}
+    if demos is not None:
+        if images is None:
+            raise DataError(f"{demos} names images; give the folder that holds them as --images")
+        shown = {"demos": {"file": str(demos), "images": str(images)}}
+    choices: dict[str, dict[str, Any]] = {
+        "captions": {**shown, "ending": "shared"},
+        "counterfactual": {"scenes": scenes, "decision": "go on"},
+        "mentions": {"scenes": scenes},
+        "answers": {"scenes": scenes, "balanced": True},
+        "masked": {**shown, "copies": 10, "ratio": 0.9},
+        "no_image": {**shown, "answered": True},
+    }
+    if contrast not in choices:
+        raise DataError(f"no contrast {contrast!r}; choose from {', '.join(choices)}")
+    if demos is not None and "demos" not in choices[contrast]:
+        raise DataError(f"the contrast {contrast} is made of rendered scenes; leave out --demos, or choose another")
+    return {"contrast": contrast, "seed": seed} | choices[contrast]
 
 
 def _check_out(out: Path, force: bool) -> None:
@@ -56,13 +115,13 @@ def _check_out(out: Path, force: bool) -> None:
         raise DirectionError(f"{out} exists; choose another name, or give --force to overwrite it")
 
 
-def _show(sweep: "Sweep") -> None:
+def _show(found: "Found") -> None:
     from rich.console import Console
     from rich.table import Table
 
     table = Table(title="Held-out scores; AUC of each direction alone", title_justify="left")
-    for name in ("site", sweep.rows[0].metric, *sweep.rows[0].labels):
+    for name in ("site", found.table["metric"], *found.table["labels"]):
         table.add_column(name, justify="left" if name == "site" else "right")
-    for row in sweep.rows:
-        table.add_row(str(row.site), f"{row.score:.3f}", *(f"{score:.3f}" for score in row.labels.values()))
+    for row in found.table["rows"]:
+        table.add_row(row["site"], f"{row['score']:.3f}", *(f"{score:.3f}" for score in row["labels"].values()))
     Console().print(table)

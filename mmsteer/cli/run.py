@@ -8,6 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
+BESIDE = ("unsteered", "random", "wrong_image")
+REPORTED = ("music",)
+"""Kinds of recipes that the report can show."""
+
 
 def run(
     recipe: Annotated[str, typer.Argument(help="a recipe file, or a name from `mmsteer recipes list`")],
@@ -26,6 +30,8 @@ def run(
 
     mmsteer run one-note
 
+    mmsteer run hallucination
+
     mmsteer run one-note prompts.world.n=4 generate.seconds=2 --out runs/try
 
     mmsteer run my-recipe.yaml model.load=facebook/musicgen-small model.device=cuda
@@ -40,9 +46,13 @@ def run(
     path = out or Path("runs") / experiment.name
     with _resumable(path):
         folder = run_experiment(experiment, path, progress=not quiet)
-    page = write_report(folder.path)
+    page = write_report(folder.path) if experiment.recipe.kind in REPORTED else None
+    if folder.has("choice.json"):
+        _print_choice(folder.read("choice.json"))
     _print_scores(folder.read("scores.json"))
-    print(f"\nrun folder: {folder.path}\nreport:     {page}")
+    print(f"\nrun folder: {folder.path}")
+    if page:
+        print(f"report:     {page}")
 
 
 def report(
@@ -68,26 +78,35 @@ def _resumable(path: Path) -> Iterator[None]:
         raise typer.Exit(130) from None
 
 
+def _print_choice(choice: list[dict[str, Any]]) -> None:
+    for one in choice:
+        print(f"chosen to {one['goal']}: {one['condition']} ({one['allowed']} of {one['tried']} within the bounds)")
+        for line in one["broken"]:
+            print(f"  none is within all bounds: {line}")
+
+
 def _print_scores(scores: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title="Judged from the audio", title_justify="left")
+    rows = scores["summaries"] or scores["rows"]
+    beside = [name for name in BESIDE if any(found.get(name) for row in rows for found in row["metrics"].values())]
+    table = Table(title="Judged from the output alone", title_justify="left")
     table.add_column("condition")
-    for name in ("metric", "steered", "95 % interval", "unsteered", "random", "chance", "n"):
-        table.add_column(name, justify="left" if name == "metric" else "right")
-    for row in scores["summaries"] or scores["rows"]:
+    for name in ("metric", "steered", "95 % interval", *beside, "chance", "n"):
+        table.add_column(name.replace("_", " "), justify="left" if name == "metric" else "right")
+    for row in rows:
         for at, (metric, found) in enumerate(row["metrics"].items()):
-            table.add_row("" if at else row["condition"], metric, *_cells(found))
+            table.add_row("" if at else row["condition"], metric, *_cells(found, beside))
         table.add_section()
     Console().print(table)
 
 
-def _cells(found: dict[str, Any]) -> list[str]:
+def _cells(found: dict[str, Any], beside: list[str]) -> list[str]:
     steered = found["steered"]
     interval = "" if steered["value"] is None else f"{steered['low']:.3f} to {steered['high']:.3f}"
-    beside = [_number(found[name]["value"]) if found[name] else "" for name in ("unsteered", "random")]
-    return [_number(steered["value"]), interval, *beside, _number(found["chance"], ""), str(steered["n"])]
+    others = [_number(found[name]["value"]) if found.get(name) else "" for name in beside]
+    return [_number(steered["value"]), interval, *others, _number(found["chance"], ""), str(steered["n"])]
 
 
 def _number(value: float | None, missing: str = "unscored") -> str:

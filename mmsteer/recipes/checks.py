@@ -209,9 +209,7 @@ def _controls(modality: Modality, recipe: Any) -> list[Problem]:
     for at, table in enumerate(recipe.conditions):
         if table.calibrate and not recipe.controls.unsteered:
             place: Place = ("conditions", at, "calibrate")
-            problems.append(
-                Problem(place, "this is measured along unsteered outputs; set controls.unsteered: true")
-            )
+            problems.append(Problem(place, "this is measured along unsteered outputs; set controls.unsteered: true"))
     read = [entry for entry in recipe.directions if isinstance(entry, FileDirections)]
     for kind in modality.CONTROLS:
         if getattr(recipe.controls, kind) and read:

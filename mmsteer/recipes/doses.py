@@ -27,9 +27,7 @@ def calibrated_factor(
     return calibrate(adapter, steering, samples, target, guidance=guidance).factor
 
 
-def mean_divergence(
-    adapter: Adapter, steering: Steering, samples: Sequence[Sample], guidance: float
-) -> float | None:
+def mean_divergence(adapter: Adapter, steering: Steering, samples: Sequence[Sample], guidance: float) -> float | None:
     """Mean divergence a token in nats; None without contexts, or where nothing is steered.
 
     Args:

@@ -123,21 +123,21 @@ def _check_fit(checked: CheckedRecipe, bench: Bench) -> None:
     """
     problems = []
     for entry in checked.recipe.directions:
-        problems += _complaint(lambda entry=entry: _check_directions(entry, checked, bench))
+        problems += _complaint(_check_directions, entry, checked, bench)
     problems += _complaint(bench.check)
     if not problems:
         names = {
             name: one for entry in checked.recipe.directions for name, one in _shaped(entry, checked, bench).items()
         }
         for condition in checked.conditions:
-            problems += _complaint(lambda condition=condition: _check_condition(condition, names, bench))
+            problems += _complaint(_check_condition, condition, names, bench)
     if problems:
         raise RecipeError("\n".join(f"{checked.recipe.name}: {problem}" for problem in dict.fromkeys(problems)))
 
 
-def _complaint(check: Callable[[], None]) -> list[str]:
+def _complaint(check: Callable[..., None], *of: Any) -> list[str]:
     try:
-        check()
+        check(*of)
     except MmsteerError as cause:
         return [str(cause)]
     return []

@@ -1,7 +1,7 @@
 """Labelled samples → directions: record, and fit a probe at every site."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any

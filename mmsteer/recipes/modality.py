@@ -4,42 +4,40 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from mmsteer.probes import Task
 from mmsteer.recipes.expand import Condition
-from mmsteer.recipes.finding import Found
+from mmsteer.recipes.finding import Labelled
 from mmsteer.recipes.folder import RunFolder
 from mmsteer.recipes.plan import Planned
 from mmsteer.recipes.problems import Problem
 from mmsteer.recipes.scoring import Line, Scored
 from mmsteer.steering import Attribute, Steering
-from mmsteer.types import Direction, Sample
+from mmsteer.types import Sample
 
 
 class Bench(Protocol):
     """A recipe and its model, ready for work: what is generated, and how it is judged.
 
     An item is one thing to generate, such as a prompt or an image; it has an `index`.
-
-    Attributes:
-        adapter: The model.
-        batch: Items that are generated together.
-        guidance: Scale of classifier-free guidance, 1 for none.
     """
 
-    adapter: Any
-    batch: int
-    guidance: float
+    @property
+    def adapter(self) -> Any:
+        """The model."""
+
+    @property
+    def batch(self) -> int:
+        """Items that are generated together."""
+
+    @property
+    def guidance(self) -> float:
+        """Scale of classifier-free guidance, 1 for none."""
 
     def check(self) -> None:
         """Refuse a recipe that asks of this model what it cannot do."""
 
     def check_attribute(self, item: Attribute) -> None:
         """Refuse an attribute whose schedule or positions make no sense for this model."""
-
-    def find(self, entry: Any, folder: Path | None, *, progress: bool) -> Found:
-        """Find the directions of one entry."""
-
-    def find_control(self, kind: str, entry: Any, folder: Path | None, *, progress: bool) -> Mapping[str, Direction]:
-        """Find what stands for the directions of an entry in a control of some kind, under the same names."""
 
     def describe(self, folder: RunFolder, items: Sequence[Any]) -> None:
         """Write down what is generated from, once for the run."""
@@ -69,6 +67,7 @@ class Modality(Protocol):
         SOURCE: The key of a recipe that says what is generated from, such as `prompts`.
         ITEM: The key of a line that says which item it is about, such as `prompt`.
         OWN: The keys of a table of conditions that only this kind knows, with what stands for nothing.
+        TASK: What kind of question the labels of its samples answer.
         POOLS: How states are pooled for a probe.
         CONTROLS: The controls of this kind, beside unsteered and random.
     """
@@ -78,6 +77,7 @@ class Modality(Protocol):
     SOURCE: str
     ITEM: str
     OWN: Mapping[str, Any]
+    TASK: Task
     POOLS: tuple[str, ...]
     CONTROLS: tuple[str, ...]
 
@@ -89,6 +89,9 @@ class Modality(Protocol):
 
     def check_entry(self, entry: Any) -> None:
         """Refuse an entry of directions that cannot be found."""
+
+    def samples(self, entry: Any, adapter: Any, control: str | None = None, seed: int = 0) -> Labelled:
+        """What an entry's directions are found in; or what a control of some kind finds its own in."""
 
     def problems(self, recipe: Any, conditions: Sequence[Condition]) -> list[Problem]:
         """What is wrong with the parts that only this kind has."""
@@ -107,4 +110,3 @@ class Modality(Protocol):
 
     def bench(self, recipe: Any, adapter: Any) -> Bench:
         """The recipe with its model."""
-

@@ -91,9 +91,7 @@ class Planner:
             mine += others
             controls = {"random": tuple(one.name for one in shared[key])} | {one.kind: (one.name,) for one in others}
             folder = _folder(at, condition.name)
-            steered.append(
-                Planned(condition.name, "steered", folder, steering, condition.own, condition, controls)
-            )
+            steered.append(Planned(condition.name, "steered", folder, steering, condition.own, condition, controls))
         return (*first, *steered, *(control for controls in shared.values() for control in controls), *mine)
 
     def _random(self, condition: Condition, steering: Steering, dose_index: int) -> tuple[Planned, ...]:

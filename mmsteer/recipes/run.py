@@ -13,7 +13,7 @@ from mmsteer.recipes.controls import Controlled
 from mmsteer.recipes.document import write_document
 from mmsteer.recipes.expand import Condition
 from mmsteer.recipes.experiment import Experiment, environment
-from mmsteer.recipes.finding import recording_key
+from mmsteer.recipes.finding import Found, find, recording_key
 from mmsteer.recipes.folder import CHUNKS, SAMPLES, RunFolder
 from mmsteer.recipes.plan import UNSTEERED, Planned, Planner
 from mmsteer.recipes.receipts import joined_receipt
@@ -94,12 +94,11 @@ def _find(experiment: Experiment, folder: RunFolder, kinds: Sequence[str], *, pr
         if isinstance(entry, FileDirections):
             known |= experiment.checked.files[entry.file]
             continue
-        found = experiment.bench.find(entry, _recording(folder, entry), progress=progress)
+        found = _fitted(experiment, folder, entry, None, progress=progress)
         known |= found.directions
         tables.append(dict(found.table))
         for kind in kinds:
-            place = _recording(folder, entry, kind)
-            others[kind] |= experiment.bench.find_control(kind, entry, place, progress=progress)
+            others[kind] |= _fitted(experiment, folder, entry, kind, progress=progress).directions
     for kind in kinds:
         save_directions(folder.path / _control_file(kind), others[kind].values(), overwrite=True)
     save_directions(folder.path / DIRECTIONS, known.values(), overwrite=True)
@@ -107,12 +106,21 @@ def _find(experiment: Experiment, folder: RunFolder, kinds: Sequence[str], *, pr
     shutil.rmtree(folder.path / RECORDINGS, ignore_errors=True)
 
 
+def _fitted(
+    experiment: Experiment, folder: RunFolder, entry: FoundDirections, control: str | None, *, progress: bool
+) -> Found:
+    modality, adapter = experiment.modality, experiment.adapter
+    data = modality.samples(entry, adapter, control, experiment.recipe.seed)
+    place = _recording(folder, entry, control or "")
+    return find(adapter, entry, data, modality.TASK, place, progress=progress)
+
+
 def _control_file(kind: str) -> str:
     return f"{kind}.safetensors"
 
 
-def _recording(folder: RunFolder, entry: FoundDirections, kind: str = "") -> Path:
-    return folder.path / RECORDINGS / sha256((recording_key(entry) + kind).encode()).hexdigest()[:16]
+def _recording(folder: RunFolder, entry: FoundDirections, control: str) -> Path:
+    return folder.path / RECORDINGS / sha256((recording_key(entry) + control).encode()).hexdigest()[:16]
 
 
 def _chosen(

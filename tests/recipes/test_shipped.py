@@ -6,8 +6,8 @@ import pytest
 
 from mmsteer.library import library
 from mmsteer.recipes.checks import check_recipe, read_probe
-from mmsteer.recipes.loading import recipe_files
 from mmsteer.recipes.kinds import json_schema
+from mmsteer.recipes.loading import recipe_files
 
 
 @pytest.mark.parametrize("file", recipe_files(), ids=lambda file: file.stem)

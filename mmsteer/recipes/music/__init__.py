@@ -9,6 +9,7 @@ from mmsteer.recipes.music.modality import (
     POOLS,
     SCHEMA,
     SOURCE,
+    TASK,
     bench,
     check_entry,
     files,
@@ -18,6 +19,7 @@ from mmsteer.recipes.music.modality import (
     located,
     metric_names,
     problems,
+    samples,
 )
 
 __all__ = [
@@ -28,6 +30,7 @@ __all__ = [
     "POOLS",
     "SCHEMA",
     "SOURCE",
+    "TASK",
     "MusicBench",
     "bench",
     "check_entry",
@@ -38,4 +41,5 @@ __all__ = [
     "located",
     "metric_names",
     "problems",
+    "samples",
 ]

@@ -1,26 +1,24 @@
 """Recipes of the kind music, with their model."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mmsteer.adapters import MusicgenAdapter
-from mmsteer.errors import RecipeError
 from mmsteer.eval.audio import read_audio
-from mmsteer.recipes import finding
 from mmsteer.recipes.folder import RunFolder
-from mmsteer.recipes.music.data import Prompt, clips_of
+from mmsteer.recipes.music.data import Prompt
 from mmsteer.recipes.music.generation import generate_clips
 from mmsteer.recipes.music.judging import ADHERENCE, adherence, judge, needed
-from mmsteer.recipes.music.schema import MusicDirections, MusicRecipe
+from mmsteer.recipes.music.schema import MusicRecipe
 from mmsteer.recipes.music.scoring import metrics
 from mmsteer.recipes.music.traces import condition_traces
 from mmsteer.recipes.plan import Planned
 from mmsteer.recipes.scoring import Line, Scored
 from mmsteer.schedules import Timeline
 from mmsteer.steering import Attribute, Steering
-from mmsteer.types import Direction, Sample
+from mmsteer.types import Sample
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,33 +58,6 @@ class MusicBench:
             item: What is pushed.
         """
         item.schedule.values(Timeline(self._steps, self.adapter.rate, len(item.written)))
-
-    def find(self, entry: MusicDirections, folder: Path | None, *, progress: bool) -> finding.Found:
-        """Find directions in clips.
-
-        Args:
-            entry: Which clips, where, with which probe.
-            folder: Where recordings are kept; None for memory.
-            progress: Show a bar.
-        """
-        clips = clips_of(entry.data, self.adapter.sample_rate, told=entry.text == "prompt")
-        return finding.find(self.adapter, entry, clips, "multiclass", folder, progress=progress)
-
-    def find_control(
-        self, kind: str, entry: MusicDirections, folder: Path | None, *, progress: bool
-    ) -> Mapping[str, Direction]:
-        """There are no other controls.
-
-        Args:
-            kind: Its name.
-            entry: The directions.
-            folder: Where recordings are kept.
-            progress: Show a bar.
-
-        Raises:
-            RecipeError: Always.
-        """
-        raise RecipeError(f"no control {kind!r} for music")
 
     def describe(self, folder: RunFolder, items: Sequence[Prompt]) -> None:
         """Write `prompts.json`.
@@ -131,9 +102,7 @@ class MusicBench:
             "adherence": adherence(readings, item.truth) if ADHERENCE in evaluate else None,
         }
 
-    def contexts(
-        self, path: Path, planned: Planned, items: Sequence[Prompt], outputs: Sequence[None]
-    ) -> list[Sample]:
+    def contexts(self, path: Path, planned: Planned, items: Sequence[Prompt], outputs: Sequence[None]) -> list[Sample]:
         """Unsteered clips, mono.
 
         Args:

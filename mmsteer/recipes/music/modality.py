@@ -1,23 +1,28 @@
 """Recipes of the kind music, before the model is loaded."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mmsteer.adapters import MusicgenAdapter
 from mmsteer.errors import DataError, RecipeError
+from mmsteer.probes import Task
+from mmsteer.recipes.document import Place
 from mmsteer.recipes.expand import Condition
+from mmsteer.recipes.finding import Labelled
 from mmsteer.recipes.loading import did_you_mean
 from mmsteer.recipes.music.bench import MusicBench
-from mmsteer.recipes.music.data import Prompt, labels_of, prompts_of
+from mmsteer.recipes.music.data import Prompt, clips_of, labels_of, prompts_of
 from mmsteer.recipes.music.judging import ADHERENCE, EVALUATORS, TARGETS, needed
 from mmsteer.recipes.music.schema import MusicDirections, MusicRecipe, Prompts, SynTheoryData
 from mmsteer.recipes.problems import Problem
 
-SCHEMA, ENTRY = MusicRecipe, MusicDirections
+SCHEMA: Any = MusicRecipe
+ENTRY: Any = MusicDirections
 SOURCE, ITEM = "prompts", "prompt"
-OWN: dict[str, Any] = {"target": {}}
-POOLS = ("mean", "last", "max")
+OWN: Mapping[str, Any] = {"target": {}}
+TASK: Task = "multiclass"
+POOLS: tuple[str, ...] = ("mean", "last", "max")
 CONTROLS: tuple[str, ...] = ()
 
 
@@ -53,6 +58,18 @@ def check_entry(entry: MusicDirections) -> None:
         raise RecipeError("SynTheory's clips have no prompts; write text: none")
 
 
+def samples(entry: MusicDirections, adapter: Any, control: str | None = None, seed: int = 0) -> Labelled:
+    """The clips of an entry.
+
+    Args:
+        entry: The entry.
+        adapter: The model.
+        control: None: music has no controls but random directions.
+        seed: Of a control.
+    """
+    return clips_of(entry.data, _player(adapter).sample_rate, told=entry.text == "prompt")
+
+
 def problems(recipe: MusicRecipe, conditions: Sequence[Condition]) -> list[Problem]:
     """What is wrong with prompts, evaluators and targets.
 
@@ -60,7 +77,7 @@ def problems(recipe: MusicRecipe, conditions: Sequence[Condition]) -> list[Probl
         recipe: The recipe.
         conditions: Its conditions.
     """
-    sources = [(("prompts",), recipe.prompts)]
+    sources: list[tuple[Place, Prompts]] = [(("prompts",), recipe.prompts)]
     if recipe.choose:
         sources.append((("choose", "prompts"), recipe.choose.prompts))
     found = [problem for place, prompts in sources for problem in _prompts(recipe, place, prompts)]
@@ -75,9 +92,10 @@ def metric_names(recipe: MusicRecipe, conditions: Sequence[Condition]) -> tuple[
         conditions: Its conditions.
     """
     known = {name: TARGETS[name] for one in conditions for name in one.own["target"] if name in TARGETS}
-    found = [f"{name}.{kind}" for name, target in known.items() for kind in (("hit", "share") if target.share else ("hit",))]
-    found += [ADHERENCE] if ADHERENCE in recipe.evaluate else []
-    return (*found, *(["voiced"] if "notes" in needed(recipe.evaluate) else []))
+    hits = [f"{name}.hit" for name in known]
+    shares = [f"{name}.share" for name, target in known.items() if target.share]
+    told = [ADHERENCE] if ADHERENCE in recipe.evaluate else []
+    return (*hits, *shares, *told, *(["voiced"] if "notes" in needed(recipe.evaluate) else []))
 
 
 def items(recipe: MusicRecipe, source: Prompts) -> tuple[Prompt, ...]:
@@ -114,16 +132,22 @@ def bench(recipe: MusicRecipe, adapter: Any) -> MusicBench:
     Args:
         recipe: The recipe.
         adapter: The model.
+    """
+    return MusicBench(recipe, _player(adapter))
+
+
+def _player(adapter: Any) -> MusicgenAdapter:
+    """The adapter, refused where its model makes no music.
 
     Raises:
-        RecipeError: The model makes no music.
+        RecipeError: It makes none.
     """
     if not isinstance(adapter, MusicgenAdapter):
-        raise RecipeError(f"{recipe.name}: {recipe.model.load} makes no music; `kind: music` needs a MusicGen model")
-    return MusicBench(recipe, adapter)
+        raise RecipeError("this model makes no music; recipes of `kind: music` and concepts need a MusicGen model")
+    return adapter
 
 
-def _prompts(recipe: MusicRecipe, place: tuple[str, ...], prompts: Prompts) -> list[Problem]:
+def _prompts(recipe: MusicRecipe, place: Place, prompts: Prompts) -> list[Problem]:
     try:
         prompts_of(prompts, recipe.seed)
     except DataError as cause:

@@ -100,7 +100,7 @@ def _answers(
 
 
 def _logits(adapter: VisionLanguageAdapter, samples: Sequence[Sample], how: Pope) -> list[float]:
-    """log P(yes) - log P(no) of each next word."""
+    """Log P(yes) - log P(no) of each next word."""
     words = adapter.next_word(samples, how.words)
     return [round(float(yes - no), 6) for yes, no in words.tolist()]
 

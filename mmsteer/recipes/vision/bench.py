@@ -3,7 +3,6 @@
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +11,16 @@ import torch
 from mmsteer.adapters import VisionLanguageAdapter
 from mmsteer.errors import PositionsError, RecipeError
 from mmsteer.eval.chair import Chair
-from mmsteer.recipes import finding
 from mmsteer.recipes.folder import RunFolder
 from mmsteer.recipes.plan import Planned
 from mmsteer.recipes.scoring import Line, Scored
-from mmsteer.recipes.vision import pairs
 from mmsteer.recipes.vision.asking import ask_all, outcomes
 from mmsteer.recipes.vision.pictures import Picture
-from mmsteer.recipes.vision.schema import VisionDirections, VisionRecipe
+from mmsteer.recipes.vision.schema import VisionRecipe
 from mmsteer.recipes.vision.scoring import metric_names, scores
 from mmsteer.schedules import Timeline
 from mmsteer.steering import Attribute, Steering
-from mmsteer.types import Direction, Kind, Sample, Tokens
+from mmsteer.types import Kind, Sample, Tokens
 
 # What the tokens of each stack can be: positions that select none of these would never push anything.
 _TEXT = (
@@ -56,18 +53,15 @@ class VisionBench:
 
     @property
     def _steps(self) -> int:
-        return self.recipe.ask.caption.tokens if self.recipe.ask.caption else self._pope_steps
-
-    @property
-    def _pope_steps(self) -> int:
-        return self.recipe.ask.pope.tokens if self.recipe.ask.pope else 1
-
-    @cached_property
-    def _chair(self) -> Chair | None:
-        return Chair({}, self.recipe.ask.caption.compat) if self.recipe.ask.caption else None
+        asked = self.recipe.ask.caption or self.recipe.ask.pope
+        return asked.tokens if asked else 1
 
     def check(self) -> None:
-        """Refuse more tokens than the model was made for, or words it cannot tell apart."""
+        """Refuse more tokens than the model was made for, or words it cannot tell apart.
+
+        Raises:
+            RecipeError: There are more tokens.
+        """
         if self._steps > self.adapter.max_steps:
             raise RecipeError(
                 f"{self._steps} tokens are asked for, this model was made for {self.adapter.max_steps} with the prompt"
@@ -89,33 +83,8 @@ class VisionBench:
         for stack in {site.stack for site in item.written}:
             if not item.positions.mask(_tokens(stack, self._steps)).any():
                 raise PositionsError(
-                    f"'{item}': no token of the {stack} stack is ever at '{item.positions}', so nothing would be steered"
+                    f"'{item}': no token of the stack {stack} is ever at '{item.positions}'; nothing would be steered"
                 )
-
-    def find(self, entry: VisionDirections, folder: Path | None, *, progress: bool) -> finding.Found:
-        """Find directions in pairs.
-
-        Args:
-            entry: Which pairs, where, with which probe.
-            folder: Where recordings are kept; None for memory.
-            progress: Show a bar.
-        """
-        data = pairs.pairs_of(entry.data, self.adapter)
-        return finding.find(self.adapter, entry, data, "binary", folder, progress=progress)
-
-    def find_control(
-        self, kind: str, entry: VisionDirections, folder: Path | None, *, progress: bool
-    ) -> Mapping[str, Direction]:
-        """Find the same directions with the images exchanged among the pairs.
-
-        Args:
-            kind: `wrong_image`.
-            entry: The directions.
-            folder: Where recordings are kept; None for memory.
-            progress: Show a bar.
-        """
-        data = pairs.wrong_pairs_of(entry.data, self.adapter, self.recipe.seed)
-        return finding.find(self.adapter, entry, data, "binary", folder, progress=progress).directions
 
     def describe(self, folder: RunFolder, items: Sequence[Picture]) -> None:
         """Write `images.json`, and each image as PNG.

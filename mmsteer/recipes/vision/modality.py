@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from mmsteer.adapters import VisionLanguageAdapter
+from mmsteer.data.contrasts import wrong_image
 from mmsteer.errors import MmsteerError, RecipeError
 from mmsteer.eval.chair import Chair
+from mmsteer.probes import Task
 from mmsteer.recipes.document import Place
 from mmsteer.recipes.expand import Condition
+from mmsteer.recipes.finding import Labelled
 from mmsteer.recipes.problems import Problem
 from mmsteer.recipes.vision import pairs
 from mmsteer.recipes.vision import scoring as measures
@@ -22,10 +25,12 @@ from mmsteer.recipes.vision.schema import (
     VisionRecipe,
 )
 
-SCHEMA, ENTRY = VisionRecipe, VisionDirections
+SCHEMA: Any = VisionRecipe
+ENTRY: Any = VisionDirections
 SOURCE, ITEM = "images", "image"
-OWN: dict[str, Any] = {"decode": {}}
-POOLS = ("mean", "last", "max", "tokens")
+OWN: Mapping[str, Any] = {"decode": {}}
+TASK: Task = "binary"
+POOLS: tuple[str, ...] = ("mean", "last", "max", "tokens")
 CONTROLS: tuple[str, ...] = ("wrong_image",)
 SHOWN = 3
 """Broken images that a message names."""
@@ -38,7 +43,7 @@ def located(recipe: VisionRecipe, home: Path) -> VisionRecipe:
         recipe: The recipe.
         home: The folder that it lies in.
     """
-    return SCHEMA.model_validate(_mapped(recipe, lambda path: str(_place(path, home))))
+    return VisionRecipe.model_validate(_mapped(recipe, lambda path: str(_place(path, home))))
 
 
 def labels(entry: VisionDirections) -> tuple[str, ...]:
@@ -59,6 +64,20 @@ def check_entry(entry: VisionDirections) -> None:
     pairs.check(entry.data)
 
 
+def samples(entry: VisionDirections, adapter: Any, control: str | None = None, seed: int = 0) -> Labelled:
+    """The pairs of an entry.
+
+    Args:
+        entry: The entry.
+        adapter: The model.
+        control: `wrong_image` for the same words with the images of other pairs.
+        seed: Seed of the exchange.
+    """
+    contrast = pairs.pairs_of(entry.data, _seeing(adapter))
+    contrast = wrong_image(contrast, seed) if control else contrast
+    return Labelled(contrast.samples, contrast.labels, contrast.groups)
+
+
 def problems(recipe: VisionRecipe, conditions: Sequence[Condition]) -> list[Problem]:
     """What is wrong with images, their truth, questions and decoding.
 
@@ -66,7 +85,8 @@ def problems(recipe: VisionRecipe, conditions: Sequence[Condition]) -> list[Prob
         recipe: The recipe.
         conditions: Its conditions.
     """
-    found, names = [], []
+    found: list[Problem] = []
+    names: list[set[str]] = []
     for place, images in _sources(recipe):
         try:
             pictures = pictures_of(recipe, images)
@@ -126,7 +146,8 @@ def files(recipe: VisionRecipe) -> tuple[Path, ...]:
         recipe: The recipe.
     """
     asked = recipe.ask.pope.files.values() if recipe.ask.pope else ()
-    demos = [entry.data.demos for entry in recipe.directions if hasattr(getattr(entry, "data", None), "demos")]
+    data = [entry.data for entry in recipe.directions if isinstance(entry, VisionDirections)]
+    demos = [getattr(one, "demos", None) for one in data]
     return tuple(map(Path, (*asked, *(one.file for one in demos if isinstance(one, FileDemos)))))
 
 
@@ -136,13 +157,19 @@ def bench(recipe: VisionRecipe, adapter: Any) -> VisionBench:
     Args:
         recipe: The recipe.
         adapter: The model.
+    """
+    return VisionBench(recipe, _seeing(adapter))
+
+
+def _seeing(adapter: Any) -> VisionLanguageAdapter:
+    """The adapter, refused where its model sees nothing.
 
     Raises:
-        RecipeError: The model sees nothing.
+        RecipeError: It does not.
     """
     if not isinstance(adapter, VisionLanguageAdapter) or not any(site.stack == "vision" for site in adapter.sites):
-        raise RecipeError(f"{recipe.name}: {recipe.model.load} sees no images; `kind: vision` needs a model that does")
-    return VisionBench(recipe, adapter)
+        raise RecipeError("this model sees no images; recipes of `kind: vision` and contrasts need one that does")
+    return adapter
 
 
 def _sources(recipe: VisionRecipe) -> list[tuple[Place, Images]]:

@@ -6,10 +6,9 @@ from typing import Any
 
 from mmsteer.adapters import VisionLanguageAdapter
 from mmsteer.data import contrasts
-from mmsteer.data.contrasts import Contrast, Demo, wrong_image
+from mmsteer.data.contrasts import Contrast, Demo
 from mmsteer.data.scenes import Scene, split_scenes
 from mmsteer.errors import DataError
-from mmsteer.recipes.finding import Labelled
 from mmsteer.recipes.vision.schema import (
     AnswerPairs,
     CaptionPairs,
@@ -35,29 +34,14 @@ def check(data: Pairs) -> None:
         _demos(demos, 0)
 
 
-def pairs_of(data: Pairs, adapter: VisionLanguageAdapter) -> Labelled:
+def pairs_of(data: Pairs, adapter: VisionLanguageAdapter) -> Contrast:
     """Samples of both sides.
 
     Args:
         data: Which pairs.
         adapter: The model, whose vision tower says how large a patch is.
     """
-    return _labelled(MAKERS[data.contrast](data, adapter))
-
-
-def wrong_pairs_of(data: Pairs, adapter: VisionLanguageAdapter, seed: int) -> Labelled:
-    """The same words with the images of other pairs.
-
-    Args:
-        data: Which pairs.
-        adapter: The model.
-        seed: Seed of the exchange.
-    """
-    return _labelled(wrong_image(MAKERS[data.contrast](data, adapter), seed))
-
-
-def _labelled(contrast: Contrast) -> Labelled:
-    return Labelled(contrast.samples, contrast.labels, contrast.groups)
+    return MAKERS[data.contrast](data, adapter)
 
 
 def _scenes(scenes: Scenes) -> tuple[Scene, ...]:

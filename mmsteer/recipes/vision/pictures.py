@@ -16,7 +16,17 @@ from mmsteer.errors import DataError
 from mmsteer.eval.chair_data import image_name, read_coco, read_objects
 from mmsteer.eval.chair_parser import object_parser
 from mmsteer.eval.pope import Question, build_questions, read_questions
-from mmsteer.recipes.vision.schema import Coco, CocoImages, Folder, Images, Pope, SceneImages, Scenes, VisionRecipe
+from mmsteer.recipes.vision.schema import (
+    Coco,
+    CocoImages,
+    Folder,
+    Images,
+    Pope,
+    SceneImages,
+    Scenes,
+    Split,
+    VisionRecipe,
+)
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
 
@@ -79,7 +89,9 @@ def pictures_of(recipe: VisionRecipe, images: Images) -> tuple[Picture, ...]:
     if pope is None:
         return _numbered(recipe, shown)
     read = pope.files if images == recipe.images else {}
-    questions = {split: _questions(pope, split, read, shown) for split in pope.splits}
+    questions: dict[str, Sequence[Question]] = {}
+    for split in pope.splits:
+        questions[split] = read_questions(read[split]) if split in read else _built(pope, split, shown)
     asked = _asked(questions)
     known = {picture.name: picture for picture in shown}
     others = [_named(name, pope, images) for name in asked if name not in known]
@@ -152,7 +164,11 @@ def _files(folder: Path) -> dict[str, Path]:
 
 
 def _ids(path: Path) -> list[str]:
-    """The images that a file names: one a line, alone or as JSON with `image_id` or `image`."""
+    """The images that a file names: one a line, alone or as JSON with `image_id` or `image`.
+
+    Raises:
+        DataError: It cannot be read, or names none.
+    """
     try:
         lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as cause:
@@ -185,11 +201,9 @@ def _drawn(names: list[str], n: int | None, seed: int, place: Path) -> list[str]
     return random.Random(seed).sample(names, n)
 
 
-def _questions(pope: Pope, split: str, files: Mapping[str, str], shown: Sequence[Picture]) -> Sequence[Question]:
-    if split in files:
-        return read_questions(files[split])
+def _built(pope: Pope, split: Split, shown: Sequence[Picture]) -> Sequence[Question]:
     truth = {picture.name: picture.objects or frozenset() for picture in shown}
-    return build_questions(truth, split, pope.seed)  # type: ignore[arg-type]  # the schema knows the splits
+    return build_questions(truth, split, pope.seed)
 
 
 def _asked(questions: Mapping[str, Sequence[Question]]) -> dict[str, tuple[Asked, ...]]:
@@ -205,7 +219,11 @@ def _asked(questions: Mapping[str, Sequence[Question]]) -> dict[str, tuple[Asked
 
 
 def _named(name: str, pope: Pope, images: Images) -> Picture:
-    """A picture that only a question file names."""
+    """A picture that only a question file names.
+
+    Raises:
+        DataError: It is not there.
+    """
     home = pope.images or (str(Path(images.coco.folder) / images.coco.split) if isinstance(images, CocoImages) else "")
     path = Path(home) / name
     if not home or not path.is_file():
