@@ -13,14 +13,12 @@ from dataclasses import dataclass
 from itertools import permutations
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal
 
 from mmsteer.atomic import write_atomically
 from mmsteer.errors import EvalError
-from mmsteer.eval.answers import Id, by_id, read_rows
+from mmsteer.eval.answers import Id, by_id, read_json, read_rows
 
-Split = Literal["random", "popular", "adversarial"]
-SPLITS: tuple[Split, ...] = ("random", "popular", "adversarial")
+SPLITS = ("random", "popular", "adversarial")
 POSITIVES = 3
 
 VERSIONS: Mapping[tuple[int, int], str] = MappingProxyType(
@@ -69,6 +67,23 @@ def read_questions(path: str | Path) -> tuple[Question, ...]:
     )
 
 
+def read_object_lists(path: str | Path) -> dict[str, list[str]]:
+    """The objects that each image shows.
+
+    Args:
+        path: JSON of {image: [object, ...]}.
+
+    Raises:
+        EvalError: It is something else.
+    """
+    value = read_json(path)
+    if not isinstance(value, dict) or not all(
+        isinstance(names, list) and all(isinstance(name, str) for name in names) for names in value.values()
+    ):
+        raise EvalError(f"{path}: give a JSON object of image: [object, ...], every object a string")
+    return value
+
+
 def question_version(questions: Sequence[Question]) -> str | None:
     """Which published version this is; None for any other file.
 
@@ -99,7 +114,7 @@ def write_questions(path: str | Path, questions: Sequence[Question]) -> None:
 
 
 def build_questions(
-    objects_by_image: Mapping[str, Collection[str]], split: Split, seed: int = 0, images: int | None = None
+    objects_by_image: Mapping[str, Collection[str]], split: str, seed: int = 0, images: int | None = None
 ) -> tuple[Question, ...]:
     """Six questions for each image that shows at least three kinds of objects: yes, no, yes, no, ...
 
@@ -159,7 +174,7 @@ class _Ranking:
         images = Counter(name for objects in shown for name in objects)
         return cls(images, Counter(pair for objects in shown for pair in permutations(objects, 2)))
 
-    def pick(self, absent: Collection[str], beside: str, split: Split, rng: random.Random) -> str:
+    def pick(self, absent: Collection[str], beside: str, split: str, rng: random.Random) -> str:
         names = sorted(absent)
         if split == "random":
             return rng.choice(names)
@@ -189,7 +204,7 @@ def _chosen(shown: Mapping[str, list[str]], images: int | None, seed: int) -> li
     return [image for image in able if image in drawn]
 
 
-def _six(image: str, objects: list[str], ranking: _Ranking, split: Split, rng: random.Random) -> list[tuple[str, str]]:
+def _six(image: str, objects: list[str], ranking: _Ranking, split: str, rng: random.Random) -> list[tuple[str, str]]:
     absent = ranking.images.keys() - set(objects)
     if len(absent) < POSITIVES:
         raise EvalError(

@@ -1,0 +1,47 @@
+"""What the commands that judge answers print."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Line = tuple[str, float | int | None, Sequence[float | None] | None]
+
+
+def show(title: str, lines: Sequence[Line], report: Mapping[str, Any], as_json: bool) -> None:
+    """A table of named values with their intervals, or all there is as JSON.
+
+    Args:
+        title: Above the table.
+        lines: What a value is, the value, and the ends of its interval.
+        report: The same and more, as plain values.
+        as_json: Whether to print the report.
+    """
+    if as_json:
+        print(json.dumps(report, allow_nan=False))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("", "value", "95 % interval", title=title, title_justify="left")
+    for label, value, interval in lines:
+        table.add_row(label, _number(value), _interval(interval))
+    Console().print(table)
+
+
+def named(labels: Mapping[str, str], report: Mapping[str, Any]) -> list[Line]:
+    """The lines of a report's values that are there.
+
+    Args:
+        labels: What to call each key.
+        report: Values by key, and `intervals` by the same keys.
+    """
+    ends = report.get("intervals", {})
+    return [(label, report[key], ends.get(key)) for key, label in labels.items() if key in report]
+
+
+def _number(value: float | int | None) -> str:
+    return "-" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def _interval(ends: Sequence[float | None] | None) -> str:
+    return "" if ends is None or None in ends else f"{ends[0]:.3f} to {ends[1]:.3f}"
