@@ -130,7 +130,9 @@ def _tokens(adapter: Adapter, sites: Sequence[Site], reading: Reading) -> Iterat
     def tick(stack: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         forward = adapter.forward(stack, args, kwargs)
         layout = adapter.layout(stack, forward, kwargs, reading.call.prompt or forward.width)
-        steps = torch.arange(forward.width, device=layout.kinds.device) - layout.origin
+        place = torch.arange(forward.width, device=layout.kinds.device)
+        # Only the stack that makes the output knows time.
+        steps = place - layout.origin if stack == adapter.generator else torch.zeros_like(place)
         known[stack] = Tokens(layout.kinds, steps, adapter.rate)
 
     def ticking(stack: str) -> hooks.Before:

@@ -52,7 +52,8 @@ class Prompts:
         encoded = self._processor(
             text=texts, **shown, padding=True, padding_side="left", add_special_tokens=special, return_tensors="pt"
         )
-        return dict(encoded)
+        # PaliGemma's processor makes labels for training, too.
+        return {name: value for name, value in encoded.items() if name != "labels"}
 
     def answered(self, arguments: Mapping[str, Tensor], answers: Sequence[str | None]) -> dict[str, Tensor]:
         """Arguments with teacher-forced answers after the prompts, padded on the right.
@@ -111,14 +112,16 @@ class Prompts:
         if not (sample.text or "").strip():
             raise AdapterError(f"{sample.id}: the prompt is empty; say something, such as 'Describe this image.'")
         if not getattr(self._processor, "chat_template", None):
-            return self._mark() * images + str(sample.text)
+            return self._marks(images) + str(sample.text)
         words = {"type": "text", "text": sample.text}
         content = [{"type": "image"}] * images + [words] if self._sees else sample.text
         messages = [{"role": "user", "content": content}]
         return str(self._processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False))
 
-    def _mark(self) -> str:
-        if not self._family.marked:
+    def _marks(self, images: int) -> str:
+        """What stands for images in a prompt without a chat template."""
+        if not images or not self._family.marked:
             return ""
         # Gemma 3 marks an image by the token that begins it, others by the image's own.
-        return f"{getattr(self._processor, 'boi_token', None) or self._processor.image_token}\n"
+        mark = getattr(self._processor, "boi_token", None) or self._processor.image_token
+        return f"{mark}\n" * images

@@ -24,7 +24,7 @@ def text_kinds(forward: Forward, real: Tensor, image: Tensor, prompt: int) -> Te
     place = int(forward.start) + torch.arange(forward.width, device=real.device)
     given = real & (place < prompt)
     kinds = torch.where(place < prompt, int(Kind.PROMPT), int(Kind.GENERATED)).expand_as(real)
-    kinds = kinds + torch.where(image, int(Kind.IMAGE), int(Kind.TEXT))
+    kinds = kinds + torch.where(image & given, int(Kind.IMAGE), int(Kind.TEXT))
     if int(forward.start) == 0:
         kinds = kinds + int(Kind.FIRST) * (real & (real.cumsum(1) == 1))
     last = torch.where(given, place, -1).amax(dim=1, keepdim=True)

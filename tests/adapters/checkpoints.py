@@ -62,6 +62,10 @@ def tokenizer(*more: str, **options) -> hf.PreTrainedTokenizerFast:
     return made
 
 
+def siglip() -> hf.SiglipVisionConfig:
+    return hf.SiglipVisionConfig(vision_use_head=False, **VISION)
+
+
 def llava(**text) -> tuple[hf.PreTrainedModel, hf.ProcessorMixin]:
     """LLaVA-1.5: CLIP, the layer before the last, without its class token; its tower is deeper than its decoder."""
     config = hf.LlavaConfig(
@@ -81,7 +85,250 @@ def llava(**text) -> tuple[hf.PreTrainedModel, hf.ProcessorMixin]:
     return hf.LlavaForConditionalGeneration(config), processor
 
 
-FAMILIES: dict[str, Callable[[], tuple[hf.PreTrainedModel, object]]] = {"llava": llava}
+def llava_next() -> tuple[hf.PreTrainedModel, hf.ProcessorMixin]:
+    """LLaVA-NeXT: the image whole and in tiles, with a token at the end of each line."""
+    grid = [[16, 32], [32, 16], [32, 32]]
+    config = hf.LlavaNextConfig(
+        vision_config=hf.CLIPVisionConfig(**VISION),
+        text_config=hf.LlamaConfig(**TEXT),
+        image_token_index=IMAGE,
+        image_grid_pinpoints=grid,
+    )
+    pixels = hf.LlavaNextImageProcessor(size={"shortest_edge": 16}, crop_size=PIXELS, image_grid_pinpoints=grid)
+    strategy = {"vision_feature_select_strategy": "default", "num_additional_image_tokens": 1}
+    processor = hf.LlavaNextProcessor(pixels, tokenizer(), patch_size=8, chat_template=TEMPLATE, **strategy)
+    return hf.LlavaNextForConditionalGeneration(config), processor
+
+
+def llava_onevision() -> tuple[hf.PreTrainedModel, hf.ProcessorMixin]:
+    """LLaVA-OneVision: SigLIP, all patches of the last layer, Qwen2."""
+    grid = [[16, 32], [32, 16], [32, 32]]
+    words = tokenizer("<video>")
+    config = hf.LlavaOnevisionConfig(
+        vision_config=siglip(),
+        text_config=hf.Qwen2Config(**TEXT),
+        image_token_index=IMAGE,
+        video_token_index=words.convert_tokens_to_ids("<video>"),
+        image_grid_pinpoints=grid,
+    )
+    pixels = hf.LlavaOnevisionImageProcessor(size=PIXELS, image_grid_pinpoints=grid)
+    video = hf.LlavaOnevisionVideoProcessor(size=PIXELS)
+    strategy = {"num_image_tokens": 4, "vision_feature_select_strategy": "full"}
+    processor = hf.LlavaOnevisionProcessor(pixels, words, video, chat_template=TEMPLATE, **strategy)
+    return hf.LlavaOnevisionForConditionalGeneration(config), processor
+
+
+def instructblip() -> tuple[hf.PreTrainedModel, hf.ProcessorMixin]:
+    """InstructBLIP: query tokens stand for the image, before everything else."""
+    queries = {"vocab_size": 64, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2}
+    config = hf.InstructBlipConfig(
+        vision_config=VISION,
+        qformer_config=queries | {"num_attention_heads": 2, "encoder_hidden_size": 24, "pad_token_id": 0},
+        text_config=hf.LlamaConfig(**TEXT).to_dict(),
+        num_query_tokens=5,
+        image_token_index=IMAGE,
+    )
+    pixels = hf.BlipImageProcessor(size=PIXELS)
+    processor = hf.InstructBlipProcessor(pixels, tokenizer(), tokenizer(), num_query_tokens=5)
+    model = hf.InstructBlipForConditionalGeneration(config)
+    torch.nn.init.normal_(model.query_tokens)  # zero otherwise
+    return model, processor
+
+
+def _qwen_text(**rope) -> dict:
+    return TEXT | {"rope_parameters": {"rope_type": "default", "mrope_section": [2, 3, 3], "rope_theta": 1e4} | rope}
+
+
+def _qwen_words() -> tuple[hf.PreTrainedTokenizerFast, dict[str, int]]:
+    names = {"image_token_id": "<|image_pad|>", "video_token_id": "<|video_pad|>"}
+    names |= {"vision_start_token_id": "<|vision_start|>", "vision_end_token_id": "<|vision_end|>"}
+    words = tokenizer(*names.values())
+    return words, {name: words.convert_tokens_to_ids(token) for name, token in names.items()}
+
+
+def _qwen(model: type, config: type, processor: type, video: type, vision: dict) -> tuple[object, object]:
+    words, ids = _qwen_words()
+    common = {"depth": 4, "num_heads": 2, "patch_size": 4, "spatial_merge_size": 2, "temporal_patch_size": 2}
+    made = config(vision_config=common | vision, text_config=_qwen_text(), **ids)
+    sizes = {"patch_size": 4, "merge_size": 2, "temporal_patch_size": 2}
+    sizes["size"] = {"shortest_edge": 64, "longest_edge": 1024}
+    template = TEMPLATE.replace("<image>", "<|vision_start|><|image_pad|><|vision_end|>")
+    pixels = hf.Qwen2VLImageProcessor(**sizes)
+    return model(made), processor(pixels, words, video(**sizes), chat_template=template)
+
+
+def qwen2_vl() -> tuple[hf.PreTrainedModel, hf.ProcessorMixin]:
+    """Qwen2-VL: images of any size as one packed row of patches, merged by four."""
+    return _qwen(
+        hf.Qwen2VLForConditionalGeneration,
+        hf.Qwen2VLConfig,
+        hf.Qwen2VLProcessor,
+        hf.Qwen2VLVideoProcessor,
+        {"embed_dim": 24, "hidden_size": 32, "mlp_ratio": 2},
+    )
+
+
+def qwen2_5_vl() -> tuple[hf.PreTrainedModel, hf.ProcessorMixin]:
+    """Qwen2.5-VL: the same, with attention in windows."""
+    return _qwen(
+        hf.Qwen2_5_VLForConditionalGeneration,
+        hf.Qwen2_5_VLConfig,
+        hf.Qwen2_5_VLProcessor,
+        hf.Qwen2VLVideoProcessor,
+        {
+            "hidden_size": 24,
+            "intermediate_size": 48,
+            "out_hidden_size": 32,
+            "fullatt_block_indexes": [1],
+            "window_size": 16,
+        },
+    )
+
+
+def qwen3_vl() -> tuple[hf.PreTrainedModel, hf.ProcessorMixin]:
+    """Qwen3-VL: further visual features after the first blocks."""
+    return _qwen(
+        hf.Qwen3VLForConditionalGeneration,
+        hf.Qwen3VLConfig,
+        hf.Qwen3VLProcessor,
+        hf.Qwen3VLVideoProcessor,
+        {
+            "hidden_size": 24,
+            "intermediate_size": 48,
+            "out_hidden_size": 32,
+            "num_position_embeddings": 16,
+            "deepstack_visual_indexes": [0, 1],
+        },
+    )
+
+
+def internvl() -> tuple[hf.PreTrainedModel, hf.ProcessorMixin]:
+    """InternVL: patches shuffled into channels before the projector, large images in tiles."""
+    names = {"start_image_token": "<img>", "end_image_token": "</img>", "context_image_token": "<IMG_CONTEXT>"}
+    names["video_token"] = "<video>"
+    words = tokenizer(*names.values(), extra_special_tokens=names)
+    vision = VISION | {"image_size": [16, 16], "patch_size": [4, 4]}
+    config = hf.InternVLConfig(
+        vision_config=vision,
+        text_config=hf.Qwen2Config(**TEXT),
+        image_token_id=words.convert_tokens_to_ids("<IMG_CONTEXT>"),
+        image_seq_length=4,
+    )
+    pixels = hf.GotOcr2ImageProcessor(size=PIXELS, crop_to_patches=True, max_patches=4)
+    video = hf.InternVLVideoProcessor(size=PIXELS)
+    template = TEMPLATE.replace("<image>", "<IMG_CONTEXT>")
+    processor = hf.InternVLProcessor(pixels, words, video, image_seq_length=4, chat_template=template)
+    return hf.InternVLForConditionalGeneration(config), processor
+
+
+def _idefics_words() -> hf.PreTrainedTokenizerFast:
+    rows = [f"<row_{row}_col_{column}>" for row in range(1, 3) for column in range(1, 3)]
+    return tokenizer("<fake_token_around_image>", "<end_of_utterance>", "<global-img>", *rows)
+
+
+def _idefics(kind: str) -> tuple[object, object]:
+    words = _idefics_words()
+    config = getattr(hf, f"{kind}Config")(
+        vision_config=VISION | {"patch_size": 4},
+        text_config=hf.LlamaConfig(**TEXT),
+        image_token_id=IMAGE,
+        scale_factor=2,
+        pad_token_id=0,
+    )
+    edge = {"size": {"longest_edge": 32}, "max_image_size": {"longest_edge": 16}}
+    pixels = getattr(hf, f"{kind}ImageProcessor")(**edge)
+    video = [hf.SmolVLMVideoProcessor(**edge)] if kind == "SmolVLM" else []
+    processor = getattr(hf, f"{kind}Processor")(pixels, words, *video, image_seq_len=4, chat_template=TEMPLATE)
+    return getattr(hf, f"{kind}ForConditionalGeneration")(config), processor
+
+
+def idefics3() -> tuple[hf.PreTrainedModel, hf.ProcessorMixin]:
+    """Idefics3: tiles and the whole, each shuffled into fewer tokens by the connector."""
+    return _idefics("Idefics3")
+
+
+def smolvlm() -> tuple[hf.PreTrainedModel, hf.ProcessorMixin]:
+    """SmolVLM: the same with its own classes."""
+    return _idefics("SmolVLM")
+
+
+def paligemma() -> tuple[hf.PreTrainedModel, hf.ProcessorMixin]:
+    """PaliGemma: image and prompt see one another in both directions; positions count from 1; no chat template."""
+    config = hf.PaliGemmaConfig(
+        vision_config=siglip(), text_config=hf.GemmaConfig(**TEXT), image_token_index=IMAGE, projection_dim=32
+    )
+    pixels = hf.SiglipImageProcessor(size=PIXELS)
+    pixels.image_seq_length = 4
+    words = tokenizer(extra_special_tokens={"image_token": "<image>"})
+    return hf.PaliGemmaForConditionalGeneration(config), hf.PaliGemmaProcessor(pixels, words)
+
+
+def gemma3() -> tuple[hf.PreTrainedModel, hf.ProcessorMixin]:
+    """Gemma 3: norms after each part, sliding windows, image tokens that see one another."""
+    names = {"boi_token": "<start_of_image>", "eoi_token": "<end_of_image>", "image_token": "<image>"}
+    words = tokenizer("<start_of_image>", "<end_of_image>", extra_special_tokens=names)
+    text = TEXT | {"sliding_window": 8, "layer_types": ["sliding_attention", "full_attention", "sliding_attention"]}
+    config = hf.Gemma3Config(
+        vision_config=siglip(),
+        text_config=hf.Gemma3TextConfig(**text),
+        image_token_id=IMAGE,
+        boi_token_index=words.boi_token_id,
+        eoi_token_index=words.eoi_token_id,
+        mm_tokens_per_image=1,
+    )
+    template = TEMPLATE.replace("<image>", "<start_of_image>")
+    pixels = hf.Gemma3ImageProcessor(size=PIXELS)
+    processor = hf.Gemma3Processor(pixels, words, image_seq_length=1, chat_template=template)
+    model = hf.Gemma3ForConditionalGeneration(config)
+    torch.nn.init.normal_(model.model.multi_modal_projector.mm_input_projection_weight)  # zero otherwise
+    return model, processor
+
+
+def mllama() -> tuple[hf.PreTrainedModel, hf.ProcessorMixin]:
+    """Llama 3.2 Vision: the image enters by cross-attention alone."""
+    words = tokenizer("<|image|>", "<|python_tag|>")
+    vision = {name: value for name, value in VISION.items() if name != "num_attention_heads"}
+    vision |= {"num_global_layers": 2, "attention_heads": 2, "max_num_tiles": 4, "intermediate_layers_indices": [0, 1]}
+    vision |= {"supported_aspect_ratios": [[1, 1], [1, 2], [2, 1], [2, 2], [1, 3], [3, 1], [1, 4], [4, 1]]}
+    rope = {"rope_type": "default", "rope_theta": 1e4}
+    config = hf.MllamaConfig(
+        vision_config=vision | {"vision_output_dim": 72},
+        text_config=TEXT | {"cross_attention_layers": [1], "rope_parameters": rope},
+        image_token_index=words.convert_tokens_to_ids("<|image|>"),
+    )
+    pixels = hf.MllamaImageProcessor(size=PIXELS, max_image_tiles=4)
+    processor = hf.MllamaProcessor(pixels, words, chat_template=TEMPLATE.replace("<image>", "<|image|>"))
+    model = hf.MllamaForConditionalGeneration(config)
+    for name, gate in model.named_parameters():
+        if "gate" in name and gate.numel() == 1:
+            torch.nn.init.ones_(gate)  # zero otherwise: the image would not enter
+    return model, processor
+
+
+def llama() -> tuple[hf.PreTrainedModel, hf.PreTrainedTokenizerFast]:
+    """A plain causal language model."""
+    return hf.LlamaForCausalLM(hf.LlamaConfig(**TEXT)), tokenizer()
+
+
+FAMILIES: dict[str, Callable[[], tuple[hf.PreTrainedModel, object]]] = {
+    made.__name__: made
+    for made in (
+        llava,
+        llava_next,
+        llava_onevision,
+        instructblip,
+        qwen2_vl,
+        qwen2_5_vl,
+        qwen3_vl,
+        internvl,
+        idefics3,
+        smolvlm,
+        paligemma,
+        gemma3,
+        mllama,
+        llama,
+    )
+}
 
 
 def save(family: str, folder: Path) -> Path:

@@ -1,0 +1,24 @@
+"""One adapter a family, loaded once."""
+
+import pytest
+
+from mmsteer.adapters import VisionLanguageAdapter, load
+from tests.adapters.checkpoints import save
+
+
+@pytest.fixture(scope="session")
+def families(tmp_path_factory):
+    """A function from a family's name to its adapter."""
+    loaded: dict[str, VisionLanguageAdapter] = {}
+
+    def adapter(name: str) -> VisionLanguageAdapter:
+        if name not in loaded:
+            loaded[name] = load(save(name, tmp_path_factory.mktemp(name)))
+        return loaded[name]
+
+    return adapter
+
+
+@pytest.fixture(scope="session")
+def llava(families) -> VisionLanguageAdapter:
+    return families("llava")
