@@ -8,6 +8,7 @@ import sys
 import typer
 
 from mmsteer.cli.evaluate import app as evaluate
+from mmsteer.cli.fold import fold
 from mmsteer.cli.generate import generate
 from mmsteer.cli.probe import probe
 from mmsteer.cli.recipes import app as recipes
@@ -27,6 +28,7 @@ app = typer.Typer(
 app.command()(run)
 app.command()(generate)
 app.command()(probe)
+app.command()(fold)
 app.command()(report)
 app.add_typer(recipes, name="recipes")
 app.add_typer(evaluate, name="eval")
