@@ -162,6 +162,16 @@ def test_positions_leave_an_audio_prompt_alone(musicgen):
     torch.testing.assert_close(forwards[5][0], torch.ones(1), atol=1e-5, rtol=0)
 
 
+def test_a_start_token_that_is_the_whole_prompt_is_turned(musicgen):
+    """It predicts the first frame; behind an audio prompt it predicts nothing new, and is left alone."""
+    steering, direction = one(musicgen, operator="rotate")
+    alone = pushes(musicgen, steering, direction)[0]
+    behind = pushes(musicgen, steering, direction, input_values=0.1 * torch.randn(2, 1, 1600))[0]
+    assert (alone != 0).all()
+    assert (behind[:, 0] == 0).all()
+    assert (behind[:, 1:] != 0).all()
+
+
 def test_windows_in_seconds_are_half_open(musicgen):
     steering, direction = one(musicgen, positions=Positions("0.1..0.2s"))
     forwards = pushes(musicgen, steering, direction)[1:]

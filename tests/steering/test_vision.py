@@ -1,5 +1,7 @@
 """The laws of steering where several stacks make the output: text, vision tower and projector of a LLaVA."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -275,3 +277,21 @@ def test_another_model_is_refused_for_the_gate_too(llava):
     object.__setattr__(other, "model", "other")
     with pytest.raises(DirectionError, match="found in model other"), steer(llava, steering(one, gate=Gate(other, 1))):
         pass
+
+
+def test_half_precision_stays_as_it_is_and_is_edited_in_full(llava):
+    """What a gate closes and what has no strength is the same bits in bfloat16; what is turned keeps its norm."""
+    half = copy.deepcopy(llava)
+    half.model.to(torch.bfloat16)
+    one = direction(llava, ["text.1"])
+    before = states(half, "text.1", lambda: logits(half))[0]
+    found = {}
+    for name, strength, threshold in (("zero", 0.0, -1e6), ("closed", 0.5, 1e6), ("turned", 0.5, -1e6)):
+        with steer(half, steering(one, strength, operator="rotate", unit="own", gate=Gate(one, threshold))):
+            found[name] = states(half, "text.1", lambda: logits(half))[0]
+    assert before.dtype == found["turned"].dtype == torch.bfloat16
+    assert torch.equal(found["zero"], before)
+    assert torch.equal(found["closed"], before)
+    assert not torch.equal(found["turned"], before)
+    lengths = (found["turned"].float().norm(dim=-1), before.float().norm(dim=-1))
+    torch.testing.assert_close(*lengths, rtol=2**-8, atol=0)

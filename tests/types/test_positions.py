@@ -63,3 +63,15 @@ def test_deep_brackets_are_an_error_and_no_crash():
         Positions("(" * 5000 + "all" + ")" * 5000)
     with pytest.raises(PositionsError, match="nested"):
         Positions("all" + " | all" * 5000)
+
+
+def test_positions_say_which_terms_they_name():
+    assert Positions("(all - first) & image").names("first")
+    assert not Positions("generated | 0..2steps").names("first")
+
+
+def test_positions_less_others_bind_as_a_whole():
+    kinds = torch.tensor([[int(Kind.FIRST | Kind.TEXT), int(Kind.IMAGE), int(Kind.TEXT)]])
+    less = Positions("image | text").without("first | image")
+    assert less.mask(Tokens(kinds, torch.arange(3))).tolist() == [[False, False, True]]
+    assert Positions(str(less)) == less
