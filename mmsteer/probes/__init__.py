@@ -1,5 +1,6 @@
 """From activations and labels to directions."""
 
+from mmsteer.probes.averaging import Sides, average_sides
 from mmsteer.probes.fitted import Fitted, JointProbe, Probe
 from mmsteer.probes.kernel import Setting
 from mmsteer.probes.mean_difference import MeanDifference
@@ -26,8 +27,10 @@ __all__ = [
     "Ranges",
     "Row",
     "Setting",
+    "Sides",
     "Sweep",
     "Task",
+    "average_sides",
     "per_image_directions",
     "sweep",
 ]
