@@ -6,11 +6,26 @@ from typing import Annotated, Any
 
 import typer
 
+from mmsteer.cli.eval_amber import amber
+from mmsteer.cli.eval_chair import chair
+from mmsteer.cli.eval_hallusion import hallusionbench
+from mmsteer.cli.eval_mme import mme
+from mmsteer.cli.eval_mmhal import mmhal
+from mmsteer.cli.eval_pope import pope, pope_build
+
 app = typer.Typer(
     help="Judge audio files, anybody's, in any format that soundfile reads.",
     no_args_is_help=True,
     rich_markup_mode="rich",
 )
+
+app.command()(chair)
+app.command()(pope)
+app.command("pope-build")(pope_build)
+app.command()(amber)
+app.command()(mmhal)
+app.command()(hallusionbench)
+app.command()(mme)
 
 Files = Annotated[list[Path], typer.Argument(help="audio files")]
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON instead of a table")]
@@ -70,7 +85,7 @@ def instrument(files: Files, as_json: AsJson = False) -> None:
 
 
 def _judge(name: str, files: list[Path], as_json: bool) -> None:
-    from mmsteer.recipes.judging import judge
+    from mmsteer.recipes.music.judging import judge
 
     rows = [{"file": str(file), **judge(file, (name,))[name]} for file in files]
     if as_json:
