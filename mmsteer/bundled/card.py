@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mmsteer.bundled.language import Progress
 from mmsteer.bundled.music_data import MusicData
+from mmsteer.bundled.training import Progress
 
 _CARD = """---
 license: apache-2.0
