@@ -8,6 +8,7 @@ is started again with the same `--work`, `--world` and `--seed`.
 
 import argparse
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -21,7 +22,7 @@ from mmsteer.bundled.vision_card import write_card
 from mmsteer.bundled.vision_check import measure
 from mmsteer.bundled.vision_data import WORLDS, VisionData, load_data, make_data, save_data
 from mmsteer.bundled.vision_model import build_model, build_processor, build_tower, save_model, train_tokenizer
-from mmsteer.data.scenes import split_scenes
+from mmsteer.data.scenes import Turn, split_scenes
 
 BEGAN = time.monotonic()
 HELD_OUT_SHARE = 0.02
@@ -75,7 +76,7 @@ def see(data: VisionData, options: argparse.Namespace) -> tuple[torch.nn.Module,
     return tower, load_file(stored)["seen"]
 
 
-def _texts(talk: list) -> list[str]:
+def _texts(talk: Sequence[Turn]) -> list[str]:
     return [text for turn in talk for text in (turn.prompt, turn.answer)]
 
 

@@ -88,17 +88,29 @@ def _tile(thing: Thing) -> Image.Image:
     size = round(thing.width * SIDE * _SCALE), round(thing.height * SIDE * _SCALE)
     tile = Image.new("RGBA", size)
     draw = ImageDraw.Draw(tile)
-    paints = FIXED_PAINTS | _shades(thing.tint)
+    paints = {**FIXED_PAINTS, **_shades(thing.tint)}
     for stroke in SHAPES[thing.name].strokes:
         _paint(draw, stroke, size, paints[stroke.paint])
     return tile.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if thing.flipped else tile
 
 
 def _shades(tint: Rgb) -> dict[str, Rgb]:
-    dark = tuple(round(0.7 * value) for value in tint)
-    light = tuple(round(value + 0.45 * (255 - value)) for value in tint)
-    keys = (60, 60, 65) if sum(tint) > 330 else (205, 205, 210)
-    return {"main": tint, "dark": dark, "light": light, "keys": keys}
+    red, green, blue = tint
+    return {
+        "main": tint,
+        "dark": (_darker(red), _darker(green), _darker(blue)),
+        "light": (_lighter(red), _lighter(green), _lighter(blue)),
+        # What is written on the object: dark on light, light on dark.
+        "keys": (60, 60, 65) if sum(tint) > 330 else (205, 205, 210),
+    }
+
+
+def _darker(value: int) -> int:
+    return round(0.7 * value)
+
+
+def _lighter(value: int) -> int:
+    return round(value + 0.45 * (255 - value))
 
 
 def _paint(draw: ImageDraw.ImageDraw, stroke: Stroke, size: tuple[int, int], paint: Rgb) -> None:
