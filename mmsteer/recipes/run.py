@@ -78,12 +78,10 @@ def _describe(experiment: Experiment, folder: RunFolder) -> None:
 def _axes(experiment: Experiment, folder: RunFolder, *, progress: bool) -> Axes:
     """The directions of all entries and their controls, found once and kept."""
     kinds = [kind for kind in experiment.modality.CONTROLS if getattr(experiment.recipe.controls, kind)]
-    needed = [DIRECTIONS, PROBE, *map(_control_file, kinds)]
-    if not all(folder.has(name) for name in needed):
+    if not folder.has(PROBE):
         _find(experiment, folder, kinds, progress=progress)
     # From the files: a run that goes on steers along the very numbers of one that never stopped.
-    controls = {kind: load_directions(folder.path / _control_file(kind)) for kind in kinds}
-    return Axes(load_directions(folder.path / DIRECTIONS), controls)
+    return Axes(_kept(folder, DIRECTIONS), {kind: _kept(folder, _control_file(kind)) for kind in kinds})
 
 
 def _find(experiment: Experiment, folder: RunFolder, kinds: Sequence[str], *, progress: bool) -> None:
@@ -99,11 +97,16 @@ def _find(experiment: Experiment, folder: RunFolder, kinds: Sequence[str], *, pr
         tables.append(dict(found.table))
         for kind in kinds:
             others[kind] |= _fitted(experiment, folder, entry, kind, progress=progress).directions
-    for kind in kinds:
-        save_directions(folder.path / _control_file(kind), others[kind].values(), overwrite=True)
-    save_directions(folder.path / DIRECTIONS, known.values(), overwrite=True)
+    for name, some in {DIRECTIONS: known, **{_control_file(kind): others[kind] for kind in kinds}}.items():
+        if some:
+            save_directions(folder.path / name, some.values(), overwrite=True)
+    # Only now: this file promises that the directions are there.
     folder.write(PROBE, tables)
     shutil.rmtree(folder.path / RECORDINGS, ignore_errors=True)
+
+
+def _kept(folder: RunFolder, name: str) -> Mapping[str, Direction]:
+    return load_directions(folder.path / name) if folder.has(name) else {}
 
 
 def _fitted(
