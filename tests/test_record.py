@@ -4,11 +4,15 @@ import numpy as np
 import pytest
 import torch
 
+from mmsteer import hooks
+from mmsteer.adapters import load
 from mmsteer.errors import PositionsError, StoreError
 from mmsteer.record import data_fingerprint, record
 from mmsteer.schedules import parse_schedule
 from mmsteer.steering import Attribute, Steering, steer
 from mmsteer.types import Positions, Sample, Site, select_sites
+from tests.adapters.checkpoints import save
+from tests.adapters.test_families import picture
 from tests.conftest import planted
 
 SITE = Site("decoder", 2)
@@ -107,3 +111,40 @@ def test_the_data_fingerprint_covers_names_contents_and_texts():
     prints = {data_fingerprint(one) for one in [base, *changed]}
     assert len(prints) == 5
     assert data_fingerprint(samples(2)) == data_fingerprint(base)
+
+
+def shown(*sizes, answer=None):
+    return [Sample(f"image-{place}", picture(size), "describe the image", answer) for place, size in enumerate(sizes)]
+
+
+@pytest.mark.parametrize("family", ["llava", "llava_next", "qwen2_vl"])
+def test_stacks_are_read_together_whatever_their_rows(family, tmp_path_factory):
+    adapter = load(save(family, tmp_path_factory.mktemp(family)))
+    sites = [Site("text", 1), Site("vision", 1), Site("vision", 1, "mlp"), Site("projector", 0)]
+    samples = shown((40, 30), (20, 30), (16, 16))
+    found = record(adapter, samples, sites, positions=Positions("image"))
+    for site in sites:
+        assert found.values[site].shape == (3, adapter.widths[site])
+    # One by one by hand: all rows and tokens of the tower are the sample's.
+    states = []
+    with hooks.readings({adapter.module(sites[1]): states.append}):
+        adapter.read(adapter.reading(samples[:1]))
+    torch.testing.assert_close(found.values[sites[1]][0], states[0].flatten(0, 1).mean(0), atol=1e-6, rtol=1e-5)
+    text = record(adapter, samples, sites[:1], positions=Positions("image")).values[sites[0]]
+    torch.testing.assert_close(found.values[sites[0]], text, atol=1e-5, rtol=1e-4)
+
+
+def test_a_tower_knows_no_time(tmp_path):
+    adapter = load(save("llava", tmp_path))
+    site = Site("vision", 1)
+    whole, window = (record(adapter, shown((16, 16)), [site], positions=Positions(p)) for p in ("all", "0..1steps"))
+    assert torch.equal(whole.values[site], window.values[site])
+
+
+def test_the_data_fingerprint_covers_images_and_answers():
+    one, two = picture((8, 8)), picture((8, 9))
+    contents = [one, two, None, (one, two), (two, one)]
+    prints = {data_fingerprint([Sample("a", content, "describe")]) for content in contents}
+    prints |= {data_fingerprint([Sample("a", one, "describe", answer)]) for answer in ("yes", "no")}
+    assert len(prints) == 7
+    assert data_fingerprint([Sample("a", None, "b")]) == data_fingerprint([Sample("a", None, "b")])

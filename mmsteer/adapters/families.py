@@ -22,6 +22,7 @@ class Family:
             the prompt marks them by the image token.
         fused: Whether the image enters by cross-attention alone, so that no token of the text stack stands for it.
         towers: Paths in the vision tower of modules that hold its blocks, where the tower does not declare them.
+        tiles: Path in the config of how many tiles share a row of the vision tower; empty for one.
         marked: Whether a prompt without a chat template must hold the image token; else the processor puts it in.
         needs_image: Whether the model cannot run without an image.
         first_position: Position of the first token of a prompt.
@@ -34,6 +35,7 @@ class Family:
     queries: str = ""
     fused: bool = False
     towers: tuple[str, ...] = ()
+    tiles: str = ""
     marked: bool = True
     needs_image: bool = False
     first_position: int = 0
@@ -82,7 +84,7 @@ FAMILIES: Mapping[str, Family] = {
     "smolvlm": IDEFICS,
     "paligemma": Family(first_position=1, answer_type=1, marked=False),
     "gemma3": Family(projected=_pooled),
-    "mllama": Family(fused=True, towers=("transformer", "global_transformer")),
+    "mllama": Family(fused=True, towers=("transformer", "global_transformer"), tiles="vision_config.max_num_tiles"),
 }
 
 TEXT_ONLY = Family()

@@ -57,6 +57,7 @@ class VisionLanguageAdapter:
                 f"no adapter for vision-language models of type {model.config.model_type!r}; choose from "
                 f"{', '.join(FAMILIES)}"
             )
+        self._has_class_token = self._tower is not None and locate.has_class_token(self._tower)
         self._prompts = Prompts(processor, self._family, self._tower is not None)
         config = model.config.get_text_config(decoder=True)
         self.max_steps: int = config.max_position_embeddings
@@ -293,7 +294,8 @@ class VisionLanguageAdapter:
 
     def _image_layout(self, stack: str, forward: Forward, kwargs: Mapping[str, Any]) -> Layout:
         place = torch.arange(forward.width, device=self.device)
-        first = (place == 0) & (stack == VISION and locate.has_class_token(self.model.get_encoder("image")))
+        tiles = attrgetter(self._family.tiles)(self.model.config) if self._family.tiles else 1
+        first = (place % (forward.width // tiles) == 0) & (stack == VISION and self._has_class_token)
         real = real_tokens(forward, kwargs.get("attention_mask"), self.device)
         return Layout(image_kinds(forward, real, first), forward.width - 1)
 
