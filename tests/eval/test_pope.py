@@ -102,6 +102,8 @@ def test_what_is_not_understood_or_not_there_is_counted_and_not_guessed():
     score = score_answers(four(), answers).to_json()
     assert (score["n"], score["unparsed"], score["unscored"]) == (1, 1, 2)
     assert (score["accuracy"], score["accuracy_floor"]) == (1.0, 0.5)
+    # An unparsed answer to a yes question takes nothing from recall.
+    assert score_answers(four(), {1: "yes", 3: "hm"}).recall.value == 1.0
     assert score_answers(four(), answers, "lmms").accuracy.value == 0.5
     assert score_answers(four(), answers, "official").counts["fp"] == 1
 
