@@ -24,7 +24,9 @@ class Family:
         towers: Paths in the vision tower of modules that hold its blocks, where the tower does not declare them.
         tiles: Path in the config of how many tiles share a row of the vision tower; empty for one.
         marked: Whether a prompt without a chat template must hold the image token; else the processor puts it in.
-        needs_image: Whether the model cannot run without an image.
+        needs_image: Whether every prompt must have an image.
+        one_image: Whether a prompt can have one image only.
+        mixes: Whether one batch can hold prompts with images and without.
         first_position: Position of the first token of a prompt.
         answer_type: Token type of an answer's tokens.
     """
@@ -38,6 +40,8 @@ class Family:
     tiles: str = ""
     marked: bool = True
     needs_image: bool = False
+    one_image: bool = False
+    mixes: bool = True
     first_position: int = 0
     answer_type: int = 0
 
@@ -75,6 +79,7 @@ FAMILIES: Mapping[str, Family] = {
         queries="num_query_tokens",
         marked=False,
         needs_image=True,
+        one_image=True,
     ),
     "qwen2_vl": QWEN,
     "qwen2_5_vl": QWEN,
@@ -82,7 +87,7 @@ FAMILIES: Mapping[str, Family] = {
     "internvl": Family(),
     "idefics3": IDEFICS,
     "smolvlm": IDEFICS,
-    "paligemma": Family(first_position=1, answer_type=1, marked=False),
+    "paligemma": Family(first_position=1, answer_type=1, marked=False, needs_image=True),
     "gemma3": Family(projected=_pooled),
     "mllama": Family(fused=True, towers=("transformer", "global_transformer"), tiles="vision_config.max_num_tiles"),
 }

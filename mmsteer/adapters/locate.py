@@ -12,6 +12,7 @@ from torch import nn
 
 from mmsteer.adapters.families import Family
 from mmsteer.errors import AdapterError
+from mmsteer.types import Site
 
 MLPS = ("mlp", "fc2")
 """What a block calls its MLP, or the last layer of one that has no module of its own (OPT)."""
@@ -80,21 +81,23 @@ def parts(tower: Any, block: nn.Module) -> dict[str, nn.Module]:
     return found | {point: part for point, part in (("attention", attention), ("mlp", mlp)) if part is not None}
 
 
-def last_linear(part: nn.Module, what: str) -> nn.Linear:
-    """The linear layer whose output is the output of a part.
+def writer(part: nn.Module, site: Site) -> nn.Linear:
+    """The linear layer whose output is the output of an attention or an MLP.
 
     Args:
-        part: An attention or an MLP.
-        what: What an error calls it.
+        part: The module at the site.
+        site: The site.
 
     Raises:
-        AdapterError: Its output is not that of a linear layer.
+        AdapterError: The site is a whole block, or its output is not that of a linear layer.
     """
+    if site.point == "block":
+        raise AdapterError(f"{site}: a whole block is not written by one layer; choose its mlp or attention")
     candidates = [part, *(getattr(part, name) for name in WRITERS if hasattr(part, name))]
     found = next((one for one in candidates if isinstance(one, nn.Linear)), None)
     if found is None:
         raise AdapterError(
-            f"{what}: no linear layer writes there (it is a {type(part).__name__}), so nothing can be "
+            f"{site}: no linear layer writes there (it is a {type(part).__name__}), so nothing can be "
             "folded into it; choose another site"
         )
     return found

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mmsteer.adapters import locate
 from mmsteer.adapters.fingerprint import fingerprint
 from mmsteer.adapters.sampling import AfterGuidance, SeededSampling
 from mmsteer.errors import AdapterError
@@ -68,6 +69,17 @@ class MusicgenAdapter:
         """
         layer = self.stack(STACK).layers[site.layer]
         return {"block": layer, "attention": layer.self_attn, "mlp": layer.fc2}[site.point]
+
+    def writer(self, site: Site) -> nn.Linear:
+        """The linear layer whose output is the hidden state at an `mlp` or `attention` site.
+
+        Args:
+            site: The site.
+
+        Raises:
+            AdapterError: The site is a whole block.
+        """
+        return locate.writer(self.module(site), site)
 
     def stack(self, name: str) -> Any:
         """The decoder's stack of layers.

@@ -44,6 +44,9 @@ class Prompts:
         if not samples:
             raise AdapterError("no sample was given; give one or more")
         images = [self._images(sample) for sample in samples]
+        if not self._family.mixes and any(images) and not all(images):
+            bare = next(sample.id for sample, some in zip(samples, images, strict=True) if not some)
+            raise AdapterError(f"{bare}: this model takes no batch in which some prompts have images; run them apart")
         texts = [self._text(sample, len(some)) for sample, some in zip(samples, images, strict=True)]
         shown = {"images": images} if any(images) else {}
         # A template writes the first token itself.
@@ -100,6 +103,10 @@ class Prompts:
             raise AdapterError(f"{sample.id}: this model sees no images; give samples whose content is None")
         if not several and self._family.needs_image:
             raise AdapterError(f"{sample.id}: this model cannot run without an image; give one")
+        if len(several) > 1 and self._family.one_image:
+            raise AdapterError(
+                f"{sample.id}: {len(several)} images, but this model sees one a prompt; paste them into one"
+            )
         strange = [type(one).__name__ for one in several if not isinstance(one, Image.Image)]
         if strange:
             raise AdapterError(

@@ -94,9 +94,7 @@ class VisionLanguageAdapter:
         Raises:
             AdapterError: The site is a whole block, or a norm stands between it and the last linear layer.
         """
-        if site.point == "block":
-            raise AdapterError(f"{site}: a whole block is not written by one layer; choose its mlp or attention")
-        return locate.last_linear(self.module(site), str(site))
+        return locate.writer(self.module(site), site)
 
     def stack(self, name: str) -> nn.Module:
         """The module whose forward is one tick of the clock of a stack.

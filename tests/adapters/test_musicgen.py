@@ -163,6 +163,20 @@ def test_models_that_cannot_be_loaded(tmp_path):
         load(tmp_path)
 
 
+def test_the_writer_of_a_part_makes_its_output(musicgen):
+    for point in ("attention", "mlp"):
+        site = Site("decoder", 1, point)
+        part, writer = [], []
+        with (
+            hooks.readings({musicgen.module(site): part.append}),
+            hooks.readings({musicgen.writer(site): writer.append}),
+        ):
+            musicgen.canary()
+        assert torch.equal(part[0].flatten(), writer[0].flatten())
+    with pytest.raises(AdapterError, match="a whole block is not written by one layer"):
+        musicgen.writer(Site("decoder", 1))
+
+
 def test_a_fine_tuned_model_has_another_fingerprint(musicgen_folder, musicgen):
     model = load(musicgen_folder).model
     with torch.no_grad():

@@ -248,9 +248,35 @@ def test_further_refusals(families, llava):
         families("llama").reading(samples())
     with pytest.raises(AdapterError, match="cannot run without an image"):
         families("instructblip").reading([Sample("a", None, "describe")])
+    with pytest.raises(AdapterError, match="a: 2 images, but this model sees one a prompt"):
+        families("instructblip").reading([Sample("a", (picture((8, 8)), picture((8, 8))), "describe")])
+    with pytest.raises(AdapterError, match="1: this model takes no batch in which some"):
+        families("mllama").reading([samples()[0], Sample("1", None, "describe")])
     embeddings = torch.zeros(1, 3, 32)
     with pytest.raises(AdapterError, match="give it input_ids"):
         llava.layout("text", llava.forward("text", (), {"inputs_embeds": embeddings}), {"inputs_embeds": embeddings}, 3)
+
+
+def test_a_batch_may_mix_prompts_with_images_and_without(llava):
+    mixed = [samples()[0], Sample("1", None, PROMPTS[1])]
+    together = llava.read(llava.reading(mixed))
+    for row, one in enumerate(mixed):
+        torch.testing.assert_close(together[row, -1], llava.read(llava.reading([one]))[0, -1], atol=1e-5, rtol=1e-4)
+
+
+def test_a_prompt_without_a_chat_template(llava, monkeypatch):
+    monkeypatch.setattr(llava.processor, "chat_template", None)
+    ids = llava.reading(samples()[:1]).arguments["input_ids"]
+    assert llava.processor.tokenizer.convert_ids_to_tokens(ids[0]) == ["<image>"] * 4 + PROMPTS[0].split()
+
+
+def test_the_first_token_is_written_once(families, monkeypatch):
+    llama = families("llama")
+    template = "<s> {% for message in messages %}{{ message.role }} : {{ message.content }} {% endfor %}assistant :"
+    monkeypatch.setattr(llama.processor, "chat_template", template)
+    ids = llama.reading([Sample("0", None, PROMPTS[0])]).arguments["input_ids"]
+    words = llama.processor.convert_ids_to_tokens(ids[0])
+    assert words == ["<s>", "user", ":", *PROMPTS[0].split(), "assistant", ":"]
 
 
 def test_an_image_may_be_missing(llava):
