@@ -89,7 +89,12 @@ FAMILIES: Mapping[str, Family] = {
     "smolvlm": IDEFICS,
     "paligemma": Family(first_position=1, answer_type=1, marked=False, needs_image=True),
     "gemma3": Family(projected=_pooled),
-    "mllama": Family(fused=True, towers=("transformer", "global_transformer"), tiles="vision_config.max_num_tiles"),
+    "mllama": Family(
+        fused=True,
+        towers=("transformer", "global_transformer"),
+        tiles="vision_config.max_num_tiles",
+        mixes=False,
+    ),
 }
 
 TEXT_ONLY = Family()
