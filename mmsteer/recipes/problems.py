@@ -62,6 +62,9 @@ def _problem(schema: Mapping[str, Any], data: Any, error: Mapping[str, Any]) -> 
     if error["type"] == "missing":
         known = sorted(_keys(schema, schema, place[:-1], data))
         return None if _misspelt(place, data, known) else Problem(place, "this key is missing")
+    if error["type"] == "union_tag_not_found":
+        key = str(error["ctx"]["discriminator"]).strip("'")
+        return Problem((*place, key), "this key is missing; it says which kind this is")
     shown = repr(error["input"])
     return Problem(place, f"{error['msg']}, got {shown if len(shown) < 80 else shown[:77] + '...'}")
 

@@ -21,6 +21,7 @@ from mmsteer.recipes.vision.pictures import Picture, pictures_of
 from mmsteer.recipes.vision.schema import (
     FileDemos,
     Images,
+    SceneImages,
     VisionDirections,
     VisionRecipe,
 )
@@ -98,7 +99,7 @@ def problems(recipe: VisionRecipe, conditions: Sequence[Condition]) -> list[Prob
     if both:
         message = f"{len(both)} images, such as {both[0]}, are among the test's images too; the test may choose nothing"
         found.append(Problem(("choose", "images"), message))
-    return found + _decoding(recipe, conditions)
+    return found + _own_scenes(recipe) + _decoding(recipe, conditions)
 
 
 def metric_names(recipe: VisionRecipe, conditions: Sequence[Condition]) -> tuple[str, ...]:
@@ -221,6 +222,21 @@ def _unreadable(picture: Picture) -> str | None:
     except MmsteerError as cause:
         return str(cause)
     return None
+
+
+def _own_scenes(recipe: VisionRecipe) -> list[Problem]:
+    """Directions that would be found in what they are judged on."""
+    if not isinstance(recipe.images, SceneImages):
+        return []
+    test = (recipe.images.scenes.split, recipe.images.scenes.seed)
+    found = []
+    for at, entry in enumerate(recipe.directions):
+        data = entry.data if isinstance(entry, VisionDirections) else None
+        scenes = getattr(getattr(data, "demos", data), "scenes", None)
+        if scenes is not None and (scenes.split, scenes.seed) == test:
+            place: Place = ("directions", at, "data")
+            found.append(Problem(place, "these are the test's own scenes; take those of the split demos"))
+    return found
 
 
 def _decoding(recipe: VisionRecipe, conditions: Sequence[Condition]) -> list[Problem]:

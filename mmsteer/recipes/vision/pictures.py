@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -74,7 +74,8 @@ class Picture:
 def pictures_of(recipe: VisionRecipe, images: Images) -> tuple[Picture, ...]:
     """The pictures of a recipe, each with a seed and its questions.
 
-    Question files are for the recipe's own images; those that conditions are tried on get questions of their own.
+    Question files are for the recipe's own images; those that conditions are tried on get questions of their own, and
+    are drawn from what the test does not show.
 
     Args:
         recipe: The recipe.
@@ -84,11 +85,13 @@ def pictures_of(recipe: VisionRecipe, images: Images) -> tuple[Picture, ...]:
         DataError: An image or its truth is missing.
         EvalError: A file of annotations or questions is broken, or of another benchmark.
     """
-    shown = _shown(images)
+    test = images == recipe.images
+    taken = frozenset() if test else frozenset(one.name for one in pictures_of(recipe, recipe.images))
+    shown = _shown(images, taken)
     pope = recipe.ask.pope
     if pope is None:
         return _numbered(recipe, shown)
-    read = pope.files if images == recipe.images else {}
+    read = pope.files if test else {}
     questions: dict[str, Sequence[Question]] = {}
     for split in pope.splits:
         questions[split] = read_questions(read[split]) if split in read else _built(pope, split, shown)
@@ -108,10 +111,10 @@ def _seed(seed: int, index: int) -> int:
     return int(np.random.SeedSequence([seed, index]).generate_state(1)[0] >> 1)
 
 
-def _shown(images: Images) -> list[Picture]:
+def _shown(images: Images, taken: Collection[str]) -> list[Picture]:
     if isinstance(images, SceneImages):
         return _scenes(images.scenes)
-    return _coco(images.coco) if isinstance(images, CocoImages) else _folder(images.folder)
+    return _coco(images.coco, taken) if isinstance(images, CocoImages) else _folder(images.folder)
 
 
 def _scenes(scenes: Scenes) -> list[Picture]:
@@ -120,10 +123,13 @@ def _scenes(scenes: Scenes) -> list[Picture]:
     return [Picture(0, name, scene, scene.objects, 0) for name, scene in zip(names, found, strict=True)]
 
 
-def _coco(coco: Coco) -> list[Picture]:
+def _coco(coco: Coco, taken: Collection[str]) -> list[Picture]:
     folder = Path(coco.folder)
     places = _files(folder / coco.split)
     known = {image_name(name): path for name, path in places.items()}
+    annotations = folder / "annotations" / f"instances_{coco.split}.json"
+    if not annotations.is_file():
+        raise DataError(f"there is no {annotations}, which says what the images show; get annotations_trainval2014.zip")
     names = _ids(Path(coco.ids)) if coco.ids else sorted(known, key=_order)
     missing = [name for name in names if name not in known]
     if missing:
@@ -131,7 +137,9 @@ def _coco(coco: Coco) -> list[Picture]:
             f"{folder / coco.split} has no image {missing[0]} ({len(missing)} of {len(names)} are missing); download "
             f"{coco.split}.zip, or name others in `ids`"
         )
-    names = _drawn(names, coco.n, coco.seed, folder / coco.split)
+    if coco.n is not None:
+        free = [name for name in names if known[name].name not in taken]
+        names = _drawn(free, coco.n, coco.seed, folder / coco.split)
     truth = _coco_truth(folder / "annotations", tuple(names))
     return [Picture(0, known[name].name, known[name], truth.get(name, frozenset()), 0) for name in names]
 
@@ -193,9 +201,7 @@ def _order(name: str) -> tuple[int, str]:
     return (int(name), name) if name.isdecimal() else (-1, name)
 
 
-def _drawn(names: list[str], n: int | None, seed: int, place: Path) -> list[str]:
-    if n is None:
-        return names
+def _drawn(names: list[str], n: int, seed: int, place: Path) -> list[str]:
     if n > len(names):
         raise DataError(f"{place} gives {len(names)} images, {n} are asked for; ask for fewer")
     return random.Random(seed).sample(names, n)

@@ -5,7 +5,7 @@ import json
 import numpy as np
 from PIL import Image
 
-CLASSES = ("person", "cup", "dining table", "cat", "dog", "bus", "tv")
+CLASSES = ("person", "cup", "dining table", "cat", "dog", "bus", "tv", "bird", "book", "chair", "clock", "oven")
 SHOWN = (
     {"person", "cup", "dining table"},
     {"cat", "dog", "cup"},
@@ -15,6 +15,14 @@ SHOWN = (
     {"dog", "tv", "person", "cup"},
     {"cat", "bus", "dining table"},
     {"person", "tv", "cat"},
+    {"bird", "book", "chair"},
+    {"clock", "oven", "person"},
+    {"bird", "clock", "dog"},
+    {"chair", "oven", "cup"},
+    {"book", "bus", "tv"},
+    {"bird", "oven", "cat"},
+    {"clock", "chair", "person"},
+    {"book", "cup", "bird"},
 )
 
 

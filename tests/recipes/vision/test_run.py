@@ -16,7 +16,8 @@ from mmsteer.recipes.run import run
 from tests.conftest import planted
 from tests.recipes.vision.recipe import write_recipe
 
-RESULTS = ("samples.jsonl", "scores.json", "receipts.json", "doses.json", "conditions.json", "images.json", "probe.json")
+FILES = ("receipts.json", "doses.json", "conditions.json", "images.json", "probe.json")
+RESULTS = ("samples.jsonl", "scores.json", *FILES)
 NAMES = ["unsteered", "honest at 0.2", "honest at 2.0", "random 1 as honest at 0.2", "random 2 as honest at 0.2"]
 NAMES += ["random 1 as honest at 2.0", "random 2 as honest at 2.0"]
 NAMES += ["wrong image as honest at 0.2", "wrong image as honest at 2.0"]

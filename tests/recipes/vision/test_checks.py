@@ -1,0 +1,170 @@
+"""Everything that is wrong with a vision recipe is told at once, with its line, before any model is loaded."""
+
+import json
+import shutil
+
+import pytest
+
+from mmsteer.errors import RecipeError
+from mmsteer.recipes.checks import check_recipe
+from mmsteer.recipes.vision import items
+from tests.recipes.vision.recipe import write_recipe
+
+CHOOSE = "choose={of: all, maximise: f1, images: {scenes: {n: 9, split: train, seed: 0}}"
+COCO = "images={coco: {folder: coco, split: val2014, ids: ~, n: ~, seed: 0}}"
+FILES = "ask.pope.files={random: pope/coco_pope_random.json, adversarial: pope/coco_pope_adversarial.json}"
+
+
+def complaints(path, *overrides):
+    with pytest.raises(RecipeError) as caught:
+        check_recipe(path, overrides)
+    return [line for line in str(caught.value).splitlines() if not line.startswith("    ")]
+
+
+def pictures(path, *overrides):
+    recipe = check_recipe(path, overrides).recipe
+    return items(recipe, recipe.images)
+
+
+@pytest.fixture
+def recipe(tmp_path, public):
+    shutil.copytree(public, tmp_path, dirs_exist_ok=True)
+    return write_recipe(tmp_path, "some/model")
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("images.scenes.split=tests", "'train', 'validation', 'test' or 'demos'"),
+        ("images={coco: {folder: nowhere, split: val2014, ids: ~, n: 4, seed: 0}}", "there is no folder"),
+        ("images={coco: {folder: coco, split: val2014, ids: ~, n: 99, seed: 0}}", "gives 16 images, 99 are asked for"),
+        ("images={coco: {folder: coco, split: val2014, ids: gone.txt, n: 4, seed: 0}}", "gone.txt cannot be read"),
+        ("images={coco: {folder: coco, split: train2014, ids: ~, n: 4, seed: 0}}", "instances_train2014.json"),
+        ("images={folder: {images: coco/val2014, objects: pope/coco_pope_random.json}}", "objects are one JSON object"),
+        ("images={folder: {images: coco/val2014}}", "images.folder.objects: this key is missing"),
+        ("ask.caption=~", None),
+        ("ask={}", "ask for a caption, for answers (pope), or for both"),
+        ("ask.pope.files={random: gone.json}", "gone.json"),
+        ("ask.pope.files={random: coco/annotations/captions_val2014.json}", "of another benchmark"),
+        ("ask.pope.splits=[]", "at least 1"),
+        ("ask.pope.parser=loose", "'strict', 'official', 'vcd' or 'lmms'"),
+        ("conditions.0.steer=[]", "either steers or decodes"),
+        ("conditions.0.decode={vcd: {strength: 1, cutoff: 0.1, step: 5}}", "either steers or decodes"),
+        ("conditions=[{name: x, decode: {vcd: {strength: 1, cutoff: 0.1, step: 5}}}]", "`answer: text`"),
+        ("conditions=[{name: x, decode: {icd: {strength: -1.0, cutoff: 0.1}}}]", "the strength -1.0 is below 0"),
+        ("conditions=[{name: x, decode: {icd: {strength: '{a}', cutoff: 0.1}}}]", "no variable 'a'"),
+        ("conditions=[{name: x, decode: {}}]", "name one of vcd, icd and text_only"),
+        ("conditions.0.steer=['honest:no 1']", "no direction 'honest:no'"),
+        ("conditions.0.steer=['honest:yes 1 at somewhere']", "no term 'somewhere'"),
+        ("conditions.0.target={note: C}", "no such key"),
+        ("directions.0.probe=mean-diference", "did you mean 'mean-difference'"),
+        ("directions.0.pool=median", "pool is one of mean, last, max, tokens"),
+        ("directions.0.data.contrast=caption", "'captions'"),
+        ("directions.0.data={contrast: mentions, seed: 0}", "scenes: this key is missing"),
+        (
+            "directions.0.data={contrast: captions, ending: shared, seed: 0, demos: {file: gone.jsonl, images: coco}}",
+            "cannot be read as demonstrations",
+        ),
+        ("directions.0.data.demos.scenes.split=test", "the test's own scenes"),
+        ("directions=[{file: gone.safetensors}]", "no file 'gone.safetensors'"),
+        ("choose={of: all, maximise: f2, images: {scenes: {n: 2, split: validation, seed: 0}}}", "no metric 'f2'"),
+        ("choose={of: all, images: {scenes: {n: 2, split: validation, seed: 0}}}", "one of the two"),
+        ("choose={of: all, maximise: f1, images: {scenes: {n: 2, split: test, seed: 0}}}", "are among the test's"),
+        (
+            f"{CHOOSE}, bounds: {{recal: {{at_least: 0}}}}}}",
+            "did you mean 'recall'",
+        ),
+        ("model.quantise=2bit", "'4bit' or '8bit'"),
+    ],
+)
+def test_each_wrong_value_has_its_message(recipe, monkeypatch, override, words):
+    monkeypatch.chdir(recipe.parent)
+    if words is None:
+        assert check_recipe(recipe, [override])
+        return
+    found = complaints(recipe, override)
+    assert words in "\n".join(found)
+    assert all(line.startswith((str(recipe), "command line")) for line in found)
+
+
+def test_wrong_image_needs_the_data_of_a_direction(recipe, llava_folder):
+    from torch import tensor
+
+    from mmsteer.direction_file import save_directions
+    from mmsteer.types import Direction, Site, SiteStats
+
+    site = Site("text", 0)
+    mine = Direction("mine:up", {site: tensor([1.0])}, {site: SiteStats(1.0, 0.0, 1.0, 1.0)}, "m")
+    save_directions(recipe.parent / "mine.safetensors", [mine])
+    lines = ["directions=[{file: mine.safetensors}]", "conditions=[{name: up, steer: ['mine:up 1']}]"]
+    (line,) = complaints(recipe, *lines)
+    assert "controls.wrong_image: this is fitted on the data of a direction" in line
+
+
+def test_all_errors_come_at_once_with_their_lines(recipe):
+    text = recipe.read_text()
+    for old, new in {"batch: 2": "batch: 0", "split: test": "splt: test", "answer: logits": "answer: logit"}.items():
+        assert old in text
+        text = text.replace(old, new)
+    recipe.write_text(text)
+    found = complaints(recipe)
+    lines = [line.removeprefix(str(recipe)).split(":")[1] for line in found]
+    assert sorted(lines) == ["13", "16", "17"]
+    assert any("did you mean 'split'" in line for line in found)
+
+
+def test_images_that_cannot_be_read_are_named(recipe):
+    folder = recipe.parent / "coco" / "val2014"
+    whole = (folder / "COCO_val2014_000000000000.jpg").read_bytes()
+    (folder / "COCO_val2014_000000000001.jpg").write_bytes(whole[: len(whole) // 2])
+    (folder / "COCO_val2014_000000000002.jpg").write_bytes(b"")
+    found = complaints(recipe, COCO, "ask.pope=~")
+    assert len(found) == 2, found
+    assert any("000000000001.jpg' is damaged" in line for line in found), found
+    assert any("cannot read the image" in line for line in found)
+
+
+def test_a_list_of_ids_is_read_in_any_form(recipe):
+    lines = ["3", "COCO_val2014_000000000005.jpg", '{"image_id": 1, "caption": "x"}', "3"]
+    (recipe.parent / "ids.txt").write_text("\n".join(lines))
+    shown = pictures(recipe, COCO, "images.coco.ids=ids.txt", "ask.pope=~")
+    assert [one.name[-6:-4] for one in shown] == ["03", "05", "01"]
+    assert shown[0].objects == {"tv", "cat", "dining table"}
+    (recipe.parent / "ids.txt").write_text("77\n3")
+    assert "has no image 77 (1 of 2 are missing)" in complaints(recipe, COCO, "images.coco.ids=ids.txt")[0]
+
+
+def test_published_questions_bring_their_own_images(recipe):
+    lines = [COCO, "images.coco.n=2", "images.coco.seed=3", FILES]
+    shown = pictures(recipe, *lines)
+    described = [one for one in shown if one.objects is not None]
+    assert len(described) == 2
+    asked = {one.name: one.questions for one in shown if one.questions}
+    assert {name[-6:-4] for name in asked} == {"00", "01", "02"}
+    first = asked["COCO_val2014_000000000000.jpg"]
+    assert [(one.text, one.label, one.splits) for one in first] == [
+        ("Is there a cup in the image?", "yes", ("random", "adversarial")),
+        ("Is there a bus in the image?", "no", ("random",)),
+        ("Is there a tv in the image?", "no", ("adversarial",)),
+    ]
+
+
+def test_a_draw_for_the_validation_leaves_out_the_test(recipe):
+    choose = "choose={of: all, maximise: f1, images: {coco: {folder: coco, split: val2014, ids: ~, n: 6, seed: 0}}}"
+    checked = check_recipe(recipe, [COCO, "images.coco.n=4", FILES, choose]).recipe
+    test, validation = (items(checked, source) for source in (checked.images, checked.choose.images))
+    assert not {one.name for one in test} & {one.name for one in validation}
+    assert len(validation) == 6
+
+
+def test_a_strangers_folder(recipe):
+    objects = {"000000000001.jpg": ["dog"], "COCO_val2014_000000000004.jpg": ["cup", "person"]}
+    folder = recipe.parent / "mine"
+    folder.mkdir()
+    for name in objects:
+        shutil.copy(recipe.parent / "coco" / "val2014" / f"COCO_val2014_{name[-16:]}", folder / name)
+    (recipe.parent / "objects.json").write_text(json.dumps(objects))
+    line = "images={folder: {images: mine, objects: objects.json}}"
+    assert [one.objects for one in pictures(recipe, line, "ask.pope=~")] == [{"dog"}, {"cup", "person"}]
+    (recipe.parent / "objects.json").write_text(json.dumps({"000000000001.jpg": ["dgo"]}))
+    assert "did you mean 'dog'?" in complaints(recipe, line, "ask.pope=~")[0]
