@@ -11,6 +11,7 @@ import json
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -96,7 +97,7 @@ def accuracy(judge: AdherenceJudge, examples: Sequence[Example]) -> dict[str, fl
 
 def main() -> None:
     """Fit the judge, say how good it is, and put it in its place."""
-    adapter = load(bundled_path("music"), dtype="float32")
+    adapter = cast(MusicgenAdapter, load(bundled_path("music"), dtype="float32"))
     clips = world_clips(ROUNDS, seed=1)
     judge = AdherenceJudge.fit(heard(adapter, clips, coded=False) + heard(adapter, clips, coded=True))
     others = world_clips(HELD_OUT, seed=2)
