@@ -34,6 +34,32 @@ null}. P is {"times_s", "share", "unsteered"}: for each moment the share of the 
 where no clip is voiced. F is {"pearson", "spearman", "lag_s", "windows", "times_s", "strength", "played"}, which
 compares windows of 0.5 s. C is {"scheduled_s", "played_s"|null}: when the second of two notes overtakes the first.
 
+A recipe that chooses (`choose`) has two more:
+
+      validation/             the same files for the conditions that were tried, on material of its own: the
+                              table of the sweep is validation/scores.json
+      choice.json             [{"condition", "goal", "value", "within_bounds", "broken": [reason], "tried", "allowed"}];
+                              only these conditions are in the files above
+
+A recipe of the kind vision differs in:
+
+      conditions.json         "decode" in the place of "target": {} or {"vcd"|"icd"|"text_only": {...}}; the kind
+                              "wrong_image" beside "random"
+      images.json, images/    in the place of prompts.json: [{"index", "name", "file": "images/<nnnnn>.png",
+                              "objects": [class] | null}]; without objects an image is only asked about
+      wrong_image.safetensors the directions of that control, under the names of those that they stand for
+      chunks.jsonl            with "outputs": [{"caption", "answers": [text] | null, "logits": [number] | null}]
+      samples.jsonl           {"condition", "image": index, "name", "caption": text | null, "mentions": [{"object",
+                              "words", "start", "stop", "hallucinated"}], "missed": [class], "answers": null | [{
+                              "question", "label", "splits", "answer", "logit", "outcome": "tp"|"fp"|"tn"|"fn"|
+                              "unparsed"}]}
+      scores.json             a row has "decode", and "flips": {split: {"tp->fn": n}}, from the unsteered run; an M also
+                              "wrong_image", "wrong_image_difference", "against_random" and "against_wrong_image", the
+                              last two from the control to the condition. Metrics: "chair_s", "chair_i", "recall",
+                              "precision", "f1", "length", "distinct", "empty", "repetition", "no_objects",
+                              "pope.<split>.accuracy|precision|recall|f1|yes_ratio|unparsed"
+      traces.json             {condition: {"attributes": [{"direction", "label", "steps", "strength"}]}}
+
 An evaluator's reading `notes` is {"main_note", "voiced", "share": {C..B} | null, "trace": {"hop_s", "classes"}}, where
 classes holds for each frame the index of the strongest pitch class, -1 where none is heard.
 """
