@@ -1,22 +1,19 @@
 """Clips to listen to: unsteered, steered and random side by side."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
 from markupsafe import Markup
 
-from mmsteer.report.parts import Condition, Prompt, Sample
+from mmsteer.report.music_parts import Prompt, Sample
+from mmsteer.report.parts import Condition
 from mmsteer.report.run_data import Run
 from mmsteer.report.strips import note_strip
-from mmsteer.report.verdict import headline
-from mmsteer.report.wording import number
+from mmsteer.report.trials import reached, roles, shown_conditions
 from mmsteer.types.pitch import PITCH_CLASSES
 
 PLAYERS = 4
 """Prompts with players in each condition: the first ones."""
-OPEN = 3
-"""Conditions that are not folded: the first of those that the verdict speaks of."""
 HEARD = {
     "note": ("notes", "main_note"),
     "chord": ("chords", "quality"),
@@ -89,10 +86,7 @@ def listening(run: Run) -> list[Listening]:
     Args:
         run: The run.
     """
-    unsteered = next((one for one in run.conditions if one.kind == "unsteered"), None)
-    chosen = headline(run.scores) if run.scores else None
-    first = chosen[0].conditions if chosen else [one.name for one in run.steered]
-    return [_condition(run, one, unsteered, unfolded=one.name in first[:OPEN]) for one in run.steered]
+    return [_condition(run, one, unfolded=unfolded) for one, unfolded in shown_conditions(run)]
 
 
 def wanted_notes(condition: Condition) -> tuple[str, ...]:
@@ -106,27 +100,21 @@ def wanted_notes(condition: Condition) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in named if name in PITCH_CLASSES))
 
 
-def _condition(run: Run, condition: Condition, unsteered: Condition | None, *, unfolded: bool) -> Listening:
-    notes = wanted_notes(condition)
-    roles = [("unsteered", unsteered.name)] if unsteered else []
-    roles.append(("steered", condition.name))
-    roles += [("random direction", name) for name in condition.controls[:1]]
+def _condition(run: Run, condition: Condition, *, unfolded: bool) -> Listening:
     done = [prompt for prompt in run.prompts if (condition.name, prompt.index) in run.samples]
-    shown = tuple(_trial(run, prompt, roles, condition, drawn=True) for prompt in done[:PLAYERS])
-    folded = tuple(_trial(run, prompt, roles, condition, drawn=False) for prompt in done[PLAYERS:])
-    keys = tuple((f"c{index}", name) for index, name in enumerate(notes))
-    score = _score(run, condition)
-    return Listening(condition.name, tuple(condition.steering), keys, shown, folded, score, unfolded)
+    return Listening(
+        name=condition.name,
+        steering=tuple(condition.applied),
+        keys=tuple((f"c{index}", name) for index, name in enumerate(wanted_notes(condition))),
+        shown=tuple(_trial(run, prompt, condition, drawn=True) for prompt in done[:PLAYERS]),
+        folded=tuple(_trial(run, prompt, condition, drawn=False) for prompt in done[PLAYERS:]),
+        score=reached(run, condition),
+        unfolded=unfolded,
+    )
 
 
-def _score(run: Run, condition: Condition) -> str:
-    rows = [row for row in run.scores.rows if row.condition == condition.name] if run.scores else []
-    hits = [(name, metric) for row in rows for name, metric in row.metrics.items() if name.endswith(".hit")]
-    return ", ".join(f"{name} {number(metric.steered.value)}" for name, metric in hits)
-
-
-def _trial(run: Run, prompt: Prompt, roles: Sequence[tuple[str, str]], condition: Condition, *, drawn: bool) -> Trial:
-    found = [(role, run.samples.get((name, prompt.index))) for role, name in roles]
+def _trial(run: Run, prompt: Prompt, condition: Condition, *, drawn: bool) -> Trial:
+    found = [(role, run.samples.get((name, prompt.index))) for role, name in roles(run, condition)]
     clips = tuple(_clip(run, role, sample, condition, drawn=drawn) for role, sample in found if sample)
     return Trial(prompt.text, prompt.seed, clips)
 

@@ -7,15 +7,17 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from mmsteer.report.choosing import choosing
 from mmsteer.report.listening import PLAYERS, listening
 from mmsteer.report.parts import ProbeTable
+from mmsteer.report.pictures import galleries
 from mmsteer.report.run_data import Run
 from mmsteer.report.schedules import schedule_charts
 from mmsteer.report.strips import heat_range, heat_strip
-from mmsteer.report.tables import receipt_lines, score_row
+from mmsteer.report.tables import control_kinds, flip_lines, receipt_lines, score_row
 from mmsteer.report.tradeoff import trade_offs
 from mmsteer.report.verdict import verdicts
-from mmsteer.report.wording import meaning, number
+from mmsteer.report.wording import CONTROLS, NOUNS, meaning, number
 
 
 @dataclass(frozen=True)
@@ -71,18 +73,23 @@ def _view(run: Run) -> dict[str, Any]:
     scores = run.scores
     rows = scores.rows if scores else []
     metrics = dict.fromkeys(name for row in rows for name in row.metrics)
+    kinds = control_kinds(rows)
     return {
         "run": run,
-        "done": len(run.samples),
-        "planned": len(run.conditions) * len(run.prompts),
+        "nouns": NOUNS[run.kind],
+        "planned": len(run.conditions) * run.items,
         "verdicts": verdicts(run),
-        "main": [score_row(row) for row in scores.main] if scores else [],
-        "folded": [score_row(row) for row in rows] if scores and scores.summaries else [],
+        "controls": [CONTROLS.get(kind, kind) for kind in kinds],
+        "main": [score_row(row, kinds) for row in scores.main] if scores else [],
+        "folded": [score_row(row, kinds) for row in rows] if scores and scores.summaries else [],
+        "flips": flip_lines(rows),
         "metrics": [(name, meaning(name)) for name in metrics],
-        "trade_offs": trade_offs(scores) if scores else [],
+        "trade_offs": trade_offs(run),
+        "choosing": choosing(run),
         "schedules": schedule_charts(run.traces),
-        "listening": listening(run),
+        "listening": listening(run) if run.prompts else [],
         "players": PLAYERS,
+        "galleries": galleries(run),
         "receipts": receipt_lines(run),
         "probes": [_probe(table) for table in run.probes],
         "directions": _directions(run),

@@ -1,7 +1,7 @@
 """What the files of a run folder hold, as far as a page shows it."""
 
 from pathlib import PurePosixPath
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
@@ -10,6 +10,22 @@ class Part(BaseModel):
     """A mapping of a file; keys that no page shows may be there as well."""
 
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+
+def inside(folder: str) -> AfterValidator:
+    """Refuse what would lead a browser out of a folder of the run.
+
+    Args:
+        folder: Its name.
+    """
+
+    def check(path: str) -> str:
+        parts = PurePosixPath(path).parts
+        if not parts or parts[0] != folder or ".." in parts:
+            raise ValueError(f"{path[:80]!r} does not lie in the folder {folder}")
+        return path
+
+    return AfterValidator(check)
 
 
 class State(Part):
@@ -37,82 +53,29 @@ class Environment(Part):
     packages: dict[str, str]
     model: ModelName
     directions: dict[str, str]
+    files: dict[str, str] = {}
 
 
 class Condition(Part):
-    """One row of clips."""
+    """What was done to the model, on every prompt or picture."""
 
     name: str
-    kind: Literal["steered", "unsteered", "random"]
+    kind: str
     values: dict[str, Any]
     steering: list[str]
-    target: dict[str, str]
+    target: dict[str, str] = {}
+    decode: dict[str, dict[str, Any]] = {}
     controls: list[str]
 
-
-class Prompt(Part):
-    """What is generated."""
-
-    index: int
-    text: str
-    seed: int
+    @property
+    def applied(self) -> list[str]:
+        """What was steered, or how the next word was chosen instead."""
+        return [*self.steering, *(_decoding(name, options) for name, options in self.decode.items())]
 
 
-class Trace(Part):
-    """The strongest pitch class of each frame, -1 where none is heard."""
-
-    hop_s: float
-    classes: list[int]
-
-
-class Notes(Part):
-    """What the evaluator of notes heard."""
-
-    main_note: str | None
-    voiced: float
-    share: dict[str, float] | None
-    trace: Trace
-
-
-class Readings(Part):
-    """What every evaluator heard; the others' readings as they are."""
-
-    model_config = ConfigDict(extra="allow")
-    notes: Notes | None = None
-
-    def label(self, evaluator: str, field: str) -> str | None:
-        """What an evaluator heard, None where it could not tell.
-
-        Args:
-            evaluator: Its name.
-            field: Which part of its reading.
-        """
-        if evaluator == "notes":
-            return self.notes.main_note if self.notes else None
-        reading = (self.model_extra or {}).get(evaluator)
-        found = reading.get(field) if isinstance(reading, dict) else None
-        return None if found is None else str(found)
-
-
-def _inside(path: str) -> str:
-    """Refuse what would lead a browser out of the run folder.
-
-    Raises:
-        ValueError: The path does; pydantic makes it a validation error.
-    """
-    parts = PurePosixPath(path).parts
-    if not parts or parts[0] != "audio" or ".." in parts:
-        raise ValueError(f"{path[:80]!r} does not lie in the folder audio")
-    return path
-
-
-class Sample(Part):
-    """A finished clip."""
-
-    condition: str
-    prompt: int
-    audio: Annotated[str, AfterValidator(_inside)]
-    readings: Readings
+def _decoding(name: str, options: dict[str, Any]) -> str:
+    given = [f"{key} {value}" for key, value in options.items() if value is not None]
+    return ", ".join([f"decode against {name}", *given])
 
 
 class Interval(Part):
@@ -126,26 +89,57 @@ class Interval(Part):
 
 
 class Metric(Part):
-    """A score beside its controls."""
+    """A score beside its controls. Differences are paired: to the unsteered run, or `against` a control."""
 
     steered: Interval
     unsteered: Interval | None
     difference: Interval | None
-    random: Interval | None
-    random_difference: Interval | None
+    random: Interval | None = None
+    random_difference: Interval | None = None
+    against_random: Interval | None = None
+    wrong_image: Interval | None = None
+    wrong_image_difference: Interval | None = None
+    against_wrong_image: Interval | None = None
     chance: float | None
+
+    @property
+    def controls(self) -> dict[str, Interval]:
+        """The score of each kind of control that there is, but for the unsteered run."""
+        return _known(random=self.random, wrong_image=self.wrong_image)
+
+    @property
+    def changes(self) -> dict[str, Interval]:
+        """For each kind of control its difference to the unsteered run."""
+        return _known(random=self.random_difference, wrong_image=self.wrong_image_difference)
+
+    @property
+    def against(self) -> dict[str, Interval]:
+        """For each kind of control the difference of the steered run to it."""
+        return _known(random=self.against_random, wrong_image=self.against_wrong_image)
+
+
+def _known(**scores: Interval | None) -> dict[str, Interval]:
+    return {kind: score for kind, score in scores.items() if score}
 
 
 class Row(Part):
-    """The scores of a condition, or of several that differ in their target alone."""
+    """The scores of a condition, or of several that differ in their target alone.
+
+    Flips are counts for each split of POPE: how many answers went from one outcome to another, such as `tp->fn`.
+    """
 
     condition: str
     conditions: list[str]
     values: dict[str, Any]
-    target: dict[str, str] | None
     kl: float | None
     ratio: float | None
     metrics: dict[str, Metric]
+    flips: dict[str, dict[str, int]] = {}
+
+    @property
+    def hits(self) -> dict[str, Metric]:
+        """How often each target is reached."""
+        return {name: metric for name, metric in self.metrics.items() if name.endswith(".hit")}
 
 
 class Scores(Part):
@@ -154,6 +148,14 @@ class Scores(Part):
     rows: list[Row]
     summaries: list[Row]
 
+    def of(self, condition: str) -> Row | None:
+        """The scores of a condition by itself.
+
+        Args:
+            condition: Its name.
+        """
+        return next((row for row in self.rows if row.condition == condition), None)
+
     @property
     def main(self) -> list[Row]:
         """The summaries, and the rows that none of them pools, in the order of the conditions."""
@@ -161,56 +163,6 @@ class Scores(Part):
         order = {row.condition: place for place, row in enumerate(self.rows)}
         alone = [row for row in self.rows if row.condition not in pooled]
         return sorted([*self.summaries, *alone], key=lambda row: order.get(row.conditions[0], 0))
-
-
-class Curve(Part):
-    """Strength over time."""
-
-    times_s: list[float]
-    strength: list[float]
-
-
-class Played(Part):
-    """The share of the voiced clips that play the note, over time."""
-
-    times_s: list[float]
-    share: list[float | None]
-    unsteered: list[float | None] | None
-
-
-class Followed(Part):
-    """Schedule and played note in windows of time."""
-
-    pearson: float | None
-    spearman: float | None
-    lag_s: float | None
-    windows: int
-    times_s: list[float]
-    played: list[float | None]
-
-
-class Traced(Part):
-    """An attribute over time."""
-
-    direction: str
-    label: str
-    schedule: Curve
-    played: Played | None
-    following: Followed | None
-
-
-class Crossing(Part):
-    """When one note overtakes the other."""
-
-    scheduled_s: float
-    played_s: float | None
-
-
-class ConditionTraces(Part):
-    """The attributes of a condition over time."""
-
-    attributes: list[Traced]
-    crossing: Crossing | None
 
 
 class ProbeRow(Part):
@@ -255,3 +207,53 @@ class Dose(Part):
     """What calibration found."""
 
     factor: float | None
+
+
+class Bound(Part):
+    """What a metric may change by, against the unsteered run."""
+
+    at_least: float | None = None
+    at_most: float | None = None
+
+    def allows(self, change: float | None) -> bool:
+        """Whether a change stays within; one that could not be measured does not.
+
+        Args:
+            change: The change.
+        """
+        if change is None:
+            return self.at_least is None and self.at_most is None
+        return (self.at_least is None or change >= self.at_least) and (self.at_most is None or change <= self.at_most)
+
+
+class Rule(Part):
+    """How a recipe chooses which conditions go on to the test."""
+
+    of: Literal["all", "each"]
+    maximise: str | None = None
+    minimise: str | None = None
+    bounds: dict[str, Bound] = {}
+
+    @property
+    def metric(self) -> str:
+        """What decides."""
+        return self.maximise or self.minimise or ""
+
+
+class Choice(Part):
+    """A condition that was chosen."""
+
+    condition: str
+    goal: str
+    within_bounds: bool
+    broken: list[str]
+    tried: int
+    allowed: int
+
+
+class Recipe(Part):
+    """What a page needs of a recipe."""
+
+    kind: str = "music"
+    about: str | None = None
+    choose: Rule | None = None

@@ -1,5 +1,6 @@
 """The files of a run folder as typed values."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,37 +11,70 @@ from pydantic import TypeAdapter, ValidationError
 
 from mmsteer.direction_file import load_directions
 from mmsteer.errors import RecipeError
+from mmsteer.report.music_parts import Prompt, Sample
 from mmsteer.report.parts import (
+    Choice,
     Condition,
-    ConditionTraces,
     Dose,
     Environment,
     ProbeTable,
-    Prompt,
     Receipt,
-    Sample,
+    Recipe,
+    Rule,
     Scores,
     State,
 )
+from mmsteer.report.trace_parts import ConditionTraces
+from mmsteer.report.vision_parts import Picture, View
 from mmsteer.types import Direction
 
 T = TypeVar("T")
-NEEDED = ("recipe.yaml", "environment.json", "conditions.json", "prompts.json", "scores.json")
-"""What a finished run has."""
+L = TypeVar("L", Sample, View)
+Lines = Mapping[tuple[str, int], L]
+NEEDED = ("recipe.yaml", "environment.json", "conditions.json", "scores.json")
+"""What a finished run has, beside what it was generated from."""
+ITEMS = {"music": "prompts.json", "vision": "images.json"}
+"""What a run of each kind was generated from."""
+
+
+@dataclass(frozen=True, eq=False)
+class Validation:
+    """Where conditions were tried before the test.
+
+    Attributes:
+        rule: How the recipe chooses.
+        scores: Of all conditions; None before they are all tried.
+        choices: What was chosen.
+        done: Finished outputs.
+        planned: How many there will be, 0 where that is not known yet.
+    """
+
+    rule: Rule
+    scores: Scores | None
+    choices: list[Choice]
+    done: int
+    planned: int
 
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """All that a page is made of; what an unfinished run does not have yet is empty or None."""
+    """All that a page is made of; what an unfinished run does not have yet is empty or None.
+
+    Music has prompts and samples, vision has pictures and views.
+    """
 
     folder: Path
     state: State
+    kind: str
     recipe: str
     about: str | None
     environment: Environment | None
     conditions: list[Condition]
     prompts: list[Prompt]
-    samples: Mapping[tuple[str, int], Sample]
+    pictures: list[Picture]
+    samples: Lines[Sample]
+    views: Lines[View]
+    validation: Validation | None
     scores: Scores | None
     traces: dict[str, ConditionTraces]
     probes: list[ProbeTable]
@@ -52,6 +86,21 @@ class Run:
     def steered(self) -> list[Condition]:
         """The conditions that the recipe asks for."""
         return [one for one in self.conditions if one.kind == "steered"]
+
+    @property
+    def choices(self) -> list[Choice]:
+        """What was chosen on other material; empty where the recipe chooses nothing."""
+        return self.validation.choices if self.validation else []
+
+    @property
+    def items(self) -> int:
+        """Prompts or pictures."""
+        return len(self.prompts) + len(self.pictures)
+
+    @property
+    def done(self) -> int:
+        """Finished outputs."""
+        return len(self.samples) + len(self.views)
 
 
 def read_run(folder: Path) -> Run:
@@ -67,20 +116,26 @@ def read_run(folder: Path) -> Run:
     if not (folder / "run.json").is_file():
         raise RecipeError(f"{folder} holds no run: it has no run.json; give the folder that `mmsteer run` printed")
     state = _json(folder / "run.json", State)
-    missing = [name for name in NEEDED if not (folder / name).is_file()]
+    text = _text(folder / "recipe.yaml")
+    recipe = _recipe(folder / "recipe.yaml", text)
+    missing = [name for name in (*NEEDED, ITEMS[recipe.kind]) if not (folder / name).is_file()]
     if state.finished and missing:
         raise RecipeError(f"{folder} is damaged: the run is finished, but {', '.join(missing)} is missing; {_AGAIN}")
     directions = folder / "directions.safetensors"
-    recipe = _text(folder / "recipe.yaml")
+    music, vision = recipe.kind == "music", recipe.kind == "vision"
     return Run(
         folder=folder,
         state=state,
-        recipe=recipe,
-        about=_about(folder / "recipe.yaml", recipe),
+        kind=recipe.kind,
+        recipe=text,
+        about=recipe.about,
         environment=_optional(folder / "environment.json", Environment, None),
         conditions=_optional(folder / "conditions.json", list[Condition], []),
-        prompts=_optional(folder / "prompts.json", list[Prompt], []),
-        samples=_samples(folder / "samples.jsonl"),
+        prompts=_optional(folder / "prompts.json", list[Prompt], []) if music else [],
+        pictures=_optional(folder / "images.json", list[Picture], []) if vision else [],
+        samples=_lines(folder / "samples.jsonl", Sample) if music else {},
+        views=_lines(folder / "samples.jsonl", View) if vision else {},
+        validation=_validation(folder, recipe) if recipe.choose else None,
         scores=_optional(folder / "scores.json", Scores, None),
         traces=_optional(folder / "traces.json", dict[str, ConditionTraces], {}),
         probes=_optional(folder / "probe.json", list[ProbeTable], []),
@@ -107,14 +162,30 @@ def _parsed(place: str, data: bytes, kind: TypeAdapter[T]) -> T:
         raise RecipeError(f"{place} is damaged: {where + ': ' if where else ''}{first['msg']}; {_AGAIN}") from None
 
 
-def _samples(path: Path) -> dict[tuple[str, int], Sample]:
-    """The finished clips; a last line without an end is still being written, or a crash cut it."""
-    if not path.is_file():
-        return {}
-    *lines, _ = _bytes(path).split(b"\n")
-    kind = TypeAdapter(Sample)
-    samples = [_parsed(f"{path}:{number}", line, kind) for number, line in enumerate(lines, start=1)]
-    return {(one.condition, one.prompt): one for one in samples}
+def _validation(folder: Path, recipe: Recipe) -> Validation:
+    part = folder / "validation"
+    conditions: list[Condition] = _optional(part / "conditions.json", list[Condition], [])
+    items: list[Any] = _optional(part / ITEMS[recipe.kind], list[Any], [])
+    assert recipe.choose
+    return Validation(
+        rule=recipe.choose,
+        scores=_optional(part / "scores.json", Scores, None),
+        choices=_optional(folder / "choice.json", list[Choice], []),
+        done=len(_whole_lines(part / "samples.jsonl")),
+        planned=len(conditions) * len(items),
+    )
+
+
+def _lines(path: Path, kind: type[L]) -> dict[tuple[str, int], L]:
+    """The finished outputs, by condition and item."""
+    parser = TypeAdapter(kind)
+    found = [_parsed(f"{path}:{number}", line, parser) for number, line in enumerate(_whole_lines(path), start=1)]
+    return {(one.condition, one.item): one for one in found}
+
+
+def _whole_lines(path: Path) -> list[bytes]:
+    """The lines of a log; a last one without an end is still being written, or a crash cut it."""
+    return _bytes(path).split(b"\n")[:-1] if path.is_file() else []
 
 
 def _bytes(path: Path) -> bytes:
@@ -128,13 +199,15 @@ def _text(path: Path) -> str:
     return _bytes(path).decode(errors="replace") if path.is_file() else ""
 
 
-def _about(path: Path, recipe: str) -> str | None:
+def _recipe(path: Path, text: str) -> Recipe:
     try:
-        content = yaml.safe_load(recipe)
+        content = yaml.safe_load(text)
     except yaml.YAMLError:
         raise RecipeError(f"{path} is damaged: it is no YAML; {_AGAIN}") from None
-    about = content.get("about") if isinstance(content, dict) else None
-    return None if about is None else str(about)
+    recipe = _parsed(str(path), json.dumps(content or {}, default=str).encode(), TypeAdapter(Recipe))
+    if recipe.kind not in ITEMS:
+        raise RecipeError(f"{path} is of the kind {recipe.kind!r}; a report shows {' or '.join(ITEMS)}")
+    return recipe
 
 
 _AGAIN = "restore the file, or run the recipe again with another --out"

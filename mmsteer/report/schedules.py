@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from mmsteer.report.parts import ConditionTraces, Crossing, Traced
 from mmsteer.report.svg import Axis, Element, drawing, element, frame, line, marker
+from mmsteer.report.trace_parts import ConditionTraces, Crossing, Traced
 from mmsteer.report.wording import number, plural, signed
 
 WIDTH, HEIGHT = 440, 270
@@ -44,23 +44,27 @@ def varies(traced: Traced) -> bool:
     Args:
         traced: The attribute.
     """
-    strength = traced.schedule.strength
+    strength = [value for _, value in traced.curve]
     return len(strength) > 1 and max(strength) - min(strength) > 1e-6 * max(map(abs, strength))
 
 
 def _chart(name: str, traces: ConditionTraces) -> ScheduleChart:
-    strengths = [value for one in traces.attributes for value in one.schedule.strength]
-    ends = [one.schedule.times_s[-1] for one in traces.attributes if one.schedule.times_s]
+    strengths = [value for one in traces.attributes for _, value in one.curve]
+    ends = [one.curve[-1][0] for one in traces.attributes if one.curve]
     x = Axis(0.0, max(ends, default=1.0) or 1.0, 44, WIDTH - 48)
     share = Axis(0.0, 1.0, HEIGHT - 46, 30)
     strength = Axis(min(0.0, *strengths), max(0.0, *strengths) or 1.0, share.start, share.stop)
-    parts = frame(x, share, ("time (s)", "share of clips that play it"), (strength, "strength (dashed)"))
+    if traces.timed:
+        parts = frame(x, share, ("time (s)", "share of clips that play it"), (strength, "strength (dashed)"))
+    else:
+        parts = frame(x, strength, ("token of the answer", "strength"))
     for index, one in enumerate(traces.attributes):
         parts += _attribute(one, f"c{index}", x, share, strength)
     if traces.crossing:
         parts += _crossing(traces.crossing, x, share)
     captions = tuple((f"c{index}", _caption(one)) for index, one in enumerate(traces.attributes))
-    spoken = f"{name}: scheduled strength and played notes over time. " + " ".join(text for _, text in captions)
+    what = "scheduled strength and played notes over time" if traces.timed else "scheduled strength over tokens"
+    spoken = f"{name}: {what}. " + " ".join(text for _, text in captions)
     crossing = _crossing_words(traces.crossing) if traces.crossing else None
     return ScheduleChart(name, drawing(WIDTH, HEIGHT, spoken, parts, "chart"), captions, crossing)
 
@@ -72,8 +76,7 @@ def _attribute(one: Traced, colour: str, x: Axis, share: Axis, strength: Axis) -
         if one.played.unsteered:
             parts.append(line(x, share, list(zip(times, one.played.unsteered, strict=False)), "before"))
         parts.append(line(x, share, list(zip(times, one.played.share, strict=False)), f"faint {colour}"))
-    scheduled = list(zip(one.schedule.times_s, one.schedule.strength, strict=False))
-    parts.append(line(x, strength, scheduled, f"dashed {colour}"))
+    parts.append(line(x, strength, one.curve, f"dashed {colour}"))
     if one.following:
         windows = list(zip(one.following.times_s, one.following.played, strict=False))
         parts.append(line(x, share, windows, f"solid {colour}"))
@@ -85,7 +88,7 @@ def _attribute(one: Traced, colour: str, x: Axis, share: Axis, strength: Axis) -
 
 def _caption(one: Traced) -> str:
     if not one.following:
-        return f"{one.direction}: what was played is not compared"
+        return f"{one.direction}: what was played is not compared" if one.schedule else one.direction
     found = one.following
     if found.pearson is None:
         return f"{one.direction}: no correlation, because one of the two does not change"

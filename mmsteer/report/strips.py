@@ -6,10 +6,14 @@ from typing import Any
 
 from markupsafe import Markup
 
-from mmsteer.report.parts import Metric, Notes, ProbeTable
+from mmsteer.report.music_parts import Notes
+from mmsteer.report.parts import Metric, ProbeTable
 from mmsteer.report.svg import Axis, Element, drawing, element, marker
-from mmsteer.report.wording import bracket, number
+from mmsteer.report.wording import CONTROLS, bracket, digits, number
 from mmsteer.types.pitch import PITCH_CLASSES
+
+SHAPES = {"unsteered": "ring", "random": "triangle", "wrong_image": "wedge"}
+"""What stands for each control."""
 
 
 def note_strip(notes: Notes, wanted: Sequence[str]) -> Markup:
@@ -33,24 +37,36 @@ def note_strip(notes: Notes, wanted: Sequence[str]) -> Markup:
     return drawing(max(at, 1), 12, _heard_over_time(notes), [*rows, *notes_drawn], "strip", stretch=True)
 
 
-def interval_picture(metric: Metric) -> Markup:
-    """A score with its interval on a scale from 0 to 1, beside unsteered, random and chance.
+def interval_picture(name: str, metric: Metric) -> Markup:
+    """A score with its interval on a scale from 0 to 1, or as far as it goes, beside its controls and chance.
 
     Args:
+        name: What is scored.
         metric: The score.
     """
-    x = Axis(0.0, 1.0, 6, 154)
+    places, score = digits(name), metric.steered
+    top = _end(metric)
+    x = Axis(0.0, top, 6, 154)
     parts: list[Element] = [element("path", d="M6 9H154", kind="rule")]
     if metric.chance is not None:
         parts.append(marker("tick", x(metric.chance), 9, "chance", f"chance {number(metric.chance)}"))
-    for shape, name, score in (("ring", "unsteered", metric.unsteered), ("triangle", "random", metric.random)):
-        if score and score.value is not None:
-            parts.append(marker(shape, x(score.value), 9, "grey", f"{name} {number(score.value)} {bracket(score)}"))
-    score = metric.steered
+    others = {"unsteered": metric.unsteered} | metric.controls
+    for kind, other in others.items():
+        if other and other.value is not None:
+            note = f"{CONTROLS.get(kind, kind)} {number(other.value, places)} {bracket(other, places)}"
+            parts.append(marker(SHAPES[kind], x(other.value), 9, "grey", note))
+    spoken = f"steered {number(score.value, places)} {bracket(score, places)}"
     if score.value is not None and score.low is not None and score.high is not None:
         parts.append(element("path", d=f"M{x(score.low):.1f} 9H{x(score.high):.1f}", kind="whisker c0"))
-        parts.append(marker("dot", x(score.value), 9, "c0", f"steered {number(score.value)} {bracket(score)}"))
-    return drawing(160, 18, f"steered {number(score.value)} {bracket(score)} between 0 and 1", parts, "interval")
+        parts.append(marker("dot", x(score.value), 9, "c0", spoken))
+    return drawing(160, 18, f"{spoken} between 0 and {top:.3g}", parts, "interval")
+
+
+def _end(metric: Metric) -> float:
+    """The end of its scale: 1, unless a score lies above."""
+    scores = [metric.steered, metric.unsteered, *metric.controls.values()]
+    ends = [end for score in scores if score for end in (score.value, score.high) if end is not None]
+    return max([1.0, *ends])
 
 
 def heat_strip(table: ProbeTable) -> Markup:

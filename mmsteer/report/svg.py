@@ -10,6 +10,15 @@ from markupsafe import Markup
 
 Element = ElementTree.Element
 Point = tuple[float, float | None]
+RADII = {"dot": 4.2, "ring": 3.8, "chosen": 7.5}
+PATHS = {
+    "triangle": (0.0, -4.6, "l4.6 8h-9.2z"),
+    "wedge": (0.0, 4.6, "l4.6 -8h-9.2z"),
+    "diamond": (0.0, -5.6, "l5.6 5.6l-5.6 5.6l-5.6 -5.6z"),
+    "hollow": (0.0, -5.6, "l5.6 5.6l-5.6 5.6l-5.6 -5.6z"),
+    "tick": (0.0, -7.0, "v14"),
+}
+"""Shapes of marks: where they begin, and how they go on."""
 
 
 def element(tag: str, *children: Element, text: str | None = None, **attributes: str | float) -> Element:
@@ -110,17 +119,17 @@ def marker(shape: str, x: float, y: float, kind: str, note: str) -> Element:
     """A mark with a note that shows when it is pointed at.
 
     Args:
-        shape: `dot`, `ring`, `triangle` or `tick`.
+        shape: `dot`, `ring`, `chosen`, or one of `PATHS`.
         x: In pixels.
         y: In pixels.
         kind: Its class.
         note: The note.
     """
     title = element("title", text=note)
-    if shape in ("dot", "ring"):
-        return element("circle", title, cx=x, cy=y, r=4.2 if shape == "dot" else 3.8, kind=f"{shape} {kind}")
-    path = f"M{x:.1f} {y - 4.6:.1f}l4.6 8h-9.2z" if shape == "triangle" else f"M{x:.1f} {y - 7:.1f}v14"
-    return element("path", title, d=path, kind=f"{shape} {kind}")
+    if shape in RADII:
+        return element("circle", title, cx=x, cy=y, r=RADII[shape], kind=f"{shape} {kind}")
+    dx, dy, path = PATHS[shape]
+    return element("path", title, d=f"M{x + dx:.1f} {y + dy:.1f}{path}", kind=f"{shape} {kind}")
 
 
 def frame(x: Axis, y: Axis, titles: tuple[str, str], right: tuple[Axis, str] | None = None) -> list[Element]:

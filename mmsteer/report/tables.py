@@ -1,13 +1,16 @@
 """Scores and receipts as rows of text."""
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from mmsteer.report.parts import Interval, Metric, Receipt, Row
+from mmsteer.report.parts import Condition, Dose, Interval, Metric, Receipt, Row
 from mmsteer.report.run_data import Run
 from mmsteer.report.strips import interval_picture
-from mmsteer.report.wording import bracket, meaning, number, percent, signed, small
+from mmsteer.report.wording import bracket, digits, meaning, number, percent, signed, small
+
+RIGHT, YES, LOST = ("tp", "tn"), ("tp", "fp"), "unparsed"
 
 
 @dataclass(frozen=True)
@@ -31,10 +34,11 @@ class ScoreLine:
         metric: Its name.
         meaning: What it counts.
         picture: The scores on a scale.
-        cells: Steered, difference, unsteered, random, difference of random; None where there is no such control.
+        cells: Steered, difference, unsteered, then of each kind of control its score and its difference; None where
+            there is no such control.
         chance: What guessing reaches.
-        n: Scored clips.
-        unscored: Clips without an answer; empty where there are none.
+        n: Scored clips or images.
+        unscored: Those without an answer; empty where there are none.
     """
 
     metric: str
@@ -44,6 +48,22 @@ class ScoreLine:
     chance: str
     n: int
     unscored: str
+
+
+@dataclass(frozen=True)
+class FlipLine:
+    """How the answers of a split of POPE changed from the unsteered run.
+
+    Attributes:
+        name: The condition.
+        split: The split.
+        cells: How many answers became right, became wrong, went from yes to no, from no to yes, became readable, became
+            unreadable, and kept their outcome.
+    """
+
+    name: str
+    split: str
+    cells: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -76,14 +96,49 @@ class ReceiptLine:
     cells: tuple[str, ...]
 
 
-def score_row(row: Row) -> ScoreRow:
+def score_row(row: Row, kinds: Sequence[str]) -> ScoreRow:
     """A row of scores.
 
     Args:
         row: The row.
+        kinds: The kinds of controls that have columns.
     """
-    dose = f"KL {small(row.kl)} nats a token · {percent(row.ratio)} of the residual norm"
-    return ScoreRow(row.condition, dose, tuple(_line(name, metric) for name, metric in row.metrics.items()))
+    dose = [f"KL {small(row.kl)} nats a token"] if row.kl is not None else []
+    dose += [f"{percent(row.ratio)} of the residual norm"] if row.ratio is not None else []
+    lines = tuple(_line(name, metric, kinds) for name, metric in row.metrics.items())
+    return ScoreRow(row.condition, " · ".join(dose), lines)
+
+
+def control_kinds(rows: Sequence[Row]) -> tuple[str, ...]:
+    """The kinds of controls that some rows stand beside; random directions have a column in any case.
+
+    Args:
+        rows: Rows of scores.
+    """
+    return tuple(dict.fromkeys(("random", *(k for row in rows for one in row.metrics.values() for k in one.controls))))
+
+
+def flip_lines(rows: Sequence[Row]) -> list[FlipLine]:
+    """How answers changed, a line for each row and split.
+
+    Args:
+        rows: Rows of scores.
+    """
+    return [FlipLine(row.condition, split, _flipped(counts)) for row in rows for split, counts in row.flips.items()]
+
+
+def cell(name: str, score: Interval | None, *, change: bool = False) -> Cell | None:
+    """A score with its interval; None where there is none.
+
+    Args:
+        name: What is scored.
+        score: The score.
+        change: Whether it is a difference.
+    """
+    if score is None:
+        return None
+    places = digits(name)
+    return Cell(signed(score.value, places) if change else number(score.value, places), bracket(score, places))
 
 
 def receipt_lines(run: Run) -> list[ReceiptLine]:
@@ -92,22 +147,22 @@ def receipt_lines(run: Run) -> list[ReceiptLine]:
     Args:
         run: The run.
     """
-    order = [one.name for one in run.conditions if one.kind != "unsteered"]
-    return [_receipt(name, run.receipts[name], run) for name in order if name in run.receipts]
+    applied = [one for one in run.conditions if one.kind != "unsteered" and one.name in run.receipts]
+    return [_receipt(one, run.receipts[one.name], run.doses.get(one.name)) for one in applied]
 
 
-def _line(name: str, metric: Metric) -> ScoreLine:
+def _line(name: str, metric: Metric, kinds: Sequence[str]) -> ScoreLine:
     unscored = metric.steered.unscored
+    controls = [(metric.controls.get(kind), metric.changes.get(kind)) for kind in kinds]
     return ScoreLine(
         metric=name,
         meaning=meaning(name),
-        picture=interval_picture(metric),
+        picture=interval_picture(name, metric),
         cells=(
-            _cell(metric.steered),
-            _cell(metric.difference, change=True),
-            _cell(metric.unsteered),
-            _cell(metric.random),
-            _cell(metric.random_difference, change=True),
+            cell(name, metric.steered),
+            cell(name, metric.difference, change=True),
+            cell(name, metric.unsteered),
+            *(made for one, its in controls for made in (cell(name, one), cell(name, its, change=True))),
         ),
         chance=number(metric.chance) if metric.chance is not None else "",
         n=metric.steered.n,
@@ -115,15 +170,24 @@ def _line(name: str, metric: Metric) -> ScoreLine:
     )
 
 
-def _cell(score: Interval | None, *, change: bool = False) -> Cell | None:
-    if score is None:
-        return None
-    return Cell(signed(score.value) if change else number(score.value), bracket(score))
+def _flipped(counts: Mapping[str, int]) -> tuple[str, ...]:
+    def sum_of(kept: Callable[[str, str], bool]) -> str:
+        return f"{sum(count for move, count in counts.items() if kept(*move.split('->'))):,}"
+
+    return (
+        sum_of(lambda old, new: old not in RIGHT and new in RIGHT),
+        sum_of(lambda old, new: old in RIGHT and new not in RIGHT),
+        sum_of(lambda old, new: old in YES and new not in (*YES, LOST)),
+        sum_of(lambda old, new: old not in (*YES, LOST) and new in YES),
+        sum_of(lambda old, new: old == LOST != new),
+        sum_of(lambda old, new: old != LOST == new),
+        sum_of(lambda old, new: old == new),
+    )
 
 
-def _receipt(name: str, receipt: Receipt, run: Run) -> ReceiptLine:
+def _receipt(condition: Condition, receipt: Receipt, dose: Dose | None) -> ReceiptLine:
     peak = max((site.peak for site in receipt.sites.values()), default=None)
-    factor = run.doses[name].factor if name in run.doses else None
+    factor = dose.factor if dose else None
     cells = (
         *(f"{count:,}" for count in (len(receipt.sites), receipt.calls, receipt.rows, receipt.steps, receipt.tokens)),
         percent(receipt.ratio),
@@ -131,4 +195,4 @@ def _receipt(name: str, receipt: Receipt, run: Run) -> ReceiptLine:
         small(factor) if factor is not None else "",
         small(receipt.kl) if receipt.kl is not None else "",
     )
-    return ReceiptLine(name, tuple(receipt.attributes), cells)
+    return ReceiptLine(condition.name, tuple(receipt.attributes or condition.applied), cells)

@@ -1,207 +1,261 @@
-"""What steering gains against what it costs, over a sweep of its strength."""
+"""What steering gains against what it costs: over a sweep of its strength, against each other, and over the dose.
 
-from collections.abc import Sequence
+Where the recipe chooses on other material the sweep is drawn from that, as dots on a line, and the test as diamonds.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 
-from mmsteer.report.parts import Interval, Row, Scores
-from mmsteer.report.svg import Axis, Element, Point, drawing, element, frame, line, marker
-from mmsteer.report.wording import bracket, number, small
+from mmsteer.report.parts import Interval, Row
+from mmsteer.report.run_data import Run
+from mmsteer.report.strips import SHAPES
+from mmsteer.report.svg import Axis, Element, drawing, element, frame, line, marker
+from mmsteer.report.sweeps import Series, Spot, grouped, swept
+from mmsteer.report.wording import CONTROLS, bracket, digits, number, small
 
 WIDTH, HEIGHT = 440, 300
-COLOURS = 6
+DOSE = "KL from the unsteered model (nats a token)"
+COSTS = {"chair_s": "recall", "chair_i": "recall"}
+At = Callable[[Spot], float | None]
 
 
 @dataclass(frozen=True)
-class Series:
-    """Rows that differ in their strength alone.
+class Figure:
+    """A drawing.
 
     Attributes:
-        name: What they have in common.
-        colour: Class of their colour.
-        points: Strengths and rows, in the order of strength.
+        picture: The drawing.
+        caption: What it shows.
     """
 
-    name: str
-    colour: str
-    points: tuple[tuple[float, Row], ...]
+    picture: Markup
+    caption: str
 
 
 @dataclass(frozen=True)
 class TradeOff:
-    """The drawings for one target metric.
+    """The drawings for one metric.
 
     Attributes:
         metric: Its name.
-        variable: What is swept.
-        series: What the colours mean.
-        over_strength: Target metric and adherence over strength.
-        against: Target metric against adherence; None without adherence.
+        series: What the colours and letters mean.
+        figures: The metric and its cost over strength, against each other, and over the dose, as far as known.
     """
 
     metric: str
-    variable: str
     series: tuple[Series, ...]
-    over_strength: Markup
-    against: Markup | None
+    figures: tuple[Figure, ...]
 
 
-def trade_offs(scores: Scores) -> list[TradeOff]:
-    """The drawings, one pair for each target metric; none without a sweep.
+def trade_offs(run: Run) -> list[TradeOff]:
+    """The drawings for each metric that has something to show: at least two rows.
 
     Args:
-        scores: The scores.
+        run: The run.
     """
-    rows = scores.main
-    variable = swept(rows)
-    if variable is None:
+    if not run.scores:
         return []
-    metrics = dict.fromkeys(name for row in rows for name in row.metrics if name.endswith(".hit"))
-    found = []
-    for metric in metrics:
-        series = grouped(rows, variable, metric)
-        if any(len(one.points) > 1 for one in series):
-            found.append(_trade_off(metric, variable, series))
-    return found
+    tried = run.validation.scores.main if run.validation and run.validation.scores else None
+    rows, tested = (tried, run.scores.main) if tried else (run.scores.main, [])
+    variable = swept(rows)
+    names = dict.fromkeys(name for row in rows for name in row.metrics)
+    found = [_trade_off(gain, cost, rows, tested, variable) for gain, cost in _pairs(names)]
+    return [one for one in found if one.figures]
 
 
-def swept(rows: Sequence[Row]) -> str | None:
-    """The variable that stands for strength: of the numbers that vary the one called so, or that takes most values.
-
-    Args:
-        rows: Rows of scores.
-    """
-    values: dict[str, set[float]] = {}
-    for row in rows:
-        for key, value in row.values.items():
-            if isinstance(value, int | float) and not isinstance(value, bool):
-                values.setdefault(key, set()).add(value)
-    varying = {key: len(taken) for key, taken in values.items() if len(taken) > 1}
-    return "strength" if "strength" in varying else max(varying, key=lambda key: varying[key], default=None)
+def _pairs(names: Iterable[str]) -> list[tuple[str, str | None]]:
+    """The metrics that say what is gained, and what each is paid with."""
+    known = list(names)
+    hits = [(name, "adherence" if "adherence" in known else None) for name in known if name.endswith(".hit")]
+    chair = [(name, COSTS[name]) for name in known if name in COSTS]
+    answers = [(name, None) for name in known if name.startswith("pope.") and name.endswith(".f1")]
+    return [*hits, *chair, *answers]
 
 
-def grouped(rows: Sequence[Row], variable: str, metric: str) -> tuple[Series, ...]:
-    """The rows with a metric, by everything but the swept variable.
-
-    Args:
-        rows: Rows of scores.
-        variable: What is swept.
-        metric: Which score they must have.
-    """
-    groups: dict[str, list[tuple[float, Row]]] = {}
-    for row in rows:
-        if variable in row.values and metric in row.metrics:
-            rest = [str(value) for key, value in row.values.items() if key != variable]
-            groups.setdefault(", ".join(rest), []).append((float(row.values[variable]), row))
-    return tuple(
-        Series(name, f"c{index % COLOURS}", tuple(sorted(points, key=lambda point: point[0])))
-        for index, (name, points) in enumerate(groups.items())
-    )
+def _trade_off(
+    gain: str, cost: str | None, rows: Sequence[Row], tested: Sequence[Row], variable: str | None
+) -> TradeOff:
+    series = grouped(rows, tested, variable, {gain, cost} if cost else {gain})
+    figures = []
+    if variable and any(len([spot for spot in one.tried if spot.at is not None]) > 1 for one in series):
+        figures.append(_over(gain, cost, series, variable, lambda spot: spot.at))
+    if cost and sum(len(one.tried) for one in series) > 1:
+        figures.append(_against(gain, cost, series, variable))
+    if len({spot.row.kl for one in series for spot in one.tried if spot.row.kl is not None}) > 1:
+        figures.append(_over(gain, cost, series, DOSE, lambda spot: spot.row.kl))
+    return TradeOff(gain, series, tuple(figures))
 
 
-def _trade_off(metric: str, variable: str, series: tuple[Series, ...]) -> TradeOff:
-    costed = any("adherence" in row.metrics for one in series for _, row in one.points)
-    return TradeOff(
-        metric=metric,
-        variable=variable,
-        series=series,
-        over_strength=_over_strength(metric, variable, series, costed=costed),
-        against=_against(metric, variable, series) if costed else None,
-    )
-
-
-def _over_strength(metric: str, variable: str, series: Sequence[Series], *, costed: bool) -> Markup:
-    strengths = [0.0, *(at for one in series for at, _ in one.points)]
-    low, high = min(strengths), max(strengths)
-    x, y = Axis(low, high + 0.06 * (high - low), 44, WIDTH - 16), Axis(0.0, 1.0, HEIGHT - 48, 28)
-    parts = frame(x, y, (variable, f"{metric} (filled), adherence (dashed)" if costed else metric))
-    first = series[0].points[0][1].metrics[metric]
-    if first.chance is not None:
-        parts.append(element("path", d=f"M{x.start:.1f} {y(first.chance):.1f}H{x.stop:.1f}", kind="chance"))
+def _over(gain: str, cost: str | None, series: Sequence[Series], over: str, at: At) -> Figure:
+    """Both metrics over strength or dose, which are 0 for the unsteered run."""
+    places = [0.0, *(place for one in series for spot in one.spots if (place := at(spot)) is not None)]
+    low, high = min(places), max(places)
+    x = Axis(low, high + 0.06 * (high - low), 44, WIDTH - 16)
+    top = max(_top(series, gain), _top(series, cost) if cost else 0.0)
+    y = Axis(0.0, top, HEIGHT - 48, 28)
+    title = f"{gain} (filled), {cost} (dashed)" if cost else gain
+    parts = [*frame(x, y, (over, title)), *_chance(series, gain, x, y)]
     for index, one in enumerate(series):
         # Side by side, so that intervals at one strength do not cover each other.
         shift = 5 * (index - (len(series) - 1) / 2)
         beside = replace(x, start=x.start + shift, stop=x.stop + shift)
-        for name, kind in (("adherence", "dashed"), (metric, "solid")):
-            parts += _measured(one, name, kind, beside, y)
-    parts += _beside(series, metric, x, y)
-    spoken = "; ".join(
-        f"{one.name or metric}: "
-        + ", ".join(f"{at:g} gives {number(row.metrics[metric].steered.value)}" for at, row in one.points)
-        for one in series
+        for name, kind in ((cost, "dashed"), (gain, "solid")):
+            parts += _measured(one, name, kind, beside, y, at) if name else []
+    parts += _beside(series, gain, x, y, at)
+    spoken = "; ".join(_said(one, gain, at) for one in series)
+    words = f"{gain}{f' (filled) and {cost} (open, dashed)' if cost else ''} over {over}"
+    return Figure(drawing(WIDTH, HEIGHT, f"{gain} over {over}. {spoken}", parts, "chart"), words)
+
+
+def _said(one: Series, metric: str, at: At) -> str:
+    places = [(at(spot), spot.row.metrics[metric].steered) for spot in one.tried]
+    return f"{one.name or metric}: " + ", ".join(
+        f"{place:.3g} gives {number(score.value, digits(metric))}" for place, score in places if place is not None
     )
-    return drawing(WIDTH, HEIGHT, f"{metric} over {variable}. {spoken}", parts, "chart")
 
 
-def _measured(one: Series, name: str, kind: str, x: Axis, y: Axis) -> list[Element]:
-    points = [(at, row, row.metrics[name]) for at, row in one.points if name in row.metrics]
-    parts = [line(x, y, [(at, metric.steered.value) for at, _, metric in points], f"{kind} {one.colour}")]
-    for at, row, metric in points:
-        score = metric.steered
-        if score.value is not None:
-            parts += _whisker(x(at), y, score, one.colour)
-            note = f"{row.condition}: {_spoken(name, score)}, KL {small(row.kl)} nats"
-            parts.append(marker("dot" if kind == "solid" else "ring", x(at), y(score.value), one.colour, note))
+def _top(series: Sequence[Series], metric: str) -> float:
+    """The end of an axis: 1, unless everything lies far below."""
+    ends = [end for score in _scores(series, metric) for end in (score.value, score.high) if end is not None]
+    highest = max(ends, default=1.0)
+    return 1.0 if highest > 0.5 or highest == 0 else 1.1 * highest
+
+
+def _scores(series: Sequence[Series], metric: str) -> list[Interval]:
+    metrics = [spot.row.metrics[metric] for one in series for spot in one.spots]
+    found = [(one.steered, one.unsteered, *one.controls.values()) for one in metrics]
+    return [score for scores in found for score in scores if score]
+
+
+def _chance(series: Sequence[Series], metric: str, x: Axis, y: Axis) -> list[Element]:
+    chance = series[0].spots[0].row.metrics[metric].chance
+    if chance is None:
+        return []
+    return [element("path", d=f"M{x.start:.1f} {y(chance):.1f}H{x.stop:.1f}", kind="chance")]
+
+
+def _measured(one: Series, name: str, kind: str, x: Axis, y: Axis, at: At) -> list[Element]:
+    placed = [(place, spot) for spot in one.tried if (place := at(spot)) is not None]
+    placed.sort(key=lambda pair: pair[0])
+    points = [(place, spot.row.metrics[name].steered.value) for place, spot in placed]
+    parts = [line(x, y, points, f"{kind} {one.colour}")]
+    if kind == "solid" and one.letter and points and points[-1][1] is not None:
+        parts.append(_label(x(points[-1][0]), y(points[-1][1]), one.letter))
+    for spot in one.spots:
+        place, score = at(spot), spot.row.metrics[name].steered
+        if place is not None and score.value is not None:
+            parts += _whisker(x(place), y, score, one.colour)
+            parts += _mark(one, spot, x(place), y(score.value), _note(spot, name), hollow=kind == "dashed")
     return parts
 
 
-def _beside(series: Sequence[Series], metric: str, x: Axis, y: Axis) -> list[Element]:
-    """The unsteered run at strength 0, and the random directions at theirs."""
+def _mark(one: Series, spot: Spot, x: float, y: float, note: str, *, hollow: bool = False) -> list[Element]:
+    """A dot, on the test a diamond; a circle around what was chosen."""
+    if spot in one.tested:
+        return [marker("hollow" if hollow else "diamond", x, y, one.colour, f"test, {note}")]
+    around = [marker("chosen", x, y, one.colour, f"chosen: {note}")] if spot.chosen and not hollow else []
+    return [*around, marker("ring" if hollow else "dot", x, y, one.colour, note)]
+
+
+def _beside(series: Sequence[Series], metric: str, x: Axis, y: Axis, at: At) -> list[Element]:
+    """The unsteered run at 0, and the controls at the strength that they share."""
     parts = []
     for one in series:
-        before = one.points[0][1].metrics[metric].unsteered
-        if before and before.value is not None:
-            parts.append(marker("ring", x(0), y(before.value), "grey", f"unsteered: {_spoken(metric, before)}"))
-    for one in series:
-        for at, row in one.points:
-            random = row.metrics[metric].random
-            if random and random.value is not None:
-                note = f"random direction, {row.condition}: {_spoken(metric, random)}"
-                parts.append(marker("triangle", x(at), y(random.value), "grey", note))
+        for spots, shape in ((one.tried, "ring"), (one.tested, "hollow")):
+            before = spots[0].row.metrics[metric].unsteered if spots else None
+            if before and before.value is not None:
+                parts.append(marker(shape, x(0), y(before.value), "grey", f"unsteered: {_spoken(metric, before)}"))
+    for spot in (spot for one in series for spot in one.judged):
+        place = at(spot)
+        for kind, score in spot.row.metrics[metric].controls.items():
+            if score.value is not None and place is not None:
+                note = f"{CONTROLS[kind]}, {spot.row.condition}: {_spoken(metric, score)}"
+                parts.append(marker(SHAPES[kind], x(place), y(score.value), "grey", note))
     return parts
 
 
-def _against(metric: str, variable: str, series: Sequence[Series]) -> Markup:
-    both = [(one, at, row) for one in series for at, row in one.points if "adherence" in row.metrics]
-    scores = [row.metrics["adherence"].steered for _, _, row in both]
-    before = [row.metrics["adherence"].unsteered for _, _, row in both]
-    ends = [end for score in (*scores, *before) if score for end in (score.low, score.high) if end is not None]
+def _against(gain: str, cost: str, series: Sequence[Series], variable: str | None) -> Figure:
+    kept = _scores(series, cost)
+    ends = [end for score in kept for end in (score.low, score.high) if end is not None]
     x = Axis(max(0.0, min(ends, default=0.0) - 0.03), min(1.0, max(ends, default=1.0) + 0.03), 44, WIDTH - 16)
-    y = Axis(0.0, 1.0, HEIGHT - 48, 28)
-    parts = frame(x, y, ("adherence to the prompt", metric))
+    y = Axis(0.0, _top(series, gain), HEIGHT - 48, 28)
+    parts = frame(x, y, ("adherence to the prompt" if cost == "adherence" else cost, gain))
     for one in series:
-        one = replace(one, points=tuple(point for point in one.points if "adherence" in point[1].metrics))
-        parts += _path(one, metric, variable, x, y)
-    for start in (one.points[0][1].metrics for one in series):
-        kept = start["adherence"].unsteered if "adherence" in start else None
-        unsteered = start[metric].unsteered
-        if unsteered and kept and unsteered.value is not None and kept.value is not None:
-            parts.append(marker("ring", x(kept.value), y(unsteered.value), "grey", "unsteered"))
-            parts.append(_label(x(kept.value), y(unsteered.value), "unsteered"))
-    return drawing(WIDTH, HEIGHT, f"{metric} against adherence, a point for each {variable}", parts, "chart")
+        points = [_both(spot, gain, cost) for spot in one.tried]
+        parts.append(line(x, y, [point for point in points if point], f"solid {one.colour}"))
+        for spot in one.spots:
+            parts += _crossed(one, spot, gain, cost, x, y)
+    parts += _controls_against(series, gain, cost, x, y)
+    better = "down is fewer hallucinations" if gain in COSTS else "up is more of the target"
+    kinder = "truer to the prompt" if cost == "adherence" else "more of what is there"
+    numbers = f"; numbers are {variable}" if variable else ""
+    words = f"The same rows against each other: {better}, right is {kinder}{numbers}"
+    spoken = "; ".join(f"{spot.row.condition}: {_pair(spot.row, gain, cost)}" for one in series for spot in one.spots)
+    return Figure(drawing(WIDTH, HEIGHT, f"{gain} against {cost}. {spoken}", parts, "chart"), words)
 
 
-def _path(one: Series, metric: str, variable: str, x: Axis, y: Axis) -> list[Element]:
-    points: list[Point] = []
-    marks: list[Element] = []
-    for at, row in one.points:
-        kept, gain = row.metrics["adherence"].steered, row.metrics[metric].steered
-        if kept.value is None or gain.value is None:
-            continue
-        points.append((kept.value, gain.value))
-        marks += _whisker(x(kept.value), y, gain, one.colour)
-        if kept.low is not None and kept.high is not None:
-            across = f"M{x(kept.low):.1f} {y(gain.value):.1f}H{x(kept.high):.1f}"
-            marks.append(element("path", d=across, kind=f"whisker {one.colour}"))
-        note = f"{row.condition}: {_spoken(metric, gain)}; {_spoken('adherence', kept)}"
-        marks.append(marker("dot", x(kept.value), y(gain.value), one.colour, note))
-        marks.append(_label(x(kept.value), y(gain.value), f"{at:g}"))
-    return [line(x, y, points, f"solid {one.colour}"), *marks]
+def _both(spot: Spot, gain: str, cost: str) -> tuple[float, float] | None:
+    kept, gained = spot.row.metrics[cost].steered.value, spot.row.metrics[gain].steered.value
+    return None if kept is None or gained is None else (kept, gained)
+
+
+def _pair(row: Row, gain: str, cost: str) -> str:
+    values = [number(row.metrics[name].steered.value, digits(name)) for name in (gain, cost)]
+    return f"{gain} {values[0]}, {cost} {values[1]}"
+
+
+def _crossed(one: Series, spot: Spot, gain: str, cost: str, x: Axis, y: Axis) -> list[Element]:
+    """A point with both its intervals."""
+    both = _both(spot, gain, cost)
+    if not both:
+        return []
+    kept, gained = spot.row.metrics[cost].steered, spot.row.metrics[gain].steered
+    at, level = x(both[0]), y(both[1])
+    marks = _whisker(at, y, gained, one.colour)
+    if kept.low is not None and kept.high is not None:
+        across = f"M{x(kept.low):.1f} {level:.1f}H{x(kept.high):.1f}"
+        marks.append(element("path", d=across, kind=f"whisker {one.colour}"))
+    note = f"{spot.row.condition}: {_spoken(gain, gained)}; {_spoken(cost, kept)}"
+    marks += _mark(one, spot, at, level, note)
+    # A test point has the number of the point that it was chosen as.
+    return marks if spot in one.tested and one.tried else [*marks, _label(at, level, _number(one, spot))]
+
+
+def _number(one: Series, spot: Spot) -> str:
+    return " ".join(part for part in (one.letter, "" if spot.at is None else f"{spot.at:g}") if part)
+
+
+def _controls_against(series: Sequence[Series], gain: str, cost: str, x: Axis, y: Axis) -> list[Element]:
+    """The unsteered run and the controls, each once."""
+    marks: dict[tuple[str, float, float], str] = {}
+    for shape, name, gained, kept in _neighbours(series, gain, cost):
+        if gained and kept and gained.value is not None and kept.value is not None:
+            marks.setdefault((shape, x(kept.value), y(gained.value)), name)
+    found = [marker(shape, at, level, "grey", name) for (shape, at, level), name in marks.items()]
+    words = [_label(at, level, name) for (_, at, level), name in marks.items() if name == "unsteered"]
+    return [*found, *words[:1]]
+
+
+def _neighbours(
+    series: Sequence[Series], gain: str, cost: str
+) -> Iterator[tuple[str, str, Interval | None, Interval | None]]:
+    """Shape, name, and both scores of everything that stands beside a row."""
+    for spot, tested in ((spot, spot in one.tested) for one in series for spot in one.spots):
+        gained, kept = spot.row.metrics[gain], spot.row.metrics[cost]
+        yield "hollow" if tested else "ring", "unsteered", gained.unsteered, kept.unsteered
+        for kind, score in gained.controls.items():
+            yield SHAPES[kind], f"{CONTROLS[kind]}, {spot.row.condition}", score, kept.controls.get(kind)
+
+
+def _note(spot: Spot, name: str) -> str:
+    return f"{spot.row.condition}: {_spoken(name, spot.row.metrics[name].steered)}, KL {small(spot.row.kl)} nats"
 
 
 def _spoken(metric: str, score: Interval) -> str:
-    return f"{metric} {number(score.value)} {bracket(score)}, n = {score.n}"
+    places = digits(metric)
+    return f"{metric} {number(score.value, places)} {bracket(score, places)}, n = {score.n}"
 
 
 def _whisker(x: float, y: Axis, score: Interval, colour: str) -> list[Element]:

@@ -1,15 +1,17 @@
 """Drawings by their numbers: where points lie, what is left out, what is said."""
 
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
 
-from mmsteer.report.parts import Notes
+from mmsteer.report.music_parts import Notes
 from mmsteer.report.run_data import read_run
 from mmsteer.report.schedules import schedule_charts, varies
 from mmsteer.report.strips import heat_strip, interval_picture, note_strip
 from mmsteer.report.svg import Axis, drawing, element, line
-from mmsteer.report.tradeoff import grouped, swept, trade_offs
+from mmsteer.report.sweeps import grouped, swept
+from mmsteer.report.tradeoff import trade_offs
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +60,7 @@ def test_note_strip_of_silence():
 
 def test_interval_picture(run):
     metric = run.scores.summaries[-1].metrics["note.hit"]
-    picture = ElementTree.fromstring(interval_picture(metric))
+    picture = ElementTree.fromstring(interval_picture("note.hit", metric))
     dot = next(one for one in picture.iter("circle") if "dot" in one.get("class"))
     assert float(dot.get("cx")) == pytest.approx(6 + 148 * metric.steered.value, abs=0.01)
 
@@ -70,32 +72,73 @@ def test_heat_strip_says_each_score(run):
     assert "D at decoder.2: –" in titles
 
 
+def scored(run, **parts):
+    """The run with other scores."""
+    return replace(run, scores=run.scores.model_copy(update=parts))
+
+
+def captions(trade_off) -> list[str]:
+    return [one.caption for one in trade_off.figures]
+
+
 def test_sweep_is_found(run):
     assert swept(run.scores.summaries) == "strength"
-    assert [one.name for one in grouped(run.scores.summaries, "strength", "note.hit")] == ["note", "note-rfm"]
+    series = grouped(run.scores.summaries, [], "strength", {"note.hit"})
+    assert [(one.letter, one.name) for one in series] == [("A", "note"), ("B", "note-rfm")]
+    assert [spot.at for spot in series[0].tried] == [0.05, 0.1, 0.15]
 
 
-def test_trade_off_only_where_there_is_a_sweep(run):
-    scores = run.scores
-    [found] = trade_offs(scores)
+def test_entries_of_the_same_variables_are_told_apart_by_their_names(run):
+    rows = [
+        run.scores.rows[0].model_copy(update={"condition": f"{name} at {at}", "values": {"strength": at}})
+        for name in ("honest", "contrast")
+        for at in (0.5, 1.0)
+    ]
+    assert [one.name for one in grouped(rows, [], "strength", {"note.hit"})] == ["honest at …", "contrast at …"]
+
+
+def test_trade_off_only_where_there_are_two_rows(run):
+    [found] = trade_offs(run)
     assert found.metric == "note.hit"
-    assert found.against is not None
-    one_strength = [row for row in scores.summaries if row.values["strength"] == 0.1]
-    assert trade_offs(scores.model_copy(update={"rows": [], "summaries": one_strength})) == []
+    against = "up is more of the target, right is truer to the prompt; numbers are strength"
+    assert captions(found) == [
+        "note.hit (filled) and adherence (open, dashed) over strength",
+        f"The same rows against each other: {against}",
+        "note.hit (filled) and adherence (open, dashed) over KL from the unsteered model (nats a token)",
+    ]
+    assert trade_offs(scored(run, rows=[], summaries=run.scores.summaries[:1])) == []
 
 
 def test_unsteered_is_drawn_at_strength_zero(run):
-    [found] = trade_offs(run.scores)
-    rings = [one for one in ElementTree.fromstring(found.over_strength).iter("circle") if "grey" in one.get("class")]
+    [found] = trade_offs(run)
+    picture = ElementTree.fromstring(found.figures[0].picture)
+    rings = [one for one in picture.iter("circle") if "grey" in one.get("class")]
     level = run.scores.summaries[0].metrics["note.hit"].unsteered.value
     assert {one.get("cx") for one in rings} == {"44"}
     assert [float(one.get("cy")) for one in rings] == pytest.approx([252 - 224 * level] * 2, abs=0.01)
 
 
+def test_dose_is_an_axis(run):
+    """The dots of the first family lie at the divergences that their rows state, on an axis from 0 to the largest."""
+    [found] = trade_offs(run)
+    picture = ElementTree.fromstring(found.figures[2].picture)
+    dots = [one for one in picture.iter("circle") if one.get("class") == "dot c0"]
+    doses = [row.kl for row in run.scores.summaries[:3]]
+    start, stop = 44, 424  # pixels; a dot of the first of two families is 2.5 to the left
+    places = [start - 2.5 + dose / (1.06 * max(doses)) * (stop - start) for dose in doses]
+    assert [float(one.get("cx")) for one in dots] == pytest.approx(places, abs=0.01)
+
+
+def test_unknown_dose_is_no_axis(run):
+    rows = [row.model_copy(update={"kl": None}) for row in run.scores.summaries]
+    [found] = trade_offs(scored(run, rows=[], summaries=rows))
+    assert len(found.figures) == 2
+
+
 def test_trade_off_without_adherence(run):
     rows = [row.model_copy(update={"metrics": {"note.hit": row.metrics["note.hit"]}}) for row in run.scores.summaries]
-    [found] = trade_offs(run.scores.model_copy(update={"rows": [], "summaries": rows}))
-    assert found.against is None
+    [found] = trade_offs(scored(run, rows=[], summaries=rows))
+    assert not any("against" in text for text in captions(found))
 
 
 def test_schedules_are_those_that_vary(run):

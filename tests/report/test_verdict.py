@@ -1,6 +1,7 @@
+from mmsteer.report.headline import headline
 from mmsteer.report.parts import Metric, Row, Scores
 from mmsteer.report.run_data import read_run
-from mmsteer.report.verdict import headline, verdicts
+from mmsteer.report.verdict import verdicts
 
 
 def interval(value, low, high) -> dict:
@@ -20,7 +21,7 @@ def hit(steered, difference, random=(0.05, 0.0, 0.1), unsteered=(0.04, 0.0, 0.1)
 
 def row(name="C", **metrics) -> Row:
     found = {key.replace("_", "."): Metric(**value) for key, value in metrics.items()}
-    return Row(condition=name, conditions=[name], values={}, target={}, kl=0.1, ratio=0.05, metrics=found)
+    return Row(condition=name, conditions=[name], values={}, kl=0.1, ratio=0.05, metrics=found)
 
 
 def verdict(folder, *rows):

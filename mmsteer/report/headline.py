@@ -1,0 +1,113 @@
+"""Which rows of scores a run is about, and the words for what they show."""
+
+from dataclasses import dataclass
+
+from mmsteer.report.parts import Choice, Metric, Row, Scores
+from mmsteer.report.run_data import Run
+from mmsteer.report.wording import CONTROLS, bracket, digits, number, plural
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A sentence of the verdict.
+
+    Attributes:
+        claim: What the numbers allow to say.
+        numbers: The numbers.
+        source: Which row they are from, and how it was chosen.
+    """
+
+    claim: str
+    numbers: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Headline:
+    """A row that the verdict speaks of.
+
+    Attributes:
+        row: The row.
+        how: How it was chosen; empty where there was no choice.
+    """
+
+    row: Row
+    how: str = ""
+
+
+def headlines(run: Run) -> list[Headline]:
+    """What was chosen before the test; without a choice the best row, which is then said to be chosen after the fact.
+
+    With targets that is the row with most of them that reaches them most often, of equals the one truest to the
+    prompt; with captions the one with the highest F1, with answers alone the one with the highest accuracy.
+
+    Args:
+        run: The run.
+    """
+    if not run.scores:
+        return []
+    if run.choices:
+        rows = [(run.scores.of(one.condition), one) for one in run.choices]
+        return [Headline(row, _chosen(one)) for row, one in rows if row]
+    best = headline(run.scores)
+    if not best:
+        return []
+    row, among = best
+    what = "highest" if row.hits else f"highest {_deciding(row)}"
+    return [Headline(row, f", the {what} of {among} rows: it was chosen after the fact" if among > 1 else "")]
+
+
+def headline(scores: Scores) -> tuple[Row, int] | None:
+    """The best row and how many it was chosen from; None where no row has anything to be best in.
+
+    Args:
+        scores: The scores.
+    """
+    scored = [row for row in scores.main if _worth(row) is not None]
+    if not scored:
+        return None
+    most = max(len(row.hits) for row in scored)
+    candidates = [row for row in scored if len(row.hits) == most]
+    return max(candidates, key=lambda row: (_worth(row) or 0.0, _kept(row))), len(candidates)
+
+
+def change(name: str, metric: Metric) -> str:
+    """A score before and after, beside its controls.
+
+    Args:
+        name: Its name.
+        metric: The score.
+    """
+    places = digits(name)
+    before = f"{number(metric.unsteered.value, places)} → " if metric.unsteered else ""
+    controls = [f"{CONTROLS[kind]} {number(score.value, places)}" for kind, score in metric.controls.items()]
+    controls += [f"chance {number(metric.chance)}"] if metric.chance is not None else []
+    beside = f" ({', '.join(controls)})" if controls else ""
+    return f"{name} {before}{number(metric.steered.value, places)} {bracket(metric.steered, places)}{beside}"
+
+
+def _chosen(choice: Choice) -> str:
+    bounds = "" if choice.within_bounds else ", although it breaks the recipe's bounds, as all do"
+    return f", chosen before the test among {plural(choice.tried, 'condition')}{bounds}"
+
+
+def _deciding(row: Row) -> str:
+    return "F1" if "f1" in row.metrics else "accuracy"
+
+
+def _worth(row: Row) -> float | None:
+    if row.hits:
+        return _mean(list(row.hits.values()))
+    if "f1" in row.metrics:
+        return row.metrics["f1"].steered.value
+    return _mean([metric for name, metric in row.metrics.items() if name.endswith(".accuracy")])
+
+
+def _mean(metrics: list[Metric]) -> float | None:
+    known = [metric.steered.value for metric in metrics if metric.steered.value is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _kept(row: Row) -> float:
+    kept = row.metrics.get("adherence")
+    return (kept.steered.value or 0.0) if kept else 0.0

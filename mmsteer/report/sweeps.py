@@ -1,0 +1,123 @@
+"""Rows of scores by what was steered, each in the order of its strength."""
+
+from collections.abc import Collection, Mapping, Sequence, Set
+from dataclasses import dataclass
+from string import ascii_uppercase
+
+from mmsteer.report.parts import Row
+
+COLOURS = 6
+Key = tuple[tuple[str, ...], str]
+
+
+@dataclass(frozen=True)
+class Spot:
+    """A row of a sweep.
+
+    Attributes:
+        at: Its strength; None where it has none.
+        row: The row.
+        chosen: Whether it went on to the test.
+    """
+
+    at: float | None
+    row: Row
+    chosen: bool = False
+
+
+@dataclass(frozen=True)
+class Series:
+    """Rows that differ in their strength alone.
+
+    Attributes:
+        name: What they have in common.
+        letter: Stands for it in a drawing; empty where there is but one series.
+        colour: Class of their colour.
+        tried: In the order of strength; where the recipe chooses on other material, the rows of that.
+        tested: Where the recipe chooses, the rows of the test.
+    """
+
+    name: str
+    letter: str
+    colour: str
+    tried: tuple[Spot, ...]
+    tested: tuple[Spot, ...] = ()
+
+    @property
+    def spots(self) -> tuple[Spot, ...]:
+        """All rows."""
+        return self.tried + self.tested
+
+    @property
+    def judged(self) -> tuple[Spot, ...]:
+        """The rows with controls: of the test, where there is one."""
+        return self.tested or self.tried
+
+
+def swept(rows: Sequence[Row]) -> str | None:
+    """The variable that stands for strength: of the numbers that vary the one called so, or that takes most values.
+
+    Args:
+        rows: Rows of scores.
+    """
+    values: dict[str, set[float]] = {}
+    for row in rows:
+        for key, value in row.values.items():
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                values.setdefault(key, set()).add(value)
+    varying = {key: len(taken) for key, taken in values.items() if len(taken) > 1}
+    return "strength" if "strength" in varying else max(varying, key=lambda key: varying[key], default=None)
+
+
+def grouped(tried: Sequence[Row], tested: Sequence[Row], variable: str | None, metrics: Set[str]) -> tuple[Series, ...]:
+    """The rows with some metrics, by everything but the swept variable.
+
+    Args:
+        tried: Rows of scores.
+        tested: Those of the test, where `tried` is other material.
+        variable: What is swept.
+        metrics: Which scores they must have.
+    """
+    chosen = {row.condition for row in tested}
+    first = _by_key([row for row in tried if metrics <= row.metrics.keys()], variable)
+    second = _by_key([row for row in tested if metrics <= row.metrics.keys()], variable)
+    names = _names([*dict.fromkeys((*first, *second))])
+    return tuple(
+        Series(
+            name,
+            ascii_uppercase[index % 26] if len(names) > 1 else "",
+            f"c{index % COLOURS}",
+            _spots(first.get(key, []), variable, chosen),
+            _spots(second.get(key, []), variable, set()),
+        )
+        for index, (key, name) in enumerate(names.items())
+    )
+
+
+def _by_key(rows: Sequence[Row], variable: str | None) -> dict[Key, list[Row]]:
+    found: dict[Key, list[Row]] = {}
+    for row in rows:
+        rest = tuple(str(value) for key, value in row.values.items() if key != variable)
+        value = row.values.get(variable or "")
+        # Of two entries of a recipe with the same variables only the names tell which is which.
+        stem = row.condition if value is None else "…".join(row.condition.rsplit(str(value), 1))
+        found.setdefault((rest, stem), []).append(row)
+    return found
+
+
+def _names(keys: Sequence[Key]) -> Mapping[Key, str]:
+    """What the values say, where that tells all of them apart; or else what is common to the names of conditions."""
+    short = [", ".join(rest) for rest, _ in keys]
+    if len(set(short)) == len(keys) and (all(short) or len(keys) == 1):
+        return dict(zip(keys, short, strict=True))
+    return {key: key[1] for key in keys}
+
+
+def _spots(rows: Sequence[Row], variable: str | None, chosen: Collection[str]) -> tuple[Spot, ...]:
+    spots = [Spot(_strength(row, variable), row, row.condition in chosen) for row in rows]
+    return tuple(sorted(spots, key=lambda spot: spot.at or 0.0))
+
+
+def _strength(row: Row, variable: str | None) -> float | None:
+    value = row.values.get(variable or "")
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
