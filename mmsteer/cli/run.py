@@ -4,11 +4,17 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-BESIDE = ("unsteered", "random", "wrong_image")
+if TYPE_CHECKING:
+    from rich.table import Table
+
+BESIDE = ("unsteered", "random", "wrong_image", "chance")
+DETAILS = (".precision", ".recall", "distinct", "no_objects", "precision")
+"""Metrics that the run folder holds and the terminal leaves out."""
+
 REPORTED = ("music",)
 """Kinds of recipes that the report can show."""
 
@@ -87,27 +93,35 @@ def _print_choice(choice: list[dict[str, Any]]) -> None:
 
 def _print_scores(scores: dict[str, Any]) -> None:
     from rich.console import Console
+
+    console = Console()
+    for row in scores["summaries"] or scores["rows"]:
+        console.print(_table(row["condition"], row["metrics"]))
+
+
+def _table(condition: str, metrics: dict[str, Any]) -> "Table":
     from rich.table import Table
 
-    rows = scores["summaries"] or scores["rows"]
-    beside = [name for name in BESIDE if any(found.get(name) for row in rows for found in row["metrics"].values())]
-    table = Table(title="Judged from the output alone", title_justify="left")
-    table.add_column("condition")
-    for name in ("metric", "steered", "95 % interval", *beside, "chance", "n"):
-        table.add_column(name.replace("_", " "), justify="left" if name == "metric" else "right")
-    for row in rows:
-        for at, (metric, found) in enumerate(row["metrics"].items()):
-            table.add_row("" if at else row["condition"], metric, *_cells(found, beside))
-        table.add_section()
-    Console().print(table)
+    shown = {name: found for name, found in metrics.items() if not name.endswith(DETAILS)}
+    beside = [name for name in BESIDE if any(found.get(name) for found in shown.values())]
+    table = Table(title=condition, title_justify="left")
+    for name in ("metric", "steered", "95 % interval", *beside, "n"):
+        left = name == "metric"
+        table.add_column(name.replace("_", " "), justify="left" if left else "right", no_wrap=left)
+    for name, found in shown.items():
+        table.add_row(name, *_cells(found, beside))
+    return table
 
 
 def _cells(found: dict[str, Any], beside: list[str]) -> list[str]:
     steered = found["steered"]
     interval = "" if steered["value"] is None else f"{steered['low']:.3f} to {steered['high']:.3f}"
-    others = [_number(found[name]["value"]) if found.get(name) else "" for name in beside]
-    return [_number(steered["value"]), interval, *others, _number(found["chance"], ""), str(steered["n"])]
+    return [_number(steered), interval, *(_number(found.get(name)) for name in beside), str(steered["n"])]
 
 
-def _number(value: float | None, missing: str = "unscored") -> str:
-    return missing if value is None else f"{value:.3f}"
+def _number(found: dict[str, Any] | float | None) -> str:
+    """A score, or the chance level, which is a number alone."""
+    if found is None:
+        return ""
+    value = found["value"] if isinstance(found, dict) else found
+    return "unscored" if value is None else f"{value:.3f}"
