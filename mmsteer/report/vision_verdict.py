@@ -1,5 +1,7 @@
 """What a run of the kind vision shows, in plain words with numbers."""
 
+from collections.abc import Mapping
+
 from mmsteer.report.headline import Headline, Verdict, change
 from mmsteer.report.parts import Interval, Metric, Row
 from mmsteer.report.wording import CONTROLS, bracket, digits, number, plural, signed
@@ -59,14 +61,23 @@ def _answers(row: Row, how: str) -> Verdict | None:
     splits = {split: row.metrics[f"pope.{split}.f1"] for _, split, metric in asked if metric == "f1"}
     if not splits:
         return None
+    parts = [_moved(split, one, "pope.f1") for split, one in splits.items()]
+    unread = [row.metrics[f"pope.{split}.unparsed"].steered.value for split in splits]
+    parts += (
+        [f"unparsed up to {number(most, 3)}"] if (most := max(filter(None, unread), default=None)) else []
+    )
+    n = max(one.steered.n for one in splits.values())
+    return Verdict(_answer_claim(splits), "; ".join(parts), f"POPE, {row.condition}, {plural(n, 'image')}{how}")
+
+
+def _answer_claim(splits: Mapping[str, Metric]) -> str:
+    if all(one.steered.value is None for one in splits.values()):
+        return "The answers have no F1"
     better = [split for split, one in splits.items() if one.difference and _above(one.difference)]
     worse = [split for split, one in splits.items() if one.difference and _below(one.difference)]
     said = [f"rises ({', '.join(better)})"] if better else []
     said += [f"falls ({', '.join(worse)})"] if worse else []
-    claim = f"F1 of the answers {' and '.join(said)}" if said else "No change of the answers' F1 is shown"
-    parts = [_moved(split, one, "pope.f1") for split, one in splits.items()]
-    n = max(one.steered.n for one in splits.values())
-    return Verdict(claim, "; ".join(parts), f"POPE, {row.condition}, {plural(n, 'image')}{how}")
+    return f"F1 of the answers {' and '.join(said)}" if said else "No change of the answers' F1 is shown"
 
 
 def _moved(name: str, metric: Metric, like: str | None = None) -> str:

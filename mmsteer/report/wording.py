@@ -4,7 +4,7 @@ from mmsteer.report.parts import Interval
 
 MINUS = "\u2212"
 MISSING = "–"
-CONTROLS = {"random": "random direction", "wrong_image": "wrong images"}
+CONTROLS = {"random": "random direction", "wrong_image": "wrong-image direction"}
 """Kinds of controls; the second steers along directions found with the images of their pairs exchanged."""
 NOUNS = {"music": ("prompt", "clip"), "vision": ("image", "image")}
 """What a run of each kind is generated from, and what its scores are counted in."""

@@ -2,7 +2,6 @@
 
 import json
 import time
-from html.parser import HTMLParser
 from urllib.parse import unquote
 
 import pytest
@@ -11,47 +10,12 @@ from mmsteer.errors import MmsteerError, RecipeError
 from mmsteer.report import write_report
 from mmsteer.report.run_data import read_run
 from tests.report.example import HOSTILE, edit, make_run, write
-
-
-class Page(HTMLParser):
-    """The tags of a page, and its text outside of scripts and styles."""
-
-    VOID = ("meta", "link", "br", "path")
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self._open: list[str] = []
-        self.feed(html)
-        assert not self._open, f"never closed: {self._open}"
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        if tag not in ("meta", "link", "br"):
-            self._open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag):
-        assert self._open.pop() == tag
-
-    def handle_data(self, data):
-        if not {"script", "style"} & set(self._open):
-            self.text += data
-
-    def all(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.tags if name == tag]
+from tests.report.html import Page, report
 
 
 @pytest.fixture(scope="module")
 def page(made) -> Page:
     return Page(write_report(made).read_text())
-
-
-def report(folder) -> Page:
-    return Page(write_report(folder).read_text())
 
 
 def test_sections_in_order(page):

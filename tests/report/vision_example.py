@@ -149,6 +149,7 @@ def _row(name, n, *, controls: bool) -> dict:
             "length": _metric(30.0, 40.0, n, beside, width=2.0),
             "empty": _metric(0.0, 0.0, n, beside, width=0.0),
             "pope.adversarial.f1": _metric(0.75, 0.7, n, beside),
+            "pope.adversarial.unparsed": _metric(0.5, 0.5, n, beside),
         },
         "flips": {"adversarial": {"fp->tn": 7, "fp->fp": n - 7, "tn->fp": 2, "unparsed->unparsed": n}},
     }
