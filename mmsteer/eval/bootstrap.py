@@ -4,7 +4,8 @@ A mean of per-sample values takes `mmsteer.types.mean_score`. A ratio of sums do
 weight, and the questions of one image are not independent. Here whole images are resampled with their counts.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,6 +17,7 @@ Floats = NDArray[np.float64]
 Statistic = Callable[[Floats], Floats]
 
 CHUNK = 100  # draws at a time: the table of 20,000 images then takes 16 MB
+KEPT = 4_000_000  # entries of a table that is kept for the next metric: 32 MB
 
 
 def bootstrap(
@@ -105,7 +107,19 @@ def ratio(numerators: Floats, denominators: Floats) -> Floats:
 
 def _resampled(counts: Floats, draws: int, seed: int) -> list[Floats]:
     """Sums over images drawn with replacement, (draws, counts), in chunks."""
-    rng, n = np.random.default_rng(seed), len(counts)
-    sizes = [min(CHUNK, draws - start) for start in range(0, draws, CHUNK)]
+    n = len(counts)
+    tables = _kept_tables(n, draws, seed) if n * draws <= KEPT else _tables(n, draws, seed)
     # How often each image is drawn: one matrix product then gives all sums of the chunk.
-    return [rng.multinomial(n, np.full(n, 1 / n), size=size) @ counts for size in sizes]
+    return [table @ counts for table in tables]
+
+
+@lru_cache(maxsize=2)
+def _kept_tables(n: int, draws: int, seed: int) -> tuple[Floats, ...]:
+    """All chunks: drawing them takes far longer than the sums, and every metric of a run asks for the same."""
+    return tuple(_tables(n, draws, seed))
+
+
+def _tables(n: int, draws: int, seed: int) -> Iterator[Floats]:
+    rng = np.random.default_rng(seed)
+    for start in range(0, draws, CHUNK):
+        yield rng.multinomial(n, np.full(n, 1 / n), size=min(CHUNK, draws - start)).astype(np.float64)
