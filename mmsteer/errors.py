@@ -32,6 +32,10 @@ class ProbeError(MmsteerError):
     """A probe cannot be fitted on the data it was given."""
 
 
+class DictionaryError(MmsteerError):
+    """A sparse dictionary or its file is broken, unsafe, or does not fit; or it cannot be trained as asked."""
+
+
 class AdapterError(MmsteerError):
     """A model is not supported, or an input does not fit it."""
 

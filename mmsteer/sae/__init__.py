@@ -1,0 +1,41 @@
+"""Sparse dictionaries: train, read, write, splice."""
+
+from mmsteer.sae.architecture import Architecture, Pass
+from mmsteer.sae.dictionary import SparseDictionary
+from mmsteer.sae.edit import Change, latent_edit, spliced
+from mmsteer.sae.formats import read_dictionary, write_sae_lens
+from mmsteer.sae.largest import BatchTopK, TopK, matryoshka
+from mmsteer.sae.progress import progress_bar
+from mmsteer.sae.quality import Quality, measure
+from mmsteer.sae.recovery import Recovery, loss_recovered
+from mmsteer.sae.source import Chunks, Held, Shuffled, Source
+from mmsteer.sae.thresholds import Gated, JumpReLU
+from mmsteer.sae.training import Status, Training, train_dictionary
+
+__all__ = [
+    "Architecture",
+    "BatchTopK",
+    "Change",
+    "Chunks",
+    "Gated",
+    "Held",
+    "JumpReLU",
+    "Pass",
+    "Quality",
+    "Recovery",
+    "Shuffled",
+    "Source",
+    "SparseDictionary",
+    "Status",
+    "TopK",
+    "Training",
+    "latent_edit",
+    "loss_recovered",
+    "matryoshka",
+    "measure",
+    "progress_bar",
+    "read_dictionary",
+    "spliced",
+    "train_dictionary",
+    "write_sae_lens",
+]

@@ -1,0 +1,62 @@
+"""Writing through a dictionary: activations are changed, and what the dictionary misses stays."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from torch import Tensor
+
+from mmsteer import hooks
+from mmsteer.sae.dictionary import SparseDictionary
+from mmsteer.types import Adapter
+
+Change = Callable[[Tensor], Tensor]
+"""New activations from activations, both (..., features); a new tensor, never the old one changed in place."""
+
+
+def unchanged(z: Tensor) -> Tensor:
+    """The activations as they are.
+
+    Args:
+        z: Activations.
+    """
+    return z
+
+
+def latent_edit(dictionary: SparseDictionary, change: Change, *, error_term: bool = True) -> hooks.Edit:
+    """A function of hidden states that changes a dictionary's activations in them.
+
+    Args:
+        dictionary: The dictionary.
+        change: What to do with the activations.
+        error_term: Keep what the dictionary does not reconstruct: h + (z' - z) decoder, which for z' = z is h bit for
+            bit. Without it the state is replaced by the reconstruction from z'.
+    """
+
+    def edit(h: Tensor) -> Tensor:
+        z = dictionary.encode(h)
+        edited = h.float() + (change(z) - z) @ dictionary.decoder if error_term else dictionary.decode(change(z))
+        return edited.to(h.dtype)
+
+    return edit
+
+
+@contextmanager
+def spliced(
+    adapter: Adapter, dictionary: SparseDictionary, change: Change = unchanged, *, error_term: bool = False
+) -> Iterator[None]:
+    """Put a dictionary into a model at its site, for every row and token.
+
+    Args:
+        adapter: The model.
+        dictionary: A dictionary that knows its site.
+        change: What to do with the activations.
+        error_term: As for `latent_edit`; off, the model goes on with the reconstruction.
+
+    Raises:
+        DictionaryError: The dictionary names no site, or was trained at another one or on another model.
+    """
+    site = dictionary.located(adapter.widths, adapter.fingerprint)
+    module = adapter.module(site)
+    moved = dictionary.to(next(module.parameters()).device)
+    with hooks.edits({module: latent_edit(moved, change, error_term=error_term)}):
+        yield

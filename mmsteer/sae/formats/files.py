@@ -1,0 +1,221 @@
+"""Files of strangers: read as data, and refused with one error whatever is wrong. Nothing in them is executed."""
+
+import json
+import pickle
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from mmsteer.errors import DictionaryError
+
+T = TypeVar("T")
+Numbers = dict[str, Tensor]
+_AGAIN = "fetch it again"
+_FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+
+
+class Config:
+    """A JSON object whose entries have a known type, or the file is refused."""
+
+    def __init__(self, path: Path, values: Mapping[str, Any]) -> None:
+        """Take an object that was read.
+
+        Args:
+            path: Its file, for messages.
+            values: Its entries.
+        """
+        self.path, self.values = path, values
+
+    @classmethod
+    def read(cls, path: Path) -> "Config":
+        """Read a file.
+
+        Args:
+            path: The file.
+
+        Raises:
+            DictionaryError: It cannot be read, or holds no JSON object.
+        """
+        with _readable(path):
+            values = json.loads(path.read_bytes())
+        if not isinstance(values, dict):
+            raise DictionaryError(f"{path} holds no JSON object but a {type(values).__name__}; {_AGAIN}")
+        return cls(path, values)
+
+    def get(self, name: str, kind: type[T], default: T | None = None) -> T:
+        """One entry.
+
+        Args:
+            name: Its name.
+            kind: Its type; a number is never true or false.
+            default: What a file that leaves it out means; None where it must be there.
+
+        Raises:
+            DictionaryError: It is missing or of another type.
+        """
+        value = self.values.get(name)
+        if value is None and default is not None:
+            return default
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            raise DictionaryError(f"{self.path}: {name!r} is {value!r}; it must be there, of type {kind.__name__}")
+        return value
+
+    def section(self, name: str) -> "Config":
+        """An object inside this one.
+
+        Args:
+            name: Its name.
+        """
+        return Config(self.path, self.get(name, dict))
+
+    def refuse(self, name: str, *accepted: object, why: str) -> None:
+        """Refuse the file where an entry asks for what a dictionary here does not do.
+
+        Args:
+            name: The entry; it may be missing.
+            accepted: Its harmless values.
+            why: What cannot be done, and what to do about it.
+
+        Raises:
+            DictionaryError: It has another value.
+        """
+        value = self.values.get(name)
+        if value is not None and not any(value is one or value == one for one in accepted):
+            raise DictionaryError(f"{self.path}: {name!r} is {value!r}: {why}")
+
+
+def read_safetensors(path: Path) -> Numbers:
+    """The tensors of a safetensors file, as they are stored.
+
+    Args:
+        path: The file.
+    """
+    with _readable(path), safe_open(path, framework="pt") as file:
+        # Cloned: the file may be replaced while its pages are mapped.
+        return {name: file.get_tensor(name).clone() for name in file.keys()}
+
+
+def read_npz(path: Path) -> Numbers:
+    """The arrays of an npz file; objects, which would have to be unpickled, are refused.
+
+    Args:
+        path: The file.
+
+    Raises:
+        DictionaryError: It holds a single array.
+    """
+    with _readable(path):
+        with path.open("rb") as start:
+            if start.read(4) != b"PK\x03\x04":
+                raise DictionaryError(f"{path} is no npz archive; {_AGAIN}")
+        with np.load(path, allow_pickle=False) as file:
+            return {name: torch.from_numpy(np.ascontiguousarray(file[name])) for name in file.files}
+
+
+def read_weights_only(path: Path) -> Numbers:
+    """The tensors that `torch.save` wrote; a file that would call anything but tensor constructors is refused.
+
+    Args:
+        path: The file.
+
+    Raises:
+        DictionaryError: It holds something else than tensors by name.
+    """
+    with _readable(path):
+        values = torch.load(path, map_location="cpu", weights_only=True)
+    if not isinstance(values, dict) or not all(isinstance(value, Tensor) for value in values.values()):
+        raise DictionaryError(f"{path} holds no tensors by name; a dictionary's file is its state_dict")
+    return {str(name): value.detach() for name, value in values.items()}
+
+
+def take(
+    path: Path, tensors: Mapping[str, Tensor], names: Mapping[str, int], *, spare: tuple[str, ...] = ()
+) -> Numbers:
+    """The tensors that a layout needs, each with its number of dimensions; a file with others is another layout.
+
+    Args:
+        path: Their file, for messages.
+        tensors: All that it holds.
+        names: What is needed, with the number of dimensions of each.
+        spare: What may be there beside them, and is not looked at.
+
+    Raises:
+        DictionaryError: One is missing, not of floating point, of another shape, not finite, or unknown.
+    """
+    missing, unknown = sorted(names.keys() - tensors.keys()), sorted(tensors.keys() - names.keys() - set(spare))
+    if missing or unknown:
+        raise DictionaryError(
+            f"{path} lacks {missing or 'nothing'} and has {unknown or 'nothing'} too many; expected {sorted(names)}"
+        )
+    for name, ndim in names.items():
+        tensor = tensors[name]
+        if tensor.ndim != ndim or tensor.dtype not in _FLOATS:
+            found = f"{tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}"
+            raise DictionaryError(f"{path}: {name!r} is {found}; it has {ndim} dimensions of floating point")
+        if not torch.isfinite(tensor).all():
+            raise DictionaryError(f"{path}: {name!r} has numbers that are not finite; the file is damaged, so {_AGAIN}")
+    return {name: tensors[name] for name in names}
+
+
+def check_sizes(path: Path, encoder: Tensor, width: int, features: int) -> None:
+    """Refuse weights that are not as large as their configuration says.
+
+    Args:
+        path: Their file, for messages.
+        encoder: (width, features).
+        width: What the configuration says.
+        features: What the configuration says.
+
+    Raises:
+        DictionaryError: They differ.
+    """
+    if tuple(encoder.shape) != (width, features):
+        raise DictionaryError(
+            f"{path}: the encoder is {tuple(encoder.shape)}, the configuration says width {width} and {features} "
+            f"features; the two files do not belong together, so {_AGAIN}"
+        )
+
+
+def at_path(path: Path, build: Callable[[], T]) -> T:
+    """What `build` makes, its errors with the name of the file before them.
+
+    Args:
+        path: The file.
+        build: Makes a dictionary.
+
+    Raises:
+        DictionaryError: As `build` does.
+    """
+    try:
+        return build()
+    except DictionaryError as cause:
+        raise DictionaryError(f"{path}: {cause}") from None
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    # Every way in which a file cannot be read, as one error.
+    try:
+        yield
+    except pickle.UnpicklingError as cause:
+        raise DictionaryError(
+            f"{path} is a pickle of more than tensors, which could run any program; it is not read. Convert it "
+            f"to safetensors where you trust it ({str(cause).splitlines()[0][:120]})"
+        ) from None
+    except FileNotFoundError:
+        raise DictionaryError(f"{path} is not there; a dictionary of this layout has it") from None
+    except OSError as cause:
+        raise DictionaryError(f"{path} cannot be read: {cause.strerror or cause}") from None
+    except (SafetensorError, zipfile.BadZipFile, zipfile.LargeZipFile, EOFError) as cause:
+        raise DictionaryError(f"{path} is damaged ({cause}); {_AGAIN}") from None
+    except (ValueError, RuntimeError, KeyError, IndexError, TypeError, AttributeError, MemoryError) as cause:
+        # What parsers of malformed JSON, arrays and archives raise.
+        told = str(cause).splitlines()[0][:120] if str(cause) else type(cause).__name__
+        raise DictionaryError(f"{path} is damaged, or not what its name says ({told}); {_AGAIN}") from None
