@@ -19,6 +19,9 @@ from mmsteer.report.tradeoff import trade_offs
 from mmsteer.report.verdict import verdicts
 from mmsteer.report.wording import CONTROLS, NOUNS, meaning, number
 
+SPOKEN = 6
+"""Sentences of the verdict that are not folded."""
+
 
 @dataclass(frozen=True)
 class ProbeView:
@@ -79,6 +82,7 @@ def _view(run: Run) -> dict[str, Any]:
         "nouns": NOUNS[run.kind],
         "planned": len(run.conditions) * run.items,
         "verdicts": verdicts(run),
+        "spoken": SPOKEN,
         "controls": [CONTROLS.get(kind, kind) for kind in kinds],
         "main": [score_row(row, kinds) for row in scores.main] if scores else [],
         "folded": [score_row(row, kinds) for row in rows] if scores and scores.summaries else [],

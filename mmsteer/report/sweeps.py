@@ -1,5 +1,6 @@
 """Rows of scores by what was steered, each in the order of its strength."""
 
+import re
 from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass
 from string import ascii_uppercase
@@ -54,55 +55,70 @@ class Series:
         return self.tested or self.tried
 
 
-def swept(rows: Sequence[Row]) -> str | None:
-    """The variable that stands for strength: of the numbers that vary the one called so, or that takes most values.
+def swept(rows: Sequence[Row]) -> tuple[str, ...]:
+    """The variables that stand for strength: of the numbers that vary the one called so, or else all.
 
     Args:
         rows: Rows of scores.
+
+    Returns:
+        Those that take most values first; of each row the first that it has is its strength.
     """
     values: dict[str, set[float]] = {}
     for row in rows:
         for key, value in row.values.items():
             if isinstance(value, int | float) and not isinstance(value, bool):
                 values.setdefault(key, set()).add(value)
-    varying = {key: len(taken) for key, taken in values.items() if len(taken) > 1}
-    return "strength" if "strength" in varying else max(varying, key=lambda key: varying[key], default=None)
+    varying = sorted((key for key in values if len(values[key]) > 1), key=lambda key: -len(values[key]))
+    return ("strength",) if "strength" in varying else tuple(varying)
 
 
-def grouped(tried: Sequence[Row], tested: Sequence[Row], variable: str | None, metrics: Set[str]) -> tuple[Series, ...]:
+def grouped(
+    tried: Sequence[Row], tested: Sequence[Row], variables: Sequence[str], metrics: Set[str]
+) -> tuple[Series, ...]:
     """The rows with some metrics, by everything but the swept variable.
 
     Args:
         tried: Rows of scores.
         tested: Those of the test, where `tried` is other material.
-        variable: What is swept.
+        variables: What stands for strength.
         metrics: Which scores they must have.
     """
     chosen = {row.condition for row in tested}
-    first = _by_key([row for row in tried if metrics <= row.metrics.keys()], variable)
-    second = _by_key([row for row in tested if metrics <= row.metrics.keys()], variable)
+    first = _by_key([row for row in tried if metrics <= row.metrics.keys()], variables)
+    second = _by_key([row for row in tested if metrics <= row.metrics.keys()], variables)
     names = _names([*dict.fromkeys((*first, *second))])
     return tuple(
         Series(
             name,
             ascii_uppercase[index % 26] if len(names) > 1 else "",
             f"c{index % COLOURS}",
-            _spots(first.get(key, []), variable, chosen),
-            _spots(second.get(key, []), variable, set()),
+            _spots(first.get(key, []), variables, chosen),
+            _spots(second.get(key, []), variables, set()),
         )
         for index, (key, name) in enumerate(names.items())
     )
 
 
-def _by_key(rows: Sequence[Row], variable: str | None) -> dict[Key, list[Row]]:
+def _by_key(rows: Sequence[Row], variables: Sequence[str]) -> dict[Key, list[Row]]:
     found: dict[Key, list[Row]] = {}
     for row in rows:
-        rest = tuple(str(value) for key, value in row.values.items() if key != variable)
-        value = row.values.get(variable or "")
-        # Of two entries of a recipe with the same variables only the names tell which is which.
-        stem = row.condition if value is None else "…".join(row.condition.rsplit(str(value), 1))
-        found.setdefault((rest, stem), []).append(row)
+        strength = _strength(row, variables)
+        rest = tuple(str(value) for key, value in row.values.items() if key != strength)
+        found.setdefault((rest, _stem(row, strength)), []).append(row)
     return found
+
+
+def _strength(row: Row, variables: Sequence[str]) -> str | None:
+    return next((name for name in variables if name in row.values), None)
+
+
+def _stem(row: Row, strength: str | None) -> str:
+    """The name without its strength: of two entries with the same variables only that tells which is which."""
+    if strength is None:
+        return row.condition
+    number = re.escape(str(row.values[strength]))
+    return re.sub(rf"(?<![\w.]){number}(?![\w.])", "…", row.condition)
 
 
 def _names(keys: Sequence[Key]) -> Mapping[Key, str]:
@@ -113,11 +129,11 @@ def _names(keys: Sequence[Key]) -> Mapping[Key, str]:
     return {key: key[1] for key in keys}
 
 
-def _spots(rows: Sequence[Row], variable: str | None, chosen: Collection[str]) -> tuple[Spot, ...]:
-    spots = [Spot(_strength(row, variable), row, row.condition in chosen) for row in rows]
+def _spots(rows: Sequence[Row], variables: Sequence[str], chosen: Collection[str]) -> tuple[Spot, ...]:
+    spots = [Spot(_value(row, variables), row, row.condition in chosen) for row in rows]
     return tuple(sorted(spots, key=lambda spot: spot.at or 0.0))
 
 
-def _strength(row: Row, variable: str | None) -> float | None:
-    value = row.values.get(variable or "")
+def _value(row: Row, variables: Sequence[str]) -> float | None:
+    value = row.values.get(_strength(row, variables) or "")
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

@@ -59,9 +59,9 @@ def trade_offs(run: Run) -> list[TradeOff]:
         return []
     tried = run.validation.scores.main if run.validation and run.validation.scores else None
     rows, tested = (tried, run.scores.main) if tried else (run.scores.main, [])
-    variable = swept(rows)
+    variables = swept(rows)
     names = dict.fromkeys(name for row in rows for name in row.metrics)
-    found = [_trade_off(gain, cost, rows, tested, variable) for gain, cost in _pairs(names)]
+    found = [_trade_off(gain, cost, rows, tested, variables) for gain, cost in _pairs(names)]
     return [one for one in found if one.figures]
 
 
@@ -75,11 +75,12 @@ def _pairs(names: Iterable[str]) -> list[tuple[str, str | None]]:
 
 
 def _trade_off(
-    gain: str, cost: str | None, rows: Sequence[Row], tested: Sequence[Row], variable: str | None
+    gain: str, cost: str | None, rows: Sequence[Row], tested: Sequence[Row], variables: Sequence[str]
 ) -> TradeOff:
-    series = grouped(rows, tested, variable, {gain, cost} if cost else {gain})
+    variable = variables[0] if len(variables) == 1 else "strength"
+    series = grouped(rows, tested, variables, {gain, cost} if cost else {gain})
     figures = []
-    if variable and any(len([spot for spot in one.tried if spot.at is not None]) > 1 for one in series):
+    if any(len([spot for spot in one.tried if spot.at is not None]) > 1 for one in series):
         figures.append(_over(gain, cost, series, variable, lambda spot: spot.at))
     if cost and sum(len(one.tried) for one in series) > 1:
         figures.append(_against(gain, cost, series, variable))
@@ -176,7 +177,7 @@ def _beside(series: Sequence[Series], metric: str, x: Axis, y: Axis, at: At) -> 
     return parts
 
 
-def _against(gain: str, cost: str, series: Sequence[Series], variable: str | None) -> Figure:
+def _against(gain: str, cost: str, series: Sequence[Series], variable: str) -> Figure:
     kept = _scores(series, cost)
     ends = [end for score in kept for end in (score.low, score.high) if end is not None]
     x = Axis(max(0.0, min(ends, default=0.0) - 0.03), min(1.0, max(ends, default=1.0) + 0.03), 44, WIDTH - 16)
@@ -190,7 +191,7 @@ def _against(gain: str, cost: str, series: Sequence[Series], variable: str | Non
     parts += _controls_against(series, gain, cost, x, y)
     better = "down is fewer hallucinations" if gain in COSTS else "up is more of the target"
     kinder = "truer to the prompt" if cost == "adherence" else "more of what is there"
-    numbers = f"; numbers are {variable}" if variable else ""
+    numbers = f"; numbers are {variable}" if any(spot.at is not None for one in series for spot in one.spots) else ""
     words = f"The same rows against each other: {better}, right is {kinder}{numbers}"
     spoken = "; ".join(f"{spot.row.condition}: {_pair(spot.row, gain, cost)}" for one in series for spot in one.spots)
     return Figure(drawing(WIDTH, HEIGHT, f"{gain} against {cost}. {spoken}", parts, "chart"), words)

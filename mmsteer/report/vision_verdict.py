@@ -62,10 +62,8 @@ def _answers(row: Row, how: str) -> Verdict | None:
     if not splits:
         return None
     parts = [_moved(split, one, "pope.f1") for split, one in splits.items()]
-    unread = [row.metrics[f"pope.{split}.unparsed"].steered.value for split in splits]
-    parts += (
-        [f"unparsed up to {number(most, 3)}"] if (most := max(filter(None, unread), default=None)) else []
-    )
+    unread = [row.metrics[f"pope.{split}.{metric}"].steered.value for _, split, metric in asked if metric == "unparsed"]
+    parts += [f"unparsed up to {number(most, 3)}"] if (most := max(filter(None, unread), default=None)) else []
     n = max(one.steered.n for one in splits.values())
     return Verdict(_answer_claim(splits), "; ".join(parts), f"POPE, {row.condition}, {plural(n, 'image')}{how}")
 

@@ -82,8 +82,8 @@ def captions(trade_off) -> list[str]:
 
 
 def test_sweep_is_found(run):
-    assert swept(run.scores.summaries) == "strength"
-    series = grouped(run.scores.summaries, [], "strength", {"note.hit"})
+    assert swept(run.scores.summaries) == ("strength",)
+    series = grouped(run.scores.summaries, [], ["strength"], {"note.hit"})
     assert [(one.letter, one.name) for one in series] == [("A", "note"), ("B", "note-rfm")]
     assert [spot.at for spot in series[0].tried] == [0.05, 0.1, 0.15]
 
@@ -94,7 +94,19 @@ def test_entries_of_the_same_variables_are_told_apart_by_their_names(run):
         for name in ("honest", "contrast")
         for at in (0.5, 1.0)
     ]
-    assert [one.name for one in grouped(rows, [], "strength", {"note.hit"})] == ["honest at …", "contrast at …"]
+    assert [one.name for one in grouped(rows, [], ["strength"], {"note.hit"})] == ["honest at …", "contrast at …"]
+
+
+def test_each_entry_may_call_its_strength_otherwise(run):
+    named = [("text 0.4", {"beta": 0.4}), ("text 0.9", {"beta": 0.9})]
+    named += [(f"vision {at} and text {at}", {"alpha": at}) for at in (0.04, 0.4, 0.9)]
+    rows = [run.scores.rows[0].model_copy(update={"condition": name, "values": values}) for name, values in named]
+    assert swept(rows) == ("alpha", "beta")
+    series = grouped(rows, [], swept(rows), {"note.hit"})
+    assert [(one.name, [spot.at for spot in one.tried]) for one in series] == [
+        ("text …", [0.4, 0.9]),
+        ("vision … and text …", [0.04, 0.4, 0.9]),
+    ]
 
 
 def test_trade_off_only_where_there_are_two_rows(run):
