@@ -12,6 +12,9 @@ from transformers import MusicgenForConditionalGeneration
 from mmsteer.bundled.model import PATTERN_LENGTH
 from mmsteer.bundled.training import Pace, Progress, autocast, train_within
 
+MOST_FRAMES = 63
+"""Longest countdown that is told apart; slow beats take 50 frames."""
+
 
 @dataclass(frozen=True)
 class Budget(Pace):
@@ -45,6 +48,30 @@ def delayed(model: MusicgenForConditionalGeneration, codes: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
+class Clips:
+    """What is learned from.
+
+    Attributes:
+        tokens: Delayed codes, (clips, codebooks, columns) int16.
+        prompts: Token ids, 0 is padding, (clips, words).
+        countdown: Frames until the next onset, -1 where none follows, (clips, frames) int16.
+    """
+
+    tokens: Tensor
+    prompts: Tensor
+    countdown: Tensor
+
+    def part(self, first: int, last: int) -> "Clips":
+        """Some of the clips.
+
+        Args:
+            first: The first of them.
+            last: The first that is left out.
+        """
+        return Clips(self.tokens[first:last], self.prompts[first:last], self.countdown[first:last])
+
+
+@dataclass(frozen=True)
 class Batch:
     """Clips to learn from.
 
@@ -53,16 +80,18 @@ class Batch:
         prompts: Token ids, 0 is padding, (clips, words).
         kept: Whether a row sees its prompt, (clips,) bool.
         unheard: How many columns of the beginning a row does not hear, (clips,).
+        countdown: Frames until the next onset, -1 where none follows, (clips, frames).
     """
 
     tokens: Tensor
     prompts: Tensor
     kept: Tensor
     unheard: Tensor
+    countdown: Tensor
 
 
-def losses(model: MusicgenForConditionalGeneration, batch: Batch) -> Tensor:
-    """Cross-entropy of each codebook, (codebooks,).
+def decode(model: MusicgenForConditionalGeneration, batch: Batch) -> Tensor:
+    """Last hidden states of the decoder, (clips, columns - 1, width).
 
     Args:
         model: The model.
@@ -79,12 +108,23 @@ def losses(model: MusicgenForConditionalGeneration, batch: Batch) -> Tensor:
     pad = model.config.decoder.pad_token_id
     place = torch.arange(batch.tokens.shape[-1] - 1, device=prompts.device)
     heard = batch.tokens[..., :-1].masked_fill((place < batch.unheard[:, None])[:, None], pad)
-    decoded = model.decoder.model(
+    return model.decoder.model(
         input_ids=heard.flatten(0, 1),
         encoder_hidden_states=states,
         encoder_attention_mask=(mask | ~kept[:, None]).long(),
         use_cache=False,
     ).last_hidden_state
+
+
+def losses(model: MusicgenForConditionalGeneration, decoded: Tensor, batch: Batch) -> Tensor:
+    """Cross-entropy of each codebook, (codebooks,).
+
+    Args:
+        model: The model.
+        decoded: Last hidden states, (clips, columns - 1, width).
+        batch: The clips.
+    """
+    pad = model.config.decoder.pad_token_id
     return torch.stack(
         [
             functional.cross_entropy(head(decoded).float().flatten(0, 1), target.flatten(), ignore_index=pad)
@@ -95,48 +135,63 @@ def losses(model: MusicgenForConditionalGeneration, batch: Batch) -> Tensor:
 
 def train(
     model: MusicgenForConditionalGeneration,
-    tokens: Tensor,
-    prompts: Tensor,
+    clips: Clips,
     budget: Budget,
     checkpoint: Path,
     report: Callable[[str], None],
 ) -> Progress:
     """Train until the time is spent, from the checkpoint where there is one.
 
+    Beside the codes the model learns to count the frames to the next onset, by a head that is thrown away: the codes
+    alone hold one nat a clip about the tempo, too little to learn from.
+
     Args:
         model: The model, on its device; its codec stays as it is.
-        tokens: Delayed codes of all clips, (clips, codebooks, columns) int16, on the device.
-        prompts: (clips, words) int64, on the device.
+        clips: What to learn from, on the device.
         budget: How to train.
         checkpoint: Where the state is kept.
-        report: Takes progress lines.
+        report: Takes progress lines; the first loss is that of the head.
     """
     model.audio_encoder.requires_grad_(False)
-    return train_within(
-        budget, model, lambda step: losses(model, _draw(tokens, prompts, step, budget)), checkpoint, report
-    )
+    counter = nn.Linear(model.config.decoder.hidden_size, MOST_FRAMES + 1).to(clips.tokens.device)
+
+    def step(number: int) -> Tensor:
+        batch = _draw(clips, number, budget)
+        decoded = decode(model, batch)
+        return torch.cat([_counting(counter(decoded), batch.countdown)[None], losses(model, decoded, batch)])
+
+    return train_within(budget, nn.ModuleList([model, counter]), step, checkpoint, report)
 
 
 @torch.no_grad()
-def evaluate(model: MusicgenForConditionalGeneration, tokens: Tensor, prompts: Tensor, batch: int) -> list[float]:
+def evaluate(model: MusicgenForConditionalGeneration, clips: Clips, batch: int) -> list[float]:
     """Mean loss of each codebook on clips that were not trained on.
 
     Args:
         model: The model.
-        tokens: Delayed codes, (clips, codebooks, columns).
-        prompts: (clips, words).
+        clips: The clips.
         batch: Clips at a time.
     """
-    sums = torch.zeros(tokens.shape[1], device=tokens.device)
-    for part, words in zip(tokens.split(batch), prompts.split(batch), strict=True):
-        kept = torch.ones(len(part), dtype=torch.bool, device=part.device)
-        with autocast(part.device):
-            sums += losses(model, Batch(part.long(), words, kept, torch.zeros_like(words[:, 0]))) * len(part)
-    return [round(value, 4) for value in (sums / len(tokens)).tolist()]
+    sums = torch.zeros(clips.tokens.shape[1], device=clips.tokens.device)
+    for rows in torch.arange(len(clips.tokens), device=sums.device).split(batch):
+        nothing = torch.zeros_like(rows)
+        part = Batch(clips.tokens[rows].long(), clips.prompts[rows], nothing == 0, nothing, clips.countdown[rows])
+        with autocast(sums.device):
+            sums += losses(model, decode(model, part), part) * len(rows)
+    return [round(value, 4) for value in (sums / len(clips.tokens)).tolist()]
 
 
-def _draw(tokens: Tensor, prompts: Tensor, step: int, budget: Budget) -> Batch:
+def _counting(scores: Tensor, countdown: Tensor) -> Tensor:
+    """Cross-entropy of the frames until the next onset; the state of column s predicts frame s."""
+    target = countdown.long().clamp(max=MOST_FRAMES)
+    return functional.cross_entropy(
+        scores[:, : target.shape[1]].float().flatten(0, 1), target.flatten(), ignore_index=-1
+    )
+
+
+def _draw(clips: Clips, step: int, budget: Budget) -> Batch:
     """A batch that depends on the step alone, so that a resumed run sees what an unbroken one would."""
+    tokens, prompts = clips.tokens, clips.prompts
     device = tokens.device
     generator = torch.Generator(device).manual_seed(budget.seed * 1_000_003 + step)
     rows = torch.randint(len(tokens), (budget.batch,), generator=generator, device=device)
@@ -147,4 +202,5 @@ def _draw(tokens: Tensor, prompts: Tensor, step: int, budget: Budget) -> Batch:
     words = prompts[rows]
     unknown = torch.full_like(words[:, :1], 2)
     shifted = torch.cat([unknown, words[:, :-1]], dim=1)
-    return Batch(tokens[rows].long(), torch.where(strange[:, None], shifted, words), kept, until * deaf)
+    words = torch.where(strange[:, None], shifted, words)
+    return Batch(tokens[rows].long(), words, kept, until * deaf, clips.countdown[rows])

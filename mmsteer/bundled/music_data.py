@@ -15,14 +15,15 @@ from torch import Tensor
 
 from mmsteer.bundled.codec import CODEBOOK_SIZE, CODEBOOKS, COEFFICIENTS, mdct_basis, mdct_frames
 from mmsteer.bundled.quantiser import decode, encode, fit_codebooks
-from mmsteer.data.world import INSTRUMENTS, render_clip, sample_clip
+from mmsteer.data.world import CLIP_FRAMES, FRAMES_PER_SECOND, INSTRUMENTS, Clip, render_clip, sample_clip
 
 CLIPS_A_TASK = 64
 # Weaker bands get more weight, so that the brightness that tells instruments apart is not left to chance.
 WHITENING = 0.25
 _INT16 = 32767.0
 
-Rendered = tuple[NDArray[np.int16], list[str], list[int]]
+Rendered = tuple[NDArray[np.int16], list[str], list[int], NDArray[np.int16]]
+"""Audio (n, samples), prompts, indices of instruments, and `countdown` (n, frames)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +33,7 @@ class MusicData:
     Attributes:
         codes: (clips, codebooks, frames) int16.
         prompts: One a clip.
+        countdown: Frames until the next onset, -1 where none follows, (clips, frames) int16.
         weights: The codec's weight of each band, (bands,).
         codebooks: (codebooks, size, bands).
         quality_db: Signal over quantisation error of held-out clips, by instrument and `all`.
@@ -39,13 +41,14 @@ class MusicData:
 
     codes: Tensor
     prompts: list[str]
+    countdown: Tensor
     weights: Tensor
     codebooks: Tensor
     quality_db: dict[str, float]
 
 
 def rendered(clips: int, workers: int, seed: int) -> Iterator[Rendered]:
-    """Render the world in parallel, in a fixed order: audio (n, samples), prompts, indices of instruments.
+    """Render the world in parallel, in a fixed order.
 
     Args:
         clips: How many clips.
@@ -64,7 +67,20 @@ def _render(task: tuple[int, int, int]) -> Rendered:
     clips = [sample_clip(np.random.default_rng([seed, index])) for index in range(start, stop)]
     audio = np.stack([render_clip(clip, np.random.default_rng([seed, i])) for i, clip in enumerate(clips)])
     names = [INSTRUMENTS.index(clip.instrument) for clip in clips]
-    return (audio * _INT16).astype(np.int16), [clip.prompt for clip in clips], names
+    beats = np.stack([countdown(clip) for clip in clips])
+    return (audio * _INT16).astype(np.int16), [clip.prompt for clip in clips], names, beats
+
+
+def countdown(clip: Clip) -> NDArray[np.int16]:
+    """Frames until the next onset, 0 at an onset and -1 where none follows, (frames,).
+
+    Args:
+        clip: What is played.
+    """
+    onsets = np.unique([round(note.onset_s * FRAMES_PER_SECOND) for note in clip.notes])
+    frames = np.arange(CLIP_FRAMES)
+    following = np.append(onsets, -1)[np.searchsorted(onsets, frames)]
+    return np.where(following < 0, -1, following - frames).astype(np.int16)
 
 
 def fit_codec(batches: list[Rendered], device: str, iterations: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -138,6 +154,7 @@ def save_data(data: MusicData, path: Path) -> None:
     text = json.dumps({"prompts": data.prompts, "quality_db": data.quality_db}).encode()
     tensors = {
         "codes": data.codes,
+        "countdown": data.countdown,
         "text": torch.frombuffer(bytearray(text), dtype=torch.uint8),
         "weights": data.weights,
         "codebooks": data.codebooks,
@@ -155,4 +172,11 @@ def load_data(path: Path) -> MusicData:
     """
     tensors = load_file(path)
     text = json.loads(tensors["text"].numpy().tobytes())
-    return MusicData(tensors["codes"], text["prompts"], tensors["weights"], tensors["codebooks"], text["quality_db"])
+    return MusicData(
+        tensors["codes"],
+        text["prompts"],
+        tensors["countdown"],
+        tensors["weights"],
+        tensors["codebooks"],
+        text["quality_db"],
+    )

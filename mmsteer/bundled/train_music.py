@@ -7,16 +7,19 @@ A run that was killed goes on from its last checkpoint when it is started again 
 
 import argparse
 import time
+from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import torch
 
 from mmsteer.bundled.card import write_card
 from mmsteer.bundled.codec import build_codec
-from mmsteer.bundled.language import Budget, delayed, evaluate, train
+from mmsteer.bundled.language import Budget, Clips, delayed, evaluate, train
 from mmsteer.bundled.model import build_model, save_model, tokenise, train_tokenizer
 from mmsteer.bundled.music_data import (
     MusicData,
+    Rendered,
     codec_quality,
     fit_codec,
     load_data,
@@ -44,14 +47,18 @@ def main() -> None:
     tokenizer = train_tokenizer(data.prompts)
     codec = build_codec(data.weights, data.codebooks)
     model = build_model(codec, len(tokenizer), layers=options.layers, width=options.width).to(options.device)
-    prompts = tokenise(tokenizer, data.prompts).to(options.device)
-    tokens = delayed(model, data.codes.to(options.device)).to(torch.int16)
-    held = max(1, round(HELD_OUT_SHARE * len(tokens)))
+    clips = Clips(
+        delayed(model, data.codes.to(options.device)).to(torch.int16),
+        tokenise(tokenizer, data.prompts).to(options.device),
+        data.countdown.to(options.device),
+    )
+    count = len(data.prompts)
+    held = max(1, round(HELD_OUT_SHARE * count))
     left = 60 * options.minutes - (time.monotonic() - BEGAN) - CLOSING_SECONDS
     budget = Budget(max(left, 1.0), batch=options.batch, peak_rate=options.rate, seed=options.seed)
-    _say(f"training for {budget.seconds:.0f} s on {len(tokens) - held} clips, longest prompt {prompts.shape[1]} words")
-    progress = train(model, tokens[held:], prompts[held:], budget, options.work / "checkpoint.safetensors", _say)
-    loss = evaluate(model, tokens[:held], prompts[:held], options.batch)
+    _say(f"training for {budget.seconds:.0f} s on {count - held} clips, longest prompt {clips.prompts.shape[1]} words")
+    progress = train(model, clips.part(held, count), budget, options.work / "checkpoint.safetensors", _say)
+    loss = evaluate(model, clips.part(0, held), options.batch)
     _say(f"held-out loss by codebook {loss}")
     save_model(model.float().cpu(), tokenizer, options.out)
     write_card(options.out, data, loss, progress, vars(options))
@@ -76,13 +83,19 @@ def make_data(options: argparse.Namespace) -> MusicData:
     weights, codebooks = fit_codec(fitted, options.device, options.iterations, options.seed)
     quality = codec_quality(first[len(fitted) :] or first, weights, codebooks)
     _say(f"fitted the codec: {quality}")
-    codes, prompts = [quantise(batch, weights, codebooks).cpu() for batch in first], [b[1] for b in first]
-    first.clear()
-    for batch in stream:
+    codes, prompts, beats = list[torch.Tensor](), list[str](), list[torch.Tensor]()
+    for batch in chain(_consumed(first), stream):
         codes.append(quantise(batch, weights, codebooks).cpu())
-        prompts.append(batch[1])
-    _say(f"encoded {sum(map(len, prompts))} clips")
-    return MusicData(torch.cat(codes), [text for batch in prompts for text in batch], weights, codebooks, quality)
+        prompts += batch[1]
+        beats.append(torch.from_numpy(batch[3]))
+    _say(f"encoded {len(prompts)} clips")
+    return MusicData(torch.cat(codes), prompts, torch.cat(beats), weights, codebooks, quality)
+
+
+def _consumed(batches: list[Rendered]) -> Iterator[Rendered]:
+    """Each batch once, and no longer in memory after it."""
+    while batches:
+        yield batches.pop(0)
 
 
 def _say(line: str) -> None:

@@ -4,11 +4,14 @@ import re
 import subprocess
 import sys
 
+import numpy as np
 import torch
 
 from mmsteer.bundled.codec import build_codec
-from mmsteer.bundled.language import Budget, delayed, evaluate, train
+from mmsteer.bundled.language import Budget, Clips, delayed, evaluate, train
 from mmsteer.bundled.model import build_model, tokenise, train_tokenizer
+from mmsteer.bundled.music_data import countdown
+from mmsteer.data.world import sample_clip
 
 
 def small():
@@ -21,23 +24,33 @@ def small():
 def data(model, tokenizer):
     # Two prompts, two pieces: each repeats one code for ever.
     codes = torch.tensor([10, 20]).repeat(8)[:, None, None].expand(16, 4, 200)
-    return delayed(model, codes), tokenise(tokenizer, ["slow piano", "fast flute"] * 8)
+    beats = torch.arange(200).flip(0).remainder(50).expand(16, 200)
+    return Clips(delayed(model, codes), tokenise(tokenizer, ["slow piano", "fast flute"] * 8), beats)
+
+
+def test_the_countdown_ends_at_each_onset():
+    clip = sample_clip(np.random.default_rng(0), tempo="slow")
+    onsets = sorted({round(50 * note.onset_s) for note in clip.notes})
+    left = countdown(clip)
+    assert [at for at in range(200) if left[at] == 0] == onsets
+    assert left[onsets[1] - 1] == 1 and left[onsets[0] + 1] == onsets[1] - onsets[0] - 1
+    assert set(left[onsets[-1] + 1 :]) == {-1}
 
 
 def test_it_learns_and_resumes(tmp_path):
     model, tokenizer = small()
-    tokens, prompts = data(model, tokenizer)
-    before = sum(evaluate(model, tokens, prompts, 8))
+    clips = data(model, tokenizer)
+    before = sum(evaluate(model, clips, 8))
     checkpoint = tmp_path / "checkpoint.safetensors"
     quick = {"batch": 8, "peak_rate": 1e-2, "warmup": 2}
-    first = train(model, tokens, prompts, Budget(4.0, **quick), checkpoint, lambda line: None)
-    after = sum(evaluate(model, tokens, prompts, 8))
+    first = train(model, clips, Budget(4.0, **quick), checkpoint, lambda line: None)
+    after = sum(evaluate(model, clips, 8))
     assert after < 0.7 * before
     again, _ = small()
     # Its time is spent: a resumed run does no further step and has the weights of the checkpoint.
-    resumed = train(again, tokens, prompts, Budget(99.0, **quick), checkpoint, lambda line: None)
+    resumed = train(again, clips, Budget(99.0, **quick), checkpoint, lambda line: None)
     assert resumed.step == first.step
-    assert evaluate(again, tokens, prompts, 8) == evaluate(model, tokens, prompts, 8)
+    assert evaluate(again, clips, 8) == evaluate(model, clips, 8)
 
 
 def test_the_script_writes_a_model_and_a_card(tmp_path):
