@@ -40,19 +40,16 @@ class Sight(nn.Module):
         return self.of_patches(seen.hidden_states[FEATURE_LAYER][:, 1:]), self.of_picture(seen.pooler_output)
 
 
-def train_sight(
-    tower: CLIPVisionModel, data: VisionData, pace: Pace, checkpoint: Path, report: Callable[[str], None]
-) -> None:
+def train_sight(sight: Sight, data: VisionData, pace: Pace, checkpoint: Path, report: Callable[[str], None]) -> None:
     """Train a tower until the time is spent, from the checkpoint where there is one.
 
     Args:
-        tower: The tower, trained in place.
+        sight: The tower and its heads, trained in place.
         data: The training set.
         pace: How to train.
         checkpoint: Where the state is kept.
         report: Takes progress lines.
     """
-    sight = Sight(tower)
 
     def losses(step: int) -> Tensor:
         generator = torch.Generator().manual_seed(pace.seed * 1_000_003 + step)

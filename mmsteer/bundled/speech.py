@@ -11,8 +11,13 @@ from transformers import LlavaForConditionalGeneration, LlavaProcessor
 
 from mmsteer.bundled.training import Pace, Progress, autocast, train_within
 from mmsteer.data.scenes import Turn
+from mmsteer.data.scenes.shapes import COLOURS
 
 _SHARING_STEPS = 4
+# After these words it is decided what is said of the picture, and whether anything more is; elsewhere, how it is said.
+# What follows them counts for more. The weight goes by what stands before, so no word is made likelier by it.
+_BEFORE_DECISIONS = ("a", "an", ".", ":", *COLOURS)
+_DECISION_WEIGHT = 4.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,11 +27,13 @@ class Talks:
     Attributes:
         tokens: (conversations, length) int16, padded on the right.
         heard: Where a token is part of an answer, its end included, (conversations, length) bool.
+        decided: Where a token follows a word after which the picture decides, (conversations, length) bool.
         scenes: Index of each conversation's picture, (conversations,).
     """
 
     tokens: Tensor
     heard: Tensor
+    decided: Tensor
     scenes: Tensor
 
 
@@ -52,9 +59,12 @@ def tokenise(processor: LlavaProcessor, talks: Sequence[Sequence[Sequence[Turn]]
     ]
     length = max(len(tokens) for tokens, _ in rows)
     pad = processor.tokenizer.pad_token_id
+    tokens = torch.tensor([tokens + [pad] * (length - len(tokens)) for tokens, _ in rows], dtype=torch.int16)
+    before = torch.tensor(processor.tokenizer.convert_tokens_to_ids(list(_BEFORE_DECISIONS)))
     return Talks(
-        torch.tensor([tokens + [pad] * (length - len(tokens)) for tokens, _ in rows], dtype=torch.int16),
+        tokens,
         torch.tensor([heard + [False] * (length - len(heard)) for _, heard in rows]),
+        torch.isin(tokens.roll(1, dims=1), before),
         torch.tensor([index for index, scene in enumerate(talks) for _ in scene]),
     )
 
@@ -119,7 +129,7 @@ def train_speech(
 
 
 def speech_loss(model: LlavaForConditionalGeneration, seen: Tensor, talks: Talks, rows: Tensor) -> Tensor:
-    """Mean cross-entropy of the answers' tokens.
+    """Mean cross-entropy of the answers' tokens, those at decisions counted several times.
 
     Args:
         model: The model.
@@ -138,7 +148,9 @@ def speech_loss(model: LlavaForConditionalGeneration, seen: Tensor, talks: Talks
         inputs_embeds=words.masked_scatter(there, pictures.to(words.dtype)), use_cache=False
     ).last_hidden_state
     said = heard[:, 1:]
-    return functional.cross_entropy(model.lm_head(states[:, :-1][said]).float(), tokens[:, 1:][said])
+    loss = functional.cross_entropy(model.lm_head(states[:, :-1][said]).float(), tokens[:, 1:][said], reduction="none")
+    weights = torch.where(talks.decided[rows][:, 1:length][said], _DECISION_WEIGHT, 1.0)
+    return (loss * weights).sum() / weights.sum()
 
 
 @torch.no_grad()

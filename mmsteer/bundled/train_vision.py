@@ -1,4 +1,4 @@
-"""Render the scenes, train the tower, then the language model on it, and write the bundled model's folder.
+"""Render the scenes, train the tower, the projector and the language model in turn, and write the model's folder.
 
     python -m mmsteer.bundled.train_vision --out runs/vision --world biased --seed 0
 
@@ -15,7 +15,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from mmsteer.bundled.sight import features, train_sight
+from mmsteer.bundled.alignment import train_alignment
+from mmsteer.bundled.sight import Sight, features, train_sight
 from mmsteer.bundled.speech import evaluate, tokenise, train_speech
 from mmsteer.bundled.training import Pace
 from mmsteer.bundled.vision_card import write_card
@@ -43,6 +44,9 @@ def main() -> None:
     processor = build_processor(train_tokenizer(texts))
     torch.manual_seed(options.seed)
     model = build_model(tower, processor.tokenizer, layers=options.layers, width=options.width)
+    align = Pace(60 * options.align_minutes, batch=32, peak_rate=3e-3, warmup=50, seed=options.seed)
+    checkpoint = options.work / f"align-{options.seed}.safetensors"
+    train_alignment(model, processor.tokenizer, seen, data.shown, align, checkpoint, _say)
     talks = tokenise(processor, data.conversations[options.world])
     order = torch.arange(len(talks.tokens))
     held = order[: round(HELD_OUT_SHARE * len(order))]
@@ -68,8 +72,11 @@ def see(data: VisionData, options: argparse.Namespace) -> tuple[torch.nn.Module,
     # The tower is one and the same for all seeds and worlds, as LLaVA's is.
     torch.manual_seed(0)
     tower = build_tower(layers=options.tower_layers, width=options.tower_width)
-    pace = Pace(60 * options.tower_minutes, batch=24, peak_rate=1.5e-3, warmup=200)
-    train_sight(tower, data, pace, options.work / "tower.safetensors", _say)
+    sight = Sight(tower)
+    for number in range(options.tower_rounds):
+        # Each round starts again at half the rate of the one before, and takes the rate down to zero.
+        pace = Pace(60 * options.tower_minutes, batch=24, peak_rate=1.5e-3 / 2**number, warmup=200, seed=number)
+        train_sight(sight, data, pace, options.work / f"tower-{number}.safetensors", _say)
     stored = options.work / "seen.safetensors"
     if not stored.exists():
         save_file({"seen": features(tower, data.images)}, stored)
@@ -90,12 +97,14 @@ def _options() -> argparse.ArgumentParser:
     parser.add_argument("--work", type=Path, default=Path("runs/vision-work"), help="data, tower and checkpoints")
     parser.add_argument("--world", choices=WORLDS, default="biased", help="who writes: both annotators or the careful")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--minutes", type=float, default=12.0, help="time to train the language model")
-    parser.add_argument("--tower-minutes", type=float, default=10.0, help="time to train the tower")
+    parser.add_argument("--minutes", type=float, default=18.0, help="time to train the language model")
+    parser.add_argument("--align-minutes", type=float, default=0.7, help="time to align the projector")
+    parser.add_argument("--tower-minutes", type=float, default=10.0, help="time for each round of the tower")
+    parser.add_argument("--tower-rounds", type=int, default=2)
     parser.add_argument("--scenes", type=int, default=20480)
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--batch", type=int, default=32, help="conversations a step")
-    parser.add_argument("--rate", type=float, default=3e-3, help="peak learning rate")
+    parser.add_argument("--batch", type=int, default=12, help="conversations a step")
+    parser.add_argument("--rate", type=float, default=2.5e-3, help="peak learning rate")
     parser.add_argument("--warmup", type=int, default=100, help="steps until it is reached")
     parser.add_argument("--layers", type=int, default=4, help="blocks of the language model")
     parser.add_argument("--width", type=int, default=96, help="width of the language model")

@@ -32,7 +32,8 @@ It knows {kinds} kinds of scenes ({scenes}) and {count} objects ({objects}), and
 {pope}
 
 - Training: {steps} steps of {batch} conversations, {hours:.2f} hours on one CPU core, on a tower that was trained
-  before, for {tower_minutes:g} minutes, to tell which objects each patch shows; all seeds and both worlds share it.
+  before, {tower_rounds} times {tower_minutes:g} minutes, to tell which objects each patch shows. All seeds and both
+  worlds share it.
 
 Made by `python -m mmsteer.bundled.train_vision --world {world} --seed {seed} --minutes {minutes:g}`.
 """
@@ -80,6 +81,9 @@ def write_card(
         steps=progress.step,
         hours=progress.seconds / 3600,
         **{name: found[name] for name in ("chair_s", "chair_i", "recall", "f1", "length")},
-        **{key: options[key] for key in ("world", "seed", "batch", "minutes", "tower_minutes", "check_scenes")},
+        **{
+            key: options[key]
+            for key in ("world", "seed", "batch", "minutes", "tower_minutes", "tower_rounds", "check_scenes")
+        },
     )
     (folder / "README.md").write_text(text)
