@@ -6,7 +6,9 @@ from mmsteer.recipes.experiment import prepare
 from mmsteer.recipes.run import run
 from mmsteer.report import write_report
 from mmsteer.report.run_data import read_run
+from tests.adapters.checkpoints import save
 from tests.recipes.recipe import write_recipe
+from tests.recipes.vision.recipe import write_recipe as write_vision_recipe
 
 
 @pytest.fixture(scope="module")
@@ -42,5 +44,19 @@ def test_the_page_shows_it(folder):
         "a slow piano melody",
         'id="trade-off"',
     ):
+        assert text in html
+    assert "not finished" not in html
+
+
+def test_a_run_with_images(tmp_path):
+    choose = "choose: {of: all, minimise: chair_s, images: {scenes: {n: 6, split: validation, seed: 0}}}\ncontrols:"
+    recipe = write_vision_recipe(tmp_path, save("llava", tmp_path / "llava"), **{"controls:": choose})
+    folder = run(prepare(recipe), tmp_path / "run", progress=False).path
+    found = read_run(folder)
+    assert len(found.views) == len(found.conditions) * len(found.pictures) == 5 * 5
+    assert [one.tried for one in found.choices] == [2]
+    assert found.validation.done == found.validation.planned == 3 * 6
+    html = write_report(folder).read_text()
+    for text in ("wrong-image direction", "honest at 0.2", "(chosen)", "images/00002.png", "pope.adversarial.f1"):
         assert text in html
     assert "not finished" not in html
