@@ -6,7 +6,7 @@ import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 import torch
@@ -107,16 +107,9 @@ def read_npz(path: Path) -> Numbers:
 
     Args:
         path: The file.
-
-    Raises:
-        DictionaryError: It holds a single array.
     """
-    with _readable(path):
-        with path.open("rb") as start:
-            if start.read(4) != b"PK\x03\x04":
-                raise DictionaryError(f"{path} is no npz archive; {_AGAIN}")
-        with np.load(path, allow_pickle=False) as file:
-            return {name: torch.from_numpy(np.ascontiguousarray(file[name])) for name in file.files}
+    with _readable(path), _archive(path) as file, np.load(file, allow_pickle=False) as arrays:
+        return {name: torch.from_numpy(np.ascontiguousarray(arrays[name])) for name in arrays.files}
 
 
 def read_weights_only(path: Path) -> Numbers:
@@ -128,8 +121,8 @@ def read_weights_only(path: Path) -> Numbers:
     Raises:
         DictionaryError: It holds something else than tensors by name.
     """
-    with _readable(path):
-        values = torch.load(path, map_location="cpu", weights_only=True)
+    with _readable(path), _archive(path) as file:
+        values = torch.load(file, map_location="cpu", weights_only=True)
     if not isinstance(values, dict) or not all(isinstance(value, Tensor) for value in values.values()):
         raise DictionaryError(f"{path} holds no tensors by name; a dictionary's file is its state_dict")
     return {str(name): value.detach() for name, value in values.items()}
@@ -197,6 +190,19 @@ def at_path(path: Path, build: Callable[[], T]) -> T:
         return build()
     except DictionaryError as cause:
         raise DictionaryError(f"{path}: {cause}") from None
+
+
+@contextmanager
+def _archive(path: Path) -> Iterator[BinaryIO]:
+    # Both kinds are zip archives; a bare pickle is turned away before any parser sees it.
+    with path.open("rb") as file:
+        if file.read(4) != b"PK\x03\x04":
+            raise DictionaryError(
+                f"{path} is no archive of tensors, but damaged or a bare pickle, which could run any program; it "
+                "is not read. Convert it to safetensors where you trust it, or fetch it again"
+            )
+        file.seek(0)
+        yield file
 
 
 @contextmanager

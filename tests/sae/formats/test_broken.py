@@ -1,0 +1,238 @@
+"""Whatever is wrong with a file, there is one clear error, and nothing in it runs."""
+
+import json
+import os
+import pickle
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from mmsteer.errors import DictionaryError
+from mmsteer.sae import read_dictionary
+from tests.sae.formats.layouts import FEATURES, LAYOUTS, WIDTH, dictionary_learning, gemma_scope, sae_lens, sparsify
+
+WEIGHTS = ("sae_weights.safetensors", "sae.safetensors", "ae.pt", "params.npz")
+ONE_EACH = ("sae-lens jumprelu", "sparsify", "dictionary_learning BatchTopKSAE", "gemma scope")
+
+
+def load(path):
+    if path.suffix == ".npz":
+        return {name: torch.from_numpy(value) for name, value in np.load(path).items()}
+    return torch.load(path, weights_only=True) if path.suffix == ".pt" else load_file(path)
+
+
+def store(path, tensors):
+    whole = {name: value.contiguous() for name, value in tensors.items()}
+    if path.suffix == ".npz":
+        np.savez(path, **{name: value.numpy() for name, value in whole.items()})
+    else:
+        torch.save(whole, path) if path.suffix == ".pt" else save_file(whole, path)
+
+
+def without(tensors):
+    tensors.pop(next(iter(sorted(tensors))))
+    return tensors
+
+
+def with_more(tensors):
+    return tensors | {"W_skip": torch.zeros(WIDTH, WIDTH)}
+
+
+def with_nan(tensors):
+    name = "b_dec"
+    return tensors | {name: torch.full_like(tensors[name], torch.nan)}
+
+
+def narrower(tensors):
+    return {name: value[..., : WIDTH - 1] if value.shape[-1:] == (WIDTH,) else value for name, value in tensors.items()}
+
+
+def short_bias(tensors):
+    name = "b_enc" if "b_enc" in tensors else "encoder.bias"
+    return tensors | {name: tensors[name][:-1]}
+
+
+def transposed(tensors):
+    name = "W_dec" if "W_dec" in tensors else "decoder.weight"
+    return tensors | {name: tensors[name].T}
+
+
+def of_integers(tensors):
+    return tensors | {"b_dec": tensors["b_dec"].long()}
+
+
+def flat(tensors):
+    name = "W_dec" if "W_dec" in tensors else "decoder.weight"
+    return tensors | {name: tensors[name].flatten()}
+
+
+CHANGES = {
+    without: "lacks",
+    with_more: "W_skip.* too many",
+    with_nan: "'b_dec' has numbers that are not finite",
+    narrower: "the encoder is|it must be",
+    short_bias: r"encoder_bias is \(19,\)",
+    transposed: "it must be|the encoder is",
+    of_integers: "'b_dec' is .* int64",
+    flat: "2 dimensions of floating point",
+}
+
+
+@pytest.mark.parametrize("layout", ONE_EACH)
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
+def test_wrong_tensors(tmp_path, layout, change):
+    LAYOUTS[layout](tmp_path)
+    path = next(tmp_path / name for name in WEIGHTS if (tmp_path / name).exists())
+    store(path, change(load(path)))
+    with pytest.raises(DictionaryError, match=CHANGES[change]) as refused:
+        read_dictionary(tmp_path)
+    assert str(path) in str(refused.value)
+
+
+@pytest.mark.parametrize("layout", ONE_EACH)
+@pytest.mark.parametrize("keep", [0, 1, 7, 100, 0.5, 0.99])
+def test_cut_off_files(tmp_path, layout, keep):
+    LAYOUTS[layout](tmp_path)
+    path = next(tmp_path / name for name in WEIGHTS if (tmp_path / name).exists())
+    data = path.read_bytes()
+    path.write_bytes(data[: keep if isinstance(keep, int) else int(len(data) * keep)])
+    with pytest.raises(DictionaryError, match=r"damaged|not what its name says"):
+        read_dictionary(tmp_path)
+
+
+@pytest.mark.parametrize("layout", ONE_EACH)
+def test_noise(tmp_path, layout):
+    LAYOUTS[layout](tmp_path)
+    path = next(tmp_path / name for name in WEIGHTS if (tmp_path / name).exists())
+    path.write_bytes(np.random.default_rng(0).bytes(5000))
+    with pytest.raises(DictionaryError, match=r"damaged|not what its name says"):
+        read_dictionary(tmp_path)
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(DictionaryError, match=r"cannot be read|damaged"):
+        read_dictionary(tmp_path)
+
+
+class Trap:
+    """Unpickled, it leaves a mark."""
+
+    def __init__(self, mark):
+        self.mark = str(mark)
+
+    def __reduce__(self):
+        return os.mkdir, (self.mark,)
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_a_pickle_with_code_does_not_run(tmp_path, legacy):
+    folder, mark = tmp_path / "dictionary", tmp_path / "mark"
+    dictionary_learning(folder, "BatchTopKSAE")
+    tensors = torch.load(folder / "ae.pt", weights_only=True)
+    torch.save(tensors | {"k": Trap(mark)}, folder / "ae.pt", _use_new_zipfile_serialization=not legacy)
+    with pytest.raises(DictionaryError, match="could run any program"):
+        read_dictionary(folder)
+    (folder / "ae.pt").write_bytes(pickle.dumps(Trap(mark)))
+    with pytest.raises(DictionaryError, match="could run any program"):
+        read_dictionary(folder)
+    assert not mark.exists()
+
+
+def test_an_array_of_objects_does_not_run(tmp_path):
+    folder, mark = tmp_path / "dictionary", tmp_path / "mark"
+    gemma_scope(folder)
+    arrays = dict(np.load(folder / "params.npz"))
+    np.savez(folder / "params.npz", **arrays | {"threshold": np.array([Trap(mark)], dtype=object)})
+    with pytest.raises(DictionaryError, match="allow_pickle"):
+        read_dictionary(folder)
+    (folder / "params.npz").write_bytes(pickle.dumps(Trap(mark)))
+    with pytest.raises(DictionaryError, match="bare pickle"):
+        read_dictionary(folder)
+    with zipfile.ZipFile(folder / "params.npz", "w") as archive:
+        archive.writestr("W_enc.npy", b"not an array")
+    with pytest.raises(DictionaryError, match=r"params\.npz"):
+        read_dictionary(folder)
+    assert not mark.exists()
+
+
+def test_a_checkpoint_of_something_else(tmp_path):
+    dictionary_learning(tmp_path, "BatchTopKSAE")
+    torch.save([torch.zeros(3)], tmp_path / "ae.pt")
+    with pytest.raises(DictionaryError, match="no tensors by name"):
+        read_dictionary(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "damaged"),
+        ("{", "damaged"),
+        ("[1]", "no JSON object but a list"),
+        ("\xff\xfe", "damaged"),
+        ('{"architecture": "standard"}', "'d_in' is None"),
+        ('{"architecture": 3}', "'architecture' is 3"),
+        ('{"architecture": "transcoder"}', "'transcoder' with activation 'relu' is not read"),
+        ('{"architecture": "topk", "d_in": 6, "d_sae": 20}', "'k' is None"),
+        ('{"architecture": "topk", "d_in": 6, "d_sae": 20, "k": 99}', "k is 99; of 20 features"),
+        ('{"architecture": "standard", "d_in": true, "d_sae": 20}', "'d_in' is True"),
+        ('{"architecture": "standard", "d_in": 7, "d_sae": 20}', "says width 7 and 20 features"),
+        ('{"architecture": "standard", "activation_fn": "tanh-relu"}', "activation 'tanh-relu' is not read"),
+    ],
+)
+def test_wrong_configurations(tmp_path, text, message):
+    sae_lens(tmp_path, "standard")
+    (tmp_path / "cfg.json").write_bytes(text.encode("latin-1"))
+    with pytest.raises(DictionaryError, match=message):
+        read_dictionary(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("entry", "value"),
+    [
+        ("normalize_activations", "layer_norm"),
+        ("normalize_activations", "expected_average_only_in"),
+        ("normalize_activations", True),
+        ("reshape_activations", "hook_z"),
+        ("finetuning_scaling_factor", True),
+        ("apply_b_dec_to_input", "yes"),
+    ],
+)
+def test_what_sae_lens_cannot_say_exactly(tmp_path, entry, value):
+    sae_lens(tmp_path, "standard", **{entry: value})
+    with pytest.raises(DictionaryError, match=f"{entry}' is {value!r}"):
+        read_dictionary(tmp_path)
+
+
+def test_a_scaling_factor_is_not_dropped(tmp_path):
+    sae_lens(tmp_path, "standard")
+    path = tmp_path / "sae_weights.safetensors"
+    save_file(load_file(path) | {"scaling_factor": torch.full((FEATURES,), 2.0)}, path)
+    with pytest.raises(DictionaryError, match="scaling_factor is not one"):
+        read_dictionary(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("entry", "value"), [("activation", "groupmax"), ("transcode", True), ("skip_connection", True), ("signed", True)]
+)
+def test_what_sparsify_cannot_say_exactly(tmp_path, entry, value):
+    sparsify(tmp_path, **{entry: value})
+    with pytest.raises(DictionaryError, match=f"'{entry}' is {value!r}"):
+        read_dictionary(tmp_path)
+
+
+def test_sites_and_classes_are_checked(tmp_path):
+    dictionary_learning(tmp_path / "a", "BatchTopKSAE")
+    config = json.loads((tmp_path / "a" / "config.json").read_text())
+    config["trainer"]["dict_class"] = "CrossCoder"
+    (tmp_path / "a" / "config.json").write_text(json.dumps(config))
+    with pytest.raises(DictionaryError, match="no reader for dict_class 'CrossCoder'"):
+        read_dictionary(tmp_path / "a")
+    (tmp_path / "a" / "config.json").unlink()
+    with pytest.raises(DictionaryError, match=r"config\.json is not there"):
+        read_dictionary(tmp_path / "a")
+    metadata = {"mmsteer": {"site": "nowhere", "model": None, "provenance": {}}}
+    sae_lens(tmp_path / "b", "standard", metadata=metadata)
+    with pytest.raises(DictionaryError, match="cannot read site 'nowhere'"):
+        read_dictionary(tmp_path / "b")
