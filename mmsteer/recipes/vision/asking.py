@@ -11,8 +11,8 @@ from mmsteer.eval.pope import parse_answer
 from mmsteer.recipes.receipts import receipt_json
 from mmsteer.recipes.vision.pictures import Picture
 from mmsteer.recipes.vision.schema import Ask, Captions, Pope
-from mmsteer.steering import Steering, steer
-from mmsteer.types import Sample
+from mmsteer.steering import Session, Steering, steer
+from mmsteer.types import Call, Sample
 
 Output = dict[str, Any]
 DECODERS: Mapping[str, Callable[..., LogitsProcessor]] = {
@@ -46,7 +46,7 @@ def ask_all(
     images = {picture.index: picture.image() for picture in pictures}
     with steer(adapter, steering) as session:
         captions = _captions(adapter, decode, pictures, images, ask.caption) if ask.caption else {}
-        answers = _answers(adapter, decode, pictures, images, ask.pope, batch) if ask.pope else {}
+        answers = _answers(adapter, session, decode, pictures, images, ask.pope, batch) if ask.pope else {}
         receipt = session.receipt()
     nothing = {"caption": None, "answers": None, "logits": None}
     outputs = [nothing | captions.get(one.index, {}) | answers.get(one.index, {}) for one in pictures]
@@ -77,6 +77,7 @@ def _captions(
 
 def _answers(
     adapter: VisionLanguageAdapter,
+    session: Session,
     decode: Mapping[str, Any],
     pictures: Sequence[Picture],
     images: Mapping[int, Any],
@@ -90,7 +91,9 @@ def _answers(
         some = rows[start : start + batch]
         samples = [Sample(picture.name, images[picture.index], text) for picture, text in some]
         if how.answer == "logits":
-            said: list[Any] = _logits(adapter, samples, how)
+            # The answer is one step long, so what steers generated tokens alone is not looked for in the prompt.
+            with session.call(Call(steps=1)):
+                said: list[Any] = _logits(adapter, samples, how)
         else:
             processors = _processors(adapter, decode, samples, [picture for picture, _ in some])
             said = list(adapter.generate(samples, how.tokens, processors=processors))
