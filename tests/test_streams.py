@@ -49,7 +49,7 @@ def test_a_model_gives_the_chosen_tokens(musicgen):
 
 def test_a_dictionary_of_a_model_from_end_to_end(musicgen):
     clips = samples(6, 0.4)
-    source = Shuffled(ReadStates(musicgen, clips, SITE, tokens=20, batch=3), batch=30)
+    source = Shuffled(ReadStates(musicgen, clips, SITE, tokens=20, batch=6), batch=30)
     assert all(batch.shape == (30, 32) for batch in islice(source.batches(0), 3))
     training = Training(64, 40, rate=1e-2, warmup=5, scale_batches=4)
     found = train_dictionary(source, TopK(8), training, site=SITE, model=musicgen.fingerprint)
