@@ -6,8 +6,9 @@ export UV_FROZEN = 1
 
 .PHONY: demo test clean
 
-demo: .venv/demo  ## steer the bundled music model to notes on a schedule, with the proof beside it
+demo: .venv/demo  ## steer the bundled models, notes on a schedule and fewer imagined objects, with the proof beside it
 	.venv/bin/mmsteer run demo
+	.venv/bin/mmsteer run demo-vision
 
 test: .venv/test  ## lint, types, import order, doctests and tests
 	.venv/bin/ruff check .

@@ -15,9 +15,6 @@ BESIDE = ("unsteered", "random", "wrong_image", "chance")
 DETAILS = (".precision", ".recall", "distinct", "no_objects", "precision")
 """Metrics that the run folder holds and the terminal leaves out."""
 
-REPORTED = ("music",)
-"""Kinds of recipes that the report can show."""
-
 
 def run(
     recipe: Annotated[str, typer.Argument(help="a recipe file, or a name from `mmsteer recipes list`")],
@@ -52,13 +49,12 @@ def run(
     path = out or Path("runs") / experiment.name
     with _resumable(path):
         folder = run_experiment(experiment, path, progress=not quiet)
-    page = write_report(folder.path) if experiment.recipe.kind in REPORTED else None
+    page = write_report(folder.path)
     if folder.has("choice.json"):
         _print_choice(folder.read("choice.json"))
     _print_scores(folder.read("scores.json"))
     print(f"\nrun folder: {folder.path}")
-    if page:
-        print(f"report:     {page}")
+    print(f"report:     {page}")
 
 
 def report(
