@@ -33,7 +33,8 @@ def test_the_countdown_ends_at_each_onset():
     onsets = sorted({round(50 * note.onset_s) for note in clip.notes})
     left = countdown(clip)
     assert [at for at in range(200) if left[at] == 0] == onsets
-    assert left[onsets[1] - 1] == 1 and left[onsets[0] + 1] == onsets[1] - onsets[0] - 1
+    assert left[onsets[1] - 1] == 1
+    assert left[onsets[0] + 1] == onsets[1] - onsets[0] - 1
     assert set(left[onsets[-1] + 1 :]) == {-1}
 
 
