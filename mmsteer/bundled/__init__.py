@@ -4,7 +4,7 @@ from pathlib import Path
 
 from mmsteer.errors import AdapterError
 
-BUNDLED = ("music", "vision", "vision-unbiased", "vision-seed1", "vision-seed2")
+BUNDLED = ("music", "vision", "vision-unbiased", "vision-seed1")
 
 
 def bundled_path(name: str) -> Path:
