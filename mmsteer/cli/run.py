@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 BESIDE = ("unsteered", "random", "wrong_image", "chance")
-DETAILS = (".precision", ".recall", "distinct", "no_objects", "precision")
+DETAILS = (".precision", ".recall", "distinct", "no_objects", "precision", ".unparsed")
 """Metrics that the run folder holds and the terminal leaves out."""
 
 
@@ -96,14 +96,16 @@ def _print_scores(scores: dict[str, Any]) -> None:
 
 
 def _table(condition: str, metrics: dict[str, Any]) -> "Table":
+    """A condition beside its controls, narrow enough for a terminal of 80 columns."""
+    from rich import box
     from rich.table import Table
 
     shown = {name: found for name, found in metrics.items() if not name.endswith(DETAILS)}
-    beside = [name for name in BESIDE if any(found.get(name) for found in shown.values())]
-    table = Table(title=condition, title_justify="left")
-    for name in ("metric", "steered", "95 % interval", *beside, "n"):
-        left = name == "metric"
-        table.add_column(name.replace("_", " "), justify="left" if left else "right", no_wrap=left)
+    beside = [name for name in BESIDE if 2 * sum(bool(found.get(name)) for found in shown.values()) > len(shown)]
+    count = max(found["steered"]["n"] for found in shown.values())
+    table = Table(title=f"{condition} (n = {count})", title_justify="left", box=box.SIMPLE, padding=(0, 1, 0, 0))
+    for name in ("metric", "steered", "95 %", *beside):
+        table.add_column(name.replace("_", "\n"), justify="left" if name == "metric" else "right", no_wrap=True)
     for name, found in shown.items():
         table.add_row(name, *_cells(found, beside))
     return table
@@ -111,8 +113,8 @@ def _table(condition: str, metrics: dict[str, Any]) -> "Table":
 
 def _cells(found: dict[str, Any], beside: list[str]) -> list[str]:
     steered = found["steered"]
-    interval = "" if steered["value"] is None else f"{steered['low']:.3f} to {steered['high']:.3f}"
-    return [_number(steered), interval, *(_number(found.get(name)) for name in beside), str(steered["n"])]
+    interval = "" if steered["value"] is None else f"{steered['low']:.3f} {steered['high']:.3f}"
+    return [_number(steered), interval, *(_number(found.get(name)) for name in beside)]
 
 
 def _number(found: dict[str, Any] | float | None) -> str:
