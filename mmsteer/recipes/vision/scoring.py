@@ -125,7 +125,9 @@ def _mean(count: Callable[[Line], Pair], runs: Runs) -> Score | None:
         return None
     table = _table(count, runs)
     if len(runs) == 1:
-        return ratio_interval(table[:, 0], table[:, 1], unscored=int((table[:, 1] == 0).sum()))
+        # A picture that was not asked about, or on which nothing can be told, is no part of n.
+        told = table[:, 1] > 0
+        return ratio_interval(table[told, 0], table[told, 1], unscored=int((~told).sum()))
     return bootstrap(lambda sums: _ratios(sums).mean(axis=-1), table)
 
 

@@ -69,7 +69,7 @@ def recipe(tmp_path, public):
         ("directions=[{file: gone.safetensors}]", "no file 'gone.safetensors'"),
         ("choose={of: all, maximise: f2, images: {scenes: {n: 2, split: validation, seed: 0}}}", "no metric 'f2'"),
         ("choose={of: all, images: {scenes: {n: 2, split: validation, seed: 0}}}", "one of the two"),
-        ("choose={of: all, maximise: f1, images: {scenes: {n: 2, split: test, seed: 0}}}", "are among the test's"),
+        ("choose={of: all, maximise: f1, images: {scenes: {n: 5, split: test, seed: 0}}}", "are among the test's"),
         (
             f"{CHOOSE}, bounds: {{recal: {{at_least: 0}}}}}}",
             "did you mean 'recall'",

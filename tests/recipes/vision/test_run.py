@@ -91,7 +91,8 @@ def test_the_wrong_image_is_another_direction_with_the_same_name(finished):
 def test_steering_reaches_captions_and_answers(finished):
     lines = {(line["condition"], line["image"]): line for line in finished.lines(SAMPLES)}
     assert any(lines["honest at 2.0", at]["caption"] != lines["unsteered", at]["caption"] for at in range(5))
-    logits = [[one["logit"] for one in lines[name, 0]["answers"]] for name in ("honest at 2.0", "unsteered")]
+    asked = next(at for at in range(5) if lines["unsteered", at]["answers"])
+    logits = [[one["logit"] for one in lines[name, asked]["answers"]] for name in ("honest at 2.0", "unsteered")]
     assert logits[0] != logits[1]
     receipts = finished.read("receipts.json")
     assert receipts["unsteered"]["tokens"] == 0
@@ -184,7 +185,7 @@ def test_baselines_stand_in_the_same_table(recipe, tmp_path):
         f"conditions=[{vcd}, {icd}, {blind}]",
         "ask.pope.answer=text",
         "controls.random=1",
-        "images.scenes.n=2",
+        "images.scenes.n=5",
     ]
     folder = run(prepare(recipe, lines), tmp_path / "baselines", progress=False)
     rows = folder.read("scores.json")["rows"]
