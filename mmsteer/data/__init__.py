@@ -1,1 +1,1 @@
-"""What the project renders itself: the music world, labelled concepts, SynTheory."""
+"""What the project renders itself: the music world, labelled concepts, SynTheory, scenes and contrasts."""

@@ -1,4 +1,4 @@
-"""Outputs and truth become scores: evaluators that hear the audio alone."""
+"""Outputs and truth become scores: from the audio alone, or from what a caption or an answer says."""
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType

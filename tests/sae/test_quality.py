@@ -29,9 +29,10 @@ def test_by_hand():
 
 
 def test_the_mean_far_away_is_no_variance():
-    x = 1000 + torch.randn(100, 2)
+    x = 1000 + torch.randn(100, 2, generator=torch.Generator().manual_seed(0))
     flat = replace(hand(), encoder=torch.zeros(2, 3), decoder_bias=x.mean(dim=0))
-    assert measure(flat, [x]).fvu == pytest.approx(1.0, rel=1e-3)
+    # float32 holds 1000 to 6e-5; a variance about zero would give 1e-6.
+    assert measure(flat, [x]).fvu == pytest.approx(1.0, rel=1e-2)
 
 
 def test_nothing_to_explain():
