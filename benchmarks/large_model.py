@@ -3,8 +3,8 @@
     python benchmarks/large_model.py FOLDER [--layers 32] [--tokens 8] [--device cpu]
 
 The checkpoint (14 GB at 32 layers, bfloat16) is written to FOLDER once, and read from there as any other. Prints one
-line of JSON: seconds to load, peak memory of the process, and, unless --tokens is 0, seconds a token, unsteered and with
-every decoder block steered.
+line of JSON: seconds to load, peak memory of the process, and, unless --tokens is 0, seconds a token, unsteered and
+with every decoder block steered.
 """
 
 import argparse
