@@ -22,7 +22,7 @@ test: .venv/test  ## lint, types, import order, doctests and tests
 	touch $@
 
 .venv/test: $(UV) uv.lock pyproject.toml
-	$(UV) sync --extra soundfont --inexact
+	$(UV) sync --extra soundfont --extra clip --inexact
 	touch $@
 
 .cache/uv/bin/uv:
