@@ -4,6 +4,7 @@ import os
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ from transformers import (
 )
 
 from mmsteer.adapters import MusicgenAdapter, load
+from mmsteer.cli import main
 from mmsteer.types import Direction, Site, SiteStats
 
 WORDS = ["<pad>", "</s>", "<unk>", "a", "slow", "fast", "piano", "flute", "melody"]
@@ -139,6 +141,25 @@ def llama() -> LlamaForCausalLM:
         eos_token_id=None,
     )
     return LlamaForCausalLM(config).eval()
+
+
+@pytest.fixture
+def mmsteer(monkeypatch, capsys):
+    """Run a command; its exit code and what it printed."""
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["mmsteer", *map(str, words)])
+        # A wide terminal: a table keeps its words whole.
+        monkeypatch.setenv("COLUMNS", "200")
+        try:
+            main()
+            code = 0
+        except SystemExit as end:
+            code = end.code or 0
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return run
 
 
 def planted(adapter, name: str, layers: range | list[int], seed: int = 0, norm: float = 1.0) -> Direction:

@@ -9,31 +9,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from mmsteer.cli import main
 from mmsteer.direction_file import save_directions
 from tests.conftest import planted
 from tests.recipes.recipe import write_recipe
 
 STEERED = ["generate", "--prompt", "x", "--out", "x.wav", "--steer", "note:C 1"]
-
-
-@pytest.fixture
-def mmsteer(monkeypatch, capsys):
-    """Run a command; its exit code and what it printed."""
-
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["mmsteer", *map(str, words)])
-        # A wide terminal: a table keeps its words whole.
-        monkeypatch.setenv("COLUMNS", "200")
-        try:
-            main()
-            code = 0
-        except SystemExit as end:
-            code = end.code or 0
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return run
 
 
 @pytest.fixture

@@ -55,7 +55,7 @@ class MeanDifference:
         targets = encode(y, task)
         states = check_states(x, len(targets.columns), tokens=True)
         split = split_by_source(targets, groups, self.seed)
-        rows = torch.cat([split.train, split.validation])
+        rows = split.fitting
         train, columns = states[rows.to(x.device)], targets.columns[rows].to(x.device)
         line = fit_line(train, columns, _between(train, columns, targets.labels))
         settings = {"probe": "mean_difference", **asdict(self), "task": task}

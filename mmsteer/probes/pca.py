@@ -57,7 +57,7 @@ class PCA:
         targets = encode(y, task)
         states = check_states(x, len(targets.columns), tokens=True)
         split = split_by_source(targets, groups, self.seed)
-        rows = torch.cat([split.train, split.validation])
+        rows = split.fitting
         train, columns = states[rows.to(x.device)], targets.columns[rows].to(x.device)
         sources = None if groups is None else [groups[row] for row in rows.tolist()]
         pairs = paired(sources, columns[:, 0])

@@ -28,6 +28,11 @@ class Split:
     validation: Tensor
     test: Tensor
 
+    @property
+    def fitting(self) -> Tensor:
+        """All rows but the test's: where a probe that has nothing to choose is fitted."""
+        return torch.cat([self.train, self.validation])
+
 
 def split_by_source(targets: Targets, groups: Sequence[str] | None, seed: int) -> Split:
     """Divide the samples 70/15/15, whole sources at a time, with every class in every part.

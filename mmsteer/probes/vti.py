@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal, get_args
 
-import torch
 from torch import Tensor
 
 from mmsteer.errors import ProbeError
@@ -94,7 +93,7 @@ class VTI:
         settings = {"probe": "vti", **asdict(self), "task": task, "sites": len(states)}
         fitted = {}
         for done, (site, x) in enumerate(checked.items(), start=1):
-            rows = _rows(split)
+            rows = split.fitting
             line = fit_line(x[rows.to(x.device)], targets.columns[rows].to(x.device), vectors[site][..., None])
             fitted[site] = judge(x, targets, split, line.directions, line, settings)
             if progress:
@@ -104,18 +103,13 @@ class VTI:
     def _directions(
         self, states: Mapping[Site, Tensor], targets: Targets, split: Split, groups: Sequence[str]
     ) -> dict[Site, Tensor]:
-        rows = _rows(split)
+        rows = split.fitting
         sources = [groups[row] for row in rows.tolist()]
         train = {site: x[rows.to(x.device)] for site, x in states.items()}
         positive = {site: targets.columns[rows, 0].to(x.device) for site, x in train.items()}
         if self.mode == "paper":
             return {site: principal_direction(x, positive[site], sources) for site, x in train.items()}
         return _component_and_mean({site: differences(x, positive[site], sources) for site, x in train.items()})
-
-
-def _rows(split: Split) -> Tensor:
-    """What is fitted on: there is nothing to choose, so the validation part joins the training part."""
-    return torch.cat([split.train, split.validation])
 
 
 def _component_and_mean(changes: Mapping[Site, Tensor]) -> dict[Site, Tensor]:

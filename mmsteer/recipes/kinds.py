@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from mmsteer.recipes import music, vision
 from mmsteer.recipes.modality import Modality
+from mmsteer.recipes.music import modality as music
+from mmsteer.recipes.vision import modality as vision
 
 KINDS: Mapping[str, Modality] = {"music": music, "vision": vision}
 

@@ -1,11 +1,9 @@
 """The commands that judge answers, as a stranger types them."""
 
 import json
-import sys
+from functools import partial
 
 import pytest
-
-from mmsteer.cli import main
 
 QUESTIONS = [
     {"question_id": n, "image": f"{n // 3}.jpg", "text": "Is there a cup in the image?", "label": label}
@@ -14,21 +12,10 @@ QUESTIONS = [
 
 
 @pytest.fixture
-def mmsteer(monkeypatch, capsys, tmp_path):
-    """Run a command in an empty folder; its exit code and what it printed."""
+def mmsteer(mmsteer, monkeypatch, tmp_path):
+    """Run an `eval` command in an empty folder; its exit code and what it printed."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "160")
-
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["mmsteer", "eval", *map(str, words)])
-        try:
-            main()
-            code = 0
-        except SystemExit as end:
-            code = end.code or 0
-        return code, *capsys.readouterr()
-
-    return run
+    return partial(mmsteer, "eval")
 
 
 @pytest.fixture

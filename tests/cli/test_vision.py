@@ -1,31 +1,10 @@
 """Models that see, on the command line."""
 
-import sys
-
 import pytest
 
-from mmsteer.cli import main
 from mmsteer.data.scenes import render_scene, split_scenes
 from tests.adapters.checkpoints import save
 from tests.recipes.vision.recipe import write_recipe
-
-
-@pytest.fixture
-def mmsteer(monkeypatch, capsys):
-    """Run a command; its exit code and what it printed."""
-
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["mmsteer", *map(str, words)])
-        monkeypatch.setenv("COLUMNS", "200")
-        try:
-            main()
-            code = 0
-        except SystemExit as end:
-            code = end.code or 0
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return run
 
 
 @pytest.fixture(scope="module")

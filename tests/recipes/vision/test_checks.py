@@ -7,7 +7,7 @@ import pytest
 
 from mmsteer.errors import RecipeError
 from mmsteer.recipes.checks import check_recipe
-from mmsteer.recipes.vision import items
+from mmsteer.recipes.vision.modality import items
 from tests.recipes.vision.recipe import write_recipe
 
 CHOOSE = "choose={of: all, maximise: f1, images: {scenes: {n: 9, split: train, seed: 0}}"
