@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mmsteer.atomic import write_atomically
 from mmsteer.errors import DirectionError, SiteError
-from mmsteer.types import Direction, Site, SiteStats
+from mmsteer.types import Direction, Feature, Site, SiteStats
 
 FORMAT = "mmsteer directions"
 VERSION = 1
@@ -35,10 +35,16 @@ class _Stats(_Strict):
     residual_norm: float
 
 
+class _Feature(_Strict):
+    bias: float
+    threshold: float
+
+
 class _Entry(_Strict):
     model: str
     provenance: dict[str, str]
     stats: dict[_Name, _Stats]
+    features: dict[_Name, _Feature] = {}
 
 
 class _Header(_Strict):
@@ -72,7 +78,7 @@ def save_directions(path: str | Path, directions: Iterable[Direction], *, overwr
     if len({direction.name for direction in directions}) != len(directions) or not directions:
         names = [direction.name for direction in directions]
         raise DirectionError(f"{path}: a file holds one direction or more, each of its own name, not {names}")
-    tensors = {_key(d.name, site): d.vectors[site].detach().cpu().clone() for d in directions for site in d.sites}
+    tensors = {key: tensor.detach().cpu().clone() for one in directions for key, tensor in _tensors(one).items()}
     header = _header(path, directions)
     metadata = {"mmsteer": header, "sha256": _digest(header, tensors)}
     try:
@@ -105,12 +111,23 @@ def _key(name: str, site: Site | str) -> str:
     return f"{name}|{site}"
 
 
+def _encoder_key(name: str, site: Site | str) -> str:
+    return f"{_key(name, site)}|encoder"
+
+
+def _tensors(direction: Direction) -> dict[str, Tensor]:
+    vectors = {_key(direction.name, site): vector for site, vector in direction.vectors.items()}
+    encoders = {_encoder_key(direction.name, site): feature.encoder for site, feature in direction.features.items()}
+    return vectors | encoders
+
+
 def _header(path: Path, directions: list[Direction]) -> str:
     entries = {
         d.name: {
             "model": d.model,
             "provenance": dict(d.provenance),
             "stats": {str(site): vars(d.stats[site]) for site in d.sites},
+            "features": {str(at): {"bias": one.bias, "threshold": one.threshold} for at, one in d.features.items()},
         }
         for d in directions
     }
@@ -194,6 +211,7 @@ def _first(cause: ValidationError) -> str:
 
 def _read_tensors(path: Path, file: Any, header: _Header) -> dict[str, Tensor]:
     wanted = {_key(name, site) for name, entry in header.directions.items() for site in entry.stats}
+    wanted |= {_encoder_key(name, site) for name, entry in header.directions.items() for site in entry.features}
     unpaired = sorted(wanted ^ set(file.keys()))
     if unpaired:
         raise DirectionError(
@@ -213,8 +231,12 @@ def _direction(path: Path, name: str, entry: _Entry, tensors: Mapping[str, Tenso
     sites = {text: _site(path, text) for text in entry.stats}
     vectors = {site: tensors[_key(name, text)] for text, site in sites.items()}
     stats = {sites[text]: SiteStats(**numbers.model_dump()) for text, numbers in entry.stats.items()}
+    encoders = {text: tensors[_encoder_key(name, text)] for text in entry.features}
     try:
-        return Direction(name, vectors, stats, entry.model, entry.provenance)
+        features = {
+            _site(path, text): Feature(encoders[text], one.bias, one.threshold) for text, one in entry.features.items()
+        }
+        return Direction(name, vectors, stats, entry.model, entry.provenance, features)
     except DirectionError as cause:
         raise DirectionError(f"{path}: {cause}") from None
 

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 import mmsteer.direction_file
 from mmsteer.direction_file import load_directions, save_directions
 from mmsteer.errors import DirectionError
-from mmsteer.types import Direction, Site, SiteStats
+from mmsteer.types import Direction, Feature, Site, SiteStats
 
 
 def direction(name="note:C", layers=(0, 3), width=4, score=0.75):
@@ -313,3 +313,34 @@ def test_flipped_bits_of_the_start_gives_an_error_or_the_same_directions(saved):
         damaged = bytearray(data)
         damaged[bit // 8] ^= 1 << bit % 8
         loads_the_same_or_is_refused(saved, bytes(damaged), wanted)
+
+
+def featured():
+    plain = direction(layers=(0,))
+    site = plain.sites[0]
+    read = Feature(torch.tensor([1.0, 2.0, 3.0, 4.0]), -0.25, 0.5)
+    return Direction("sae:7", plain.vectors, plain.stats, plain.model, plain.provenance, {site: read})
+
+
+def test_features_come_back_as_they_were(tmp_path):
+    path, one = tmp_path / "f.safetensors", featured()
+    save_directions(path, [one, direction()])
+    back = load_directions(path)
+    (feature,), (before,) = back["sae:7"].features.values(), one.features.values()
+    assert torch.equal(feature.encoder, before.encoder)
+    assert (feature.bias, feature.threshold) == (-0.25, 0.5)
+    assert not back["note:C"].features
+
+
+def test_a_feature_without_its_encoder_is_refused(tmp_path):
+    path = tmp_path / "f.safetensors"
+    save_directions(path, [featured()])
+    rewrite(path, vectors=lambda tensors: tensors.pop("sae:7|decoder.0|encoder"))
+    refused(path, "'sae:7|decoder.0|encoder' is not both in the header and among the vectors")
+
+
+def test_an_encoder_of_another_width_is_refused(tmp_path):
+    path = tmp_path / "f.safetensors"
+    save_directions(path, [featured()])
+    rewrite(path, vectors=lambda tensors: tensors.update({"sae:7|decoder.0|encoder": torch.ones(3)}))
+    refused(path, "an encoder of")

@@ -2,6 +2,7 @@
 
 from mmsteer.sae.architecture import Architecture, Pass
 from mmsteer.sae.dictionary import SparseDictionary
+from mmsteer.sae.directions import feature_direction, with_thresholds
 from mmsteer.sae.edit import Change, latent_edit, spliced
 from mmsteer.sae.formats import read_dictionary, write_sae_lens
 from mmsteer.sae.largest import BatchTopK, TopK, matryoshka
@@ -11,6 +12,7 @@ from mmsteer.sae.recovery import Recovery, loss_recovered
 from mmsteer.sae.source import Chunks, Held, Shuffled, Source
 from mmsteer.sae.thresholds import Gated, JumpReLU
 from mmsteer.sae.training import Status, Training, train_dictionary
+from mmsteer.sae.usage import Usage, usage
 
 __all__ = [
     "Architecture",
@@ -29,6 +31,8 @@ __all__ = [
     "Status",
     "TopK",
     "Training",
+    "Usage",
+    "feature_direction",
     "latent_edit",
     "loss_recovered",
     "matryoshka",
@@ -37,5 +41,7 @@ __all__ = [
     "read_dictionary",
     "spliced",
     "train_dictionary",
+    "usage",
+    "with_thresholds",
     "write_sae_lens",
 ]

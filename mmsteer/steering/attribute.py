@@ -35,13 +35,13 @@ class Attribute:
 
     Attributes:
         direction: What to push along.
-        strength: For `add` and `rotate` the length of the push, for `clamp` the target, both in the unit; for
-            `project_out` the share removed.
+        strength: For `add` and `rotate` the length of the push, for `clamp` and `at_least` the target, all in the unit;
+            for `project_out` the share removed.
         schedule: Factor over time.
         positions: Which tokens.
         sites: Which of the direction's sites, such as `decoder.8-16`; None for all.
         weights: How the strength is shared among the sites; see `layer_weights`.
-        operator: `add`, `rotate`, `project_out` or `clamp`.
+        operator: `add`, `rotate`, `project_out`, `clamp` or `at_least`.
         unit: `relative`, a fraction of the site's typical residual norm; `own`, a fraction of the norm that each token
             has there before the edit; or `absolute`.
         branch: Rows of classifier-free guidance to steer: `both`, `conditional` or `null`.

@@ -14,10 +14,12 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from mmsteer.errors import SteeringError
-from mmsteer.types import Direction, Site
+from mmsteer.types import Direction, Feature, Site
 
-SIDES = (">", "<")
-_TEXT = re.compile(r"(?P<name>\S+?)\s*(?P<side>[<>])\s*(?P<threshold>[-+]?[\d.]+(?:e[-+]?\d+)?)")
+SIDES = (">", "<", "active")
+_TEXT = re.compile(
+    r"(?P<name>\S+?)(\s+(?P<active>active)|\s*(?P<side>[<>])\s*(?P<threshold>[-+]?[\d.]+(?:e[-+]?\d+)?))"
+)
 
 
 @dataclass(frozen=True)
@@ -25,13 +27,14 @@ class Gate:
     """Opens for a token whose reading is above or below a threshold.
 
     Attributes:
-        direction: What is read: (h . v - mean) / spread, with the mean and spread that the direction was found with.
-        threshold: In spreads from the mean.
-        side: `>` opens above the threshold, `<` below it.
+        direction: What is read: (h . v - mean) / spread, with the mean and spread that the direction was found with;
+            for a feature of a sparse dictionary, its activation in place of h . v.
+        threshold: In spreads from the mean; not used by `active`.
+        side: `>` opens above the threshold, `<` below it, `active` where a feature is not silent.
     """
 
     direction: Direction
-    threshold: float
+    threshold: float = 0.0
     side: str = ">"
 
     def __post_init__(self) -> None:
@@ -49,14 +52,24 @@ class Gate:
         Raises:
             SteeringError: The direction was not read at a site, or knows no spread there.
         """
+        if self.side == "active":
+            self._check_active()
         missing = [site for site in sites if site not in self.direction.vectors]
-        flat = [site for site in sites if site not in missing and not self.direction.stats[site].spread > 0]
+        spreads = {site: self.direction.stats[site].spread for site in sites if site not in missing}
+        flat = [site for site, spread in spreads.items() if self.side != "active" and not spread > 0]
         if missing or flat:
             where = ", ".join(map(str, missing or flat))
             lack = "was not read" if missing else "has a spread of zero"
             raise SteeringError(
                 f"when {self}: {self.direction.name!r} {lack} at {where}, where the edit is; choose other sites with "
                 "'on', or a direction that was fitted there"
+            )
+
+    def _check_active(self) -> None:
+        if not self.direction.features:
+            raise SteeringError(
+                f"when {self}: {self.direction.name!r} is no feature of a sparse dictionary, so it is never silent; "
+                "write NAME > NUMBER"
             )
 
     def at(self, site: Site) -> "Threshold":
@@ -66,10 +79,12 @@ class Gate:
             site: A site of the direction.
         """
         stats = self.direction.stats[site]
-        level = stats.mean + self.threshold * stats.spread
-        return Threshold(self.direction.vectors[site], level, self.side)
+        level = 0.0 if self.side == "active" else stats.mean + self.threshold * stats.spread
+        return Threshold(self.direction.vectors[site], level, self.side, self.direction.features.get(site))
 
     def __str__(self) -> str:
+        if self.side == "active":
+            return f"{self.direction.name} active"
         return f"{self.direction.name} {self.side} {self.threshold!r}"
 
 
@@ -79,21 +94,23 @@ class Threshold:
 
     Attributes:
         vector: What is read, (width,) or (tokens, width).
-        level: The component along it at which the gate opens.
-        side: `>` or `<`.
+        level: The reading at which the gate opens.
+        side: One of `SIDES`.
+        feature: What is read in place of the component along the vector.
     """
 
     vector: Tensor
     level: float
     side: str
+    feature: Feature | None = None
 
-    def opens(self, components: Tensor) -> Tensor:
+    def opens(self, reading: Tensor) -> Tensor:
         """For which tokens it opens.
 
         Args:
-            components: Of each token along the vector.
+            reading: Of each token.
         """
-        return components > self.level if self.side == ">" else components < self.level
+        return reading < self.level if self.side == "<" else reading > self.level
 
 
 def parse_gate(text: str, directions: Mapping[str, Direction]) -> Gate:
@@ -108,11 +125,13 @@ def parse_gate(text: str, directions: Mapping[str, Direction]) -> Gate:
     """
     match = _TEXT.fullmatch(text.strip())
     if not match:
-        raise SteeringError(f"cannot read the gate {text!r}; write NAME > NUMBER or NAME < NUMBER")
+        raise SteeringError(f"cannot read the gate {text!r}; write NAME > NUMBER, NAME < NUMBER or NAME active")
     if match["name"] not in directions:
         raise SteeringError(
             f"the gate {text!r}: no direction {match['name']!r}; choose from {', '.join(sorted(directions))}"
         )
+    if match["active"]:
+        return Gate(directions[match["name"]], side="active")
     try:
         threshold = float(match["threshold"])
     except ValueError:

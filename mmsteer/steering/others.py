@@ -1,14 +1,16 @@
 """Edits that are more than a sum: those that look at the hidden state, or differ from token to token."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from mmsteer.errors import SteeringError
 from mmsteer.steering.meter import Meter
-from mmsteer.steering.operators import OPERATORS, Scale, component
+from mmsteer.steering.operators import OPERATORS, Read, Scale, component
 from mmsteer.steering.plan import Other
+from mmsteer.types import Feature
 
 
 class Others:
@@ -24,6 +26,7 @@ class Others:
         self._stack = stack
         self._meter = meter
         self._placed: dict[tuple[int, torch.device], Tensor] = {}
+        self._features: dict[tuple[int, torch.device], Feature] = {}
 
     def edit(self, place: int, hidden: Tensor, edited: Tensor, amounts: Tensor) -> Tensor:
         """The hidden state after these edits.
@@ -46,15 +49,28 @@ class Others:
             scale: Scale = other.scales[place]
             if other.own:
                 scale = scale * torch.linalg.vector_norm(before, dim=-1, keepdim=True)
-            after = OPERATORS[other.operator](after, amount, vector, scale)
+            after = OPERATORS[other.operator](after, amount, vector, scale, self._read(other, place, before))
         return after.to(hidden.dtype)
 
     def _open(self, other: Other, place: int, hidden: Tensor, amount: Tensor) -> Tensor:
         """Which tokens a gate lets through, (rows, tokens, 1) bool."""
         gate = other.gates[place]
-        is_open = gate.opens(component(hidden, self._local(other, gate.vector, hidden)))
+        vector = self._local(other, gate.vector, hidden)
+        is_open = gate.opens(self._activation(gate.feature, hidden) if gate.feature else component(hidden, vector))
         self._meter.gate(place, amount != 0, is_open)
         return is_open
+
+    def _read(self, other: Other, place: int, before: Tensor) -> Read:
+        if place not in other.features:
+            return partial(component, v=self._local(other, other.vectors[place], before))
+        # Features that are set together are read together, before the first of them moves the state.
+        return lambda _: self._activation(other.features[place], before)
+
+    def _activation(self, feature: Feature, hidden: Tensor) -> Tensor:
+        key = (id(feature), hidden.device)
+        if key not in self._features:
+            self._features[key] = feature.beside(hidden)
+        return self._features[key].read(hidden)
 
     def _local(self, other: Other, vector: Tensor, hidden: Tensor) -> Tensor:
         # A vector of the plan where the layer is, and as precise; moved there once, not at every step.

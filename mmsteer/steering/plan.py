@@ -12,8 +12,9 @@ from mmsteer.schedules import Timeline
 from mmsteer.steering.attribute import Attribute, Steering
 from mmsteer.steering.compose import compose
 from mmsteer.steering.gate import Threshold
+from mmsteer.steering.operators import TARGETED
 from mmsteer.steering.weights import layer_weights
-from mmsteer.types import Positions, Site
+from mmsteer.types import Feature, Positions, Site
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +29,7 @@ class Other:
         scales: What one unit of strength is worth there, by index of the plan's sites.
         own: Whether that is multiplied by the norm that each token has before the edit.
         gates: What opens it there, by index of the plan's sites; empty where nothing gates it.
+        features: What is read there instead of the component along the vector; empty for plain directions.
     """
 
     column: int
@@ -37,6 +39,7 @@ class Other:
     scales: Mapping[int, float]
     own: bool
     gates: Mapping[int, Threshold]
+    features: Mapping[int, Feature]
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,7 +141,7 @@ def _columns(steerings: Sequence[Steering]) -> tuple[list[tuple[Steering, int]],
 def _key(steering: Steering, index: int) -> object:
     """Attributes with the same key share a column: they differ in strength, schedule or branch at most."""
     item = steering.attributes[index]
-    target = item.strength if item.operator == "clamp" else None
+    target = item.strength if item.operator in TARGETED else None
     mine = (id(item.direction), item.sites, item.weights, item.operator, item.unit, item.positions, item.gate, target)
     if steering.compose == "sum":
         return mine
@@ -189,7 +192,7 @@ def _length(attribute: Attribute, site: Site) -> float:
 
 def _coefficients(item: Attribute, timeline: Timeline, branches: int) -> np.ndarray:
     """Strength over time in each branch, (layers or 1, steps, branches)."""
-    strength = 1.0 if item.operator == "clamp" else item.strength
+    strength = 1.0 if item.operator in TARGETED else item.strength
     values = strength * item.schedule.values(timeline)
     steered = [item.branch in ("both", name) for name in ("conditional", "null")[:branches]]
     return values[:, :, None] * np.array(steered, dtype=float)
@@ -227,7 +230,7 @@ def _residual_norm(steerings: Sequence[Steering], site: Site) -> float:
 
 def _other(column: int, item: Attribute, sites: Sequence[Site], composed: Tensor) -> Other:
     mine = {place: site for place, site in enumerate(sites) if site in item.written}
-    factor = item.strength if item.operator == "clamp" else 1.0
+    factor = item.strength if item.operator in TARGETED else 1.0
     alone = item.operator != "add" or _is_per_token(item)
     return Other(
         column,
@@ -237,6 +240,7 @@ def _other(column: int, item: Attribute, sites: Sequence[Site], composed: Tensor
         {place: factor * _scale(item, site) for place, site in mine.items()},
         item.unit == "own",
         {place: item.gate.at(site) for place, site in mine.items()} if item.gate else {},
+        {place: item.direction.features[site] for place, site in mine.items()} if item.direction.features else {},
     )
 
 

@@ -3,6 +3,7 @@
 from mmsteer.types.activations import Activations
 from mmsteer.types.adapter import Adapter, Call, Forward, Layout, Reading, Sample
 from mmsteer.types.direction import Direction, SiteStats, random_direction
+from mmsteer.types.feature import Feature
 from mmsteer.types.positions import Kind, Positions, Tokens
 from mmsteer.types.score import Score, mean_score, paired_score
 from mmsteer.types.site import Site, select_sites
@@ -12,6 +13,7 @@ __all__ = [
     "Adapter",
     "Call",
     "Direction",
+    "Feature",
     "Forward",
     "Kind",
     "Layout",

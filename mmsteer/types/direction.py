@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from mmsteer.errors import DirectionError
+from mmsteer.types.feature import Feature
 from mmsteer.types.site import Site
 
 UNIT_TOLERANCE = 1e-3
@@ -43,6 +44,9 @@ class Direction:
         stats: For each site the scale of the data.
         model: Fingerprint of the model it was found in; another model is refused.
         provenance: How it was found: probe and settings, data fingerprint, positions, pooling.
+        features: For the direction of a dictionary's feature, how its activation is read at each site. Operators and
+            gates that look at the state then see the activation instead of the component along the vector. Empty for
+            any other direction.
     """
 
     name: str
@@ -50,6 +54,7 @@ class Direction:
     stats: Mapping[Site, SiteStats]
     model: str
     provenance: Mapping[str, str] = field(default_factory=dict)
+    features: Mapping[Site, Feature] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.vectors:
@@ -58,11 +63,23 @@ class Direction:
             raise DirectionError(f"direction {self.name!r}: vectors and statistics name different sites")
         for site, vector in self.vectors.items():
             _check_unit(self.name, site, vector)
+        if self.features:
+            self._check_features()
 
     @property
     def sites(self) -> tuple[Site, ...]:
         """The sites, in the order of the model's layers."""
         return tuple(sorted(self.vectors))
+
+    def _check_features(self) -> None:
+        if self.features.keys() != self.vectors.keys():
+            raise DirectionError(f"direction {self.name!r}: vectors and features name different sites")
+        for site, feature in self.features.items():
+            if feature.encoder.shape != self.vectors[site].shape:
+                raise DirectionError(
+                    f"direction {self.name!r} at {site}: an encoder of {tuple(feature.encoder.shape)} beside a vector "
+                    f"of {tuple(self.vectors[site].shape)}"
+                )
 
     def check_model(self, fingerprint: str, widths: Mapping[Site, int]) -> None:
         """Refuse a model in which this direction was not found.
@@ -103,7 +120,8 @@ def random_direction(like: Direction, seed: int) -> Direction:
         # A token that the other leaves alone is left alone here, too.
         vectors[site] = draw / draw.norm(dim=-1, keepdim=True) * (other != 0).any(dim=-1, keepdim=True)
     provenance = {"probe": "random", "seed": str(seed), "like": like.name}
-    return Direction(f"random:{seed}", vectors, dict(like.stats), like.model, provenance)
+    # A clamp depends on what is read: the control reads the same, and writes elsewhere.
+    return Direction(f"random:{seed}", vectors, dict(like.stats), like.model, provenance, like.features)
 
 
 def _check_unit(name: str, site: Site, vector: Tensor) -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mmsteer.errors import DirectionError
-from mmsteer.types import Direction, Site, SiteStats, random_direction
+from mmsteer.types import Direction, Feature, Site, SiteStats, random_direction
 
 A, B = Site("decoder", 0), Site("decoder", 1)
 STATS = SiteStats(0.9, 0.0, 1.0, 5.0)
@@ -72,3 +72,19 @@ def test_random_directions_are_unit_seeded_and_unlike():
         assert abs(float(one.vectors[site] @ like.vectors[site])) < 0.25
     assert abs(float(one.vectors[A] @ one.vectors[B])) < 0.25
     assert one.stats == like.stats
+
+
+def test_features_stand_where_the_vectors_do():
+    read = Feature(torch.ones(2), 0.5, 0.0)
+    assert direction(features={A: read}).features == {A: read}
+    with pytest.raises(DirectionError, match="vectors and features name different sites"):
+        direction(features={B: read})
+    with pytest.raises(DirectionError, match=r"an encoder of \(3,\) beside a vector of \(2,\)"):
+        direction(features={A: Feature(torch.ones(3), 0.5, 0.0)})
+
+
+def test_the_control_of_a_feature_is_read_alike_and_written_elsewhere():
+    one = direction(features={A: Feature(torch.ones(2), 0.5, 0.0)})
+    control = random_direction(one, 0)
+    assert control.features == one.features
+    assert not torch.equal(control.vectors[A], one.vectors[A])
