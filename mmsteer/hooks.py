@@ -96,7 +96,8 @@ def _editing(edit: Edit) -> Callable[[nn.Module, Any, Any], Any]:
 
 
 def _edited(edit: Edit, state: Tensor) -> Tensor:
-    return edit(_rows(state)).reshape(state.shape)
+    # The usual state needs no new shape, and a step of decoding no operator for one.
+    return edit(state) if state.ndim == 3 else edit(_rows(state)).reshape(state.shape)
 
 
 def _rows(state: Tensor) -> Tensor:

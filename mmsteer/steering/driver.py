@@ -1,7 +1,8 @@
 """One steered stack of layers: its clock, its tables, its edits.
 
 The clock ticks once per forward of the stack and takes the time from the cache. A prompt's forward decides what every
-row and token is; each later step is one look-up for all layers and one addition in each. A stack beside the one that
+row and token is; each later step is one addition in each layer, and where a coefficient changes, one look-up for all of
+them. A stack beside the one that
 makes the output, such as a vision tower, knows no time: all its forwards are prompts, at output step 0.
 """
 
@@ -50,6 +51,7 @@ class Driver:
         self._fresh = True
         self._rows = self._given = self._origin = 0
         self._dtype = torch.float32
+        self._run: int | None = None
 
     def edits(self) -> Mapping[Any, Edit]:
         """An edit for the module of every site."""
@@ -67,7 +69,8 @@ class Driver:
         self._check_first(timeline)
         self._call = call
         self._plan = compile_plan(self._steerings, self.sites, timeline, 1 if self.beside else call.branches)
-        self._banks: dict[torch.device, Tensor] = {}
+        self._placed: dict[torch.device, Tensor] = {}
+        self._wide: Tensor | None = None
         self._others = Others(self._plan.others, self._stack, self.meter)
         self._fresh = True
 
@@ -137,6 +140,7 @@ class Driver:
         # (layers, rows, tokens, columns)
         self._coefficients = table[:, steps.clamp(0, table.shape[1] - 1)].transpose(1, 2) * mask
         self._deltas: Sequence[Tensor] | None = None
+        self._runs, self._run = _runs(self._decode), None
         self.meter.prompt(self._coefficients, steps[-1], more=again)
 
     def _steps(self, forward: Forward, layout: Layout) -> Tensor:
@@ -155,19 +159,23 @@ class Driver:
     def _step(self, forward: Forward) -> None:
         last = self._decode.shape[1] - 1
         step = forward.start - self._origin
-        if isinstance(step, Tensor):
-            coefficients = self._decode.index_select(1, step.clamp(0, last).reshape(1)).squeeze(1)
-        else:
-            coefficients = self._decode[:, min(max(step, 0), last)]
         self.meter.step(step)
-        bank = self._bank(coefficients.device)
-        columns, layers, width = bank.shape
-        if coefficients.shape[0] == 1:
-            deltas = (coefficients[0] @ bank.view(columns, layers * width)).view(-1, layers, 1, width).transpose(0, 1)
-        else:
-            deltas = torch.bmm(coefficients, bank.transpose(0, 1)).unsqueeze(2)
-        self._coefficients = coefficients.unsqueeze(2)
-        self._deltas = deltas.to(self._dtype).unbind(0)
+        if isinstance(step, Tensor):
+            self._look_up(self._decode.index_select(1, step.clamp(0, last).reshape(1)).squeeze(1))
+            return
+        place = min(max(step, 0), last)
+        if torch.compiler.is_compiling() or self._runs[place] != self._run:
+            self._look_up(self._decode[:, place])
+            self._run = self._runs[place]
+
+    def _look_up(self, coefficients: Tensor) -> None:
+        """What every layer adds from now on, given the coefficients of a step, (layers or 1, rows, columns)."""
+        alike, rows, _ = coefficients.shape
+        deltas = torch.bmm(coefficients, self._bank(coefficients.device)).to(self._dtype)
+        apart = (rows, 1, len(self.sites), -1) if alike == 1 else (alike, rows, 1, -1)
+        self._deltas = deltas.view(apart).unbind(2 if alike == 1 else 0)
+        if self._others.places:
+            self._coefficients = coefficients.unsqueeze(2)
 
     def _edit(self, place: int) -> Edit:
         def edit(hidden: Tensor) -> Tensor:
@@ -187,18 +195,26 @@ class Driver:
         if self._deltas is not None:
             return self._deltas[place].to(hidden.device, non_blocking=True)
         self._dtype = hidden.dtype
-        delta = self._amount(place).to(hidden.device) @ self._bank(hidden.device)[:, place]
+        delta = self._amount(place).to(hidden.device) @ self._vectors(hidden.device)[place]
         return delta.to(hidden.dtype)
 
     def _amount(self, place: int) -> Tensor:
         """This forward's coefficients at a site, (rows, tokens, columns)."""
         return self._coefficients[place if self._coefficients.shape[0] > 1 else 0]
 
+    def _vectors(self, device: torch.device) -> Tensor:
+        """What each column adds, (layers, columns, width), on the device of a layer."""
+        if device not in self._placed:
+            self._placed[device] = self._compiled().vectors.to(device)
+        return self._placed[device]
+
     def _bank(self, device: torch.device) -> Tensor:
-        """What each column adds, (columns, layers, width), on the device of a layer."""
-        if device not in self._banks:
-            self._banks[device] = self._compiled().vectors.transpose(0, 1).contiguous().to(device)
-        return self._banks[device]
+        """The vectors; side by side, (1, columns, layers * width), where the table does not tell layers apart."""
+        if self._wide is None:
+            vectors = self._vectors(device)
+            alike = self._compiled().table.shape[0] == 1
+            self._wide = vectors.transpose(0, 1).flatten(1).unsqueeze(0) if alike else vectors
+        return self._wide
 
     def _compiled(self) -> Plan:
         if self._plan is None:
@@ -262,6 +278,12 @@ class Driver:
 def _masks(selections: Sequence[Positions], tokens: Tokens) -> Tensor:
     """Which tokens each column steers, (rows, tokens, columns) bool."""
     return torch.stack([selection.mask(tokens) for selection in selections], dim=-1)
+
+
+def _runs(decode: Tensor) -> list[int]:
+    """For each step the number of its run: as long as coefficients stay as they are, nothing is looked up again."""
+    changed = (decode[:, 1:] != decode[:, :-1]).flatten(2).any(-1).any(0)
+    return [0, *changed.cumsum(0).tolist()]
 
 
 def _starts(forward: Forward) -> bool:

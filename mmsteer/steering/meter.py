@@ -30,6 +30,7 @@ class Meter:
         self._closed: dict[int, Tensor] = {}
         self._ratios: dict[int, list[Tensor]] = {}
         self._reached: Tensor | None = None
+        self._known = -1
 
     def prompt(self, coefficients: Tensor, step: Tensor, *, more: bool = False) -> None:
         """Note the forward of a prompt.
@@ -47,8 +48,8 @@ class Meter:
         if not more:
             for counts in self._asked.values():
                 counts.zero_()
-        # Written in place ever after: a compiled step keeps counting.
-        self._reached = step.clone()
+        # Written in place where a step is compiled, which keeps counting; elsewhere the host knows the step.
+        self._reached, self._known = step.clone(), -1
 
     def step(self, step: int | Tensor) -> None:
         """Note a step of decoding.
@@ -56,10 +57,13 @@ class Meter:
         Args:
             step: Index of the output step.
         """
+        if isinstance(step, int) and not torch.compiler.is_compiling():
+            self._known = step
+            self.measuring = _is_power_of_two(step)
+            return
+        self.measuring = False
         if self._reached is not None:
             self._reached.fill_(step) if isinstance(step, int) else self._reached.copy_(step.reshape(()))
-        known = isinstance(step, int) and not torch.compiler.is_compiling()
-        self.measuring = known and _is_power_of_two(int(step))
 
     @torch.no_grad()
     def measure(self, place: int, before: Tensor, after: Tensor) -> None:
@@ -90,7 +94,7 @@ class Meter:
 
     def reached(self) -> int:
         """How many output steps the current call has run."""
-        return int(self._reached) + 1 if self._reached is not None else 0
+        return max(int(self._reached), self._known) + 1 if self._reached is not None else 0
 
     def close(self, decode: Tensor) -> None:
         """Add a finished call to the books.
