@@ -257,6 +257,32 @@ class MusicgenAdapter:
         tokens = reading.arguments["decoder_input_ids"].shape[1]
         return logits[:, -tokens:].unflatten(0, (-1, self.codebooks)).transpose(1, 2)
 
+    def tokens(self, reading: Reading) -> Tensor:
+        """The codes of a reading, delayed as the decoder meets them, (rows, tokens, codebooks).
+
+        Args:
+            reading: What `reading` returned.
+        """
+        return reading.arguments["decoder_input_ids"].unflatten(0, (-1, self.codebooks)).transpose(1, 2)
+
+    def token_name(self, token: int) -> str:
+        """The number of a code, which means something else in each codebook.
+
+        Args:
+            token: The code.
+        """
+        return str(token)
+
+    def unembed(self, state: Tensor) -> Tensor:
+        """The last norm and the head of each codebook, (..., codebooks, vocabulary).
+
+        Args:
+            state: Hidden states after the last block, (..., width).
+        """
+        with torch.no_grad():
+            normed = self.stack(STACK).layer_norm(state.to(self.device, self.model.dtype))
+            return torch.stack([head(normed) for head in self.model.decoder.lm_heads], dim=-2)
+
     def delayed(self, codes: Sequence[Tensor]) -> Tensor:
         """Codes as the decoder meets them: start token first, codebook k delayed by k, padded at the end.
 

@@ -18,6 +18,7 @@ from PIL import Image
 from torch import Tensor, nn
 from transformers import LogitsProcessor
 
+from mmsteer import hooks
 from mmsteer.adapters import locate
 from mmsteer.adapters.families import FAMILIES, TEXT_ONLY
 from mmsteer.adapters.fingerprint import fingerprint
@@ -207,6 +208,36 @@ class VisionLanguageAdapter:
         with torch.no_grad():
             logits: Tensor = self.model(**reading.arguments, use_cache=False).logits
         return logits.unsqueeze(2)
+
+    def tokens(self, reading: Reading) -> Tensor:
+        """The tokens of a reading, (rows, tokens, 1).
+
+        Args:
+            reading: What `reading` returned.
+        """
+        return torch.as_tensor(reading.arguments["input_ids"]).unsqueeze(2)
+
+    def token_name(self, token: int) -> str:
+        """A token as the tokenizer writes it.
+
+        Args:
+            token: Its number.
+        """
+        return str(self._prompts.tokenizer.decode([token]))
+
+    def unembed(self, state: Tensor) -> Tensor:
+        """All that follows the last block, (..., 1, vocabulary): the last norm, the head, and what a family does after.
+
+        The model says it itself, in one small forward in which the states stand in place of the last block's output.
+
+        Args:
+            state: Hidden states after the last block, (..., width).
+        """
+        rows = state.reshape(1, -1, state.shape[-1]).to(self.device, self.model.dtype)
+        last = max(site for site in self.sites if (site.stack, site.point) == (TEXT, "block"))
+        with hooks.edits({self.module(last): lambda _: rows}):
+            logits = self.canary()
+        return logits.reshape(*state.shape[:-1], 1, logits.shape[-1])
 
     def generate(
         self,

@@ -132,3 +132,12 @@ class Adapter(Protocol):
 
     def read(self, reading: Reading) -> Tensor:
         """Run one forward; logits, (rows, tokens, vocabularies, vocabulary)."""
+
+    def tokens(self, reading: Reading) -> Tensor:
+        """What the model is given in a reading, (rows, tokens, vocabularies), as many tokens as `read` has logits of."""
+
+    def token_name(self, token: int) -> str:
+        """A token as people read it."""
+
+    def unembed(self, state: Tensor) -> Tensor:
+        """Logits that the model makes of hidden states after its last block, (..., vocabularies, vocabulary)."""
