@@ -7,6 +7,7 @@
 Source: Radhakrishnan et al. 2024, arXiv:2212.13881; Beaglehole et al. 2025, arXiv:2508.10053 (xRFM).
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +16,8 @@ from torch import Tensor
 # Below this share of the largest squared norm, a float32 squared distance is rounding noise, and
 # d^(q-2) would blow it up; such a pair has no direction to contribute.
 NOISE = 1e-6
+# Points whose weights are held at once.
+ROWS = 1024
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ def kernel(d2: Tensor, setting: Setting) -> Tensor:
         d2: Squared distances.
         setting: Bandwidth and exponent.
     """
-    return (d2.sqrt() / setting.bandwidth).pow_(setting.exponent).neg_().exp_()
+    return _powers(d2, setting).neg_().exp_()
 
 
 def solve(d2: Tensor, columns: Tensor, setting: Setting) -> Tensor:
@@ -52,22 +55,40 @@ def solve(d2: Tensor, columns: Tensor, setting: Setting) -> Tensor:
         columns: Targets, (n, labels).
         setting: The kernel and the ridge.
     """
+    wanted, failed = columns.double(), torch.zeros((), dtype=torch.int32, device=d2.device)
+    # In place, in the order of columns that the solver asks for: it makes no copy of the largest matrix there is.
+    factor = _ridged(d2, setting).mT
+    torch.linalg.cholesky_ex(factor, out=(factor, failed))
+    if failed:  # rounded distances can take the smallest eigenvalues below -λ
+        return torch.linalg.solve(_ridged(d2, setting), wanted).to(d2.dtype)
+    half = torch.linalg.solve_triangular(factor, wanted, upper=False)
+    return torch.linalg.solve_triangular(factor.mT, half, upper=True).to(d2.dtype)
+
+
+def _ridged(d2: Tensor, setting: Setting) -> Tensor:
     # float64: a wide kernel with λ = 1e-5 has a condition number near 1e8, too much for float32.
-    matrix = kernel(d2.double(), setting)
+    matrix = kernel(d2, setting).double()
     matrix.diagonal().add_(setting.ridge)
-    return torch.linalg.solve(matrix, columns.double()).to(d2.dtype)
+    return matrix
+
+
+def _powers(d2: Tensor, setting: Setting) -> Tensor:
+    """(d / L)^q, the same shape."""
+    return (d2 / setting.bandwidth**2).pow_(setting.exponent / 2)
 
 
 class Gradients:
-    """Gradients of the outputs of one kernel machine at its training points, one output at a time.
+    """Gradients of the outputs of one kernel machine at its training points, some points and one output at a time.
 
-    All outputs at once would take labels × n × n numbers; one takes n × n and two matrix products.
+    All at once would take labels × n × n numbers, and the weights alone n × n.
     """
 
     def __init__(self, mapped: Tensor, d2: Tensor, coefficients: Tensor, setting: Setting) -> None:
         self._mapped = mapped
+        self._d2 = d2
         self._coefficients = coefficients
-        self._weights = _weights(d2, setting)
+        self._setting = setting
+        self._noise = NOISE * d2.max()
 
     def of(self, output: int) -> Tensor:
         """Gradient of one output at every training point, (n, rank).
@@ -75,8 +96,7 @@ class Gradients:
         Args:
             output: Which column of the coefficients.
         """
-        own = self._coefficients[:, output, None]
-        return (self._weights.T @ own) * self._mapped - self._weights.T @ (own * self._mapped)
+        return torch.cat([self._at(rows, weights, output) for rows, weights in self._weights()])
 
     def outer(self, output: int) -> Tensor:
         """AGOP of one output, (rank, rank).
@@ -93,18 +113,25 @@ class Gradients:
         Args:
             centre: Subtract the mean gradient over points and outputs first.
         """
-        outputs = self._coefficients.shape[1]
-        total, mean = self._mapped.new_zeros(()), self._mapped.new_zeros(())
-        for output in range(outputs):
-            gradient = self.of(output)
-            total = total + gradient.T @ gradient / len(gradient)
-            mean = mean + gradient.mean(dim=0)
-        mean = mean / outputs
-        return total / outputs - torch.outer(mean, mean) if centre else total / outputs
+        rank, (count, outputs) = self._mapped.shape[1], self._coefficients.shape
+        total, mean = self._mapped.new_zeros(rank, rank), self._mapped.new_zeros(rank)
+        for rows, weights in self._weights():
+            for output in range(outputs):
+                gradient = self._at(rows, weights, output)
+                total.addmm_(gradient.T, gradient)
+                mean.add_(gradient.sum(dim=0))
+        total, mean = total / (count * outputs), mean / (count * outputs)
+        return total - torch.outer(mean, mean) if centre else total
 
+    def _at(self, rows: slice, weights: Tensor, output: int) -> Tensor:
+        own = self._coefficients[:, output, None]
+        return (weights @ own) * self._mapped[rows] - weights @ (own * self._mapped)
 
-def _weights(d2: Tensor, setting: Setting) -> Tensor:
-    power = setting.exponent
-    weights = kernel(d2, setting).mul_(-power / setting.bandwidth**power)
-    real = d2 > NOISE * d2.max()
-    return weights.mul_(d2.where(real, 1).pow_(power / 2 - 1)).mul_(real)
+    def _weights(self) -> Iterator[tuple[slice, Tensor]]:
+        """Rows of W = -q (d / L)^q K / d², some at a time, which is -(q / L^q) K d^(q-2)."""
+        for start in range(0, len(self._d2), ROWS):
+            rows = slice(start, start + ROWS)
+            d2 = self._d2[rows]
+            powers = _powers(d2, self._setting)
+            weights = (-powers).exp_().mul_(powers).div_(d2).mul_(-self._setting.exponent)
+            yield rows, weights.masked_fill_(d2 <= self._noise, 0)

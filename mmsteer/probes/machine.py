@@ -3,15 +3,19 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from mmsteer.probes.kernel import Gradients, Setting, kernel, solve
 from mmsteer.probes.space import Space, squared_distances
+from mmsteer.probes.spectrum import carriers, top_eigenvector
 
 # A draw is given up when its validation quality falls below the best so far divided by this (xRFM's rule).
 PATIENCE = 1.1
+# A metric stands still when an update changes it by less than this share: predictions then change in the sixth digit.
+STILL = 1e-4
 
 Quality = Callable[[Tensor], float]
 Normalise = Callable[[Tensor], Tensor]
@@ -19,37 +23,52 @@ Normalise = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True, eq=False)
 class Points:
-    """Training and validation points in their space, with the distances of the identity metric.
+    """Training and validation points in their space.
 
-    Those distances do not depend on the setting, so all draws of a search share them.
+    The distances of the identity metric do not depend on the setting, so all draws of a search share them.
 
     Attributes:
         space: Where the points live.
         train: Training points, (n, rank).
         validation: Validation points, (m, rank).
-        d2_train: Squared distances between training points, (n, n).
-        d2_validation: Squared distances from validation to training points, (m, n).
+        outside: Squared distance of each validation point from the space, (m,).
     """
 
     space: Space
     train: Tensor
     validation: Tensor
-    d2_train: Tensor
-    d2_validation: Tensor
+    outside: Tensor
 
     @classmethod
     def of(cls, space: Space, train: Tensor, validation: Tensor) -> "Points":
-        """Take hidden states into a space and measure them.
+        """Take hidden states into a space.
 
         Args:
             space: The space of the training states.
             train: Training states, (n, width).
             validation: Validation states, (m, width).
         """
-        inside, _ = space.enter(train)
-        held_out, outside = space.enter(validation)
-        d2_validation = squared_distances(held_out, inside) + outside[:, None]
-        return cls(space, inside, held_out, squared_distances(inside, inside), d2_validation)
+        return cls(space, space.enter(train)[0], *space.enter(validation))
+
+    @cached_property
+    def d2_train(self) -> Tensor:
+        """Squared distances between training points, (n, n)."""
+        return squared_distances(self.train, self.train)
+
+    @cached_property
+    def d2_validation(self) -> Tensor:
+        """Squared distances from validation to training points, (m, n)."""
+        return squared_distances(self.validation, self.train).add_(self.outside[:, None])
+
+    def within(self, columns: Tensor) -> "Points":
+        """The points in the part of their space that some directions span.
+
+        Args:
+            columns: Orthonormal columns, (rank, smaller rank).
+        """
+        validation = self.validation @ columns
+        lost = self.validation.square().sum(dim=1) - validation.square().sum(dim=1)
+        return Points(self.space.within(columns), self.train @ columns, validation, self.outside + lost)
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,8 +120,11 @@ def learn(
     iterations: int,
     quality: Quality,
     normalise: Normalise,
+    ceiling: float = math.inf,
 ) -> Machine:
     """Alternate between fitting the predictor and taking its AGOP as the metric; keep the best predictor.
+
+    It ends early, with the same result, when the quality cannot be beaten and when the metric stands still.
 
     Args:
         points: Training and validation points.
@@ -111,6 +133,7 @@ def learn(
         iterations: How often the metric may be updated.
         quality: From validation predictions to a positive number; larger is better.
         normalise: The scale of a learned metric.
+        ceiling: The quality of perfect predictions.
     """
     metric: Tensor | None = None
     d2, d2_validation, mapped = points.d2_train, points.d2_validation, points.train
@@ -120,14 +143,32 @@ def learn(
         reached = quality(kernel(d2_validation, setting) @ coefficients)
         if best is None or reached > best.quality:
             best = Machine(points, setting, metric, coefficients, reached, rounds)
-        if rounds == iterations or reached < best.quality / PATIENCE:
+        if rounds == iterations or best.quality >= ceiling or reached < best.quality / PATIENCE:
             break
-        metric = normalise(Gradients(mapped, d2, coefficients, setting).metric(centre=setting.centre))
-        mapped = points.train @ metric
+        learned = normalise(Gradients(mapped, d2, coefficients, setting).metric(centre=setting.centre))
+        if metric is not None and (learned - metric).norm() <= STILL * metric.norm():
+            break
+        points, metric, mapped = narrowed(points, learned)
         d2 = _self_distances(points.train, mapped)
         d2_validation = _distances_to(points.validation, points.train, metric)
     assert best is not None
     return best
+
+
+def narrowed(points: Points, metric: Tensor) -> tuple[Points, Tensor, Tensor]:
+    """Points and metric in the directions that carry the distances, and the mapped training points there.
+
+    Args:
+        points: Points, in any coordinates.
+        metric: A learned metric in these coordinates.
+    """
+    mapped = points.train @ metric
+    found = carriers(metric, points.train, mapped)
+    if found is None:
+        return points, metric, mapped
+    values, vectors = found
+    inside = points.within(vectors)
+    return inside, values.diag(), inside.train * values
 
 
 def fixed_trace(width: int) -> Normalise:
@@ -167,8 +208,7 @@ def _top_eigenvector(agop: Tensor) -> Tensor:
     if trace == 0:
         return torch.zeros_like(agop[0])
     # Gradients shrink with the bandwidth; on a common scale they cannot underflow.
-    vector = torch.linalg.eigh(agop / trace).eigenvectors[:, -1]
-    return vector / vector.norm()
+    return top_eigenvector(agop / trace)
 
 
 def _self_distances(x: Tensor, mapped: Tensor) -> Tensor:

@@ -81,7 +81,7 @@ class RFM:
         scaled = (columns - offset) / spread
         wanted = Wanted(scaled[split.train], scaled[split.validation])
         machine = search(points, wanted, self._tries(), self.iterations, task, progress)
-        directions = points.space.leave(directions_of(machine, wanted.train))
+        directions = machine.points.space.leave(directions_of(machine, wanted.train))
         if not directions.any(dim=0).all():
             raise ProbeError(
                 f"the kernel is flat at all samples with bandwidth {machine.setting.bandwidth:g}, so it has no "

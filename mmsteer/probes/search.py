@@ -79,9 +79,10 @@ def search(
         progress: Called with the fraction that is done.
     """
     normalise, quality = fixed_trace(len(points.space.mean)), _quality(wanted.validation, task)
+    ceiling = math.inf if task == "regression" else 1.0  # of an AUC
     best: _Candidate | None = None
     for done, setting in enumerate(tries, start=1):
-        candidate = _Candidate(learn(points, wanted.train, setting, iterations, quality, normalise), wanted)
+        candidate = _Candidate(learn(points, wanted.train, setting, iterations, quality, normalise, ceiling), wanted)
         if best is None or candidate.beats(best):
             best = candidate
         if progress:

@@ -45,6 +45,14 @@ class Space:
         inside = centred @ self.basis
         return inside, (centred - inside @ self.basis.T).square().sum(dim=1)
 
+    def within(self, columns: Tensor) -> "Space":
+        """The part of this space that some directions span.
+
+        Args:
+            columns: Orthonormal columns, (rank, smaller rank).
+        """
+        return Space(self.mean, self.scale, columns if self.basis is None else self.basis @ columns)
+
     def leave(self, vectors: Tensor) -> Tensor:
         """Vectors of the coordinates as vectors of the hidden states, (width, k).
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from mmsteer.probes import machine as module
 from mmsteer.probes.kernel import Setting
 from mmsteer.probes.machine import Points, directions_of, fixed_trace, learn
 from mmsteer.probes.metrics import auc
@@ -16,6 +17,12 @@ from mmsteer.probes.space import span_of
 from tests.probes.toys import classes, mean_shift
 
 WIDE = Setting(bandwidth=8.0, exponent=1.0)
+
+
+@pytest.fixture
+def whole(monkeypatch):
+    """Machines stay in all dimensions, whatever their metric needs."""
+    monkeypatch.setattr(module, "carriers", lambda *_: None)
 
 
 def _learn(x, columns, held_out, setting=WIDE, *, rounds=2, reduce=True, unit="absolute", normalise=None):
@@ -48,6 +55,7 @@ def _predict(machine, x, output):
 
 @pytest.mark.parametrize("exponent", [0.7, 1.0, 1.4, 2.0])
 @pytest.mark.parametrize("rounds", [0, 2])
+@pytest.mark.usefixtures("whole")
 def test_gradients_are_finite_differences_of_the_predictor(exponent, rounds):
     x, y, held_out, _ = (part.double() for part in _binary(40, 5))
     machine = _learn(x, torch.cat([y, y * x[:, :1]], dim=1), held_out, Setting(8.0, exponent), rounds=rounds)
@@ -102,7 +110,7 @@ def _xrfm(x, columns, held_out, truth, setting, rounds):
     [WIDE, Setting(20.0, 0.8, 1e-2), Setting(10.0, 1.3, 1e-3, centre=True)],
     ids=["laplace", "flat", "centred"],
 )
-def test_agrees_with_xrfm(n, d, rounds, setting):
+def test_agrees_with_xrfm(n, d, rounds, setting, monkeypatch):
     x, columns, held_out, truth = _binary(n, d, 200)
     with (
         warnings.catch_warnings(),
@@ -112,13 +120,35 @@ def test_agrees_with_xrfm(n, d, rounds, setting):
         warnings.simplefilter("ignore")
         reference, predicted = _xrfm(x, columns, held_out, truth, setting, rounds)
     theirs = auc(predicted[:, 0], truth[:, 0] + 0.5)
-    for normalise, agreement in [(lambda m: m / m.max(), 0.9999), (fixed_trace(d), 0.99)]:
+
+    def compare(normalise, agreement):
         points = Points.of(span_of(x, "absolute", reduce=False), x, held_out)
         machine = learn(points, columns, setting, rounds, lambda s: 1 / float((s - truth).square().mean()), normalise)
-        agop = machine.gradients().metric(centre=setting.centre)
-        assert _cosine(agop, reference) > agreement
+        assert _cosine(_in_all_dimensions(machine, setting.centre), reference) > agreement
         # 200 samples: one swapped pair moves the AUC by 1e-4, and the two scales differ by a few percent.
         assert auc(machine(held_out)[:, 0], truth[:, 0] + 0.5) >= theirs - 0.005
+
+    compare(fixed_trace(d), 0.99)
+    monkeypatch.setattr(module, "carriers", lambda *_: None)  # the largest entry depends on the coordinates
+    compare(lambda metric: metric / metric.max(), 0.9999)
+
+
+def _in_all_dimensions(machine, centre):
+    agop, basis = machine.gradients().metric(centre=centre), machine.points.space.basis
+    return agop if basis is None else basis @ agop @ basis.T
+
+
+@pytest.mark.parametrize("setting", [WIDE, Setting(20.0, 1.3, 1e-3, centre=True)], ids=["laplace", "centred"])
+@pytest.mark.parametrize(("n", "d"), [(600, 400), (150, 500)])
+def test_the_directions_that_carry_the_metric_are_the_whole_machine(monkeypatch, n, d, setting):
+    x, columns, held_out, _ = _binary(n, d, 200)
+    few = _learn(x, columns, held_out, setting, rounds=5, unit="median")
+    assert few.points.train.shape[1] < 20
+    monkeypatch.setattr(module, "carriers", lambda *_: None)
+    full = _learn(x, columns, held_out, setting, rounds=5, unit="median")
+    assert full.points.train.shape[1] == min(n, d)
+    torch.testing.assert_close(few(held_out), full(held_out), rtol=0, atol=2e-3)
+    assert _cosine(*(m.points.space.leave(directions_of(m, columns)) for m in (few, full))) > 1 - 1e-6
 
 
 @pytest.mark.parametrize("rounds", [0, 3])
@@ -126,8 +156,9 @@ def test_agrees_with_xrfm(n, d, rounds, setting):
 def test_row_span_is_all_dimensions(rounds, unit):
     x, columns, held_out, _ = (part.double() for part in _binary(80, 200))
     small, full = (_learn(x, columns, held_out, rounds=rounds, unit=unit, reduce=reduce) for reduce in (True, False))
-    assert small.points.train.shape == (80, 80)
-    assert full.points.train.shape == (80, 200)
+    if rounds == 0:
+        assert small.points.train.shape == (80, 80)
+        assert full.points.train.shape == (80, 200)
     torch.testing.assert_close(small(held_out), full(held_out), rtol=1e-6, atol=1e-8)
     one, two = (machine.points.space.leave(directions_of(machine, columns)) for machine in (small, full))
     assert _cosine(one, two) > 1 - 1e-9
@@ -160,6 +191,24 @@ def test_best_round_is_kept_and_a_falling_one_stops():
     assert seen == [0.8, 0.9, 0.85, 0.81]  # .81 is below .9 / 1.1, .85 is not
     assert (machine.rounds, machine.quality) == (1, 0.9)
     assert machine.metric.trace() == pytest.approx(6 / (2 * math.log(6)))
+
+
+def test_perfect_predictions_and_a_metric_that_stands_still_end_it():
+    x, columns, held_out, _ = _binary(60, 6)
+    points = Points.of(span_of(x, "median"), x, held_out)
+    seen = []
+
+    def rounds(qualities):
+        seen.clear()
+        values = iter(qualities)
+        learn(
+            points, columns, WIDE, 12, lambda scores: seen.append(scores) or next(values), fixed_trace(6), ceiling=1.0
+        )
+        return len(seen)
+
+    assert rounds([0.8, 1.0]) == 2
+    assert 3 < rounds([0.8] * 13) < 13
+    torch.testing.assert_close(seen[-1], seen[-2], rtol=0, atol=1e-3)
 
 
 class _Largest(TorchDispatchMode):
