@@ -3,6 +3,9 @@
 from mmsteer.probes.averaging import Sides, average_sides
 from mmsteer.probes.fitted import Fitted, JointProbe, Probe
 from mmsteer.probes.kernel import Setting
+from mmsteer.probes.lat import LAT
+from mmsteer.probes.linear import Linear
+from mmsteer.probes.logistic import Logistic
 from mmsteer.probes.mean_difference import MeanDifference
 from mmsteer.probes.pca import PCA
 from mmsteer.probes.per_image import per_image_directions
@@ -12,9 +15,18 @@ from mmsteer.probes.sweep import Row, Sweep, sweep
 from mmsteer.probes.targets import Labels, Task
 from mmsteer.probes.vti import VTI
 
-PROBES: dict[str, type[Probe]] = {"mean_difference": MeanDifference, "pca": PCA, "rfm": RFM, "vti": VTI}
+PROBES: dict[str, type[Probe]] = {
+    "mean_difference": MeanDifference,
+    "pca": PCA,
+    "lat": LAT,
+    "logistic": Logistic,
+    "linear": Linear,
+    "rfm": RFM,
+    "vti": VTI,
+}
 
 __all__ = [
+    "LAT",
     "PCA",
     "PROBES",
     "RFM",
@@ -22,6 +34,8 @@ __all__ = [
     "Fitted",
     "JointProbe",
     "Labels",
+    "Linear",
+    "Logistic",
     "MeanDifference",
     "Probe",
     "Ranges",

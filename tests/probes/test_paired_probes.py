@@ -4,12 +4,14 @@ import pytest
 import torch
 
 from mmsteer.errors import ProbeError
-from mmsteer.probes import PCA, VTI, MeanDifference
+from mmsteer.probes import LAT, PCA, VTI, MeanDifference
 from mmsteer.probes.pairs import differences, first_component, paired
+from mmsteer.probes.split import split_by_source
+from mmsteer.probes.targets import encode
 from mmsteer.types import Site
-from tests.probes.toys import pairs
+from tests.probes.toys import classes, pairs
 
-PROBES = {"mean": MeanDifference(), "pca": PCA(), "paper": VTI("paper"), "code": VTI("code")}
+PROBES = {"mean": MeanDifference(), "pca": PCA(), "lat": LAT(), "paper": VTI("paper"), "code": VTI("code")}
 LAYERS = tuple(Site("text", layer) for layer in range(4))
 
 
@@ -60,7 +62,7 @@ def test_sides_changed_at_random_find_nothing(probe, seed):
     y = torch.where(swapped > 0, 1 - y, y)
     fitted = fit(probe, x, y, groups)
     assert abs(fitted.score - 0.5) < 0.13
-    if not isinstance(probe, PCA) and probe != VTI("paper"):  # a component about zero is blind to sides changed
+    if not isinstance(probe, PCA | LAT) and probe != VTI("paper"):  # a component about zero is blind to sides changed
         assert abs(float(fitted.directions["yes"] @ truth)) < 0.7
 
 
@@ -106,13 +108,12 @@ def test_code_mode_is_the_component_over_all_layers_plus_the_mean():
         torch.testing.assert_close(fitted[site].directions["yes"], (row / row.norm()).float(), atol=1e-5, rtol=1e-4)
 
 
-def _training_rows(y, groups):
-    from mmsteer.probes.split import split_by_source
-    from mmsteer.probes.targets import encode
+def fitting_rows(y, groups, task):
+    return split_by_source(encode(y, task), groups, 0).fitting.tolist()
 
-    split = split_by_source(encode(y, "binary"), groups, 0)
-    rows = torch.cat([split.train, split.validation]).tolist()
-    return sorted({int(groups[row].split()[1]) for row in rows})
+
+def _training_rows(y, groups):
+    return sorted({int(groups[row].split()[1]) for row in fitting_rows(y, groups, "binary")})
 
 
 @pytest.mark.parametrize(("scale", "least", "most"), [(1.0, 0.99, 1.0), (0.01, 0.0, 0.9)])
@@ -184,10 +185,32 @@ def test_vti_needs_pairs():
             fit(VTI(), x, y, without)
 
 
-@pytest.mark.parametrize("name", ["pca", "paper"])
+def test_a_component_of_several_classes_is_each_against_the_rest_within_its_groups():
+    _, y, truth = classes()
+    g = torch.Generator().manual_seed(9)
+    sources = 20 * torch.randn(80, 1, 48, generator=g).expand(-1, 6, -1).reshape(480, 48)
+    x = torch.randn(480, 48, generator=g) + 3 * truth[torch.arange(480) % 6] + sources
+    groups = [f"source {k // 6}" for k in range(480)]
+    fitted = PCA().fit(x, y, task="multiclass", groups=groups)
+    assert fitted.settings["of"] == "differences"
+    for k in range(6):
+        wanted = truth[k] - (truth.sum(dim=0) - truth[k]) / 5
+        assert fitted.directions[f"class {k}"] @ wanted / wanted.norm() > 0.9
+
+
+def test_a_component_of_several_classes_without_pairs_is_that_of_the_classs_own_states():
+    x, y, _ = classes()
+    found = PCA().fit(x, y, task="multiclass").directions["class 2"]
+    rows = fitting_rows(y, None, "multiclass")
+    own = x[[row for row in rows if y[row] == "class 2"]].double()
+    axis = torch.linalg.svd(own - own.mean(dim=0)).Vh[0].float()
+    assert abs(float(found @ axis)) > 0.9999
+
+
+@pytest.mark.parametrize("name", ["pca", "paper", "lat"])
 def test_two_sides_only(name):
     x, y, groups, _ = pairs()
-    with pytest.raises(ProbeError, match="takes the task 'binary', not 'regression'"):
+    with pytest.raises(ProbeError, match="takes the task 'binary'"):
         PROBES[name].fit(x, y, task="regression", groups=groups)
 
 

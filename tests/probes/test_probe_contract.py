@@ -12,7 +12,8 @@ from mmsteer.probes import PROBES, RFM, MeanDifference
 from tests.probes.toys import classes, mean_shift, sign_linear, values
 
 SMALL = {"mean_difference": MeanDifference(), "rfm": RFM(draws=6, iterations=4)}
-PAIRED = {"pca", "vti"}  # in test_paired_probes.py
+PAIRED = {"pca", "vti", "lat"}  # in test_paired_probes.py and test_lat.py
+WEIGHTS = {"logistic", "linear"}  # in test_regressions.py: a weight is not the shift where the noise is not round
 
 
 @pytest.fixture(params=list(SMALL))
@@ -21,7 +22,7 @@ def probe(request):
 
 
 def test_every_probe_is_covered():
-    assert PROBES.keys() == SMALL.keys() | PAIRED
+    assert PROBES.keys() == SMALL.keys() | PAIRED | WEIGHTS
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
