@@ -8,7 +8,7 @@ from torch import Tensor
 
 from mmsteer.errors import DictionaryError
 from mmsteer.sae.dictionary import SparseDictionary, folded, gated
-from mmsteer.sae.formats.files import Config, Numbers, at_path, check_sizes, read_weights_only, take
+from mmsteer.sae.formats.files import Config, Numbers, at_path, check_sizes, read_weights_only, take, unit_rows
 
 CONFIG = "config.json"
 WEIGHTS = "ae.pt"
@@ -56,14 +56,7 @@ def read_dictionary_learning(folder: Path) -> SparseDictionary:
 
 def _relu(tensors: Numbers, _: int | None) -> SparseDictionary:
     """Its loader brings decoder rows to unit length, which leaves the reconstruction as it is."""
-    norms = tensors["decoder.weight"].norm(dim=0).clamp(min=1e-8)
-    return folded(
-        tensors["encoder.weight"].T * norms,
-        tensors["encoder.bias"] * norms,
-        (tensors["decoder.weight"] / norms).T,
-        tensors["bias"],
-        subtract=True,
-    )
+    return folded(*unit_rows(*_linear(tensors)), tensors["bias"], subtract=True)
 
 
 def _april(tensors: Numbers, _: int | None) -> SparseDictionary:

@@ -176,6 +176,26 @@ def check_sizes(path: Path, encoder: Tensor, width: int, features: int) -> None:
         )
 
 
+def unit_rows(encoder: Tensor, encoder_bias: Tensor, decoder: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The same function with decoder rows of unit length, their length taken over by the activations.
+
+    Args:
+        encoder: (width, features).
+        encoder_bias: (features,).
+        decoder: (features, width).
+
+    Raises:
+        DictionaryError: The shapes do not fit.
+    """
+    if encoder.shape != decoder.shape[::-1] or encoder_bias.shape != decoder.shape[:1]:
+        raise DictionaryError(
+            f"encoder {tuple(encoder.shape)}, encoder_bias {tuple(encoder_bias.shape)} and decoder "
+            f"{tuple(decoder.shape)} do not fit; it must be (width, features), (features,) and (features, width)"
+        )
+    norms = decoder.norm(dim=1).clamp(min=1e-8)
+    return encoder * norms, encoder_bias * norms, decoder / norms[:, None]
+
+
 def at_path(path: Path, build: Callable[[], T]) -> T:
     """What `build` makes, its errors with the name of the file before them.
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from mmsteer.atomic import write_atomically
 from mmsteer.errors import DictionaryError, SiteError
 from mmsteer.sae.dictionary import SparseDictionary, folded, gated
-from mmsteer.sae.formats.files import Config, Numbers, at_path, check_sizes, read_safetensors, take
+from mmsteer.sae.formats.files import Config, Numbers, at_path, check_sizes, read_safetensors, take, unit_rows
 from mmsteer.types import Site
 
 CONFIG = "cfg.json"
@@ -146,8 +146,7 @@ def _dictionary(
     else:
         bias = tensors["b_enc"].double()
     if architecture == "topk" and rescale:
-        norms = decoder.norm(dim=1).clamp(min=1e-8)
-        encoder, bias, decoder = encoder * norms, bias * norms, decoder / norms[:, None]
+        encoder, bias, decoder = unit_rows(encoder, bias, decoder)
     return folded(encoder, bias, decoder, decoder_bias, threshold, subtract=subtract, k=k)
 
 

@@ -137,6 +137,42 @@ def sparsify(folder: Path, **more) -> Written:
     return Written(save(folder, "sae.safetensors", config, tensors), p["h"], z, z @ p["dec"] + p["b_dec"])
 
 
+def llama_scope(folder: Path, activation: str = "jumprelu", **more) -> Written:
+    """As in training: scaled to a norm of √width, chosen by activation × decoder norm, the output scaled back.
+
+    The threshold is one of activations with unit rows, of the data as the model makes it.
+    """
+    p = parts(5)
+    (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+    config = {
+        "hook_point_in": "blocks.3.hook_resid_post",
+        "hook_point_out": "blocks.3.hook_resid_post",
+        "use_decoder_bias": True,
+        "apply_decoder_bias_to_pre_encoder": False,
+        "d_model": WIDTH,
+        "d_sae": FEATURES,
+        "act_fn": activation,
+        "jump_relu_threshold": 0.75 if activation == "jumprelu" else 0.0,
+        "norm_activation": "dataset-wise",
+        "dataset_average_activation_norm": {"in": 4.0, "out": 5},
+        "sparsity_include_decoder_norm": True,
+        "use_glu_encoder": False,
+        "top_k": K,
+    } | more
+    (folder / "hyperparams.json").write_text(json.dumps(config))
+    tensors = {"encoder.weight": p["enc"].T, "encoder.bias": p["b_enc"], "decoder.weight": p["dec"].T}
+    tensors["decoder.bias"] = p["b_dec"]
+    whole = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    save_file(whole, folder / "checkpoints" / "final.safetensors")
+    scale_in, scale_out = (1, 1) if config["norm_activation"] == "inference" else (WIDTH**0.5 / 4, WIDTH**0.5 / 5)
+    norms = p["dec"].norm(dim=1) * config["sparsity_include_decoder_norm"] * scale_in / scale_out
+    norms = torch.where(norms > 0, norms, 1)
+    raw = (scale_in * p["h"] @ p["enc"] + p["b_enc"]) / scale_in
+    z = topk(raw * norms) if activation == "topk" else raw * norms * (raw * norms > 0.75)
+    reconstruction = ((z / norms) @ p["dec"] * scale_in + p["b_dec"]) / scale_out
+    return Written(folder, p["h"], z, reconstruction)
+
+
 def dictionary_learning(folder: Path, kind: str) -> Written:
     p = parts(4)
     linear = {"encoder.weight": p["enc"].T, "encoder.bias": p["b_enc"], "decoder.weight": p["dec"].T}
@@ -188,5 +224,9 @@ LAYOUTS: dict[str, Callable[[Path], Written]] = {
     "sae-lens old": sae_lens_old,
     "gemma scope": gemma_scope,
     "sparsify": sparsify,
+    "llama scope": llama_scope,
+    "llama scope topk": lambda folder: llama_scope(folder, "topk"),
+    "llama scope folded": lambda folder: llama_scope(folder, norm_activation="inference"),
+    "llama scope plain": lambda folder: llama_scope(folder, sparsity_include_decoder_norm=False),
     **{f"dictionary_learning {kind}": lambda f, k=kind: dictionary_learning(f, k) for kind in KINDS},
 }

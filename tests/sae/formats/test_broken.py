@@ -12,10 +12,27 @@ from safetensors.torch import load_file, save_file
 
 from mmsteer.errors import DictionaryError
 from mmsteer.sae import read_dictionary
-from tests.sae.formats.layouts import FEATURES, LAYOUTS, WIDTH, dictionary_learning, gemma_scope, sae_lens, sparsify
+from tests.sae.formats.layouts import (
+    FEATURES,
+    LAYOUTS,
+    WIDTH,
+    dictionary_learning,
+    gemma_scope,
+    llama_scope,
+    sae_lens,
+    sparsify,
+)
 
-WEIGHTS = ("sae_weights.safetensors", "sae.safetensors", "ae.pt", "params.npz")
-ONE_EACH = ("sae-lens jumprelu", "sparsify", "dictionary_learning BatchTopKSAE", "gemma scope")
+WEIGHTS = ("sae_weights.safetensors", "sae.safetensors", "ae.pt", "params.npz", "checkpoints/final.safetensors")
+ONE_EACH = (
+    "sae-lens jumprelu",
+    "sae-lens rescaled",
+    "sparsify",
+    "dictionary_learning BatchTopKSAE",
+    "dictionary_learning AutoEncoder",
+    "gemma scope",
+    "llama scope",
+)
 
 
 def load(path):
@@ -41,8 +58,12 @@ def with_more(tensors):
     return tensors | {"W_skip": torch.zeros(WIDTH, WIDTH)}
 
 
+def bias(tensors):
+    return next(name for name in ("b_dec", "decoder.bias", "bias") if name in tensors)
+
+
 def with_nan(tensors):
-    name = "b_dec"
+    name = bias(tensors)
     return tensors | {name: torch.full_like(tensors[name], torch.nan)}
 
 
@@ -61,7 +82,7 @@ def transposed(tensors):
 
 
 def of_integers(tensors):
-    return tensors | {"b_dec": tensors["b_dec"].long()}
+    return tensors | {bias(tensors): tensors[bias(tensors)].long()}
 
 
 def flat(tensors):
@@ -72,11 +93,11 @@ def flat(tensors):
 CHANGES = {
     without: "lacks",
     with_more: "W_skip.* too many",
-    with_nan: "'b_dec' has numbers that are not finite",
+    with_nan: "'(b_dec|(decoder.)?bias)' has numbers that are not finite",
     narrower: "the encoder is|it must be",
-    short_bias: r"encoder_bias is \(19,\)",
+    short_bias: r"encoder_bias (is )?\(19,\)",
     transposed: "it must be|the encoder is",
-    of_integers: "'b_dec' is .* int64",
+    of_integers: "'(b_dec|(decoder.)?bias)' is .* int64",
     flat: "2 dimensions of floating point",
 }
 
@@ -220,6 +241,44 @@ def test_what_sparsify_cannot_say_exactly(tmp_path, entry, value):
     sparsify(tmp_path, **{entry: value})
     with pytest.raises(DictionaryError, match=f"'{entry}' is {value!r}"):
         read_dictionary(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("entry", "value"),
+    [
+        ("act_fn", "groupmax"),
+        ("use_glu_encoder", True),
+        ("apply_decoder_bias_to_pre_encoder", True),
+        ("norm_activation", "token-wise"),
+        ("jump_relu_threshold", "low"),
+        ("jump_relu_threshold", True),
+        ("d_model", None),
+    ],
+)
+def test_what_llama_scope_cannot_say_exactly(tmp_path, entry, value):
+    llama_scope(tmp_path, **{entry: value})
+    with pytest.raises(DictionaryError, match=f"'{entry}' is {value!r}"):
+        read_dictionary(tmp_path)
+
+
+def test_llama_scope_is_one_dictionary_of_one_site(tmp_path):
+    llama_scope(tmp_path / "a", hook_point_out="blocks.3.hook_mlp_out")
+    with pytest.raises(DictionaryError, match="a transcoder is no dictionary"):
+        read_dictionary(tmp_path / "a")
+    llama_scope(tmp_path / "b", dataset_average_activation_norm={"in": 0.0, "out": 1.0})
+    with pytest.raises(DictionaryError, match=r"mean norms of 0\.0 and 1\.0"):
+        read_dictionary(tmp_path / "b")
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_pickle_is_not_opened(tmp_path, whole):
+    mark = tmp_path / "mark"
+    path = tmp_path / "dictionary" / "sae_final_layer24_8x_norm.pkl"
+    path.parent.mkdir()
+    path.write_bytes(pickle.dumps(Trap(mark)))
+    with pytest.raises(DictionaryError, match=r"norm\.pkl is a pickle.*fc1\.weight\.T"):
+        read_dictionary(path if whole else path.parent)
+    assert not mark.exists()
 
 
 def test_sites_and_classes_are_checked(tmp_path):

@@ -12,7 +12,16 @@ from mmsteer.sae import TopK, Training, read_dictionary, train_dictionary, write
 from mmsteer.sae.dictionary import _SHAPES
 from mmsteer.sae.source import Held, Shuffled
 from mmsteer.types import Site
-from tests.sae.formats.layouts import FEATURES, KINDS, LAYOUTS, WIDTH, dictionary_learning, gemma_scope, sae_lens
+from tests.sae.formats.layouts import (
+    FEATURES,
+    KINDS,
+    LAYOUTS,
+    WIDTH,
+    dictionary_learning,
+    gemma_scope,
+    sae_lens,
+    sparsify,
+)
 from tests.sae.test_dictionary import hand
 
 
@@ -88,6 +97,17 @@ def test_sae_lens_itself_agrees(tmp_path, architecture):
         assert_close(read_dictionary(tmp_path / "saved").decoder, ours.decoder)
         write_sae_lens(tmp_path / "ours", ours)
         assert_close(library.SAE.load_from_disk(tmp_path / "ours")(written.h), ours.reconstruct(written.h))
+
+
+def test_sparsify_itself_agrees(tmp_path):
+    library = pytest.importorskip("sparsify", reason="eai-sparsify is not installed")
+    written = sparsify(tmp_path / "theirs")
+    theirs = library.SparseCoder.load_from_disk(written.folder)
+    ours = read_dictionary(written.folder)
+    with torch.no_grad():
+        assert_close(ours.reconstruct(written.h), theirs(written.h).sae_out, atol=1e-4, rtol=1e-4)
+        theirs.save_to_disk(tmp_path / "saved")
+        assert_close(read_dictionary(tmp_path / "saved").decoder, ours.decoder)
 
 
 @pytest.mark.parametrize("kind", KINDS)
