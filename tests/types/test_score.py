@@ -55,3 +55,26 @@ def test_what_is_no_number_is_refused():
         mean_score([1.0, math.nan])
     with pytest.raises(EvalError, match="differ in length"):
         paired_score([1.0], [1.0, 2.0])
+
+
+def test_groups_are_resampled_whole():
+    # Ten groups of twelve equal values say as much as ten values, not as a hundred and twenty.
+    rng = np.random.default_rng(3)
+    draws = rng.normal(size=10)
+    alone = mean_score(list(draws))
+    pooled = mean_score(list(np.repeat(draws, 12)), groups=list(np.repeat(np.arange(10), 12)))
+    assert (pooled.value, pooled.n) == (pytest.approx(alone.value), 120)
+    assert (pooled.low, pooled.high) == (pytest.approx(alone.low), pytest.approx(alone.high))
+    blind = mean_score(list(np.repeat(draws, 12)))
+    assert blind.high - blind.low < 0.5 * (pooled.high - pooled.low)
+
+
+def test_groups_of_hits_keep_a_width():
+    every = mean_score([1.0] * 40, groups=[0, 1, 2, 3] * 10)
+    assert (every.value, every.n) == (1.0, 40)
+    assert every.low == pytest.approx(mean_score([1.0] * 4).low)
+
+
+def test_a_group_without_answers_is_left_out():
+    score = mean_score([0.2, None, 0.4, None], groups=["a", "b", "a", "b"])
+    assert (score.value, score.n, score.unscored) == (pytest.approx(0.3), 2, 2)

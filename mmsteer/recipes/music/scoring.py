@@ -7,6 +7,9 @@ from mmsteer.recipes.music.judging import TARGETS
 from mmsteer.recipes.scoring import Line, Scored, mean
 from mmsteer.types import mean_score, paired_score
 
+Values = list[float | None]
+Json = dict[str, Any] | None
+
 
 def clip_values(clip: Line, target: Mapping[str, str]) -> dict[str, float | None]:
     """Every number that one clip gives; None where it cannot be told.
@@ -29,30 +32,37 @@ def clip_values(clip: Line, target: Mapping[str, str]) -> dict[str, float | None
 
 
 def metrics(members: Sequence[Scored]) -> dict[str, Any]:
-    """Means over the clips of some conditions, beside their controls.
+    """Means over the clips of some conditions, beside their controls; intervals are over prompts.
 
     Args:
         members: The conditions.
     """
     steered, unsteered, random = (_gathered(members, part) for part in (_steered, _unsteered, _random))
+    # All targets share one unsteered clip a prompt, so the prompt is what a repetition would draw anew.
+    prompts = [clip["prompt"] for one in members for clip in one.lines]
+
+    def of(values: Values | None) -> Json:
+        return mean_score(values, groups=prompts).to_json() if values else None
+
+    def change(after: Values | None, before: Values | None) -> Json:
+        return paired_score(after, before, groups=prompts).to_json() if after and before else None
+
     return {
         metric: {
-            "steered": mean_score(values).to_json(),
-            "unsteered": mean_score(unsteered[metric]).to_json() if unsteered else None,
-            "difference": paired_score(values, unsteered[metric]).to_json() if unsteered else None,
-            "random": mean_score(random[metric]).to_json() if random else None,
-            "random_difference": paired_score(random[metric], unsteered[metric]).to_json()
-            if random and unsteered
-            else None,
+            "steered": of(values),
+            "unsteered": of(unsteered.get(metric)),
+            "difference": change(values, unsteered.get(metric)),
+            "random": of(random.get(metric)),
+            "random_difference": change(random.get(metric), unsteered.get(metric)),
             "chance": _chance(metric),
         }
         for metric, values in steered.items()
     }
 
 
-def _gathered(members: Sequence[Scored], part: Any) -> dict[str, list[float | None]]:
+def _gathered(members: Sequence[Scored], part: Any) -> dict[str, Values]:
     """For each metric the values of all clips of all members, in one order for every part."""
-    gathered: dict[str, list[float | None]] = {}
+    gathered: dict[str, Values] = {}
     for one in members:
         for clip in part(one):
             for metric, value in clip.items():
