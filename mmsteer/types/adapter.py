@@ -134,7 +134,7 @@ class Adapter(Protocol):
         """Run one forward; logits, (rows, tokens, vocabularies, vocabulary)."""
 
     def tokens(self, reading: Reading) -> Tensor:
-        """What the model is given in a reading, (rows, tokens, vocabularies), as many tokens as `read` has logits of."""
+        """What the model is given in a reading, (rows, tokens, vocabularies): as many tokens as `read` has logits."""
 
     def token_name(self, token: int) -> str:
         """A token as people read it."""

@@ -1,0 +1,75 @@
+"""Hidden states token by token, with what each token is."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mmsteer import hooks
+from mmsteer.types import Adapter, Layout, Positions, Sample, Site, Tokens
+
+
+@dataclass(frozen=True, eq=False)
+class Tokenwise:
+    """One sample as a site sees it.
+
+    Attributes:
+        sample: The sample.
+        states: Hidden states, (tokens, width).
+        tokens: What the tokens are; a single row.
+        given: The tokens themselves, (tokens, vocabularies); no vocabulary where the stack sees images alone.
+    """
+
+    sample: Sample
+    states: Tensor
+    tokens: Tokens
+    given: Tensor
+
+    def chosen(self, positions: Positions) -> Tensor:
+        """Which tokens are selected, (tokens,) bool.
+
+        Args:
+            positions: Which tokens.
+        """
+        return positions.mask(self.tokens)[0]
+
+
+def tokenwise(adapter: Adapter, samples: Sequence[Sample], site: Site, *, batch: int = 8) -> Iterator[Tokenwise]:
+    """Read a site from samples, in the token layout of generation.
+
+    Args:
+        adapter: The model.
+        samples: What to read.
+        site: Where.
+        batch: Samples a forward; a tower's rows are images, so its samples are read one at a time.
+    """
+    size = batch if site.stack == adapter.generator else 1
+    for start in range(0, len(samples), size):
+        yield from _read(adapter, samples[start : start + size], site)
+
+
+def _read(adapter: Adapter, samples: Sequence[Sample], site: Site) -> Iterator[Tokenwise]:
+    reading = adapter.reading(samples)
+    layouts: list[Layout] = []
+    states: list[Tensor] = []
+
+    def tick(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        forward = adapter.forward(site.stack, args, kwargs)
+        layouts.append(adapter.layout(site.stack, forward, kwargs, reading.call.prompt or forward.width))
+
+    with hooks.clock(adapter.stack(site.stack), tick), hooks.readings({adapter.module(site): states.append}):
+        adapter.read(reading)
+    generates = site.stack == adapter.generator
+    given = adapter.tokens(reading).cpu() if generates else torch.zeros(1, layouts[-1].kinds.numel(), 0)
+    # A conditioning prefix stands before the tokens and is none of them.
+    width = given.shape[1]
+    kinds = layouts[-1].kinds.cpu().reshape(len(samples), -1)[:, -width:]
+    rows = states[-1].reshape(len(samples), -1, states[-1].shape[-1])[:, -width:]
+    steps = (
+        torch.arange(-width, 0) + layouts[-1].kinds.shape[1] - layouts[-1].origin if generates else torch.zeros(width)
+    )
+    for row, sample in enumerate(samples):
+        tokens = Tokens(kinds[row : row + 1], steps, adapter.rate if generates else None)
+        yield Tokenwise(sample, rows[row].float().cpu(), tokens, given[row])

@@ -1,0 +1,151 @@
+"""What a dictionary's features say of the output: the logit lens of their decoder rows."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mmsteer.errors import DictionaryError
+from mmsteer.sae import SparseDictionary
+from mmsteer.types import Adapter
+
+CHUNK = 256
+"""Features a forward of the heads."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One token of a ranking.
+
+    Attributes:
+        token: Its number.
+        name: The same as people read it.
+        value: Its logit, or how far its logit moved.
+    """
+
+    token: int
+    name: str
+    value: float
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The ends of one head's vocabulary.
+
+    Attributes:
+        top: Tokens with the largest values, the largest first.
+        bottom: Tokens with the smallest values, the smallest first.
+    """
+
+    top: tuple[Entry, ...]
+    bottom: tuple[Entry, ...]
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """What a feature's decoder row promotes and suppresses.
+
+    Attributes:
+        feature: Its number.
+        heads: One ranking a head: one for a language model, one a codebook for MusicGen.
+    """
+
+    feature: int
+    heads: tuple[Ranking, ...]
+
+    def table(self) -> list[dict[str, Any]]:
+        """One row a token, as plain values."""
+        return [{"feature": self.feature, **row} for row in ranking_rows(self.heads)]
+
+
+def vocabulary(
+    adapter: Adapter, dictionary: SparseDictionary, features: Sequence[int], *, count: int = 20
+) -> tuple[Vocabulary, ...]:
+    """The tokens that each feature's decoder row promotes and suppresses most (VocabProj).
+
+    Args:
+        adapter: The model.
+        dictionary: A dictionary at a site of the stack that makes the output.
+        features: Which features.
+        count: Tokens at either end of each head.
+
+    Raises:
+        DictionaryError: The dictionary does not belong to the model, or the heads do not read its site.
+
+    Source: VocabProj in Gur-Arieh et al. 2025, arXiv:2501.08319.
+    """
+    logits = lens(adapter, dictionary, features)
+    return tuple(
+        Vocabulary(feature, rankings(adapter, values, count)) for feature, values in zip(features, logits, strict=True)
+    )
+
+
+def lens(adapter: Adapter, dictionary: SparseDictionary, features: Sequence[int]) -> Tensor:
+    """Logits of unit decoder rows after the last norm and the heads, (features, heads, vocabulary) float32.
+
+    Args:
+        adapter: The model.
+        dictionary: A dictionary at a site of the stack that makes the output.
+        features: Which features.
+
+    Raises:
+        DictionaryError: The dictionary does not belong to the model, or the heads do not read its site.
+    """
+    site = dictionary.located(adapter.widths, adapter.fingerprint)
+    if site.stack != adapter.generator:
+        raise DictionaryError(
+            f"the output heads read the stack {adapter.generator!r}, not {site}; no lens there, but "
+            "token_change and maximal_moments work"
+        )
+    rows = torch.stack([dictionary.direction(feature) for feature in features])
+    return torch.cat([adapter.unembed(some).float().cpu() for some in rows.split(CHUNK)])
+
+
+def top_tokens(adapter: Adapter, dictionary: SparseDictionary, features: Sequence[int], *, count: int = 20) -> Tensor:
+    """The tokens that each feature's decoder row promotes most, (features, heads, count), the first most.
+
+    Args:
+        adapter: The model.
+        dictionary: A dictionary at a site of the stack that makes the output.
+        features: Which features.
+        count: Tokens a head.
+    """
+    return lens(adapter, dictionary, features).topk(count, dim=-1).indices
+
+
+def rankings(adapter: Adapter, values: Tensor, count: int) -> tuple[Ranking, ...]:
+    """Both ends of each head's vocabulary.
+
+    Args:
+        adapter: Knows the names of tokens.
+        values: One number a token, (heads, vocabulary).
+        count: Tokens at either end.
+    """
+    count = min(count, values.shape[-1])
+    return tuple(
+        Ranking(_entries(adapter, head.topk(count)), _entries(adapter, head.topk(count, largest=False)))
+        for head in values
+    )
+
+
+def ranking_rows(heads: Sequence[Ranking]) -> list[dict[str, Any]]:
+    """One row a token, as plain values.
+
+    Args:
+        heads: One ranking a head.
+    """
+    return [
+        {"head": head, "side": side, "rank": rank, "token": entry.token, "name": entry.name, "value": entry.value}
+        for head, ranking in enumerate(heads)
+        for side, entries in (("top", ranking.top), ("bottom", ranking.bottom))
+        for rank, entry in enumerate(entries)
+    ]
+
+
+def _entries(adapter: Adapter, found: Any) -> tuple[Entry, ...]:
+    return tuple(
+        Entry(token, adapter.token_name(token), value)
+        for value, token in zip(found.values.tolist(), found.indices.tolist(), strict=True)
+    )
