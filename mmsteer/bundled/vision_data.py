@@ -120,7 +120,7 @@ def _render(task: tuple[int, int, int]) -> Rendered:
 
 def _shown(scene: Scene) -> NDArray[np.uint8]:
     shown = np.zeros((GRID * GRID, len(OBJECTS)), dtype=bool)
-    for name, share in coverage(scene, GRID).items():
+    for name, share in coverage(scene.things, GRID).items():
         shown[:, OBJECTS.index(name)] = share.ravel() >= SHOWN_SHARE
     return np.packbits(shown, axis=1)
 

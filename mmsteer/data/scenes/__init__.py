@@ -9,11 +9,14 @@ from mmsteer.data.scenes.captions import (
     write_caption,
 )
 from mmsteer.data.scenes.conversations import Turn, answer, question, write_conversation
+from mmsteer.data.scenes.drawing import SIDE
 from mmsteer.data.scenes.kinds import SCENES, SceneKind
-from mmsteer.data.scenes.render import SIDE, coverage, render_scene
-from mmsteer.data.scenes.scene import Scene, Thing, sample_scene
+from mmsteer.data.scenes.render import render_scene
+from mmsteer.data.scenes.scene import Scene, sample_scene
 from mmsteer.data.scenes.shapes import OBJECTS
+from mmsteer.data.scenes.sight import coverage
 from mmsteer.data.scenes.splits import SPLITS, split_scenes
+from mmsteer.data.scenes.thing import Thing
 
 __all__ = [
     "ANNOTATORS",

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from PIL import ImageDraw
 
-from mmsteer.data.scenes.scene import LEDGE
+from mmsteer.data.scenes.kinds import LEDGE
 from mmsteer.data.scenes.shapes import Rgb
 
 # Wall and floor of rooms.

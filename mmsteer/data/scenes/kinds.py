@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+LEDGE = 0.47
+"""Height of the ledge on the wall that small things stand on, from above, as a share of the image."""
+
 
 @dataclass(frozen=True)
 class SceneKind:

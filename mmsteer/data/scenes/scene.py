@@ -6,8 +6,10 @@ from functools import cached_property
 
 import numpy as np
 
-from mmsteer.data.scenes.kinds import SCENES, SceneKind
-from mmsteer.data.scenes.shapes import COLOURS, OBJECTS, SHAPES, Rgb
+from mmsteer.data.scenes.kinds import LEDGE, SCENES, SceneKind
+from mmsteer.data.scenes.shapes import COLOURS, OBJECTS, SHAPES
+from mmsteer.data.scenes.sight import visible_things
+from mmsteer.data.scenes.thing import Thing
 from mmsteer.errors import DataError
 
 ANCHOR_SHARE = 0.95
@@ -15,7 +17,6 @@ COMPANION_SHARE = 0.4
 FOREIGN_SHARE = 0.02
 # Scenes in which something may stand in front of something else.
 CROWDED_SHARE = 0.35
-LEDGE = 0.47
 TABLE_TOP = 0.14
 # Lowest points, as shares of the image's height, by place and by whether it is outdoors.
 _BASES = {
@@ -28,45 +29,6 @@ _BASES = {
     ("sky", True): (0.22, 0.48),
 }
 _TRIES = 24
-
-
-@dataclass(frozen=True)
-class Thing:
-    """One object in its place; lengths are shares of the image's side.
-
-    Attributes:
-        name: Its class.
-        x: Horizontal middle.
-        base: Lowest point.
-        height: Height; the width follows from the class.
-        colour: Name of its colour, "" where the class has colours of its own.
-        tint: That colour as drawn.
-        opacity: 1 is full contrast, less lets the background through.
-        flipped: Whether left and right are exchanged.
-        depth: Things of larger depth are drawn later, over the others.
-        on: What it stands on, "" for the ground, wall or ledge.
-    """
-
-    name: str
-    x: float
-    base: float
-    height: float
-    colour: str
-    tint: Rgb
-    opacity: float
-    flipped: bool
-    depth: float
-    on: str = ""
-
-    @property
-    def width(self) -> float:
-        """Width as a share of the image's side."""
-        return self.height * SHAPES[self.name].aspect
-
-    @property
-    def box(self) -> tuple[float, float, float, float]:
-        """Left, top, right and bottom."""
-        return self.x - self.width / 2, self.base - self.height, self.x + self.width / 2, self.base
 
 
 @dataclass(frozen=True)
@@ -90,9 +52,7 @@ class Scene:
     @cached_property
     def objects(self) -> frozenset[str]:
         """Names of what can be seen: large enough, and not hidden by others."""
-        from mmsteer.data.scenes.render import visible_things
-
-        return frozenset(thing.name for thing in visible_things(self))
+        return frozenset(thing.name for thing in visible_things(self.things))
 
     def thing(self, name: str) -> Thing:
         """The thing of this name.

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from mmsteer.data.scenes import OBJECTS, SCENES, coverage, render_scene, sample_scene, split_scenes
-from mmsteer.data.scenes.render import visible_things
 from mmsteer.data.scenes.scene import COMPANION_SHARE
+from mmsteer.data.scenes.sight import visible_things
 from mmsteer.errors import DataError
 
 
@@ -38,7 +38,7 @@ def test_the_truth_is_what_the_pixels_show(scenes):
         name = max(scene.things, key=lambda thing: thing.depth).name
         changed = np.abs(pixels(scene) - pixels(scene.without(name))).sum(axis=2) > 0
         cells = changed.reshape(8, 12, 8, 12).mean(axis=(1, 3))
-        share = coverage(scene, 8)[name]
+        share = coverage(scene.things, 8)[name]
         assert cells[share == 0].max() == 0
         assert (cells[share > 0.5] > 0.3).all()
 
@@ -60,7 +60,7 @@ def test_what_is_hidden_is_not_seen(scenes):
     thing = scene.thing("bird")
     curtain = replace(scene.thing("car"), x=thing.x, base=thing.base + 0.1, height=0.6, depth=9.0)
     hidden = replace(scene, things=(thing, curtain))
-    assert [one.name for one in visible_things(hidden)] == ["car"]
+    assert [one.name for one in visible_things(hidden.things)] == ["car"]
     assert hidden.objects == {"car"}
 
 
