@@ -17,6 +17,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -59,8 +60,28 @@ Value = str | float | int | bool | None | Spread
 Row = Mapping[str, Value]
 
 
+def by_turns(jobs: Mapping[str, Callable[[], float]], repeats: int, warm: int = 1) -> dict[str, list[float]]:
+    """Run jobs that measure themselves, forwards and backwards by turns, so that none is always first.
+
+    Args:
+        jobs: What to run, by name; each returns its measurement.
+        repeats: Rounds, each of which runs every job once.
+        warm: Rounds before, not measured.
+
+    Returns:
+        Measurements of each job, round by round.
+    """
+    found: dict[str, list[float]] = {name: [] for name in jobs}
+    for turn in range(-warm, repeats):
+        for name in jobs if turn % 2 == 0 else reversed(jobs):
+            measured = jobs[name]()
+            if turn >= 0:
+                found[name].append(measured)
+    return found
+
+
 def seconds_apart(jobs: Mapping[str, Callable[[], object]], repeats: int, warm: int = 1) -> dict[str, list[float]]:
-    """Run jobs by turns, and forwards and backwards by turns, so that none is always first.
+    """Seconds that jobs take, run by turns; see `by_turns`.
 
     Args:
         jobs: What to run, by name.
@@ -70,14 +91,7 @@ def seconds_apart(jobs: Mapping[str, Callable[[], object]], repeats: int, warm: 
     Returns:
         Seconds of each job, round by round.
     """
-    seconds: dict[str, list[float]] = {name: [] for name in jobs}
-    for turn in range(-warm, repeats):
-        for name in jobs if turn % 2 == 0 else reversed(jobs):
-            began = time.perf_counter()
-            jobs[name]()
-            if turn >= 0:
-                seconds[name].append(time.perf_counter() - began)
-    return seconds
+    return by_turns({name: partial(_timed, job) for name, job in jobs.items()}, repeats, warm)
 
 
 def ratio(above: Sequence[float], below: Sequence[float]) -> Spread:
@@ -165,6 +179,12 @@ def markdown(rows: Sequence[Row]) -> str:
     heads = list(dict.fromkeys(head for row in rows for head in row))
     lines = [heads, ["---"] * len(heads), *([_cell(row.get(head)) for head in heads] for row in rows)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _timed(job: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    job()
+    return time.perf_counter() - began
 
 
 def _plain(row: Row) -> dict[str, object]:
