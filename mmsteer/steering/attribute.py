@@ -66,7 +66,21 @@ class Attribute:
         parse_weights(self.weights)
         if not math.isfinite(self.strength):
             raise SteeringError(f"{self.direction.name}: the strength {self.strength} is not a finite number")
+
+    def check(self, fingerprint: str, widths: Mapping[Site, int]) -> None:
+        """Refuse a model in which a direction of this attribute was not found, and a gate that cannot be read.
+
+        Args:
+            fingerprint: The model's fingerprint.
+            widths: The model's sites and the width of the hidden state at each.
+
+        Raises:
+            DirectionError: The model is another.
+            SteeringError: The gate's direction says nothing at a site that is written.
+        """
+        self.direction.check_model(fingerprint, widths)
         if self.gate:
+            self.gate.direction.check_model(fingerprint, widths)
             self.gate.check_sites(self.written)
 
     @property

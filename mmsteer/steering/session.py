@@ -151,8 +151,7 @@ def steer(adapter: Adapter, steering: Steering | Sequence[Steering]) -> Iterator
         raise SteeringError("no steering was given; pass Steering() to leave samples as they are")
     for one in steerings:
         for item in one.attributes:
-            for direction in [item.direction, *([item.gate.direction] if item.gate else [])]:
-                direction.check_model(adapter.fingerprint, adapter.widths)
+            item.check(adapter.fingerprint, adapter.widths)
     session = Session(adapter, steerings)
     with session.attached():
         yield session

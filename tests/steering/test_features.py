@@ -95,7 +95,7 @@ def test_a_gate_opens_where_the_feature_is_active(llava, dictionary, hidden, fea
 def test_a_plain_direction_is_never_silent(llava, feature):
     plain = direction(llava, ["text.1"])
     with pytest.raises(SteeringError, match="is no feature of a sparse dictionary, so it is never silent"):
-        Attribute(feature, 1.0, gate=Gate(plain, side="active"))
+        steered(llava, Attribute(feature, 1.0, gate=Gate(plain, side="active")))
 
 
 def test_positions_hold_for_features(llava, hidden, feature):

@@ -221,14 +221,25 @@ def test_the_unit_of_a_tokens_own_norm_is_read_and_prints_back():
         ("care 0.1 when risk:a >= 1", "cannot read the gate"),
         ("care 0.1 when risk:b > 1", "no direction 'risk:b'; choose from care, flat, one, risk:a"),
         ("care 0.1 when risk:a > 1.2.3", "'1.2.3' is not a number"),
-        ("care 0.1 when one > 1", r"'one' was not read at text\.1, text\.2"),
-        ("care 0.1 when flat > 1", r"'flat' has a spread of zero at text\.0"),
         ("care 0.1 when care > 1 when care < 2", "says when twice"),
     ],
 )
 def test_gates_that_cannot_be_read(line, message):
     with pytest.raises(MmsteerError, match=message):
         parse_attribute(line, KNOWN)
+
+
+@pytest.mark.parametrize(
+    ("sites", "stats", "message"),
+    [
+        (["text.0"], {}, r"'d' was not read at text\.1"),
+        (["text.1"], {"spread": 0.0}, r"'d' has a spread of zero at text\.1"),
+    ],
+)
+def test_gates_that_say_nothing_where_the_edit_is(llava, sites, stats, message):
+    mute = Gate(direction(llava, sites, **stats), 1.0)
+    with pytest.raises(SteeringError, match=message), steer(llava, steering(direction(llava, ["text.1"]), gate=mute)):
+        raise AssertionError("steered")
 
 
 def test_gates_are_checked_in_python_too():

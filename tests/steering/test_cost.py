@@ -1,0 +1,96 @@
+"""What steering adds to a step of decoding: counted operators, graphs and waits, which no machine changes."""
+
+from collections import Counter
+
+import pytest
+import torch
+from torch._dynamo.utils import counters
+from torch.utils._python_dispatch import TorchDispatchMode
+from transformers import CompileConfig
+
+from mmsteer.schedules import parse_schedule
+from mmsteer.steering import Attribute, Steering, steer
+from tests.conftest import planted
+from tests.steering.causal import CausalAdapter
+
+LAYERS = 4
+STEPS = 3
+"""Counted: 9, 10 and 11, of which the meter measures none."""
+
+
+class Operators(TorchDispatchMode):
+    def __init__(self):
+        super().__init__()
+        self.counts = Counter()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.counts[func.overloadpacket.__name__] += 1
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.fixture
+def adapter(llama):
+    adapter = CausalAdapter(llama)
+    adapter.prompt_tokens = 4
+    return adapter
+
+
+def generate(adapter, tokens, **more):
+    ids = torch.tensor([[3, 4, 5, 6], [9, 8, 7, 6]])
+    options = {"max_new_tokens": tokens, "min_new_tokens": tokens, "do_sample": False, "pad_token_id": 0, **more}
+    return adapter.model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), **options)
+
+
+def steps(adapter):
+    """The operators of the counted steps."""
+    found = []
+    for tokens in (9, 9 + STEPS):
+        with Operators() as operators:
+            generate(adapter, tokens)
+        found.append(operators.counts)
+    return found[1] - found[0]
+
+
+def added(adapter, steerings):
+    plain = steps(adapter)
+    with steer(adapter, steerings):
+        return dict(steps(adapter) - plain)
+
+
+def steering(adapter, attributes=1, seed=4, schedule="constant(1)", strength=0.5):
+    found = [planted(adapter, f"concept:{one}", range(LAYERS), seed=seed + one) for one in range(attributes)]
+    return Steering(tuple(Attribute(one, strength, parse_schedule(schedule)) for one in found))
+
+
+def test_a_step_costs_one_addition_a_layer_whatever_is_steered(adapter):
+    only = {"add": LAYERS * STEPS}
+    assert added(adapter, steering(adapter)) == only
+    assert added(adapter, steering(adapter, attributes=8)) == only
+    assert added(adapter, [steering(adapter, attributes=8), steering(adapter, seed=50)]) == only
+
+
+def test_a_coefficient_that_changes_costs_one_look_up_for_all_layers(adapter):
+    ramp = "points(0steps:0.5, 64steps:1)"
+    found = added(adapter, [steering(adapter, 8, schedule=ramp), steering(adapter, 3, seed=50)])
+    assert found.pop("add") == LAYERS * STEPS
+    assert found == {"select": STEPS, "bmm": STEPS, "view": STEPS, "unbind": STEPS}
+
+
+def test_an_unsteered_step_after_steering_costs_nothing(adapter):
+    before = steps(adapter)
+    with steer(adapter, steering(adapter)):
+        generate(adapter, 4)
+    assert steps(adapter) == before
+
+
+def test_compiled_decoding_is_one_graph_that_later_calls_and_steps_keep(adapter):
+    config = CompileConfig(backend="eager", mode=None, fullgraph=True)
+    config._compile_all_devices = True
+    torch.compiler.reset()
+    with steer(adapter, steering(adapter, attributes=3, schedule="points(0steps:0.5, 64steps:1)", strength=2.0)):
+        eager = generate(adapter, 12)
+        counters.clear()
+        found = [generate(adapter, 12, cache_implementation="static", compile_config=config) for _ in range(2)]
+    assert counters["stats"]["unique_graphs"] == 1
+    assert not counters["graph_break"]
+    assert all(torch.equal(one, eager) for one in found)
