@@ -1,11 +1,11 @@
 """Reading hidden states: samples → activations, in memory or on disk."""
 
 import hashlib
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -35,8 +35,8 @@ def record(
 ) -> Activations:
     """Read hidden states at several sites from the same samples, in the token layout of generation.
 
-    Memory grows with the pooled numbers alone. With a folder each batch is written as it is read, and a recording
-    that was stopped goes on where it was.
+    Memory grows with the pooled numbers alone, and without a folder nothing touches a disk. With a folder each batch
+    is written as it is read, and a recording that was stopped goes on where it was.
 
     The rows of a vision tower are images, tiles, or one long row of packed patches. Where its sites are among those
     read, samples are therefore read one at a time, and all of its tokens are that sample's.
@@ -58,24 +58,23 @@ def record(
     """
     if pool not in POOLS and not _WINDOWS.fullmatch(pool):
         raise StoreError(f"no pool {pool!r}; choose from {', '.join(POOLS)}, windows(0.5s)")
-    with ExitStack() as exits:
-        place = folder if folder is not None else exits.enter_context(TemporaryDirectory())
-        source = {
-            "model": adapter.fingerprint,
-            "data": data_fingerprint(samples),
-            "positions": str(positions),
-            "pool": pool,
-            "sites": ",".join(map(str, sites)),
-        }
-        store = ActivationStore.create(place, source)
-        if any(site.stack != adapter.generator for site in sites):
-            batch = 1
-        left = [sample for sample in samples if sample.id not in store.done()]
-        starts = range(0, len(left), batch)
-        for start in track(starts, "Reading hidden states", disable=not progress, transient=True):
-            some = left[start : start + batch]
-            store.append([sample.id for sample in some], *_read(adapter, some, sites, positions, pool))
-        return store.load(sites, [sample.id for sample in samples])
+    source = {
+        "model": adapter.fingerprint,
+        "data": data_fingerprint(samples),
+        "positions": str(positions),
+        "pool": pool,
+        "sites": ",".join(map(str, sites)),
+    }
+    ids = [sample.id for sample in samples]
+    store = _Memory(ids, source) if folder is None else ActivationStore.create(folder, source)
+    if any(site.stack != adapter.generator for site in sites):
+        batch = 1
+    left = [sample for sample in samples if sample.id not in store.done()]
+    starts = range(0, len(left), batch)
+    for start in track(starts, "Reading hidden states", disable=not progress, transient=True):
+        some = left[start : start + batch]
+        store.append([sample.id for sample in some], *_read(adapter, some, sites, positions, pool))
+    return store.load(sites, ids)
 
 
 def data_fingerprint(samples: Sequence[Sample]) -> str:
@@ -97,25 +96,72 @@ def data_fingerprint(samples: Sequence[Sample]) -> str:
     return digest.hexdigest()[:16]
 
 
+class _Memory:
+    """A recording that no disk keeps, filled in the order of its samples; see `ActivationStore`."""
+
+    def __init__(self, ids: Sequence[str], source: Mapping[str, str]) -> None:
+        if not ids or len(set(ids)) != len(ids):
+            raise StoreError(f"a recording holds one sample or more, each of its own name, not {list(ids)[:8]}")
+        self._ids = tuple(ids)
+        self._source = source
+        self._filled = 0
+        self._values: dict[Site, Tensor] = {}
+        self._norms: dict[Site, list[NormSum]] = {}
+
+    def done(self) -> set[str]:
+        return set(self._ids[: self._filled])
+
+    def append(self, ids: Sequence[str], values: Mapping[Site, Tensor], norms: Mapping[Site, NormSum]) -> None:
+        rows = slice(self._filled, self._filled + len(ids))
+        for site, value in values.items():
+            if site not in self._values:
+                self._values[site] = value.new_empty((len(self._ids), *value.shape[1:]))
+            self._put(site, rows, value)
+            self._norms.setdefault(site, []).append(norms[site])
+        self._filled = rows.stop
+
+    def _put(self, site: Site, rows: slice, value: Tensor) -> None:
+        whole = self._values[site]
+        if value.shape[1:] != whole.shape[1:]:
+            raise StoreError(
+                f"{site} has states of shape {tuple(value.shape[1:])} after {tuple(whole.shape[1:])}: samples of "
+                "different lengths; pool them by mean, last or max, or choose a window that all have"
+            )
+        if not value.isfinite().all():
+            raise StoreError(f"{site} has values that are not finite; run the model in float32 or bfloat16")
+        whole[rows] = value
+
+    def load(self, sites: Sequence[Site], ids: Sequence[str]) -> Activations:
+        sums = {site: list(zip(*self._norms[site], strict=True)) for site in sites}
+        norms = {site: math.fsum(totals) / sum(counts) for site, (totals, counts) in sums.items()}
+        return Activations({site: self._values[site] for site in sites}, norms, tuple(ids), self._source)
+
+
 def _read(
     adapter: Adapter, samples: Sequence[Sample], sites: Sequence[Site], positions: Positions, pool: str
 ) -> tuple[Mapping[Site, Tensor], Mapping[Site, NormSum]]:
     reading = adapter.reading(samples)
     values: dict[Site, Tensor] = {}
-    norms: dict[Site, NormSum] = {}
+    norms: dict[Site, tuple[Tensor, Tensor]] = {}
+    chosen: dict[str, tuple[Tokens, Tensor]] = {}
     with _tokens(adapter, sites, reading) as tokens, ExitStack() as exits:
 
         def see(site: Site, state: Tensor) -> None:
-            of_sample = _of_samples(tokens[site.stack], len(samples))
-            mask = _mask(of_sample, positions, samples).to(state.device)
+            if site.stack not in chosen:
+                of_sample = _of_samples(tokens[site.stack], len(samples))
+                chosen[site.stack] = of_sample, _mask(of_sample, positions, samples)
+            of_sample, mask = chosen[site.stack]
+            mask = mask.to(state.device)
             state = state.float().reshape(*mask.shape, -1)
-            values[site] = _pooled(state, mask, pool, of_sample).cpu()
-            norms[site] = (float((state.norm(dim=-1) * mask).sum()), int(mask.sum()))
+            values[site] = _pooled(state, mask, pool, of_sample)
+            norms[site] = (state.norm(dim=-1) * mask).sum(), mask.sum()
 
         modules = {adapter.module(site): _bound(see, site) for site in sites}
         exits.enter_context(hooks.readings(modules))
         adapter.read(reading)
-    return values, norms
+    # Only now: a copy to the host would make every layer wait for the one before.
+    sums = {site: (float(total), int(count)) for site, (total, count) in norms.items()}
+    return {site: value.cpu() for site, value in values.items()}, sums
 
 
 def _bound(see: Any, site: Site) -> hooks.See:
@@ -162,28 +208,29 @@ def _mask(tokens: Tokens, positions: Positions, samples: Sequence[Sample]) -> Te
 
 def _pooled(state: Tensor, mask: Tensor, pool: str, tokens: Tokens) -> Tensor:
     """Hidden states (rows, tokens, width) pooled over the chosen tokens."""
-    chosen = mask.unsqueeze(-1)
     if pool == "tokens":
-        return state * chosen
+        return state * mask.unsqueeze(-1)
     if pool == "max":
-        return state.masked_fill(~chosen, -torch.inf).amax(dim=1)
+        return state.masked_fill(~mask.unsqueeze(-1), -torch.inf).amax(dim=1)
     if pool == "last":
         last = torch.where(mask, torch.arange(mask.shape[1], device=mask.device), -1).amax(dim=1)
         return state[torch.arange(len(state), device=state.device), last]
     if pool == "mean":
-        return _mean(state, chosen)
-    return _windows(state, chosen, pool, tokens)
+        return _mean(state, mask)
+    return _windows(state, mask, pool, tokens)
 
 
-def _windows(state: Tensor, chosen: Tensor, pool: str, tokens: Tokens) -> Tensor:
+def _windows(state: Tensor, mask: Tensor, pool: str, tokens: Tokens) -> Tensor:
     match = _WINDOWS.fullmatch(pool)
     length = float(match[1] if match else 0) * float(tokens.rate or 0)
     if length < 1:
         raise StoreError(f"pool {pool!r}: a window must last a step or more, and the output must have a duration")
     window = (tokens.steps / length).floor().long().to(state.device)
-    means = [_mean(state, chosen & (window == one)[:, None]) for one in range(int(window.max()) + 1)]
+    means = [_mean(state, mask & (window == one)) for one in range(int(window.max()) + 1)]
     return torch.stack(means, dim=1)
 
 
-def _mean(state: Tensor, chosen: Tensor) -> Tensor:
-    return (state * chosen).sum(dim=1) / chosen.sum(dim=1).clamp(min=1)
+def _mean(state: Tensor, mask: Tensor) -> Tensor:
+    # As a product of matrices it needs no second copy of the states.
+    total = torch.einsum("rtw,rt->rw", state, mask.to(state))
+    return total / mask.sum(dim=1, keepdim=True).clamp(min=1)

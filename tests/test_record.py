@@ -82,6 +82,30 @@ def test_a_stopped_recording_goes_on(musicgen, tmp_path, monkeypatch):
         record(musicgen, samples(), [SITE], positions=Positions("first"), folder=tmp_path / "store")
 
 
+def test_memory_holds_what_a_folder_would(musicgen, tmp_path, monkeypatch):
+    sites = select_sites("decoder.*", musicgen.sites)
+    kept = record(musicgen, samples(), sites, batch=2, folder=tmp_path)
+
+    def no_disk(*_, **__):
+        raise AssertionError("the disk was touched")
+
+    monkeypatch.setattr("os.fsync", no_disk)
+    found = record(musicgen, samples(), sites, batch=2)
+    assert found.sites == kept.sites
+    assert (found.ids, found.source, found.norms) == (kept.ids, kept.source, kept.norms)
+    assert all(torch.equal(found.values[site], kept.values[site]) for site in sites)
+
+
+def test_what_memory_refuses(musicgen):
+    with pytest.raises(StoreError, match="each of its own name"):
+        record(musicgen, [*samples(1), *samples(2)], [SITE])
+    with pytest.raises(StoreError, match="different lengths; pool them"):
+        record(musicgen, [samples(1, 0.2)[0], samples(2, 0.4)[1]], [SITE], pool="tokens", batch=1)
+    broken = musicgen.module(SITE).register_forward_hook(lambda _module, _args, state: state * torch.nan)
+    with broken, pytest.raises(StoreError, match="not finite"):
+        record(musicgen, samples(1), [SITE])
+
+
 def test_readings_show_the_edited_state(musicgen):
     direction = planted(musicgen, "note:C", [2])
     plain = record(musicgen, samples(), [SITE]).values[SITE]
