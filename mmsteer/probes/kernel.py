@@ -16,8 +16,8 @@ from torch import Tensor
 # Below this share of the largest squared norm, a float32 squared distance is rounding noise, and
 # d^(q-2) would blow it up; such a pair has no direction to contribute.
 NOISE = 1e-6
-# Points whose weights are held at once.
-ROWS = 1024
+# Points whose weights are held at once: few enough to stay in a cache.
+ROWS = 256
 
 
 @dataclass(frozen=True)
