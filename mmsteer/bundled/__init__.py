@@ -1,7 +1,8 @@
-"""The small reference models that the project trains and ships, and the scripts that train them."""
+"""The small reference models that the project trains and ships, their dictionaries, and the scripts that train both."""
 
 from pathlib import Path
 
+from mmsteer.bundled.dictionary import bundled_dictionary, bundled_usage, dictionary_path
 from mmsteer.errors import AdapterError
 
 BUNDLED = ("music", "vision", "vision-unbiased", "vision-seed1")
@@ -24,3 +25,6 @@ def bundled_path(name: str) -> Path:
             f"the bundled model {name!r} is not in {folder}; install mmsteer from a complete wheel or checkout"
         )
     return folder
+
+
+__all__ = ["BUNDLED", "bundled_dictionary", "bundled_path", "bundled_usage", "dictionary_path"]

@@ -1,0 +1,59 @@
+"""How a dictionary is used, on disk beside it: `usage.safetensors`."""
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import save
+
+from mmsteer.atomic import write_atomically
+from mmsteer.errors import DictionaryError
+from mmsteer.sae.formats.files import read_safetensors, take
+from mmsteer.sae.usage import Usage
+
+USAGE = "usage.safetensors"
+
+_VECTORS = ("mean", "spread", "maximum", "density")
+_LAYOUT = dict.fromkeys(_VECTORS, 1) | {"norm": 0, "rows": 0}
+
+
+def write_usage(folder: str | Path, used: Usage, *, overwrite: bool = False) -> None:
+    """Write what `usage` counted beside its dictionary.
+
+    Args:
+        folder: The dictionary's folder.
+        used: What was counted.
+        overwrite: Replace a file that is there.
+
+    Raises:
+        DictionaryError: There is such a file, or it cannot be written.
+    """
+    path = Path(folder) / USAGE
+    if path.exists() and not overwrite:
+        raise DictionaryError(f"{path} exists; choose another folder, or pass overwrite=True")
+    tensors = {name: getattr(used, name).cpu().contiguous() for name in _VECTORS}
+    tensors["norm"] = torch.tensor(used.norm, dtype=torch.float32)
+    # float64 holds every count of rows exactly.
+    tensors["rows"] = torch.tensor(used.rows, dtype=torch.float64)
+    try:
+        write_atomically(path, save(tensors))
+    except OSError as cause:
+        raise DictionaryError(f"{path} cannot be written: {cause.strerror}") from cause
+
+
+def read_usage(folder: str | Path, features: int) -> Usage:
+    """Read what `write_usage` wrote.
+
+    Args:
+        folder: The dictionary's folder.
+        features: How many features the dictionary has.
+
+    Raises:
+        DictionaryError: The file is missing or damaged, or counts another dictionary's features.
+    """
+    path = Path(folder) / USAGE
+    tensors = take(path, read_safetensors(path), _LAYOUT)
+    vectors = {name: tensors[name].float() for name in _VECTORS}
+    sizes = {len(vector) for vector in vectors.values()}
+    if sizes != {features}:
+        raise DictionaryError(f"{path} counts {sorted(sizes)} features, its dictionary has {features}; count again")
+    return Usage(**vectors, norm=float(tensors["norm"]), rows=int(tensors["rows"]))
