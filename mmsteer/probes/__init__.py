@@ -1,6 +1,7 @@
 """From activations and labels to directions."""
 
 from mmsteer.probes.averaging import Sides, average_sides
+from mmsteer.probes.chance import Chance
 from mmsteer.probes.fitted import Fitted, JointProbe, Probe
 from mmsteer.probes.kernel import Setting
 from mmsteer.probes.lat import LAT
@@ -23,6 +24,7 @@ PROBES: dict[str, type[Probe]] = {
     "linear": Linear,
     "rfm": RFM,
     "vti": VTI,
+    "random": Chance,
 }
 
 __all__ = [
@@ -31,6 +33,7 @@ __all__ = [
     "PROBES",
     "RFM",
     "VTI",
+    "Chance",
     "Fitted",
     "JointProbe",
     "Labels",

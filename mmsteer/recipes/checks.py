@@ -11,14 +11,16 @@ from pydantic import TypeAdapter, ValidationError
 
 from mmsteer.direction_file import load_directions
 from mmsteer.errors import DataError, DirectionError, MmsteerError, RecipeError
+from mmsteer.latents.finder import POOLS
 from mmsteer.library import library
+from mmsteer.recipes.dictionaries import located
 from mmsteer.recipes.document import Document, Mark, Place, read_document
 from mmsteer.recipes.expand import Condition, expand
 from mmsteer.recipes.kinds import KINDS
 from mmsteer.recipes.loading import did_you_mean, find_recipe, load_document
 from mmsteer.recipes.modality import Modality
 from mmsteer.recipes.problems import Problem, refusal, schema_problems
-from mmsteer.recipes.schema import FileDirections, FoundDirections, Probe
+from mmsteer.recipes.schema import FileDirections, FoundDirections, Probe, SaeProbe
 from mmsteer.steering import parse_attribute
 from mmsteer.types import Direction, Positions, Site, SiteStats
 
@@ -118,6 +120,8 @@ def _resolved(modality: Modality, recipe: Any, home: Path) -> tuple[Any, Files, 
                 entry = entry.model_copy(update={"probe": read_probe(recipe.kind, entry.probe)})
             if isinstance(entry, FoundDirections):
                 _check_reading(modality, entry)
+                if isinstance(entry.probe, SaeProbe):
+                    entry = entry.model_copy(update={"probe": located(entry.probe, home)})
         except MmsteerError as cause:
             problems.append(Problem(("directions", at), str(cause)))
         entries.append(entry)
@@ -126,6 +130,8 @@ def _resolved(modality: Modality, recipe: Any, home: Path) -> tuple[Any, Files, 
 
 def _check_reading(modality: Modality, entry: FoundDirections) -> None:
     Positions(entry.positions)
+    if isinstance(entry.probe, SaeProbe) and entry.pool not in POOLS:
+        raise RecipeError(f"activations of features are pooled by {', '.join(POOLS)}, not {entry.pool!r}")
     if entry.pool not in modality.POOLS:
         raise RecipeError(f"pool is one of {', '.join(modality.POOLS)} for a probe, not {entry.pool!r}")
     modality.check_entry(entry)

@@ -16,10 +16,11 @@ import mmsteer
 from mmsteer.api import load
 from mmsteer.errors import DirectionError, MmsteerError, RecipeError
 from mmsteer.recipes.checks import CheckedRecipe, check_recipe
+from mmsteer.recipes.dictionaries import dictionary_digest, dictionary_of
 from mmsteer.recipes.expand import Condition
 from mmsteer.recipes.modality import Bench, Modality
-from mmsteer.recipes.schema import FileDirections, FoundDirections
-from mmsteer.types import Direction, SiteStats, select_sites
+from mmsteer.recipes.schema import FileDirections, FoundDirections, SaeProbe
+from mmsteer.types import Direction, Site, SiteStats, select_sites
 
 PACKAGES = (
     "torch",
@@ -145,7 +146,7 @@ def _complaint(check: Callable[..., None], *of: Any) -> list[str]:
 
 def _check_directions(entry: Any, checked: CheckedRecipe, bench: Bench) -> None:
     if isinstance(entry, FoundDirections):
-        select_sites(entry.sites, bench.adapter.sites)
+        _sites(entry, bench)
         return
     for direction in checked.files[entry.file].values():
         try:
@@ -158,11 +159,20 @@ def _shaped(entry: Any, checked: CheckedRecipe, bench: Bench) -> Mapping[str, Di
     """The entry's directions; those still to be found as stand-ins at the sites where they will lie."""
     if isinstance(entry, FileDirections):
         return checked.files[entry.file]
-    sites = select_sites(entry.sites, bench.adapter.sites)
+    sites = _sites(entry, bench)
     stats = dict.fromkeys(sites, SiteStats(1.0, 0.0, 1.0, 1.0))
     vectors = {site: _unit(bench.adapter.widths[site]) for site in sites}
     names = [f"{entry.family}:{label}" for label in checked.modality.labels(entry)]
     return {name: Direction(name, vectors, stats, bench.adapter.fingerprint) for name in names}
+
+
+def _sites(entry: FoundDirections, bench: Bench) -> tuple[Site, ...]:
+    """Where an entry's directions will lie; refuses a dictionary that does not fit the model."""
+    if isinstance(entry.probe, SaeProbe):
+        dictionary = dictionary_of(entry, entry.probe, bench.adapter)
+        assert dictionary.site is not None
+        return (dictionary.site,)
+    return select_sites(entry.sites, bench.adapter.sites)
 
 
 def _unit(width: int) -> torch.Tensor:
@@ -179,6 +189,8 @@ def _identity(checked: CheckedRecipe, bench: Bench) -> str:
     for entry in recipe["directions"]:
         if "file" in entry:
             entry["file"] = _digest(Path(entry["file"]))
+        elif "dictionary" in entry["probe"]:
+            entry["probe"]["dictionary"] = dictionary_digest(entry["probe"]["dictionary"])
     # Where a model lies and on which device it runs change no result that the fingerprint does not know of.
     recipe["model"] = recipe["model"] | {"load": bench.adapter.fingerprint, "device": None}
     text = json.dumps([recipe, _code(), metadata.version("torch"), sys.version_info[:2]], sort_keys=True)

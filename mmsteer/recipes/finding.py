@@ -1,13 +1,31 @@
 """Labelled samples → directions: record, and fit a probe at every site."""
 
 import json
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmsteer.probes import PCA, RFM, VTI, MeanDifference, Probe, Ranges, Setting, Sweep, Task, sweep
-from mmsteer.recipes.schema import FoundDirections, MeanDifferenceProbe, PcaProbe, RfmProbe, VtiProbe
+from mmsteer.latents.finder import FeatureFinder, feature_directions, record_features
+from mmsteer.probes import (
+    LAT,
+    PCA,
+    RFM,
+    VTI,
+    Chance,
+    Linear,
+    Logistic,
+    MeanDifference,
+    Probe,
+    Ranges,
+    Setting,
+    Sweep,
+    Task,
+    sweep,
+)
+from mmsteer.recipes.dictionaries import dictionary_of
+from mmsteer.recipes.schema import FoundDirections, RfmProbe, SaeProbe, VtiProbe
 from mmsteer.record import record
 from mmsteer.types import Adapter, Direction, Positions, Sample, select_sites
 
@@ -34,10 +52,12 @@ class Found:
     Attributes:
         directions: The directions by name.
         table: The scores as plain JSON, an item of `probe.json`.
+        seconds: What it took to fit, once everything was read.
     """
 
     directions: Mapping[str, Direction]
     table: Mapping[str, Any]
+    seconds: float
 
 
 def find(
@@ -59,6 +79,16 @@ def find(
         folder: Where recordings are kept while they are needed, by content; None for memory.
         progress: Show a bar.
     """
+    if isinstance(entry.probe, SaeProbe):
+        found, seconds = _features(adapter, entry, entry.probe, data, task, folder, progress=progress)
+    else:
+        found, seconds = _probe(adapter, entry, data, task, folder, progress=progress)
+    return Found(found.directions, _table(entry, found), seconds)
+
+
+def _probe(
+    adapter: Adapter, entry: FoundDirections, data: Labelled, task: Task, folder: Path | None, *, progress: bool
+) -> tuple[Sweep, float]:
     activations = record(
         adapter,
         data.samples,
@@ -68,6 +98,7 @@ def find(
         folder=folder,
         progress=progress,
     )
+    start = time.perf_counter()
     found = sweep(
         build_probe(entry.probe),
         activations,
@@ -77,7 +108,35 @@ def find(
         groups=data.groups,
         progress=progress,
     )
-    return Found(found.directions, _table(entry, found))
+    return found, time.perf_counter() - start
+
+
+def _features(
+    adapter: Adapter,
+    entry: FoundDirections,
+    probe: SaeProbe,
+    data: Labelled,
+    task: Task,
+    folder: Path | None,
+    *,
+    progress: bool,
+) -> tuple[Sweep, float]:
+    dictionary = dictionary_of(entry, probe, adapter)
+    read = record_features(
+        adapter,
+        dictionary,
+        data.samples,
+        positions=Positions(entry.positions),
+        pool=entry.pool,
+        folder=folder,
+        progress=progress,
+    )
+    start = time.perf_counter()
+    finder = FeatureFinder(probe.selector, probe.features, probe.coefficient, probe.seed)
+    found = feature_directions(
+        dictionary, read, data.labels, finder, family=entry.family, task=task, groups=data.groups
+    )
+    return found, time.perf_counter() - start
 
 
 def _table(entry: FoundDirections, found: Sweep) -> dict[str, Any]:
@@ -92,13 +151,24 @@ def _table(entry: FoundDirections, found: Sweep) -> dict[str, Any]:
 
 
 def recording_key(entry: FoundDirections) -> str:
-    """A name for what is recorded for an entry; entries that differ in their probe alone share it.
+    """A name for what is recorded for an entry; entries that differ in how their probe fits alone share it.
 
     Args:
         entry: The entry.
     """
     read = entry.model_dump(exclude={"probe", "family"})
-    return json.dumps(read, sort_keys=True)
+    return json.dumps([read, getattr(entry.probe, "dictionary", None)], sort_keys=True)
+
+
+PLAIN: Mapping[str, Callable[..., Probe]] = {
+    "mean_difference": MeanDifference,
+    "pca": PCA,
+    "lat": LAT,
+    "logistic": Logistic,
+    "linear": Linear,
+    "random": Chance,
+}
+"""Probes whose settings in a recipe are their own."""
 
 
 def build_probe(probe: Any) -> Probe:
@@ -107,10 +177,8 @@ def build_probe(probe: Any) -> Probe:
     Args:
         probe: A part of a recipe.
     """
-    if isinstance(probe, MeanDifferenceProbe):
-        return MeanDifference(seed=probe.seed)
-    if isinstance(probe, PcaProbe):
-        return PCA(seed=probe.seed)
+    if probe.name in PLAIN:
+        return PLAIN[probe.name](**probe.model_dump(exclude={"name"}))
     if isinstance(probe, VtiProbe):
         return VTI(probe.mode, probe.seed)
     assert isinstance(probe, RfmProbe)

@@ -24,6 +24,7 @@ from mmsteer.steering import Steering
 from mmsteer.types import Direction
 
 DIRECTIONS, PROBE, RECORDINGS = "directions.safetensors", "probe.json", "recordings"
+TIMES = "times.json"
 CHOICE, SCORES, VALIDATION = "choice.json", "scores.json", "validation"
 Lines = Mapping[str, list[dict[str, Any]]]
 
@@ -87,7 +88,7 @@ def _axes(experiment: Experiment, folder: RunFolder, *, progress: bool) -> Axes:
 def _find(experiment: Experiment, folder: RunFolder, kinds: Sequence[str], *, progress: bool) -> None:
     known: dict[str, Direction] = {}
     others: dict[str, dict[str, Direction]] = {kind: {} for kind in kinds}
-    tables = []
+    tables, seconds = [], {}
     for entry in experiment.recipe.directions:
         if isinstance(entry, FileDirections):
             known |= experiment.checked.files[entry.file]
@@ -95,11 +96,14 @@ def _find(experiment: Experiment, folder: RunFolder, kinds: Sequence[str], *, pr
         found = _fitted(experiment, folder, entry, None, progress=progress)
         known |= found.directions
         tables.append(dict(found.table))
+        seconds[entry.family] = found.seconds
         for kind in kinds:
             others[kind] |= _fitted(experiment, folder, entry, kind, progress=progress).directions
     for name, some in {DIRECTIONS: known, **{_control_file(kind): others[kind] for kind in kinds}}.items():
         if some:
             save_directions(folder.path / name, some.values(), overwrite=True)
+    # Apart from the scores, which are the same whenever and wherever they are measured.
+    folder.write(TIMES, {"seconds_to_fit": seconds})
     # Only now: this file promises that the directions are there.
     folder.write(PROBE, tables)
     shutil.rmtree(folder.path / RECORDINGS, ignore_errors=True)

@@ -51,6 +51,63 @@ class PcaProbe(Part):
     seed: Seed = Field(description="seed of the split by source")
 
 
+class LatProbe(Part):
+    """The first principal component of random differences of length 1."""
+
+    name: Literal["lat"]
+    seed: Seed = Field(description="seed of the pairs and of the split by source")
+
+
+class LogisticProbe(Part):
+    """The weight of a logistic regression."""
+
+    name: Literal["logistic"]
+    penalties: Annotated[tuple[Positive, ...], Field(min_length=1)] = Field(
+        description="values of C, of which validation chooses one"
+    )
+    seed: Seed = Field(description="seed of the split by source")
+
+
+class LinearProbe(Part):
+    """The weight of a ridge regression."""
+
+    name: Literal["linear"]
+    ridges: Annotated[tuple[Positive, ...], Field(min_length=1)] = Field(
+        description="in units of the mean square of a coordinate; validation chooses one"
+    )
+    seed: Seed = Field(description="seed of the split by source")
+
+
+class RandomProbe(Part):
+    """A direction drawn at random: the control among probes."""
+
+    name: Literal["random"]
+    seed: Seed = Field(description="seed of the draw and of the split by source")
+
+
+class SaeProbe(Part):
+    """Features of a sparse dictionary that go with a label, added up at the dictionary's site."""
+
+    name: Literal["sae"]
+    dictionary: Text = Field(description="`bundled:music`, `bundled:vision`, or a folder beside the recipe")
+    selector: Literal[
+        "mean_difference",
+        "frequency",
+        "pearson",
+        "mutual_information",
+        "fisher",
+        "auroc",
+        "importance",
+        "positive_only",
+        "random",
+    ] = Field(description="what a feature is chosen by; random is the control")
+    features: Count = Field(description="features of a label, at most")
+    coefficient: Literal["maximum", "positive_mean", "mean_plus_spread", "mean_difference"] = Field(
+        description="how strong each is beside the others"
+    )
+    seed: Seed = Field(description="seed of the split by source, and of the random control")
+
+
 class VtiProbe(Part):
     """VTI's direction from pairs, as the paper defines it or as its program computes it."""
 
@@ -89,7 +146,18 @@ class RfmProbe(Part):
     unit: Literal["median", "absolute"] = Field(description="unit of the bandwidth")
 
 
-Probe = Annotated[MeanDifferenceProbe | PcaProbe | RfmProbe | VtiProbe, Field(discriminator="name")]
+Probe = Annotated[
+    MeanDifferenceProbe
+    | PcaProbe
+    | LatProbe
+    | LogisticProbe
+    | LinearProbe
+    | RandomProbe
+    | RfmProbe
+    | SaeProbe
+    | VtiProbe,
+    Field(discriminator="name"),
+]
 NamedProbe = Annotated[
     Annotated[Text, Tag("(file)")] | Annotated[Probe, Tag("(settings)")],
     Discriminator(lambda probe: "(file)" if isinstance(probe, str) else "(settings)"),
@@ -104,7 +172,10 @@ class FoundDirections(Part):
     )
     probe: NamedProbe = Field(description="a file of the folder probes/<kind>, without .yaml, or its content")
     data: Any
-    sites: Text = Field(description="where to read, such as decoder.* or decoder.4-11")
+    sites: Text = Field(
+        description="where to read, such as decoder.* or decoder.4-11; features are read at their dictionary's own "
+        "site, which is one of these"
+    )
     positions: Text = Field(description="which tokens to read, such as all or generated")
     pool: Text = Field(description="mean, max, last; vision also tokens, a direction at each token")
 

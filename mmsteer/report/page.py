@@ -8,6 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from mmsteer.report.choosing import choosing
+from mmsteer.report.finders import finders
 from mmsteer.report.listening import PLAYERS, listening
 from mmsteer.report.parts import ProbeTable
 from mmsteer.report.pictures import galleries
@@ -87,6 +88,7 @@ def _view(run: Run) -> dict[str, Any]:
         "main": [score_row(row, kinds) for row in scores.main] if scores else [],
         "folded": [score_row(row, kinds) for row in rows] if scores and scores.summaries else [],
         "flips": flip_lines(rows),
+        "finders": finders(run),
         "metrics": [(name, meaning(name)) for name in metrics],
         "trade_offs": trade_offs(run),
         "choosing": choosing(run),

@@ -183,6 +183,12 @@ class ProbeTable(Part):
     rows: list[ProbeRow]
 
 
+class Times(Part):
+    """How long things took, in seconds; for each family its fit."""
+
+    seconds_to_fit: dict[str, float] = {}
+
+
 class SiteReceipt(Part):
     """What was measured at a site."""
 

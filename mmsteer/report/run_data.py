@@ -23,6 +23,7 @@ from mmsteer.report.parts import (
     Rule,
     Scores,
     State,
+    Times,
 )
 from mmsteer.report.trace_parts import ConditionTraces
 from mmsteer.report.vision_parts import Picture, View
@@ -81,6 +82,7 @@ class Run:
     receipts: dict[str, Receipt]
     doses: dict[str, Dose]
     directions: Mapping[str, Direction]
+    seconds: Mapping[str, float]
 
     @property
     def steered(self) -> list[Condition]:
@@ -142,6 +144,7 @@ def read_run(folder: Path) -> Run:
         receipts=_optional(folder / "receipts.json", dict[str, Receipt], {}),
         doses=_optional(folder / "doses.json", dict[str, Dose], {}),
         directions=load_directions(directions) if directions.is_file() else {},
+        seconds=_optional(folder / "times.json", Times, Times()).seconds_to_fit,
     )
 
 

@@ -8,11 +8,12 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from mmsteer.errors import ProbeError
-from mmsteer.probes import PROBES, RFM, MeanDifference
+from mmsteer.probes import PROBES, RFM, Chance, MeanDifference
 from tests.probes.toys import classes, mean_shift, sign_linear, values
 
 SMALL = {"mean_difference": MeanDifference(), "rfm": RFM(draws=6, iterations=4)}
 PAIRED = {"pca", "vti", "lat"}  # in test_paired_probes.py and test_lat.py
+KNOWS_NOTHING = {"random"}
 WEIGHTS = {"logistic", "linear"}  # in test_regressions.py: a weight is not the shift where the noise is not round
 
 
@@ -22,7 +23,17 @@ def probe(request):
 
 
 def test_every_probe_is_covered():
-    assert PROBES.keys() == SMALL.keys() | PAIRED | WEIGHTS
+    assert PROBES.keys() == SMALL.keys() | PAIRED | WEIGHTS | KNOWS_NOTHING
+
+
+def test_the_random_control_ignores_the_labels():
+    x, y, truth = mean_shift()
+    fitted = Chance().fit(x, y, task="binary")
+    found = fitted.directions["yes"]
+    torch.testing.assert_close(found.norm(), torch.tensor(1.0))
+    assert abs(float(found @ truth)) < 0.4  # three times 1 / sqrt(64)
+    assert torch.equal(found, Chance().fit(x, 1 - y, task="binary").directions["yes"])
+    assert not torch.equal(found, Chance(1).fit(x, y, task="binary").directions["yes"])
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])

@@ -1,0 +1,71 @@
+"""The sparse dictionaries that recipes name."""
+
+from functools import lru_cache
+from pathlib import Path
+
+from mmsteer.bundled import bundled_dictionary
+from mmsteer.errors import DictionaryError
+from mmsteer.latents.finder import digest
+from mmsteer.recipes.schema import FoundDirections, SaeProbe
+from mmsteer.sae import SparseDictionary, read_dictionary
+from mmsteer.types import Adapter, select_sites
+
+BUNDLED = "bundled:"
+
+
+def located(probe: SaeProbe, home: Path) -> SaeProbe:
+    """The probe with the whole path of its dictionary; what lies beside the recipe goes first, then what lies here.
+
+    Args:
+        probe: The probe.
+        home: The folder that the recipe lies in.
+
+    Raises:
+        DictionaryError: There is no such folder.
+    """
+    if probe.dictionary.startswith(BUNDLED):
+        return probe
+    for folder in (home / probe.dictionary, Path(probe.dictionary)):
+        if folder.is_dir():
+            return probe.model_copy(update={"dictionary": str(folder.resolve())})
+    raise DictionaryError(
+        f"no folder {probe.dictionary!r} beside the recipe ({home}) or here; give the folder of a dictionary, or "
+        f"{BUNDLED}music or {BUNDLED}vision"
+    )
+
+
+def dictionary_of(entry: FoundDirections, probe: SaeProbe, adapter: Adapter) -> SparseDictionary:
+    """The dictionary of an entry, at its site in a model.
+
+    A file that names no site is taken to be of the only site that the entry reads.
+
+    Args:
+        entry: The entry.
+        probe: Its probe.
+        adapter: The model.
+
+    Raises:
+        DictionaryError: The dictionary does not fit the model, or the entry does not read its site.
+    """
+    dictionary = _opened(probe.dictionary)
+    sites = select_sites(entry.sites, adapter.sites)
+    if dictionary.site is None and len(sites) == 1:
+        dictionary = dictionary.at(sites[0], dictionary.model)
+    site = dictionary.located(adapter.widths, adapter.fingerprint)
+    if site not in sites:
+        raise DictionaryError(f"the dictionary {probe.dictionary} is of {site}, which is none of {entry.sites!r}")
+    return dictionary.at(site, adapter.fingerprint)
+
+
+def dictionary_digest(name: str) -> str:
+    """A short hash of a dictionary's numbers, wherever it lies.
+
+    Args:
+        name: As recipes name it, with a whole path.
+    """
+    return digest(_opened(name))
+
+
+@lru_cache(maxsize=4)
+def _opened(name: str) -> SparseDictionary:
+    return bundled_dictionary(name.removeprefix(BUNDLED)) if name.startswith(BUNDLED) else read_dictionary(name)
