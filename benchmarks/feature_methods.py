@@ -191,8 +191,9 @@ def run_flow(bench: Bench, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     save_flow(flow, out / "flow.svg", f"The feature most like note C, {flow.start}")
     tables = {f"Features of {SITE}": rows, "Where they come from": [_origins(dictionaries)]}
-    tables["Steering along the flow"] = list(_steered(bench, flow, dictionaries))
-    print(write_report("flow", tables, out)[1].read_text())
+    print(write_report("flow", tables, out)[1].read_text(), flush=True)
+    steered = {"Steering along the flow": list(_steered(bench, flow, dictionaries))}
+    print(write_report("flow", tables | steered, out)[1].read_text())
 
 
 def _matched(dictionaries: Mapping[Site, SparseDictionary], middle: Tensor) -> Iterator[Row]:
