@@ -207,8 +207,7 @@ def peers(small: Subject, deep: Subject, rounds: int) -> list[Row]:
             tokens = run(max_new_tokens=24)
             expected = tokens if expected is None else expected
             rows[name]["same tokens"] = bool(torch.equal(tokens, expected))
-            rows[name]["operators a layer and step"] = added_by(name, deep)[0]
-            rows[name]["waits for the device"] = added_by(name, deep)[1]
+            rows[name]["operators a layer and step"], rows[name]["waits for the device"] = added_by(name, deep)
             jobs[name] = partial(step_seconds, run, 24)
         seconds = by_turns(jobs, rounds)
     for name in jobs.keys() - {"unsteered"}:
