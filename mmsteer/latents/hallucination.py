@@ -1,0 +1,297 @@
+"""Features that go with naming what is not there: found as SAVE and SSL find them, and steered.
+
+    python -m mmsteer.latents.hallucination [--detect] [--scenes 48] [--dictionary FOLDER]
+
+steers the bundled vision-language model and prints CHAIR and POPE before and after, beside random features at the
+same strength; with `--detect` it prints how well mentions of absent objects are told from others, and what steering the
+features changes that tell them. The truth is that of rendered scenes. What is found, what is chosen and what is
+reported are scenes of three disjoint sets.
+"""
+
+from argparse import ArgumentParser
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mmsteer.adapters import VisionLanguageAdapter, load
+from mmsteer.bundled import bundled_dictionary, bundled_path
+from mmsteer.data.scenes import Scene, render_scene, split_scenes
+from mmsteer.eval.chair import Chair, ChairScore
+from mmsteer.eval.pope import PopeScore, score_logits
+from mmsteer.eval.pope_questions import Question, build_questions
+from mmsteer.latents.controls import random_features
+from mmsteer.latents.mentions import BATCH, Mentions, caption, detect_hallucination, meanings, read_mentions, truth
+from mmsteer.latents.pooling import pooled
+from mmsteer.latents.shown import detection_row, show
+from mmsteer.sae import SELECTORS, SparseDictionary, Usage, feature_direction, read_dictionary
+from mmsteer.steering import Attribute, Steering, steer
+from mmsteer.types import Direction, Positions, Sample, Score
+
+
+@dataclass(frozen=True, eq=False)
+class Latents:
+    """A feature that goes with what is there, and one that goes with what is not.
+
+    Attributes:
+        method: How they were found.
+        faithful: The first.
+        hallucinated: The second.
+        found: Share, difference or whatever the method ranks by, of the two.
+    """
+
+    method: str
+    faithful: Direction
+    hallucinated: Direction
+    found: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a steered model says of some scenes.
+
+    Attributes:
+        condition: How it was steered.
+        chair: Of its captions.
+        pope: Of its answers, by the likelier of yes and no.
+    """
+
+    condition: str
+    chair: ChairScore
+    pope: PopeScore
+
+    def row(self) -> dict[str, Score | str]:
+        """The numbers that a table shows."""
+        chair = {name: self.chair.scores[name] for name in ("chair_s", "chair_i", "recall", "length")}
+        return {"condition": self.condition, **chair, "pope": self.pope.accuracy, "pope_f1": self.pope.f1}
+
+
+def save_latents(
+    adapter: VisionLanguageAdapter, dictionary: SparseDictionary, scenes: Sequence[Scene], *, split: str = "adversarial"
+) -> Latents:
+    """The features most often active in right, and most often in wrong answers whether an object is there.
+
+    As in the released code, activations are those at the answer's own word; a feature's score is the share of right
+    answers in which it is active less that of wrong ones.
+
+    Args:
+        adapter: The model.
+        dictionary: A dictionary that fits it.
+        scenes: What is asked about.
+        split: POPE's choice of absent objects.
+
+    Raises:
+        DictionaryError: All answers are right, or all are wrong.
+
+    Source: SAVE, Park et al. 2025, arXiv:2512.07730.
+    """
+    questions = _questions(scenes, split)
+    logits = _logits(adapter, scenes, questions)
+    asked = [
+        Sample(str(one.id), render_scene(scenes[int(one.image)]), one.text, "Yes" if logits[one.id] > 0 else "No")
+        for one in questions
+    ]
+    right = torch.tensor([(logits[one.id] > 0) == (one.label == "yes") for one in questions])
+    read = pooled(adapter, dictionary, asked, positions=Positions("generated"), batch=BATCH)
+    scores = SELECTORS["frequency"](read.z, right)
+    return _extremes("SAVE", dictionary, scores, read.used)
+
+
+def ssl_latents(dictionary: SparseDictionary, mentions: Mentions) -> Latents:
+    """The features more active at mentions of what is there, and at mentions of what is not, by mean difference.
+
+    Args:
+        dictionary: The dictionary.
+        mentions: What captions named.
+
+    Source: SSL, arXiv:2505.16146.
+    """
+    scores = SELECTORS["mean_difference"](mentions.z, ~mentions.wrong)
+    return _extremes("SSL", dictionary, scores, mentions.used)
+
+
+def random_latents(dictionary: SparseDictionary, used: Usage, seed: int, without: Sequence[int] = ()) -> Latents:
+    """Two features drawn from those that are ever active: the control.
+
+    Args:
+        dictionary: The dictionary.
+        used: How the features are used.
+        seed: Seed of the draw.
+        without: Features that are left out.
+    """
+    drawn = random_features(used, 2, without=without, seed=seed)
+    faithful, hallucinated = (feature_direction(dictionary, one, used) for one in drawn)
+    return Latents(f"random {seed}", faithful, hallucinated, (0.0, 0.0))
+
+
+def save_steering(latents: Latents, strength: float) -> Steering:
+    """Towards the faithful and away from the hallucinated feature, at every token.
+
+    Args:
+        latents: The features.
+        strength: Share of each token's own norm.
+
+    Source: SAVE, arXiv:2512.07730, with the share γ of its ablation in place of a fixed length.
+    """
+    return _steering(latents, strength, "all", "all")
+
+
+def ssl_steering(latents: Latents, strength: float) -> Steering:
+    """Towards the faithful feature at the image's tokens, away from the hallucinated one while words are made.
+
+    Args:
+        latents: The features.
+        strength: Share of each token's own norm.
+
+    Source: SSL, arXiv:2505.16146: α = γ |h| / |d|.
+    """
+    return _steering(latents, strength, "image", "last | generated")
+
+
+STEERINGS = {"SAVE": save_steering, "SSL": ssl_steering}
+
+
+def judge(
+    adapter: VisionLanguageAdapter,
+    scenes: Sequence[Scene],
+    condition: str,
+    steering: Steering | None = None,
+    *,
+    split: str = "adversarial",
+) -> Judged:
+    """CHAIR of captions and POPE of answers under a steering.
+
+    Args:
+        adapter: The model.
+        scenes: What it is shown.
+        condition: Name of the steering.
+        steering: What is applied; nothing where it is left out.
+        split: POPE's choice of absent objects.
+    """
+    captions = caption(adapter, scenes, steering)
+    chair = Chair(truth(scenes)).score(dict(zip(map(str, range(len(scenes))), captions, strict=True)))
+    questions = _questions(scenes, split)
+    with steer(adapter, steering or Steering()):
+        logits = _logits(adapter, scenes, questions)
+    return Judged(condition, chair, score_logits(questions, logits))
+
+
+def steer_latents(
+    adapter: VisionLanguageAdapter,
+    found: Mapping[str, Latents],
+    used: Usage,
+    dictionary: SparseDictionary,
+    scenes: tuple[Sequence[Scene], Sequence[Scene]],
+    *,
+    strengths: Sequence[float] = (0.1, 0.2, 0.4),
+    keep: float = 0.95,
+    seed: int = 0,
+) -> list[Judged]:
+    """The model unsteered, and under each method and its control.
+
+    Of the strengths that keep a share of the unsteered recall, each method takes the one with the least CHAIR_i; its
+    random features are steered alike, at the same strength.
+
+    Args:
+        adapter: The model.
+        found: Features by a name of `STEERINGS`.
+        used: How the features are used, for the control.
+        dictionary: The dictionary.
+        scenes: Those to choose the strength on, and those to report on.
+        strengths: Shares of a token's own norm.
+        keep: Least share of the unsteered recall.
+        seed: Seed of the control.
+    """
+    to_choose, to_report = scenes
+    plain = judge(adapter, to_choose, "unsteered")
+    rows = [judge(adapter, to_report, "unsteered")]
+    taken = [int(one.provenance["feature"]) for two in found.values() for one in (two.faithful, two.hallucinated)]
+    control = random_latents(dictionary, used, seed, without=taken)
+    for method, latents in found.items():
+        tried = [(one, judge(adapter, to_choose, "", STEERINGS[method](latents, one)).chair) for one in strengths]
+        strength = _best(tried, keep * (plain.chair.recall.value or 0))
+        for name, two in ((method, latents), (f"{method}, random features", control)):
+            told = f"{name} at {strength:g} own"
+            rows.append(judge(adapter, to_report, told, STEERINGS[method](two, strength)))
+    return rows
+
+
+def _best(tried: Sequence[tuple[float, ChairScore]], least_recall: float) -> float:
+    fit = [one for one in tried if (one[1].recall.value or 0) >= least_recall] or list(tried[:1])
+    return min(fit, key=lambda one: 1.0 if one[1].chair_i.value is None else one[1].chair_i.value)[0]
+
+
+def _steering(latents: Latents, strength: float, towards: str, away: str) -> Steering:
+    return Steering(
+        (
+            Attribute(latents.faithful, strength, positions=Positions(towards), unit="own"),
+            Attribute(latents.hallucinated, -strength, positions=Positions(away), unit="own"),
+        )
+    )
+
+
+def _extremes(method: str, dictionary: SparseDictionary, scores: Tensor, used: Usage) -> Latents:
+    best, worst = int(scores.argmax()), int(scores.argmin())
+    return Latents(
+        method,
+        feature_direction(dictionary, best, used, f"faithful:{method}"),
+        feature_direction(dictionary, worst, used, f"hallucinated:{method}"),
+        (float(scores[best]), float(scores[worst])),
+    )
+
+
+def _questions(scenes: Sequence[Scene], split: str) -> tuple[Question, ...]:
+    return build_questions(truth(scenes), split)
+
+
+def _logits(
+    adapter: VisionLanguageAdapter, scenes: Sequence[Scene], questions: Sequence[Question]
+) -> dict[int | str, float]:
+    """Log P(Yes) - log P(No) of each question."""
+    asked = [Sample(str(one.id), render_scene(scenes[int(one.image)]), one.text) for one in questions]
+    starts = range(0, len(asked), BATCH)
+    both = torch.cat([adapter.next_word(asked[start : start + BATCH], ("Yes", "No")) for start in starts])
+    return {one.id: float(yes - no) for one, (yes, no) in zip(questions, both.tolist(), strict=True)}
+
+
+def main() -> None:
+    """Find, steer and report on the bundled model; see the module's docstring."""
+    parser = ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default="vision", help="a bundled vision-language model")
+    parser.add_argument("--dictionary", help="its dictionary, if not the bundled one")
+    parser.add_argument("--scenes", type=int, default=64, help="to learn from, and to report on; half to choose on")
+    parser.add_argument("--detect", action="store_true")
+    parser.add_argument("--seed", type=int, default=0)
+    asked = parser.parse_args()
+    adapter = load(bundled_path(asked.model))
+    assert isinstance(adapter, VisionLanguageAdapter)
+    dictionary = read_dictionary(asked.dictionary) if asked.dictionary else bundled_dictionary(asked.model)
+    seed = 1000 + asked.seed  # the models were trained on scenes of small seeds
+    learn = split_scenes("demos", asked.scenes, seed)
+    mentions = read_mentions(adapter, dictionary, learn, caption(adapter, learn))
+    if asked.detect:
+        _detect(adapter, dictionary, mentions, split_scenes("validation", asked.scenes, seed))
+    else:
+        found = {"SAVE": save_latents(adapter, dictionary, learn), "SSL": ssl_latents(dictionary, mentions)}
+        scenes = (
+            split_scenes("validation", asked.scenes // 2, seed + 1),
+            split_scenes("validation", asked.scenes, seed),
+        )
+        rows = steer_latents(adapter, found, mentions.used, dictionary, scenes, seed=asked.seed)
+        show("Hallucination latents", [row.row() for row in rows])
+
+
+def _detect(
+    adapter: VisionLanguageAdapter, dictionary: SparseDictionary, train: Mentions, scenes: Sequence[Scene]
+) -> None:
+    test = read_mentions(adapter, dictionary, scenes, caption(adapter, scenes))
+    rows = detect_hallucination(train, test)
+    show("Wrong mentions told from right ones", [detection_row(one) for one in rows])
+    features = list(dict.fromkeys(feature for row in rows for feature in row.features[:2]))
+    told = meanings(adapter, dictionary, features, train.used, scenes[:24])
+    show("What steering these features changes", [vars(one) for one in told])
+
+
+if __name__ == "__main__":
+    main()

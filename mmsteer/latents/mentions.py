@@ -1,0 +1,251 @@
+"""What a vision-language model names in its captions, in which states, and whether that can be told from them.
+
+The truth is that of rendered scenes.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from mmsteer.adapters import VisionLanguageAdapter
+from mmsteer.data.scenes import CAPTION_PROMPT, Scene, render_scene
+from mmsteer.errors import DictionaryError
+from mmsteer.eval.chair import Chair, ChairRow, ChairScore
+from mmsteer.latents.detection import Detection, compare_detectors, detect, ridge_logistic
+from mmsteer.latents.pooling import POOLS
+from mmsteer.latents.tokenwise import Tokenwise, tokenwise
+from mmsteer.sae import SparseDictionary, Usage, feature_direction, usage
+from mmsteer.steering import Attribute, Steering, steer
+from mmsteer.types import Kind, Positions, Sample
+
+Moment = Literal["named", "before"]
+CAPTION_TOKENS = 64
+BATCH = 32
+
+
+@dataclass(frozen=True, eq=False)
+class Mentions:
+    """Objects that captions name, and the states in which they were named.
+
+    Attributes:
+        z: Activations pooled over the tokens of each mention, (n, features).
+        states: Mean hidden states of the same tokens, (n, width).
+        wrong: Whether the object is not there, (n,) bool.
+        objects: The object of each mention.
+        used: How the features are used at these tokens.
+    """
+
+    z: Tensor
+    states: Tensor
+    wrong: Tensor
+    objects: tuple[str, ...]
+    used: Usage
+
+
+def caption(adapter: VisionLanguageAdapter, scenes: Sequence[Scene], steering: Steering | None = None) -> list[str]:
+    """The likeliest captions.
+
+    Args:
+        adapter: The model.
+        scenes: What it is shown.
+        steering: What is applied; nothing where it is left out.
+    """
+    shown = [Sample(str(index), render_scene(scene), CAPTION_PROMPT) for index, scene in enumerate(scenes)]
+    starts = range(0, len(shown), BATCH)
+    with steer(adapter, steering or Steering()):
+        return [text for start in starts for text in adapter.generate(shown[start : start + BATCH], CAPTION_TOKENS)]
+
+
+@torch.no_grad()
+def read_mentions(
+    adapter: VisionLanguageAdapter,
+    dictionary: SparseDictionary,
+    scenes: Sequence[Scene],
+    captions: Sequence[str],
+    *,
+    pool: str = "mean",
+    moment: Moment = "named",
+) -> Mentions:
+    """Read the states in which captions name objects, and judge each mention by the truth of its scene.
+
+    Args:
+        adapter: The model.
+        dictionary: A dictionary that fits it.
+        scenes: What is described.
+        captions: What is said of each.
+        pool: How the activations of a mention's tokens become one, a name of `POOLS`.
+        moment: `named`, the tokens of the mention; `before`, the one token that predicts it.
+
+    Raises:
+        DictionaryError: The dictionary does not fit the model, or nothing is named.
+    """
+    site = dictionary.located(adapter.widths, adapter.fingerprint)
+    rows = _judged(scenes, captions)
+    samples = [
+        Sample(row.image, render_scene(scene), CAPTION_PROMPT, row.caption)
+        for row, scene in zip(rows, scenes, strict=True)
+        if row.mentions
+    ]
+    if not samples:
+        raise DictionaryError(f"{len(captions)} captions name no object; there is nothing to tell apart")
+    named = {row.image: row for row in rows}
+    states = [
+        state
+        for one in tokenwise(adapter, samples, site, batch=BATCH)
+        for state in _mention_states(adapter, one, named[one.sample.id], moment)
+    ]
+    mentions = [mention for row in rows for mention in row.mentions]
+    truths = [row.truth for row in rows for _ in row.mentions]
+    return Mentions(
+        torch.stack([POOLS[pool](dictionary.encode(state)) for state in states]),
+        torch.stack([state.mean(dim=0) for state in states]),
+        torch.tensor([one.object not in truth for one, truth in zip(mentions, truths, strict=True)]),
+        tuple(mention.object for mention in mentions),
+        usage(dictionary, states),
+    )
+
+
+def detect_hallucination(
+    train: Mentions, test: Mentions, *, names: Sequence[str] = ("single", "logistic", "trees"), seed: int = 0
+) -> list[Detection]:
+    """Tell mentions of absent objects from others: by features, by hidden states, and by the object's name alone.
+
+    A name alone tells much, because models imagine what is usual; what a state knows beyond it is what a detector
+    adds.
+
+    Args:
+        train: Mentions to fit on.
+        test: Mentions of other scenes, to judge by.
+        names: Which of `DETECTORS`.
+        seed: Seed of detectors and intervals.
+    """
+    found = compare_detectors(
+        (train.z, test.z), (train.states, test.states), train.wrong, test.wrong, names=names, seed=seed
+    )
+    words = sorted({*train.objects, *test.objects})
+    one_hot = [torch.tensor([[name == word for word in words] for name in one.objects]) for one in (train, test)]
+    prior = detect(ridge_logistic, (one_hot[0], train.wrong), (one_hot[1], test.wrong), inputs="name", seed=seed)
+    return [*found, prior]
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """What steering a feature changes in captions, beside the same scenes unsteered.
+
+    Attributes:
+        feature: The feature.
+        factor: Strength, in its largest activations.
+        more: Objects that more captions name, with the change of their share; most first.
+        fewer: Objects that fewer name.
+        hallucinated: Share of mentions that are wrong, before and after; None where nothing is named.
+        words: Words a caption, before and after.
+    """
+
+    feature: int
+    factor: float
+    more: tuple[tuple[str, float], ...]
+    fewer: tuple[tuple[str, float], ...]
+    hallucinated: tuple[float | None, float | None]
+    words: tuple[float | None, float | None]
+
+
+def meanings(
+    adapter: VisionLanguageAdapter,
+    dictionary: SparseDictionary,
+    features: Sequence[int],
+    used: Usage,
+    scenes: Sequence[Scene],
+    *,
+    factor: float = 1.0,
+    most: int = 3,
+) -> list[Meaning]:
+    """Steer features while captions are made, h + factor · maximum · row, and let CHAIR's parser say what changed.
+
+    Args:
+        adapter: The model.
+        dictionary: The dictionary.
+        features: Which features, such as those that a detector rests on.
+        used: How they are used; it has their largest activations.
+        scenes: What is described.
+        factor: Strength, in largest activations.
+        most: Objects that are told.
+
+    Source: Kuznetsov et al. 2025, arXiv:2503.03601, who let a language model describe the changes.
+    """
+    before = _score(scenes, caption(adapter, scenes))
+    found = []
+    for feature in features:
+        length = factor * float(used.maximum[feature] * dictionary.decoder[feature].norm())
+        direction = feature_direction(dictionary, feature, used)
+        push = Attribute(direction, length, positions=Positions("last | generated"), unit="absolute")
+        after = _score(scenes, caption(adapter, scenes, Steering((push,))))
+        grown = sorted(_changes(before, after).items(), key=lambda one: -one[1])
+        found.append(
+            Meaning(
+                feature,
+                factor,
+                tuple(one for one in grown[:most] if one[1] > 0),
+                tuple(one for one in grown[: -most - 1 : -1] if one[1] < 0),
+                (before.chair_i.value, after.chair_i.value),
+                (before.length.value, after.length.value),
+            )
+        )
+    return found
+
+
+def _score(scenes: Sequence[Scene], captions: Sequence[str]) -> ChairScore:
+    return Chair(truth(scenes)).score(dict(zip(truth(scenes), captions, strict=True)))
+
+
+def _changes(before: ChairScore, after: ChairScore) -> dict[str, float]:
+    """By how much the share of captions that name each object grew."""
+    counts = [Counter(name for row in side.rows for name in row.objects) for side in (before, after)]
+    return {name: (counts[1][name] - counts[0][name]) / before.n for name in counts[0] | counts[1]}
+
+
+def truth(scenes: Sequence[Scene]) -> dict[str, frozenset[str]]:
+    """What is in sight in each scene, by its number.
+
+    Args:
+        scenes: The scenes.
+    """
+    return {str(index): scene.objects for index, scene in enumerate(scenes)}
+
+
+def _judged(scenes: Sequence[Scene], captions: Sequence[str]) -> list[ChairRow]:
+    chair = Chair(truth(scenes))
+    return [chair.row(str(index), text) for index, text in enumerate(captions)]
+
+
+def _mention_states(adapter: VisionLanguageAdapter, one: Tokenwise, row: ChairRow, moment: Moment) -> Iterator[Tensor]:
+    """The states of each mention's tokens, (tokens, width), in the order of the mentions.
+
+    Raises:
+        DictionaryError: No token holds one.
+    """
+    places = torch.nonzero(one.tokens.kinds[0] & int(Kind.GENERATED)).flatten()
+    spans = _spans(adapter, one.given[places, 0].tolist(), row.caption)
+    for mention in row.mentions:
+        of = [at for at, (start, stop) in enumerate(spans) if start < mention.stop and stop > mention.start]
+        if not of:
+            raise DictionaryError(f"no token of {row.caption!r} holds the characters {mention.start} to {mention.stop}")
+        yield one.states[places[of]] if moment == "named" else one.states[places[of[:1]] - 1]
+
+
+def _spans(adapter: VisionLanguageAdapter, ids: Sequence[int], text: str) -> list[tuple[int, int]]:
+    """First and last character of each token in a text that they write.
+
+    Raises:
+        DictionaryError: They write another one.
+    """
+    tokenizer = adapter.processor.tokenizer
+    written = [tokenizer.decode(list(ids[:count])) for count in range(len(ids) + 1)]
+    before = written[-1].find(text)
+    if before < 0:
+        raise DictionaryError(f"the tokens of {text!r} write {written[-1]!r}; their places in it are not known")
+    return [(len(one) - before, len(two) - before) for one, two in pairwise(written)]
