@@ -66,6 +66,14 @@ def dictionary_digest(name: str) -> str:
     return digest(_opened(name))
 
 
-@lru_cache(maxsize=4)
 def _opened(name: str) -> SparseDictionary:
-    return bundled_dictionary(name.removeprefix(BUNDLED)) if name.startswith(BUNDLED) else read_dictionary(name)
+    if name.startswith(BUNDLED):
+        return bundled_dictionary(name.removeprefix(BUNDLED))
+    changed = max(file.stat().st_mtime_ns for file in (Path(name), *Path(name).iterdir()))
+    return _read(name, changed)
+
+
+@lru_cache(maxsize=2)
+def _read(folder: str, changed: int) -> SparseDictionary:
+    """Large ones take long, and the checks, the run's id and its finding all ask for them."""
+    return read_dictionary(folder)

@@ -50,5 +50,28 @@ def test_the_probe_settings_are_right(file):
     assert read_probe(file.parent.name, file.stem).name == file.stem.split("-")[0].replace("mean", "mean_difference")
 
 
+@pytest.mark.parametrize("kind", ["music", "vision"])
+def test_seven_finders_differ_in_the_finder_alone(kind):
+    checked = check_recipe(f"seven-finders-{kind}")
+    entries = [one.model_dump(exclude={"family", "probe"}) for one in checked.recipe.directions]
+    assert all(one == entries[0] for one in entries)
+    names = [one.probe.name for one in checked.recipe.directions]
+    assert names[:6] == ["mean_difference", "pca", "lat", "logistic", "linear", "rfm"]
+    assert names[6:] == ["sae", "sae", "random"]
+    assert [one.probe.selector == "random" for one in checked.recipe.directions[6:8]] == [False, True]
+    assert len({one.kl for one in checked.conditions}) == len(checked.recipe.conditions)
+    assert {line.split(":", 1)[1].split(" ", 1)[1] for one in checked.conditions for line in one.lines} == {
+        checked.conditions[0].lines[0].split(":", 1)[1].split(" ", 1)[1]
+    }
+
+
+def test_selectors_are_tried_on_other_material():
+    test, tried = (check_recipe(f"seven-finders-music{end}").recipe for end in ("", "-selectors"))
+    assert test.prompts.world.seed != tried.prompts.world.seed
+    assert test.seed != tried.seed
+    test, tried = (check_recipe(f"seven-finders-vision{end}").recipe for end in ("", "-selectors"))
+    assert (test.images.scenes.split, tried.images.scenes.split) == ("test", "validation")
+
+
 def test_the_schema_for_editors_is_true():
     assert json.loads((library("recipes") / "schema.json").read_text()) == json_schema()
