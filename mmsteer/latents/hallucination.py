@@ -107,8 +107,18 @@ def ssl_latents(dictionary: SparseDictionary, mentions: Mentions) -> Latents:
 
     Source: SSL, arXiv:2505.16146.
     """
-    scores = SELECTORS["mean_difference"](mentions.z, ~mentions.wrong)
-    return _extremes("SSL", dictionary, scores, mentions.used)
+    return mention_latents(dictionary, mentions, "mean_difference")
+
+
+def mention_latents(dictionary: SparseDictionary, mentions: Mentions, how: str) -> Latents:
+    """The feature that goes with mentions of what is there the most, and the one that goes with the others.
+
+    Args:
+        dictionary: The dictionary.
+        mentions: What captions named.
+        how: A name of `SELECTORS`.
+    """
+    return _extremes(how, dictionary, SELECTORS[how](mentions.z, ~mentions.wrong), mentions.used)
 
 
 def random_latents(dictionary: SparseDictionary, used: Usage, seed: int, without: Sequence[int] = ()) -> Latents:
@@ -149,7 +159,18 @@ def ssl_steering(latents: Latents, strength: float) -> Steering:
     return _steering(latents, strength, "image", "last | generated")
 
 
-STEERINGS = {"SAVE": save_steering, "SSL": ssl_steering}
+def words_steering(latents: Latents, strength: float) -> Steering:
+    """Towards the faithful and away from the hallucinated feature, while words are made; the image is left alone.
+
+    Args:
+        latents: The features.
+        strength: Share of each token's own norm.
+    """
+    return _steering(latents, strength, "last | generated", "last | generated")
+
+
+STEERINGS = {"SAVE": save_steering, "SSL": ssl_steering, "AUROC": words_steering}
+"""Where each method pushes; features by AUROC are pushed at words alone."""
 
 
 def judge(
@@ -273,7 +294,11 @@ def main() -> None:
     if asked.detect:
         _detect(adapter, dictionary, mentions, split_scenes("validation", asked.scenes, seed))
     else:
-        found = {"SAVE": save_latents(adapter, dictionary, learn), "SSL": ssl_latents(dictionary, mentions)}
+        found = {
+            "SAVE": save_latents(adapter, dictionary, learn),
+            "SSL": ssl_latents(dictionary, mentions),
+            "AUROC": mention_latents(dictionary, mentions, "auroc"),
+        }
         scenes = (
             split_scenes("validation", asked.scenes // 2, seed + 1),
             split_scenes("validation", asked.scenes, seed),

@@ -11,6 +11,7 @@ from mmsteer.latents.hallucination import (
     STEERINGS,
     _best,
     judge,
+    mention_latents,
     random_latents,
     save_latents,
     save_steering,
@@ -46,6 +47,13 @@ def test_ssl_finds_what_is_more_active_at_wrong_mentions(dictionary):
     assert (found.faithful.provenance["feature"], found.hallucinated.provenance["feature"]) == ("8", "3")
     assert found.found[0] == pytest.approx(1.0, abs=0.15)
     assert found.found[1] == pytest.approx(-2.0, abs=0.15)
+
+
+def test_features_of_mentions_by_another_rule(dictionary):
+    mentions = planted(200, 0)
+    mentions.z[:, 8] = mentions.z[:, 8] * 0.01 + 0.02 * ~mentions.wrong
+    # Small but sure: the mean difference would not see it.
+    assert mention_latents(dictionary, mentions, "auroc").faithful.provenance["feature"] == "8"
 
 
 def test_save_compares_right_with_wrong_answers(seeing, dictionary):
@@ -89,6 +97,8 @@ def test_a_control_stands_beside_every_method(seeing, dictionary, used):
         "SAVE, random features at 0.2 own",
         "SSL at 0.2 own",
         "SSL, random features at 0.2 own",
+        "AUROC at 0.2 own",
+        "AUROC, random features at 0.2 own",
     ]
     assert set(rows[0].row()) == {"condition", "chair_s", "chair_i", "recall", "length", "pope", "pope_f1"}
 
