@@ -52,7 +52,7 @@ from mmsteer.sae import (
 )
 
 OURS = "mmsteer"
-RATES = (1e-3, 3e-3)
+RATES = (1e-3, 3e-3, 1e-2)
 PREFIXES = (1 / 16, 1 / 8, 1 / 4, 1 / 2)
 
 
