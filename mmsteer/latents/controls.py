@@ -1,0 +1,83 @@
+"""Adding what was chosen, and what stands beside it: random directions and random features, as strong."""
+
+from collections.abc import Sequence
+
+import torch
+
+from mmsteer.errors import DictionaryError
+from mmsteer.sae import SparseDictionary, Usage, combined_direction, natural_strength
+from mmsteer.steering import Attribute, Steering
+from mmsteer.types import Direction, Positions, random_direction
+
+
+def added(directions: Sequence[Direction], positions: Positions, multiple: float = 1.0) -> Steering:
+    """Combined directions, each added with its natural strength.
+
+    Args:
+        directions: From `combined_direction`.
+        positions: Which tokens.
+        multiple: Of the strengths.
+    """
+    return Steering(tuple(_attribute(one, natural_strength(one) * multiple, positions) for one in directions))
+
+
+def controls(
+    directions: Sequence[Direction],
+    twins: Sequence[Direction],
+    positions: Positions,
+    multiple: float = 1.0,
+    seed: int = 0,
+) -> dict[str, Steering]:
+    """What combined directions are held against, as strong as they are.
+
+    Args:
+        directions: From `combined_direction`.
+        twins: From `twin`, one each.
+        positions: Which tokens.
+        multiple: Of the strengths.
+        seed: Seed of the draw.
+    """
+    drawn = (_attribute(random_direction(one, seed), natural_strength(one) * multiple, positions) for one in directions)
+    return {"random direction": Steering(tuple(drawn)), "random features": added(twins, positions, multiple)}
+
+
+def twin(
+    dictionary: SparseDictionary, direction: Direction, features: Sequence[int], used: Usage, seed: int = 0
+) -> Direction:
+    """As many random features of the same dictionary, in equal parts, as strong together.
+
+    Args:
+        dictionary: The dictionary.
+        direction: What the control stands beside, from `combined_direction`.
+        features: Its features, which the control does without.
+        used: What `usage` counted; only features that are ever active are drawn.
+        seed: Seed of the draw.
+    """
+    others = random_features(used, len(features), without=features, seed=seed)
+    units = torch.stack([dictionary.direction(one) for one in others]).double()
+    share = natural_strength(direction) / units.sum(dim=0).norm()
+    lengths = dictionary.decoder[others].double().norm(dim=1)
+    return combined_direction(dictionary, others, share / lengths, used, f"random-features:{direction.name}")
+
+
+def random_features(used: Usage, k: int, *, without: Sequence[int] = (), seed: int = 0) -> list[int]:
+    """Features drawn from those that are ever active.
+
+    Args:
+        used: What `usage` counted.
+        k: How many.
+        without: Features that are left out, such as those that were chosen.
+        seed: Seed of the draw.
+
+    Raises:
+        DictionaryError: There are not as many.
+    """
+    alive = sorted(set(torch.nonzero(used.density > 0).flatten().tolist()) - set(without))
+    if len(alive) < k:
+        raise DictionaryError(f"{k} features were asked for as a control, and {len(alive)} others are ever active")
+    order = torch.randperm(len(alive), generator=torch.Generator().manual_seed(seed))
+    return [alive[place] for place in order[:k].tolist()]
+
+
+def _attribute(direction: Direction, strength: float, positions: Positions) -> Attribute:
+    return Attribute(direction, strength, positions=positions, unit="absolute")

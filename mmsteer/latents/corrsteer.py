@@ -1,0 +1,196 @@
+"""CorrSteer: steer the features whose activation goes with a reward on the model's own outputs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import torch
+
+from mmsteer.errors import DictionaryError
+from mmsteer.latents.controls import added, controls, twin
+from mmsteer.latents.pooling import pooled
+from mmsteer.latents.side_effects import Comparison, compare
+from mmsteer.latents.trials import OUTPUT, Trials
+from mmsteer.sae import COEFFICIENTS, SELECTORS, SparseDictionary, combined_direction
+from mmsteer.steering import Steering
+from mmsteer.types import Adapter, Direction, Positions, Sample, Score, Site, mean_score
+
+Variant = Literal["S", "A", "P"]
+VARIANTS: tuple[Variant, ...] = ("S", "A", "P")
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """The best feature of one dictionary.
+
+    Attributes:
+        site: Where the dictionary is.
+        feature: Its number.
+        correlation: Of its pooled activation with the reward.
+        coefficient: Mean pooled activation over right outputs: what is added, in units of the activation.
+        direction: The feature, with that as its natural strength.
+        control: A random feature of the same dictionary, as strong.
+        change: What it alone did to the reward on the validation prompts; None where that was not asked.
+    """
+
+    site: Site
+    feature: int
+    correlation: float
+    coefficient: float
+    direction: Direction
+    control: Direction
+    change: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class CorrSteer:
+    """What CorrSteer found.
+
+    Attributes:
+        variant: `S`, `A` or `P`.
+        candidates: The best feature of each dictionary that has one with a positive correlation.
+        kept: Those that are steered, all at once; none where validation kept none.
+        rewards: Mean reward of the outputs that were learnt from.
+        multiple: Of the coefficients.
+        positions: Which tokens are steered.
+        comparison: The test, beside its controls; None where no test was given.
+    """
+
+    variant: Variant
+    candidates: tuple[Candidate, ...]
+    kept: tuple[Candidate, ...]
+    rewards: Score
+    multiple: float
+    positions: Positions
+    comparison: Comparison | None = None
+
+    @property
+    def directions(self) -> tuple[Direction, ...]:
+        """The directions that are steered, one a site."""
+        return tuple(one.direction for one in self.kept)
+
+    def steering(self) -> Steering:
+        """The steering: each feature with its coefficient."""
+        return added(self.directions, self.positions, self.multiple)
+
+    def table(self) -> list[dict[str, Any]]:
+        """One row a candidate, as plain values."""
+        return [
+            {
+                "site": str(one.site),
+                "feature": one.feature,
+                "correlation": one.correlation,
+                "coefficient": one.coefficient,
+                "validation_change": one.change,
+                "kept": one in self.kept,
+            }
+            for one in self.candidates
+        ]
+
+
+def run_corrsteer(
+    adapter: Adapter,
+    dictionaries: Sequence[SparseDictionary],
+    training: Trials,
+    *,
+    variant: Variant = "A",
+    validation: Trials | None = None,
+    test: Sequence[Trials] = (),
+    multiple: float = 1.0,
+    pool: str = "max",
+    read: Positions = OUTPUT,
+    positions: Positions = OUTPUT,
+    seed: int = 0,
+) -> CorrSteer:
+    """Let the model answer unsteered, and find the feature of each dictionary that goes with the reward.
+
+    `S` steers the best feature of all dictionaries, `A` the best of each, `P` those of `A` that raise the reward on
+    validation prompts when each is steered alone. Features that go with a lower reward are left alone.
+
+    Args:
+        adapter: The model.
+        dictionaries: One or more, each at a site of its own.
+        training: What the model is asked, and what is a good answer.
+        variant: `S`, `A` or `P`.
+        validation: Other prompts, for `P`.
+        test: Other prompts yet, and unrelated ones; each is run unsteered, steered, with random directions and with
+            random features of the same norms.
+        multiple: Of the coefficients.
+        pool: How activations are pooled over the tokens of an output: `max`, or `mean` for long reasoning.
+        read: The tokens of an output that are pooled; leave out the first and last 3 steps of a clip, whose codebooks
+            are not all there: `generated & 3..197steps`.
+        positions: The tokens that are steered.
+        seed: Seed of the controls.
+
+    Raises:
+        DictionaryError: The variant does not fit, rewards are all alike, or no feature goes with them.
+
+    Source: Cho, Wu and Koshiyama 2025, arXiv:2508.12535.
+    """
+    if variant not in VARIANTS or (variant == "P") != (validation is not None):
+        raise DictionaryError(
+            f"variant {variant!r} {'with' if validation else 'without'} validation prompts; choose S or A without, "
+            "or P with them"
+        )
+    outcomes = training.run(adapter)
+    samples, rewards = outcomes.scored()
+    found = [
+        _candidate(adapter, one, samples, rewards, pool, read, batch=training.batch, seed=seed) for one in dictionaries
+    ]
+    candidates = tuple(one for one in found if one is not None)
+    if not candidates:
+        raise DictionaryError(
+            f"{training.name}: no feature's activation goes with the reward of {len(samples)} outputs; give more, or "
+            "prompts of which the model gets some right and some wrong"
+        )
+    if validation is not None:
+        candidates = _validated(adapter, candidates, validation, multiple, positions)
+    kept = _kept(candidates, variant)
+    result = CorrSteer(variant, candidates, kept, mean_score(outcomes.rewards), multiple, positions)
+    if not (test and kept):
+        return result
+    beside = controls(result.directions, [one.control for one in kept], positions, multiple, seed)
+    steerings = {"steered": result.steering()} | beside
+    return replace(result, comparison=compare(adapter, test, steerings))
+
+
+def _candidate(
+    adapter: Adapter,
+    dictionary: SparseDictionary,
+    samples: Sequence[Sample],
+    rewards: torch.Tensor,
+    pool: str,
+    read: Positions,
+    *,
+    batch: int,
+    seed: int,
+) -> Candidate | None:
+    """The feature with the largest correlation, if that is above zero."""
+    site = dictionary.located(adapter.widths, adapter.fingerprint)
+    found = pooled(adapter, dictionary, samples, positions=read, pool=pool, batch=batch)
+    correlations = SELECTORS["pearson"](found.z, rewards)
+    best = int(correlations.argmax())
+    if not correlations[best] > 0:
+        return None
+    coefficients = COEFFICIENTS["positive_mean"](found.z, rewards, [best])
+    direction = combined_direction(dictionary, [best], coefficients, found.used, f"corrsteer:{site}-{best}")
+    control = twin(dictionary, direction, [best], found.used, seed)
+    return Candidate(site, best, float(correlations[best]), float(coefficients[0]), direction, control)
+
+
+def _validated(
+    adapter: Adapter, candidates: Sequence[Candidate], validation: Trials, multiple: float, positions: Positions
+) -> tuple[Candidate, ...]:
+    steerings = {one.direction.name: added([one.direction], positions, multiple) for one in candidates}
+    rows = compare(adapter, [validation], steerings).rows[1:]
+    return tuple(
+        replace(one, change=row.change.value if row.change else None) for one, row in zip(candidates, rows, strict=True)
+    )
+
+
+def _kept(candidates: Sequence[Candidate], variant: Variant) -> tuple[Candidate, ...]:
+    if variant == "S":
+        return (max(candidates, key=lambda one: one.correlation),)
+    if variant == "P":
+        return tuple(one for one in candidates if one.change is not None and one.change > 0)
+    return tuple(candidates)

@@ -1,0 +1,124 @@
+"""Prompts, what a model makes of them, and how that is judged: what methods that learn from outputs are given."""
+
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from mmsteer.adapters import MusicgenAdapter, VisionLanguageAdapter
+from mmsteer.errors import DictionaryError
+from mmsteer.steering import Steering, steer
+from mmsteer.types import Adapter, Positions, Sample
+
+Generate = Callable[[Sequence[Sample]], Sequence[Sample]]
+"""What the model makes of some prompts: the same samples, with the clip or the answer in them."""
+Reward = Callable[[Sample], float | None]
+"""How good an output is: above zero for a right one, 0 or below for a wrong one, None where it cannot be told."""
+
+OUTPUT = Positions("last | generated")
+"""The tokens whose states predict output."""
+
+
+UNSTEERED = Steering()
+
+
+@dataclass(frozen=True, eq=False)
+class Outcomes:
+    """What was made and how it was judged.
+
+    Attributes:
+        samples: Prompts with their outputs.
+        rewards: One a sample; None where it could not be judged.
+    """
+
+    samples: tuple[Sample, ...]
+    rewards: tuple[float | None, ...]
+
+    def scored(self) -> tuple[tuple[Sample, ...], Tensor]:
+        """The samples that could be judged, and their rewards, (n,) float64."""
+        pairs = [
+            (sample, reward) for sample, reward in zip(self.samples, self.rewards, strict=True) if reward is not None
+        ]
+        return tuple(sample for sample, _ in pairs), torch.tensor([reward for _, reward in pairs], dtype=torch.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class Trials:
+    """Prompts, how they are answered, and how answers are judged.
+
+    Attributes:
+        name: What is tried.
+        prompts: Samples without outputs.
+        generate: Runs the model on some of them; called inside the steering.
+        reward: Judges an output.
+        batch: Prompts a call.
+    """
+
+    name: str
+    prompts: tuple[Sample, ...]
+    generate: Generate
+    reward: Reward
+    batch: int = 8
+
+    def run(self, adapter: Adapter, steering: Steering = UNSTEERED) -> Outcomes:
+        """Generate and judge everything under one steering.
+
+        Args:
+            adapter: The model.
+            steering: What is applied; nothing where it is left out.
+        """
+        starts = range(0, len(self.prompts), self.batch)
+        with steer(adapter, steering):
+            made = [one for start in starts for one in self.generate(self.prompts[start : start + self.batch])]
+        return Outcomes(tuple(made), tuple(self.reward(one) for one in made))
+
+    def split(self, *sizes: int) -> tuple["Trials", ...]:
+        """The prompts in parts that share none, such as for training, validation and test.
+
+        Args:
+            sizes: Prompts in each part.
+
+        Raises:
+            DictionaryError: There are fewer prompts.
+        """
+        if sum(sizes) > len(self.prompts):
+            raise DictionaryError(f"{self.name}: {len(self.prompts)} prompts make no parts of {sizes}")
+        ends = [sum(sizes[: part + 1]) for part in range(len(sizes))]
+        return tuple(
+            replace(self, prompts=self.prompts[end - size : end]) for size, end in zip(sizes, ends, strict=True)
+        )
+
+
+def playing(adapter: MusicgenAdapter, seconds: float, *, seed: int = 0, guidance: float = 3.0) -> Generate:
+    """Clips of the prompts' texts; the same sample draws the same noise under every steering.
+
+    Args:
+        adapter: The model.
+        seconds: Length of a clip.
+        seed: Another seed draws other noise.
+        guidance: Scale of classifier-free guidance.
+    """
+
+    def generate(prompts: Sequence[Sample]) -> list[Sample]:
+        seeds = [zlib.crc32(f"{seed}:{prompt.id}".encode()) for prompt in prompts]
+        waves = adapter.generate([prompt.text or "" for prompt in prompts], seconds, seeds, guidance=guidance)
+        return [replace(prompt, content=wave) for prompt, wave in zip(prompts, waves, strict=True)]
+
+    return generate
+
+
+def answering(adapter: VisionLanguageAdapter, tokens: int) -> Generate:
+    """The likeliest answers to the prompts.
+
+    Args:
+        adapter: The model.
+        tokens: Most tokens of an answer.
+    """
+
+    def generate(prompts: Sequence[Sample]) -> list[Sample]:
+        texts = adapter.generate(prompts, tokens)
+        return [replace(prompt, answer=text) for prompt, text in zip(prompts, texts, strict=True)]
+
+    return generate
