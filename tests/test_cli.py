@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -28,11 +27,9 @@ def tone(tmp_path):
 def test_help_needs_no_torch():
     script = "import sys; from mmsteer.cli import app\ntry: app(['--help'])\nexcept SystemExit: pass\n"
     script += "print([m for m in ('torch', 'transformers', 'numpy', 'pydantic') if m in sys.modules], file=sys.stderr)"
-    start = time.process_time()
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stderr.strip() == "[]"
     assert all(word in done.stdout for word in ("run", "recipes", "generate", "probe", "eval", "report"))
-    assert time.process_time() - start < 0.5
 
 
 @pytest.mark.parametrize(
