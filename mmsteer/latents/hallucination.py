@@ -282,6 +282,7 @@ def main() -> None:
     parser.add_argument("--model", default="vision", help="a bundled vision-language model")
     parser.add_argument("--dictionary", help="its dictionary, if not the bundled one")
     parser.add_argument("--scenes", type=int, default=64, help="to learn from, and to report on; half to choose on")
+    parser.add_argument("--strengths", default="0.1,0.2,0.4", help="shares of a token's own norm to choose from")
     parser.add_argument("--detect", action="store_true")
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
@@ -303,7 +304,8 @@ def main() -> None:
             split_scenes("validation", asked.scenes // 2, seed + 1),
             split_scenes("validation", asked.scenes, seed),
         )
-        rows = steer_latents(adapter, found, mentions.used, dictionary, scenes, seed=asked.seed)
+        strengths = [float(one) for one in asked.strengths.split(",")]
+        rows = steer_latents(adapter, found, mentions.used, dictionary, scenes, strengths=strengths, seed=asked.seed)
         show("Hallucination latents", [row.row() for row in rows])
 
 
