@@ -28,8 +28,8 @@ Loss recovered is 1 - KL / KL of zeros: {kl:.3f} of {kl_zero:.3f} nats a step, o
 
 Training took {steps} steps of {batch}, {minutes:.1f} minutes with the reading of the states.
 
-Made by `python -m mmsteer.bundled.train_dictionary --model {model} --site {site} --samples {samples} --features {features}
---k {k} --steps {steps} --batch {batch} --rate {rate} --seed {seed}`.
+Made by `python -m mmsteer.bundled.train_dictionary --model {model} --site {site} --samples {samples}
+--features {features} --k {k} --steps {steps} --batch {batch} --rate {rate} --seed {seed}`.
 """
 
 

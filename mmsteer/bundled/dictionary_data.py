@@ -4,7 +4,7 @@ Scenes and clips are of seeds that no model was trained on.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,13 +12,17 @@ import numpy as np
 from mmsteer.adapters import MusicgenAdapter, VisionLanguageAdapter
 from mmsteer.data.scenes import CAPTION_PROMPT, render_scene, split_scenes, write_conversation
 from mmsteer.data.scenes.conversations import draw_annotator
-from mmsteer.data.world import CLIP_SECONDS, Clip, render_clip, sample_clip
+from mmsteer.data.world import CLIP_SECONDS, SAMPLE_RATE, Clip, render_clip, sample_clip
+from mmsteer.eval.audio import resample
 from mmsteer.types import Positions, Sample
+from mmsteer.types.pitch import PITCH_CLASSES
 
 OWN_SHARE = 0.1
 """Clips that the model plays itself, of those that are rendered: playing takes ten times as long as reading."""
 GENERATED_AT_ONCE = 16
 CAPTION_TOKENS = 64
+CAPTION_WORDS = 12
+"""Answers to questions are shorter, captions in detail longer; every word is a token or more."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +34,14 @@ class Group:
         samples: The samples; all with a text, or none.
         positions: Which tokens are drawn from.
         tokens: How many are drawn of each sample.
+        labels: For each sample's name what is true of it, such as `{"instrument": "organ"}`; none where it is unknown.
     """
 
     name: str
     samples: tuple[Sample, ...]
     positions: Positions
     tokens: int
+    labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @property
     def halves(self) -> tuple["Group", "Group"]:
@@ -53,8 +59,9 @@ def music_groups(adapter: MusicgenAdapter, clips: int, seed: int) -> Iterator[Gr
         seed: Seed of the clips; the model's own training took 0.
     """
     world = [sample_clip(np.random.default_rng([seed, index])) for index in range(clips)]
-    heard = tuple(_rendered(clip, f"clip-{index}", seed, index) for index, clip in enumerate(world))
-    yield Group("rendered clips under their prompts", heard, Positions("all"), 100)
+    heard = tuple(_rendered(adapter, clip, seed, index) for index, clip in enumerate(world))
+    labels = {sample.id: _truth(clip) for sample, clip in zip(heard, world, strict=True)}
+    yield Group("rendered clips under their prompts", heard, Positions("all"), 100, labels)
     yield Group(
         "the same on the null branch", tuple(replace(sample, text=None) for sample in heard[::2]), Positions("all"), 50
     )
@@ -72,20 +79,20 @@ def vision_groups(adapter: VisionLanguageAdapter, scenes: int, seed: int) -> Ite
     """
     rng = np.random.default_rng([seed, scenes])
     written: list[Sample] = []
+    kinds: dict[str, Mapping[str, str]] = {}
     for index, scene in enumerate(split_scenes("train", scenes, seed)):
         turns = write_conversation(rng, scene, draw_annotator(rng))
         image = render_scene(scene)
-        written += [Sample(f"{index}-{at}", image, turn.prompt, turn.answer) for at, turn in enumerate(turns)]
+        found = [Sample(f"{index}-{at}", image, turn.prompt, turn.answer) for at, turn in enumerate(turns)]
+        written += found
+        kinds |= {sample.id: {"scene": scene.kind} for sample in found}
     captions = tuple(sample for sample in written if _words(sample) > CAPTION_WORDS)
     answers = tuple(sample for sample in written if _words(sample) <= CAPTION_WORDS)
-    yield Group("captions of both annotators", captions, Positions("text"), 24)
+    yield Group("captions of both annotators", captions, Positions("text"), 24, kinds)
     yield Group("answers of both annotators", answers, Positions("text"), 8)
     images = {sample.id.split("-")[0]: sample.content for sample in written}
-    yield Group("captions the model writes", tuple(_said(adapter, images)), Positions("last | generated"), 16)
-
-
-CAPTION_WORDS = 12
-"""Answers to questions are shorter, captions in detail longer."""
+    said = tuple(sample for sample in _said(adapter, images) if _words(sample) > CAPTION_WORDS)
+    yield Group("captions the model writes", said, Positions("last | generated"), CAPTION_WORDS)
 
 
 def groups(adapter: MusicgenAdapter | VisionLanguageAdapter, samples: int, seed: int) -> Iterator[Group]:
@@ -101,8 +108,15 @@ def groups(adapter: MusicgenAdapter | VisionLanguageAdapter, samples: int, seed:
     return vision_groups(adapter, samples, seed)
 
 
-def _rendered(clip: Clip, name: str, seed: int, index: int) -> Sample:
-    return Sample(name, render_clip(clip, np.random.default_rng([seed, index])), clip.prompt)
+def _rendered(adapter: MusicgenAdapter, clip: Clip, seed: int, index: int) -> Sample:
+    wave = render_clip(clip, np.random.default_rng([seed, index]))
+    heard = resample(wave, SAMPLE_RATE, adapter.sample_rate).astype(np.float32)
+    return Sample(f"clip-{index}", heard, clip.prompt)
+
+
+def _truth(clip: Clip) -> Mapping[str, str]:
+    stated = {name: str(getattr(clip, name)) for name in ("instrument", "tempo", "register", "mode", "texture")}
+    return stated | {"tonic": PITCH_CLASSES[clip.tonic]}
 
 
 def _played(adapter: MusicgenAdapter, prompts: Sequence[str]) -> Iterator[Sample]:

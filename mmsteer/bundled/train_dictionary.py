@@ -7,7 +7,7 @@ What is not said is chosen for the model: three minutes on one core that is not 
 
 import argparse
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +38,9 @@ JUDGED = 16
 """Samples that loss recovered is measured on."""
 BLOCK = 2048
 
-MUSIC: Mapping[str, Any] = {"site": "decoder.2", "samples": 240, "features": 1536, "k": 24, "steps": 600}
-VISION: Mapping[str, Any] = {"site": "text.2", "samples": 300, "features": 384, "k": 8, "steps": 1200}
-COMMON: Mapping[str, Any] = {"batch": 1024, "rate": 2e-3, "seed": 1}
+MUSIC: dict[str, Any] = {"site": "decoder.2", "samples": 240, "features": 1536, "k": 24, "steps": 600}
+VISION: dict[str, Any] = {"site": "text.2", "samples": 300, "features": 384, "k": 8, "steps": 1200}
+COMMON: dict[str, Any] = {"batch": 1024, "rate": 2e-3, "seed": 1}
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ from mmsteer.cli.generate import generate
 from mmsteer.cli.probe import probe
 from mmsteer.cli.recipes import app as recipes
 from mmsteer.cli.run import report, run
+from mmsteer.cli.sae_methods import app as sae
 from mmsteer.errors import MmsteerError
 
 HELP = """Steer multimodal models while they generate, and measure honestly what changed.
@@ -30,6 +31,7 @@ app.command()(generate)
 app.command()(probe)
 app.command()(fold)
 app.command()(report)
+app.add_typer(sae, name="sae")
 app.add_typer(recipes, name="recipes")
 app.add_typer(evaluate, name="eval")
 

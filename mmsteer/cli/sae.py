@@ -1,0 +1,239 @@
+"""`mmsteer sae train|measure|convert|browse`, and the methods of `sae_methods`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mmsteer.errors import DictionaryError
+
+if TYPE_CHECKING:
+    from mmsteer.sae import Quality, Recovery, SparseDictionary
+
+HELP = """Sparse dictionaries: train, measure, convert, look at and steer their features.
+
+A dictionary is [bold]bundled:music[/], [bold]bundled:vision[/], or a folder in the layout of SAELens, Gemma Scope,
+sparsify, dictionary_learning or Llama Scope.
+
+[bold]Look[/]    mmsteer sae browse bundled:music --out features
+[bold]Train[/]   mmsteer sae train --site decoder.3 --out mine
+[bold]Steer[/]   mmsteer sae scores bundled:music 12 40
+"""
+
+app = typer.Typer(help=HELP, no_args_is_help=True, rich_markup_mode="rich")
+
+Dictionary = Annotated[str, typer.Argument(help="bundled:music, bundled:vision, or a folder")]
+Model = Annotated[str | None, typer.Option(help="a bundled model, a folder, or a Hugging Face name")]
+Where = Annotated[str | None, typer.Option(help="the dictionary's site, if its file does not say it, such as text.12")]
+Data = Annotated[
+    Path | None,
+    typer.Option(help="a folder of audio or images; a .txt beside a file is its text (default: the rendered world)"),
+]
+Samples = Annotated[int, typer.Option(min=2, help="clips or scenes, at most")]
+Drawn = Annotated[int | None, typer.Option(min=1, help="tokens drawn of each sample (default: what suits them)")]
+Prompt = Annotated[str, typer.Option(help="what is asked about images")]
+Device = Annotated[str, typer.Option(help="cpu, cuda or auto")]
+Dtype = Annotated[str, typer.Option(help="float32, bfloat16, float16, or auto: as the checkpoint says")]
+ASKED = "Please describe this image in detail."
+
+
+@app.command()
+def train(
+    out: Annotated[Path, typer.Option(help="the folder to write; a dictionary that is there is never overwritten")],
+    site: Annotated[str, typer.Option(help="where to read, such as decoder.3 or text.12")],
+    model: Model = None,
+    architecture: Annotated[str, typer.Option(help="batchtopk, matryoshka, topk, jumprelu or gated")] = "batchtopk",
+    features: Annotated[int, typer.Option(min=1, help="how many features; 4 to 32 times the width")] = 1536,
+    k: Annotated[int, typer.Option(min=1, help="active features a hidden state; gated: 1 / k weighs the penalty")] = 24,
+    steps: Annotated[int, typer.Option(min=1, help="batches to learn from")] = 600,
+    batch: Annotated[int, typer.Option(min=1, help="hidden states a batch")] = 1024,
+    rate: Annotated[float, typer.Option(help="highest learning rate; a long training takes 2e-4 or so")] = 2e-3,
+    data: Data = None,
+    store: Annotated[Path | None, typer.Option(help="a folder of recorded activations, in place of samples")] = None,
+    samples: Samples = 240,
+    tokens: Drawn = None,
+    positions: Annotated[str | None, typer.Option(help="which tokens (music: all; vision: text)")] = None,
+    prompt: Prompt = ASKED,
+    seed: Annotated[int, typer.Option(min=0, help="of samples and training; the bundled models took 0")] = 1,
+    device: Device = "cpu",
+    dtype: Dtype = "float32",
+    quiet: Annotated[bool, typer.Option("--quiet", help="show no progress")] = False,
+) -> None:
+    """Train a dictionary on the hidden states of a model, and measure it on samples it did not see.
+
+    The bar shows FVU, L0, dead and dense features. A training that was stopped goes on where it stood when the same
+    command is given again.
+
+    [bold]Examples[/]
+
+    mmsteer sae train --site decoder.3 --out mine
+
+    mmsteer sae train --model llava-hf/llava-1.5-7b-hf --site text.16 --data photos --features 32768 --out llava-16
+    """
+    _check_new(out)
+    _check_one(data, store)
+    from contextlib import nullcontext
+
+    from mmsteer.cli.sae_inputs import architecture_of, learned_and_judged, loaded, pieces
+    from mmsteer.sae import Shuffled, Training, progress_bar, train_dictionary, usage, write_sae_lens
+    from mmsteer.sae import measure as measured
+    from mmsteer.sae.formats.usage_file import write_usage
+    from mmsteer.types import Site
+
+    place, kind = Site.parse(site), architecture_of(architecture, k, steps)
+    plan = Training(features, steps, rate=rate, warmup=min(1000, steps // 10), dead_after=50 * batch, seed=seed)
+    name = model or ("bundled:music" if place.stack == "decoder" else "bundled:vision")
+    adapter = loaded(name, "", device, dtype)
+    learned, judged = learned_and_judged(
+        adapter, place, data, store, samples=samples, tokens=tokens, positions=positions, prompt=prompt, seed=seed
+    )
+    checkpoint = out / "training.safetensors"
+    with nullcontext() if quiet else progress_bar() as report:
+        dictionary = train_dictionary(
+            Shuffled(learned, batch=min(batch, sum(learned.rows)), seed=seed),
+            kind,
+            plan,
+            site=place,
+            model=adapter.fingerprint,
+            checkpoint=checkpoint,
+            device=adapter.device,
+            report=report,
+        ).to("cpu")
+    write_sae_lens(out, dictionary)
+    write_usage(out, usage(dictionary, pieces(learned)))
+    checkpoint.unlink(missing_ok=True)
+    _show(dictionary, measured(dictionary, pieces(judged)), None)
+    print(f"{out}: look at it with `mmsteer sae browse {out} --model {name} --out features`")
+
+
+@app.command()
+def measure(
+    dictionary: Dictionary,
+    model: Model = None,
+    site: Where = None,
+    data: Data = None,
+    samples: Samples = 16,
+    tokens: Drawn = None,
+    prompt: Prompt = ASKED,
+    seed: Annotated[int, typer.Option(min=0, help="of the world; dictionaries learned from seed 1")] = 2,
+    device: Device = "cpu",
+    dtype: Dtype = "float32",
+) -> None:
+    """Measure a dictionary on samples: FVU, L0, dead and dense features, and the loss recovered in the model.
+
+    A dictionary at the wrong layer looks plausible and is wrong: compare FVU with what its makers published.
+
+    [bold]Example[/]
+
+    mmsteer sae measure bundled:music --samples 8
+    """
+    from mmsteer.cli.sae_inputs import given, loaded, opened, pieces
+    from mmsteer.sae import loss_recovered
+    from mmsteer.sae import measure as measured
+    from mmsteer.streams import ReadStates
+
+    found = opened(dictionary, site)
+    adapter = loaded(model, dictionary, device, dtype)
+    place = found.located(adapter.widths, adapter.fingerprint)
+    group = given(adapter, data, samples, prompt, seed)
+    states = ReadStates(adapter, group.samples, place, group.positions, tokens or group.tokens)
+    _show(found, measured(found, pieces(states)), loss_recovered(adapter, found, group.samples))
+
+
+@app.command()
+def convert(
+    source: Annotated[Path, typer.Argument(help="a folder in any layout that is read")],
+    out: Annotated[Path, typer.Argument(help="the folder to write, in the layout of SAELens")],
+    site: Where = None,
+    fingerprint: Annotated[str | None, typer.Option(help="of the model it was trained on")] = None,
+) -> None:
+    """Write a dictionary of any layout in that of SAELens, with biases and scales folded into the weights.
+
+    [bold]Example[/]
+
+    mmsteer sae convert gemma-scope-12 mine --site text.12
+    """
+    _check_new(out)
+    from mmsteer.cli.sae_inputs import opened
+    from mmsteer.sae import write_sae_lens
+
+    found = opened(str(source), site)
+    found = found if fingerprint is None or found.site is None else found.at(found.site, fingerprint)
+    write_sae_lens(out, found)
+    print(f"{out}: {_in_words(found)}")
+
+
+@app.command()
+def browse(
+    dictionary: Dictionary,
+    out: Annotated[Path, typer.Option(help="the folder to write; it must not exist")],
+    model: Model = None,
+    site: Where = None,
+    data: Data = None,
+    samples: Samples = 64,
+    features: Annotated[int, typer.Option(min=1, help="how many features: the most telling ones")] = 40,
+    steered: Annotated[int, typer.Option(min=0, help="how many of them are also steered")] = 12,
+    prompt: Prompt = ASKED,
+    seed: Annotated[int, typer.Option(min=0, help="of the world and of what is generated")] = 2,
+    device: Device = "cpu",
+    dtype: Dtype = "float32",
+) -> None:
+    """Write a page on the features: where each is most active, what it promotes, and what steering it does.
+
+    [bold]Example[/]
+
+    mmsteer sae browse bundled:music --out features
+    """
+    check_absent(out)
+    from mmsteer.cli.sae_inputs import given, loaded, opened, usage_of
+    from mmsteer.report.features import write_browser
+
+    found = opened(dictionary, site)
+    used = usage_of(dictionary, found)
+    adapter = loaded(model, dictionary, device, dtype)
+    group = given(adapter, data, samples, prompt, seed)
+    page = write_browser(out, adapter, found, used, group, features=features, steered=steered, seed=seed)
+    print(f"feature browser: {page}")
+
+
+def _check_new(out: Path) -> None:
+    if (out / "sae_weights.safetensors").exists():
+        raise DictionaryError(f"{out} holds a dictionary and is not overwritten; give another name")
+
+
+def _check_one(data: Path | None, store: Path | None) -> None:
+    if data is not None and store is not None:
+        raise DictionaryError("give --store or --data, not both: hidden states come from one of them")
+
+
+def check_absent(out: Path) -> None:
+    """Refuse to write where something is.
+
+    Args:
+        out: A file or folder.
+
+    Raises:
+        DictionaryError: It exists.
+    """
+    if out.exists():
+        raise DictionaryError(f"{out} exists and is not overwritten; give another name")
+
+
+def _in_words(dictionary: "SparseDictionary") -> str:
+    active = f"the {dictionary.k} largest" if dictionary.k else "those above a threshold"
+    return f"{dictionary.features} features of width {dictionary.width} at {dictionary.site or 'no site'}, {active}"
+
+
+def _show(dictionary: "SparseDictionary", quality: "Quality", recovery: "Recovery | None") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=_in_words(dictionary), title_justify="left", show_header=False)
+    table.add_row("fraction of variance unexplained", f"{quality.fvu:.3f}")
+    table.add_row("active features a hidden state (L0)", f"{quality.l0:.1f}")
+    table.add_row("dead features", f"{quality.dead:.1%}")
+    table.add_row("dense features", f"{quality.dense:.1%}")
+    if recovery is not None:
+        table.add_row("loss recovered", f"{recovery.share:.1%} ({recovery.kl:.3f} of {recovery.kl_zero:.3f} nats)")
+    table.add_row("hidden states", str(quality.rows))
+    Console().print(table)

@@ -1,0 +1,242 @@
+"""What `mmsteer sae` works on: dictionaries by name, and samples of a world or a folder."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmsteer.errors import DataError, DictionaryError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from mmsteer.adapters import AnyAdapter
+    from mmsteer.bundled.dictionary_data import Group
+    from mmsteer.sae import Chunks, SparseDictionary, Usage
+    from mmsteer.types import Site
+
+BUNDLED = "bundled:"
+IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+AUDIO = (".wav", ".flac", ".ogg", ".mp3")
+IN_MEMORY = 2**28
+"""Hidden states are kept in memory up to so many numbers, and read anew in each epoch beyond."""
+ROWS = 2048
+"""Hidden states that are encoded at a time."""
+
+
+def opened(name: str, site: str | None = None) -> "SparseDictionary":
+    """A dictionary: a bundled one, or a folder in any layout that is read.
+
+    Args:
+        name: `bundled:music`, or a folder.
+        site: Where it belongs, if its file does not say.
+    """
+    from mmsteer.bundled import bundled_dictionary
+    from mmsteer.sae import read_dictionary
+    from mmsteer.types import Site
+
+    found = bundled_dictionary(name.removeprefix(BUNDLED)) if name.startswith(BUNDLED) else read_dictionary(name)
+    return found if site is None else found.at(Site.parse(site), found.model)
+
+
+def usage_of(name: str, dictionary: "SparseDictionary") -> "Usage":
+    """How a dictionary is used, as it stands beside it.
+
+    Args:
+        name: As for `opened`.
+        dictionary: The dictionary.
+    """
+    from mmsteer.bundled import dictionary_path
+    from mmsteer.sae.formats.usage_file import read_usage
+
+    folder = dictionary_path(name.removeprefix(BUNDLED)) if name.startswith(BUNDLED) else Path(name)
+    return read_usage(folder, dictionary.features)
+
+
+def loaded(model: str | None, dictionary: str, device: str, dtype: str) -> "AnyAdapter":
+    """The model of a dictionary: the one that is named, or that of a bundled dictionary.
+
+    Args:
+        model: Its name; None for that of the dictionary.
+        dictionary: The dictionary's name.
+        device: Where to run.
+        dtype: In which precision.
+
+    Raises:
+        DictionaryError: Neither says which model.
+    """
+    from mmsteer.api import load
+    from mmsteer.cli.quiet import hush
+
+    if model is None and not dictionary.startswith(BUNDLED):
+        raise DictionaryError(f"{dictionary} is a folder; say which model it belongs to with --model")
+    hush()
+    return load(model or dictionary, device=device, dtype=dtype)
+
+
+def given(adapter: "AnyAdapter", data: Path | None, samples: int, prompt: str, seed: int) -> "Group":
+    """Samples of a folder, or of the world that the project renders for such a model.
+
+    Args:
+        adapter: The model.
+        data: A folder of audio or images; None for the world.
+        samples: How many, at most.
+        prompt: What is asked about images that come without a text.
+        seed: Of the world.
+    """
+    from mmsteer.adapters import MusicgenAdapter
+    from mmsteer.bundled.dictionary_data import Group, groups
+    from mmsteer.types import Positions
+
+    if data is None:
+        # The first of the groups is what is rendered; the others cost generations.
+        return next(groups(adapter, samples, seed))
+    hears = isinstance(adapter, MusicgenAdapter)
+    files = _files(data, AUDIO if hears else IMAGES)[:samples]
+    read = heard if hears else seen
+    found = tuple(read(adapter, file, _beside(file), prompt) for file in files)
+    return Group(str(data), found, Positions("all" if hears else "text"), 32)
+
+
+def architecture_of(name: str, k: int, steps: int) -> Any:
+    """An architecture by name.
+
+    Args:
+        name: Its name.
+        k: Active features a hidden state; the weight of the penalty is 1 / k for `gated`.
+        steps: Of the training: a threshold is measured from its middle on, or from step 1000.
+
+    Raises:
+        DictionaryError: There is no such architecture.
+    """
+    from dataclasses import replace
+
+    from mmsteer.sae import BatchTopK, Gated, JumpReLU, TopK, matryoshka
+
+    start = min(1000, steps // 2)
+    known: dict[str, Callable[[], Any]] = {
+        "batchtopk": lambda: BatchTopK(k, threshold_start=start),
+        "matryoshka": lambda: replace(matryoshka(k), threshold_start=start),
+        "topk": lambda: TopK(k),
+        "jumprelu": lambda: JumpReLU(float(k), warmup=start),
+        "gated": lambda: Gated(1 / k, warmup=start),
+    }
+    if name not in known:
+        raise DictionaryError(f"no architecture {name!r}; choose from {', '.join(known)}")
+    return known[name]()
+
+
+def learned_and_judged(
+    adapter: "AnyAdapter",
+    site: "Site",
+    data: Path | None,
+    store: Path | None,
+    *,
+    samples: int,
+    tokens: int | None,
+    positions: str | None,
+    prompt: str,
+    seed: int,
+) -> "tuple[Chunks, Chunks]":
+    """Hidden states to learn from, and others to judge by; of a store, the same.
+
+    Args:
+        adapter: The model.
+        site: Where.
+        data: A folder of samples; None for the world.
+        store: Recorded activations in their place.
+        samples: How many, at most.
+        tokens: Drawn of each; None for what suits the samples.
+        positions: Which tokens; None as above.
+        prompt: What is asked about images.
+        seed: Of the world and the draw.
+
+    Raises:
+        DictionaryError: The model has no such site.
+    """
+    from dataclasses import replace
+
+    from mmsteer.store import ActivationStore
+    from mmsteer.streams import ReadStates, StoredStates
+    from mmsteer.types import Positions
+
+    if site not in adapter.widths:
+        raise DictionaryError(f"no site {site} in this model; it has {adapter.sites[0]} to {adapter.sites[-1]}")
+    if store is not None:
+        stored = _held(StoredStates(ActivationStore(store), site))
+        return stored, stored
+    group = given(adapter, data, samples, prompt, seed)
+    where = Positions(positions) if positions else group.positions
+    group = replace(group, tokens=tokens or group.tokens, positions=where)
+    learned, judged = (
+        _held(ReadStates(adapter, half.samples, site, half.positions, half.tokens, seed=seed)) for half in group.halves
+    )
+    return learned, judged
+
+
+def pieces(chunks: "Chunks") -> "Iterator[Tensor]":
+    """Chunks one after the other.
+
+    Args:
+        chunks: The chunks.
+    """
+    for index in range(len(chunks.rows)):
+        yield from chunks[index].split(ROWS)
+
+
+def _held(chunks: "Chunks") -> "Chunks":
+    """The states in memory where they fit, so that the model runs once."""
+    import torch
+
+    from mmsteer.sae import Held
+
+    if sum(chunks.rows) * chunks.width > IN_MEMORY:
+        return chunks
+    return Held(torch.cat([chunks[at] for at in range(len(chunks.rows))]))
+
+
+def _files(folder: Path, endings: Sequence[str]) -> list[Path]:
+    if not folder.is_dir():
+        raise DataError(f"there is no folder {folder}; give one with {', '.join(endings)} files")
+    found = sorted(file for file in folder.iterdir() if file.suffix.lower() in endings)
+    if not found:
+        raise DataError(f"{folder} has no file that ends in {', '.join(endings)}")
+    return found
+
+
+def _beside(file: Path) -> str | None:
+    text = file.with_suffix(".txt")
+    return text.read_text().strip() if text.is_file() else None
+
+
+def heard(adapter: Any, file: Path, text: str | None, prompt: str) -> Any:
+    """A clip as a sample.
+
+    Args:
+        adapter: The model, which knows its sample rate.
+        file: The audio.
+        text: What is said of it.
+        prompt: Not used.
+    """
+    import numpy as np
+
+    from mmsteer.eval.audio import read_audio, resample
+    from mmsteer.types import Sample
+
+    audio = read_audio(file)
+    wave = resample(audio.samples, audio.sample_rate, adapter.sample_rate)
+    return Sample(file.name, wave.astype(np.float32), text)
+
+
+def seen(adapter: Any, file: Path, text: str | None, prompt: str) -> Any:
+    """A picture as a sample.
+
+    Args:
+        adapter: Not used.
+        file: The image.
+        text: What is answered.
+        prompt: What is asked.
+    """
+    from mmsteer.adapters import read_image
+    from mmsteer.types import Sample
+
+    return Sample(file.name, read_image(file), prompt, text)
