@@ -22,7 +22,7 @@ def written(folder, model, *, dictionary="features", selector="auroc", **replace
 
 @pytest.fixture
 def recipe(tmp_path, musicgen, musicgen_folder):
-    write_sae_lens(drawn(musicgen, "decoder.2", features=64), tmp_path / "features")
+    write_sae_lens(tmp_path / "features", drawn(musicgen, "decoder.2", features=64))
     return written(tmp_path, musicgen_folder)
 
 
@@ -42,7 +42,7 @@ def test_features_are_found_at_their_own_site_and_steered(recipe, tmp_path):
 def test_another_dictionary_is_another_run(recipe, tmp_path, musicgen):
     before = prepare(recipe).id
     (tmp_path / "features").rename(tmp_path / "old")
-    write_sae_lens(drawn(musicgen, "decoder.2", features=64, seed=1), tmp_path / "features")
+    write_sae_lens(tmp_path / "features", drawn(musicgen, "decoder.2", features=64, seed=1))
     assert prepare(recipe).id != before
 
 
@@ -72,6 +72,6 @@ def test_what_a_recipe_may_not_say(recipe, musicgen_folder, options, replaced, m
 
 
 def test_a_dictionary_of_another_model_is_refused(tmp_path, stereo, musicgen_folder):
-    write_sae_lens(drawn(stereo, "decoder.2", features=64), tmp_path / "features")
+    write_sae_lens(tmp_path / "features", drawn(stereo, "decoder.2", features=64))
     with pytest.raises(RecipeError, match="was trained on model"):
         prepare(written(tmp_path, musicgen_folder))
