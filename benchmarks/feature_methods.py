@@ -80,7 +80,8 @@ class Bench:
         found = train_dictionary(
             Shuffled(Held(states), batch=1024),
             TopK(16),
-            Training(features=512, steps=400, rate=1e-3, warmup=50, dead_after=100_000),
+            # Dictionaries that start alike stay alike: of one seed, features match across layers by their numbers.
+            Training(features=512, steps=400, rate=1e-3, warmup=50, dead_after=100_000, seed=FLOW_SITES.index(site)),
             site=site,
             model=self.adapter.fingerprint,
         )
@@ -128,7 +129,7 @@ def run_decompose(bench: Bench, out: Path) -> None:
         if name == "note:C":
             print(found["signed"].table(), "\n")
             print(diagnosis.table(), "\n")
-    control = torch.randn(dictionary.width, generator=torch.Generator().manual_seed(0))
+    control = torch.randn(dictionary.width, generator=torch.Generator().manual_seed(12345))
     rows.append({"direction": "random", "signed, explained": decompose(dictionary, control, 8).explained})
     print(write_report("decompose", {"Shipped directions, 8 features": rows}, out)[1].read_text())
 
@@ -180,7 +181,7 @@ def run_flow(bench: Bench, out: Path) -> None:
     dictionaries = {site: bench.dictionary(site) for site in FLOW_SITES}
     middle = dictionaries[SITE].decoder
     rows = list(_matched(dictionaries, middle))
-    shuffled = torch.randn(middle.shape, generator=torch.Generator().manual_seed(0))
+    shuffled = torch.randn(middle.shape, generator=torch.Generator().manual_seed(12345))
     rows.append(
         {"match with": "random rows", "0.5 or more": float((best_matches(middle, shuffled)[1] >= 0.5).float().mean())}
     )

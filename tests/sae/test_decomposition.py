@@ -106,6 +106,14 @@ def test_a_gradient_step_by_hand():
     assert found.explained == pytest.approx(1 - 0.1875 / 3)
 
 
+def test_a_gradient_step_in_two_coefficients_by_hand():
+    """Third turn: r = (0.375, -0.2165, 0.1), gradient 0.375, 0, 0.305, moved (0.558, 0, 0.244), step 0.23365 / 0.3709."""
+    rows = torch.tensor([[1.0, 0.0, 0.0], [0.5, 3**0.5 / 2, 0.0], [0.6, 0.0, 0.8]])
+    found = decompose(dictionary(rows), torch.tensor([1.5, -(3**0.5) / 2, 0.1]), 3, "gradient")
+    assert [term.feature for term in found.terms] == [0, 1, 2]  # 0 has most of what is left, but was chosen
+    assert [term.coefficient for term in found.terms] == pytest.approx([1.73623, -0.75, 0.19214], abs=1e-4)
+
+
 def test_long_rows_give_the_same_lengths():
     rows = torch.eye(3) * torch.tensor([1.0, 2.0, 5.0])[:, None]
     found = decompose(dictionary(rows), torch.tensor([1.0, 2.0, -4.0]), 3)
