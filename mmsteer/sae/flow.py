@@ -1,8 +1,8 @@
 """Where a feature comes from and what becomes of it: features of neighbouring sites matched by their decoder rows.
 
 Needs the weights of dictionaries alone. The residual stream carries directions from layer to layer, so a feature and
-its continuation point the same way; what a layer's attention or MLP writes enters the stream as it is. The dictionaries must have been trained from different
-seeds: what is left of a common start matches by itself.
+its continuation point the same way; what a layer's attention or MLP writes enters the stream as it is. The dictionaries
+must have been trained from different seeds: what is left of a common start matches by itself.
 
 Source: Laptev et al. 2025, arXiv:2502.03032.
 """

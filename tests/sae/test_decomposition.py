@@ -107,7 +107,7 @@ def test_a_gradient_step_by_hand():
 
 
 def test_a_gradient_step_in_two_coefficients_by_hand():
-    """Third turn: r = (0.375, -0.2165, 0.1), gradient 0.375, 0, 0.305, moved (0.558, 0, 0.244), step 0.23365 / 0.3709."""
+    """Turn three: rest (0.375, -0.2165, 0.1), gradient (0.375, 0, 0.305): step 0.23365 / 0.3709."""
     rows = torch.tensor([[1.0, 0.0, 0.0], [0.5, 3**0.5 / 2, 0.0], [0.6, 0.0, 0.8]])
     found = decompose(dictionary(rows), torch.tensor([1.5, -(3**0.5) / 2, 0.1]), 3, "gradient")
     assert [term.feature for term in found.terms] == [0, 1, 2]  # 0 has most of what is left, but was chosen
