@@ -1,5 +1,6 @@
 """The feature browser: what a dictionary's features are active on, promote, and do when they are steered."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
@@ -24,7 +25,10 @@ from mmsteer.steering import Attribute, Steering, steer
 from mmsteer.types import Positions, Sample
 
 PAGE = "features.html"
-MOMENTS = 4
+JUDGED, MOMENTS = 8, 3
+"""Moments of a feature that are looked at for what they share, and those that are shown."""
+ALIKE = 3
+"""Features that share the same label are shown by so many at a time, with others between."""
 RARE, DENSE = 1e-3, 0.2
 """Features that are more rarely or more often active than this are not among the most telling ones."""
 SECONDS = 4.0
@@ -95,13 +99,20 @@ def _chosen(
     usual = (used.density >= RARE) & (used.density <= DENSE)
     positions = group.positions.without("first")
     found = maximal_moments(
-        adapter, dictionary, group.samples, usual.nonzero().flatten().tolist(), count=2 * MOMENTS, positions=positions
+        adapter, dictionary, group.samples, usual.nonzero().flatten().tolist(), count=JUDGED, positions=positions
     )
-    reads = not isinstance(adapter, MusicgenAdapter)
-    told = [(one, *shared(one, group.labels, words=reads)) for one in found if len(one.moments) >= MOMENTS]
+    words_too = not isinstance(adapter, MusicgenAdapter)
+    told = [(one, *shared(one, group.labels, words=words_too)) for one in found if len(one.moments) >= MOMENTS]
     # Where nothing is known of the samples, the strongest go first.
     told.sort(key=lambda one: (-one[2], -float(used.maximum[one[0].feature]), one[0].feature))
-    return [(Maximal(one.feature, one.moments[:MOMENTS]), reads, telling) for one, reads, telling in told[:features]]
+    seen: Counter[str] = Counter()
+    turns = []
+    for one, said, _ in told:
+        label = said.split(" (")[0] or str(one.feature)
+        turns.append(seen[label] // ALIKE)
+        seen[label] += 1
+    mixed = [told[at] for at in sorted(range(len(told)), key=turns.__getitem__)]
+    return [(Maximal(one.feature, one.moments[:MOMENTS]), said, telling) for one, said, telling in mixed[:features]]
 
 
 def _read(adapter: AnyAdapter, group: Group, names: set[str], site: Any) -> dict[str, Tokenwise]:
