@@ -103,8 +103,8 @@ def _chosen(
     )
     words_too = not isinstance(adapter, MusicgenAdapter)
     told = [(one, *shared(one, group.labels, words=words_too)) for one in found if len(one.moments) >= MOMENTS]
-    # Where nothing is known of the samples, the strongest go first.
-    told.sort(key=lambda one: (-one[2], -float(used.maximum[one[0].feature]), one[0].feature))
+    # Of two that tell as much, the rarer one says more.
+    told.sort(key=lambda one: (-one[2], float(used.density[one[0].feature]), one[0].feature))
     seen: Counter[str] = Counter()
     turns = []
     for one, said, _ in told:
