@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from mmsteer.types import Direction
 
 Task = Annotated[str, typer.Option(help="music: note:C or instrument; vision: questions or captions")]
+SCENES = 40
+"""Fewest scenes that are asked about."""
 Count = Annotated[int, typer.Option(min=4, help="prompts; half are learned from, half are the test")]
 
 
@@ -226,8 +228,8 @@ def _trials(adapter: "AnyAdapter", task: str, n: int, seed: int) -> "Trials":
         if task == "instrument":
             return worlds.instrument_trials(adapter, n, seed=seed)
     elif task == "questions":
-        # Six questions a scene.
-        (asked,) = worlds.question_trials(adapter, -(-n // 6), seed=seed).split(n)
+        # Up to six questions a scene, about objects that occur in others: a few scenes are too few to ask about.
+        (asked,) = worlds.question_trials(adapter, max(SCENES, n // 2), seed=seed).split(n)
         return asked
     elif task == "captions":
         return worlds.caption_trials(adapter, n, seed=seed)

@@ -162,3 +162,9 @@ def test_flow_follows_a_twin(mmsteer, written, small, tmp_path):
 
 def test_scores_wants_features_that_are_there(mmsteer, written):
     assert "no feature 12; the dictionary has 0 to 11" in refused(mmsteer("sae", "scores", written, 3, 12))
+
+
+def test_a_task_of_the_other_kind_is_refused(mmsteer):
+    words = ["sae", "corrsteer", "bundled:vision", "--task", "note:C"]
+    assert "no task 'note:C' for this model; music has note:C" in refused(mmsteer(*words))
+    assert "no variant 'Q' here; choose S or A" in refused(mmsteer(*words, "--variant", "Q"))
