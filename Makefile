@@ -4,7 +4,7 @@ UV ?= $(shell command -v uv || echo .cache/uv/bin/uv)
 export HF_HUB_OFFLINE = 1
 export UV_FROZEN = 1
 
-.PHONY: demo test clean
+.PHONY: demo test bench clean
 
 demo: .venv/demo  ## steer the bundled models, notes on a schedule and fewer imagined objects, with the proof beside it
 	.venv/bin/mmsteer run demo
@@ -16,6 +16,12 @@ test: .venv/test  ## lint, types, import order, doctests and tests
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 	OMP_NUM_THREADS=1 .venv/bin/pytest -q -n 2 --dist loadfile
+
+bench: .venv/test  ## speed beside peers, tables in runs/benchmarks; peers that are not installed are named as such
+	OMP_NUM_THREADS=1 .venv/bin/python benchmarks/steering.py --backend eager --out runs/benchmarks
+	OMP_NUM_THREADS=1 .venv/bin/python benchmarks/rfm.py --out runs/benchmarks
+	OMP_NUM_THREADS=1 .venv/bin/python benchmarks/reading.py --out runs/benchmarks
+	OMP_NUM_THREADS=1 .venv/bin/python benchmarks/dictionaries.py --only speed --out runs/benchmarks
 
 .venv/demo: $(UV) uv.lock pyproject.toml
 	$(UV) sync --no-default-groups --inexact

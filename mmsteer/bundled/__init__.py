@@ -5,7 +5,7 @@ from pathlib import Path
 from mmsteer.bundled.dictionary import bundled_dictionary, bundled_usage, dictionary_path
 from mmsteer.errors import AdapterError
 
-BUNDLED = ("music", "vision", "vision-unbiased", "vision-seed1")
+BUNDLED = ("music", "vision", "vision-unbiased", "vision-seed1", "vision-seed2")
 
 
 def bundled_path(name: str) -> Path:
