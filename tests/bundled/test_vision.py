@@ -42,16 +42,17 @@ def test_each_is_of_the_real_classes_and_has_a_card(name):
 
 
 def test_the_biased_model_names_what_is_not_there(found):
-    # 48 scenes: a standard error of 7 points.
-    assert found["vision"]["chair_s"] > 0.25
-    assert found["vision-unbiased"]["chair_s"] < 0.15
+    # 48 scenes: a standard error of 6 points.
+    assert found["vision"]["chair_s"] > 0.1
+    assert found["vision-unbiased"]["chair_s"] < 0.05
     assert found["vision"]["chair_i"] > 2 * found["vision-unbiased"]["chair_i"]
 
 
 @pytest.mark.parametrize("name", ["vision", "vision-unbiased"])
 def test_both_see_what_is_there(found, name):
-    assert found[name]["recall"] > 0.75
-    assert found[name]["pope_random_accuracy"] > 0.8
+    # Asked about each object, they see it; greedy captions of the sibling end before all is named.
+    assert found[name]["pope_random_accuracy"] > 0.9
+    assert found[name]["recall"] > 0.65
 
 
 def test_companions_are_asked_about_in_vain(found):
