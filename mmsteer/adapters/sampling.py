@@ -32,8 +32,8 @@ class SeededSampling(LogitsProcessor):  # type: ignore[misc]  # transformers is 
         """
         scores = scores.float() / self._temperature
         if self._top_k and self._top_k < scores.shape[-1]:
-            smallest = scores.topk(self._top_k, dim=-1).values[:, -1:]
-            scores = scores.masked_fill(scores < smallest, -torch.inf)
+            smallest = scores.topk(self._top_k, dim=-1, sorted=False).values.amin(dim=-1, keepdim=True)
+            scores.masked_fill_(scores < smallest, -torch.inf)
         return scores + self._gumbel(scores.shape[-1]).to(scores.device, non_blocking=True)
 
     def _gumbel(self, vocabulary: int) -> Tensor:

@@ -52,6 +52,7 @@ class Driver:
         self._rows = self._given = self._origin = 0
         self._dtype = torch.float32
         self._run: int | None = None
+        self._now: int | Tensor | None = None
 
     def edits(self) -> Mapping[Any, Edit]:
         """An edit for the module of every site."""
@@ -141,6 +142,9 @@ class Driver:
         self._coefficients = table[:, steps.clamp(0, table.shape[1] - 1)].transpose(1, 2) * mask
         self._deltas: Sequence[Tensor] | None = None
         self._runs, self._run = _runs(self._decode), None
+        self._now = None
+        # Laid out here, so that the first compiled step finds what the later ones do.
+        self._bank(device)
         self.meter.prompt(self._coefficients, steps[-1], more=again)
 
     def _steps(self, forward: Forward, layout: Layout) -> Tensor:
@@ -158,8 +162,7 @@ class Driver:
 
     def _step(self, forward: Forward) -> None:
         last = self._decode.shape[1] - 1
-        step = forward.start - self._origin
-        self.meter.step(step)
+        step = self._now = forward.start - self._origin
         if isinstance(step, Tensor):
             self._look_up(self._decode.index_select(1, step.clamp(0, last).reshape(1)).squeeze(1))
             return
@@ -182,6 +185,9 @@ class Driver:
             if self._loud is not None:
                 self._heard.add(self.sites[place])
                 return hidden + self._loud[self.sites[place]] * _alternating(hidden)
+            if place == 0 and self._now is not None:
+                # Noted where the state is edited: the clock may tick outside a graph that was compiled without edits.
+                self.meter.step(self._now)
             edited = hidden + self._delta(place, hidden)
             if place in self._others.places:
                 edited = self._others.edit(place, hidden, edited, self._amount(place))

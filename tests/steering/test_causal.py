@@ -112,6 +112,14 @@ def test_code_compiled_before_steering_is_found_out(adapter):
         compiled(adapter)
 
 
+def test_code_compiled_before_steering_is_found_out_though_the_clock_still_ticks(adapter, monkeypatch):
+    # torch.compile leaves the hooks of the outermost module outside the graph, so they run although the edits do not.
+    monkeypatch.setattr(adapter, "stack", lambda _: adapter.model)
+    compiled(adapter)
+    with pytest.raises(SteeringError, match=r"compiled before steering"), steer(adapter, steering(adapter)):
+        compiled(adapter)
+
+
 def test_the_users_own_loop(adapter):
     ids = torch.tensor([[3, 4, 5, 6]])
     with steer(adapter, steering(adapter)) as session, torch.no_grad():

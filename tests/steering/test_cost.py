@@ -4,7 +4,9 @@ from collections import Counter
 
 import pytest
 import torch
+from torch._dynamo.utils import counters
 from torch.utils._python_dispatch import TorchDispatchMode
+from transformers import CompileConfig
 
 from mmsteer.schedules import parse_schedule
 from mmsteer.steering import Attribute, Steering, steer
@@ -79,3 +81,17 @@ def test_an_unsteered_step_after_steering_costs_nothing(adapter):
     with steer(adapter, steering(adapter)):
         generate(adapter, 4)
     assert steps(adapter) == before
+
+
+def test_compiled_decoding_is_one_graph_with_the_edits_inside(adapter):
+    torch.compiler.reset()
+    counters.clear()
+    config = CompileConfig(backend="eager", mode=None, fullgraph=True)
+    config._compile_all_devices = True
+    ramp = steering(adapter, 2, schedule="points(0steps:0.5, 64steps:1)", strength=2.0)
+    with steer(adapter, ramp):
+        eager = generate(adapter, 12)
+        for _ in range(2):
+            assert torch.equal(generate(adapter, 12, cache_implementation="static", compile_config=config), eager)
+            assert counters["stats"]["unique_graphs"] == 1
+    assert not counters["graph_break"]
