@@ -8,6 +8,7 @@ no machine changes. Peers that are not installed are named as such; `benchmarks/
 """
 
 import argparse
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -20,7 +21,7 @@ from decoding import Run, operators, step_seconds, synchronisations
 from models import blocks, direction, language_part, llama_7b, steering, toy_llama, twin
 from peers import PEERS, is_installed
 from PIL import Image
-from report import Row, Spread, by_turns, installed, ratio, seconds_apart, write_report
+from report import Row, Spread, by_turns, installed, ratio, write_report
 from torch._dynamo.utils import counters
 from transformers import CompileConfig
 
@@ -335,7 +336,8 @@ def audio(adapter: Any, batches: Sequence[int], rounds: int) -> list[Row]:
             _without_grad(adapter.model), **inputs, do_sample=True, max_new_tokens=adapter.frames(seconds) + 3
         )
         ours = partial(adapter.generate, prompts, seconds, list(range(batch)))
-        spent = seconds_apart({"ours": ours, "plain": plain}, max(2, rounds // 3))
+        clock = time.process_time if adapter.device.type == "cpu" else time.perf_counter
+        spent = by_turns({"ours": partial(_spent, ours, clock), "plain": partial(_spent, plain, clock)}, rounds)
         rows.append(
             {
                 "batch": batch,
@@ -345,6 +347,12 @@ def audio(adapter: Any, batches: Sequence[int], rounds: int) -> list[Row]:
             }
         )
     return rows
+
+
+def _spent(job: Callable[[], object], clock: Callable[[], float]) -> float:
+    began = clock()
+    job()
+    return clock() - began
 
 
 def _without_grad(model: Any) -> Run:
