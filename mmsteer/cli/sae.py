@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mmsteer.cli.sae_tables import check_absent
 from mmsteer.errors import DictionaryError
 
 if TYPE_CHECKING:
@@ -204,19 +205,6 @@ def _check_new(out: Path) -> None:
 def _check_one(data: Path | None, store: Path | None) -> None:
     if data is not None and store is not None:
         raise DictionaryError("give --store or --data, not both: hidden states come from one of them")
-
-
-def check_absent(out: Path) -> None:
-    """Refuse to write where something is.
-
-    Args:
-        out: A file or folder.
-
-    Raises:
-        DictionaryError: It exists.
-    """
-    if out.exists():
-        raise DictionaryError(f"{out} exists and is not overwritten; give another name")
 
 
 def _in_words(dictionary: "SparseDictionary") -> str:

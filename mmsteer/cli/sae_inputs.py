@@ -2,17 +2,17 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mmsteer.errors import DataError, DictionaryError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from mmsteer.adapters import AnyAdapter
+    from mmsteer.adapters import AnyAdapter, MusicgenAdapter
     from mmsteer.bundled.dictionary_data import Group
-    from mmsteer.sae import Chunks, SparseDictionary, Usage
-    from mmsteer.types import Site
+    from mmsteer.sae import Architecture, Chunks, SparseDictionary, Usage
+    from mmsteer.types import Sample, Site
 
 BUNDLED = "bundled:"
 IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
@@ -90,14 +90,14 @@ def given(adapter: "AnyAdapter", data: Path | None, samples: int, prompt: str, s
     if data is None:
         # The first of the groups is what is rendered; the others cost generations.
         return next(groups(adapter, samples, seed))
-    hears = isinstance(adapter, MusicgenAdapter)
-    files = _files(data, AUDIO if hears else IMAGES)[:samples]
-    read = heard if hears else seen
-    found = tuple(read(adapter, file, _beside(file), prompt) for file in files)
-    return Group(str(data), found, Positions("all" if hears else "text"), 32)
+    if isinstance(adapter, MusicgenAdapter):
+        clips = tuple(heard(adapter, file, _beside(file)) for file in _files(data, AUDIO)[:samples])
+        return Group(str(data), clips, Positions("all"), 32)
+    pictures = tuple(seen(file, _beside(file), prompt) for file in _files(data, IMAGES)[:samples])
+    return Group(str(data), pictures, Positions("text"), 32)
 
 
-def architecture_of(name: str, k: int, steps: int) -> Any:
+def architecture_of(name: str, k: int, steps: int) -> "Architecture":
     """An architecture by name.
 
     Args:
@@ -113,7 +113,7 @@ def architecture_of(name: str, k: int, steps: int) -> Any:
     from mmsteer.sae import BatchTopK, Gated, JumpReLU, TopK, matryoshka
 
     start = min(1000, steps // 2)
-    known: dict[str, Callable[[], Any]] = {
+    known: dict[str, Callable[[], Architecture]] = {
         "batchtopk": lambda: BatchTopK(k, threshold_start=start),
         "matryoshka": lambda: replace(matryoshka(k), threshold_start=start),
         "topk": lambda: TopK(k),
@@ -208,14 +208,13 @@ def _beside(file: Path) -> str | None:
     return text.read_text().strip() if text.is_file() else None
 
 
-def heard(adapter: Any, file: Path, text: str | None, prompt: str) -> Any:
+def heard(adapter: "MusicgenAdapter", file: Path, text: str | None) -> "Sample":
     """A clip as a sample.
 
     Args:
         adapter: The model, which knows its sample rate.
         file: The audio.
         text: What is said of it.
-        prompt: Not used.
     """
     import numpy as np
 
@@ -227,16 +226,15 @@ def heard(adapter: Any, file: Path, text: str | None, prompt: str) -> Any:
     return Sample(file.name, wave.astype(np.float32), text)
 
 
-def seen(adapter: Any, file: Path, text: str | None, prompt: str) -> Any:
+def seen(file: Path, answer: str | None, prompt: str) -> "Sample":
     """A picture as a sample.
 
     Args:
-        adapter: Not used.
         file: The image.
-        text: What is answered.
+        answer: What is answered.
         prompt: What is asked.
     """
     from mmsteer.adapters import read_image
     from mmsteer.types import Sample
 
-    return Sample(file.name, read_image(file), prompt, text)
+    return Sample(file.name, read_image(file), prompt, answer)

@@ -1,35 +1,24 @@
-"""Features that go with an attribute of music: note, register, tempo or instrument of a clip; detected, and steered.
+"""Features that go with an attribute of music: note, register, tempo or instrument of a clip; detected, and steered."""
 
-    python -m mmsteer.latents.attributes [--detect] [--concepts note,tempo,instrument] [--dictionary FOLDER]
-
-steers the bundled music model by one feature a label and prints how many clips play what was asked for, judged from
-the audio, beside the unsteered model and a random feature as strong; with `--detect` it prints how well single
-features, lines and trees tell the labels of rendered clips apart, beside probes of the hidden states, and what steering
-the best features changes.
-"""
-
-from argparse import ArgumentParser
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from mmsteer.adapters import MusicgenAdapter, load
-from mmsteer.bundled import bundled_dictionary, bundled_path
+from mmsteer.adapters import MusicgenAdapter
 from mmsteer.data.concepts import LabelledClip, concept_clips
 from mmsteer.data.world import render_clip
 from mmsteer.errors import DictionaryError
 from mmsteer.latents.controls import random_features
 from mmsteer.latents.detection import Detection, compare_detectors
-from mmsteer.latents.listening import BATCH, HEARD, Heard, listen, meanings, pushed
+from mmsteer.latents.listening import BATCH, HEARD, Heard, listen, pushed
 from mmsteer.latents.pooling import pooled
-from mmsteer.latents.shown import detection_row, show
 from mmsteer.probes.split import split_by_source
 from mmsteer.probes.targets import encode
 from mmsteer.record import record
-from mmsteer.sae import SparseDictionary, Usage, feature_direction, read_dictionary, select
-from mmsteer.types import Direction, Positions, Sample
+from mmsteer.sae import SparseDictionary, Usage, feature_direction, select
+from mmsteer.types import Direction, Positions, Sample, random_direction
 
 EVERYWHERE = Positions("all")
 
@@ -152,9 +141,11 @@ def steer_attributes(
     clips: Clips,
     labels: Sequence[str],
     *,
+    how: str = "mean_difference",
     strengths: Sequence[float] = (0.1, 0.2, 0.4),
     n: int = 8,
     seed: int = 0,
+    say: Callable[[str], None] = lambda _: None,
 ) -> list[Heard]:
     """Steer each label's feature, unsteered model and a random feature beside it, at a strength chosen elsewhere.
 
@@ -163,9 +154,11 @@ def steer_attributes(
         dictionary: The dictionary.
         clips: Rendered clips of the concept, from which features are chosen.
         labels: Which labels.
+        how: A name of `SELECTORS`.
         strengths: Shares of the typical norm; the one with the most hits on other prompts is taken.
         n: Prompts to report on; half as many serve to choose.
         seed: Of prompts, noise and control.
+        say: Told what is being done.
 
     Raises:
         DictionaryError: The concept cannot be judged from the audio.
@@ -175,8 +168,9 @@ def steer_attributes(
         raise DictionaryError(f"{concept!r} is not judged from the audio; choose from {', '.join(HEARD)}")
     rows = []
     for label in labels:
-        direction = label_feature(dictionary, clips, label)
+        direction = label_feature(dictionary, clips, label, how=how)
         feature = int(direction.provenance["feature"])
+        say(f"{concept}:{label}, feature {feature}: choosing among {len(strengths)} strengths, then {n} prompts")
         tried = {
             one: listen(adapter, concept, label, "", pushed(direction, one), n=n // 2, seed=seed + 1).hit.value or 0
             for one in strengths
@@ -187,6 +181,7 @@ def steer_attributes(
             "unsteered": None,
             f"feature {feature} at {strength:g}": pushed(direction, strength),
             f"random feature at {strength:g}": pushed(control, strength),
+            f"random direction at {strength:g}": pushed(random_direction(direction, seed), strength),
         }
         rows += [listen(adapter, concept, label, name, how, n=n, seed=seed) for name, how in told.items()]
     return rows
@@ -194,40 +189,3 @@ def steer_attributes(
 
 def _of(clips: Sequence[LabelledClip], name: str) -> tuple[str, ...]:
     return tuple(getattr(one, name) for one in clips)
-
-
-def main() -> None:
-    """Find, steer and report on the bundled model; see the module's docstring."""
-    parser = ArgumentParser(description=__doc__)
-    parser.add_argument("--concepts", default="note,tempo,instrument")
-    parser.add_argument("--labels", type=int, default=2, help="labels of each concept, from the first on")
-    parser.add_argument("--dictionary", help="if not the bundled one")
-    parser.add_argument("--clips", type=int, default=16, help="rendered clips of each label")
-    parser.add_argument("--prompts", type=int, default=8)
-    parser.add_argument("--detect", action="store_true")
-    parser.add_argument("--seed", type=int, default=0)
-    asked = parser.parse_args()
-    adapter = load(bundled_path("music"))
-    assert isinstance(adapter, MusicgenAdapter)
-    dictionary = read_dictionary(asked.dictionary) if asked.dictionary else bundled_dictionary("music")
-    for concept in asked.concepts.split(","):
-        clips = read_clips(adapter, dictionary, concept, per_label=asked.clips, seed=asked.seed)
-        labels = list(dict.fromkeys(clips.labels))[: asked.labels]
-        if asked.detect:
-            _detect(adapter, dictionary, clips, labels)
-        else:
-            heard = steer_attributes(adapter, dictionary, clips, labels, n=asked.prompts, seed=asked.seed)
-            show(f"{concept}, steered by one feature", [vars(one) for one in heard])
-
-
-def _detect(adapter: MusicgenAdapter, dictionary: SparseDictionary, clips: Clips, labels: Sequence[str]) -> None:
-    for label in labels:
-        rows = detect_attribute(clips, label)
-        show(f"{clips.concept}: {label} told from the others", [detection_row(one) for one in rows])
-        features = list(dict.fromkeys(row.features[0] for row in rows if row.features))
-        told = meanings(adapter, dictionary, features, clips.used)
-        show("What steering these features changes", [vars(one) for one in told])
-
-
-if __name__ == "__main__":
-    main()

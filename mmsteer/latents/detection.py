@@ -86,6 +86,17 @@ class Detection:
     positives: int
     features: tuple[int, ...]
 
+    def row(self) -> dict[str, object]:
+        """The result as a row of a table."""
+        return {
+            "detector": self.detector,
+            "on": self.inputs,
+            "auc": {"value": self.auc, "low": self.low, "high": self.high, "n": self.n},
+            "macro_f1": self.macro_f1,
+            "positive": f"{self.positives} of {self.n}",
+            "features": self.features[:5],
+        }
+
 
 def single(z: Tensor, y: Tensor, seed: int = 0) -> Detector:
     """The one column, cut and side with the best macro F1 on the samples.

@@ -1,33 +1,26 @@
 """Features that go with naming what is not there: found as SAVE and SSL find them, and steered.
 
-    python -m mmsteer.latents.hallucination [--detect] [--scenes 48] [--dictionary FOLDER]
-
-steers the bundled vision-language model and prints CHAIR and POPE before and after, beside random features at the
-same strength; with `--detect` it prints how well mentions of absent objects are told from others, and what steering the
-features changes that tell them. The truth is that of rendered scenes. What is found, what is chosen and what is
-reported are scenes of three disjoint sets.
+The truth is that of rendered scenes. What is found, what is chosen and what is reported are scenes of three disjoint
+sets.
 """
 
-from argparse import ArgumentParser
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from mmsteer.adapters import VisionLanguageAdapter, load
-from mmsteer.bundled import bundled_dictionary, bundled_path
-from mmsteer.data.scenes import Scene, render_scene, split_scenes
+from mmsteer.adapters import VisionLanguageAdapter
+from mmsteer.data.scenes import Scene, render_scene
 from mmsteer.eval.chair import Chair, ChairScore
 from mmsteer.eval.pope import PopeScore, score_logits
 from mmsteer.eval.pope_questions import Question, build_questions
 from mmsteer.latents.controls import random_features
-from mmsteer.latents.mentions import BATCH, Mentions, caption, detect_hallucination, meanings, read_mentions, truth
+from mmsteer.latents.mentions import BATCH, Mentions, caption, truth
 from mmsteer.latents.pooling import pooled
-from mmsteer.latents.shown import detection_row, show
-from mmsteer.sae import SELECTORS, SparseDictionary, Usage, feature_direction, read_dictionary
+from mmsteer.sae import SELECTORS, SparseDictionary, Usage, feature_direction
 from mmsteer.steering import Attribute, Steering, steer
-from mmsteer.types import Direction, Positions, Sample, Score
+from mmsteer.types import Direction, Positions, Sample, Score, paired_score
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +58,33 @@ class Judged:
         """The numbers that a table shows."""
         chair = {name: self.chair.scores[name] for name in ("chair_s", "chair_i", "recall", "length")}
         return {"condition": self.condition, **chair, "pope": self.pope.accuracy, "pope_f1": self.pope.f1}
+
+    @property
+    def wrong(self) -> tuple[float, ...]:
+        """For each caption 1 where it names what is not there, else 0."""
+        return tuple(float(bool(row.hallucinated)) for row in self.chair.rows)
+
+
+def against(rows: Sequence[Judged], others: Sequence[Judged]) -> Score:
+    """By how much fewer or more captions name what is not there than under other steerings, scene by scene.
+
+    Args:
+        rows: Judged on some scenes.
+        others: Judged on the same ones, such as several controls.
+    """
+    mine, theirs = (
+        [sum(one) / len(one) for one in zip(*(row.wrong for row in some), strict=True)] for some in (rows, others)
+    )
+    return paired_score(mine, theirs)
+
+
+def compared(rows: Sequence[Judged]) -> list[dict[str, Score | str]]:
+    """A table of runs whose first one is unsteered.
+
+    Args:
+        rows: The runs.
+    """
+    return [row.row() | {"change of chair_s": against([row], rows[:1])} for row in rows]
 
 
 def save_latents(
@@ -192,10 +212,27 @@ def judge(
     """
     captions = caption(adapter, scenes, steering)
     chair = Chair(truth(scenes)).score(dict(zip(map(str, range(len(scenes))), captions, strict=True)))
+    return Judged(condition, chair, answers(adapter, scenes, steering, split=split))
+
+
+def answers(
+    adapter: VisionLanguageAdapter,
+    scenes: Sequence[Scene],
+    steering: Steering | None = None,
+    *,
+    split: str = "adversarial",
+) -> PopeScore:
+    """POPE's questions, answered by the likelier of yes and no.
+
+    Args:
+        adapter: The model.
+        scenes: What it is shown.
+        steering: What is applied; nothing where it is left out.
+        split: POPE's choice of absent objects.
+    """
     questions = _questions(scenes, split)
     with steer(adapter, steering or Steering()):
-        logits = _logits(adapter, scenes, questions)
-    return Judged(condition, chair, score_logits(questions, logits))
+        return score_logits(questions, _logits(adapter, scenes, questions))
 
 
 def steer_latents(
@@ -208,6 +245,7 @@ def steer_latents(
     strengths: Sequence[float] = (0.1, 0.2, 0.4),
     keep: float = 0.95,
     seed: int = 0,
+    say: Callable[[str], None] = lambda _: None,
 ) -> list[Judged]:
     """The model unsteered, and under each method and its control.
 
@@ -223,6 +261,7 @@ def steer_latents(
         strengths: Shares of a token's own norm.
         keep: Least share of the unsteered recall.
         seed: Seed of the control.
+        say: Told what is being done.
     """
     to_choose, to_report = scenes
     plain = judge(adapter, to_choose, "unsteered")
@@ -230,6 +269,7 @@ def steer_latents(
     taken = [int(one.provenance["feature"]) for two in found.values() for one in (two.faithful, two.hallucinated)]
     control = random_latents(dictionary, used, seed, without=taken)
     for method, latents in found.items():
+        say(f"{method}: choosing its strength, then steering {len(to_report)} scenes")
         tried = [(one, judge(adapter, to_choose, "", STEERINGS[method](latents, one)).chair) for one in strengths]
         strength = _best(tried, keep * (plain.chair.recall.value or 0))
         for name, two in ((method, latents), (f"{method}, random features", control)):
@@ -274,51 +314,3 @@ def _logits(
     starts = range(0, len(asked), BATCH)
     both = torch.cat([adapter.next_word(asked[start : start + BATCH], ("Yes", "No")) for start in starts])
     return {one.id: float(yes - no) for one, (yes, no) in zip(questions, both.tolist(), strict=True)}
-
-
-def main() -> None:
-    """Find, steer and report on the bundled model; see the module's docstring."""
-    parser = ArgumentParser(description=__doc__)
-    parser.add_argument("--model", default="vision", help="a bundled vision-language model")
-    parser.add_argument("--dictionary", help="its dictionary, if not the bundled one")
-    parser.add_argument("--scenes", type=int, default=64, help="to learn from, and to report on; half to choose on")
-    parser.add_argument("--strengths", default="0.1,0.2,0.4", help="shares of a token's own norm to choose from")
-    parser.add_argument("--detect", action="store_true")
-    parser.add_argument("--seed", type=int, default=0)
-    asked = parser.parse_args()
-    adapter = load(bundled_path(asked.model))
-    assert isinstance(adapter, VisionLanguageAdapter)
-    dictionary = read_dictionary(asked.dictionary) if asked.dictionary else bundled_dictionary(asked.model)
-    seed = 1000 + asked.seed  # the models were trained on scenes of small seeds
-    learn = split_scenes("demos", asked.scenes, seed)
-    mentions = read_mentions(adapter, dictionary, learn, caption(adapter, learn))
-    if asked.detect:
-        _detect(adapter, dictionary, mentions, split_scenes("validation", asked.scenes, seed))
-    else:
-        found = {
-            "SAVE": save_latents(adapter, dictionary, learn),
-            "SSL": ssl_latents(dictionary, mentions),
-            "AUROC": mention_latents(dictionary, mentions, "auroc"),
-        }
-        scenes = (
-            split_scenes("validation", asked.scenes // 2, seed + 1),
-            split_scenes("validation", asked.scenes, seed),
-        )
-        strengths = [float(one) for one in asked.strengths.split(",")]
-        rows = steer_latents(adapter, found, mentions.used, dictionary, scenes, strengths=strengths, seed=asked.seed)
-        show("Hallucination latents", [row.row() for row in rows])
-
-
-def _detect(
-    adapter: VisionLanguageAdapter, dictionary: SparseDictionary, train: Mentions, scenes: Sequence[Scene]
-) -> None:
-    test = read_mentions(adapter, dictionary, scenes, caption(adapter, scenes))
-    rows = detect_hallucination(train, test)
-    show("Wrong mentions told from right ones", [detection_row(one) for one in rows])
-    features = list(dict.fromkeys(feature for row in rows for feature in row.features[:2]))
-    told = meanings(adapter, dictionary, features, train.used, scenes[:24])
-    show("What steering these features changes", [vars(one) for one in told])
-
-
-if __name__ == "__main__":
-    main()

@@ -4,9 +4,10 @@ The truth is that of rendered scenes.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from types import MappingProxyType
 from typing import Literal
 
 import torch
@@ -24,6 +25,7 @@ from mmsteer.steering import Attribute, Steering, steer
 from mmsteer.types import Kind, Positions, Sample
 
 Moment = Literal["named", "before"]
+MOMENTS: Mapping[Moment, str] = MappingProxyType({"named": "at the mention", "before": "at the token before"})
 CAPTION_TOKENS = 64
 BATCH = 32
 
@@ -55,10 +57,28 @@ def caption(adapter: VisionLanguageAdapter, scenes: Sequence[Scene], steering: S
         scenes: What it is shown.
         steering: What is applied; nothing where it is left out.
     """
+    [said] = captions_under(adapter, scenes, [steering or Steering()])
+    return said
+
+
+def captions_under(
+    adapter: VisionLanguageAdapter, scenes: Sequence[Scene], steerings: Sequence[Steering]
+) -> list[list[str]]:
+    """The likeliest captions under each of several steerings, whose rows share batches.
+
+    Args:
+        adapter: The model.
+        scenes: What it is shown.
+        steerings: What is applied.
+    """
     shown = [Sample(str(index), render_scene(scene), CAPTION_PROMPT) for index, scene in enumerate(scenes)]
-    starts = range(0, len(shown), BATCH)
-    with steer(adapter, steering or Steering()):
-        return [text for start in starts for text in adapter.generate(shown[start : start + BATCH], CAPTION_TOKENS)]
+    rows = [(one, sample) for one in steerings for sample in shown]
+    said: list[str] = []
+    for start in range(0, len(rows), BATCH):
+        some = rows[start : start + BATCH]
+        with steer(adapter, [one for one, _ in some]):
+            said += adapter.generate([sample for _, sample in some], CAPTION_TOKENS)
+    return [said[start : start + len(shown)] for start in range(0, len(said), len(shown))]
 
 
 @torch.no_grad()

@@ -1,5 +1,7 @@
 """Trials in the worlds of the bundled models, where the truth of every prompt is known."""
 
+from collections.abc import Collection
+
 import numpy as np
 
 from mmsteer.adapters import MusicgenAdapter, VisionLanguageAdapter
@@ -15,6 +17,8 @@ from mmsteer.types import Sample
 STATED = ("instrument", "tempo", "register")
 """What music prompts name; never a pitch."""
 ANSWER_TOKENS, CAPTION_TOKENS = 12, 64
+BRIEF_WORDS = 14
+"""Most words of a brief caption; the others have about 22."""
 MUSIC_SEED = 1_000_003
 """Added to the seeds of prompts: the models were trained on the worlds of small seeds."""
 
@@ -53,6 +57,24 @@ def instrument_trials(adapter: MusicgenAdapter, n: int, *, seed: int = 0, guidan
         return None if heard is None else float(heard == asked[sample.id])
 
     return _music(adapter, "instrument as asked", n, seed, guidance, reward)
+
+
+def played_trials(adapter: MusicgenAdapter, instrument: str, n: int, *, seed: int = 0, guidance: float = 3.0) -> Trials:
+    """Prompts that name no instrument; a clip is right when one instrument is heard.
+
+    Args:
+        adapter: The model.
+        instrument: The instrument.
+        n: Prompts.
+        seed: Of prompts and noise.
+        guidance: Scale of classifier-free guidance.
+    """
+
+    def reward(sample: Sample) -> float | None:
+        heard = load_listener().read(sample.content, adapter.sample_rate)["instrument"]
+        return None if heard is None else float(heard == instrument)
+
+    return _music(adapter, f"{instrument} unasked", n, seed, guidance, reward, stated=("tempo", "register"))
 
 
 def question_trials(
@@ -100,14 +122,41 @@ def caption_trials(adapter: VisionLanguageAdapter, n: int, *, split: str = "test
     return Trials("grounded captions", prompts, answering(adapter, CAPTION_TOKENS), reward)
 
 
-def _music(adapter: MusicgenAdapter, name: str, n: int, seed: int, guidance: float, reward: Reward) -> Trials:
-    prompts = tuple(Sample(name, None, clip.prompt) for name, clip in _clips(n, seed).items())
+def brief_trials(adapter: VisionLanguageAdapter, n: int, *, split: str = "test", seed: int = 0) -> Trials:
+    """Descriptions that are asked for in detail; one is right when it is as short as a brief one and names an object.
+
+    Args:
+        adapter: The model.
+        n: Scenes.
+        split: Of the scenes.
+        seed: Of the scenes.
+    """
+    parse = object_parser()
+    prompts = tuple(Sample(name, render_scene(one), CAPTION_PROMPT) for name, one in _scenes(n, split, seed).items())
+
+    def reward(sample: Sample) -> float | None:
+        said = sample.answer or ""
+        return float(len(said.split()) <= BRIEF_WORDS and bool(mentioned(parse, [said])))
+
+    return Trials("brief captions", prompts, answering(adapter, CAPTION_TOKENS), reward)
+
+
+def _music(
+    adapter: MusicgenAdapter,
+    name: str,
+    n: int,
+    seed: int,
+    guidance: float,
+    reward: Reward,
+    stated: Collection[str] = STATED,
+) -> Trials:
+    prompts = tuple(Sample(name, None, clip.prompt) for name, clip in _clips(n, seed, stated).items())
     return Trials(name, prompts, playing(adapter, CLIP_SECONDS, seed=seed, guidance=guidance), reward, batch=16)
 
 
-def _clips(n: int, seed: int) -> dict[str, Clip]:
+def _clips(n: int, seed: int, stated: Collection[str] = STATED) -> dict[str, Clip]:
     rngs = [np.random.default_rng([MUSIC_SEED + seed, index]) for index in range(n)]
-    return {f"clip-{index}": sample_clip(rng, stated=frozenset(STATED), drone=False) for index, rng in enumerate(rngs)}
+    return {f"clip-{index}": sample_clip(rng, stated=frozenset(stated), drone=False) for index, rng in enumerate(rngs)}
 
 
 def _scenes(n: int, split: str, seed: int) -> dict[str, Scene]:

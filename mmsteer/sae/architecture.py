@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmsteer.sae.dictionary import SparseDictionary
 from mmsteer.sae.weights import Weights
@@ -39,7 +39,7 @@ class Architecture(Protocol):
     def needs_steps(self) -> int:
         """Training must be longer than this."""
 
-    def start(self, weights: Weights) -> dict[str, Tensor | nn.Parameter]:
+    def start(self, weights: Weights) -> State:
         """The state before the first step.
 
         Args:

@@ -35,7 +35,7 @@ class TopK:
     def __post_init__(self) -> None:
         _check_k(self.k)
 
-    def start(self, weights: Weights) -> dict[str, Tensor]:
+    def start(self, weights: Weights) -> State:
         """Nothing is kept beside the weights.
 
         Args:
@@ -111,7 +111,7 @@ class BatchTopK:
         """Steps before there is a threshold."""
         return self.threshold_start
 
-    def start(self, weights: Weights) -> dict[str, Tensor]:
+    def start(self, weights: Weights) -> State:
         """The threshold, zero until it is measured.
 
         Args:

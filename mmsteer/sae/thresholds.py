@@ -43,7 +43,7 @@ class JumpReLU:
         if not (self.l0 > 0 and self.bandwidth > 0 and self.start_at > 0):
             raise DictionaryError(f"l0, bandwidth and start_at of {self} must be above zero")
 
-    def start(self, weights: Weights) -> dict[str, nn.Parameter]:
+    def start(self, weights: Weights) -> State:
         """The thresholds.
 
         Args:
@@ -113,7 +113,7 @@ class Gated:
         if self.l1 <= 0:
             raise DictionaryError(f"l1 is {self.l1}; without a penalty nothing is sparse")
 
-    def start(self, weights: Weights) -> dict[str, nn.Parameter]:
+    def start(self, weights: Weights) -> State:
         """Scale and bias of the magnitude; the encoder's own bias is the gate's.
 
         Args:

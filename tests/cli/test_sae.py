@@ -47,9 +47,11 @@ def refused(result) -> str:
     return err
 
 
-@pytest.mark.parametrize(
-    "command", ["train", "measure", "convert", "browse", "decompose", "scores", "flow", "corrsteer", "clamp"]
-)
+LOOK = ("train", "measure", "convert", "browse", "decompose", "scores", "evaluate", "flow", "detect")
+STEER = ("clamp", "corrsteer", "saif", "lf", "effects", "hallucination", "attributes")
+
+
+@pytest.mark.parametrize("command", LOOK + STEER)
 def test_help_teaches_by_example(mmsteer, command):
     code, out, _ = mmsteer("sae", command, "--help")
     assert code == 0
@@ -142,17 +144,31 @@ def test_decompose_finds_the_sum(mmsteer, written, small, tmp_path):
     planted = Direction("x:sum", {site: vector / norm}, {site: SiteStats(0.9, 0.0, 1.0, 1.0)}, "m")
     save_directions(tmp_path / "x.safetensors", [planted])
     words = ["sae", "decompose", written, "--directions", tmp_path / "x.safetensors"]
-    code, told, err = mmsteer(*words, "--name", "x:sum", "--terms", 8)
+    code, told, err = mmsteer(*words, "--name", "x:sum", "--terms", 8, "--json")
     assert code == 0, err
-    terms = {int(line.split()[0]): float(line.split()[1]) for line in told.splitlines()[2:-1]}
+    terms = {row["feature"]: row["coefficient"] for row in json.loads(told)["x:sum, signed pursuit"]}
     assert terms.get(5, 0) > 0 > terms[9]
     assert "no direction 'y'; choose from x:sum" in refused(mmsteer(*words, "--name", "y"))
+
+
+def test_decompose_tells_every_direction_beside_a_random_vector(mmsteer, written, small, tmp_path):
+    site = Site("text", 1)
+    planted = Direction("x:row", {site: small.decoder[5]}, {site: SiteStats(0.9, 0.0, 1.0, 1.0)}, "m")
+    save_directions(tmp_path / "x.safetensors", [planted])
+    words = ["sae", "decompose", written, "--directions", tmp_path / "x.safetensors", "--terms", 1, "--json"]
+    code, told, err = mmsteer(*words)
+    assert code == 0, err
+    [rows] = json.loads(told).values()
+    assert [row["direction"] for row in rows] == ["x:row", "random vector (control)"]
+    assert rows[0]["explained, signed"] == pytest.approx(1.0, abs=1e-5)
+    assert rows[1]["explained, signed"] < 0.9
+    assert "no direction ships for" in refused(mmsteer("sae", "decompose", written))
 
 
 def test_flow_follows_a_twin(mmsteer, written, small, tmp_path):
     write_sae_lens(tmp_path / "next", small.at(Site("text", 2), "m"))
     drawing = tmp_path / "flow.svg"
-    words = ["sae", "flow", written, tmp_path / "next", "--site", "text.1", "--feature", 4, "--out", drawing]
+    words = ["sae", "flow", written, tmp_path / "next", "--site", "text.1", "--feature", 4, "--drawing", drawing]
     code, told, err = mmsteer(*words)
     assert code == 0, err
     assert "text.2:4" in told
@@ -164,7 +180,55 @@ def test_scores_wants_features_that_are_there(mmsteer, written):
     assert "no feature 12; the dictionary has 0 to 11" in refused(mmsteer("sae", "scores", written, 3, 12))
 
 
-def test_a_task_of_the_other_kind_is_refused(mmsteer):
-    words = ["sae", "corrsteer", "bundled:vision", "--task", "note:C"]
-    assert "no task 'note:C' for this model; music has note:C" in refused(mmsteer(*words))
-    assert "no variant 'Q' here; choose S or A" in refused(mmsteer(*words, "--variant", "Q"))
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["corrsteer", "bundled:vision", "--task", "note:C"], "no task 'note:C' for this model; music has note:C"),
+        (
+            ["corrsteer", "bundled:vision", "--task", "captions", "--variant", "Q"],
+            "no variant 'Q'; choose from S, A, P",
+        ),
+        (["saif", "bundled:vision", "--task", "questions"], "no instruction is known for 'questions'; choose brief"),
+        (["saif", "bundled:music", "--task", "note:C"], "no prompt asks for 'note:C'; choose instrument:NAME"),
+        (["saif", "bundled:music", "--task", "instrument:tuba"], "no task 'instrument:tuba' for this model"),
+        (["lf", "bundled:vision", "--task", "instrument"], "no task 'instrument' for this model"),
+        (["lf", "missing", "--task", "captions"], "missing"),
+        (["clamp", "bundled:vision", "--task", "questions"], "show one with --archetype"),
+        (
+            ["clamp", "bundled:music", "--task", "note:C", "--multiples", "one"],
+            "--multiples 'one' is no list of numbers",
+        ),
+        (["effects", "bundled:vision", "--target", "object:unicorn"], "no effect 'object:unicorn' is measured here"),
+        (["hallucination", "bundled:vision", "--methods", "MAGIC"], "no method 'MAGIC'; choose from effect, SAVE"),
+        (["hallucination", "bundled:music"], "this model writes no captions; for music: mmsteer sae attributes"),
+        (["attributes", "bundled:vision"], "this model makes no music; for captions: mmsteer sae hallucination"),
+        (["evaluate", "bundled:vision", "384"], "no feature 384; the dictionary has 0 to 383"),
+    ],
+)
+def test_methods_refuse_what_they_cannot_do(mmsteer, words, message):
+    assert message in refused(mmsteer("sae", *words))
+
+
+def test_results_are_never_written_over(mmsteer, tmp_path):
+    there = tmp_path / "there.json"
+    there.write_text("mine")
+    words = ["sae", "saif", "bundled:vision", "--task", "brief", "--out"]
+    assert "is not overwritten" in refused(mmsteer(*words, there))
+    assert "there is no folder" in refused(mmsteer(*words, tmp_path / "nowhere" / "new.json"))
+    assert there.read_text() == "mine"
+
+
+@pytest.mark.parametrize("command", ["saif", "lf"])
+def test_instructions_and_sides_stand_beside_controls(mmsteer, tmp_path, command):
+    out = tmp_path / "told.json"
+    task, n = {"saif": ("brief", 24), "lf": ("captions", 80)}[command]
+    code, _, err = mmsteer("sae", command, "bundled:vision", "--task", task, "--n", n, "--out", out)
+    assert code == 0, err
+    told = json.loads(out.read_text())
+    conditions = [
+        row["condition"]
+        for row in next(rows for title, rows in told.items() if "prompts" in title or "not said" in title)
+    ]
+    assert conditions[:2] == ["unsteered", "steered"]
+    assert conditions[-1] == "random features"
+    assert told["Features"]

@@ -1,0 +1,64 @@
+"""`mmsteer sae effects`: a vector made for a measured effect."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mmsteer.cli.sae import Device, Dictionary, Dtype, Model
+from mmsteer.cli.sae_tables import AsJson, Out, Output, check_absent, working
+
+
+def effects(
+    dictionary: Dictionary,
+    target: Annotated[str, typer.Option(help="what is wanted: note:C to note:B, register; object:cup and others")],
+    rows: Annotated[int, typer.Option(min=1, help="decoder rows whose effect is measured: the most active ones")] = 32,
+    random: Annotated[int, typer.Option(min=1, help="random vectors beside them")] = 32,
+    items: Annotated[int, typer.Option(min=1, help="prompts or pictures for each vector")] = 2,
+    test: Annotated[int, typer.Option(min=2, help="others to test on")] = 24,
+    kl: Annotated[float, typer.Option(help="dose of every vector, in nats")] = 0.5,
+    folder: Annotated[Path | None, typer.Option(help="keeps measurements; the same command goes on")] = None,
+    vector: Annotated[Path | None, typer.Option(help="a .safetensors file for the vector, to steer with")] = None,
+    model: Model = None,
+    seed: Annotated[int, typer.Option(min=0, help="of the random vectors")] = 0,
+    device: Device = "cpu",
+    dtype: Dtype = "float32",
+    as_json: AsJson = False,
+    out: Out = None,
+) -> None:
+    """Make a vector for a wanted effect from the measured effects of many (SAE-TS, Chalnev et al. 2024).
+
+    Every decoder row and random vector is steered at one dose and its outputs are read: notes and register of clips,
+    objects that captions mention. A linear model then says which vector does most of what is wanted. It is tested on
+    other prompts, beside the best and a random decoder row.
+
+    [bold]Examples[/]
+
+    mmsteer sae effects bundled:music --target note:C --folder runs/effects
+
+    mmsteer sae effects bundled:vision --target object:cup --items 8
+    """
+    output = Output(as_json, out)
+    if vector is not None:
+        check_absent(vector)
+    from mmsteer.cli.sae_inputs import loaded, opened, usage_of
+    from mmsteer.direction_file import save_directions
+    from mmsteer.latents.wanted_effect import bench, run_sae_ts
+
+    found = opened(dictionary)
+    used = usage_of(dictionary, found)
+    with working("Loading"):
+        setting = bench(loaded(model, dictionary, device, dtype))
+    features = used.density.topk(min(rows, found.features)).indices.tolist()
+    result = run_sae_ts(
+        setting, found, features, target, random=random, items=items, tested=test, kl=kl, folder=folder, seed=seed
+    )
+    if vector is not None:
+        save_directions(vector, [result.direction])
+    place = result.model.names.index(target)
+    output.tell(
+        {f"Effect on {target}, {test} other items at {kl:g} nats": result.rows},
+        vectors=result.model.vectors,
+        ridge=result.model.ridge,
+        r2_on_vectors_left_out=float(result.model.r2[place]),
+    )

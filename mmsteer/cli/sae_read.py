@@ -1,0 +1,202 @@
+"""`mmsteer sae decompose|scores|evaluate`: what features are made of, read and say."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mmsteer.cli.sae import Device, Dictionary, Dtype, Model, Where
+from mmsteer.cli.sae_tables import AsJson, Out, Output, Row, working
+from mmsteer.errors import DictionaryError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from mmsteer.latents.scores import FeatureScore
+    from mmsteer.sae import SparseDictionary
+    from mmsteer.types import Direction
+
+Drawn = Annotated[int, typer.Option(min=1, help="features to draw where none is named")]
+Seed = Annotated[int, typer.Option(min=0, help="of the draw")]
+
+
+def decompose(
+    dictionary: Dictionary,
+    directions: Annotated[
+        Path | None, typer.Option(help="a file that `mmsteer probe` writes (default: what ships for the model)")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="one of them, term by term, such as note:C")] = None,
+    terms: Annotated[int, typer.Option(min=1, help="most features")] = 8,
+    method: Annotated[str, typer.Option(help="signed, non_negative or gradient")] = "signed",
+    site: Where = None,
+    as_json: AsJson = False,
+    out: Out = None,
+) -> None:
+    """Write directions as signed sums of a few features, by a pursuit over decoder rows (Mayne et al. 2024).
+
+    The encoder cannot do this: a direction is no hidden state, and its negative parts are no activations. Without
+    --name every direction is a row, and a random vector stands beside.
+
+    [bold]Examples[/]
+
+    mmsteer sae decompose bundled:music
+
+    mmsteer sae decompose bundled:music --name note:C
+    """
+    output = Output(as_json, out)
+    from mmsteer.cli.sae_inputs import opened
+    from mmsteer.direction_file import load_directions
+    from mmsteer.sae.decomposition import decompose as pursue
+
+    found = opened(dictionary, site)
+    known = load_directions(directions) if directions else _shipped(dictionary)
+    if name is None:
+        output.tell({f"{len(known)} directions, {terms} features": _explained(found, known, terms)})
+        return
+    found_terms = pursue(found, _vector(known, name, found), terms, method)
+    rows = [vars(term) for term in found_terms.terms]
+    output.tell({f"{name}, {method} pursuit": rows}, below_zero=found_terms.negative)
+
+
+def scores(
+    dictionary: Dictionary,
+    features: Annotated[list[int] | None, typer.Argument(help="numbers of features; none: some are drawn")] = None,
+    drawn: Drawn = 24,
+    steer: Annotated[
+        bool, typer.Option("--steer", help="also add them at 0.5 nats: does the score tell who steers?")
+    ] = False,
+    model: Model = None,
+    site: Where = None,
+    seed: Seed = 0,
+    device: Device = "cpu",
+    dtype: Dtype = "float32",
+    as_json: AsJson = False,
+    out: Out = None,
+) -> None:
+    """Score features by what activates them (S_in) and by what they bring about (S_out) (Arad et al. 2025).
+
+    Features with S_out of 0.01 or more are worth steering; those with a high S_in seldom are. With --steer features are
+    added to whole outputs, and what each filter keeps is compared.
+
+    [bold]Examples[/]
+
+    mmsteer sae scores bundled:vision 3 17 40
+
+    mmsteer sae scores bundled:music --steer
+    """
+    output = Output(as_json, out)
+    from mmsteer.cli.sae_inputs import loaded, opened, usage_of
+    from mmsteer.latents.material import material
+    from mmsteer.latents.maximal import maximal_moments
+    from mmsteer.latents.score_study import draw_features, filtered, moved_by
+    from mmsteer.latents.scores import input_scores, output_scores
+
+    found = opened(dictionary, site)
+    _check_features(features or [], found.features)
+    used = usage_of(dictionary, found)
+    chosen = features or draw_features(used, drawn, seed)
+    adapter = loaded(model, dictionary, device, dtype)
+    with working("Looking for top activating moments") as say:
+        given = material(adapter)
+        moments = maximal_moments(adapter, found, given.labelled, chosen, count=40)
+        inputs = input_scores(adapter, found, moments, count=given.promotes)
+        say("Pushing features")
+        outputs = output_scores(adapter, found, chosen, given.contexts, count=given.promotes)
+        tables: dict[str, Sequence[Row]] = {"The best head of each": _score_rows(inputs, outputs)}
+        if steer:
+            moved = moved_by(adapter, found, used, given, moments, say)
+            into, out_of = ({one.feature: one for one in some} for some in (inputs, outputs))
+            tables["Added at 0.5 nats, mean change"] = filtered(moved, into, out_of)
+    output.tell(tables)
+
+
+def evaluate(
+    dictionary: Dictionary,
+    features: Annotated[list[int] | None, typer.Argument(help="numbers of features; none: some are drawn")] = None,
+    drawn: Drawn = 16,
+    model: Model = None,
+    site: Where = None,
+    seed: Seed = 0,
+    device: Device = "cpu",
+    dtype: Dtype = "float32",
+    as_json: AsJson = False,
+    out: Out = None,
+) -> None:
+    """Does what describes a feature tell what it does? VocabProj, TokenChange, MaxAct (Gur-Arieh et al. 2025).
+
+    Features are added at 0.25 and 0.5 nats; a judge who reads a description picks the outputs of its feature among
+    those of three. Words are judged by their share of the captions, music by listening. As a control the judge reads
+    what describes another feature.
+
+    [bold]Example[/]
+
+    mmsteer sae evaluate bundled:vision --drawn 24
+    """
+    output = Output(as_json, out)
+    from mmsteer.cli.sae_inputs import loaded, opened, usage_of
+    from mmsteer.latents.description_study import evaluate_descriptions
+    from mmsteer.latents.material import material
+    from mmsteer.latents.score_study import draw_features
+
+    found = opened(dictionary, site)
+    _check_features(features or [], found.features)
+    used = usage_of(dictionary, found)
+    chosen = features or draw_features(used, drawn, seed)
+    adapter = loaded(model, dictionary, device, dtype)
+    with working("Gathering evidence") as say:
+        rows = evaluate_descriptions(adapter, found, used, chosen, material(adapter), seed=seed, say=say)
+    output.tell({f"Outputs of {len(chosen)} features, told by a description": rows})
+
+
+def _shipped(dictionary: str) -> "Mapping[str, Direction]":
+    from mmsteer.api import bundled_directions
+    from mmsteer.cli.sae_inputs import BUNDLED
+
+    known = bundled_directions(dictionary.removeprefix(BUNDLED)) if dictionary.startswith(BUNDLED) else {}
+    if not known:
+        raise DictionaryError(f"no direction ships for {dictionary}; give --directions, a file of `mmsteer probe`")
+    return known
+
+
+def _explained(found: "SparseDictionary", known: "Mapping[str, Direction]", terms: int) -> list[Row]:
+    import torch
+
+    from mmsteer.sae.decomposition import PURSUITS
+    from mmsteer.sae.decomposition import decompose as pursue
+
+    vectors = {name: _vector(known, name, found) for name in known}
+    vectors["random vector (control)"] = torch.randn(found.width, generator=torch.Generator().manual_seed(0))
+    rows: list[Row] = []
+    for name, vector in vectors.items():
+        told = {method: pursue(found, vector, terms, method) for method in PURSUITS}
+        shares = {f"explained, {method}": one.explained for method, one in told.items()}
+        rows.append({"direction": name, **shares, "below zero": told["signed"].negative})
+    return rows
+
+
+def _score_rows(inputs: "Sequence[FeatureScore]", outputs: "Sequence[FeatureScore]") -> list[Row]:
+    return [
+        {"feature": i.feature, "S_in": i.maximum, "excerpts": i.n, "S_out": o.maximum}
+        for i, o in zip(inputs, outputs, strict=True)
+    ]
+
+
+def _vector(known: "Mapping[str, Direction]", name: str, found: "SparseDictionary") -> "Tensor":
+    if name not in known:
+        raise DictionaryError(f"no direction {name!r}; choose from {', '.join(sorted(known))}")
+    direction = known[name]
+    if found.site is None or found.site not in direction.vectors:
+        raise DictionaryError(
+            f"{name} lies at {', '.join(map(str, direction.vectors))}, the dictionary at {found.site}; find the "
+            f"direction there: mmsteer probe --sites {found.site or 'SITE'}"
+        )
+    if found.model not in (None, direction.model):
+        raise DictionaryError(f"{name} is of model {direction.model}, the dictionary of {found.model}")
+    return direction.vectors[found.site]
+
+
+def _check_features(features: list[int], count: int) -> None:
+    wrong = [feature for feature in features if not 0 <= feature < count]
+    if wrong:
+        raise DictionaryError(f"no feature {wrong[0]}; the dictionary has 0 to {count - 1}")

@@ -1,0 +1,131 @@
+"""A flow through layers of which no dictionary is known: small ones are trained, and steering along it is measured."""
+
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+
+import torch
+
+from mmsteer.calibrate import calibrate
+from mmsteer.latents.flow_steering import LayerSchedule, activate, constant, exponential, flow_directions, linear
+from mmsteer.latents.wanted_effect import Bench
+from mmsteer.record import record
+from mmsteer.sae import (
+    Held,
+    Shuffled,
+    SparseDictionary,
+    TopK,
+    Training,
+    Usage,
+    feature_direction,
+    train_dictionary,
+    usage,
+    with_thresholds,
+)
+from mmsteer.sae.flow import Flow, Node
+from mmsteer.steering import Steering
+from mmsteer.types import Adapter, Direction, Sample, Score, Site, paired_score, random_direction
+
+START = 0.1
+"""Relative strength that the search for the dose starts from."""
+SCHEDULES: Mapping[str, LayerSchedule] = MappingProxyType(
+    {"constant": constant(START), "exponential": exponential(START), "linear": linear(START, end=0.2 * START)}
+)
+
+
+def small_dictionaries(
+    adapter: Adapter,
+    samples: Sequence[Sample],
+    sites: Sequence[Site],
+    *,
+    features: int = 512,
+    k: int = 16,
+    steps: int = 400,
+    say: Callable[[str], None] = lambda _: None,
+) -> dict[Site, tuple[SparseDictionary, Usage]]:
+    """Dictionaries of some sites with how they are used, each trained in seconds.
+
+    Args:
+        adapter: The model.
+        samples: What is read.
+        sites: Where.
+        features: Features of each.
+        k: Active features a hidden state.
+        steps: Of each training.
+        say: Told how far it is.
+    """
+    say(f"Reading {len(samples)} samples at {len(sites)} sites")
+    read = record(adapter, samples, sites, pool="tokens").values
+    found = {}
+    for site in sites:
+        say(f"Training a small dictionary of {site}")
+        flat = read[site].flatten(0, 1)
+        states = flat[flat.any(dim=1)]
+        # Dictionaries that start alike stay alike: of one seed, features match across layers by their numbers.
+        plan = Training(features=features, steps=steps, rate=1e-3, warmup=50, dead_after=100_000, seed=1 + site.layer)
+        source = Shuffled(Held(states), batch=min(1024, len(states)))
+        trained = train_dictionary(source, TopK(k), plan, site=site, model=adapter.fingerprint)
+        kept = with_thresholds(trained, states.split(4096))
+        found[site] = kept, usage(kept, states.split(4096))
+    return found
+
+
+def steer_flow(
+    setting: Bench,
+    flow: Flow,
+    dictionaries: Sequence[SparseDictionary],
+    used: Mapping[Site, Usage],
+    target: str,
+    *,
+    items: int = 16,
+    kl: float = 0.5,
+    seed: int = 0,
+    say: Callable[[str], None] = lambda _: None,
+) -> list[dict[str, str | int | float | Score]]:
+    """What adding a feature in its own layer, or all along its flow, changes at one dose.
+
+    Beside them stand a random feature of the same layer and a random direction.
+
+    Args:
+        setting: What effects are measured on.
+        flow: The flow.
+        dictionaries: Those it was found in.
+        used: How they are used.
+        target: What is read, a name of the meter's.
+        items: Prompts or pictures.
+        kl: The dose, in nats.
+        seed: Seed of the controls.
+        say: Told how far it is.
+    """
+    directions = flow_directions(flow, dictionaries, used)
+    stream = {node: directions[node] for node in flow.stream}
+    start = directions[flow.start]
+    chosen: dict[str, tuple[Mapping[Node, Direction], LayerSchedule]] = {
+        "one layer": ({flow.start: start}, constant(START)),
+        **{f"flow, {name}": (stream, schedule) for name, schedule in SCHEDULES.items()},
+        "random feature, one layer": ({flow.start: _another(flow.start, dictionaries, used, seed)}, constant(START)),
+        "random direction, one layer": ({flow.start: random_direction(start, seed)}, constant(START)),
+    }
+    rollouts = setting.rollouts(1000, 1000 + items, "flow")
+    column = setting.meter.names.index(target)
+    plain = rollouts.read([Steering()])[0, :, column]
+    rows: list[dict[str, str | int | float | Score]] = []
+    for name, (some, schedule) in chosen.items():
+        say(f"Steering {name}")
+        steering = Steering(activate(some, schedule))
+        factor = calibrate(setting.adapter, steering, setting.read[:1], kl).factor
+        change = rollouts.read([steering.scaled(factor)])[0, :, column]
+        told = paired_score(_known(change), _known(plain))
+        rows.append({"steered": name, "layers": len(some), "strength": START * factor, f"change of {target}": told})
+    return rows
+
+
+def _another(start: Node, dictionaries: Sequence[SparseDictionary], used: Mapping[Site, Usage], seed: int) -> Direction:
+    [dictionary] = [one for one in dictionaries if one.site == start.site]
+    alive = torch.nonzero(used[start.site].density > 0).flatten()
+    others = alive[alive != start.feature]
+    at = int(torch.randint(len(others), (1,), generator=torch.Generator().manual_seed(seed)))
+    return feature_direction(dictionary, int(others[at]), used[start.site])
+
+
+def _known(values: torch.Tensor) -> list[float | None]:
+    return [None if value != value else value for value in values.tolist()]
