@@ -33,6 +33,27 @@ def project_away(x: Tensor, site: Site, directions: Sequence[Direction]) -> Tens
     return (states - (states @ basis) @ basis.T).float()
 
 
+def turned_away(vector: Tensor, site: Site, directions: Sequence[Direction]) -> Tensor:
+    """A vector without its part in the span of some directions, as long as before; the same shape.
+
+    Args:
+        vector: (width,), or (tokens, width) with a vector for each token, zero where there is none.
+        site: Where it was found.
+        directions: As for `project_away`.
+
+    Raises:
+        ProbeError: It lies in their span.
+    """
+    if not directions:
+        return vector
+    left, length = project_away(vector.cpu(), site, directions), vector.cpu().norm(dim=-1, keepdim=True)
+    rest = left.norm(dim=-1, keepdim=True)
+    if ((rest <= SAME * length) & (length > 0)).any():
+        names = ", ".join(direction.name for direction in directions)
+        raise ProbeError(f"{site}: nothing is left of the direction without {names}; leave out fewer")
+    return left * torch.where(length > 0, length / rest, 0.0)
+
+
 def _basis(vectors: Sequence[Tensor]) -> Tensor:
     """Orthonormal columns that span the vectors, (width, rank) float64."""
     left, sizes, _ = torch.linalg.svd(torch.stack(list(vectors), dim=1).double(), full_matrices=False)

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from rich.progress import Progress as Bar
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mmsteer.errors import ProbeError
 from mmsteer.probes.fitted import Fitted, JointProbe, Probe, Progress
-from mmsteer.probes.orthogonal import project_away
+from mmsteer.probes.orthogonal import project_away, turned_away
 from mmsteer.probes.targets import Labels, Task
 from mmsteer.types import Activations, Direction, Site, SiteStats
 
@@ -91,7 +91,8 @@ def sweep(
     everywhere = probe if isinstance(probe, JointProbe) else _EachSite(probe)
     with _bar(progress) as moved:
         try:
-            fitted = everywhere.fit_sites(states, labels, task=task, groups=groups, progress=moved)
+            fits = everywhere.fit_sites(states, labels, task=task, groups=groups, progress=moved)
+            fitted = {site: _turned(fit, site, without) for site, fit in fits.items()}
         except ProbeError as error:
             raise ProbeError(f"{family}: {error}") from error
     rows = tuple(Row(site, fit.metric, fit.score, fit.label_scores) for site, fit in fitted.items())
@@ -159,6 +160,14 @@ class _EachSite:
 
 def _share(progress: Progress, done: int, total: int) -> Progress:
     return lambda part: progress((done + part) / total)
+
+
+def _turned(fit: Fitted, site: Site, without: Sequence[Direction]) -> Fitted:
+    """A fit to states without some directions, and orthogonal to them; it reads those states as before, scores too.
+
+    The weight of a standardised regression, or a random vector, is not orthogonal by itself.
+    """
+    return replace(fit, directions={name: turned_away(one, site, without) for name, one in fit.directions.items()})
 
 
 def _gather(

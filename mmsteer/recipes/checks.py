@@ -134,6 +134,8 @@ def _check_reading(modality: Modality, entry: FoundDirections) -> None:
         raise RecipeError(f"activations of features are pooled by {', '.join(POOLS)}, not {entry.pool!r}")
     if entry.pool not in modality.POOLS:
         raise RecipeError(f"pool is one of {', '.join(modality.POOLS)} for a probe, not {entry.pool!r}")
+    if isinstance(entry.probe, SaeProbe) and entry.without:
+        raise RecipeError("features are rows of their dictionary, orthogonal to nothing; leave `without` to a probe")
     modality.check_entry(entry)
 
 
@@ -179,6 +181,7 @@ def _names(modality: Modality, recipe: Any, files: Files) -> tuple[dict[str, Dir
     problems: list[Problem] = []
     for at, entry in enumerate(recipe.directions):
         place: Place = ("directions", at)
+        problems += _without(recipe.directions, at, names)
         try:
             found = _stand_ins(modality, entry) if isinstance(entry, FoundDirections) else files.get(entry.file, {})
         except DataError as cause:
@@ -189,6 +192,22 @@ def _names(modality: Modality, recipe: Any, files: Files) -> tuple[dict[str, Dir
             problems.append(Problem(place, f"{twice[0]!r} is already among the directions; give another family name"))
         names |= found
     return names, problems
+
+
+def _without(entries: Sequence[Any], at: int, names: Mapping[str, Direction]) -> list[Problem]:
+    """Families that an entry cannot leave out of its own directions."""
+    families = {name.partition(":")[0] for name in names}
+    deep = {one.family for one in entries[:at] if isinstance(one, FoundDirections) and one.pool == "tokens"}
+    problems = []
+    for number, family in enumerate(getattr(entries[at], "without", ())):
+        place: Place = ("directions", at, "without", number)
+        if family not in families:
+            above = ", ".join(sorted(families)) or "none"
+            hint = did_you_mean(family, families)
+            problems.append(Problem(place, f"no family {family!r} above this one{hint} (above are: {above})"))
+        elif family in deep:
+            problems.append(Problem(place, f"{family!r} has a direction at each token; pool it, such as by mean"))
+    return problems
 
 
 def _stand_ins(modality: Modality, entry: FoundDirections) -> dict[str, Direction]:

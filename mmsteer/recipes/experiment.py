@@ -18,6 +18,7 @@ from mmsteer.errors import DirectionError, MmsteerError, RecipeError
 from mmsteer.recipes.checks import CheckedRecipe, check_recipe
 from mmsteer.recipes.dictionaries import dictionary_digest, dictionary_of
 from mmsteer.recipes.expand import Condition
+from mmsteer.recipes.finding import left_out
 from mmsteer.recipes.modality import Bench, Modality
 from mmsteer.recipes.schema import FileDirections, FoundDirections, SaeProbe
 from mmsteer.types import Direction, Site, SiteStats, select_sites
@@ -127,9 +128,10 @@ def _check_fit(checked: CheckedRecipe, bench: Bench) -> None:
         problems += _complaint(_check_directions, entry, checked, bench)
     problems += _complaint(bench.check)
     if not problems:
-        names = {
-            name: one for entry in checked.recipe.directions for name, one in _shaped(entry, checked, bench).items()
-        }
+        names: dict[str, Direction] = {}
+        for entry in checked.recipe.directions:
+            problems += _complaint(_check_without, entry, names, bench)
+            names |= _shaped(entry, checked, bench)
         for condition in checked.conditions:
             problems += _complaint(_check_condition, condition, names, bench)
     if problems:
@@ -153,6 +155,22 @@ def _check_directions(entry: Any, checked: CheckedRecipe, bench: Bench) -> None:
             direction.check_model(bench.adapter.fingerprint, bench.adapter.widths)
         except DirectionError as cause:
             raise DirectionError(f"{entry.file}: {cause}") from None
+
+
+def _check_without(entry: Any, names: Mapping[str, Direction], bench: Bench) -> None:
+    """Refuse to leave out what is no single direction at each site of an entry.
+
+    Raises:
+        RecipeError: There is such a direction.
+    """
+    for direction in left_out(entry, names):
+        for site in _sites(entry, bench):
+            vector = direction.vectors.get(site)
+            if vector is None or vector.ndim > 1:
+                have = "is not" if vector is None else "has not one vector"
+                raise RecipeError(
+                    f"{entry.family}: {direction.name}, left out, {have} at {site}; find both at the same sites"
+                )
 
 
 def _shaped(entry: Any, checked: CheckedRecipe, bench: Bench) -> Mapping[str, Direction]:

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,14 +20,19 @@ from mmsteer.probes import (
     Probe,
     Ranges,
     Setting,
+    Sides,
     Sweep,
     Task,
+    average_sides,
     sweep,
 )
 from mmsteer.recipes.dictionaries import dictionary_of
 from mmsteer.recipes.schema import FoundDirections, RfmProbe, SaeProbe, VtiProbe
 from mmsteer.record import record
-from mmsteer.types import Adapter, Direction, Positions, Sample, select_sites
+from mmsteer.types import Activations, Adapter, Direction, Positions, Sample, select_sites
+
+PART = 4
+"""Groups whose samples are held whole before they are averaged."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,11 +43,32 @@ class Labelled:
         samples: What is read.
         labels: The class of each.
         groups: The source of each; no source is on both sides of a split.
+        averaged: Whether each side of each group is one state, averaged while it is read.
     """
 
     samples: tuple[Sample, ...]
     labels: tuple[Any, ...]
     groups: tuple[str, ...]
+    averaged: bool = False
+
+    def parts(self, groups: int) -> Iterator["Labelled"]:
+        """The samples a few groups at a time.
+
+        Args:
+            groups: How many groups a part.
+
+        Yields:
+            Samples of whole groups, in order of first appearance.
+        """
+        order = list(dict.fromkeys(self.groups))
+        for start in range(0, len(order), groups):
+            some = set(order[start : start + groups])
+            rows = [row for row, group in enumerate(self.groups) if group in some]
+            yield Labelled(
+                tuple(self.samples[row] for row in rows),
+                tuple(self.labels[row] for row in rows),
+                tuple(self.groups[row] for row in rows),
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +93,7 @@ def find(
     task: Task,
     folder: Path | None = None,
     *,
+    without: Sequence[Direction] = (),
     progress: bool = False,
 ) -> Found:
     """Record samples and fit a probe at every site.
@@ -77,38 +104,56 @@ def find(
         data: What is read.
         task: What kind of question the labels answer.
         folder: Where recordings are kept while they are needed, by content; None for memory.
+        without: Directions that those of a probe shall be orthogonal to.
         progress: Show a bar.
     """
     if isinstance(entry.probe, SaeProbe):
         found, seconds = _features(adapter, entry, entry.probe, data, task, folder, progress=progress)
     else:
-        found, seconds = _probe(adapter, entry, data, task, folder, progress=progress)
+        found, seconds = _probe(adapter, entry, data, task, folder, without=without, progress=progress)
     return Found(found.directions, _table(entry, found), seconds)
 
 
 def _probe(
-    adapter: Adapter, entry: FoundDirections, data: Labelled, task: Task, folder: Path | None, *, progress: bool
+    adapter: Adapter,
+    entry: FoundDirections,
+    data: Labelled,
+    task: Task,
+    folder: Path | None,
+    *,
+    without: Sequence[Direction],
+    progress: bool,
 ) -> tuple[Sweep, float]:
-    activations = record(
-        adapter,
-        data.samples,
-        select_sites(entry.sites, adapter.sites),
-        positions=Positions(entry.positions),
-        pool=entry.pool,
-        folder=folder,
-        progress=progress,
-    )
+    sides = _read(adapter, entry, data, folder, progress=progress)
     start = time.perf_counter()
     found = sweep(
         build_probe(entry.probe),
-        activations,
-        data.labels,
+        sides.activations,
+        sides.labels,
         family=entry.family,
         task=task,
-        groups=data.groups,
+        groups=sides.groups,
+        without=without,
         progress=progress,
     )
     return found, time.perf_counter() - start
+
+
+def _read(adapter: Adapter, entry: FoundDirections, data: Labelled, folder: Path | None, *, progress: bool) -> Sides:
+    """Every sample as a row; or every side of a group, of which few are held whole at a time."""
+
+    def recorded(part: Labelled, place: Path | None) -> tuple[Activations, tuple[Any, ...], tuple[str, ...]]:
+        sites = select_sites(entry.sites, adapter.sites)
+        positions = Positions(entry.positions)
+        read = record(
+            adapter, part.samples, sites, positions=positions, pool=entry.pool, folder=place, progress=progress
+        )
+        return read, part.labels, part.groups
+
+    if not data.averaged:
+        return Sides(*recorded(data, folder))
+    parts = enumerate(data.parts(PART))
+    return average_sides(recorded(part, folder and folder / f"part-{at:05d}") for at, part in parts)
 
 
 def _features(
@@ -150,13 +195,24 @@ def _table(entry: FoundDirections, found: Sweep) -> dict[str, Any]:
     }
 
 
+def left_out(entry: Any, above: Mapping[str, Direction]) -> tuple[Direction, ...]:
+    """The directions that an entry's own shall be orthogonal to.
+
+    Args:
+        entry: The entry; files of directions leave out nothing.
+        above: The directions of the entries above it.
+    """
+    families = getattr(entry, "without", ())
+    return tuple(one for name, one in above.items() if name.partition(":")[0] in families)
+
+
 def recording_key(entry: FoundDirections) -> str:
     """A name for what is recorded for an entry; entries that differ in how their probe fits alone share it.
 
     Args:
         entry: The entry.
     """
-    read = entry.model_dump(exclude={"probe", "family"})
+    read = entry.model_dump(exclude={"probe", "family", "without"})
     return json.dumps([read, getattr(entry.probe, "dictionary", None)], sort_keys=True)
 
 

@@ -13,7 +13,7 @@ from mmsteer.recipes.controls import Controlled
 from mmsteer.recipes.document import write_document
 from mmsteer.recipes.expand import Condition
 from mmsteer.recipes.experiment import Experiment, environment
-from mmsteer.recipes.finding import Found, find, recording_key
+from mmsteer.recipes.finding import Found, find, left_out, recording_key
 from mmsteer.recipes.folder import CHUNKS, SAMPLES, RunFolder
 from mmsteer.recipes.plan import UNSTEERED, Planned, Planner
 from mmsteer.recipes.receipts import joined_receipt
@@ -93,12 +93,15 @@ def _find(experiment: Experiment, folder: RunFolder, kinds: Sequence[str], *, pr
         if isinstance(entry, FileDirections):
             known |= experiment.checked.files[entry.file]
             continue
-        found = _fitted(experiment, folder, entry, None, progress=progress)
+        above = dict(known)
+        found = _fitted(experiment, folder, entry, None, above, progress=progress)
         known |= found.directions
         tables.append(dict(found.table))
         seconds[entry.family] = found.seconds
         for kind in kinds:
-            others[kind] |= _fitted(experiment, folder, entry, kind, progress=progress).directions
+            # What is left out of a control was found as the control was.
+            again = _fitted(experiment, folder, entry, kind, above | others[kind], progress=progress)
+            others[kind] |= again.directions
     for name, some in {DIRECTIONS: known, **{_control_file(kind): others[kind] for kind in kinds}}.items():
         if some:
             save_directions(folder.path / name, some.values(), overwrite=True)
@@ -114,12 +117,19 @@ def _kept(folder: RunFolder, name: str) -> Mapping[str, Direction]:
 
 
 def _fitted(
-    experiment: Experiment, folder: RunFolder, entry: FoundDirections, control: str | None, *, progress: bool
+    experiment: Experiment,
+    folder: RunFolder,
+    entry: FoundDirections,
+    control: str | None,
+    above: Mapping[str, Direction],
+    *,
+    progress: bool,
 ) -> Found:
     modality, adapter = experiment.modality, experiment.adapter
     data = modality.samples(entry, adapter, control, experiment.recipe.seed)
     place = _recording(folder, entry, control or "")
-    return find(adapter, entry, data, modality.TASK, place, progress=progress)
+    without = left_out(entry, above)
+    return find(adapter, entry, data, modality.TASK, place, without=without, progress=progress)
 
 
 def _control_file(kind: str) -> str:

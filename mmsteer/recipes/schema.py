@@ -178,6 +178,9 @@ class FoundDirections(Part):
     )
     positions: Text = Field(description="which tokens to read, such as all or generated")
     pool: Text = Field(description="mean, max, last; vision also tokens, a direction at each token")
+    without: tuple[Text, ...] = Field(
+        default=(), description="families above this one, whose directions its own shall be orthogonal to"
+    )
 
 
 class FileDirections(Part):

@@ -1,10 +1,12 @@
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 
 from mmsteer.errors import ProbeError
-from mmsteer.probes import RFM, VTI, MeanDifference, per_image_directions, sweep
+from mmsteer.probes import RFM, VTI, Chance, Logistic, MeanDifference, per_image_directions, sweep
+from mmsteer.probes.orthogonal import turned_away
 from mmsteer.types import Activations, Direction, Site, SiteStats
 from tests.probes.toys import classes, pairs
 
@@ -157,6 +159,29 @@ def test_directions_left_out_are_orthogonal_to_what_is_found():
     assert rest.provenance["without"] == "prior:0"
     both = grounded(activations, y, groups, MeanDifference(), without=[prior, other, prior]).directions["grounded:yes"]
     assert max(abs(both.vectors[site] @ one.vectors[site]) for site in PAIR_SITES for one in (prior, other)) < 1e-5
+
+
+@pytest.mark.parametrize("probe", [Logistic(), Chance(3)], ids=["logistic", "random"])
+def test_probes_whose_vectors_leave_the_data_are_turned_back(probe):
+    activations, y, groups, truth = paired_activations()
+    scales = torch.linspace(1, 30, len(truth))
+    values = {site: states * scales for site, states in activations.values.items()}
+    activations, prior = replace(activations, values=values), planted_direction(activations, truth, 0)
+    found = grounded(activations, y, groups, probe, without=[prior])
+    direction = found.directions["grounded:yes"]
+    assert max(abs(direction.vectors[site] @ prior.vectors[site]) for site in PAIR_SITES) < 1e-5
+    assert all(0 <= row.labels["yes"] <= 1 for row in found.rows)
+
+
+def test_nothing_is_left_of_what_is_left_out():
+    site = PAIR_SITES[0]
+    prior = planted_direction(None, torch.ones(4), 0)
+    with pytest.raises(ProbeError, match="nothing is left of the direction without prior:0"):
+        turned_away(prior.vectors[site], site, [prior])
+    tokens = torch.stack([torch.tensor([0.0, 1, 0, 0]), torch.zeros(4)])
+    turned = turned_away(tokens, site, [prior])
+    torch.testing.assert_close(turned.norm(dim=1), torch.tensor([1.0, 0.0]))
+    torch.testing.assert_close(turned @ prior.vectors[site], torch.zeros(2), atol=1e-6, rtol=0)
 
 
 def planted_direction(activations, truth, seed):

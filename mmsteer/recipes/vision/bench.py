@@ -17,7 +17,7 @@ from mmsteer.recipes.scoring import Line, Scored
 from mmsteer.recipes.vision.asking import ask_all, outcomes
 from mmsteer.recipes.vision.pictures import Picture
 from mmsteer.recipes.vision.schema import VisionRecipe
-from mmsteer.recipes.vision.scoring import metric_names, scores
+from mmsteer.recipes.vision.scoring import metrics_of, scores
 from mmsteer.schedules import Timeline
 from mmsteer.steering import Attribute, Steering
 from mmsteer.types import Kind, Sample, Tokens
@@ -136,6 +136,8 @@ class VisionBench:
     def _judged(self, item: Picture, caption: str | None) -> dict[str, Any]:
         if caption is None or item.objects is None or self.recipe.ask.caption is None:
             return {"caption": None, "mentions": [], "missed": []}
+        if item.amber is not None:
+            return {"caption": caption, **item.amber.read(caption)}
         row = Chair({item.name: item.objects}, self.recipe.ask.caption.compat).row(item.name, caption).to_json()
         return {key: row[key] for key in ("caption", "mentions", "missed")}
 
@@ -161,9 +163,7 @@ class VisionBench:
         Args:
             members: Finished conditions.
         """
-        pope = self.recipe.ask.pope
-        names = metric_names(captions=self.recipe.ask.caption is not None, splits=pope.splits if pope else ())
-        return scores(members, names)
+        return scores(members, metrics_of(self.recipe))
 
     def traces(self, steering: Steering, lines: Sequence[Line], unsteered: Sequence[Line] | None) -> dict[str, Any]:
         """The strength of each attribute over the tokens of an answer.

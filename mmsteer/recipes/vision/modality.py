@@ -16,11 +16,14 @@ from mmsteer.recipes.finding import Labelled
 from mmsteer.recipes.problems import Problem
 from mmsteer.recipes.vision import pairs
 from mmsteer.recipes.vision import scoring as measures
+from mmsteer.recipes.vision.amber import files_of
 from mmsteer.recipes.vision.bench import VisionBench
 from mmsteer.recipes.vision.pictures import Picture, pictures_of
 from mmsteer.recipes.vision.schema import (
+    AmberImages,
     FileDemos,
     Images,
+    MaskedPairs,
     SceneImages,
     VisionDirections,
     VisionRecipe,
@@ -33,6 +36,8 @@ OWN: Mapping[str, Any] = {"decode": {}}
 TASK: Task = "binary"
 POOLS: tuple[str, ...] = ("mean", "last", "max", "tokens")
 CONTROLS: tuple[str, ...] = ("wrong_image",)
+PATHS = {"coco": ("folder", "ids"), "folder": ("images", "objects"), "amber": ("folder", "images")}
+"""For each source of images the keys that name files and folders."""
 SHOWN = 3
 """Broken images that a message names."""
 
@@ -71,12 +76,14 @@ def samples(entry: VisionDirections, adapter: Any, control: str | None = None, s
     Args:
         entry: The entry.
         adapter: The model.
-        control: `wrong_image` for the same words with the images of other pairs.
+        control: `wrong_image` for the same words with the images of other pairs; pairs without any image stay.
         seed: Seed of the exchange.
     """
     contrast = pairs.pairs_of(entry.data, _seeing(adapter))
-    contrast = wrong_image(contrast, seed) if control else contrast
-    return Labelled(contrast.samples, contrast.labels, contrast.groups)
+    seen = any(sample.content is not None for sample in contrast.samples)
+    contrast = wrong_image(contrast, seed) if control and seen else contrast
+    averaged = isinstance(entry.data, MaskedPairs) and entry.data.averaged
+    return Labelled(contrast.samples, contrast.labels, contrast.groups, averaged)
 
 
 def problems(recipe: VisionRecipe, conditions: Sequence[Condition]) -> list[Problem]:
@@ -99,7 +106,7 @@ def problems(recipe: VisionRecipe, conditions: Sequence[Condition]) -> list[Prob
     if both:
         message = f"{len(both)} images, such as {both[0]}, are among the test's images too; the test may choose nothing"
         found.append(Problem(("choose", "images"), message))
-    return found + _own_scenes(recipe) + _decoding(recipe, conditions)
+    return found + _amber(recipe) + _own_scenes(recipe) + _decoding(recipe, conditions)
 
 
 def metric_names(recipe: VisionRecipe, conditions: Sequence[Condition]) -> tuple[str, ...]:
@@ -109,8 +116,7 @@ def metric_names(recipe: VisionRecipe, conditions: Sequence[Condition]) -> tuple
         recipe: The recipe.
         conditions: Its conditions.
     """
-    pope = recipe.ask.pope
-    return measures.metric_names(captions=recipe.ask.caption is not None, splits=pope.splits if pope else ())
+    return tuple(measures.metrics_of(recipe))
 
 
 def items(recipe: VisionRecipe, source: Images) -> tuple[Picture, ...]:
@@ -141,7 +147,7 @@ def identity(recipe: VisionRecipe) -> dict[str, Any]:
 
 
 def files(recipe: VisionRecipe) -> tuple[Path, ...]:
-    """The question files and demonstrations.
+    """The question files, demonstrations and AMBER's annotations.
 
     Args:
         recipe: The recipe.
@@ -149,7 +155,8 @@ def files(recipe: VisionRecipe) -> tuple[Path, ...]:
     asked = recipe.ask.pope.files.values() if recipe.ask.pope else ()
     data = [entry.data for entry in recipe.directions if isinstance(entry, VisionDirections)]
     demos = [getattr(one, "demos", None) for one in data]
-    return tuple(map(Path, (*asked, *(one.file for one in demos if isinstance(one, FileDemos)))))
+    told = [file for _, one in _sources(recipe) if isinstance(one, AmberImages) for file in files_of(one.amber)]
+    return (*map(Path, (*asked, *(one.file for one in demos if isinstance(one, FileDemos)))), *dict.fromkeys(told))
 
 
 def bench(recipe: VisionRecipe, adapter: Any) -> VisionBench:
@@ -182,7 +189,7 @@ def _mapped(recipe: VisionRecipe, path: Callable[[str], str]) -> dict[str, Any]:
     """The recipe as plain data, with every path of its data replaced."""
     data = recipe.model_dump()
     for images in [data["images"], *([data["choose"]["images"]] if data["choose"] else [])]:
-        for part, keys in (("coco", ("folder", "ids")), ("folder", ("images", "objects"))):
+        for part, keys in PATHS.items():
             _replace(images.get(part) or {}, keys, path)
     pope = data["ask"]["pope"] or {}
     _replace(pope, ("images",), path)
@@ -209,7 +216,7 @@ def _pictures(place: Place, pictures: Sequence[Picture]) -> Iterator[Problem]:
     if len(broken) > SHOWN:
         yield Problem(place, f"{len(broken) - SHOWN} more images cannot be read")
     try:
-        Chair({picture.name: picture.objects for picture in pictures if picture.objects is not None})
+        Chair({one.name: one.objects for one in pictures if one.objects is not None and one.amber is None})
     except MmsteerError as cause:
         yield Problem(place, str(cause))
 
@@ -222,6 +229,22 @@ def _unreadable(picture: Picture) -> str | None:
     except MmsteerError as cause:
         return str(cause)
     return None
+
+
+def _amber(recipe: VisionRecipe) -> list[Problem]:
+    """Descriptions that would be judged in two ways."""
+    found = []
+    if len({isinstance(images, AmberImages) for _, images in _sources(recipe)}) > 1:
+        message = (
+            "AMBER judges descriptions by words of its own; take the images and those to choose on both from AMBER"
+        )
+        found.append(Problem(("choose", "images"), message))
+    said = recipe.ask.caption
+    if isinstance(recipe.images, AmberImages) and said and said.compat != "fixed":
+        found.append(
+            Problem(("ask", "caption", "compat"), "this is a mode of CHAIR, and AMBER has one alone; write fixed")
+        )
+    return found
 
 
 def _own_scenes(recipe: VisionRecipe) -> list[Problem]:

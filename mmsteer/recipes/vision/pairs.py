@@ -14,6 +14,7 @@ from mmsteer.recipes.vision.schema import (
     CaptionPairs,
     CounterfactualPairs,
     FileDemos,
+    LanguagePriorPairs,
     MaskedPairs,
     MentionPairs,
     NoImagePairs,
@@ -83,6 +84,10 @@ def _no_image(data: NoImagePairs, adapter: VisionLanguageAdapter) -> Contrast:
     return contrasts.no_image([demo.sample("true", demo.careful) for demo in demos])
 
 
+def _language_prior(data: LanguagePriorPairs, adapter: VisionLanguageAdapter) -> Contrast:
+    return contrasts.language_prior(_demos(data.demos, data.seed), data.refusal)
+
+
 def _grid(adapter: VisionLanguageAdapter) -> tuple[int, int]:
     """Side of the image that the tower sees and of its patches, in pixels.
 
@@ -104,4 +109,5 @@ MAKERS: Mapping[str, Callable[[Any, VisionLanguageAdapter], Contrast]] = {
     "answers": _answers,
     "masked": _masked,
     "no_image": _no_image,
+    "language_prior": _language_prior,
 }

@@ -16,7 +16,10 @@ from mmsteer.errors import DataError
 from mmsteer.eval.chair_data import image_name, read_coco, read_objects
 from mmsteer.eval.chair_parser import object_parser
 from mmsteer.eval.pope import Question, build_questions, read_questions
+from mmsteer.recipes.vision.amber import AmberTruth, read_amber
 from mmsteer.recipes.vision.schema import (
+    Amber,
+    AmberImages,
     Coco,
     CocoImages,
     Folder,
@@ -57,6 +60,7 @@ class Picture:
         objects: What is really there, in COCO's names; None where only questions are asked.
         seed: Seed of all that is drawn for it, the same under every condition.
         questions: What is asked.
+        amber: Of AMBER's images what else it says of them.
     """
 
     index: int
@@ -65,6 +69,7 @@ class Picture:
     objects: frozenset[str] | None
     seed: int
     questions: tuple[Asked, ...] = ()
+    amber: AmberTruth | None = None
 
     def image(self) -> Image.Image:
         """Its pixels, RGB."""
@@ -114,6 +119,8 @@ def _seed(seed: int, index: int) -> int:
 def _shown(images: Images, taken: Collection[str]) -> list[Picture]:
     if isinstance(images, SceneImages):
         return _scenes(images.scenes)
+    if isinstance(images, AmberImages):
+        return _amber(images.amber, taken)
     return _coco(images.coco, taken) if isinstance(images, CocoImages) else _folder(images.folder)
 
 
@@ -153,13 +160,26 @@ def _coco_truth(folder: Path, names: tuple[str, ...]) -> Mapping[str, frozenset[
 def _folder(folder: Folder) -> list[Picture]:
     truth = read_objects(folder.objects)
     places = {image_name(name): path for name, path in _files(Path(folder.images)).items()}
+    _check_all(truth, places, folder.objects, folder.images)
+    return [Picture(0, places[name].name, places[name], objects, 0) for name, objects in truth.items()]
+
+
+def _amber(amber: Amber, taken: Collection[str]) -> list[Picture]:
+    truth, places = read_amber(amber), _files(Path(amber.images))
+    _check_all(truth, places, amber.folder, amber.images)
+    names = list(truth)
+    if amber.n is not None:
+        names = _drawn([name for name in names if name not in taken], amber.n, amber.seed, Path(amber.images))
+    return [Picture(0, name, places[name], frozenset(truth[name].shown), 0, amber=truth[name]) for name in names]
+
+
+def _check_all(truth: Collection[str], places: Collection[str], source: str, folder: str) -> None:
     missing = [name for name in truth if name not in places]
     if missing:
         raise DataError(
-            f"{folder.objects} names the image {missing[0]}, which {folder.images} does not have ({len(missing)} of "
-            f"{len(truth)} are missing)"
+            f"{source} names the image {missing[0]}, which {folder} does not have ({len(missing)} of {len(truth)} are "
+            "missing)"
         )
-    return [Picture(0, places[name].name, places[name], objects, 0) for name, objects in truth.items()]
 
 
 def _files(folder: Path) -> dict[str, Path]:

@@ -65,11 +65,29 @@ class FolderImages(Part):
     folder: Folder
 
 
+class Amber(Part):
+    """Images of AMBER in the published layout; descriptions are judged by its own words and metrics."""
+
+    folder: Text = Field(
+        description="AMBER's folder data: annotations.json, query_all.json (or query/), relation.json, safe_words.txt"
+    )
+    images: Text = Field(description="the folder with AMBER_1.jpg, AMBER_2.jpg, ...")
+    n: Count | None = Field(description="how many to draw; null for all")
+    seed: Seed = Field(description="seed of the draw")
+
+
+class AmberImages(Part):
+    """Images of AMBER."""
+
+    amber: Amber
+
+
 Images = Annotated[
     Annotated[SceneImages, Tag("(scenes)")]
     | Annotated[CocoImages, Tag("(coco)")]
-    | Annotated[FolderImages, Tag("(folder)")],
-    Discriminator(lambda one: "(coco)" if has(one, "coco") else "(folder)" if has(one, "folder") else "(scenes)"),
+    | Annotated[FolderImages, Tag("(folder)")]
+    | Annotated[AmberImages, Tag("(amber)")],
+    Discriminator(lambda one: next((f"({key})" for key in ("coco", "folder", "amber") if has(one, key)), "(scenes)")),
 ]
 
 
@@ -173,6 +191,10 @@ class MaskedPairs(Part):
     demos: Demos
     copies: Count
     ratio: Annotated[float, Field(gt=0, lt=1)] = Field(description="share of the patches that is masked")
+    averaged: bool = Field(
+        default=False,
+        description="average the copies of an image while they are read, to save memory; for paired probes",
+    )
     seed: Seed
 
 
@@ -185,8 +207,17 @@ class NoImagePairs(Part):
     seed: Seed
 
 
+class LanguagePriorPairs(Part):
+    """Hallucinated captions against a refusal, both without any image."""
+
+    contrast: Literal["language_prior"]
+    demos: Demos
+    refusal: Text = Field(description="what the model would say where it sees nothing")
+    seed: Seed
+
+
 Pairs = Annotated[
-    CaptionPairs | CounterfactualPairs | MentionPairs | AnswerPairs | MaskedPairs | NoImagePairs,
+    CaptionPairs | CounterfactualPairs | MentionPairs | AnswerPairs | MaskedPairs | NoImagePairs | LanguagePriorPairs,
     Field(discriminator="contrast"),
 ]
 

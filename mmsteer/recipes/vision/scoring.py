@@ -13,6 +13,7 @@ import numpy as np
 from mmsteer.eval.bootstrap import Floats, bootstrap, ratio, ratio_interval
 from mmsteer.eval.words import count_words, repetition
 from mmsteer.recipes.scoring import Line, Scored
+from mmsteer.recipes.vision.schema import AmberImages, VisionRecipe
 from mmsteer.types import Score
 
 Pair = tuple[float, float]
@@ -52,6 +53,14 @@ CAPTION_METRICS: Mapping[str, Callable[[Line], Pair]] = {
 }
 """As `mmsteer.eval.chair` defines them."""
 
+AMBER_METRICS: Mapping[str, Callable[[Line], Pair]] = {
+    **{name: count for name, count in CAPTION_METRICS.items() if name not in ("precision", "f1")},
+    "recall": lambda line: (line["covered"], line["covered"] + len(line["missed"])),
+    "cog": lambda line: (line["tempted"], line["tempting"]),
+}
+"""As `mmsteer.eval.amber` defines them: CHAIR is chair_i, Hal chair_s, Cover recall, Cog cog. One thing differs: Hal
+takes an empty description for one without a hallucination, chair_s leaves it out."""
+
 OUTCOMES = ("tp", "fp", "tn", "fn", "unparsed")
 POPE_METRICS: Mapping[str, tuple[str, str]] = {
     "accuracy": ("tp tn", "tp fp tn fn"),
@@ -66,29 +75,51 @@ POPE_METRICS: Mapping[str, tuple[str, str]] = {
 CHANCE = {"accuracy": 0.5}
 
 
-def metric_names(*, captions: bool, splits: Sequence[str]) -> tuple[str, ...]:
+def metrics_of(recipe: VisionRecipe) -> dict[str, Callable[[Line], Pair]]:
     """The metrics that a run gives.
 
     Args:
-        captions: Whether captions are asked for.
+        recipe: The recipe.
+    """
+    amber, pope = isinstance(recipe.images, AmberImages), recipe.ask.pope
+    said = (AMBER_METRICS if amber else CAPTION_METRICS) if recipe.ask.caption else {}
+    return said_metrics(said) | answer_metrics(pope.splits if pope else ())
+
+
+def said_metrics(counts: Mapping[str, Callable[[Line], Pair]]) -> dict[str, Callable[[Line], Pair]]:
+    """Metrics of captions; a picture that was only asked about adds nothing.
+
+    Args:
+        counts: What a caption adds to the two sums of each metric.
+    """
+
+    def told(count: Callable[[Line], Pair]) -> Callable[[Line], Pair]:
+        return lambda line: (0.0, 0.0) if line["caption"] is None else count(line)
+
+    return {name: told(count) for name, count in counts.items()}
+
+
+def answer_metrics(splits: Sequence[str]) -> dict[str, Callable[[Line], Pair]]:
+    """Metrics of answers.
+
+    Args:
         splits: POPE's splits that are asked.
     """
-    asked = [f"pope.{split}.{metric}" for split in splits for metric in POPE_METRICS]
-    return (*(CAPTION_METRICS if captions else ()), *asked)
+    return {f"pope.{split}.{metric}": _answers(split, metric) for split in splits for metric in POPE_METRICS}
 
 
-def scores(members: Sequence[Scored], names: Sequence[str]) -> dict[str, Any]:
+def scores(members: Sequence[Scored], metrics: Mapping[str, Callable[[Line], Pair]]) -> dict[str, Any]:
     """The metrics of some conditions beside their controls, and how answers flipped from the unsteered run.
 
     Args:
         members: Finished conditions, pooled.
-        names: Which metrics.
+        metrics: What a picture adds to the two sums of each.
     """
     steered = [[line for one in members for line in one.lines]]
     unsteered = [[line for one in members for line in one.unsteered or ()]] if members[0].unsteered else []
     controls = {kind: _pooled(members, kind) for kind in members[0].controls}
-    metrics = {name: _beside(_counter(name), steered, unsteered, controls, _chance(name)) for name in names}
-    return {"metrics": metrics, "flips": _flips(steered[0], unsteered[0]) if unsteered else {}}
+    found = {name: _beside(count, steered, unsteered, controls, _chance(name)) for name, count in metrics.items()}
+    return {"metrics": found, "flips": _flips(steered[0], unsteered[0]) if unsteered else {}}
 
 
 def _pooled(members: Sequence[Scored], kind: str) -> Runs:
@@ -149,11 +180,7 @@ def _ratios(sums: Floats) -> Floats:
     return ratio(sums[..., 0::2], sums[..., 1::2])
 
 
-def _counter(name: str) -> Callable[[Line], Pair]:
-    if name in CAPTION_METRICS:
-        count = CAPTION_METRICS[name]
-        return lambda line: (0.0, 0.0) if line["caption"] is None else count(line)
-    _, split, metric = name.split(".")
+def _answers(split: str, metric: str) -> Callable[[Line], Pair]:
     above, below = (words.split() for words in POPE_METRICS[metric])
 
     def answers(line: Line) -> Pair:

@@ -1,4 +1,4 @@
-"""Small data folders in the layouts in which COCO, POPE and VTI's demonstrations are published."""
+"""Small data folders in the layouts in which COCO, POPE, AMBER and VTI's demonstrations are published."""
 
 import json
 
@@ -84,3 +84,27 @@ def _demos(folder):
         for at in range(6)
     ]
     (folder / "demos.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+TRUTH = (("cup", "table", "sky"), ("cup", "cup"), ("sky",), ("table", "person"), ("person",), ("cup", "sky"))
+TEMPTING = (("person",), ("table", "sky"), ("table",), (), ("cup", "sky"), ("person",))
+
+
+def write_amber(root):
+    """`amber/data` with annotations, queries, associations and safe words, and `amber/images`."""
+    data, names = root / "amber" / "data", [f"AMBER_{at + 1}.jpg" for at in range(len(TRUTH))]
+    _images(root / "amber" / "images", names)
+    (data / "query").mkdir(parents=True)
+    rows = [
+        {"id": at + 1, "type": "generative", "truth": list(truth), "hallu": list(hallu)}
+        for at, (truth, hallu) in enumerate(zip(TRUTH, TEMPTING, strict=True))
+    ]
+    asked = [{"id": at + 1, "image": name, "query": "Describe this image."} for at, name in enumerate(names)]
+    rows.append({"id": 7, "type": "discriminative-attribute-state", "truth": "yes"})
+    asked.append({"id": 7, "image": names[0], "query": "Is the sky blue in this image?"})
+    (data / "annotations.json").write_text(json.dumps(rows))
+    (data / "query" / "query_all.json").write_text(json.dumps(asked))
+    relations = {"cup": ["mug"], "table": ["desk"], "sky": [], "person": ["man", "user"], "image": []}
+    (data / "relation.json").write_text(json.dumps(relations))
+    (data / "safe_words.txt").write_text("image\n")
+    return root / "amber"

@@ -3,7 +3,7 @@
 import pytest
 
 from mmsteer.recipes.scoring import Scored
-from mmsteer.recipes.vision.scoring import metric_names, scores
+from mmsteer.recipes.vision.scoring import AMBER_METRICS, CAPTION_METRICS, answer_metrics, said_metrics, scores
 
 
 def line(caption="a b c d", right=(), wrong=(), missed=(), answers=None):
@@ -24,7 +24,7 @@ def values(row, part="steered"):
     return {name: found[part] and found[part]["value"] for name, found in row["metrics"].items()}
 
 
-CAPTIONS = metric_names(captions=True, splits=())
+CAPTIONS = said_metrics(CAPTION_METRICS)
 LINES = [
     line("a cup a cup a cat", right=["cup", "cup"], wrong=["cat"], missed=["dog"]),
     line("a dog", right=["dog"], missed=[]),
@@ -43,13 +43,25 @@ def test_captions_by_hand():
     assert found["empty"] == found["no_objects"] == 1 / 3
 
 
+def test_descriptions_of_amber_by_hand():
+    lines = [
+        line("a man and a cat", right=["man"], wrong=["cat"], missed=["sky"])
+        | {"covered": 2, "tempted": 1, "tempting": 3},
+        line("the sky", right=["sky"]) | {"covered": 1, "tempted": 0, "tempting": 2},
+    ]
+    found = values(scores([scored(lines)], said_metrics(AMBER_METRICS)))
+    assert (found["chair_s"], found["chair_i"]) == (1 / 2, 1 / 3)
+    assert (found["recall"], found["cog"]) == (3 / 4, 1 / 5)
+    assert not {"precision", "f1"} & found.keys()
+
+
 def test_answers_by_hand():
     lines = [
         line(answers=answered("tp", "fp", "tn") + answered("fn", splits=("adversarial",))),
         line(answers=answered("tp", "unparsed", splits=("random", "adversarial"))),
         line(answers=None),
     ]
-    found = values(scores([scored(lines)], metric_names(captions=False, splits=("random", "adversarial"))))
+    found = values(scores([scored(lines)], answer_metrics(("random", "adversarial"))))
     assert found["pope.random.accuracy"] == 3 / 4
     assert found["pope.random.precision"] == 2 / 3
     assert found["pope.random.f1"] == 4 / 5
@@ -82,5 +94,5 @@ def test_a_run_without_the_plain_model_has_no_differences():
 def test_flips_count_every_question_in_its_splits():
     before = [line(answers=answered("tp", "fp", splits=("random", "adversarial"))), line(answers=answered("tn"))]
     after = [line(answers=answered("tp", "tn", splits=("random", "adversarial"))), line(answers=answered("fp"))]
-    flips = scores([scored(after, before)], ())["flips"]
+    flips = scores([scored(after, before)], {})["flips"]
     assert flips == {"random": {"tp->tp": 1, "fp->tn": 1, "tn->fp": 1}, "adversarial": {"tp->tp": 1, "fp->tn": 1}}
