@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def flow(
     dictionaries: Annotated[list[str], typer.Argument(help="dictionaries of several sites of one model, or one")],
-    feature: Annotated[int, typer.Option(min=0, help="its number")],
+    feature: Annotated[int | None, typer.Option(min=0, help="its number (default: the one that goes on best)")] = None,
     site: Annotated[str | None, typer.Option(help="where it is, such as decoder.2 (default: of the first)")] = None,
     drawing: Annotated[Path | None, typer.Option(help="a drawing to write: .svg")] = None,
     around: Annotated[int, typer.Option(min=1, help="of one dictionary: layers before and after")] = 1,
@@ -42,7 +42,7 @@ def flow(
 
     mmsteer sae flow layer2 layer3 layer4 --site decoder.3 --feature 12 --drawing flow.svg
 
-    mmsteer sae flow bundled:music --feature 244 --steer note:C
+    mmsteer sae flow bundled:music --steer note:C
     """
     output = Output(as_json, out)
     if drawing is not None:
@@ -65,7 +65,7 @@ def flow(
             around_it = _neighbours(setting, place, around, say)
             found += [one for one, _ in around_it.values()]
             used |= {at: usage for at, (_, usage) in around_it.items()}
-        followed = feature_flow(found, place, feature)
+        followed = feature_flow(found, place, _lasting(found, place) if feature is None else feature)
         tables = (
             {} if setting is None or steer is None else _steered(setting, followed, found, used, steer, n, seed, say)
         )
@@ -80,6 +80,19 @@ def _named(name: str, found: "SparseDictionary") -> "Site":
     if found.site is None:
         raise DictionaryError(f"{name} names no site; say where the feature is with --site")
     return found.site
+
+
+def _lasting(found: "list[SparseDictionary]", place: "Site") -> int:
+    import torch
+
+    from mmsteer.sae.flow import best_matches
+
+    own = [one for one in found if one.site == place]
+    others = [one for one in found if one.site != place and one.site and one.site.point == place.point]
+    if not (own and others):
+        raise DictionaryError(f"no two dictionaries, at {place} and another layer, can be matched; give them both")
+    cosines = [best_matches(own[0].decoder, one.decoder)[1][:, 0] for one in others]
+    return int(torch.stack(cosines).amin(dim=0).argmax())
 
 
 def _neighbours(setting: "Bench", place: "Site", around: int, say: Say) -> "dict[Site, tuple[SparseDictionary, Usage]]":
