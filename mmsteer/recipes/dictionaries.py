@@ -1,5 +1,6 @@
 """The sparse dictionaries that recipes name."""
 
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -7,8 +8,8 @@ from mmsteer.bundled import bundled_dictionary
 from mmsteer.errors import DictionaryError
 from mmsteer.latents.finder import digest
 from mmsteer.recipes.schema import FoundDirections, SaeProbe
-from mmsteer.sae import SparseDictionary, read_dictionary
-from mmsteer.types import Adapter, select_sites
+from mmsteer.sae import SparseDictionary, Usage, feature_direction, read_dictionary
+from mmsteer.types import Activations, Adapter, Direction, select_sites
 
 BUNDLED = "bundled:"
 
@@ -55,6 +56,36 @@ def dictionary_of(entry: FoundDirections, probe: SaeProbe, adapter: Adapter) -> 
     if site not in sites:
         raise DictionaryError(f"the dictionary {probe.dictionary} is of {site}, which is none of {entry.sites!r}")
     return dictionary.at(site, adapter.fingerprint)
+
+
+def readable(probe: SaeProbe, dictionary: SparseDictionary) -> bool:
+    """Whether a direction that is found can be read as one feature, such as by `when NAME active`.
+
+    Args:
+        probe: How features are chosen.
+        dictionary: Its dictionary; one that keeps the k largest features reads none alone.
+    """
+    return probe.features == 1 and dictionary.k is None
+
+
+def as_feature(direction: Direction, dictionary: SparseDictionary, feature: int, read: Activations) -> Direction:
+    """The direction of a single feature, which operators and gates then read by its activation.
+
+    Args:
+        direction: The direction as it was found.
+        dictionary: The dictionary.
+        feature: Its only feature.
+        read: Pooled activations, whose mean and spread are the direction's.
+    """
+    (site,) = direction.sites
+    z = read.values[site]
+    used = Usage(z.mean(dim=0), z.std(dim=0), z.amax(dim=0), (z > 0).float().mean(dim=0), read.norms[site], len(z))
+    alone = feature_direction(dictionary, feature, used, direction.name)
+    if alone.vectors[site] @ direction.vectors[site] <= 0:
+        # It is written backwards: more of the direction is less of the feature.
+        return direction
+    stats = {site: replace(alone.stats[site], score=direction.stats[site].score)}
+    return replace(direction, stats=stats, features=alone.features)
 
 
 def dictionary_digest(name: str) -> str:

@@ -16,12 +16,12 @@ import mmsteer
 from mmsteer.api import load
 from mmsteer.errors import DirectionError, MmsteerError, RecipeError
 from mmsteer.recipes.checks import CheckedRecipe, check_recipe
-from mmsteer.recipes.dictionaries import dictionary_digest, dictionary_of
+from mmsteer.recipes.dictionaries import dictionary_digest, dictionary_of, readable
 from mmsteer.recipes.expand import Condition
 from mmsteer.recipes.finding import left_out
 from mmsteer.recipes.modality import Bench, Modality
 from mmsteer.recipes.schema import FileDirections, FoundDirections, SaeProbe
-from mmsteer.types import Direction, Site, SiteStats, select_sites
+from mmsteer.types import Direction, Feature, Site, SiteStats, select_sites
 
 PACKAGES = (
     "torch",
@@ -180,8 +180,14 @@ def _shaped(entry: Any, checked: CheckedRecipe, bench: Bench) -> Mapping[str, Di
     sites = _sites(entry, bench)
     stats = dict.fromkeys(sites, SiteStats(1.0, 0.0, 1.0, 1.0))
     vectors = {site: _unit(bench.adapter.widths[site]) for site in sites}
+    features = {site: Feature(vectors[site], 0.0, 0.0) for site in sites if _is_feature(entry, bench)}
     names = [f"{entry.family}:{label}" for label in checked.modality.labels(entry)]
-    return {name: Direction(name, vectors, stats, bench.adapter.fingerprint) for name in names}
+    return {name: Direction(name, vectors, stats, bench.adapter.fingerprint, {}, features) for name in names}
+
+
+def _is_feature(entry: FoundDirections, bench: Bench) -> bool:
+    probe = entry.probe
+    return isinstance(probe, SaeProbe) and readable(probe, dictionary_of(entry, probe, bench.adapter))
 
 
 def _sites(entry: FoundDirections, bench: Bench) -> tuple[Site, ...]:
@@ -200,6 +206,8 @@ def _unit(width: int) -> torch.Tensor:
 def _check_condition(condition: Condition, names: Mapping[str, Direction], bench: Bench) -> None:
     for item in condition.steering(names).attributes:
         bench.check_attribute(item)
+        if item.gate:
+            item.gate.check_sites(item.written)
 
 
 def _identity(checked: CheckedRecipe, bench: Bench) -> str:

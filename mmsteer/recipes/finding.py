@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +26,10 @@ from mmsteer.probes import (
     average_sides,
     sweep,
 )
-from mmsteer.recipes.dictionaries import dictionary_of
+from mmsteer.recipes.dictionaries import as_feature, dictionary_of, readable
 from mmsteer.recipes.schema import FoundDirections, RfmProbe, SaeProbe, VtiProbe
 from mmsteer.record import record
+from mmsteer.sae import SparseDictionary
 from mmsteer.types import Activations, Adapter, Direction, Positions, Sample, select_sites
 
 PART = 4
@@ -181,7 +182,20 @@ def _features(
     found = feature_directions(
         dictionary, read, data.labels, finder, family=entry.family, task=task, groups=data.groups
     )
+    if readable(probe, dictionary):
+        found = _as_features(found, entry.family, dictionary, read)
     return found, time.perf_counter() - start
+
+
+def _as_features(found: Sweep, family: str, dictionary: SparseDictionary, read: Activations) -> Sweep:
+    """Directions of one feature each, as such."""
+    (fit,) = found.fitted.values()
+    chosen: Any = fit.settings["chosen"]
+    alone = {
+        name: as_feature(one, dictionary, chosen[name.removeprefix(f"{family}:")][0], read)
+        for name, one in found.directions.items()
+    }
+    return replace(found, directions=alone)
 
 
 def _table(entry: FoundDirections, found: Sweep) -> dict[str, Any]:

@@ -52,11 +52,13 @@ A recipe of the kind vision differs in:
       samples.jsonl           {"condition", "image": index, "name", "caption": text | null, "mentions": [{"object",
                               "words", "start", "stop", "hallucinated"}], "missed": [class], "answers": null | [{
                               "question", "label", "splits", "answer", "logit", "outcome": "tp"|"fp"|"tn"|"fn"|
-                              "unparsed"}]}
+                              "unparsed"}]}; for AMBER's images also the counts "covered" (objects), "tempted" and
+                              "tempting" (objects that tend to be seen there)
       scores.json             a row has "decode", and "flips": {split: {"tp->fn": n}}, from the unsteered run; an M also
                               "wrong_image", "wrong_image_difference", "against_random" and "against_wrong_image", the
                               last two from the control to the condition. Metrics: "chair_s", "chair_i", "recall",
                               "precision", "f1", "length", "distinct", "empty", "repetition", "no_objects",
+                              for AMBER's images "cog" in the place of "precision" and "f1",
                               "pope.<split>.accuracy|precision|recall|f1|yes_ratio|unparsed"
       traces.json             {condition: {"attributes": [{"direction", "label", "steps", "strength"}]}}
 

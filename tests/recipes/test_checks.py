@@ -103,6 +103,15 @@ def test_each_wrong_value_has_its_message(tmp_path, override, words):
     assert words in "\n".join(complaints(write_recipe(tmp_path), override))
 
 
+def test_a_gate_may_stand_beside_layers(tmp_path):
+    """Where the directions will lie is known with the model alone, so the check does not ask for it."""
+    line = "note:{note} 0.1 on decoder.3-5 when note:C < 2"
+    checked = check_recipe(write_recipe(tmp_path), [f"conditions.0.steer=['{line}']"])
+    assert checked.conditions[0].lines == ("note:C 0.1 on decoder.3-5 when note:C < 2",)
+    (problem,) = complaints(write_recipe(tmp_path), "conditions.0.steer=['note:C 0.1 on decoder.3-5 when note:H < 2']")
+    assert "the gate 'note:H < 2': no direction 'note:H'" in problem
+
+
 def test_two_families_need_two_names(tmp_path):
     path = write_recipe(tmp_path)
     data = "data: {concept: note, clips: 5, seed: 0}"

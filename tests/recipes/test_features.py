@@ -39,6 +39,32 @@ def test_features_are_found_at_their_own_site_and_steered(recipe, tmp_path):
     assert set(folder.read("receipts.json")["C at 0.5"]["sites"]) == {"decoder.2"}
 
 
+SECOND = "{family: note, probe: mean-difference, data: {concept: note, clips: 8, seed: 0}, sites: decoder.2, SAME}"
+SECOND = SECOND.replace("SAME", "positions: all, pool: mean, text: prompt")
+ACTIVE = "conditions.0.steer=['note:{note} 0.1 on decoder.2 when note:C active']"
+
+
+def test_a_feature_found_alone_opens_gates(recipe, tmp_path):
+    assert check_recipe(recipe, [ACTIVE]).conditions
+    folder = run(prepare(recipe, ["directions.0.probe.features=1", ACTIVE]), tmp_path / "run", progress=False)
+    found = load_directions(folder.path / "directions.safetensors")["note:C"]
+    (site,) = found.sites
+    assert found.features.keys() == {site}
+    assert found.stats[site].mean > 0
+    assert folder.read("receipts.json")["C at 0.5"]["attributes"] == [
+        "note:C 0.1 constant(1) on decoder.2 when note:C active"
+    ]
+
+
+def test_what_a_gate_cannot_read_is_refused_before_anything_runs(recipe):
+    with pytest.raises(RecipeError, match="is no feature of a sparse dictionary"):
+        prepare(recipe, [ACTIVE])
+    family = "{family: mean, probe: mean-difference, data: {concept: note, clips: 8, seed: 0}, SITES}"
+    family = family.replace("SITES", "sites: decoder.1, positions: all, pool: mean, text: prompt")
+    with pytest.raises(RecipeError, match=r"'mean:C' was not read at decoder.2, where the edit is"):
+        prepare(recipe, [f"directions=[{family}, {SECOND}]", "conditions.0.steer=['note:C 1 when mean:C > 1']"])
+
+
 def test_another_dictionary_is_another_run(recipe, tmp_path, musicgen):
     before = prepare(recipe).id
     (tmp_path / "features").rename(tmp_path / "old")
