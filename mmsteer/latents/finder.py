@@ -1,17 +1,17 @@
 """Features of a dictionary as a probe: the ones that go with a label, added up to one direction."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import MappingProxyType
 
 import torch
 from rich.progress import track
 from torch import Tensor
 
 from mmsteer.errors import DictionaryError, PositionsError
+from mmsteer.latents.pooling import POOLS
 from mmsteer.latents.tokenwise import Tokenwise, tokenwise
 from mmsteer.probes import Labels, Row, Sweep, Task
 from mmsteer.probes.fitted import check_states, judge
@@ -22,11 +22,6 @@ from mmsteer.record import data_fingerprint
 from mmsteer.sae import COEFFICIENTS, SparseDictionary, Usage, combined_direction, select
 from mmsteer.store import ActivationStore
 from mmsteer.types import Activations, Adapter, Direction, Positions, Sample
-
-POOLS: Mapping[str, Callable[[Tensor], Tensor]] = MappingProxyType(
-    {"mean": lambda z: z.mean(dim=0), "max": lambda z: z.amax(dim=0), "last": lambda z: z[-1]}
-)
-"""From activations of tokens, (tokens, features), to those of a sample, (features,)."""
 
 RANDOM = "random"
 """The control in place of a selector: features drawn from those that are active in some sample of the label."""

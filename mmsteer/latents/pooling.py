@@ -16,6 +16,7 @@ POOLS: Mapping[str, Callable[[Tensor], Tensor]] = MappingProxyType(
     {
         "max": lambda z: z.amax(dim=0),
         "mean": lambda z: z.mean(dim=0),
+        "last": lambda z: z[-1],
         "sum": lambda z: z.sum(dim=0),
         "count": lambda z: (z > 0).sum(dim=0).float(),
     }
