@@ -17,6 +17,7 @@ _MEANINGS = {
 _CAPTIONS = {
     "chair_s": "share of captions that name an object which is not there; lower is better",
     "chair_i": "share of the mentions of objects that are not there; lower is better",
+    "cog": "share of the mentions of objects that are not there and that people tend to imagine; lower is better",
     "recall": "share of the objects there that are named",
     "precision": "share of the objects named that are there, each once a caption",
     "f1": "harmonic mean of precision and recall of the objects named",
