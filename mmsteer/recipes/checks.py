@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from mmsteer.direction_file import load_directions
 from mmsteer.errors import DataError, DirectionError, MmsteerError, RecipeError
-from mmsteer.latents.finder import POOLS
+from mmsteer.latents.pooling import POOLS
 from mmsteer.library import library
 from mmsteer.recipes.dictionaries import located
 from mmsteer.recipes.document import Document, Mark, Place, read_document
