@@ -89,7 +89,7 @@ def test_what_does_not_fit_the_model_is_refused_before_anything_runs(recipe, mus
     [
         ({"dictionary": "nowhere"}, {}, "no folder 'nowhere' beside the recipe"),
         ({"selector": "best"}, {}, "selector"),
-        ({}, {"pool: mean": "pool: tokens"}, "pooled by mean, max, last, not 'tokens'"),
+        ({}, {"pool: mean": "pool: tokens"}, "pooled by max, mean, last, sum, count, not 'tokens'"),
     ],
 )
 def test_what_a_recipe_may_not_say(recipe, musicgen_folder, options, replaced, message):
