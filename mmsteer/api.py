@@ -9,14 +9,13 @@ from mmsteer.adapters import AnyAdapter
 from mmsteer.adapters import adapt as _adapt
 from mmsteer.adapters import load as _load
 from mmsteer.bundled import bundled_path
+from mmsteer.bundled.dictionary import BUNDLED
 from mmsteer.direction_file import load_directions
 from mmsteer.errors import SteeringError
 from mmsteer.library import library
 from mmsteer.steering import Session, Steering, parse_attribute
 from mmsteer.steering import steer as _steer
 from mmsteer.types import Adapter, Direction
-
-BUNDLED = "bundled:"
 
 
 def load(name: str | Path, *, device: str = "cpu", dtype: str = "auto", quantise: str | None = None) -> AnyAdapter:

@@ -3,7 +3,7 @@
 import hashlib
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,9 @@ from mmsteer.types import Activations, Adapter, Positions, Reading, Sample, Site
 
 POOLS = ("mean", "last", "max", "tokens")
 _WINDOWS = re.compile(r"windows\((\d+(?:\.\d+)?)s\)")
+
+Batch = tuple[Mapping[Site, Tensor], Mapping[Site, NormSum]]
+"""Of some samples: the values at each site, and the sum and number of the norms of its states."""
 
 
 def record(
@@ -65,15 +68,48 @@ def record(
         "pool": pool,
         "sites": ",".join(map(str, sites)),
     }
-    ids = [sample.id for sample in samples]
-    store = _Memory(ids, source) if folder is None else ActivationStore.create(folder, source)
     if any(site.stack != adapter.generator for site in sites):
         batch = 1
+
+    def read(some: Sequence[Sample]) -> Batch:
+        return _read(adapter, some, sites, positions, pool)
+
+    return collect(samples, sites, source, read, batch=batch, folder=folder, progress=progress)
+
+
+def collect(
+    samples: Sequence[Sample],
+    sites: Sequence[Site],
+    source: Mapping[str, str],
+    read: Callable[[Sequence[Sample]], Batch],
+    *,
+    batch: int,
+    folder: str | Path | None,
+    progress: bool,
+    text: str = "Reading hidden states",
+) -> Activations:
+    """Read samples batch by batch, in memory or on disk; in a folder, what is there already is not read again.
+
+    Args:
+        samples: What to read.
+        sites: The sites that are read.
+        source: What identifies the recording.
+        read: Takes some samples to the values at each site and the norms that they came from.
+        batch: Samples at a time.
+        folder: Where to keep the activations; None for memory only.
+        progress: Show a bar.
+        text: What the bar says.
+
+    Raises:
+        StoreError: The folder holds another recording, or there are no samples.
+    """
+    ids = [sample.id for sample in samples]
+    store = _Memory(ids, source) if folder is None else ActivationStore.create(folder, source)
     left = [sample for sample in samples if sample.id not in store.done()]
     starts = range(0, len(left), batch)
-    for start in track(starts, "Reading hidden states", disable=not progress, transient=True):
+    for start in track(starts, text, disable=not progress, transient=True):
         some = left[start : start + batch]
-        store.append([sample.id for sample in some], *_read(adapter, some, sites, positions, pool))
+        store.append([sample.id for sample in some], *read(some))
     return store.load(sites, ids)
 
 
@@ -137,9 +173,7 @@ class _Memory:
         return Activations({site: self._values[site] for site in sites}, norms, tuple(ids), self._source)
 
 
-def _read(
-    adapter: Adapter, samples: Sequence[Sample], sites: Sequence[Site], positions: Positions, pool: str
-) -> tuple[Mapping[Site, Tensor], Mapping[Site, NormSum]]:
+def _read(adapter: Adapter, samples: Sequence[Sample], sites: Sequence[Site], positions: Positions, pool: str) -> Batch:
     reading = adapter.reading(samples)
     values: dict[Site, Tensor] = {}
     norms: dict[Site, tuple[Tensor, Tensor]] = {}

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from mmsteer.sae import Architecture, Chunks, SparseDictionary, Usage
     from mmsteer.types import Sample, Site
 
-BUNDLED = "bundled:"
 IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 AUDIO = (".wav", ".flac", ".ogg", ".mp3")
 IN_MEMORY = 2**28
@@ -30,11 +29,10 @@ def opened(name: str, site: str | None = None) -> "SparseDictionary":
         name: `bundled:music`, or a folder.
         site: Where it belongs, if its file does not say.
     """
-    from mmsteer.bundled import bundled_dictionary
-    from mmsteer.sae import read_dictionary
+    from mmsteer.bundled.dictionary import open_dictionary
     from mmsteer.types import Site
 
-    found = bundled_dictionary(name.removeprefix(BUNDLED)) if name.startswith(BUNDLED) else read_dictionary(name)
+    found = open_dictionary(name)
     return found if site is None else found.at(Site.parse(site), found.model)
 
 
@@ -45,7 +43,7 @@ def usage_of(name: str, dictionary: "SparseDictionary") -> "Usage":
         name: As for `opened`.
         dictionary: The dictionary.
     """
-    from mmsteer.bundled import dictionary_path
+    from mmsteer.bundled.dictionary import BUNDLED, dictionary_path
     from mmsteer.sae.formats.usage_file import read_usage
 
     folder = dictionary_path(name.removeprefix(BUNDLED)) if name.startswith(BUNDLED) else Path(name)
@@ -65,6 +63,7 @@ def loaded(model: str | None, dictionary: str, device: str, dtype: str) -> "AnyA
         DictionaryError: Neither says which model.
     """
     from mmsteer.api import load
+    from mmsteer.bundled.dictionary import BUNDLED
     from mmsteer.cli.quiet import hush
 
     if model is None and not dictionary.startswith(BUNDLED):

@@ -151,7 +151,7 @@ def evaluate(
 
 def _shipped(dictionary: str) -> "Mapping[str, Direction]":
     from mmsteer.api import bundled_directions
-    from mmsteer.cli.sae_inputs import BUNDLED
+    from mmsteer.bundled.dictionary import BUNDLED
 
     known = bundled_directions(dictionary.removeprefix(BUNDLED)) if dictionary.startswith(BUNDLED) else {}
     if not known:

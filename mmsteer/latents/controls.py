@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 
 from mmsteer.errors import DictionaryError
-from mmsteer.sae import SparseDictionary, Usage, combined_direction, natural_strength
+from mmsteer.sae import SparseDictionary, Usage, combined_direction, feature_direction, natural_strength
 from mmsteer.steering import Attribute, Steering
 from mmsteer.types import Direction, Positions, random_direction
 
@@ -19,6 +19,21 @@ def added(directions: Sequence[Direction], positions: Positions, multiple: float
         multiple: Of the strengths.
     """
     return Steering(tuple(_attribute(one, natural_strength(one) * multiple, positions) for one in directions))
+
+
+def at_maximum(dictionary: SparseDictionary, feature: int, used: Usage, factor: float = 1.0) -> Attribute:
+    """A feature, added at every token as strongly as it was ever active.
+
+    Args:
+        dictionary: The dictionary.
+        feature: Its number.
+        used: What `usage` counted; it has the largest activations.
+        factor: Of the largest activation.
+
+    Source: h + factor · maximum · row, Kuznetsov et al. 2025, arXiv:2503.03601.
+    """
+    length = factor * float(used.maximum[feature] * dictionary.decoder[feature].norm())
+    return Attribute(feature_direction(dictionary, feature, used), length, unit="absolute")
 
 
 def controls(

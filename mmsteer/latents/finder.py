@@ -4,10 +4,8 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import torch
-from rich.progress import track
 from torch import Tensor
 
 from mmsteer.errors import DictionaryError, PositionsError
@@ -18,9 +16,8 @@ from mmsteer.probes.fitted import check_states, judge
 from mmsteer.probes.line import fit_line
 from mmsteer.probes.split import split_by_source
 from mmsteer.probes.targets import encode
-from mmsteer.record import data_fingerprint
+from mmsteer.record import Batch, collect, data_fingerprint
 from mmsteer.sae import COEFFICIENTS, SparseDictionary, Usage, combined_direction, select
-from mmsteer.store import ActivationStore
 from mmsteer.types import Activations, Adapter, Direction, Positions, Sample
 
 RANDOM = "random"
@@ -70,16 +67,15 @@ def record_features(
         "pool": pool,
         "dictionary": digest(dictionary),
     }
-    with TemporaryDirectory() as place:
-        store = ActivationStore.create(folder or place, source)
-        left = [sample for sample in samples if sample.id not in store.done()]
-        for start in track(range(0, len(left), batch), "Reading features", disable=not progress, transient=True):
-            some = left[start : start + batch]
-            read = [_chosen(one, positions) for one in tokenwise(adapter, some, site, batch=batch)]
-            z = torch.stack([POOLS[pool](dictionary.encode(h)) for h in read])
-            norms = (sum(float(h.norm(dim=-1).sum()) for h in read), sum(map(len, read)))
-            store.append([sample.id for sample in some], {site: z}, {site: norms})
-        return store.load([site], [sample.id for sample in samples])
+
+    def read(some: Sequence[Sample]) -> Batch:
+        states = [_chosen(one, positions) for one in tokenwise(adapter, some, site, batch=batch)]
+        z = torch.stack([POOLS[pool](dictionary.encode(h)) for h in states])
+        norms = (sum(float(h.norm(dim=-1).sum()) for h in states), sum(map(len, states)))
+        return {site: z}, {site: norms}
+
+    bar = "Reading features"
+    return collect(samples, [site], source, read, batch=batch, folder=folder, progress=progress, text=bar)
 
 
 def digest(dictionary: SparseDictionary) -> str:

@@ -12,11 +12,11 @@ from torch import Tensor
 
 from mmsteer.adapters import VisionLanguageAdapter
 from mmsteer.data.scenes import Scene, render_scene
-from mmsteer.eval.chair import Chair, ChairScore
+from mmsteer.eval.chair import ChairScore
 from mmsteer.eval.pope import PopeScore, score_logits
 from mmsteer.eval.pope_questions import Question, build_questions
 from mmsteer.latents.controls import random_features
-from mmsteer.latents.mentions import BATCH, Mentions, caption, truth
+from mmsteer.latents.mentions import BATCH, Mentions, caption, score_captions, truth
 from mmsteer.latents.pooling import pooled
 from mmsteer.sae import SELECTORS, SparseDictionary, Usage, feature_direction
 from mmsteer.steering import Attribute, Steering, steer
@@ -210,8 +210,7 @@ def judge(
         steering: What is applied; nothing where it is left out.
         split: POPE's choice of absent objects.
     """
-    captions = caption(adapter, scenes, steering)
-    chair = Chair(truth(scenes)).score(dict(zip(map(str, range(len(scenes))), captions, strict=True)))
+    chair = score_captions(scenes, caption(adapter, scenes, steering))
     return Judged(condition, chair, answers(adapter, scenes, steering, split=split))
 
 

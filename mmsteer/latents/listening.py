@@ -15,8 +15,9 @@ from mmsteer.eval.adherence import adherence
 from mmsteer.eval.notes import read_notes
 from mmsteer.eval.register import read_register
 from mmsteer.eval.tempo import read_tempo
+from mmsteer.latents.controls import at_maximum
 from mmsteer.latents.trials import playing
-from mmsteer.sae import SparseDictionary, Usage, feature_direction
+from mmsteer.sae import SparseDictionary, Usage
 from mmsteer.steering import Attribute, Steering, steer
 from mmsteer.types import Direction, Sample, Score, mean_score
 
@@ -167,8 +168,7 @@ def meanings(
     before = [_described(adapter, wave) for wave in play(adapter, asked, seed=seed)]
     found = []
     for feature in features:
-        length = factor * float(used.maximum[feature] * dictionary.decoder[feature].norm())
-        push = Attribute(feature_direction(dictionary, feature, used), length, unit="absolute", branch="conditional")
+        push = replace(at_maximum(dictionary, feature, used, factor), branch="conditional")
         after = [_described(adapter, wave) for wave in play(adapter, asked, Steering((push,)), seed=seed)]
         found.append(_meaning(feature, factor, before, after))
     return found

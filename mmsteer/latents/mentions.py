@@ -5,7 +5,7 @@ The truth is that of rendered scenes.
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from types import MappingProxyType
 from typing import Literal
@@ -17,11 +17,12 @@ from mmsteer.adapters import VisionLanguageAdapter
 from mmsteer.data.scenes import CAPTION_PROMPT, Scene, render_scene
 from mmsteer.errors import DictionaryError
 from mmsteer.eval.chair import Chair, ChairRow, ChairScore
+from mmsteer.latents.controls import at_maximum
 from mmsteer.latents.detection import Detection, compare_detectors, detect, ridge_logistic
 from mmsteer.latents.pooling import POOLS
 from mmsteer.latents.tokenwise import Tokenwise, tokenwise
-from mmsteer.sae import SparseDictionary, Usage, feature_direction, usage
-from mmsteer.steering import Attribute, Steering, steer
+from mmsteer.sae import SparseDictionary, Usage, usage
+from mmsteer.steering import Steering, steer
 from mmsteer.types import Kind, Positions, Sample
 
 Moment = Literal["named", "before"]
@@ -197,13 +198,11 @@ def meanings(
 
     Source: Kuznetsov et al. 2025, arXiv:2503.03601, who let a language model describe the changes.
     """
-    before = _score(scenes, caption(adapter, scenes))
+    before = score_captions(scenes, caption(adapter, scenes))
     found = []
     for feature in features:
-        length = factor * float(used.maximum[feature] * dictionary.decoder[feature].norm())
-        direction = feature_direction(dictionary, feature, used)
-        push = Attribute(direction, length, positions=Positions("last | generated"), unit="absolute")
-        after = _score(scenes, caption(adapter, scenes, Steering((push,))))
+        push = replace(at_maximum(dictionary, feature, used, factor), positions=Positions("last | generated"))
+        after = score_captions(scenes, caption(adapter, scenes, Steering((push,))))
         grown = sorted(_changes(before, after).items(), key=lambda one: -one[1])
         found.append(
             Meaning(
@@ -218,8 +217,15 @@ def meanings(
     return found
 
 
-def _score(scenes: Sequence[Scene], captions: Sequence[str]) -> ChairScore:
-    return Chair(truth(scenes)).score(dict(zip(truth(scenes), captions, strict=True)))
+def score_captions(scenes: Sequence[Scene], captions: Sequence[str]) -> ChairScore:
+    """CHAIR of one caption a scene.
+
+    Args:
+        scenes: What was described.
+        captions: The descriptions, in the same order.
+    """
+    there = truth(scenes)
+    return Chair(there).score(dict(zip(there, captions, strict=True)))
 
 
 def _changes(before: ChairScore, after: ChairScore) -> dict[str, float]:

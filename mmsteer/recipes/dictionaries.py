@@ -1,17 +1,14 @@
 """The sparse dictionaries that recipes name."""
 
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 
-from mmsteer.bundled import bundled_dictionary
+from mmsteer.bundled.dictionary import BUNDLED, open_dictionary
 from mmsteer.errors import DictionaryError
 from mmsteer.latents.finder import digest
 from mmsteer.recipes.schema import FoundDirections, SaeProbe
-from mmsteer.sae import SparseDictionary, Usage, feature_direction, read_dictionary
+from mmsteer.sae import SparseDictionary, Usage, feature_direction
 from mmsteer.types import Activations, Adapter, Direction, select_sites
-
-BUNDLED = "bundled:"
 
 
 def located(probe: SaeProbe, home: Path) -> SaeProbe:
@@ -48,7 +45,7 @@ def dictionary_of(entry: FoundDirections, probe: SaeProbe, adapter: Adapter) -> 
     Raises:
         DictionaryError: The dictionary does not fit the model, or the entry does not read its site.
     """
-    dictionary = _opened(probe.dictionary)
+    dictionary = open_dictionary(probe.dictionary)
     sites = select_sites(entry.sites, adapter.sites)
     if dictionary.site is None and len(sites) == 1:
         dictionary = dictionary.at(sites[0], dictionary.model)
@@ -94,17 +91,4 @@ def dictionary_digest(name: str) -> str:
     Args:
         name: As recipes name it, with a whole path.
     """
-    return digest(_opened(name))
-
-
-def _opened(name: str) -> SparseDictionary:
-    if name.startswith(BUNDLED):
-        return bundled_dictionary(name.removeprefix(BUNDLED))
-    changed = max(file.stat().st_mtime_ns for file in (Path(name), *Path(name).iterdir()))
-    return _read(name, changed)
-
-
-@lru_cache(maxsize=2)
-def _read(folder: str, changed: int) -> SparseDictionary:
-    """Large ones take long, and the checks, the run's id and its finding all ask for them."""
-    return read_dictionary(folder)
+    return digest(open_dictionary(name))

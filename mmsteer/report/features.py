@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,14 @@ from mmsteer.atomic import write_atomically
 from mmsteer.bundled.dictionary_data import Group
 from mmsteer.errors import DictionaryError
 from mmsteer.eval.notes import read_notes
+from mmsteer.latents.controls import at_maximum
 from mmsteer.latents.maximal import Maximal, Moment, maximal_moments
 from mmsteer.latents.tokenwise import Tokenwise, tokenwise
 from mmsteer.latents.vocabulary import vocabulary
 from mmsteer.report.feature_views import FeatureView, MomentView, Steered, curve, density_chart, named, shared, words
 from mmsteer.report.spectrograms import spectrogram
-from mmsteer.sae import SparseDictionary, Usage, feature_direction
-from mmsteer.steering import Attribute, Steering, steer
+from mmsteer.sae import SparseDictionary, Usage
+from mmsteer.steering import Steering, steer
 from mmsteer.types import Positions, Sample
 
 PAGE = "features.html"
@@ -192,9 +194,7 @@ def _steered(
 
 
 def _held(dictionary: SparseDictionary, used: Usage, feature: int) -> Steering:
-    direction = feature_direction(dictionary, feature, used)
-    strength = float(used.maximum[feature] * dictionary.decoder[feature].norm())
-    return Steering((Attribute(direction, strength, operator="clamp", unit="absolute"),))
+    return Steering((replace(at_maximum(dictionary, feature, used), operator="clamp"),))
 
 
 def _generated(

@@ -2,8 +2,8 @@
 
 The clock ticks once per forward of the stack and takes the time from the cache. A prompt's forward decides what every
 row and token is; each later step is one addition in each layer, and where a coefficient changes, one look-up for all of
-them. A stack beside the one that
-makes the output, such as a vision tower, knows no time: all its forwards are prompts, at output step 0.
+them. A stack beside the one that makes the output, such as a vision tower, knows no time: all its forwards are prompts,
+at output step 0.
 """
 
 from collections.abc import Collection, Mapping, Sequence

@@ -49,7 +49,7 @@ class Others:
             scale: Scale = other.scales[place]
             if other.own:
                 scale = scale * torch.linalg.vector_norm(before, dim=-1, keepdim=True)
-            after = OPERATORS[other.operator](after, amount, vector, scale, self._read(other, place, before))
+            after = OPERATORS[other.operator](after, amount, vector, scale, self._read(other, place, before, vector))
         return after.to(hidden.dtype)
 
     def _open(self, other: Other, place: int, hidden: Tensor, amount: Tensor) -> Tensor:
@@ -60,9 +60,9 @@ class Others:
         self._meter.gate(place, amount != 0, is_open)
         return is_open
 
-    def _read(self, other: Other, place: int, before: Tensor) -> Read:
+    def _read(self, other: Other, place: int, before: Tensor, vector: Tensor) -> Read:
         if place not in other.features:
-            return partial(component, v=self._local(other, other.vectors[place], before))
+            return partial(component, v=vector)
         # Features that are set together are read together, before the first of them moves the state.
         return lambda _: self._activation(other.features[place], before)
 
