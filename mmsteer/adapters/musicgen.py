@@ -6,6 +6,8 @@ further codebook of a channel.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,8 +16,10 @@ from torch import Tensor, nn
 
 from mmsteer.adapters import locate
 from mmsteer.adapters.fingerprint import fingerprint
+from mmsteer.adapters.musicgen_decoding import decode
 from mmsteer.adapters.sampling import AfterGuidance, SeededSampling
 from mmsteer.errors import AdapterError
+from mmsteer.hooks import around
 from mmsteer.types import Call, Forward, Kind, Layout, Reading, Sample, Site
 
 STACK = "decoder"
@@ -216,7 +220,7 @@ class MusicgenAdapter:
         self._check(prompts, seeds)
         inputs = self.processor(text=list(prompts), padding=True, return_tensors="pt").to(self.device)
         sampling = SeededSampling(seeds, self.codebooks, temperature, top_k)
-        with torch.no_grad():
+        with self._own_loop():
             audio = self.model.generate(
                 **inputs,
                 max_new_tokens=self.frames(seconds) + self.delay,
@@ -300,6 +304,12 @@ class MusicgenAdapter:
                 first = 1 + book // self.channels
                 tokens[clip, book, first : first + code.shape[1]] = code[book]
         return tokens
+
+    def _own_loop(self) -> AbstractContextManager[None]:
+        """The loop of `generate` replaced; melody's, whose condition is part of its sequence, stays as it is."""
+        if self._is_melody:
+            return nullcontext()
+        return around(self.model, "_sample", lambda _: partial(decode, self.model))
 
     def _encode(self, sample: Sample) -> Tensor:
         wave = np.asarray(sample.content)
