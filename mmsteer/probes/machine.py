@@ -60,6 +60,14 @@ class Points:
         """Squared distances from validation to training points, (m, n)."""
         return squared_distances(self.validation, self.train).add_(self.outside[:, None])
 
+    def of_training(self, rows: Tensor) -> "Points":
+        """The same with some of the training points.
+
+        Args:
+            rows: Which, (rows,) int64.
+        """
+        return Points(self.space, self.train[rows], self.validation, self.outside)
+
     def within(self, columns: Tensor) -> "Points":
         """The points in the part of their space that some directions span.
 

@@ -11,7 +11,7 @@ from mmsteer.errors import ProbeError
 from mmsteer.probes.fitted import Fitted, Json, Progress, check_states, judge
 from mmsteer.probes.kernel import Setting
 from mmsteer.probes.machine import Machine, Points, directions_of
-from mmsteer.probes.search import Ranges, Wanted, search
+from mmsteer.probes.search import Ranges, Search, Wanted
 from mmsteer.probes.space import Unit, span_of
 from mmsteer.probes.split import split_by_source
 from mmsteer.probes.targets import Labels, Task, encode
@@ -37,6 +37,8 @@ class RFM:
         iterations: How often a draw may update its metric.
         ranges: What the search draws from.
         settings: Settings to try instead of a search.
+        screen: Most training samples that settings are compared on; where there are more, the best setting is then
+            fitted to all of them. A solve costs the cube of the samples.
         unit: Unit of the bandwidth: `median` or `absolute`, see `span_of`.
         seed: Seed of the search and of the split by source.
 
@@ -47,6 +49,7 @@ class RFM:
     iterations: int = 15
     ranges: Ranges = field(default_factory=Ranges)
     settings: tuple[Setting, ...] = ()
+    screen: int = 1500
     unit: Unit = "median"
     seed: int = 0
 
@@ -80,7 +83,7 @@ class RFM:
         offset, spread = _scale(columns[split.train], task)
         scaled = (columns - offset) / spread
         wanted = Wanted(scaled[split.train], scaled[split.validation])
-        machine = search(points, wanted, self._tries(), self.iterations, task, progress)
+        machine = self._search().best(points, wanted, task, progress)
         directions = machine.points.space.leave(directions_of(machine, wanted.train))
         if not directions.any(dim=0).all():
             raise ProbeError(
@@ -90,12 +93,12 @@ class RFM:
         settings = self._settings(machine, task)
         return judge(states, targets, split, directions, lambda new: machine(new) * spread + offset, settings)
 
-    def _tries(self) -> Sequence[Setting]:
+    def _search(self) -> Search:
         random = np.random.default_rng(self.seed)
         tries = self.settings or [self.ranges.draw(random) for _ in range(self.draws)]
         if not tries:
             raise ProbeError(f"draws={self.draws} and no settings: there is nothing to try")
-        return tries
+        return Search(tries, self.iterations, self.screen, self.seed)
 
     def _settings(self, machine: Machine, task: Task) -> dict[str, Json]:
         return {

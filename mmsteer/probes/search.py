@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from mmsteer.probes.fitted import Progress
@@ -59,36 +60,85 @@ class Wanted:
     train: Tensor
     validation: Tensor
 
+    def of_training(self, rows: Tensor) -> "Wanted":
+        """The same with some of the training points.
 
-def search(
-    points: Points,
-    wanted: Wanted,
-    tries: Sequence[Setting],
-    iterations: int,
-    task: Task,
-    progress: Progress | None,
-) -> Machine:
-    """The best machine of all settings that are tried.
+        Args:
+            rows: Which, (rows,) int64.
+        """
+        return Wanted(self.train[rows], self.validation)
 
-    Args:
-        points: Training and validation points; their distances are shared by all settings.
-        wanted: Their targets.
+
+@dataclass(frozen=True)
+class Search:
+    """How the best machine is looked for.
+
+    Attributes:
         tries: The settings, at least one.
         iterations: How often each may update its metric.
-        task: What kind of question the labels answer.
-        progress: Called with the fraction that is done.
+        screen: Most training points that settings are compared on; the best one is then fitted to all of them.
+        seed: Seed of the choice of these points.
     """
-    normalise, quality = fixed_trace(len(points.space.mean)), _quality(wanted.validation, task)
-    ceiling = math.inf if task == "regression" else 1.0  # of an AUC
-    best: _Candidate | None = None
-    for done, setting in enumerate(tries, start=1):
-        candidate = _Candidate(learn(points, wanted.train, setting, iterations, quality, normalise, ceiling), wanted)
-        if best is None or candidate.beats(best):
-            best = candidate
-        if progress:
-            progress(done / len(tries))
-    assert best is not None
-    return best.machine
+
+    tries: Sequence[Setting]
+    iterations: int
+    screen: int
+    seed: int
+
+    def best(self, points: Points, wanted: Wanted, task: Task, progress: Progress | None) -> Machine:
+        """The best machine of all settings that are tried, by its validation quality.
+
+        Args:
+            points: Training and validation points; their distances are shared by all settings.
+            wanted: Their targets.
+            task: What kind of question the labels answer.
+            progress: Called with the fraction that is done.
+        """
+        fits = _Fits(self.iterations, task, progress)
+        if len(self.tries) == 1 or len(points.train) <= self.screen:
+            return fits.best(points, wanted, self.tries, of=len(self.tries))
+        rows = spread_rows(wanted.train, self.screen, self.seed)
+        chosen = fits.best(points.of_training(rows), wanted.of_training(rows), self.tries, of=len(self.tries) + 1)
+        return fits.best(points, wanted, [chosen.setting], of=1)
+
+
+@dataclass(frozen=True)
+class _Fits:
+    """Machines for one set of targets."""
+
+    iterations: int
+    task: Task
+    progress: Progress | None
+
+    def best(self, points: Points, wanted: Wanted, tries: Sequence[Setting], of: int) -> Machine:
+        """The best machine of some settings, which are the first of so many fits."""
+        normalise, quality = fixed_trace(len(points.space.mean)), _quality(wanted.validation, self.task)
+        ceiling = math.inf if self.task == "regression" else 1.0  # of an AUC
+        best: _Candidate | None = None
+        for done, setting in enumerate(tries, start=1):
+            machine = learn(points, wanted.train, setting, self.iterations, quality, normalise, ceiling)
+            candidate = _Candidate(machine, wanted)
+            if best is None or candidate.beats(best):
+                best = candidate
+            if self.progress:
+                self.progress(done / of)
+        assert best is not None
+        return best.machine
+
+
+def spread_rows(columns: Tensor, count: int, seed: int) -> Tensor:
+    """Some training points in which every label and every range of values has its share, (count,) int64, sorted.
+
+    Args:
+        columns: Targets, (n, labels).
+        count: How many points, at most n.
+        seed: Decides between points with the same targets.
+    """
+    shuffled = torch.randperm(len(columns), generator=torch.Generator().manual_seed(seed)).to(columns.device)
+    key = columns[:, 0] if columns.shape[1] == 1 else columns.argmax(dim=1)
+    order = shuffled[key[shuffled].argsort(stable=True)]
+    places = (torch.arange(count, device=columns.device) * (len(columns) / count)).long()
+    return order[places].sort().values
 
 
 class _Candidate:

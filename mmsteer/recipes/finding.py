@@ -254,4 +254,4 @@ def build_probe(probe: Any) -> Probe:
     assert isinstance(probe, RfmProbe)
     ranges = Ranges(probe.ranges.bandwidth, probe.ranges.exponent, probe.ranges.ridge, probe.ranges.centre)
     settings = tuple(Setting(**one.model_dump()) for one in probe.settings)
-    return RFM(probe.draws, probe.iterations, ranges, settings, probe.unit, probe.seed)
+    return RFM(probe.draws, probe.iterations, ranges, settings, probe.screen, probe.unit, probe.seed)

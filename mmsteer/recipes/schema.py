@@ -143,6 +143,7 @@ class RfmProbe(Part):
     iterations: Count = Field(description="how often a machine may update its metric")
     ranges: RfmRanges
     settings: tuple[RfmSetting, ...] = Field(description="settings to try instead of a search; [] to search")
+    screen: Count = Field(1500, description="most training samples that settings are compared on")
     unit: Literal["median", "absolute"] = Field(description="unit of the bandwidth")
 
 

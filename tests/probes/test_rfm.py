@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
+import torch
 
 from mmsteer.errors import ProbeError
 from mmsteer.probes import RFM, Ranges, Setting
+from mmsteer.probes.search import spread_rows
 from tests.probes.toys import mean_shift
 
 
@@ -46,6 +48,37 @@ def test_equal_quality_is_decided_by_the_gap_between_the_classes():
         cosines[name] = float(fitted.directions["yes"] @ truth)
     assert cosines["other"] > cosines["one"] + 0.02
     assert cosines["both"] == pytest.approx(cosines["other"])
+
+
+def test_settings_are_compared_on_some_samples_and_the_best_is_fitted_to_all():
+    x, y, _ = mean_shift(n=300, d=24, shift=1.5)
+    random = np.random.default_rng(1)
+    tries, parts = tuple(Ranges().draw(random) for _ in range(4)), []
+    screened = RFM(settings=tries, screen=60, iterations=2).fit(x, y, task="binary", progress=parts.append)
+    assert parts == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
+    chosen = Setting(**screened.settings["chosen"])
+    assert chosen in tries
+    alone = RFM(settings=(chosen,), screen=60, iterations=2).fit(x, y, task="binary")
+    assert torch.equal(screened.directions["yes"], alone.directions["yes"])
+    few = RFM(settings=(chosen,), iterations=2).fit(x[:80], y[:80], task="binary")
+    assert float(alone.directions["yes"] @ few.directions["yes"]) < 0.99
+
+
+def test_some_samples_keep_the_share_of_every_class():
+    mixed = torch.randperm(100, generator=torch.Generator().manual_seed(0))
+    classes = torch.tensor([0] * 60 + [1] * 30 + [2] * 10)[mixed]
+    member = torch.nn.functional.one_hot(classes).float()
+    rows = spread_rows(member, 20, seed=0)
+    assert classes[rows].bincount().tolist() == [12, 6, 2]
+    assert rows.unique().tolist() == rows.tolist()
+    assert rows.tolist() != spread_rows(member, 20, seed=1).tolist()
+
+
+def test_some_samples_cover_the_values_evenly():
+    values = torch.rand(1000, 1, generator=torch.Generator().manual_seed(0)).square()
+    chosen = values[spread_rows(values, 50, seed=0), 0]
+    wanted = torch.quantile(values[:, 0], torch.linspace(0.1, 0.9, 9))
+    assert torch.quantile(chosen, torch.linspace(0.1, 0.9, 9)) == pytest.approx(wanted, abs=0.04)
 
 
 def test_nothing_to_try():
