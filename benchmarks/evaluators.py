@@ -19,7 +19,7 @@ from mmsteer.data.synthesis import TIMBRES, Note
 from mmsteer.data.synthesis import render as render_notes
 from mmsteer.data.world import render_clip, sample_clip
 from mmsteer.eval import tempo
-from mmsteer.eval.adherence import ATTRIBUTES, AdherenceJudge, Example, coded
+from mmsteer.eval.adherence import ATTRIBUTES, AdherenceJudge, Example, coded, under_noise
 from mmsteer.eval.chords import read_chord
 from mmsteer.eval.intervals import read_interval
 from mmsteer.eval.keys import read_key
@@ -136,7 +136,7 @@ def measure_world(count: int) -> None:
     clips = [sample_clip(rng) for _ in range(3 * count)]
     truths = [{name: str(getattr(clip, name)) for name in ATTRIBUTES} for clip in clips]
     examples = [Example(render_clip(c), RATE, truth) for c, truth in zip(clips, truths, strict=True)]
-    judge = AdherenceJudge.fit(examples[:-count])
+    judge = AdherenceJudge.fit([*examples[:-count], *under_noise(examples[:-count])])
     for label, change in (("clean", lambda samples: samples), ("codec", lambda samples: coded(samples, rng))):
         start = time.perf_counter()
         readings = [judge.read(change(example.samples), RATE) for example in examples[-count:]]

@@ -4,7 +4,7 @@ import copy
 from typing import Any
 
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import LlamaConfig, LlamaForCausalLM, MusicgenForConditionalGeneration
 
 import mmsteer
 from mmsteer.types import Direction, Site, SiteStats
@@ -66,6 +66,24 @@ def _llama(layers: int, width: int, inner: int, heads: int) -> Any:
         max_position_embeddings=512,
     )
     return LlamaForCausalLM(config).eval()
+
+
+def musicgen_large(music: Any, layers: int = 1) -> Any:
+    """Some blocks of MusicGen-large's shape with random weights, between the text encoder and the codec of another.
+
+    Args:
+        music: The adapter of the other.
+        layers: How many of the 48.
+    """
+    torch.manual_seed(0)
+    config = copy.deepcopy(music.model.config)
+    shape = {"num_hidden_layers": layers, "hidden_size": 2048, "ffn_dim": 8192, "num_attention_heads": 32}
+    for name, value in shape.items():
+        setattr(config.decoder, name, value)
+    model = MusicgenForConditionalGeneration(config).eval()
+    model.generation_config = music.model.generation_config
+    model.audio_encoder = music.model.audio_encoder
+    return model
 
 
 def blocks(adapter: Any) -> list[Site]:

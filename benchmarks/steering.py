@@ -1,4 +1,4 @@
-"""What steering costs while a model decodes, and what MusicGen's generation takes, beside peers.
+"""What steering costs while a model decodes, beside peers.
 
     python benchmarks/steering.py [--out FOLDER] [--quick] [--backend inductor]
 
@@ -8,8 +8,7 @@ no machine changes. Peers that are not installed are named as such; `benchmarks/
 """
 
 import argparse
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -116,7 +115,6 @@ def main() -> None:
         "At the shape of a 7B model": lambda: seven_b(tokenizer, deep, 2 if options.quick else 5),
         "The meter of receipts": lambda: [meter(subject, rounds) for subject in (*both, deep)],
         "Compiled, static cache": lambda: [compiled(s, options.backend, rounds) for s in (small, both[0])],
-        "MusicGen: seconds of audio a second": lambda: audio(music, (1, 8) if options.quick else (1, 8, 32), rounds),
     }.items():
         tables[title] = measure()
         # Written as it grows, so that a run that is cut short leaves what it has.
@@ -323,36 +321,6 @@ def counted(run: Callable[[], Any]) -> tuple[int, int]:
     counters.clear()
     run()
     return counters["stats"]["unique_graphs"], sum(counters["graph_break"].values())
-
-
-def audio(adapter: Any, batches: Sequence[int], rounds: int) -> list[Row]:
-    """Seconds of audio a second: sampling with a seed a clip, beside the model's own sampling."""
-    seconds = 2.0
-    rows: list[Row] = []
-    for batch in batches:
-        prompts = ["a slow piano melody"] * batch
-        inputs = adapter.processor(text=prompts, padding=True, return_tensors="pt")
-        plain = partial(
-            _without_grad(adapter.model), **inputs, do_sample=True, max_new_tokens=adapter.frames(seconds) + 3
-        )
-        ours = partial(adapter.generate, prompts, seconds, list(range(batch)))
-        clock = time.process_time if adapter.device.type == "cpu" else time.perf_counter
-        spent = by_turns({"ours": partial(_spent, ours, clock), "plain": partial(_spent, plain, clock)}, rounds)
-        rows.append(
-            {
-                "batch": batch,
-                "mmsteer / transformers": ratio(spent["plain"], spent["ours"]),
-                "mmsteer": batch * seconds / Spread.of(spent["ours"]).median,
-                "transformers generate": batch * seconds / Spread.of(spent["plain"]).median,
-            }
-        )
-    return rows
-
-
-def _spent(job: Callable[[], object], clock: Callable[[], float]) -> float:
-    began = clock()
-    job()
-    return clock() - began
 
 
 def _without_grad(model: Any) -> Run:
