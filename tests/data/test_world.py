@@ -7,8 +7,9 @@ import pytest
 
 from mmsteer.data.concepts import CONCEPTS, concept_clips
 from mmsteer.data.prompts import STATABLE, WORDS
+from mmsteer.data.textures import TEXTURE_WORDS
 from mmsteer.data.theory import TRIADS
-from mmsteer.data.world import CLIP_SECONDS, REGISTERS, SAMPLE_RATE, render_clip, sample_clip
+from mmsteer.data.world import CHORD_WORDS, CLIP_SECONDS, REGISTERS, SAMPLE_RATE, render_clip, sample_clip
 from mmsteer.errors import DataError
 from mmsteer.types.pitch import PITCH_CLASSES
 
@@ -118,7 +119,19 @@ def test_concept_clips_differ_in_the_concept_and_are_balanced_in_the_rest(name):
         assert all(one == counts[0] for one in counts)
 
 
+@pytest.mark.parametrize("name", [name for name in CONCEPTS if name != "note"])
+def test_prompts_that_state_the_concept_tell_of_the_same_clips(name):
+    open_, stated = concept_clips(name, 6, 0), concept_clips(name, 6, 0, stated=True)
+    for before, item in zip(open_, stated, strict=True):
+        assert item.clip.notes == before.clip.notes
+        assert item.clip.stated > before.clip.stated
+        word = {**CHORD_WORDS, **TEXTURE_WORDS}.get(item.label, item.label)
+        assert any(said in item.clip.prompt for said in WORDS[word]), item.clip.prompt
+
+
 def test_concept_clips_that_cannot_be():
+    with pytest.raises(DataError, match="no prompt of the world states the note"):
+        concept_clips("note", 3, 0, stated=True)
     with pytest.raises(DataError, match="no concept 'mood'; choose from note"):
         concept_clips("mood", 3, 0)
     with pytest.raises(DataError, match="at least one"):

@@ -86,6 +86,7 @@ def test_meaning_is_checked_as_well_as_form(tmp_path):
         ("directions.0.data.concept=nte", "no concept 'nte'"),
         ("directions.0.data={syntheory: notes, label: root, clips: 9, seed: 0}", "have no prompts"),
         ("directions.0.data={syntheory: notes, label: rot, clips: 9, seed: 0}", "no label 'rot'"),
+        ("directions.0.text=stated", "no prompt of the world states the note"),
         ("directions.0.pool=tokens", "pool is one of"),
         ("directions.0.positions=somewhere", "no term 'somewhere'"),
         ("directions.0={file: nothing.safetensors}", "no file 'nothing.safetensors'"),

@@ -12,7 +12,7 @@ from mmsteer.data.synthesis import TIMBRES, render
 from mmsteer.data.world import CLIP_SECONDS, sample_clip
 from mmsteer.errors import DataError
 from mmsteer.recipes.finding import Labelled
-from mmsteer.recipes.music.schema import ConceptData, Prompts, SynTheoryData, World, WorldPrompts
+from mmsteer.recipes.music.schema import ConceptData, Prompts, SynTheoryData, Told, World, WorldPrompts
 from mmsteer.types import Sample
 
 
@@ -51,16 +51,19 @@ def labels_of(data: ConceptData | SynTheoryData) -> tuple[str, ...]:
     return tuple(map(str, catalogue(data.syntheory).values(data.label)))
 
 
-def clips_of(data: ConceptData | SynTheoryData, sample_rate: int, *, told: bool) -> Labelled:
+def clips_of(data: ConceptData | SynTheoryData, sample_rate: int, text: Told) -> Labelled:
     """Render clips.
 
     Args:
         data: Which clips.
         sample_rate: Of the model, in Hz.
-        told: Whether the model is told each clip's prompt; otherwise it is the null branch.
+        text: What the model is told.
+
+    Raises:
+        DataError: No prompt can state the concept.
     """
     if isinstance(data, ConceptData):
-        return _concept(data, sample_rate, told=told)
+        return _concept(data, sample_rate, text)
     items = _audible(catalogue(data.syntheory)).sample(data.clips, by=data.label, seed=data.seed)
     samples = tuple(Sample(item.id, render_item(item, sample_rate, synthesise)) for item in items)
     return Labelled(samples, tuple(str(item.labels[data.label]) for item in items), tuple(i.group for i in items))
@@ -88,13 +91,13 @@ def _audible(clips: Catalogue) -> Catalogue:
     return clips.where(silent=0) if "silent" in clips[0].labels else clips
 
 
-def _concept(data: ConceptData, sample_rate: int, *, told: bool) -> Labelled:
-    clips = concept_clips(data.concept, data.clips, data.seed)
+def _concept(data: ConceptData, sample_rate: int, text: Told) -> Labelled:
+    clips = concept_clips(data.concept, data.clips, data.seed, stated=text == "stated")
     samples = tuple(
         Sample(
             f"{data.concept}:{one.label}:{at:05d}",
             render(one.clip.notes, TIMBRES[one.clip.instrument], CLIP_SECONDS, sample_rate),
-            one.clip.prompt if told else None,
+            None if text == "none" else one.clip.prompt,
         )
         for at, one in enumerate(clips)
     )

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from mmsteer.adapters import MusicgenAdapter
+from mmsteer.data.concepts import check_stated
 from mmsteer.errors import DataError, RecipeError
 from mmsteer.probes import Task
 from mmsteer.recipes.document import Place
@@ -14,7 +15,7 @@ from mmsteer.recipes.loading import did_you_mean
 from mmsteer.recipes.music.bench import MusicBench
 from mmsteer.recipes.music.data import Prompt, clips_of, labels_of, prompts_of
 from mmsteer.recipes.music.judging import ADHERENCE, EVALUATORS, TARGETS, needed
-from mmsteer.recipes.music.schema import MusicDirections, MusicRecipe, Prompts, SynTheoryData
+from mmsteer.recipes.music.schema import ConceptData, MusicDirections, MusicRecipe, Prompts, SynTheoryData
 from mmsteer.recipes.problems import Problem
 
 SCHEMA: Any = MusicRecipe
@@ -53,9 +54,12 @@ def check_entry(entry: MusicDirections) -> None:
 
     Raises:
         RecipeError: SynTheory's clips have no prompts.
+        DataError: No prompt can state the concept.
     """
-    if isinstance(entry.data, SynTheoryData) and entry.text == "prompt":
+    if isinstance(entry.data, SynTheoryData) and entry.text != "none":
         raise RecipeError("SynTheory's clips have no prompts; write text: none")
+    if isinstance(entry.data, ConceptData) and entry.text == "stated":
+        check_stated(entry.data.concept)
 
 
 def samples(entry: MusicDirections, adapter: Any, control: str | None = None, seed: int = 0) -> Labelled:
@@ -67,7 +71,7 @@ def samples(entry: MusicDirections, adapter: Any, control: str | None = None, se
         control: None: music has no controls but random directions.
         seed: Of a control.
     """
-    return clips_of(entry.data, _player(adapter).sample_rate, told=entry.text == "prompt")
+    return clips_of(entry.data, _player(adapter).sample_rate, entry.text)
 
 
 def problems(recipe: MusicRecipe, conditions: Sequence[Condition]) -> list[Problem]:

@@ -36,6 +36,10 @@ class SynTheoryData(Part):
     seed: Seed
 
 
+Told = Literal["prompt", "stated", "none"]
+"""What the model is told of a clip that it reads."""
+
+
 class MusicDirections(FoundDirections):
     """Directions that the run finds in clips."""
 
@@ -43,7 +47,10 @@ class MusicDirections(FoundDirections):
         Annotated[ConceptData, Tag("(concept)")] | Annotated[SynTheoryData, Tag("(syntheory)")],
         Discriminator(lambda data: "(syntheory)" if has(data, "syntheory") else "(concept)"),
     ]
-    text: Literal["prompt", "none"] = Field(description="read under each clip's prompt, or on the null branch")
+    text: Told = Field(
+        description="read under each clip's prompt, which leaves the concept open; under one that states it; or on the "
+        "null branch"
+    )
 
 
 Directions = Annotated[
