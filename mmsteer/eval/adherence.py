@@ -7,7 +7,7 @@ noise of 17 dB that follows the spectrum, 95.6 %, 100 % and 99.4 %. `python benc
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -25,6 +25,8 @@ from mmsteer.eval.timbre import timbre_features
 ATTRIBUTES = ("instrument", "tempo", "register")
 MIN_POSTERIOR = 0.5
 CODEC_SNR_DB = (13.0, 20.0)
+# On clips through the bundled codec 32 units tell 93 % of eight instruments, 128 units 89 %, none (linear) 79 %.
+UNITS, DECAY, MOST_ROUNDS = 32, 1.0, 5000
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,56 +65,83 @@ class _Scale:
 
 
 @dataclass(frozen=True, eq=False)
+class _Network:
+    """Which instrument it is: a layer of rectified units, then one of scores.
+
+    Attributes:
+        mean: Centre of the features, (features,).
+        spread: Scale of the features, (features,).
+        hidden: (features, units).
+        hidden_bias: (units,).
+        scores: (units, instruments).
+        scores_bias: (instruments,).
+    """
+
+    mean: Floats
+    spread: Floats
+    hidden: Floats
+    hidden_bias: Floats
+    scores: Floats
+    scores_bias: Floats
+
+    @classmethod
+    def fit(cls, features: Floats, words: list[str]) -> "tuple[tuple[str, ...], _Network]":
+        from sklearn.neural_network import MLPClassifier
+
+        mean, spread = features.mean(axis=0), features.std(axis=0) + 1e-6
+        model = MLPClassifier((UNITS,), alpha=DECAY, max_iter=MOST_ROUNDS, random_state=0)
+        model.fit((features - mean) / spread, words)
+        (hidden, scores), (hidden_bias, scores_bias) = model.coefs_, model.intercepts_
+        if scores.shape[1] == 1:  # two classes: sklearn keeps only their difference
+            scores, scores_bias = np.pad(scores, ((0, 0), (1, 0))), np.pad(scores_bias, (1, 0))
+        return tuple(map(str, model.classes_)), cls(mean, spread, hidden, hidden_bias, scores, scores_bias)
+
+    def posterior(self, features: Floats) -> Floats:
+        units = np.maximum((features - self.mean) / self.spread @ self.hidden + self.hidden_bias, 0)
+        logits = units @ self.scores + self.scores_bias
+        odds = np.exp(logits - logits.max())
+        return np.asarray(odds / odds.sum())
+
+
+@dataclass(frozen=True, eq=False)
 class AdherenceJudge:
     """Words for what is heard, fitted by `AdherenceJudge.fit`.
 
     Attributes:
         instruments: The instruments it knows.
-        weights: Linear discriminants, (instruments, features).
-        biases: Their offsets, (instruments,).
-        mean: Centre of the features, (features,).
-        spread: Scale of the features, (features,).
+        network: Two layers on the timbre's features.
         tempi: Words along the tempo in beats per minute.
         registers: Words along the median MIDI note.
     """
 
     instruments: tuple[str, ...]
-    weights: Floats
-    biases: Floats
-    mean: Floats
-    spread: Floats
+    network: _Network
     tempi: _Scale
     registers: _Scale
 
     @classmethod
-    def fit(cls, examples: Sequence[Example], seed: int = 0) -> "AdherenceJudge":
-        """Learn the words from clips whose truth is known.
-
-        Each example is heard twice, as it is and under noise like a lossy codec's.
+    def fit(cls, examples: Sequence[Example]) -> "AdherenceJudge":
+        """Learn the words from clips whose truth is known, clean ones and ones like those that it is to judge.
 
         Args:
             examples: At least two clips of each instrument, in every tempo and register.
-            seed: Seed of the noise.
 
         Raises:
             EvalError: An example lacks an attribute or is silent, or an attribute has a single word.
         """
         _check(examples)
-        rng = np.random.default_rng(seed)
-        clean = [_hear(example.samples, example.sample_rate) for example in examples]
-        noisy = [_hear(coded(example.samples, rng), example.sample_rate) for example in examples]
-        heard, truths = clean + noisy, [example.truth for example in examples] * 2
-        pairs = [(h.timbre, t["instrument"]) for h, t in zip(heard, truths, strict=True) if h.timbre is not None]
-        timbre = _discriminants(np.array([features for features, _ in pairs]), [word for _, word in pairs])
-        tempi = _scale([h.bpm for h in clean], [example.truth["tempo"] for example in examples])
-        registers = _scale([h.midi for h in clean], [example.truth["register"] for example in examples])
-        return cls(*timbre, tempi, registers)
+        heard, truths = [_hear(one.samples, one.sample_rate) for one in examples], [one.truth for one in examples]
+        told = [(h.timbre, truth["instrument"]) for h, truth in zip(heard, truths, strict=True) if h.timbre is not None]
+        instruments, network = _Network.fit(np.array([features for features, _ in told]), [word for _, word in told])
+        tempi = _scale([h.bpm for h in heard], [truth["tempo"] for truth in truths])
+        registers = _scale([h.midi for h in heard], [truth["register"] for truth in truths])
+        return cls(instruments, network, tempi, registers)
 
     def to_json(self) -> dict[str, Any]:
-        """The judge as plain values, rounded to six digits."""
-        arrays = {name: _rounded(getattr(self, name)) for name in ("weights", "biases", "mean", "spread")}
+        """The judge as plain values, rounded to five digits."""
+        network = {name: _rounded(array) for name, array in vars(self.network).items()}
         scales = {name: asdict(getattr(self, name)) for name in ("tempi", "registers")}
-        return {"instruments": list(self.instruments), **arrays, **scales}
+        return {"instruments": list(self.instruments), "network": network, **scales}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "AdherenceJudge":
@@ -121,9 +150,9 @@ class AdherenceJudge:
         Args:
             values: The values.
         """
-        weights, biases, mean, spread = (np.array(values[name]) for name in ("weights", "biases", "mean", "spread"))
+        network = _Network(**{name: np.array(array) for name, array in values["network"].items()})
         tempi, registers = (_Scale(*map(tuple, values[name].values())) for name in ("tempi", "registers"))
-        return cls(tuple(values["instruments"]), weights, biases, mean, spread, tempi, registers)
+        return cls(tuple(values["instruments"]), network, tempi, registers)
 
     def read(self, samples: NDArray[np.floating], sample_rate: int) -> dict[str, str | None]:
         """The word for each of `ATTRIBUTES`; None where it cannot be told.
@@ -142,9 +171,7 @@ class AdherenceJudge:
     def _instrument(self, timbre: Floats | None) -> str | None:
         if timbre is None:
             return None
-        logits = self.weights @ ((timbre - self.mean) / self.spread) + self.biases
-        posterior = np.exp(logits - logits.max())
-        posterior /= posterior.sum()
+        posterior = self.network.posterior(timbre)
         return self.instruments[int(posterior.argmax())] if posterior.max() >= MIN_POSTERIOR else None
 
 
@@ -157,6 +184,17 @@ def adherence(named: Mapping[str, str], reading: Mapping[str, str | None]) -> fl
     """
     judged = [reading[name] == word for name, word in named.items() if reading.get(name) is not None]
     return float(np.mean(judged)) if judged else None
+
+
+def under_noise(examples: Sequence[Example], seed: int = 0) -> list[Example]:
+    """The clips as a lossy codec might leave them, for a judge of coded clips where the codec is not at hand.
+
+    Args:
+        examples: The clips.
+        seed: Seed of the noise.
+    """
+    rng = np.random.default_rng(seed)
+    return [replace(example, samples=coded(example.samples, rng)) for example in examples]
 
 
 def coded(samples: NDArray[np.floating], rng: np.random.Generator) -> Floats:
@@ -189,7 +227,7 @@ def _hear(samples: NDArray[np.floating], sample_rate: int) -> _Heard:
 
 
 def _rounded(array: Floats) -> Any:
-    return np.vectorize(lambda value: float(f"{value:.6g}"))(array).tolist()
+    return np.vectorize(lambda value: float(f"{value:.5g}"))(array).tolist()
 
 
 def _check(examples: Sequence[Example]) -> None:
@@ -201,17 +239,6 @@ def _check(examples: Sequence[Example]) -> None:
         words = sorted({example.truth[name] for example in examples})
         if len(words) < 2:
             raise EvalError(f"the examples have {len(words)} {name} {words}; give at least two to tell apart")
-
-
-def _discriminants(features: Floats, words: list[str]) -> tuple[tuple[str, ...], Floats, Floats, Floats, Floats]:
-    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-
-    mean, spread = features.mean(axis=0), features.std(axis=0) + 1e-6
-    model = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto").fit((features - mean) / spread, words)
-    weights, biases = model.coef_, model.intercept_
-    if len(weights) == 1:  # two classes: sklearn keeps only their difference
-        weights, biases = np.concatenate([0 * weights, weights]), np.array([0.0, biases[0]])
-    return tuple(str(word) for word in model.classes_), weights, biases, mean, spread
 
 
 def _scale(values: Sequence[float | None], words: Sequence[str]) -> _Scale:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mmsteer.errors import EvalError
-from mmsteer.eval.adherence import AdherenceJudge, Example, adherence, coded
+from mmsteer.eval.adherence import AdherenceJudge, Example, adherence, coded, under_noise
 from tests.eval.tones import RATE, noise, tone
 
 TIMBRES = {"dull": {"decay": 0.3}, "bright": {"decay": 0.9, "harmonics": 14}}
@@ -35,7 +35,8 @@ def examples(seed, each=2):
 
 @pytest.fixture(scope="module")
 def judge():
-    return AdherenceJudge.fit(examples(0))
+    given = examples(0)
+    return AdherenceJudge.fit([*given, *under_noise(given)])
 
 
 def test_instrument_tempo_and_register_are_heard(judge):
