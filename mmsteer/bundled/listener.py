@@ -25,7 +25,7 @@ from mmsteer.eval.adherence import ATTRIBUTES, AdherenceJudge, Example
 from mmsteer.eval.audio import Floats
 
 FILE = Path(__file__).parent / "music_listener.json"
-ROUNDS, HELD_OUT = 4, 1
+ROUNDS, HELD_OUT = 24, 2
 
 
 @cache
