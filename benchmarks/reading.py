@@ -155,7 +155,7 @@ def planned(adapter: Any, samples: Sequence[Sample], sites: list[Site], seconds:
             {"disk": lambda: record(adapter, samples, sites, batch=BATCH, folder=f"{place}/{next(folders)}")}, 3
         )["disk"]
         written = sum(one.stat().st_size for one in Path(place, "0").glob("*.safetensors"))
-        manifest = Path(place, "0", "manifest.json").stat().st_size / (len(samples) / BATCH)
+        manifest = Path(place, "0", "manifest.jsonl").stat().st_size / (len(samples) / BATCH)
     shard = max(Spread.of(kept).median - seconds["record"], 0.0) / (len(samples) / BATCH)
     shards, disk = SAMPLES / 64, SAMPLES * LAYERS * WIDTH * 4
     return [
@@ -171,8 +171,8 @@ def planned(adapter: Any, samples: Sequence[Sample], sites: list[Site], seconds:
             "from": f"{shard * 1e3:.3g} ms a shard, of {written / len(samples) * BATCH / 1e6:.3g} MB here",
         },
         {
-            "what": "manifests written on the way",
-            "GB": manifest * (LAYERS / len(sites)) * shards * shards / 2 / 1e9,
+            "what": "the manifest",
+            "GB": manifest * (LAYERS / len(sites)) * shards / 1e9,
             "from": f"{manifest:.0f} bytes a shard here",
         },
     ]

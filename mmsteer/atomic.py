@@ -1,4 +1,4 @@
-"""Files that are whole or not there."""
+"""Files, and ends of files, that are whole or not there."""
 
 import os
 import uuid
@@ -25,3 +25,26 @@ def write_atomically(path: Path, data: bytes) -> None:
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def append_whole(path: Path, size: int, data: bytes) -> None:
+    """Write behind the first bytes of a file; where not all can be written, these bytes are all that is left.
+
+    Args:
+        path: The file.
+        size: How many bytes of it stay; what lies behind them, as a crash leaves it, goes.
+        data: What follows them.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    with path.open("r+b") as file:
+        file.truncate(size)
+        file.seek(size)
+        try:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        except OSError:
+            file.truncate(size)
+            raise

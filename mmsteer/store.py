@@ -2,21 +2,23 @@
 
 import hashlib
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from mmsteer.atomic import write_atomically
+from mmsteer.atomic import append_whole, write_atomically
 from mmsteer.errors import SiteError, StoreError
 from mmsteer.types import Activations, Site
 
-MANIFEST = "manifest.json"
+MANIFEST = "manifest.jsonl"
 DTYPES = {"float32": torch.float32, "float16": torch.float16}
 
 _STORED_AS = "dtype on disk"
@@ -32,30 +34,62 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
+class _Header(_Strict):
+    format: Literal["mmsteer activations"] = "mmsteer activations"
+    version: Literal[2] = 2
+    source: dict[str, str]
+    dtype: DtypeName
+
+
+class _States(_Strict):
+    """What a shard has of a site: the shape of a sample, and the sum and number of the unpooled states' norms."""
+
+    shape: list[Annotated[int, Field(gt=0)]]
+    norms: Annotated[float, Field(ge=0)]
+    states: Annotated[int, Field(gt=0)]
+
+
 class _Shard(_Strict):
     # A fixed form: a manifest must not lead out of its folder.
     file: Annotated[str, Field(pattern=r"^shard-\d{5,9}\.safetensors$")]
     sha256: str
     ids: list[str]
-    norms: dict[str, tuple[float, Annotated[int, Field(gt=0)]]]
+    sites: dict[str, _States]
+
+    @property
+    def shapes(self) -> dict[str, list[int]]:
+        return {site: states.shape for site, states in self.sites.items()}
 
 
-class _Manifest(_Strict):
-    format: Literal["mmsteer activations"] = "mmsteer activations"
-    version: Literal[1] = 1
-    source: dict[str, str]
-    dtype: DtypeName
-    shapes: dict[str, list[Annotated[int, Field(gt=0)]]] = {}
-    shards: list[_Shard] = []
+@dataclass(frozen=True)
+class _Manifest:
+    """A header, then a line a shard, so that the thousandth shard costs what the first did.
 
-    @model_validator(mode="after")
-    def _is_one_recording(self) -> Self:
-        ids = [name for shard in self.shards for name in shard.ids]
+    Attributes:
+        header: What is recorded and how.
+        shards: In the order they were recorded.
+        size: Bytes of the lines that are whole; a recording that was killed may leave a part of one more.
+    """
+
+    header: _Header
+    shards: list[_Shard]
+    size: int
+
+    @classmethod
+    def read(cls, data: bytes) -> Self:
+        size = data.rfind(b"\n") + 1
+        first, *rest = data[:size].splitlines() or [b""]
+        shards = [_Shard.model_validate_json(line) for line in rest]
+        ids = [name for shard in shards for name in shard.ids]
         if len(set(ids)) != len(ids):
             raise ValueError("a sample is there twice")
-        if any(shard.norms.keys() != self.shapes.keys() for shard in self.shards):
+        if any(shard.shapes != shards[0].shapes for shard in shards):
             raise ValueError("the shards have different sites")
-        return self
+        return cls(_Header.model_validate_json(first), shards, size)
+
+    @property
+    def shapes(self) -> dict[str, list[int]]:
+        return self.shards[0].shapes if self.shards else {}
 
 
 class ActivationStore:
@@ -105,7 +139,7 @@ class ActivationStore:
     @property
     def source(self) -> dict[str, str]:
         """What was read and how."""
-        return dict(self._manifest.source)
+        return dict(self._manifest.header.source)
 
     @property
     def sites(self) -> tuple[Site, ...]:
@@ -135,14 +169,15 @@ class ActivationStore:
         self._check_sites(tensors, sums)
         name = f"shard-{len(self._manifest.shards):05d}.safetensors"
         data = save(tensors)
-        shard = _Shard(file=name, sha256=hashlib.sha256(data).hexdigest(), ids=list(ids), norms=sums)
-        shapes = {key: list(tensor.shape[1:]) for key, tensor in tensors.items()}
-        longer = self._manifest.model_copy(
-            update={"shapes": self._manifest.shapes or shapes, "shards": [*self._manifest.shards, shard]}
-        )
-        _write(self.folder / name, data)
-        _write(self.folder / MANIFEST, longer.model_dump_json(indent=1).encode())
-        self._manifest, self._stamp = longer, _stamp(self.folder / MANIFEST)
+        sites = {
+            key: _States(shape=list(tensor.shape[1:]), norms=sums[key][0], states=sums[key][1])
+            for key, tensor in tensors.items()
+        }
+        shard = _Shard(file=name, sha256=hashlib.sha256(data).hexdigest(), ids=list(ids), sites=sites)
+        line = shard.model_dump_json().encode() + b"\n"
+        self._write(name, data, line)
+        self._manifest.shards.append(shard)
+        self._manifest = replace(self._manifest, size=self._manifest.size + len(line))
         self._done.update(ids)
 
     def load(self, sites: Iterable[Site] | None = None, ids: Sequence[str] | None = None) -> Activations:
@@ -170,6 +205,14 @@ class ActivationStore:
                 self._fill(values, rows, shard)
         return Activations(values, {site: self._norm(site) for site in chosen}, tuple(order), self.source)
 
+    def _write(self, name: str, shard: bytes, line: bytes) -> None:
+        with _nothing_lost(self.folder):
+            write_atomically(self.folder / name, shard)
+            try:
+                append_whole(self.folder / MANIFEST, self._manifest.size, line)
+            finally:
+                self._stamp = _stamp(self.folder / MANIFEST)
+
     def _fill(self, values: Mapping[Site, Tensor], rows: Mapping[str, int], shard: _Shard) -> None:
         # Copies the wanted samples of one shard to their rows.
         path = self.folder / shard.file
@@ -184,8 +227,8 @@ class ActivationStore:
             raise StoreError(f"{path} does not fit its manifest ({cause}); {_AGAIN}") from None
 
     def _norm(self, site: Site) -> float:
-        pairs = [shard.norms[str(site)] for shard in self._manifest.shards]
-        return math.fsum(total for total, _ in pairs) / sum(count for _, count in pairs)
+        parts = [shard.sites[str(site)] for shard in self._manifest.shards]
+        return math.fsum(part.norms for part in parts) / sum(part.states for part in parts)
 
     def _stored(self, site: Site, value: Tensor, samples: int) -> Tensor:
         wanted = self._manifest.shapes.get(str(site), list(value.shape[1:]))
@@ -194,11 +237,12 @@ class ActivationStore:
                 f"{self.folder}: {site} has shape {tuple(value.shape)}; expected {samples} samples of "
                 f"(width,) or (windows, width), the same in every shard: {tuple(wanted)}"
             )
-        stored = value.detach().to("cpu", DTYPES[self._manifest.dtype], copy=True).contiguous()
+        dtype = self._manifest.header.dtype
+        stored = value.detach().to("cpu", DTYPES[dtype], copy=True).contiguous()
         if not torch.isfinite(stored).all():
             raise StoreError(
-                f"{self.folder}: {site} has values that are not finite as {self._manifest.dtype}; run the model in "
-                "float32 or bfloat16, and store float32"
+                f"{self.folder}: {site} has values that are not finite as {dtype}; run the model in float32 or "
+                "bfloat16, and store float32"
             )
         return stored
 
@@ -230,7 +274,7 @@ class ActivationStore:
                 raise StoreError(f"{self.folder}: {site} has norms of sum {total} and count {count}")
 
     def _check_source(self, source: Mapping[str, str]) -> None:
-        here = {**self._manifest.source, _STORED_AS: self._manifest.dtype}
+        here = {**self._manifest.header.source, _STORED_AS: self._manifest.header.dtype}
         differing = sorted(key for key in here.keys() | source.keys() if here.get(key) != source.get(key))
         if differing:
             told = "; ".join(f"{key}: {here.get(key)!r} there, {source.get(key)!r} asked" for key in differing)
@@ -249,7 +293,7 @@ class ActivationStore:
 
 def _start(folder: Path, source: Mapping[str, str], dtype: DtypeName) -> None:
     try:
-        manifest = _Manifest(source=dict(source), dtype=dtype)
+        header = _Header(source=dict(source), dtype=dtype)
     except ValidationError as cause:
         raise StoreError(f"{folder}: {_first(cause)}; a source maps names to texts") from None
     if folder.exists() and (not folder.is_dir() or set(folder.iterdir()) - set(folder.glob(_DRAFTS))):
@@ -258,23 +302,27 @@ def _start(folder: Path, source: Mapping[str, str], dtype: DtypeName) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as cause:
         raise StoreError(f"{folder} cannot be made: {cause.strerror}") from cause
-    _write(folder / MANIFEST, manifest.model_dump_json(indent=1).encode())
+    with _nothing_lost(folder):
+        write_atomically(folder / MANIFEST, header.model_dump_json().encode() + b"\n")
 
 
-def _write(path: Path, data: bytes) -> None:
+@contextmanager
+def _nothing_lost(folder: Path) -> Iterator[None]:
     try:
-        write_atomically(path, data)
+        yield
     except OSError as cause:
-        raise StoreError(f"{path} cannot be written: {cause.strerror}; nothing recorded before is lost") from cause
+        raise StoreError(f"{folder} cannot be written: {cause.strerror}; nothing recorded before is lost") from cause
 
 
 def _read_manifest(path: Path) -> _Manifest:
     try:
-        return _Manifest.model_validate_json(path.read_bytes())
+        return _Manifest.read(path.read_bytes())
     except OSError as cause:
         raise StoreError(f"{path.parent} holds no store: {path.name}: {cause.strerror}") from None
     except ValidationError as cause:
         raise StoreError(f"{path} is damaged: {_first(cause)}; {_AGAIN}") from None
+    except ValueError as cause:
+        raise StoreError(f"{path} is damaged: {cause}; {_AGAIN}") from None
 
 
 def _first(cause: ValidationError) -> str:
