@@ -41,7 +41,8 @@ def probe(
     positions: Annotated[str, typer.Option(help="which tokens to read")] = "all",
     pool: Annotated[str | None, typer.Option(help="mean, max, last; vision also tokens")] = None,
     text: Annotated[
-        str, typer.Option(help="music: read under each clip's prompt (prompt) or on the null branch (none)")
+        str,
+        typer.Option(help="music: under prompts that leave the concept open (prompt) or state it (stated), or none"),
     ] = "prompt",
     device: Annotated[str, typer.Option(help="cpu, cuda or auto")] = "cpu",
     dtype: Annotated[str, typer.Option(help="float32, bfloat16, float16, or auto: as the checkpoint says")] = "float32",
