@@ -10,9 +10,9 @@ import pytest
 import torch
 from safetensors import safe_open
 
-import mmsteer.store as store_module
 from mmsteer.errors import StoreError
 from mmsteer.store import ActivationStore
+from mmsteer.store import store as store_module
 from mmsteer.types import Site
 
 A, B = Site("decoder", 0), Site("decoder", 1, "mlp")
@@ -277,10 +277,12 @@ def test_a_full_disk_loses_nothing(store, monkeypatch):
     def full(_):
         raise OSError(28, "No space left on device")
 
-    for write in ("mmsteer.store.write_atomically", "mmsteer.store.append_whole"):
+    for write in ("write_atomically", "append_whole"):
         with monkeypatch.context() as patch:
-            whole = getattr(store_module, write.rpartition(".")[2])
-            patch.setattr(write, lambda *args, whole=whole: patch.setattr("os.fsync", full) or whole(*args))
+            whole = getattr(store_module, write)
+            patch.setattr(
+                store_module, write, lambda *args, whole=whole: patch.setattr("os.fsync", full) or whole(*args)
+            )
             with pytest.raises(StoreError, match=r"No space left.*nothing recorded before is lost"):
                 record(store, ["8"])
         assert ActivationStore(store.folder).done() == {"3", "1", "2", "7", "5"}

@@ -4,18 +4,18 @@ import hashlib
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from mmsteer.atomic import append_whole, write_atomically
 from mmsteer.errors import SiteError, StoreError
+from mmsteer.store.manifest import AGAIN, DtypeName, Header, Shard, States, first_problem, read_manifest
 from mmsteer.types import Activations, Site
 
 MANIFEST = "manifest.jsonl"
@@ -23,73 +23,9 @@ DTYPES = {"float32": torch.float32, "float16": torch.float16}
 
 _STORED_AS = "dtype on disk"
 _DRAFTS = ".*.tmp"
-_AGAIN = "remove the folder and record again"
 
-DtypeName = Literal["float32", "float16"]
 # The sum of the norms of unpooled states at one site, and how many there were.
 NormSum = tuple[float, int]
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
-
-
-class _Header(_Strict):
-    format: Literal["mmsteer activations"] = "mmsteer activations"
-    version: Literal[2] = 2
-    source: dict[str, str]
-    dtype: DtypeName
-
-
-class _States(_Strict):
-    """What a shard has of a site: the shape of a sample, and the sum and number of the unpooled states' norms."""
-
-    shape: list[Annotated[int, Field(gt=0)]]
-    norms: Annotated[float, Field(ge=0)]
-    states: Annotated[int, Field(gt=0)]
-
-
-class _Shard(_Strict):
-    # A fixed form: a manifest must not lead out of its folder.
-    file: Annotated[str, Field(pattern=r"^shard-\d{5,9}\.safetensors$")]
-    sha256: str
-    ids: list[str]
-    sites: dict[str, _States]
-
-    @property
-    def shapes(self) -> dict[str, list[int]]:
-        return {site: states.shape for site, states in self.sites.items()}
-
-
-@dataclass(frozen=True)
-class _Manifest:
-    """A header, then a line a shard, so that the thousandth shard costs what the first did.
-
-    Attributes:
-        header: What is recorded and how.
-        shards: In the order they were recorded.
-        size: Bytes of the lines that are whole; a recording that was killed may leave a part of one more.
-    """
-
-    header: _Header
-    shards: list[_Shard]
-    size: int
-
-    @classmethod
-    def read(cls, data: bytes) -> Self:
-        size = data.rfind(b"\n") + 1
-        first, *rest = data[:size].splitlines() or [b""]
-        shards = [_Shard.model_validate_json(line) for line in rest]
-        ids = [name for shard in shards for name in shard.ids]
-        if len(set(ids)) != len(ids):
-            raise ValueError("a sample is there twice")
-        if any(shard.shapes != shards[0].shapes for shard in shards):
-            raise ValueError("the shards have different sites")
-        return cls(_Header.model_validate_json(first), shards, size)
-
-    @property
-    def shapes(self) -> dict[str, list[int]]:
-        return self.shards[0].shapes if self.shards else {}
 
 
 class ActivationStore:
@@ -109,7 +45,7 @@ class ActivationStore:
             StoreError: There is no store, or its manifest is damaged.
         """
         self.folder = Path(folder)
-        self._manifest = _read_manifest(self.folder / MANIFEST)
+        self._manifest = read_manifest(self.folder / MANIFEST)
         self._stamp = _stamp(self.folder / MANIFEST)
         self._done = {name for shard in self._manifest.shards for name in shard.ids}
 
@@ -170,10 +106,10 @@ class ActivationStore:
         name = f"shard-{len(self._manifest.shards):05d}.safetensors"
         data = save(tensors)
         sites = {
-            key: _States(shape=list(tensor.shape[1:]), norms=sums[key][0], states=sums[key][1])
+            key: States(shape=list(tensor.shape[1:]), norms=sums[key][0], states=sums[key][1])
             for key, tensor in tensors.items()
         }
-        shard = _Shard(file=name, sha256=hashlib.sha256(data).hexdigest(), ids=list(ids), sites=sites)
+        shard = Shard(file=name, sha256=hashlib.sha256(data).hexdigest(), ids=list(ids), sites=sites)
         line = shard.model_dump_json().encode() + b"\n"
         self._write(name, data, line)
         self._manifest.shards.append(shard)
@@ -213,7 +149,7 @@ class ActivationStore:
             finally:
                 self._stamp = _stamp(self.folder / MANIFEST)
 
-    def _fill(self, values: Mapping[Site, Tensor], rows: Mapping[str, int], shard: _Shard) -> None:
+    def _fill(self, values: Mapping[Site, Tensor], rows: Mapping[str, int], shard: Shard) -> None:
         # Copies the wanted samples of one shard to their rows.
         path = self.folder / shard.file
         _check_sum(path, shard.sha256)
@@ -224,7 +160,7 @@ class ActivationStore:
                 for site, value in values.items():
                     value[here] = file.get_tensor(str(site))[there].float()
         except (SafetensorError, RuntimeError, IndexError) as cause:
-            raise StoreError(f"{path} does not fit its manifest ({cause}); {_AGAIN}") from None
+            raise StoreError(f"{path} does not fit its manifest ({cause}); {AGAIN}") from None
 
     def _norm(self, site: Site) -> float:
         parts = [shard.sites[str(site)] for shard in self._manifest.shards]
@@ -293,9 +229,9 @@ class ActivationStore:
 
 def _start(folder: Path, source: Mapping[str, str], dtype: DtypeName) -> None:
     try:
-        header = _Header(source=dict(source), dtype=dtype)
+        header = Header(source=dict(source), dtype=dtype)
     except ValidationError as cause:
-        raise StoreError(f"{folder}: {_first(cause)}; a source maps names to texts") from None
+        raise StoreError(f"{folder}: {first_problem(cause)}; a source maps names to texts") from None
     if folder.exists() and (not folder.is_dir() or set(folder.iterdir()) - set(folder.glob(_DRAFTS))):
         raise StoreError(f"{folder} is not empty and holds no store; choose another folder")
     try:
@@ -312,22 +248,6 @@ def _nothing_lost(folder: Path) -> Iterator[None]:
         yield
     except OSError as cause:
         raise StoreError(f"{folder} cannot be written: {cause.strerror}; nothing recorded before is lost") from cause
-
-
-def _read_manifest(path: Path) -> _Manifest:
-    try:
-        return _Manifest.read(path.read_bytes())
-    except OSError as cause:
-        raise StoreError(f"{path.parent} holds no store: {path.name}: {cause.strerror}") from None
-    except ValidationError as cause:
-        raise StoreError(f"{path} is damaged: {_first(cause)}; {_AGAIN}") from None
-    except ValueError as cause:
-        raise StoreError(f"{path} is damaged: {cause}; {_AGAIN}") from None
-
-
-def _first(cause: ValidationError) -> str:
-    problem = cause.errors(include_input=False, include_url=False)[0]
-    return f"{'.'.join(str(part)[:80] for part in problem['loc'])}: {problem['msg'][:200]}".removeprefix(": ")
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:
@@ -351,6 +271,6 @@ def _check_sum(path: Path, wanted: str) -> None:
         with path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as cause:
-        raise StoreError(f"{path} cannot be read: {cause.strerror}; {_AGAIN}") from None
+        raise StoreError(f"{path} cannot be read: {cause.strerror}; {AGAIN}") from None
     if found != wanted:
-        raise StoreError(f"{path} is damaged: its checksum differs from the manifest's; {_AGAIN}")
+        raise StoreError(f"{path} is damaged: its checksum differs from the manifest's; {AGAIN}")
