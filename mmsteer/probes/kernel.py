@@ -67,7 +67,9 @@ def solve(d2: Tensor, columns: Tensor, setting: Setting) -> Tensor:
 
 def _ridged(d2: Tensor, setting: Setting) -> Tensor:
     # float64: a wide kernel with λ = 1e-5 has a condition number near 1e8, too much for float32.
-    matrix = kernel(d2, setting).double()
+    matrix = torch.empty(d2.shape, dtype=torch.float64, device=d2.device)
+    for start in range(0, len(d2), ROWS):  # a float32 matrix beside it would be the half of it again
+        matrix[start : start + ROWS] = kernel(d2[start : start + ROWS], setting)
     matrix.diagonal().add_(setting.ridge)
     return matrix
 
