@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mmsteer.probes.kernel import Gradients, Setting, kernel, solve
-from mmsteer.probes.space import Space, squared_distances
+from mmsteer.probes.space import Space, distances, squared_distances
 from mmsteer.probes.spectrum import carriers, top_eigenvector
 
 # A draw is given up when its validation quality falls below the best so far divided by this (xRFM's rule).
@@ -221,10 +221,10 @@ def _top_eigenvector(agop: Tensor) -> Tensor:
 
 def _self_distances(x: Tensor, mapped: Tensor) -> Tensor:
     norms = (mapped * x).sum(dim=1)
-    return (norms[:, None] + norms - 2 * mapped @ x.T).clamp_(min=0).fill_diagonal_(0)
+    return distances(mapped @ x.T, norms, norms).fill_diagonal_(0)
 
 
 def _distances_to(x: Tensor, train: Tensor, metric: Tensor) -> Tensor:
     mapped, mapped_train = x @ metric, train @ metric
     norms, norms_train = (mapped * x).sum(dim=1), (mapped_train * train).sum(dim=1)
-    return (norms[:, None] + norms_train - 2 * mapped @ train.T).clamp_(min=0)
+    return distances(mapped @ train.T, norms, norms_train)

@@ -88,7 +88,18 @@ def squared_distances(x: Tensor, z: Tensor) -> Tensor:
         x: (n, rank).
         z: (m, rank).
     """
-    return (x.square().sum(dim=1)[:, None] + z.square().sum(dim=1) - 2 * x @ z.T).clamp_(min=0)
+    return distances(x @ z.T, x.square().sum(dim=1), z.square().sum(dim=1))
+
+
+def distances(products: Tensor, norms: Tensor, others: Tensor) -> Tensor:
+    """Squared distances from inner products, in their place: at many samples no second matrix fits.
+
+    Args:
+        products: Inner products, (n, m); overwritten.
+        norms: Squared norms of the n points, (n,).
+        others: Squared norms of the m points, (m,).
+    """
+    return products.mul_(-2).add_(norms[:, None]).add_(others).clamp_(min=0)
 
 
 def _median_distance(x: Tensor) -> float:
