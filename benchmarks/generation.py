@@ -30,7 +30,7 @@ class Case:
         adapter: The model.
         batch: Clips at once.
         seconds: Of each clip.
-        rounds: How often both run.
+        rounds: How often both run; one round is long enough to need no other before it.
     """
 
     name: str
@@ -67,7 +67,8 @@ def measured(case: Case) -> Row:
     plain = partial(adapter.model.generate, **inputs, do_sample=True, max_new_tokens=adapter.frames(seconds) + 3)
     ours = partial(adapter.generate, prompts, seconds, list(range(batch)))
     clock = time.process_time if adapter.device.type == "cpu" else time.perf_counter
-    spent = by_turns({"ours": partial(_spent, ours, clock), "plain": partial(_spent, plain, clock)}, case.rounds)
+    jobs = {"ours": partial(_spent, ours, clock), "plain": partial(_spent, plain, clock)}
+    spent = by_turns(jobs, case.rounds, warm=int(case.rounds > 1))
     return {
         "model": case.name,
         "batch": batch,
