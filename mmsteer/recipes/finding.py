@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from mmsteer.data.groups import rows_of_parts
 from mmsteer.latents.finder import FeatureFinder, feature_directions, record_features
 from mmsteer.probes import (
     LAT,
@@ -61,10 +62,7 @@ class Labelled:
         Yields:
             Samples of whole groups, in order of first appearance.
         """
-        order = list(dict.fromkeys(self.groups))
-        for start in range(0, len(order), groups):
-            some = set(order[start : start + groups])
-            rows = [row for row, group in enumerate(self.groups) if group in some]
+        for rows in rows_of_parts(self.groups, groups):
             yield Labelled(
                 tuple(self.samples[row] for row in rows),
                 tuple(self.labels[row] for row in rows),

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from mmsteer.data.groups import rows_of_parts
 from mmsteer.errors import DataError
 from mmsteer.types import Positions, Sample
 
@@ -54,10 +55,7 @@ class Contrast:
         Yields:
             Contrasts of whole groups, in order of first appearance.
         """
-        order = list(dict.fromkeys(self.groups))
-        for start in range(0, len(order), groups):
-            some = set(order[start : start + groups])
-            rows = [row for row, group in enumerate(self.groups) if group in some]
+        for rows in rows_of_parts(self.groups, groups):
             yield replace(
                 self,
                 samples=tuple(self.samples[row] for row in rows),
