@@ -70,7 +70,7 @@ def decode(
     given, length = input_ids.shape[1], generation_config.max_length
     fixed = decoder_delay_pattern_mask[:, :length]
     tokens = torch.where(fixed >= 0, fixed, nn.functional.pad(input_ids, (0, length - given)))
-    condition = _condition(model, encoder_outputs, attention_mask)
+    condition = condition_of(model, encoder_outputs[0], attention_mask)
     cache = _cache(model, length)
     first = 0
     for place in range(given, length):
@@ -88,11 +88,17 @@ def decode(
     return tokens
 
 
-def _condition(model: Any, encoder_outputs: Any, attention_mask: Tensor) -> Tensor:
-    """What the decoder attends to, (rows, words, width)."""
+def condition_of(model: Any, states: Tensor, heard: Tensor) -> Tensor:
+    """What the decoder attends to, (rows, words, width).
+
+    Args:
+        model: The model.
+        states: What its text encoder says, (rows, words, width of the encoder).
+        heard: Which words the decoder hears, (rows, words); the others become zeros, as the whole null branch is.
+    """
     # MusicGen has a projection only where the two widths differ.
     project = getattr(model, "enc_to_dec_proj", nn.Identity())
-    return project(encoder_outputs[0]) * attention_mask[..., None]
+    return project(states) * heard[..., None]
 
 
 def _cache(model: Any, length: int) -> EncoderDecoderCache:

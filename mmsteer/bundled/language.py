@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import MusicgenForConditionalGeneration
 
+from mmsteer.adapters.musicgen_decoding import condition_of
 from mmsteer.bundled.model import PATTERN_LENGTH
 from mmsteer.bundled.training import Pace, Progress, autocast, train_within
 
@@ -100,9 +101,7 @@ def decode(model: MusicgenForConditionalGeneration, batch: Batch) -> Tensor:
     prompts, kept = batch.prompts, batch.kept
     mask = prompts != 0
     states = model.text_encoder(input_ids=prompts, attention_mask=mask.long()).last_hidden_state
-    # MusicGen has a projection only where the two widths differ.
-    project = getattr(model, "enc_to_dec_proj", nn.Identity())
-    states = project(states) * (mask & kept[:, None])[..., None]
+    states = condition_of(model, states, mask & kept[:, None])
     # A withheld prompt is all zeros, as in generation; its mask is left open, because attention over nothing
     # is not defined, and zeros add nothing wherever attention looks.
     pad = model.config.decoder.pad_token_id
