@@ -39,8 +39,8 @@ class StepClock(StoppingCriteria):  # type: ignore[misc]
         return [after - before for before, after in zip(self.times, self.times[1:], strict=False)]
 
 
-def step_seconds(run: Run, steps: int) -> float:
-    """Median seconds of a decoding step: neither the prompt nor a step that is metered weighs.
+def steps_of(run: Run, steps: int) -> list[float]:
+    """Seconds of each decoding step after the prompt's.
 
     Args:
         run: The call.
@@ -48,7 +48,17 @@ def step_seconds(run: Run, steps: int) -> float:
     """
     clock = StepClock()
     run(max_new_tokens=steps, stopping_criteria=[clock])
-    return statistics.median(clock.steps)
+    return clock.steps
+
+
+def step_seconds(run: Run, steps: int) -> float:
+    """Median seconds of a decoding step: neither the prompt nor a step that is metered weighs.
+
+    Args:
+        run: The call.
+        steps: How many to run.
+    """
+    return statistics.median(steps_of(run, steps))
 
 
 class Operators(TorchDispatchMode):

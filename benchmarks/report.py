@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TypeVar
 
 PACKAGES = ("mmsteer", "torch", "transformers", "numpy", "scikit-learn", "xrfm")
 
@@ -56,11 +57,12 @@ class Spread:
         return f"{_short(self.median)} ({_short(self.low)} to {_short(self.high)})"
 
 
+T = TypeVar("T")
 Value = str | float | int | bool | None | Spread
 Row = Mapping[str, Value]
 
 
-def by_turns(jobs: Mapping[str, Callable[[], float]], repeats: int, warm: int = 1) -> dict[str, list[float]]:
+def by_turns(jobs: Mapping[str, Callable[[], T]], repeats: int, warm: int = 1) -> dict[str, list[T]]:
     """Run jobs that measure themselves, forwards and backwards by turns, so that none is always first.
 
     Args:
@@ -71,7 +73,7 @@ def by_turns(jobs: Mapping[str, Callable[[], float]], repeats: int, warm: int = 
     Returns:
         Measurements of each job, round by round.
     """
-    found: dict[str, list[float]] = {name: [] for name in jobs}
+    found: dict[str, list[T]] = {name: [] for name in jobs}
     for turn in range(-warm, repeats):
         for name in jobs if turn % 2 == 0 else reversed(jobs):
             measured = jobs[name]()

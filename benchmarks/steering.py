@@ -8,6 +8,7 @@ no machine changes. Peers that are not installed are named as such; `benchmarks/
 """
 
 import argparse
+import statistics
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from decoding import Run, operators, step_seconds, synchronisations
+from decoding import Run, operators, step_seconds, steps_of, synchronisations
 from models import blocks, direction, language_part, llama_7b, steering, toy_llama, twin
 from peers import PEERS, is_installed
 from PIL import Image
@@ -90,6 +91,7 @@ CASES = (
     *(Case(8, 1), Case(8), Case(8, attributes=3), Case(8, attributes=8), Case(8, attributes=8, distinct=True)),
     *(Case(8, schedule=RAMP), Case(8, attributes=8, distinct=True, schedule=RAMP)),
     *(Case(64), Case(64, attributes=8, distinct=True), Case(64, distinct=True, schedule=RAMP)),
+    Case(64, attributes=8, distinct=True, schedule=RAMP),
 )
 
 
@@ -110,7 +112,9 @@ def main() -> None:
     cases = [case for case in CASES if case.batch < 64 or not options.quick]
     tables: dict[str, list[Row]] = {}
     for title, measure in {
-        "Steered against unsteered": lambda: [measured(subject, case, rounds) for subject in both for case in cases],
+        "Steered against unsteered": lambda: [
+            measured(subject, case, 3 * rounds) for subject in both for case in cases
+        ],
         "One vector at every layer, beside peers": lambda: peers(small, deep, rounds),
         "At the shape of a 7B model": lambda: seven_b(tokenizer, deep, 2 if options.quick else 5),
         "The meter of receipts": lambda: [meter(subject, rounds) for subject in (*both, deep)],
@@ -153,12 +157,12 @@ def measured(subject: Subject, case: Case, rounds: int) -> Row:
     """Tokens a second with and without steering, and what steering adds to a step."""
     adapter = subject.adapter
     plain, steered = subject.runs(case.batch)
-    steps = 24 if case.batch < 64 else 12
+    steps = 32 if case.batch < 64 else 16
     with mmsteer.steer(adapter, steerings(adapter, case)):
-        seconds = by_turns(
-            {"plain": partial(step_seconds, plain, steps), "ours": partial(step_seconds, steered, steps)}, rounds
-        )
+        every = by_turns({"plain": partial(steps_of, plain, steps), "ours": partial(steps_of, steered, steps)}, rounds)
         added, waits = more_operators(plain, steered)
+    seconds = {name: [statistics.median(steps) for steps in runs] for name, runs in every.items()}
+    whole = {name: [sum(steps) for steps in runs] for name, runs in every.items()}
     layers = case.layers or len(blocks(adapter))
     return {
         "model": subject.name,
@@ -168,6 +172,7 @@ def measured(subject: Subject, case: Case, rounds: int) -> Row:
         "distinct rows": case.batch if case.distinct else 1,
         "schedule": "ramp" if case.schedule == RAMP else "constant",
         "steered / unsteered step": ratio(seconds["ours"], seconds["plain"]),
+        "all steps, metered ones too": ratio(whole["ours"], whole["plain"]),
         "operators a layer and step": added / layers,
         "waits for the device": waits,
         "unsteered tokens a second": case.batch / Spread.of(seconds["plain"]).median,

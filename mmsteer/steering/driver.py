@@ -1,9 +1,8 @@
 """One steered stack of layers: its clock, its tables, its edits.
 
 The clock ticks once per forward of the stack and takes the time from the cache. A prompt's forward decides what every
-row and token is; each later step is one addition in each layer, and where a coefficient changes, one look-up for all of
-them. A stack beside the one that makes the output, such as a vision tower, knows no time: all its forwards are prompts,
-at output step 0.
+row and token is; each later step is one addition in each layer, of what `Decoding` has laid out. A stack beside the one
+that makes the output, such as a vision tower, knows no time: all its forwards are prompts, at output step 0.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -16,6 +15,7 @@ from mmsteer.errors import PositionsError, SteeringError
 from mmsteer.hooks import Edit
 from mmsteer.schedules import Timeline
 from mmsteer.steering.attribute import Steering
+from mmsteer.steering.decoding import Decoding
 from mmsteer.steering.meter import Meter
 from mmsteer.steering.others import Others
 from mmsteer.steering.plan import Plan, compile_plan
@@ -51,7 +51,6 @@ class Driver:
         self._fresh = True
         self._rows = self._given = self._origin = 0
         self._dtype = torch.float32
-        self._run: int | None = None
         self._now: int | Tensor | None = None
 
     def edits(self) -> Mapping[Any, Edit]:
@@ -71,14 +70,13 @@ class Driver:
         self._call = call
         self._plan = compile_plan(self._steerings, self.sites, timeline, 1 if self.beside else call.branches)
         self._placed: dict[torch.device, Tensor] = {}
-        self._wide: Tensor | None = None
         self._others = Others(self._plan.others, self._stack, self.meter)
         self._fresh = True
 
     def finish(self) -> None:
         """Close the books of a call; the next forward without one is the user's own loop."""
         if self._plan is not None and not self._fresh:
-            self.meter.close(self._decode)
+            self.meter.close(self._decoding.table)
         self._plan, self._fresh = None, True
 
     def tick(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -134,17 +132,16 @@ class Driver:
         again, self._fresh = self.beside and not self._fresh, False
         self._rows, self._origin = forward.rows, layout.origin
         table = plan.table.to(device).index_select(2, self._sample_of_row(forward.rows).to(device))
-        self._decode = table[:, :0] if self.beside else table * self._later(table.shape[1], device)
+        decode = table[:, :0] if self.beside else table * self._later(table.shape[1], device)
         steps = self._steps(forward, layout)
         mask = _masks(plan.selections, Tokens(layout.kinds, steps, self._adapter.rate))
-        self._check_selected(mask, forward)
+        self._check_selected(mask, decode, forward)
         # (layers, rows, tokens, columns)
         self._coefficients = table[:, steps.clamp(0, table.shape[1] - 1)].transpose(1, 2) * mask
         self._deltas: Sequence[Tensor] | None = None
-        self._runs, self._run = _runs(self._decode), None
+        # Made here, so that the first compiled step finds what the later ones do.
+        self._decoding = Decoding(decode, self._vectors(device))
         self._now = None
-        # Laid out here, so that the first compiled step finds what the later ones do.
-        self._bank(device)
         self.meter.prompt(self._coefficients, steps[-1], more=again)
 
     def _steps(self, forward: Forward, layout: Layout) -> Tensor:
@@ -161,24 +158,10 @@ class Driver:
         return masks[0, :, None].unsqueeze(0)
 
     def _step(self, forward: Forward) -> None:
-        last = self._decode.shape[1] - 1
         step = self._now = forward.start - self._origin
-        if isinstance(step, Tensor):
-            self._look_up(self._decode.index_select(1, step.clamp(0, last).reshape(1)).squeeze(1))
-            return
-        place = min(max(step, 0), last)
-        if torch.compiler.is_compiling() or self._runs[place] != self._run:
-            self._look_up(self._decode[:, place])
-            self._run = self._runs[place]
-
-    def _look_up(self, coefficients: Tensor) -> None:
-        """What every layer adds from now on, given the coefficients of a step, (layers or 1, rows, columns)."""
-        alike, rows, _ = coefficients.shape
-        deltas = torch.bmm(coefficients, self._bank(coefficients.device)).to(self._dtype)
-        apart = (rows, 1, len(self.sites), -1) if alike == 1 else (alike, rows, 1, -1)
-        self._deltas = deltas.view(apart).unbind(2 if alike == 1 else 0)
+        self._deltas = self._decoding.added(step, self._dtype)
         if self._others.places:
-            self._coefficients = coefficients.unsqueeze(2)
+            self._coefficients = self._decoding.coefficients(step)
 
     def _edit(self, place: int) -> Edit:
         def edit(hidden: Tensor) -> Tensor:
@@ -213,14 +196,6 @@ class Driver:
         if device not in self._placed:
             self._placed[device] = self._compiled().vectors.to(device)
         return self._placed[device]
-
-    def _bank(self, device: torch.device) -> Tensor:
-        """The vectors; side by side, (1, columns, layers * width), where the table does not tell layers apart."""
-        if self._wide is None:
-            vectors = self._vectors(device)
-            alike = self._compiled().table.shape[0] == 1
-            self._wide = vectors.transpose(0, 1).flatten(1).unsqueeze(0) if alike else vectors
-        return self._wide
 
     def _compiled(self) -> Plan:
         if self._plan is None:
@@ -265,12 +240,10 @@ class Driver:
             )
         return torch.arange(plan.branches * plan.samples).repeat_interleave(each)
 
-    def _check_selected(self, mask: Tensor, forward: Forward) -> None:
+    def _check_selected(self, mask: Tensor, decode: Tensor, forward: Forward) -> None:
         # An empty selection is an error, never silence.
         later = (
-            (self._decode != 0).flatten(0, 2).any(0)
-            if self._call.steps
-            else torch.zeros(mask.shape[-1], dtype=torch.bool)
+            (decode != 0).flatten(0, 2).any(0) if self._call.steps else torch.zeros(mask.shape[-1], dtype=torch.bool)
         )
         empty = ~(mask.flatten(0, 1).any(0).cpu() | later.cpu())
         scheduled = (self._compiled().table != 0).flatten(0, 2).any(0)
@@ -284,12 +257,6 @@ class Driver:
 def _masks(selections: Sequence[Positions], tokens: Tokens) -> Tensor:
     """Which tokens each column steers, (rows, tokens, columns) bool."""
     return torch.stack([selection.mask(tokens) for selection in selections], dim=-1)
-
-
-def _runs(decode: Tensor) -> list[int]:
-    """For each step the number of its run: as long as coefficients stay as they are, nothing is looked up again."""
-    changed = (decode[:, 1:] != decode[:, :-1]).flatten(2).any(-1).any(0)
-    return [0, *changed.cumsum(0).tolist()]
 
 
 def _starts(forward: Forward) -> bool:

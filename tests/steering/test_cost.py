@@ -69,11 +69,11 @@ def test_a_step_costs_one_addition_a_layer_whatever_is_steered(adapter):
     assert added(adapter, [steering(adapter, attributes=8), steering(adapter, seed=50)]) == only
 
 
-def test_a_coefficient_that_changes_costs_one_look_up_for_all_layers(adapter):
+def test_a_coefficient_that_changes_costs_one_view_for_all_layers(adapter):
     ramp = "points(0steps:0.5, 64steps:1)"
     found = added(adapter, [steering(adapter, 8, schedule=ramp), steering(adapter, 3, seed=50)])
     assert found.pop("add") == LAYERS * STEPS
-    assert found == {"select": STEPS, "bmm": STEPS, "view": STEPS, "unbind": STEPS}
+    assert found == {"unbind": STEPS}
 
 
 def test_an_unsteered_step_after_steering_costs_nothing(adapter):

@@ -1,0 +1,99 @@
+"""What every layer adds at the steps of decoding, laid out in advance where it changes from step to step."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+AHEAD = 4 * 2**20
+"""Most bytes that are laid out at once: few enough to stay in a cache."""
+
+
+class Decoding:
+    """The steps of one call's decoding.
+
+    A step whose coefficients are those of the step before costs nothing here, and one whose coefficients change a view
+    of what was laid out for it and the steps around it. Inside a compiled step everything is looked up anew.
+
+    Attributes:
+        table: Coefficients, (layers or 1, steps, rows, columns).
+    """
+
+    def __init__(self, table: Tensor, vectors: Tensor) -> None:
+        """Prepare the steps.
+
+        Args:
+            table: Coefficients, (layers or 1, steps, rows, columns).
+            vectors: What a coefficient of one adds, (layers, columns, width).
+        """
+        self.table = table
+        self._layers, _, self._width = vectors.shape
+        # Side by side, all layers are one product where the table does not tell them apart.
+        self._bank = vectors.transpose(0, 1).flatten(1).unsqueeze(0) if len(table) == 1 else vectors
+        self._runs = _runs(table)
+        self._run: int | None = None
+        self._added: Sequence[Tensor] = ()
+        self._edits: Sequence[Tensor] = ()
+        self._laid_out = range(0)
+
+    def added(self, step: int | Tensor, dtype: torch.dtype) -> Sequence[Tensor]:
+        """What each layer adds at a step, (rows, 1, width).
+
+        Args:
+            step: Index of the output step; past the end of the table it is the last one's.
+            dtype: Of the hidden states.
+        """
+        if isinstance(step, Tensor) or torch.compiler.is_compiling():
+            return self._of_layers(self._lay_out(self._at(step), dtype)[0])
+        place = self._place(step)
+        if self._runs[place] != self._run:
+            self._run = self._runs[place]
+            if place not in self._laid_out:
+                self._laid_out = range(place, self._end_of_change(place, dtype))
+                self._edits = self._lay_out(self.table[:, place : self._laid_out.stop], dtype)
+            self._added = self._of_layers(self._edits[place - self._laid_out.start])
+        return self._added
+
+    def coefficients(self, step: int | Tensor) -> Tensor:
+        """The coefficients of a step, (layers or 1, rows, 1, columns).
+
+        Args:
+            step: Index of the output step.
+        """
+        return self._at(step).transpose(1, 2)
+
+    def _at(self, step: int | Tensor) -> Tensor:
+        if isinstance(step, Tensor):
+            return self.table.index_select(1, step.clamp(0, self.table.shape[1] - 1).reshape(1))
+        place = self._place(step)
+        return self.table[:, place : place + 1]
+
+    def _place(self, step: int) -> int:
+        return min(max(step, 0), self.table.shape[1] - 1)
+
+    def _end_of_change(self, place: int, dtype: torch.dtype) -> int:
+        """Up to where coefficients change at every step, as far as that is laid out."""
+        each = self.table.shape[2] * self._layers * self._width * dtype.itemsize
+        # Twice as many as last time, so that little is laid out in vain where the output ends early.
+        count = max(1, min(2 * len(self._laid_out), AHEAD // each))
+        furthest, end = min(place + count, len(self._runs)), place + 1
+        while end < furthest and self._runs[end] != self._runs[end - 1]:
+            end += 1
+        return end
+
+    def _lay_out(self, coefficients: Tensor, dtype: torch.dtype) -> Sequence[Tensor]:
+        """What all layers add at each of some steps, given (layers or 1, steps, rows, columns)."""
+        alike, steps, rows, _ = coefficients.shape
+        edits = torch.bmm(coefficients.flatten(1, 2), self._bank).to(dtype)
+        if alike == 1:
+            return edits.view(steps, rows, 1, self._layers, self._width).unbind(0)
+        return edits.view(self._layers, steps, rows, 1, self._width).unbind(1)
+
+    def _of_layers(self, edits: Tensor) -> Sequence[Tensor]:
+        return edits.unbind(2 if len(self.table) == 1 else 0)
+
+
+def _runs(table: Tensor) -> list[int]:
+    """For each step the number of its run: as long as coefficients stay as they are, nothing is looked up again."""
+    changed = (table[:, 1:] != table[:, :-1]).flatten(2).any(-1).any(0)
+    return [0, *changed.cumsum(0).tolist()]
