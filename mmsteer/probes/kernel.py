@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from mmsteer.probes.distances import Distances
+
 # Below this share of the largest squared norm, a float32 squared distance is rounding noise, and
 # d^(q-2) would blow it up; such a pair has no direction to contribute.
 NOISE = 1e-6
-# Points whose weights are held at once: few enough to stay in a cache.
-ROWS = 256
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,18 @@ def kernel(d2: Tensor, setting: Setting) -> Tensor:
     return _powers(d2, setting).neg_().exp_()
 
 
-def solve(d2: Tensor, columns: Tensor, setting: Setting) -> Tensor:
+def predict(d2: Distances, coefficients: Tensor, setting: Setting) -> Tensor:
+    """Outputs at some points, (n, labels).
+
+    Args:
+        d2: Squared distances from them to the training points, (n, m).
+        coefficients: Of the training points, (m, labels).
+        setting: The kernel.
+    """
+    return torch.cat([kernel(rows, setting) @ coefficients for _, rows in d2.blocks()])
+
+
+def solve(d2: Distances, columns: Tensor, setting: Setting) -> Tensor:
     """Kernel ridge regression: coefficients a with (K + λI) a = y, (n, labels).
 
     Args:
@@ -65,11 +76,11 @@ def solve(d2: Tensor, columns: Tensor, setting: Setting) -> Tensor:
     return torch.linalg.solve_triangular(factor.mT, half, upper=True).to(d2.dtype)
 
 
-def _ridged(d2: Tensor, setting: Setting) -> Tensor:
+def _ridged(d2: Distances, setting: Setting) -> Tensor:
     # float64: a wide kernel with λ = 1e-5 has a condition number near 1e8, too much for float32.
-    matrix = torch.empty(d2.shape, dtype=torch.float64, device=d2.device)
-    for start in range(0, len(d2), ROWS):  # a float32 matrix beside it would be the half of it again
-        matrix[start : start + ROWS] = kernel(d2[start : start + ROWS], setting)
+    matrix = torch.empty(len(d2), len(d2), dtype=torch.float64, device=d2.device)
+    for rows, distances in d2.blocks():
+        matrix[rows] = kernel(distances, setting)
     matrix.diagonal().add_(setting.ridge)
     return matrix
 
@@ -85,12 +96,12 @@ class Gradients:
     All at once would take labels × n × n numbers, and the weights alone n × n.
     """
 
-    def __init__(self, mapped: Tensor, d2: Tensor, coefficients: Tensor, setting: Setting) -> None:
+    def __init__(self, mapped: Tensor, d2: Distances, coefficients: Tensor, setting: Setting) -> None:
         self._mapped = mapped
         self._d2 = d2
         self._coefficients = coefficients
         self._setting = setting
-        self._noise = NOISE * d2.max()
+        self._noise = NOISE * d2.largest_norm
 
     def of(self, output: int) -> Tensor:
         """Gradient of one output at every training point, (n, rank).
@@ -131,9 +142,7 @@ class Gradients:
 
     def _weights(self) -> Iterator[tuple[slice, Tensor]]:
         """Rows of W = -q (d / L)^q K / d², some at a time, which is -(q / L^q) K d^(q-2)."""
-        for start in range(0, len(self._d2), ROWS):
-            rows = slice(start, start + ROWS)
-            d2 = self._d2[rows]
+        for rows, d2 in self._d2.blocks():
             powers = _powers(d2, self._setting)
             weights = (-powers).exp_().mul_(powers).div_(d2).mul_(-self._setting.exponent)
             yield rows, weights.masked_fill_(d2 <= self._noise, 0)

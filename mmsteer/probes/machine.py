@@ -8,8 +8,9 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from mmsteer.probes.kernel import Gradients, Setting, kernel, solve
-from mmsteer.probes.space import Space, distances, squared_distances
+from mmsteer.probes.distances import Distances
+from mmsteer.probes.kernel import Gradients, Setting, predict, solve
+from mmsteer.probes.space import Space
 from mmsteer.probes.spectrum import carriers, top_eigenvector
 
 # A draw is given up when its validation quality falls below the best so far divided by this (xRFM's rule).
@@ -51,14 +52,14 @@ class Points:
         return cls(space, space.enter(train)[0], *space.enter(validation))
 
     @cached_property
-    def d2_train(self) -> Tensor:
+    def d2_train(self) -> Distances:
         """Squared distances between training points, (n, n)."""
-        return squared_distances(self.train, self.train)
+        return Distances.among(self.train, self.train)
 
     @cached_property
-    def d2_validation(self) -> Tensor:
+    def d2_validation(self) -> Distances:
         """Squared distances from validation to training points, (m, n)."""
-        return squared_distances(self.validation, self.train).add_(self.outside[:, None])
+        return Distances.between(self.validation, self.train, None, self.outside)
 
     def of_training(self, rows: Tensor) -> "Points":
         """The same with some of the training points.
@@ -106,11 +107,10 @@ class Machine:
             x: Hidden states, (n, width).
         """
         inside, outside = self.points.space.enter(x)
-        if self.metric is None:
-            d2 = squared_distances(inside, self.points.train) + outside[:, None]
-        else:
-            d2 = _distances_to(inside, self.points.train, self.metric)
-        return kernel(d2, self.setting) @ self.coefficients
+        # A learned metric annihilates what is outside the span.
+        beyond = outside if self.metric is None else None
+        d2 = Distances.between(inside, self.points.train, self.metric, beyond)
+        return predict(d2, self.coefficients, self.setting)
 
     def gradients(self) -> Gradients:
         """Gradients of the outputs at the training points."""
@@ -118,7 +118,7 @@ class Machine:
         if self.metric is None:
             return Gradients(train, self.points.d2_train, self.coefficients, self.setting)
         mapped = train @ self.metric
-        return Gradients(mapped, _self_distances(train, mapped), self.coefficients, self.setting)
+        return Gradients(mapped, Distances.among(train, mapped), self.coefficients, self.setting)
 
 
 def learn(
@@ -148,7 +148,7 @@ def learn(
     best: Machine | None = None
     for rounds in range(iterations + 1):
         coefficients = solve(d2, columns, setting)
-        reached = quality(kernel(d2_validation, setting) @ coefficients)
+        reached = quality(predict(d2_validation, coefficients, setting))
         if best is None or reached > best.quality:
             best = Machine(points, setting, metric, coefficients, reached, rounds)
         if rounds == iterations or best.quality >= ceiling or reached < best.quality / PATIENCE:
@@ -157,8 +157,8 @@ def learn(
         if metric is not None and (learned - metric).norm() <= STILL * metric.norm():
             break
         points, metric, mapped = narrowed(points, learned)
-        d2 = _self_distances(points.train, mapped)
-        d2_validation = _distances_to(points.validation, points.train, metric)
+        d2 = Distances.among(points.train, mapped)
+        d2_validation = Distances.between(points.validation, points.train, metric)
     assert best is not None
     return best
 
@@ -217,14 +217,3 @@ def _top_eigenvector(agop: Tensor) -> Tensor:
         return torch.zeros_like(agop[0])
     # Gradients shrink with the bandwidth; on a common scale they cannot underflow.
     return top_eigenvector(agop / trace)
-
-
-def _self_distances(x: Tensor, mapped: Tensor) -> Tensor:
-    norms = (mapped * x).sum(dim=1)
-    return distances(mapped @ x.T, norms, norms).fill_diagonal_(0)
-
-
-def _distances_to(x: Tensor, train: Tensor, metric: Tensor) -> Tensor:
-    mapped, mapped_train = x @ metric, train @ metric
-    norms, norms_train = (mapped * x).sum(dim=1), (mapped_train * train).sum(dim=1)
-    return distances(mapped @ train.T, norms, norms_train)
