@@ -107,6 +107,7 @@ def main() -> None:
     tokenizer = vision.processor.tokenizer
     small = text_subject("language model of bundled:vision", language, tokenizer)
     deep = text_subject("toy LLaMA, 28 layers", toy_llama(), tokenizer)
+    wide = text_subject("2 blocks of LLaMA-7B, float32", llama_7b(2), tokenizer)
     both = (vision_subject(vision), music_subject(music))
     rounds = 3 if options.quick else 5
     cases = [case for case in CASES if case.batch < 64 or not options.quick]
@@ -116,9 +117,9 @@ def main() -> None:
             measured(subject, case, 3 * rounds) for subject in both for case in cases
         ],
         "One vector at every layer, beside peers": lambda: peers(small, deep, rounds),
-        "At the shape of a 7B model": lambda: seven_b(tokenizer, deep, 2 if options.quick else 5),
+        "At the shape of a 7B model": lambda: seven_b(wide, deep, 2 if options.quick else 5),
         "The meter of receipts": lambda: [meter(subject, rounds) for subject in (*both, deep)],
-        "Compiled, static cache": lambda: [compiled(s, options.backend, rounds) for s in (small, both[0])],
+        "Compiled, static cache": lambda: [compiled(s, options.backend, rounds) for s in (small, both[0], wide)],
     }.items():
         tables[title] = measure()
         # Written as it grows, so that a run that is cut short leaves what it has.
@@ -243,9 +244,8 @@ def added_by(name: str, subject: Subject) -> tuple[float, float]:
     return added / len(blocks(subject.adapter)), waits
 
 
-def seven_b(tokenizer: Any, deep: Subject, rounds: int) -> list[Row]:
+def seven_b(wide: Subject, deep: Subject, rounds: int) -> list[Row]:
     """Two blocks of LLaMA-7B's width; and the deep toy's added seconds a layer beside one of those blocks."""
-    wide = text_subject("2 blocks of LLaMA-7B, float32", llama_7b(2), tokenizer)
     rows, seconds = [], {}
     for subject, steps, turns in ((wide, 6, rounds), (deep, 24, 2 * rounds)):
         plain, steered = subject.runs(1)

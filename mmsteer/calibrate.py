@@ -1,17 +1,16 @@
 """Strength as a dose: how far steering moves the next-token distribution, and the strength that moves it so far."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from mmsteer import hooks
 from mmsteer.errors import SteeringError
+from mmsteer.layouts import layouts
 from mmsteer.steering import Steering, steer
-from mmsteer.types import Adapter, Layout, Positions, Reading, Sample, Tokens
+from mmsteer.types import Adapter, Positions, Reading, Sample, Tokens
 
 OUTPUT = Positions("last | generated")
 """The tokens that predict output: what a prompt's earlier tokens and its image predict is never asked for."""
@@ -135,15 +134,9 @@ class _Context:
 
 def _context(adapter: Adapter, samples: Sequence[Sample], guidance: float) -> _Context:
     reading = adapter.reading(samples, guided=guidance > 1)
-    layouts: list[Layout] = []
-
-    def tick(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        forward = adapter.forward(adapter.generator, args, kwargs)
-        layouts.append(adapter.layout(adapter.generator, forward, kwargs, reading.call.prompt or forward.width))
-
-    with hooks.clock(adapter.stack(adapter.generator), tick):
+    with layouts(adapter, adapter.generator, reading) as found:
         plain = _guided(adapter.read(reading), guidance)
-    kinds = layouts[-1].kinds
+    kinds = found[-1].kinds
     counts = OUTPUT.mask(Tokens(kinds, torch.arange(kinds.shape[1], device=kinds.device)))
     # Conditional rows come first; a conditioning prefix, before the tokens, has no logits.
     return _Context(reading, guidance, plain, counts[: plain.shape[0], -plain.shape[1] :].to(plain.device))

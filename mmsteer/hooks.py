@@ -1,27 +1,29 @@
 """Module hooks: the only file that registers them. None outlives its `with`, whatever is raised inside."""
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from torch import Tensor, nn
 
-Before = Callable[[tuple[Any, ...], dict[str, Any]], None]
+Before = Callable[[Mapping[str, Any]], None]
 Edit = Callable[[Tensor], Tensor]
 See = Callable[[Tensor], None]
 
 
 @contextmanager
 def clock(stack: nn.Module, tick: Before) -> Iterator[None]:
-    """Call `tick(args, kwargs)` before every forward of a stack of layers.
+    """Call `tick` before every forward of a stack of layers.
 
     Args:
         stack: The module that runs the layers.
-        tick: Called once per forward; it must not change the arguments.
+        tick: Called once per forward with its arguments by name.
     """
+    names = tuple(inspect.signature(stack.forward).parameters)
 
     def before(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        tick(args, kwargs)
+        tick({**dict(zip(names, args, strict=False)), **kwargs} if args else kwargs)
 
     with ExitStack() as exits:
         exits.callback(stack.register_forward_pre_hook(before, with_kwargs=True).remove)

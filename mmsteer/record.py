@@ -5,6 +5,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -207,16 +208,16 @@ def _tokens(adapter: Adapter, sites: Sequence[Site], reading: Reading) -> Iterat
     """The tokens of each stack's forward, known from the moment it starts."""
     known: dict[str, Tokens] = {}
 
-    def tick(stack: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        forward = adapter.forward(stack, args, kwargs)
-        layout = adapter.layout(stack, forward, kwargs, reading.call.prompt or forward.width)
+    def tick(stack: str, arguments: Mapping[str, Any]) -> None:
+        forward = adapter.forward(stack, arguments)
+        layout = adapter.layout(stack, forward, arguments, reading.call.prompt or forward.width)
         place = torch.arange(forward.width, device=layout.kinds.device)
         # Only the stack that makes the output knows time.
         steps = place - layout.origin if stack == adapter.generator else torch.zeros_like(place)
         known[stack] = Tokens(layout.kinds, steps, adapter.rate)
 
     def ticking(stack: str) -> hooks.Before:
-        return lambda args, kwargs: tick(stack, args, kwargs)
+        return partial(tick, stack)
 
     with ExitStack() as exits:
         for stack in {site.stack for site in sites}:

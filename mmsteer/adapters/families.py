@@ -17,7 +17,7 @@ class Family:
     Attributes:
         projector: Path of the projector in the base model.
         projected: Tokens that leave the projector, from the config and the tokens that enter it.
-        runs: Path of the module that `generate` runs, token by token; empty for the model itself.
+        runs: Path of the language model that `generate` runs, token by token; empty for the model itself.
         queries: Where the config counts query tokens that stand for the image at the start of the prompt; empty where
             the prompt marks them by the image token.
         fused: Whether the image enters by cross-attention alone, so that no token of the text stack stands for it.
@@ -46,12 +46,14 @@ class Family:
     answer_type: int = 0
 
     def running(self, model: Any) -> Any:
-        """The module that `generate` runs, token by token.
+        """The module under the head of what `generate` runs: it is given the tokens and the cache too.
+
+        torch.compile leaves the hooks of the module that it is called for outside the graph; this one's are inside.
 
         Args:
             model: The model.
         """
-        return attrgetter(self.runs)(model) if self.runs else model
+        return (attrgetter(self.runs)(model) if self.runs else model).base_model
 
 
 def _merged(config: Any, tokens: int) -> int:

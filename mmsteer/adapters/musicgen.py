@@ -120,20 +120,19 @@ class MusicgenAdapter:
             )
         return Call(branches, tokens - self.delay)
 
-    def forward(self, stack: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Forward:
+    def forward(self, stack: str, arguments: Mapping[str, Any]) -> Forward:
         """Read the arguments of one forward of the decoder's stack.
 
         Args:
             stack: `decoder`.
-            args: Positional arguments.
-            kwargs: Keyword arguments.
+            arguments: Its arguments, by name.
         """
-        ids = kwargs["input_ids"] if "input_ids" in kwargs else args[0]
-        cache = kwargs.get("past_key_values")
+        ids = arguments["input_ids"]
+        cache = arguments.get("past_key_values")
         start = cache.get_seq_length() if cache is not None else 0
-        return Forward(ids.shape[0] // self.codebooks, self._prefix(kwargs) + ids.shape[1], start)
+        return Forward(ids.shape[0] // self.codebooks, self._prefix(arguments) + ids.shape[1], start)
 
-    def layout(self, stack: str, forward: Forward, kwargs: Mapping[str, Any], prompt: int) -> Layout:
+    def layout(self, stack: str, forward: Forward, arguments: Mapping[str, Any], prompt: int) -> Layout:
         """The start token and an audio prompt are the prompt; columns of nothing but padding are padding.
 
         The melody variant puts its conditioning before the start token. That prefix is no output, so no positions
@@ -142,11 +141,11 @@ class MusicgenAdapter:
         Args:
             stack: `decoder`.
             forward: The forward.
-            kwargs: Its keyword arguments.
+            arguments: Its arguments, by name.
             prompt: How many of the tokens are given, prefix included.
         """
-        ids = kwargs["input_ids"].reshape(forward.rows, self.codebooks, -1)
-        prefix = self._prefix(kwargs)
+        ids = arguments["input_ids"].reshape(forward.rows, self.codebooks, -1)
+        prefix = self._prefix(arguments)
         place = int(forward.start) + torch.arange(ids.shape[-1], device=ids.device)
         kinds = torch.where(place < prompt - prefix, int(Kind.PROMPT), int(Kind.GENERATED))
         kinds = kinds + int(Kind.FIRST) * (place == 0) + int(Kind.LAST) * (place == prompt - prefix - 1)

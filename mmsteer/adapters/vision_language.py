@@ -100,7 +100,7 @@ class VisionLanguageAdapter:
     def stack(self, name: str) -> nn.Module:
         """The module whose forward is one tick of the clock of a stack.
 
-        For `text` it is the module that `generate` runs, which sees both the tokens and the cache. A vision tower's
+        For `text` it is the module under the head, which is given both the tokens and the cache. A vision tower's
         first block runs once an image batch and sees what all of them see.
 
         Args:
@@ -132,37 +132,36 @@ class VisionLanguageAdapter:
             new = max(1, options["max_length"] - self._given)
         return Call(1, new, self._given or None)
 
-    def forward(self, stack: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Forward:
+    def forward(self, stack: str, arguments: Mapping[str, Any]) -> Forward:
         """Read the arguments of one forward of a stack.
 
         Args:
             stack: Its name.
-            args: Positional arguments.
-            kwargs: Keyword arguments.
+            arguments: Its arguments, by name.
         """
         if stack != TEXT:
-            state = args[0] if args else kwargs["hidden_states"]
+            state = next(iter(arguments.values()))
             rows = state.shape[:-2].numel() if state.ndim > 2 else 1
             width = int(state.shape[-2])
             return Forward(rows, self._projected(width) if stack == PROJECTOR else width, 0)
-        tokens = _first(kwargs, args)
-        cache = kwargs.get("past_key_values")
+        tokens = _tokens(arguments)
+        cache = arguments.get("past_key_values")
         return Forward(tokens.shape[0], tokens.shape[1], cache.get_seq_length() if cache is not None else 0)
 
-    def layout(self, stack: str, forward: Forward, kwargs: Mapping[str, Any], prompt: int) -> Layout:
+    def layout(self, stack: str, forward: Forward, arguments: Mapping[str, Any], prompt: int) -> Layout:
         """What the tokens of a forward are.
 
         Args:
             stack: The stack's name.
             forward: The forward.
-            kwargs: Its keyword arguments.
+            arguments: Its arguments, by name.
             prompt: How many tokens of the sequence are given.
         """
         if stack != TEXT:
-            return self._image_layout(stack, forward, kwargs)
-        tokens = _first(kwargs, ())
-        real = real_tokens(forward, kwargs.get("attention_mask"), tokens.device)
-        return Layout(text_kinds(forward, real, self._image_tokens(forward, kwargs, real), prompt), prompt - 1)
+            return self._image_layout(stack, forward, arguments)
+        tokens = _tokens(arguments)
+        real = real_tokens(forward, arguments.get("attention_mask"), tokens.device)
+        return Layout(text_kinds(forward, real, self._image_tokens(forward, arguments, real), prompt), prompt - 1)
 
     def produced(self, output: Any) -> int:
         """How many tokens a finished `generate` made, to the end of its longest row.
@@ -321,14 +320,14 @@ class VisionLanguageAdapter:
     def _projected(self, tokens: int) -> int:
         return self._family.projected(self.model.config, tokens)
 
-    def _image_layout(self, stack: str, forward: Forward, kwargs: Mapping[str, Any]) -> Layout:
+    def _image_layout(self, stack: str, forward: Forward, arguments: Mapping[str, Any]) -> Layout:
         place = torch.arange(forward.width, device=self.device)
         tiles = attrgetter(self._family.tiles)(self.model.config) if self._family.tiles else 1
         first = (place % (forward.width // tiles) == 0) & (stack == VISION and self._has_class_token)
-        real = real_tokens(forward, kwargs.get("attention_mask"), self.device)
+        real = real_tokens(forward, arguments.get("attention_mask"), self.device)
         return Layout(image_kinds(forward, real, first), forward.width - 1)
 
-    def _image_tokens(self, forward: Forward, kwargs: Mapping[str, Any], real: Tensor) -> Tensor:
+    def _image_tokens(self, forward: Forward, arguments: Mapping[str, Any], real: Tensor) -> Tensor:
         """Which tokens of the text stack stand for images, (rows, tokens) bool.
 
         Raises:
@@ -338,7 +337,7 @@ class VisionLanguageAdapter:
             return torch.zeros_like(real)
         if self._family.queries:
             return (real.cumsum(1) <= getattr(self.model.config, self._family.queries)) & (int(forward.start) == 0)
-        ids = kwargs.get("input_ids")
+        ids = arguments.get("input_ids")
         if ids is None:
             raise AdapterError("the model was given embeddings, in which images cannot be found; give it input_ids")
         return torch.as_tensor(ids == self.model.config.image_token_id)
@@ -384,12 +383,10 @@ class VisionLanguageAdapter:
             raise AdapterError(f"{answered[0]}: the sample has its answer already; generate from samples without one")
 
 
-def _first(kwargs: Mapping[str, Any], args: tuple[Any, ...]) -> Tensor:
+def _tokens(arguments: Mapping[str, Any]) -> Tensor:
     """The tokens of a forward, as ids or as embeddings."""
-    for name in ("input_ids", "inputs_embeds"):
-        if kwargs.get(name) is not None:
-            return torch.as_tensor(kwargs[name])
-    return torch.as_tensor(args[0])
+    ids = arguments.get("input_ids")
+    return torch.as_tensor(arguments["inputs_embeds"] if ids is None else ids)
 
 
 _OPTIONS = ("guidance_scale", "max_new_tokens", "max_length")

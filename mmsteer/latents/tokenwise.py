@@ -1,14 +1,14 @@
 """Hidden states token by token, with what each token is."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from mmsteer import hooks
-from mmsteer.types import Adapter, Layout, Positions, Sample, Site, Tokens
+from mmsteer.layouts import layouts
+from mmsteer.types import Adapter, Positions, Sample, Site, Tokens
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,24 +52,16 @@ def tokenwise(adapter: Adapter, samples: Sequence[Sample], site: Site, *, batch:
 
 def _read(adapter: Adapter, samples: Sequence[Sample], site: Site) -> Iterator[Tokenwise]:
     reading = adapter.reading(samples)
-    layouts: list[Layout] = []
     states: list[Tensor] = []
-
-    def tick(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        forward = adapter.forward(site.stack, args, kwargs)
-        layouts.append(adapter.layout(site.stack, forward, kwargs, reading.call.prompt or forward.width))
-
-    with hooks.clock(adapter.stack(site.stack), tick), hooks.readings({adapter.module(site): states.append}):
+    with layouts(adapter, site.stack, reading) as found, hooks.readings({adapter.module(site): states.append}):
         adapter.read(reading)
     generates = site.stack == adapter.generator
-    given = adapter.tokens(reading).cpu() if generates else torch.zeros(1, layouts[-1].kinds.numel(), 0)
+    given = adapter.tokens(reading).cpu() if generates else torch.zeros(1, found[-1].kinds.numel(), 0)
     # A conditioning prefix stands before the tokens and is none of them.
     width = given.shape[1]
-    kinds = layouts[-1].kinds.cpu().reshape(len(samples), -1)[:, -width:]
+    kinds = found[-1].kinds.cpu().reshape(len(samples), -1)[:, -width:]
     rows = states[-1].reshape(len(samples), -1, states[-1].shape[-1])[:, -width:]
-    steps = (
-        torch.arange(-width, 0) + layouts[-1].kinds.shape[1] - layouts[-1].origin if generates else torch.zeros(width)
-    )
+    steps = torch.arange(-width, 0) + found[-1].kinds.shape[1] - found[-1].origin if generates else torch.zeros(width)
     for row, sample in enumerate(samples):
         tokens = Tokens(kinds[row : row + 1], steps, adapter.rate if generates else None)
         yield Tokenwise(sample, rows[row].float().cpu(), tokens, given[row])

@@ -1,17 +1,17 @@
 """How much of a model's output survives when it goes on with a dictionary's reconstruction."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from mmsteer import hooks
 from mmsteer.errors import DictionaryError
+from mmsteer.layouts import layouts
 from mmsteer.sae.dictionary import SparseDictionary
 from mmsteer.sae.edit import Change, spliced, unchanged
-from mmsteer.types import Adapter, Layout, Positions, Reading, Sample, Tokens
+from mmsteer.types import Adapter, Positions, Reading, Sample, Tokens
 
 OUTPUT = Positions("last | generated")
 
@@ -83,15 +83,9 @@ def loss_recovered(
 
 def _plain(adapter: Adapter, reading: Reading) -> tuple[Tensor, Tensor]:
     """Log-probabilities of the model as it is, and which tokens count."""
-    layouts: list[Layout] = []
-
-    def tick(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        forward = adapter.forward(adapter.generator, args, kwargs)
-        layouts.append(adapter.layout(adapter.generator, forward, kwargs, reading.call.prompt or forward.width))
-
-    with hooks.clock(adapter.stack(adapter.generator), tick):
+    with layouts(adapter, adapter.generator, reading) as found:
         logits = adapter.read(reading).float()
-    kinds = layouts[-1].kinds
+    kinds = found[-1].kinds
     counts = OUTPUT.mask(Tokens(kinds, torch.arange(kinds.shape[1], device=kinds.device)))
     # A conditioning prefix, before the tokens, has no logits.
     return logits.log_softmax(dim=-1), counts[:, -logits.shape[1] :].to(logits.device)

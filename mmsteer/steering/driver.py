@@ -79,22 +79,21 @@ class Driver:
             self.meter.close(self._decoding.table)
         self._plan, self._fresh = None, True
 
-    def tick(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def tick(self, arguments: Mapping[str, Any]) -> None:
         """Find out what this forward is and look up its coefficients.
 
         Args:
-            args: Positional arguments of the stack's forward.
-            kwargs: Its keyword arguments.
+            arguments: Of the stack's forward, by name.
         """
         if self._loud is not None:
             return
-        forward = self._adapter.forward(self._stack, args, kwargs)
+        forward = self._adapter.forward(self._stack, arguments)
         self._begin_unannounced(forward)
         if self.beside:
-            self._prompt(forward, self._adapter.layout(self._stack, forward, kwargs, forward.width))
+            self._prompt(forward, self._adapter.layout(self._stack, forward, arguments, forward.width))
         elif self._is_prompt(forward):
             self._given = self._call.prompt or (forward.width if self._fresh else self._given)
-            self._prompt(forward, self._adapter.layout(self._stack, forward, kwargs, self._given))
+            self._prompt(forward, self._adapter.layout(self._stack, forward, arguments, self._given))
         else:
             self._step(forward)
 

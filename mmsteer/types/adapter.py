@@ -115,10 +115,10 @@ class Adapter(Protocol):
     def call(self, arguments: Mapping[str, Any]) -> Call:
         """Read the arguments of a call of `generate`; refuse what the model cannot do."""
 
-    def forward(self, stack: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Forward:
-        """Read the arguments of one forward of a stack."""
+    def forward(self, stack: str, arguments: Mapping[str, Any]) -> Forward:
+        """Read the arguments of one forward of a stack, given by name."""
 
-    def layout(self, stack: str, forward: Forward, kwargs: Mapping[str, Any], prompt: int) -> Layout:
+    def layout(self, stack: str, forward: Forward, arguments: Mapping[str, Any], prompt: int) -> Layout:
         """The tokens of a forward that starts a sequence, of which the first `prompt` are given."""
 
     def produced(self, output: object) -> int:

@@ -82,9 +82,9 @@ def layouts(adapter, run):
     prompt: list[int] = []
 
     def ticking(stack):
-        def tick(args, kwargs):
-            forward = adapter.forward(stack, args, kwargs)
-            seen[stack].append((forward, adapter.layout(stack, forward, kwargs, prompt[0])))
+        def tick(arguments):
+            forward = adapter.forward(stack, arguments)
+            seen[stack].append((forward, adapter.layout(stack, forward, arguments, prompt[0])))
 
         return tick
 
@@ -139,8 +139,8 @@ def test_states_are_what_the_next_layer_receives(adapter, family):
     blocks = [site for site in adapter.sites if site.point == "block" and site.stack != "projector"]
 
     def receive(site):
-        def tick(args, kwargs):
-            state = args[0] if args else kwargs["hidden_states"]
+        def tick(arguments):
+            state = next(iter(arguments.values()))
             inputs[site] = state.reshape(-1, *state.shape[-2:])
 
         return tick

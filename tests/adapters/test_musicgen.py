@@ -19,8 +19,8 @@ def heard(adapter, run):
     columns, states = [], []
     site = adapter.sites[-3]
 
-    def tick(args, kwargs):
-        columns.append(kwargs["input_ids"].clone())
+    def tick(arguments):
+        columns.append(arguments["input_ids"].clone())
 
     with (
         hooks.clock(adapter.stack("decoder"), tick),

@@ -51,7 +51,7 @@ def test_steering_is_that_of_transformers_loop(musicgen, monkeypatch):
 
 def test_a_step_runs_the_decoder_on_one_column(musicgen):
     widths = []
-    with hooks.clock(musicgen.stack("decoder"), lambda _, kwargs: widths.append(kwargs["input_ids"].shape[1])):
+    with hooks.clock(musicgen.stack("decoder"), lambda arguments: widths.append(arguments["input_ids"].shape[1])):
         musicgen.generate(PROMPTS, 0.5, SEEDS)
     assert widths == [1] * (1 + 25 + 3)  # generate's own prefill, which is not used, comes first
 

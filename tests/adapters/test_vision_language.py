@@ -252,9 +252,9 @@ def test_further_refusals(families, llava):
         families("instructblip").reading([Sample("a", (picture((8, 8)), picture((8, 8))), "describe")])
     with pytest.raises(AdapterError, match="1: this model takes no batch in which some"):
         families("mllama").reading([samples()[0], Sample("1", None, "describe")])
-    embeddings = torch.zeros(1, 3, 32)
+    given = {"inputs_embeds": torch.zeros(1, 3, 32)}
     with pytest.raises(AdapterError, match="give it input_ids"):
-        llava.layout("text", llava.forward("text", (), {"inputs_embeds": embeddings}), {"inputs_embeds": embeddings}, 3)
+        llava.layout("text", llava.forward("text", given), given, 3)
 
 
 def test_a_batch_may_mix_prompts_with_images_and_without(llava):

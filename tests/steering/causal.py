@@ -29,13 +29,13 @@ class CausalAdapter:
     def call(self, arguments):
         return Call(1, arguments.get("max_new_tokens"))
 
-    def forward(self, stack, args, kwargs):
-        tokens = kwargs["input_ids"] if kwargs.get("input_ids") is not None else args[0]
-        cache = kwargs.get("past_key_values")
-        self.mask = kwargs.get("attention_mask")
+    def forward(self, stack, arguments):
+        tokens = arguments["input_ids"]
+        cache = arguments.get("past_key_values")
+        self.mask = arguments.get("attention_mask")
         return Forward(*tokens.shape, cache.get_seq_length() if cache is not None else 0)
 
-    def layout(self, stack, forward, kwargs, prompt):
+    def layout(self, stack, forward, arguments, prompt):
         place = int(forward.start) + torch.arange(forward.width)
         kinds = torch.where(place < prompt, int(Kind.PROMPT | Kind.TEXT), int(Kind.GENERATED | Kind.TEXT))
         kinds = kinds + int(Kind.LAST) * (place == prompt - 1)

@@ -12,6 +12,10 @@ from mmsteer.schedules import parse_schedule
 from mmsteer.steering import Attribute, Steering, steer
 from tests.conftest import planted
 from tests.steering.causal import CausalAdapter
+from tests.steering.seeing import direction, llava, samples
+from tests.steering.seeing import steering as steering_of
+
+__all__ = ["llava"]
 
 LAYERS = 4
 STEPS = 3
@@ -39,6 +43,15 @@ def generate(adapter, tokens, **more):
     ids = torch.tensor([[3, 4, 5, 6], [9, 8, 7, 6]])
     options = {"max_new_tokens": tokens, "min_new_tokens": tokens, "do_sample": False, "pad_token_id": 0, **more}
     return adapter.model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), **options)
+
+
+def compiled():
+    """Options that make decoding one graph, or fail."""
+    torch.compiler.reset()
+    counters.clear()
+    config = CompileConfig(backend="eager", mode=None, fullgraph=True)
+    config._compile_all_devices = True
+    return {"cache_implementation": "static", "compile_config": config}
 
 
 def steps(adapter):
@@ -84,14 +97,25 @@ def test_an_unsteered_step_after_steering_costs_nothing(adapter):
 
 
 def test_compiled_decoding_is_one_graph_with_the_edits_inside(adapter):
-    torch.compiler.reset()
-    counters.clear()
-    config = CompileConfig(backend="eager", mode=None, fullgraph=True)
-    config._compile_all_devices = True
+    options = compiled()
     ramp = steering(adapter, 2, schedule="points(0steps:0.5, 64steps:1)", strength=2.0)
     with steer(adapter, ramp):
         eager = generate(adapter, 12)
         for _ in range(2):
-            assert torch.equal(generate(adapter, 12, cache_implementation="static", compile_config=config), eager)
+            assert torch.equal(generate(adapter, 12, **options), eager)
             assert counters["stats"]["unique_graphs"] == 1
+    assert not counters["graph_break"]
+
+
+def test_a_vision_language_model_is_one_graph_too(llava):
+    arguments = llava.reading(samples(2)).arguments
+    inputs = {name: value for name, value in arguments.items() if name != "position_ids"}
+    inputs |= {"max_new_tokens": 12, "min_new_tokens": 12, "do_sample": False, "pad_token_id": 0}
+    plain, options = llava.model.generate(**inputs), compiled()
+    with steer(llava, steering_of(direction(llava, ["text.0", "text.2"]), 4.0)):
+        eager = llava.model.generate(**inputs)
+        for _ in range(2):
+            assert torch.equal(llava.model.generate(**inputs, **options), eager)
+            assert counters["stats"]["unique_graphs"] == 1
+    assert not torch.equal(plain, eager)
     assert not counters["graph_break"]
