@@ -18,7 +18,7 @@ test: .venv/test  ## lint, types, import order, doctests and tests
 	OMP_NUM_THREADS=1 .venv/bin/pytest -q -n 2 --dist loadfile
 
 bench: .venv/test  ## speed beside peers, tables in runs/benchmarks; peers that are not installed are named as such
-	OMP_NUM_THREADS=1 .venv/bin/python benchmarks/steering.py --backend eager --out runs/benchmarks
+	OMP_NUM_THREADS=1 .venv/bin/python benchmarks/steering.py --out runs/benchmarks
 	OMP_NUM_THREADS=1 .venv/bin/python benchmarks/generation.py --out runs/benchmarks
 	OMP_NUM_THREADS=1 .venv/bin/python benchmarks/rfm.py --out runs/benchmarks
 	OMP_NUM_THREADS=1 .venv/bin/python benchmarks/reading.py --out runs/benchmarks

@@ -1,12 +1,14 @@
 """Seconds of audio that MusicGen makes in a second: `adapter.generate` beside transformers' own `generate`.
 
-    python benchmarks/generation.py [--out FOLDER] [--quick]
+    python benchmarks/generation.py [--out FOLDER] [--quick] [--layers 48 --device cuda]
 
-Same weights, same lengths, both sampling, by turns; ours draws with a seed for every clip. The wide model is a block of
-MusicGen-large's shape with random weights: what grows with the length, keys and values, weighs there as in the whole.
+Same weights, same lengths, both sampling, by turns; ours draws with a seed for every clip, and once more with the same
+weights in bfloat16. The wide model is a block of MusicGen-large's shape with random weights: what grows with the
+length, keys and values, weighs there as in the whole. All 48 blocks need an accelerator.
 """
 
 import argparse
+import copy
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -39,18 +41,40 @@ class Case:
     seconds: float
     rounds: int
 
+    @property
+    def prompts(self) -> list[str]:
+        """What is played."""
+        return ["a slow piano melody"] * self.batch
+
+    def by(self, adapter: Any) -> Callable[[], object]:
+        """The job for `adapter.generate`.
+
+        Args:
+            adapter: The model, in any precision.
+        """
+        return partial(adapter.generate, self.prompts, self.seconds, list(range(self.batch)))
+
+    def by_transformers(self) -> Callable[[], object]:
+        """The job for transformers' own `generate`."""
+        inputs = self.adapter.processor(text=self.prompts, padding=True, return_tensors="pt").to(self.adapter.device)
+        tokens = self.adapter.frames(self.seconds) + self.adapter.delay
+        return partial(self.adapter.model.generate, **inputs, do_sample=True, max_new_tokens=tokens)
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/benchmarks"))
     parser.add_argument("--quick", action="store_true", help="small batches of the bundled model")
+    parser.add_argument("--layers", type=int, default=1, help="blocks of MusicGen-large's shape, of 48")
+    parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    music = mmsteer.load("bundled:music")
-    cases = [Case("bundled:music", music, batch, 4.0, 5) for batch in (1, 8)]
+    music = mmsteer.load("bundled:music", device=options.device)
+    cases = [Case("bundled:music", music, batch, 4.0, rounds) for batch, rounds in ((1, 5), (8, 3))]
     if not options.quick:
-        wide = mmsteer.adapt(musicgen_large(music), music.processor)
-        cases += [Case("bundled:music", music, 32, 4.0, 5), Case("a block of MusicGen-large", wide, 16, 8.0, 1)]
+        wide = mmsteer.adapt(musicgen_large(music, options.layers).to(options.device), music.processor)
+        name = f"MusicGen-large, {options.layers} of 48 blocks"
+        cases += [Case("bundled:music", music, 32, 4.0, 2), Case(name, wide, 1, 8.0, 1), Case(name, wide, 16, 8.0, 1)]
     tables = {"MusicGen: seconds of audio a second": [measured(case) for case in cases]}
     print(*write_report("generation", tables, options.out, ("Processor seconds on the CPU, one thread.",)))
 
@@ -61,21 +85,23 @@ def measured(case: Case) -> Row:
     Args:
         case: What to run.
     """
-    adapter, batch, seconds = case.adapter, case.batch, case.seconds
-    prompts = ["a slow piano melody"] * batch
-    inputs = adapter.processor(text=prompts, padding=True, return_tensors="pt")
-    plain = partial(adapter.model.generate, **inputs, do_sample=True, max_new_tokens=adapter.frames(seconds) + 3)
-    ours = partial(adapter.generate, prompts, seconds, list(range(batch)))
+    adapter = case.adapter
+    half = mmsteer.adapt(copy.deepcopy(adapter.model).to(torch.bfloat16), adapter.processor)
+    runs = {"ours": case.by(adapter), "plain": case.by_transformers(), "half": case.by(half)}
     clock = time.process_time if adapter.device.type == "cpu" else time.perf_counter
-    jobs = {"ours": partial(_spent, ours, clock), "plain": partial(_spent, plain, clock)}
-    spent = by_turns(jobs, case.rounds, warm=int(case.rounds > 1))
+    spent = by_turns(
+        {name: partial(_spent, run, clock) for name, run in runs.items()}, case.rounds, warm=int(case.rounds > 1)
+    )
+    made = {name: case.batch * case.seconds / Spread.of(seconds).median for name, seconds in spent.items()}
     return {
         "model": case.name,
-        "batch": batch,
-        "seconds a clip": seconds,
+        "batch": case.batch,
+        "seconds a clip": case.seconds,
         "mmsteer / transformers": ratio(spent["plain"], spent["ours"]),
-        "mmsteer": batch * seconds / Spread.of(spent["ours"]).median,
-        "transformers generate": batch * seconds / Spread.of(spent["plain"]).median,
+        "bfloat16 / float32": ratio(spent["ours"], spent["half"]),
+        "mmsteer": made["ours"],
+        "transformers generate": made["plain"],
+        "mmsteer, bfloat16": made["half"],
     }
 
 

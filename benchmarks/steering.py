@@ -1,6 +1,6 @@
 """What steering costs while a model decodes, beside peers.
 
-    python benchmarks/steering.py [--out FOLDER] [--quick] [--backend inductor]
+    python benchmarks/steering.py [--out FOLDER] [--quick] [--backend eager]
 
 Writes `steering.json` and `steering.md`; about four minutes on two cores. Steered, unsteered and peers run by turns, a
 short `generate` each; a round gives one ratio of their median steps. Operators are ATen calls of steps 9 to 11, which
@@ -8,6 +8,7 @@ no machine changes. Peers that are not installed are named as such; `benchmarks/
 """
 
 import argparse
+import shutil
 import statistics
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -99,7 +100,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/benchmarks"))
     parser.add_argument("--quick", action="store_true", help="few rounds, small batches: to see that it runs")
-    parser.add_argument("--backend", default="inductor", help="of torch.compile; 'eager' traces and compiles nothing")
+    parser.add_argument(
+        "--backend",
+        default="inductor" if shutil.which("g++") or torch.cuda.is_available() else "eager",
+        help="of torch.compile; 'eager' traces and compiles nothing; inductor where there is a compiler",
+    )
     options = parser.parse_args()
     torch.set_num_threads(1)
     vision, music = mmsteer.load("bundled:vision"), mmsteer.load("bundled:music")
@@ -116,10 +121,12 @@ def main() -> None:
         "Steered against unsteered": lambda: [
             measured(subject, case, 3 * rounds) for subject in both for case in cases
         ],
-        "One vector at every layer, beside peers": lambda: peers(small, deep, rounds),
+        "One vector at every layer, beside peers": lambda: peers(small, deep, 2 * rounds),
         "At the shape of a 7B model": lambda: seven_b(wide, deep, 2 if options.quick else 5),
         "The meter of receipts": lambda: [meter(subject, rounds) for subject in (*both, deep)],
-        "Compiled, static cache": lambda: [compiled(s, options.backend, rounds) for s in (small, both[0], wide)],
+        "Compiled, static cache": lambda: [
+            compiled(one, options.backend, rounds, batch) for one, batch in ((small, 8), (both[0], 8), (wide, 1))
+        ],
     }.items():
         tables[title] = measure()
         # Written as it grows, so that a run that is cut short leaves what it has.
@@ -283,18 +290,18 @@ def meter(subject: Subject, rounds: int) -> Row:
     }
 
 
-def compiled(subject: Subject, backend: str, rounds: int) -> Row:
+def compiled(subject: Subject, backend: str, rounds: int, batch: int) -> Row:
     """Graphs, breaks and recompilations of compiled decoding, and whether the edits are in the graph."""
     # Twins share their code, and only their hooks tell them apart.
     with torch._dynamo.config.patch(skip_nnmodule_hook_guards=False):
-        return _compiled(subject, backend, rounds)
+        return _compiled(subject, backend, rounds, batch)
 
 
-def _compiled(subject: Subject, backend: str, rounds: int) -> Row:
+def _compiled(subject: Subject, backend: str, rounds: int, batch: int) -> Row:
     config = CompileConfig(backend=backend, mode=None, fullgraph=True)
     config._compile_all_devices = True
     options = {"cache_implementation": "static", "compile_config": config}
-    plain, steered = subject.runs(8)
+    plain, steered = subject.runs(batch)
     adapter = subject.adapter
     every = steering(adapter, blocks(adapter), 3)
     strong = replace(every, attributes=tuple(replace(item, strength=STRONG) for item in every.attributes))
@@ -311,6 +318,7 @@ def _compiled(subject: Subject, backend: str, rounds: int) -> Row:
         seconds = by_turns(jobs, rounds)
     return {
         "model": subject.name,
+        "batch": batch,
         "backend": backend,
         "graphs": first[0],
         "graph breaks": first[1] + again[1],
