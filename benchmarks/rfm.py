@@ -69,7 +69,7 @@ USUAL = (
     Case(4000, 512, 2, 2),
 )
 # xrfm needs minutes a round here, so both update the metric once.
-LARGE = (Case(10_000, 1024, 2, 2, 1), Case(20_000, 512, 2, 2, 1), Case(20_000, 4096, 2, 1, 1))
+LARGE = (Case(10_000, 1024, 2, 2, 1), Case(20_000, 512, 2, 2, 1), Case(20_000, 4096, 2, 2, 1))
 
 
 def main() -> None:

@@ -4,6 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
+from packaging.version import Version
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -28,6 +30,12 @@ AnyAdapter = MusicgenAdapter | VisionLanguageAdapter
 MUSICGENS = ("musicgen", "musicgen_melody")
 
 QUANTISED: dict[str, dict[str, bool]] = {"4bit": {"load_in_4bit": True}, "8bit": {"load_in_8bit": True}}
+
+MENDED = {
+    "musicgen_melody": ("5.18", "its generate leaves the prompt out"),
+    "internvl": ("5.18", "its processor fails beside NumPy 2"),
+}
+"""Models that transformers runs wrongly, the version that mends it, and what is wrong before."""
 
 __all__ = ["AnyAdapter", "MusicgenAdapter", "VisionLanguageAdapter", "adapt", "load", "read_image"]
 
@@ -77,8 +85,9 @@ def _classes(kind: str) -> tuple[type[AnyAdapter], Any, Any]:
     """The adapter of a type of model, and what loads the model and its processor.
 
     Raises:
-        AdapterError: There is none.
+        AdapterError: There is none, or this version of transformers runs the model wrongly.
     """
+    _check_version(kind)
     if kind in MUSICGENS:
         return MusicgenAdapter, AutoModelForTextToWaveform, AutoProcessor
     if kind in FAMILIES:
@@ -88,6 +97,13 @@ def _classes(kind: str) -> tuple[type[AnyAdapter], Any, Any]:
         return VisionLanguageAdapter, AutoModelForCausalLM, AutoTokenizer
     choice = ", ".join((*MUSICGENS, *FAMILIES))
     raise AdapterError(f"no adapter for models of type {kind!r}; choose from {choice}, and causal language models")
+
+
+def _check_version(kind: str) -> None:
+    mended, fault = MENDED.get(kind, ("0", ""))
+    found = transformers.__version__
+    if Version(found) < Version(mended):
+        raise AdapterError(f"models of type {kind!r} need transformers {mended}: before it, {fault}; this is {found}")
 
 
 def _quantisation(quantise: str | None) -> dict[str, Any]:

@@ -163,6 +163,14 @@ def test_models_that_cannot_be_loaded(tmp_path):
         load(tmp_path)
 
 
+@pytest.mark.parametrize("version", ["5.17.0", "5.18.0.dev0"])
+def test_a_model_that_this_transformers_runs_wrongly_is_refused(melody, monkeypatch, version):
+    assert adapt(melody.model, melody.processor)
+    monkeypatch.setattr("transformers.__version__", version)
+    with pytest.raises(AdapterError, match=rf"need transformers 5.18: before it, its generate .*; this is {version}"):
+        adapt(melody.model, melody.processor)
+
+
 def test_the_writer_of_a_part_makes_its_output(musicgen):
     for point in ("attention", "mlp"):
         site = Site("decoder", 1, point)

@@ -35,7 +35,9 @@ def steering(adapter, site, strength=1.0, **fields):
 def test_the_decoder_is_found_where_the_tower_is_deeper(llava):
     assert {site.stack: site.layer for site in llava.sites} == {"text": 2, "vision": 3, "projector": 0}
     assert llava.module(Site("text", 0)) is llava.model.model.language_model.layers[0]
-    assert llava.module(Site("vision", 0)) is llava.model.model.vision_tower.encoder.layers[0]
+    tower = llava.model.model.vision_tower
+    # Older releases keep the tower's own tower in `vision_model`.
+    assert llava.module(Site("vision", 0)) is getattr(tower, "vision_model", tower).encoder.layers[0]
     assert llava.module(Site("projector", 0)) is llava.model.model.multi_modal_projector
 
 
