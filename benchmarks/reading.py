@@ -33,7 +33,7 @@ SAMPLES, LAYERS, WIDTH, TOKENS = 100_000, 32, 4096, 256
 
 def main() -> None:
     options = _options().parse_args()
-    repeats, batches = (1, 1) if options.quick else (7, 4)
+    repeats, batches = (1, 1) if options.quick else (5, 4)
     speed, plan, flat = [], [], []
     for name, (adapter, samples) in models(batches * BATCH).items():
         sites = [site for site in adapter.sites if (site.stack, site.point) == (adapter.generator, "block")]

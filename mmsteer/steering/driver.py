@@ -52,6 +52,8 @@ class Driver:
         self._rows = self._given = self._origin = 0
         self._dtype = torch.float32
         self._now: int | Tensor | None = None
+        # The step that runs, where there is nothing to do but to add, on one device: nearly always.
+        self._usual: int | None = None
 
     def edits(self) -> Mapping[Any, Edit]:
         """An edit for the module of every site."""
@@ -105,6 +107,7 @@ class Driver:
             sites: Where.
         """
         self._loud = None if size is None else {site: size * (site in sites) for site in self.sites}
+        self._usual = None
 
     @property
     def unheard(self) -> list[Site]:
@@ -137,10 +140,10 @@ class Driver:
         self._check_selected(mask, decode, forward)
         # (layers, rows, tokens, columns)
         self._coefficients = table[:, steps.clamp(0, table.shape[1] - 1)].transpose(1, 2) * mask
-        self._deltas: Sequence[Tensor] | None = None
+        self._deltas: Sequence[Tensor] = ()
         # Made here, so that the first compiled step finds what the later ones do.
         self._decoding = Decoding(decode, self._vectors(device))
-        self._now = None
+        self._now = self._usual = None
         self.meter.prompt(self._coefficients, steps[-1], more=again)
 
     def _steps(self, forward: Forward, layout: Layout) -> Tensor:
@@ -161,26 +164,36 @@ class Driver:
         self._deltas = self._decoding.added(step, self._dtype)
         if self._others.places:
             self._coefficients = self._decoding.coefficients(step)
+        self._usual = None
+        sums_alone = not self._others.places and len(self._placed) == 1
+        if sums_alone and isinstance(step, int) and self.meter.is_quiet(step):
+            self._usual = step
 
     def _edit(self, place: int) -> Edit:
+        # A step is noted where states are edited: the clock may tick outside a graph that was compiled without edits.
         def edit(hidden: Tensor) -> Tensor:
-            if self._loud is not None:
-                self._heard.add(self.sites[place])
-                return hidden + self._loud[self.sites[place]] * _alternating(hidden)
-            if place == 0 and self._now is not None:
-                # Noted where the state is edited: the clock may tick outside a graph that was compiled without edits.
-                self.meter.step(self._now)
-            edited = hidden + self._delta(place, hidden)
-            if place in self._others.places:
-                edited = self._others.edit(place, hidden, edited, self._amount(place))
-            if self.meter.measuring:
-                self.meter.measure(place, hidden, edited)
-            return edited
+            if self._usual is not None:
+                self.meter.known = self._usual
+                return hidden + self._deltas[place]
+            return self._edited(place, hidden)
 
         return edit
 
+    def _edited(self, place: int, hidden: Tensor) -> Tensor:
+        if self._loud is not None:
+            self._heard.add(self.sites[place])
+            return hidden + self._loud[self.sites[place]] * _alternating(hidden)
+        if place == 0 and self._now is not None:
+            self.meter.step(self._now)
+        edited = hidden + self._delta(place, hidden)
+        if place in self._others.places:
+            edited = self._others.edit(place, hidden, edited, self._amount(place))
+        if self.meter.measuring:
+            self.meter.measure(place, hidden, edited)
+        return edited
+
     def _delta(self, place: int, hidden: Tensor) -> Tensor:
-        if self._deltas is not None:
+        if self._deltas:
             return self._deltas[place].to(hidden.device, non_blocking=True)
         self._dtype = hidden.dtype
         delta = self._amount(place).to(hidden.device) @ self._vectors(hidden.device)[place]

@@ -17,6 +17,7 @@ class Meter:
         calls: Closed calls.
         rows: Batch rows of closed calls.
         steps: Output steps of closed calls.
+        known: The last output step that the host knows of.
     """
 
     def __init__(self, sites: tuple[str, ...]) -> None:
@@ -30,7 +31,7 @@ class Meter:
         self._closed: dict[int, Tensor] = {}
         self._ratios: dict[int, list[Tensor]] = {}
         self._reached: Tensor | None = None
-        self._known = -1
+        self.known = -1
 
     def prompt(self, coefficients: Tensor, step: Tensor, *, more: bool = False) -> None:
         """Note the forward of a prompt.
@@ -49,7 +50,15 @@ class Meter:
             for counts in self._asked.values():
                 counts.zero_()
         # Written in place where a step is compiled, which keeps counting; elsewhere the host knows the step.
-        self._reached, self._known = step.clone(), -1
+        self._reached, self.known = step.clone(), -1
+
+    def is_quiet(self, step: int) -> bool:
+        """Whether there is nothing to do at a step of decoding but to set `known` to it.
+
+        Args:
+            step: Index of the output step.
+        """
+        return not torch.compiler.is_compiling() and not _is_power_of_two(step)
 
     def step(self, step: int | Tensor) -> None:
         """Note a step of decoding.
@@ -58,7 +67,7 @@ class Meter:
             step: Index of the output step.
         """
         if isinstance(step, int) and not torch.compiler.is_compiling():
-            self._known = step
+            self.known = step
             self.measuring = _is_power_of_two(step)
             return
         self.measuring = False
@@ -94,7 +103,7 @@ class Meter:
 
     def reached(self) -> int:
         """How many output steps the current call has run."""
-        return max(int(self._reached), self._known) + 1 if self._reached is not None else 0
+        return max(int(self._reached), self.known) + 1 if self._reached is not None else 0
 
     def close(self, decode: Tensor) -> None:
         """Add a finished call to the books.

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor, nn
 
@@ -24,8 +24,7 @@ class Call:
     prompt: int | None = None
 
 
-@dataclass(frozen=True)
-class Forward:
+class Forward(NamedTuple):
     """One forward pass of a stack of layers, as its clock sees it.
 
     Attributes:
