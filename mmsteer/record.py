@@ -3,9 +3,8 @@
 import hashlib
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,9 @@ from torch import Tensor
 
 from mmsteer import hooks
 from mmsteer.errors import PositionsError, StoreError
+from mmsteer.layouts import layouts
 from mmsteer.store import ActivationStore, NormSum
-from mmsteer.types import Activations, Adapter, Positions, Reading, Sample, Site, Tokens
+from mmsteer.types import Activations, Adapter, Layout, Positions, Sample, Site, Tokens
 
 POOLS = ("mean", "last", "max", "tokens")
 _WINDOWS = re.compile(r"windows\((\d+(?:\.\d+)?)s\)")
@@ -179,11 +179,13 @@ def _read(adapter: Adapter, samples: Sequence[Sample], sites: Sequence[Site], po
     values: dict[Site, Tensor] = {}
     norms: dict[Site, tuple[Tensor, Tensor]] = {}
     chosen: dict[str, tuple[Tokens, Tensor]] = {}
-    with _tokens(adapter, sites, reading) as tokens, ExitStack() as exits:
+    with ExitStack() as exits:
+        stacks = {site.stack for site in sites}
+        found = {stack: exits.enter_context(layouts(adapter, stack, reading)) for stack in stacks}
 
         def see(site: Site, state: Tensor) -> None:
             if site.stack not in chosen:
-                of_sample = _of_samples(tokens[site.stack], len(samples))
+                of_sample = _of_samples(_tokens(adapter, site.stack, found[site.stack][-1]), len(samples))
                 chosen[site.stack] = of_sample, _mask(of_sample, positions, samples)
             of_sample, mask = chosen[site.stack]
             mask = mask.to(state.device)
@@ -203,26 +205,11 @@ def _bound(see: Any, site: Site) -> hooks.See:
     return lambda state: see(site, state)
 
 
-@contextmanager
-def _tokens(adapter: Adapter, sites: Sequence[Site], reading: Reading) -> Iterator[Mapping[str, Tokens]]:
-    """The tokens of each stack's forward, known from the moment it starts."""
-    known: dict[str, Tokens] = {}
-
-    def tick(stack: str, arguments: Mapping[str, Any]) -> None:
-        forward = adapter.forward(stack, arguments)
-        layout = adapter.layout(stack, forward, arguments, reading.call.prompt or forward.width)
-        place = torch.arange(forward.width, device=layout.kinds.device)
-        # Only the stack that makes the output knows time.
-        steps = place - layout.origin if stack == adapter.generator else torch.zeros_like(place)
-        known[stack] = Tokens(layout.kinds, steps, adapter.rate)
-
-    def ticking(stack: str) -> hooks.Before:
-        return partial(tick, stack)
-
-    with ExitStack() as exits:
-        for stack in {site.stack for site in sites}:
-            exits.enter_context(hooks.clock(adapter.stack(stack), ticking(stack)))
-        yield known
+def _tokens(adapter: Adapter, stack: str, layout: Layout) -> Tokens:
+    place = torch.arange(layout.kinds.shape[1], device=layout.kinds.device)
+    # Only the stack that makes the output knows time.
+    steps = place - layout.origin if stack == adapter.generator else torch.zeros_like(place)
+    return Tokens(layout.kinds, steps, adapter.rate)
 
 
 def _of_samples(tokens: Tokens, samples: int) -> Tokens:
