@@ -17,7 +17,8 @@ class Family:
     Attributes:
         projector: Path of the projector in the base model.
         projected: Tokens that leave the projector, from the config and the tokens that enter it.
-        runs: Path of the language model that `generate` runs, token by token; empty for the model itself.
+        runs: Path of a language model that runs by itself, empty for the model itself; None where the images are put
+            among the tokens by the base model.
         queries: Where the config counts query tokens that stand for the image at the start of the prompt; empty where
             the prompt marks them by the image token.
         fused: Whether the image enters by cross-attention alone, so that no token of the text stack stands for it.
@@ -33,7 +34,7 @@ class Family:
 
     projector: str = "multi_modal_projector"
     projected: Callable[[Any, int], int] = lambda _, tokens: tokens
-    runs: str = ""
+    runs: str | None = None
     queries: str = ""
     fused: bool = False
     towers: tuple[str, ...] = ()
@@ -53,7 +54,10 @@ class Family:
         Args:
             model: The model.
         """
-        return (attrgetter(self.runs)(model) if self.runs else model).base_model
+        if self.runs is None:
+            return model.base_model
+        # Not the base model: some heads, such as OPT's, run the decoder inside it.
+        return (attrgetter(self.runs)(model) if self.runs else model).get_decoder()
 
 
 def _merged(config: Any, tokens: int) -> int:
@@ -99,5 +103,5 @@ FAMILIES: Mapping[str, Family] = {
     ),
 }
 
-TEXT_ONLY = Family()
+TEXT_ONLY = Family(runs="")
 """A plain causal language model."""

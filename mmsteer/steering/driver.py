@@ -50,6 +50,7 @@ class Driver:
         self._call = OWN_LOOP
         self._fresh = True
         self._rows = self._given = self._origin = 0
+        self._is_packed = False
         self._dtype = torch.float32
         self._now: int | Tensor | None = None
         # The step that runs, where there is nothing to do but to add, on one device: nearly always.
@@ -165,7 +166,7 @@ class Driver:
         if self._others.places:
             self._coefficients = self._decoding.coefficients(step)
         self._usual = None
-        sums_alone = not self._others.places and len(self._placed) == 1
+        sums_alone = not self._others.places and not self._is_packed and len(self._placed) == 1
         if sums_alone and isinstance(step, int) and self.meter.is_quiet(step):
             self._usual = step
 
@@ -183,6 +184,10 @@ class Driver:
         if self._loud is not None:
             self._heard.add(self.sites[place])
             return hidden + self._loud[self.sites[place]] * _alternating(hidden)
+        self._compiled()
+        if len(hidden) != self._rows:  # a layer that puts the tokens of all rows into one, as OPT's MLP does
+            self._is_packed = True
+            return self._edited(place, hidden.reshape(self._rows, -1, hidden.shape[-1])).reshape(hidden.shape)
         if place == 0 and self._now is not None:
             self.meter.step(self._now)
         edited = hidden + self._delta(place, hidden)

@@ -310,6 +310,11 @@ def llama() -> tuple[hf.PreTrainedModel, hf.PreTrainedTokenizerFast]:
     return hf.LlamaForCausalLM(hf.LlamaConfig(**TEXT)), tokenizer()
 
 
+def opt() -> tuple[hf.PreTrainedModel, hf.PreTrainedTokenizerFast]:
+    """A plain causal language model whose head runs the decoder inside its base model."""
+    return hf.OPTForCausalLM(hf.OPTConfig(**TEXT, ffn_dim=48, word_embed_proj_dim=32)), tokenizer()
+
+
 FAMILIES: dict[str, Callable[[], tuple[hf.PreTrainedModel, object]]] = {
     made.__name__: made
     for made in (
@@ -327,6 +332,7 @@ FAMILIES: dict[str, Callable[[], tuple[hf.PreTrainedModel, object]]] = {
         gemma3,
         mllama,
         llama,
+        opt,
     )
 }
 

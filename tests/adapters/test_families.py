@@ -14,7 +14,7 @@ from mmsteer.steering import Attribute, Steering, steer
 from mmsteer.types import Direction, Kind, Positions, Sample, Site, SiteStats, Tokens
 from tests.adapters.checkpoints import FAMILIES, IMAGE, TEXT, VISION
 
-PLAIN = ("llama",)
+PLAIN = ("llama", "opt")
 UNREAD = {"llava": 3, "llava_next": 3}
 """Layers of the tower whose output these models do not read: they take the last but one."""
 
@@ -173,8 +173,10 @@ def test_parts_are_what_a_block_adds(adapter, family):
     with hooks.readings(readers):
         reading = adapter.reading(samples(family))
         adapter.read(reading)
-    words = reading.arguments["input_ids"] != getattr(adapter.model.config, "image_token_id", None)
-    before, block, attention, mlp = (states[site][words] for site in sites)
+    ids = reading.arguments["input_ids"]
+    words = ids != getattr(adapter.model.config, "image_token_id", -1)
+    # OPT's MLP has the tokens of all rows in one.
+    before, block, attention, mlp = (states[site].reshape(*ids.shape, -1)[words] for site in sites)
     torch.testing.assert_close(block - before, attention + mlp, atol=1e-5, rtol=1e-4)
 
 
