@@ -92,14 +92,14 @@ def _editing(edit: Edit) -> Callable[[nn.Module, Any, Any], Any]:
     def hook(_: nn.Module, __: Any, output: Any) -> Any:
         if isinstance(output, tuple):
             return (_edited(edit, output[0]), *output[1:])
-        # The usual state needs no new shape, and a step of decoding no operator for one.
-        return edit(output) if output.ndim == 3 else _edited(edit, output)
+        return _edited(edit, output)
 
     return hook
 
 
 def _edited(edit: Edit, state: Tensor) -> Tensor:
-    return edit(_rows(state)).reshape(state.shape)
+    # The usual state needs no new shape, and a step of decoding no operator for one.
+    return edit(state) if state.ndim == 3 else edit(_rows(state)).reshape(state.shape)
 
 
 def _rows(state: Tensor) -> Tensor:

@@ -107,7 +107,9 @@ class VisionLanguageAdapter:
             name: `text`, `vision` or `projector`.
         """
         if name == TEXT:
-            return self._family.running(self.model)
+            # Whose forward is compiled makes the prompt's forward in a graph too, where the clock cannot plan.
+            is_compiled = hasattr(self.model.forward, "_torchdynamo_orig_callable")
+            return self.model if is_compiled else self._family.running(self.model)
         return self._modules[Site(name, 0)]
 
     def call(self, arguments: Mapping[str, Any]) -> Call:
@@ -140,7 +142,7 @@ class VisionLanguageAdapter:
             arguments: Its arguments, by name.
         """
         if stack != TEXT:
-            state = next(iter(arguments.values()))
+            state = arguments.get("hidden_states", next(iter(arguments.values())))
             rows = state.shape[:-2].numel() if state.ndim > 2 else 1
             width = int(state.shape[-2])
             return Forward(rows, self._projected(width) if stack == PROJECTOR else width, 0)

@@ -55,7 +55,10 @@ def predict(d2: Distances, coefficients: Tensor, setting: Setting) -> Tensor:
         coefficients: Of the training points, (m, labels).
         setting: The kernel.
     """
-    return torch.cat([kernel(rows, setting) @ coefficients for _, rows in d2.blocks()])
+    found = coefficients.new_empty(len(d2), coefficients.shape[1])
+    for rows, distances in d2.blocks():
+        found[rows] = kernel(distances, setting) @ coefficients
+    return found
 
 
 def solve(d2: Distances, columns: Tensor, setting: Setting) -> Tensor:

@@ -26,7 +26,8 @@ Normalise = Callable[[Tensor], Tensor]
 class Points:
     """Training and validation points in their space.
 
-    The distances of the identity metric do not depend on the setting, so all draws of a search share them.
+    The distances of the identity metric do not depend on the setting, so all draws of a search share them, as far as
+    they are kept.
 
     Attributes:
         space: Where the points live.

@@ -13,7 +13,7 @@ Unit = Literal["median", "absolute"]
 
 # With the median distance at 10, the bandwidths 1..100 that MusicRFM searches span a tenth to ten medians.
 MEDIAN = 10.0
-# States whose distances stand for those of all: their median is within one per cent.
+# States whose distances stand for those of all: their median is off by one per cent, rarely by three.
 SAMPLED = 2048
 
 

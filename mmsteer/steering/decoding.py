@@ -19,17 +19,17 @@ class Decoding:
         table: Coefficients, (layers or 1, steps, rows, columns).
     """
 
-    def __init__(self, table: Tensor, vectors: Tensor) -> None:
+    def __init__(self, table: Tensor, bank: Tensor, layers: int) -> None:
         """Prepare the steps.
 
         Args:
             table: Coefficients, (layers or 1, steps, rows, columns).
-            vectors: What a coefficient of one adds, (layers, columns, width).
+            bank: What a coefficient of one adds, (layers, columns, width), or for a table of all layers alike side by
+                side, (1, columns, layers * width), so that they are one product.
+            layers: How many.
         """
         self.table = table
-        self._layers, _, self._width = vectors.shape
-        # Side by side, all layers are one product where the table does not tell them apart.
-        self._bank = vectors.transpose(0, 1).flatten(1).unsqueeze(0) if len(table) == 1 else vectors
+        self._bank, self._layers = bank, layers
         self._runs = _runs(table)
         self._run: int | None = None
         self._added: Sequence[Tensor] = ()
@@ -73,7 +73,7 @@ class Decoding:
 
     def _end_of_change(self, place: int, dtype: torch.dtype) -> int:
         """Up to where coefficients change at every step, as far as that is laid out."""
-        each = self.table.shape[2] * self._layers * self._width * dtype.itemsize
+        each = self.table.shape[2] * self._bank[:, 0].numel() * dtype.itemsize
         # Twice as many as last time, so that little is laid out in vain where the output ends early.
         count = max(1, min(2 * len(self._laid_out), AHEAD // each))
         furthest, end = min(place + count, len(self._runs)), place + 1
@@ -86,8 +86,8 @@ class Decoding:
         alike, steps, rows, _ = coefficients.shape
         edits = torch.bmm(coefficients.flatten(1, 2), self._bank).to(dtype)
         if alike == 1:
-            return edits.view(steps, rows, 1, self._layers, self._width).unbind(0)
-        return edits.view(self._layers, steps, rows, 1, self._width).unbind(1)
+            return edits.view(steps, rows, 1, self._layers, -1).unbind(0)
+        return edits.view(self._layers, steps, rows, 1, -1).unbind(1)
 
     def _of_layers(self, edits: Tensor) -> Sequence[Tensor]:
         return edits.unbind(2 if len(self.table) == 1 else 0)

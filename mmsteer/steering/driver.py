@@ -35,12 +35,14 @@ class Driver:
         meter: Counts and norms of what was applied.
         sites: The sites it edits, in the order of the layers.
         beside: Whether the stack is not the one that makes the output.
+        ticks: Whether its clock ticked while shouting.
     """
 
     def __init__(self, adapter: Adapter, stack: str, sites: Sequence[Site], steerings: Sequence[Steering]) -> None:
         self.meter = Meter(tuple(map(str, sites)))
         self.sites = tuple(sites)
         self.beside = stack != adapter.generator
+        self.ticks = False
         self._adapter = adapter
         self._stack = stack
         self._steerings = tuple(steerings)
@@ -51,6 +53,7 @@ class Driver:
         self._fresh = True
         self._rows = self._given = self._origin = 0
         self._is_packed = False
+        self._deltas: Sequence[Tensor] = ()
         self._dtype = torch.float32
         self._now: int | Tensor | None = None
         # The step that runs, where there is nothing to do but to add, on one device: nearly always.
@@ -73,6 +76,7 @@ class Driver:
         self._call = call
         self._plan = compile_plan(self._steerings, self.sites, timeline, 1 if self.beside else call.branches)
         self._placed: dict[torch.device, Tensor] = {}
+        self._wide: Tensor | None = None
         self._others = Others(self._plan.others, self._stack, self.meter)
         self._fresh = True
 
@@ -80,7 +84,7 @@ class Driver:
         """Close the books of a call; the next forward without one is the user's own loop."""
         if self._plan is not None and not self._fresh:
             self.meter.close(self._decoding.table)
-        self._plan, self._fresh = None, True
+        self._plan, self._fresh, self._usual = None, True, None
 
     def tick(self, arguments: Mapping[str, Any]) -> None:
         """Find out what this forward is and look up its coefficients.
@@ -89,6 +93,7 @@ class Driver:
             arguments: Of the stack's forward, by name.
         """
         if self._loud is not None:
+            self.ticks = True
             return
         forward = self._adapter.forward(self._stack, arguments)
         self._begin_unannounced(forward)
@@ -108,7 +113,6 @@ class Driver:
             sites: Where.
         """
         self._loud = None if size is None else {site: size * (site in sites) for site in self.sites}
-        self._usual = None
 
     @property
     def unheard(self) -> list[Site]:
@@ -132,7 +136,6 @@ class Driver:
     def _prompt(self, forward: Forward, layout: Layout) -> None:
         plan = self._compiled()
         device = layout.kinds.device
-        again, self._fresh = self.beside and not self._fresh, False
         self._rows, self._origin = forward.rows, layout.origin
         table = plan.table.to(device).index_select(2, self._sample_of_row(forward.rows).to(device))
         decode = table[:, :0] if self.beside else table * self._later(table.shape[1], device)
@@ -141,11 +144,13 @@ class Driver:
         self._check_selected(mask, decode, forward)
         # (layers, rows, tokens, columns)
         self._coefficients = table[:, steps.clamp(0, table.shape[1] - 1)].transpose(1, 2) * mask
-        self._deltas: Sequence[Tensor] = ()
+        self._deltas = ()
         # Made here, so that the first compiled step finds what the later ones do.
-        self._decoding = Decoding(decode, self._vectors(device))
+        self._decoding = Decoding(decode, self._bank(device), len(self.sites))
         self._now = self._usual = None
-        self.meter.prompt(self._coefficients, steps[-1], more=again)
+        self.meter.prompt(self._coefficients, steps[-1], more=self.beside and not self._fresh)
+        # Last: a prompt that is refused was none.
+        self._fresh = False
 
     def _steps(self, forward: Forward, layout: Layout) -> Tensor:
         """The output step of each token, (tokens,)."""
@@ -213,6 +218,14 @@ class Driver:
         if device not in self._placed:
             self._placed[device] = self._compiled().vectors.to(device)
         return self._placed[device]
+
+    def _bank(self, device: torch.device) -> Tensor:
+        """The vectors; side by side, (1, columns, layers * width), where the table does not tell layers apart."""
+        if self._wide is None:
+            vectors = self._vectors(device)
+            alike = len(self._compiled().table) == 1
+            self._wide = vectors.transpose(0, 1).flatten(1).unsqueeze(0) if alike else vectors
+        return self._wide
 
     def _compiled(self) -> Plan:
         if self._plan is None:

@@ -105,6 +105,9 @@ class Session:
         for driver in drivers:
             driver.shout(QUIET)
         quiet = self._adapter.canary()
+        still = [stack for stack, driver in self._drivers.items() if not driver.ticks]
+        if still:
+            raise SteeringError(f"the model did not run the module that is the clock of {', '.join(still)}")
         unheard = [str(site) for driver in drivers for site in driver.unheard]
         if unheard:
             raise SteeringError(f"the model did not run the modules of {', '.join(unheard)}; leave these sites out")

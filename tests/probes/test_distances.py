@@ -59,16 +59,16 @@ def test_distances_among_points_have_an_exact_zero_for_each_itself(metric):
 def test_only_small_distances_are_kept(monkeypatch):
     x = points(ROWS, 0)
     few, many = Distances.among(x, x), Distances.among(x, x)
-    again = [next(few.blocks())[1].data_ptr() for _ in range(2)]
-    assert again[0] == again[1]
+    again = [next(few.blocks())[1] for _ in range(2)]
+    assert again[0].data_ptr() == again[1].data_ptr()
     monkeypatch.setattr(module, "KEPT", ROWS * ROWS - 1)
     held = [next(many.blocks())[1] for _ in range(2)]
     assert held[0].data_ptr() != held[1].data_ptr()
 
 
 def test_the_median_of_some_distances_stands_for_that_of_all(monkeypatch):
-    x = points(3000, 2).float()
+    x = points(6000, 2).float()
     some = span_of(x, "median").scale
     monkeypatch.setattr("mmsteer.probes.space.SAMPLED", len(x))
-    assert some == pytest.approx(span_of(x, "median").scale, rel=0.01)
+    assert some == pytest.approx(span_of(x, "median").scale, rel=0.03)
     assert some != span_of(x, "median").scale

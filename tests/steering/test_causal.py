@@ -129,3 +129,21 @@ def test_the_users_own_loop(adapter):
             output = adapter.model(input_ids=ids, past_key_values=output.past_key_values, use_cache=True)
     receipt = session.receipt()
     assert (receipt.calls, receipt.steps, receipt.tokens) == (1, NEW, 4 + NEW - 1)
+
+
+def test_a_refused_call_is_in_no_book_and_stops_no_later_one(adapter):
+    three = torch.tensor([[3, 4, 5, 6], [9, 8, 7, 6], [5, 4, 3, 7]])
+    with steer(adapter, [steering(adapter), Steering()]) as session:
+        for calls in (1, 2):
+            with pytest.raises(SteeringError, match="steering is for 2 samples"):
+                generate(adapter, three)
+            generate(adapter)
+            assert session.receipt().calls == calls
+    assert session.receipt().rows == 4
+
+
+def test_a_clock_that_does_not_tick_is_found_out(adapter, monkeypatch):
+    monkeypatch.setattr(adapter, "stack", lambda _: torch.nn.Linear(1, 1))
+    with pytest.raises(SteeringError, match="did not run the module that is the clock of text"):
+        with steer(adapter, steering(adapter)):
+            pass

@@ -8,8 +8,10 @@ from torch._dynamo.utils import counters
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import CompileConfig
 
+from mmsteer.adapters import load
 from mmsteer.schedules import parse_schedule
 from mmsteer.steering import Attribute, Steering, steer
+from tests.adapters.checkpoints import save
 from tests.conftest import planted
 from tests.steering.causal import CausalAdapter
 from tests.steering.seeing import direction, llava, samples
@@ -107,15 +109,66 @@ def test_compiled_decoding_is_one_graph_with_the_edits_inside(adapter):
     assert not counters["graph_break"]
 
 
-def test_a_vision_language_model_is_one_graph_too(llava):
+def seen(llava, tokens=12, **more):
     arguments = llava.reading(samples(2)).arguments
     inputs = {name: value for name, value in arguments.items() if name != "position_ids"}
-    inputs |= {"max_new_tokens": 12, "min_new_tokens": 12, "do_sample": False, "pad_token_id": 0}
-    plain, options = llava.model.generate(**inputs), compiled()
+    inputs |= {"max_new_tokens": tokens, "min_new_tokens": tokens, "do_sample": False, "pad_token_id": 0}
+    return llava.model.generate(**inputs, **more)
+
+
+def test_a_vision_language_model_is_one_graph_too(llava):
+    plain, options = seen(llava), compiled()
     with steer(llava, steering_of(direction(llava, ["text.0", "text.2"]), 4.0)):
-        eager = llava.model.generate(**inputs)
+        eager = seen(llava)
         for _ in range(2):
-            assert torch.equal(llava.model.generate(**inputs, **options), eager)
+            assert torch.equal(seen(llava, **options), eager)
             assert counters["stats"]["unique_graphs"] == 1
     assert not torch.equal(plain, eager)
     assert not counters["graph_break"]
+
+
+def test_a_forward_that_the_user_compiled_is_steered_without_a_break(tmp_path):
+    adapter = load(save("llama", tmp_path))
+    one = steering_of(direction(adapter, ["text.0", "text.2"]), 4.0)
+    with steer(adapter, one):
+        eager = generate(adapter, 12)
+    compiled()
+    adapter.model.forward = torch.compile(adapter.model.forward, backend="eager", fullgraph=True)
+    with steer(adapter, one):
+        assert torch.equal(generate(adapter, 12, cache_implementation="static"), eager)
+    assert not counters["graph_break"]
+
+
+def test_attention_costs_one_addition_too(llava):
+    def counted():
+        found = []
+        for tokens in (9, 9 + STEPS):
+            with Operators() as operators:
+                seen(llava, tokens)
+            found.append(operators.counts)
+        return found[1] - found[0]
+
+    plain = counted()
+    with steer(llava, steering_of(direction(llava, ["text.0.attention", "text.1.attention"]))):
+        assert dict(counted() - plain) == {"add": 2 * STEPS}
+
+
+def test_only_usual_steps_on_one_device_skip_what_others_need(adapter):
+    def usual(patch, devices=()):
+        with steer(adapter, steering(adapter)) as session:
+            (driver,) = session._drivers.values()
+            found, step = [], driver._step
+
+            def noting(forward):
+                driver._placed.update(dict.fromkeys(devices, torch.zeros(())))
+                step(forward)
+                found.append(driver._usual)
+
+            patch.setattr(driver, "_step", noting)
+            generate(adapter, 8)
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        # Steps 1, 2 and 4 are measured.
+        assert usual(patch) == [None, None, 3, None, 5, 6, 7]
+        assert usual(patch, [torch.device("meta")]) == [None] * 7

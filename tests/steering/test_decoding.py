@@ -26,8 +26,13 @@ def vectors():
     return torch.randn(LAYERS, COLUMNS, WIDTH, generator=torch.Generator().manual_seed(1))
 
 
+def decoding_of(coefficients, vectors):
+    bank = vectors.transpose(0, 1).flatten(1).unsqueeze(0) if len(coefficients) == 1 else vectors
+    return Decoding(coefficients, bank, LAYERS)
+
+
 def check(coefficients, vectors, order):
-    steps = Decoding(coefficients, vectors)
+    steps = decoding_of(coefficients, vectors)
     for step in order:
         now = coefficients[:, min(step, STEPS - 1)]
         wanted = torch.einsum("lrc,lcw->lrw", now.expand(LAYERS, -1, -1), vectors)
@@ -59,7 +64,7 @@ def test_laying_out_stops_where_the_memory_does(layers, vectors, monkeypatch):
 
 def test_a_step_of_the_device_is_looked_up(layers, vectors):
     coefficients = table(layers, [1] * STEPS)
-    steps = Decoding(coefficients, vectors)
+    steps = decoding_of(coefficients, vectors)
     for step in (0, 17, 99):
         asked = torch.tensor(step)
         for found, wanted in zip(steps.added(asked, torch.float32), steps.added(step, torch.float32), strict=True):
