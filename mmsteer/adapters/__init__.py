@@ -31,6 +31,8 @@ MUSICGENS = ("musicgen", "musicgen_melody")
 
 QUANTISED: dict[str, dict[str, bool]] = {"4bit": {"load_in_4bit": True}, "8bit": {"load_in_8bit": True}}
 
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+
 MENDED = {
     "musicgen_melody": ("5.18", "its generate leaves the prompt out"),
     "internvl": ("5.18", "its processor fails beside NumPy 2"),
@@ -64,8 +66,12 @@ def load(name: str | Path, *, device: str = "cpu", dtype: str = "auto", quantise
         quantise: `4bit` or `8bit` to hold the weights so, by bitsandbytes; None to hold them as they are.
 
     Raises:
-        AdapterError: There is no such model, no adapter serves its type, or it cannot be quantised here.
+        AdapterError: There is no such model, no adapter serves its type, or it cannot be held like this here.
     """
+    if dtype not in DTYPES:
+        raise AdapterError(f"no dtype {dtype!r}; choose from {', '.join(DTYPES)}")
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise AdapterError(f"device {device!r}: PyTorch finds no such device here; take 'cpu' or 'auto'")
     try:
         kind = AutoConfig.from_pretrained(name).model_type
     except (OSError, ValueError) as reason:

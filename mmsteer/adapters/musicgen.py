@@ -118,7 +118,8 @@ class MusicgenAdapter:
                 f"{tokens} tokens make no audio; {self._fewest + self.delay} or more do, and S seconds take "
                 f"{self.rate:g} * S + {self.delay}"
             )
-        return Call(branches, tokens - self.delay)
+        prompts = arguments.get("input_ids", arguments.get("inputs"))
+        return Call(branches, tokens - self.delay, samples=None if prompts is None else len(prompts))
 
     def forward(self, stack: str, arguments: Mapping[str, Any]) -> Forward:
         """Read the arguments of one forward of the decoder's stack.

@@ -132,7 +132,8 @@ class VisionLanguageAdapter:
         new = options["max_new_tokens"]
         if new is None and options["max_length"] is not None:
             new = max(1, options["max_length"] - self._given)
-        return Call(1, new, self._given or None)
+        tokens = _given_tokens(arguments)
+        return Call(1, new, self._given or None, None if tokens is None else len(tokens))
 
     def forward(self, stack: str, arguments: Mapping[str, Any]) -> Forward:
         """Read the arguments of one forward of a stack.
@@ -359,7 +360,7 @@ class VisionLanguageAdapter:
 
     def _prompt_tokens(self, arguments: Mapping[str, Any]) -> int:
         """Tokens of the prompt that `generate` will put before those that it makes."""
-        tokens = arguments.get("input_ids", arguments.get("inputs"))
+        tokens = _given_tokens(arguments)
         return int(tokens.shape[1]) if tokens is not None else 0
 
     def _first_token(self, word: str) -> int:
@@ -383,6 +384,11 @@ class VisionLanguageAdapter:
         answered = [sample.id for sample in samples if sample.answer is not None]
         if answered:
             raise AdapterError(f"{answered[0]}: the sample has its answer already; generate from samples without one")
+
+
+def _given_tokens(arguments: Mapping[str, Any]) -> Tensor | None:
+    """The prompts in the arguments of `generate`."""
+    return arguments.get("input_ids", arguments.get("inputs"))
 
 
 def _tokens(arguments: Mapping[str, Any]) -> Tensor:

@@ -32,7 +32,7 @@ def fold(
 
     mmsteer probe --concept note --sites "decoder.*.mlp" --out note.safetensors
 
-    mmsteer fold --model bundled:music --directions note.safetensors --name note:C --on decoder.4-7.mlp --out no-c
+    mmsteer fold --model bundled:music --directions note.safetensors --name note:C --on decoder.2-4.mlp --out no-c
     """
     from mmsteer.api import load
     from mmsteer.cli.quiet import hush

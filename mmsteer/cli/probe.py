@@ -36,7 +36,7 @@ def probe(
     images: Annotated[Path | None, typer.Option(help="vision: the folder with the images of --demos")] = None,
     seed: Annotated[int, typer.Option(min=0, help="seed of the clips or pairs")] = 0,
     sites: Annotated[
-        str | None, typer.Option(help="where to read, such as decoder.4-11 (default: the whole stack)")
+        str | None, typer.Option(help="where to read, such as decoder.2-4 (default: the whole stack)")
     ] = None,
     positions: Annotated[str, typer.Option(help="which tokens to read")] = "all",
     pool: Annotated[str | None, typer.Option(help="mean, max, last; vision also tokens")] = None,

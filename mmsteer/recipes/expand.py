@@ -13,6 +13,8 @@ from mmsteer.steering import Steering, parse_attribute
 from mmsteer.types import Direction
 
 MOST = 10_000
+UNSTEERED = "unsteered"
+"""The name of the plain model, which is a row like any condition."""
 _VARIABLE = re.compile(r"\{([^{}]*)\}")
 _WORDS = {"positions": "at", "sites": "on", "weights": "weights", "operator": "by", "branch": "branch", "gate": "when"}
 
@@ -77,7 +79,7 @@ def expand(tables: Sequence[Conditions], own: Mapping[str, Any]) -> tuple[tuple[
         except _Unknown as cause:
             known = ", ".join(table.sweep) or "none"
             problems.append(Problem(place, f"no variable {str(cause)!r} in the sweep (variables here: {known})"))
-    return tuple(conditions), problems + _repeated(conditions)
+    return tuple(conditions), problems + _repeated(conditions) + _like_controls(conditions)
 
 
 def _combinations(table: Conditions) -> list[dict[str, Value]]:
@@ -139,3 +141,10 @@ def _repeated(conditions: list[Condition]) -> list[Problem]:
             problems.append(Problem((*one.place, "name"), f"two conditions are called {one.name!r}{hint}"))
         seen.setdefault(one.name, one)
     return problems[:1]
+
+
+def _like_controls(conditions: list[Condition]) -> list[Problem]:
+    """A control stands beside the conditions under its own name, such as `random 1 as C`."""
+    ends = tuple(f" as {one.name}" for one in conditions)
+    taken = [one for one in conditions if one.name == UNSTEERED or one.name.endswith(ends)]
+    return [Problem((*one.place, "name"), f"{one.name!r} is the name of a control; take another") for one in taken[:1]]

@@ -6,11 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mmsteer.recipes.controls import Controlled, dose, randomised, replaced
-from mmsteer.recipes.expand import Condition
+from mmsteer.recipes.expand import UNSTEERED, Condition
 from mmsteer.steering import Steering
 from mmsteer.types import Direction
-
-UNSTEERED = "unsteered"
 
 
 @dataclass(frozen=True, eq=False)

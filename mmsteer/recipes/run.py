@@ -11,11 +11,11 @@ from mmsteer.direction_file import load_directions, save_directions
 from mmsteer.recipes.choosing import choose
 from mmsteer.recipes.controls import Controlled
 from mmsteer.recipes.document import write_document
-from mmsteer.recipes.expand import Condition
+from mmsteer.recipes.expand import UNSTEERED, Condition
 from mmsteer.recipes.experiment import Experiment, environment
 from mmsteer.recipes.finding import Found, find, left_out, recording_key
 from mmsteer.recipes.folder import CHUNKS, SAMPLES, RunFolder
-from mmsteer.recipes.plan import UNSTEERED, Planned, Planner
+from mmsteer.recipes.plan import Planned, Planner
 from mmsteer.recipes.receipts import joined_receipt
 from mmsteer.recipes.sampling import DOSES, Sampler
 from mmsteer.recipes.schema import FileDirections, FoundDirections

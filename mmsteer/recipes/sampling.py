@@ -10,9 +10,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from mmsteer.recipes.doses import CONTEXTS, calibrated_factor, mean_divergence
+from mmsteer.recipes.expand import UNSTEERED
 from mmsteer.recipes.folder import CHUNKS, SAMPLES, RunFolder
 from mmsteer.recipes.modality import Bench
-from mmsteer.recipes.plan import UNSTEERED, Planned
+from mmsteer.recipes.plan import Planned
 from mmsteer.steering import Steering
 from mmsteer.types import Sample
 

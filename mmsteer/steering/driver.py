@@ -71,6 +71,7 @@ class Driver:
         """
         steps = call.steps or self._adapter.max_steps
         self._check_length(call)
+        self._check_samples(call)
         timeline = Timeline(steps, self._adapter.rate, len(self.sites))
         self._check_first(timeline)
         self._call = call
@@ -239,6 +240,14 @@ class Driver:
             raise SteeringError(
                 f"the schedule {relative[0]!r} depends on the length of the output, which is not known here; "
                 "pass max_new_tokens to generate, or write the schedule from the start, in seconds or steps"
+            )
+
+    def _check_samples(self, call: Call) -> None:
+        # Rows alone do not tell: beams and return sequences of a sample share its steering.
+        if not self.beside and call.samples and len(self._steerings) not in (1, call.samples):
+            raise SteeringError(
+                f"the steering is for {len(self._steerings)} samples, generate was given {call.samples}; give one "
+                "steering for each sample, or a single one for all"
             )
 
     def _check_first(self, timeline: Timeline) -> None:

@@ -94,8 +94,8 @@ class Session:
             if not driver.beside and driver.meter.reached() < produced:
                 raise SteeringError(
                     f"the model produced {produced} steps but only {driver.meter.reached()} were steered: it ran code "
-                    "compiled before steering was attached; call torch.compiler.reset(), or enter the `with` before "
-                    "the first compiled call"
+                    "compiled before steering was attached; call torch.compiler.reset(), or compare with a steering of "
+                    "strength 0 instead of leaving the `with`"
                 )
 
     def _canary(self) -> None:

@@ -17,11 +17,13 @@ class Call:
         branches: Row groups of each forward: 2 under classifier-free guidance, [conditional; null], else 1.
         steps: How many output steps it may produce; None where the call sets no limit.
         prompt: How many tokens of the first forward are the prompt; None for all of them.
+        samples: How many prompts it is given; None where that is not known.
     """
 
     branches: int = 1
     steps: int | None = None
     prompt: int | None = None
+    samples: int | None = None
 
 
 class Forward(NamedTuple):

@@ -320,3 +320,20 @@ def test_a_model_of_another_family_is_refused(llava):
     config = SimpleNamespace(model_type="video_llava")
     with pytest.raises(AdapterError, match=r"no adapter for models of type 'video_llava'; choose from musicgen.*llava"):
         adapt(SimpleNamespace(config=config), llava.processor)
+
+
+def test_a_list_of_steerings_has_one_for_each_prompt(llava):
+    inputs = llava.reading(samples()).arguments
+    one = steering(llava, Site("text", 1))
+    with pytest.raises(SteeringError, match="is for 3 samples, generate was given 2"), steer(llava, [one] * 3):
+        llava.model.generate(**inputs, max_new_tokens=2)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"dtype": "fp16"}, "no dtype 'fp16'; choose from auto"), ({"device": "cuda:9"}, "no such device")],
+)
+def test_what_this_machine_or_torch_does_not_know_is_refused_at_once(tmp_path, monkeypatch, options, message):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(AdapterError, match=message):
+        load(tmp_path, **options)

@@ -78,6 +78,7 @@ def test_meaning_is_checked_as_well_as_form(tmp_path):
         ("conditions.0.steer=['note:H 1']", "no direction 'note:H'"),
         ("conditions.0.steer=['note:{nte} 1']", "no variable 'nte'"),
         ("conditions.0.steer=[]", "at least 1"),
+        ("conditions.0.name=unsteered", "'unsteered' is the name of a control; take another"),
         ("conditions.0.name=x", "two conditions are called 'x'; put {note} into the name"),
         ("conditions.0.sweep.note=[]", "at least 1"),
         ("conditions.0.target={key: C}", "no attribute 'key'"),

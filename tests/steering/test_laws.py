@@ -303,6 +303,8 @@ def test_refusals(musicgen, stereo):
         musicgen.model.generate(**options(max_new_tokens=5))
     with pytest.raises(SteeringError, match="steering is for 3 samples"), steer(musicgen, [steering] * 3):
         musicgen.model.generate(**options(rows=2))
+    with pytest.raises(SteeringError, match="for 2 samples, generate was given 4"), steer(musicgen, [steering] * 2):
+        musicgen.model.generate(**options(rows=4))
     empty, _ = one(musicgen, positions=Positions("image"))
     with pytest.raises(PositionsError, match="select none"), steer(musicgen, empty):
         musicgen.model.generate(**options())
