@@ -1,6 +1,7 @@
 """What steering adds to a step of decoding: counted operators, which no machine changes."""
 
 from collections import Counter
+from functools import partial
 
 import pytest
 import torch
@@ -56,20 +57,21 @@ def compiled():
     return {"cache_implementation": "static", "compile_config": config}
 
 
-def steps(adapter):
-    """The operators of the counted steps."""
+def steps(run):
+    """The operators of the counted steps of a run of so many tokens."""
     found = []
     for tokens in (9, 9 + STEPS):
         with Operators() as operators:
-            generate(adapter, tokens)
+            run(tokens)
         found.append(operators.counts)
     return found[1] - found[0]
 
 
 def added(adapter, steerings):
-    plain = steps(adapter)
+    run = partial(generate, adapter)
+    plain = steps(run)
     with steer(adapter, steerings):
-        return dict(steps(adapter) - plain)
+        return dict(steps(run) - plain)
 
 
 def steering(adapter, attributes=1, seed=4, schedule="constant(1)", strength=0.5):
@@ -92,10 +94,11 @@ def test_a_coefficient_that_changes_costs_one_view_for_all_layers(adapter):
 
 
 def test_an_unsteered_step_after_steering_costs_nothing(adapter):
-    before = steps(adapter)
+    run = partial(generate, adapter)
+    before = steps(run)
     with steer(adapter, steering(adapter)):
-        generate(adapter, 4)
-    assert steps(adapter) == before
+        run(4)
+    assert steps(run) == before
 
 
 def test_compiled_decoding_is_one_graph_with_the_edits_inside(adapter):
@@ -140,17 +143,10 @@ def test_a_forward_that_the_user_compiled_is_steered_without_a_break(tmp_path):
 
 
 def test_attention_costs_one_addition_too(llava):
-    def counted():
-        found = []
-        for tokens in (9, 9 + STEPS):
-            with Operators() as operators:
-                seen(llava, tokens)
-            found.append(operators.counts)
-        return found[1] - found[0]
-
-    plain = counted()
+    run = partial(seen, llava)
+    plain = steps(run)
     with steer(llava, steering_of(direction(llava, ["text.0.attention", "text.1.attention"]))):
-        assert dict(counted() - plain) == {"add": 2 * STEPS}
+        assert dict(steps(run) - plain) == {"add": 2 * STEPS}
 
 
 def test_only_usual_steps_on_one_device_skip_what_others_need(adapter):
