@@ -18,6 +18,7 @@ from mmsteer.adapters import locate
 from mmsteer.adapters.fingerprint import fingerprint
 from mmsteer.adapters.musicgen_decoding import decode
 from mmsteer.adapters.sampling import AfterGuidance, SeededSampling
+from mmsteer.adapters.tokens import given_prompts
 from mmsteer.errors import AdapterError
 from mmsteer.hooks import around
 from mmsteer.types import Call, Forward, Kind, Layout, Reading, Sample, Site
@@ -118,7 +119,7 @@ class MusicgenAdapter:
                 f"{tokens} tokens make no audio; {self._fewest + self.delay} or more do, and S seconds take "
                 f"{self.rate:g} * S + {self.delay}"
             )
-        prompts = arguments.get("input_ids", arguments.get("inputs"))
+        prompts = given_prompts(arguments)
         return Call(branches, tokens - self.delay, samples=None if prompts is None else len(prompts))
 
     def forward(self, stack: str, arguments: Mapping[str, Any]) -> Forward:

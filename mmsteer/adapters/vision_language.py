@@ -24,7 +24,7 @@ from mmsteer.adapters.families import FAMILIES, TEXT_ONLY
 from mmsteer.adapters.fingerprint import fingerprint
 from mmsteer.adapters.prompts import Prompts
 from mmsteer.adapters.sampling import SeededSampling
-from mmsteer.adapters.tokens import image_kinds, real_tokens, text_kinds
+from mmsteer.adapters.tokens import given_prompts, image_kinds, real_tokens, text_kinds
 from mmsteer.errors import AdapterError
 from mmsteer.types import Call, Forward, Layout, Reading, Sample, Site
 
@@ -128,12 +128,12 @@ class VisionLanguageAdapter:
                 "guidance_scale makes transformers run a second sequence with a clock of its own, which steering "
                 "cannot follow; leave it out, and contrast prompts by a direction instead"
             )
-        self._given = self._prompt_tokens(arguments)
+        prompts = given_prompts(arguments)
+        self._given = 0 if prompts is None else int(prompts.shape[1])
         new = options["max_new_tokens"]
         if new is None and options["max_length"] is not None:
             new = max(1, options["max_length"] - self._given)
-        tokens = _given_tokens(arguments)
-        return Call(1, new, self._given or None, None if tokens is None else len(tokens))
+        return Call(1, new, self._given or None, None if prompts is None else len(prompts))
 
     def forward(self, stack: str, arguments: Mapping[str, Any]) -> Forward:
         """Read the arguments of one forward of a stack.
@@ -358,11 +358,6 @@ class VisionLanguageAdapter:
         rope = getattr(self.model.config.get_text_config(decoder=True), "rope_parameters", None) or {}
         return "mrope_section" in rope
 
-    def _prompt_tokens(self, arguments: Mapping[str, Any]) -> int:
-        """Tokens of the prompt that `generate` will put before those that it makes."""
-        tokens = _given_tokens(arguments)
-        return int(tokens.shape[1]) if tokens is not None else 0
-
     def _first_token(self, word: str) -> int:
         tokens = self._prompts.words(word)
         if not tokens:
@@ -384,11 +379,6 @@ class VisionLanguageAdapter:
         answered = [sample.id for sample in samples if sample.answer is not None]
         if answered:
             raise AdapterError(f"{answered[0]}: the sample has its answer already; generate from samples without one")
-
-
-def _given_tokens(arguments: Mapping[str, Any]) -> Tensor | None:
-    """The prompts in the arguments of `generate`."""
-    return arguments.get("input_ids", arguments.get("inputs"))
 
 
 def _tokens(arguments: Mapping[str, Any]) -> Tensor:

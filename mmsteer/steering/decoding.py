@@ -24,8 +24,7 @@ class Decoding:
 
         Args:
             table: Coefficients, (layers or 1, steps, rows, columns).
-            bank: What a coefficient of one adds, (layers, columns, width), or for a table of all layers alike side by
-                side, (1, columns, layers * width), so that they are one product.
+            bank: What a coefficient of one adds, as `bank_of` lays it out.
             layers: How many.
         """
         self.table = table
@@ -91,6 +90,20 @@ class Decoding:
 
     def _of_layers(self, edits: Tensor) -> Sequence[Tensor]:
         return edits.unbind(2 if len(self.table) == 1 else 0)
+
+
+def bank_of(vectors: Tensor, table: Tensor) -> Tensor:
+    """Vectors as `Decoding` multiplies them.
+
+    Args:
+        vectors: What a coefficient of one adds, (layers, columns, width).
+        table: Coefficients, (layers or 1, ...).
+
+    Returns:
+        The vectors; where the table does not tell layers apart, all layers side by side as one product,
+        (1, columns, layers * width).
+    """
+    return vectors.transpose(0, 1).flatten(1).unsqueeze(0) if len(table) == 1 else vectors
 
 
 def _runs(table: Tensor) -> list[int]:

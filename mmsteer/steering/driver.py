@@ -15,7 +15,7 @@ from mmsteer.errors import PositionsError, SteeringError
 from mmsteer.hooks import Edit
 from mmsteer.schedules import Timeline
 from mmsteer.steering.attribute import Steering
-from mmsteer.steering.decoding import Decoding
+from mmsteer.steering.decoding import Decoding, bank_of
 from mmsteer.steering.meter import Meter
 from mmsteer.steering.others import Others
 from mmsteer.steering.plan import Plan, compile_plan
@@ -221,11 +221,9 @@ class Driver:
         return self._placed[device]
 
     def _bank(self, device: torch.device) -> Tensor:
-        """The vectors; side by side, (1, columns, layers * width), where the table does not tell layers apart."""
+        """The vectors as decoding multiplies them; laid out once a call."""
         if self._wide is None:
-            vectors = self._vectors(device)
-            alike = len(self._compiled().table) == 1
-            self._wide = vectors.transpose(0, 1).flatten(1).unsqueeze(0) if alike else vectors
+            self._wide = bank_of(self._vectors(device), self._compiled().table)
         return self._wide
 
     def _compiled(self) -> Plan:

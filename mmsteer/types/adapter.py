@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from torch import Tensor, nn
 
@@ -26,7 +26,8 @@ class Call:
     samples: int | None = None
 
 
-class Forward(NamedTuple):
+@dataclass(frozen=True)
+class Forward:
     """One forward pass of a stack of layers, as its clock sees it.
 
     Attributes:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mmsteer.steering import decoding
-from mmsteer.steering.decoding import Decoding
+from mmsteer.steering.decoding import Decoding, bank_of
 
 LAYERS, STEPS, ROWS, COLUMNS, WIDTH = 3, 40, 2, 5, 7
 
@@ -27,8 +27,7 @@ def vectors():
 
 
 def decoding_of(coefficients, vectors):
-    bank = vectors.transpose(0, 1).flatten(1).unsqueeze(0) if len(coefficients) == 1 else vectors
-    return Decoding(coefficients, bank, LAYERS)
+    return Decoding(coefficients, bank_of(vectors, coefficients), LAYERS)
 
 
 def check(coefficients, vectors, order):
