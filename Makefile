@@ -25,11 +25,11 @@ bench: .venv/test  ## speed beside peers, tables in runs/benchmarks; peers that 
 	OMP_NUM_THREADS=1 .venv/bin/python benchmarks/dictionaries.py --only speed --out runs/benchmarks
 
 .venv/demo: $(UV) uv.lock pyproject.toml
-	$(UV) sync --no-default-groups --inexact
+	$(UV) sync --no-default-groups --group text --inexact
 	touch $@
 
 .venv/test: $(UV) uv.lock pyproject.toml
-	$(UV) sync --extra soundfont --extra clip --inexact
+	$(UV) sync --extra soundfont --extra clip --group text --inexact
 	touch $@
 
 .cache/uv/bin/uv:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from mmsteer.adapters import locate
+from mmsteer.adapters.caches import cached_tokens
 from mmsteer.adapters.fingerprint import fingerprint
 from mmsteer.adapters.musicgen_decoding import decode
 from mmsteer.adapters.sampling import AfterGuidance, SeededSampling
@@ -130,9 +131,8 @@ class MusicgenAdapter:
             arguments: Its arguments, by name.
         """
         ids = arguments["input_ids"]
-        cache = arguments.get("past_key_values")
-        start = cache.get_seq_length() if cache is not None else 0
-        return Forward(ids.shape[0] // self.codebooks, self._prefix(arguments) + ids.shape[1], start)
+        rows = ids.shape[0] // self.codebooks
+        return Forward(rows, self._prefix(arguments) + ids.shape[1], cached_tokens(arguments))
 
     def layout(self, stack: str, forward: Forward, arguments: Mapping[str, Any], prompt: int) -> Layout:
         """The start token and an audio prompt are the prompt; columns of nothing but padding are padding.

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from transformers import DynamicCache, EncoderDecoderCache, LogitsProcessorList
 from transformers.cache_utils import DynamicLayer
 
+from mmsteer.adapters.caches import cache_name
+
 
 class ReservedLayer(DynamicLayer):  # type: ignore[misc]  # transformers is untyped here
     """Keys and values of one layer in memory that is reserved once; its length is known without asking the device."""
@@ -71,15 +73,15 @@ def decode(
     fixed = decoder_delay_pattern_mask[:, :length]
     tokens = torch.where(fixed >= 0, fixed, nn.functional.pad(input_ids, (0, length - given)))
     condition = condition_of(model, encoder_outputs[0], attention_mask)
-    cache = _cache(model, length)
+    cached = {cache_name(model.decoder): _cache(model, length)}
     first = 0
     for place in range(given, length):
         logits = model.decoder(
             input_ids=tokens[:, first:place].repeat(branches, 1),
             encoder_hidden_states=condition,
             encoder_attention_mask=attention_mask,
-            past_key_values=cache,
             use_cache=True,
+            **cached,
         ).logits
         drawn = logits_processor(tokens[:, :place], logits[:, -1].float()).argmax(dim=-1)
         column = fixed[:, place]

@@ -20,6 +20,7 @@ from transformers import LogitsProcessor
 
 from mmsteer import hooks
 from mmsteer.adapters import locate
+from mmsteer.adapters.caches import cached_tokens
 from mmsteer.adapters.families import FAMILIES, TEXT_ONLY
 from mmsteer.adapters.fingerprint import fingerprint
 from mmsteer.adapters.prompts import Prompts
@@ -148,8 +149,7 @@ class VisionLanguageAdapter:
             width = int(state.shape[-2])
             return Forward(rows, self._projected(width) if stack == PROJECTOR else width, 0)
         tokens = _tokens(arguments)
-        cache = arguments.get("past_key_values")
-        return Forward(tokens.shape[0], tokens.shape[1], cache.get_seq_length() if cache is not None else 0)
+        return Forward(tokens.shape[0], tokens.shape[1], cached_tokens(arguments))
 
     def layout(self, stack: str, forward: Forward, arguments: Mapping[str, Any], prompt: int) -> Layout:
         """What the tokens of a forward are.

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from transformers import LogitsProcessor
 
 from mmsteer import hooks
+from mmsteer.adapters.caches import cache_name
 from mmsteer.errors import AdapterError
 
 
@@ -113,6 +114,7 @@ class _Branch:
 
     def __init__(self, model: Any, inputs: Mapping[str, Any]) -> None:
         self._model, given = _loop(model, inputs)
+        self._cache = cache_name(self._model)
         self._ids: Tensor = given.pop("input_ids")
         given.setdefault("attention_mask", torch.ones_like(self._ids))
         takes = inspect.signature(self._model.forward).parameters
@@ -132,10 +134,10 @@ class _Branch:
         self._given.pop("pixel_values", None)
         if copies > 1:
             # Only now: packed images cannot be repeated row by row, and what was computed of them need not be.
-            cache = self._given.pop("past_key_values")
+            cache = self._given.pop(self._cache)
             cache.reorder_cache(torch.arange(len(logits), device=logits.device).repeat_interleave(copies))
             _, self._given = self._model._expand_inputs_for_generation(expand_size=copies, **self._given)
-            self._given["past_key_values"] = cache
+            self._given[self._cache] = cache
         return logits.repeat_interleave(copies, dim=0)
 
     def step(self, chosen: Tensor, parents: Tensor | None) -> Tensor:
@@ -146,7 +148,7 @@ class _Branch:
             parents: Which row each row continues; None where each continues itself.
         """
         if parents is not None:
-            self._given["past_key_values"].reorder_cache(parents)
+            self._given[self._cache].reorder_cache(parents)
         self._ids = chosen
         return self._forward(1)
 

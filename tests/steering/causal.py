@@ -2,6 +2,7 @@
 
 import torch
 
+from mmsteer.adapters.caches import cached_tokens
 from mmsteer.adapters.fingerprint import fingerprint
 from mmsteer.types import Call, Forward, Kind, Layout, Site
 
@@ -31,9 +32,8 @@ class CausalAdapter:
 
     def forward(self, stack, arguments):
         tokens = arguments["input_ids"]
-        cache = arguments.get("past_key_values")
         self.mask = arguments.get("attention_mask")
-        return Forward(*tokens.shape, cache.get_seq_length() if cache is not None else 0)
+        return Forward(*tokens.shape, cached_tokens(arguments))
 
     def layout(self, stack, forward, arguments, prompt):
         place = int(forward.start) + torch.arange(forward.width)

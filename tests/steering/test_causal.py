@@ -5,6 +5,7 @@ import torch
 from transformers import CompileConfig
 
 from mmsteer import hooks
+from mmsteer.adapters.caches import cache_name
 from mmsteer.errors import SteeringError
 from mmsteer.schedules import parse_schedule
 from mmsteer.steering import Attribute, Steering, steer
@@ -121,12 +122,12 @@ def test_code_compiled_before_steering_is_found_out_though_the_clock_still_ticks
 
 
 def test_the_users_own_loop(adapter):
-    ids = torch.tensor([[3, 4, 5, 6]])
+    ids, name = torch.tensor([[3, 4, 5, 6]]), cache_name(adapter.model)
     with steer(adapter, steering(adapter)) as session, torch.no_grad():
         output = adapter.model(input_ids=ids, use_cache=True)
         for _ in range(NEW - 1):
             ids = output.logits[:, -1:].argmax(-1)
-            output = adapter.model(input_ids=ids, past_key_values=output.past_key_values, use_cache=True)
+            output = adapter.model(input_ids=ids, use_cache=True, **{name: output[name]})
     receipt = session.receipt()
     assert (receipt.calls, receipt.steps, receipt.tokens) == (1, NEW, 4 + NEW - 1)
 

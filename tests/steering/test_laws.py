@@ -8,6 +8,7 @@ import torch
 from transformers import DynamicCache, EncoderDecoderCache, LogitsProcessor, StaticCache
 
 from mmsteer import hooks
+from mmsteer.adapters.caches import cache_name
 from mmsteer.errors import AdapterError, DirectionError, PositionsError, SteeringError
 from mmsteer.schedules import Timeline, parse_schedule
 from mmsteer.steering import Attribute, Steering, steer
@@ -136,7 +137,7 @@ def _cache(adapter, kind):
     config = adapter.model.config.decoder
     make = {
         "static": lambda: {
-            "past_key_values": EncoderDecoderCache(
+            cache_name(adapter.model): EncoderDecoderCache(
                 StaticCache(config=config, max_cache_len=64), DynamicCache(config=config)
             )
         },

@@ -1,0 +1,32 @@
+"""Keys and values of earlier tokens, whatever transformers calls them.
+
+The argument is `past_key_values` up to transformers 5.23 and `cache` from 5.24 on; state-space models had
+`cache_params`.
+"""
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+NAMES = ("cache", "past_key_values", "cache_params")
+
+
+def cache_name(model: Any) -> str:
+    """What the forward of a model calls its cache.
+
+    Args:
+        model: The model.
+    """
+    takes = inspect.signature(model.forward).parameters
+    return next((name for name in NAMES if name in takes), NAMES[0])
+
+
+def cached_tokens(arguments: Mapping[str, Any]) -> Any:
+    """How many tokens the cache of a forward holds; a tensor where the cache is static.
+
+    Args:
+        arguments: Of the forward, by name.
+    """
+    caches = (arguments[name] for name in NAMES if arguments.get(name) is not None)
+    cache = next(caches, None)
+    return 0 if cache is None else cache.get_seq_length()
