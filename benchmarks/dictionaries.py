@@ -286,7 +286,7 @@ def music_task(clips: int) -> Task:
 
     adapter = load("bundled:music")
     drawn = concept_clips("texture", clips // 5 + 1, 0)[:clips]
-    samples = [Sample(str(n), render_clip(one.clip), one.clip.prompt) for n, one in enumerate(drawn)]
+    samples = [Sample(str(n), one.clip.prompt, output=render_clip(one.clip)) for n, one in enumerate(drawn)]
     chunks = ReadStates(adapter, samples, Site("decoder", 3), tokens=150)
     states = torch.cat([chunks[index] for index in range(len(chunks.rows))])
     return _task(states[torch.randperm(len(states), generator=torch.Generator().manual_seed(0))], 1024, 16, 512, 500)

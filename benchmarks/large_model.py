@@ -74,13 +74,13 @@ def build(folder: Path, layers: int) -> None:
 
 def decode_seconds(adapter: VisionLanguageAdapter, tokens: int) -> float:
     """Seconds a token after the first: two lengths, so that the prompt's forward falls out."""
-    sample = mmsteer.Sample("grey", Image.new("RGB", (SIDE, SIDE), "grey"), PROMPT)
-    adapter.generate([sample], 1)  # warm up
+    sample = mmsteer.Sample("grey", PROMPT, (Image.new("RGB", (SIDE, SIDE), "grey"),))
+    adapter.generate([sample], mmsteer.Sampling(1))  # warm up
     times = []
     for length in (1, 1 + tokens):
         adapter.model.generation_config.min_new_tokens = length
         began = time.perf_counter()
-        adapter.generate([sample], length)
+        adapter.generate([sample], mmsteer.Sampling(length))
         times.append(time.perf_counter() - began)
     return (times[1] - times[0]) / tokens
 

@@ -12,6 +12,7 @@ import argparse
 import resource
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -55,10 +56,12 @@ def models(count: int) -> dict[str, tuple[Any, list[Sample]]]:
     """Adapters with what they read: two bundled models, and a wider language model with random weights."""
     music, vision = mmsteer.load("bundled:music"), mmsteer.load("bundled:vision")
     random = np.random.default_rng(0)
-    clips = [Sample(f"{n}", random.normal(size=2 * 16000).astype(np.float32), "a slow melody") for n in range(count)]
+    clips = [
+        Sample(f"{n}", "a slow melody", output=random.normal(size=2 * 16000).astype(np.float32)) for n in range(count)
+    ]
     pixels = random.integers(0, 255, (count, 96, 96, 3), dtype=np.uint8)
-    scenes = [Sample(f"{n}", Image.fromarray(one), "describe the image") for n, one in enumerate(pixels)]
-    texts = [Sample(f"{n}", None, WORDS * 6) for n in range(count)]
+    scenes = [Sample(f"{n}", "describe the image", (Image.fromarray(one),)) for n, one in enumerate(pixels)]
+    texts = [Sample(f"{n}", WORDS * 6) for n in range(count)]
     return {
         "bundled:music": (music, clips),
         "bundled:vision": (vision, scenes),
@@ -137,7 +140,7 @@ def memory(adapter: Any, samples: Sequence[Sample], sites: list[Site], times: in
     """How much higher the peak of the process is after many samples than after few, beside what is kept."""
     rows, kept = [], len(sites) * adapter.widths[sites[0]] * 4 / 1e6
     for factor in (1, times):
-        many = [Sample(f"{turn}-{one.id}", one.content, one.text) for turn in range(factor) for one in samples]
+        many = [replace(one, id=f"{turn}-{one.id}") for turn in range(factor) for one in samples]
         before = _peak_mb()
         record(adapter, many, sites, batch=BATCH)
         rows.append({"samples": len(many), "peak rose by, MB": _peak_mb() - before, "kept, MB": kept * len(many)})

@@ -146,7 +146,7 @@ def text_subject(name: str, model: Any, tokenizer: Any) -> Subject:
 def vision_subject(adapter: Any) -> Subject:
     def inputs(batch: int) -> dict[str, Any]:
         grey = Image.new("RGB", (96, 96), "grey")
-        asked = [mmsteer.Sample(str(one), grey, "describe the image") for one in range(batch)]
+        asked = [mmsteer.Sample(str(one), "describe the image", (grey,)) for one in range(batch)]
         arguments = adapter.reading(asked).arguments
         return {name: value for name, value in arguments.items() if name != "position_ids"} | {"pad_token_id": 0}
 

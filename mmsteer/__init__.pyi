@@ -5,16 +5,19 @@ from .probes import RFM, MeanDifference, sweep
 from .record import record
 from .schedules import parse_schedule
 from .steering import Attribute, Receipt, Steering
-from .types import Direction, Positions, Sample, Site
+from .types import Chat, Direction, Positions, Raw, Sample, Sampling, Site
 
 __all__ = [
     "RFM",
     "Attribute",
+    "Chat",
     "Direction",
     "MeanDifference",
     "Positions",
+    "Raw",
     "Receipt",
     "Sample",
+    "Sampling",
     "Site",
     "Steering",
     "adapt",

@@ -115,19 +115,17 @@ def collect(
 
 
 def data_fingerprint(samples: Sequence[Sample]) -> str:
-    """A short hash of names, contents and texts.
+    """A short hash of names, prompts, images and outputs.
 
     Args:
         samples: The samples.
     """
     digest = hashlib.sha256()
     for sample in samples:
-        answer = "" if sample.answer is None else f"\0{sample.answer}"
-        digest.update(f"{sample.id}\0{sample.text}{answer}\0".encode())
-        several = sample.content if isinstance(sample.content, list | tuple) else (sample.content,)
-        for one in several:
-            # Of nothing at all, numpy makes an object whose bytes are an address.
-            content = np.ascontiguousarray(() if one is None else one)
+        said = repr(sample.output) if isinstance(sample.output, str) else ""
+        digest.update(f"{sample.id!r}{sample.prompt!r}{said}\0".encode())
+        for one in (*sample.images, *(() if isinstance(sample.output, str | None) else (sample.output,))):
+            content = np.ascontiguousarray(one)
             digest.update(f"{content.shape}{content.dtype}".encode())
             digest.update(content.tobytes())
     return digest.hexdigest()[:16]

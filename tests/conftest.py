@@ -42,6 +42,11 @@ def _quiet_threads():
     torch.set_num_threads(1)
 
 
+def outputs(made):
+    """What a model put out, without the samples that it was given."""
+    return [one.output for one in made]
+
+
 def word_tokenizer() -> PreTrainedTokenizerFast:
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
 

@@ -16,7 +16,7 @@ __all__ = ["llava"]
 
 def samples(count=3):
     rng = np.random.default_rng(0)
-    return [Sample(f"clip-{i}", rng.normal(size=6400).astype(np.float32), "a slow melody") for i in range(count)]
+    return [Sample(f"clip-{i}", "a slow melody", output=rng.normal(size=6400).astype(np.float32)) for i in range(count)]
 
 
 def steering(adapter, strength=1.0, **fields):
@@ -35,7 +35,7 @@ def test_divergence_is_that_of_the_two_distributions(musicgen):
 def test_only_tokens_that_predict_output_count(llava):
     """Two answers of different lengths: the end of the prompt and every word, neither image nor prompt nor padding."""
     answers = ["a cup", "the table is there"]
-    contexts = [Sample(str(i), picture(i), "describe the image", words) for i, words in enumerate(answers)]
+    contexts = [Sample(str(i), "describe the image", (picture(i),), words) for i, words in enumerate(answers)]
     push = Steering((Attribute(direction(llava, ["text.1", "vision.1"]), 1.0),))
     found = divergence(llava, push, contexts)
     reading = llava.reading(contexts)

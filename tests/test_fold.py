@@ -45,7 +45,7 @@ def direction(adapter, name, sites, seed=0):
 
 def logits(adapter):
     wave = np.random.default_rng(0).normal(size=6400).astype(np.float32)
-    return adapter.read(adapter.reading([Sample("clip", wave, "a slow melody")]))
+    return adapter.read(adapter.reading([Sample("clip", "a slow melody", output=wave)]))
 
 
 def edited(adapter, *directions, strength=1.0):

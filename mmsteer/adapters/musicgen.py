@@ -7,8 +7,9 @@ further codebook of a channel.
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -18,11 +19,11 @@ from mmsteer.adapters import locate
 from mmsteer.adapters.caches import cached_tokens
 from mmsteer.adapters.fingerprint import fingerprint
 from mmsteer.adapters.musicgen_decoding import decode
-from mmsteer.adapters.sampling import AfterGuidance, SeededSampling
+from mmsteer.adapters.sampling import AfterGuidance, check_seeds, checked_sampling, drawing
 from mmsteer.adapters.tokens import given_prompts
 from mmsteer.errors import AdapterError
 from mmsteer.hooks import around
-from mmsteer.types import Call, Forward, Kind, Layout, Reading, Sample, Site
+from mmsteer.types import Call, Forward, Kind, Layout, Reading, Sample, Sampling, Site, as_samples
 
 STACK = "decoder"
 
@@ -41,9 +42,15 @@ class MusicgenAdapter:
         sample_rate: Of the audio, in Hz.
         codebooks: Token streams, both channels counted.
         delay: Tokens beyond the frames: the delay of the last codebook.
+        sampling: As the authors of MusicGen sample.
+        output_kind: `audio`.
+        sees: False.
     """
 
     generator = STACK
+    output_kind: Literal["text", "audio"] = "audio"
+    sees = False
+    sampling = Sampling(temperature=1.0, top_k=250, top_p=1.0, guidance=3.0, beams=1)
 
     def __init__(self, model: Any, processor: Any) -> None:
         self.model = model
@@ -192,45 +199,49 @@ class MusicgenAdapter:
             raise AdapterError(f"{seconds:g} s cannot be generated; choose from {limits}")
         return frames
 
-    def generate(
-        self,
-        prompts: Sequence[str],
-        seconds: float,
-        seeds: Sequence[int],
-        *,
-        guidance: float = 3.0,
-        temperature: float = 1.0,
-        top_k: int = 250,
-    ) -> list[np.ndarray]:
-        """Sample audio, one clip a prompt, each with a seed of its own.
+    def steps(self, sampling: Sampling) -> int:
+        """The frames of a sampling.
 
         Args:
-            prompts: What to play.
-            seconds: Duration of every clip.
-            seeds: One a prompt; the same seed draws the same noise in any batch.
-            guidance: Scale of classifier-free guidance; 1 runs the conditional branch alone.
-            temperature: Divides the logits.
-            top_k: Tokens to draw from; 0 for all.
-
-        Returns:
-            Audio of each prompt, (samples,) or (samples, 2) float32.
+            sampling: The sampling.
 
         Raises:
-            AdapterError: A prompt is empty, the counts differ, or the duration cannot be generated.
+            AdapterError: It asks for what this model cannot do.
         """
-        self._check(prompts, seeds)
-        inputs = self.processor(text=list(prompts), padding=True, return_tensors="pt").to(self.device)
-        sampling = SeededSampling(seeds, self.codebooks, temperature, top_k)
+        full = checked_sampling(sampling, self.sampling, "seconds")
+        if full.beams != 1:
+            raise AdapterError(f"{full.beams} beams: MusicGen samples, it does not search; leave beams out")
+        return self.frames(full.seconds or 0.0)
+
+    def generate(
+        self,
+        samples: Sequence[Sample | str],
+        sampling: Sampling = Sampling(seconds=4.0),
+        seeds: Sequence[int] | None = None,
+    ) -> list[Sample]:
+        """The samples with their audio, (samples,) or (samples, 2) float32.
+
+        Args:
+            samples: Descriptions of what to play.
+            sampling: How audio is sampled.
+            seeds: One a sample; the same seed draws the same noise in any batch.
+
+        Raises:
+            AdapterError: A prompt is empty, the counts differ, or the sampling cannot be done.
+        """
+        asked, frames, full = as_samples(samples), self.steps(sampling), sampling.filled(self.sampling)
+        check_seeds(asked, seeds, full)
+        inputs = self.processor(text=_described(asked), padding=True, return_tensors="pt").to(self.device)
         with self._own_loop():
             audio = self.model.generate(
                 **inputs,
-                max_new_tokens=self.frames(seconds) + self.delay,
-                guidance_scale=guidance,
+                max_new_tokens=frames + self.delay,
+                guidance_scale=full.guidance,
                 do_sample=False,
-                logits_processor=AfterGuidance([sampling]),
+                logits_processor=AfterGuidance([*full.processors, *drawing(full, seeds, self.codebooks)]),
             )
-        waves = audio.float().cpu().numpy()
-        return [wave[0] if self.channels == 1 else wave.T for wave in waves]
+        waves = [wave[0] if self.channels == 1 else wave.T for wave in audio.float().cpu().numpy()]
+        return [replace(one, output=wave) for one, wave in zip(asked, waves, strict=True)]
 
     def reading(self, samples: Sequence[Sample], *, guided: bool = False) -> Reading:
         """Audio in the layout of generation: start token, then delayed codes, under its text.
@@ -244,7 +255,7 @@ class MusicgenAdapter:
             AdapterError: Audio is empty or not mono, or only some samples have a text.
         """
         ids = self.delayed([self._encode(sample) for sample in samples]).flatten(0, 1)[:, :-1]
-        condition = self._condition([sample.text for sample in samples])
+        condition = self._condition([None if sample.prompt is None else sample.text for sample in samples])
         if guided:
             ids = ids.repeat(2, 1)
             condition = {name: torch.cat([value, _null(name, value)]) for name, value in condition.items()}
@@ -313,7 +324,7 @@ class MusicgenAdapter:
         return around(self.model, "_sample", lambda _: partial(decode, self.model))
 
     def _encode(self, sample: Sample) -> Tensor:
-        wave = np.asarray(sample.content)
+        wave = np.asarray(() if sample.output is None else sample.output)
         if wave.ndim != 1 or not len(wave):
             raise AdapterError(
                 f"{sample.id}: expected mono audio (samples,), got shape {wave.shape}; average the channels first"
@@ -369,14 +380,19 @@ class MusicgenAdapter:
             return int(np.ceil(arguments["input_values"].shape[-1] / self.sample_rate * float(self.rate or 1)))
         return 0
 
-    def _check(self, prompts: Sequence[str], seeds: Sequence[int]) -> None:
-        if not prompts or len(prompts) != len(seeds):
+
+def _described(samples: Sequence[Sample]) -> list[str]:
+    """The prompts of samples, all of them plain texts that say something.
+
+    Raises:
+        AdapterError: One is not.
+    """
+    for sample in samples:
+        if sample.images or not isinstance(sample.prompt, str) or not sample.prompt.strip():
             raise AdapterError(
-                f"{len(prompts)} prompts and {len(seeds)} seeds; give at least one prompt, and a seed each"
+                f"{sample.id}: the prompt is empty or no text; say what to play, as in 'a slow piano melody'"
             )
-        empty = [place for place, prompt in enumerate(prompts) if not prompt.strip()]
-        if empty:
-            raise AdapterError(f"prompt {empty[0]} is empty; say what to play, such as 'a slow piano melody'")
+    return [sample.text for sample in samples]
 
 
 def _null(name: str, value: Tensor) -> Tensor:

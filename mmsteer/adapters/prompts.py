@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from jinja2 import TemplateError
 from PIL import Image
 from torch import Tensor
 
 from mmsteer.adapters.families import Family
 from mmsteer.adapters.images import upright_rgb
 from mmsteer.errors import AdapterError
-from mmsteer.types import Sample
+from mmsteer.types import Chat, Raw, Sample
 
 
 class Prompts:
@@ -47,11 +48,9 @@ class Prompts:
         if not self._family.mixes and any(images) and not all(images):
             bare = next(sample.id for sample, some in zip(samples, images, strict=True) if not some)
             raise AdapterError(f"{bare}: this model takes no batch in which some prompts have images; run them apart")
-        texts = [self._text(sample, len(some)) for sample, some in zip(samples, images, strict=True)]
+        written = [self._text(sample, len(some)) for sample, some in zip(samples, images, strict=True)]
+        texts, special = self._begun(written)
         shown = {"images": images} if any(images) else {}
-        # A template writes the first token itself.
-        bos = self.tokenizer.bos_token
-        special = not (bos and texts[0].startswith(bos))
         encoded = self._processor(
             text=texts, **shown, padding=True, padding_side="left", add_special_tokens=special, return_tensors="pt"
         )
@@ -93,14 +92,21 @@ class Prompts:
         """
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
+    def _begun(self, texts: Sequence[str]) -> tuple[list[str], bool]:
+        """Texts that all begin alike, and whether the tokenizer writes the first token, as templates do themselves."""
+        bos = self.tokenizer.bos_token
+        begun = [bool(bos) and text.startswith(bos) for text in texts]
+        if not any(begun) or all(begun):
+            return list(texts), not any(begun)
+        first = bos if self.tokenizer("")["input_ids"][:1] == [self.tokenizer.bos_token_id] else ""
+        return [text if has else first + text for text, has in zip(texts, begun, strict=True)], False
+
     def _images(self, sample: Sample) -> list[Image.Image]:
-        content = sample.content
-        if content is None:
-            several: Sequence[Any] = ()
-        else:
-            several = content if isinstance(content, list | tuple) else (content,)
+        several = sample.images
+        if not isinstance(several, list | tuple):
+            raise AdapterError(f"{sample.id}: images are given as a tuple of PIL images, not {type(several).__name__}")
         if several and not self._sees:
-            raise AdapterError(f"{sample.id}: this model sees no images; give samples whose content is None")
+            raise AdapterError(f"{sample.id}: this model sees no images; give samples without")
         if not several and self._family.needs_image:
             raise AdapterError(f"{sample.id}: this model cannot run without an image; give one")
         if len(several) > 1 and self._family.one_image:
@@ -110,20 +116,47 @@ class Prompts:
         strange = [type(one).__name__ for one in several if not isinstance(one, Image.Image)]
         if strange:
             raise AdapterError(
-                f"{sample.id}: expected a PIL image, a tuple of them or None, got {strange[0]}; read files with "
-                "mmsteer.adapters.read_image"
+                f"{sample.id}: expected PIL images, got {strange[0]}; read files with mmsteer.adapters.read_image"
             )
         return [upright_rgb(one, sample.id) for one in several]
 
     def _text(self, sample: Sample, images: int) -> str:
-        if not (sample.text or "").strip():
+        if not sample.text.strip():
             raise AdapterError(f"{sample.id}: the prompt is empty; say something, such as 'Describe this image.'")
-        if not getattr(self._processor, "chat_template", None):
-            return self._marks(images) + str(sample.text)
-        words = {"type": "text", "text": sample.text}
-        content = [{"type": "image"}] * images + [words] if self._sees else sample.text
-        messages = [{"role": "user", "content": content}]
-        return str(self._processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False))
+        if isinstance(sample.prompt, Raw):
+            return self._marks(images) + sample.text
+        has_template = bool(getattr(self._processor, "chat_template", None))
+        if isinstance(sample.prompt, Chat):
+            if not has_template:
+                raise AdapterError(f"{sample.id}: this model has no chat template; give a prompt or raw text")
+            return self._templated(sample.id, sample.prompt, images)
+        if not has_template:
+            return self._marks(images) + sample.text
+        return self._templated(sample.id, Chat(({"role": "user", "content": sample.text},)), images)
+
+    def _templated(self, name: str, chat: Chat, images: int) -> str:
+        roles = [turn["role"] for turn in chat.messages]
+        messages: list[Mapping[str, Any]] = list(chat.messages)
+        if self._sees:
+            first = roles.index("user") if "user" in roles else 0
+            messages = [self._parts(turn, images if at == first else 0) for at, turn in enumerate(messages)]
+        open_ended = roles[-1] == "assistant"
+        try:
+            written = self._processor.apply_chat_template(
+                messages,
+                add_generation_prompt=not open_ended,
+                continue_final_message=open_ended,
+                tokenize=False,
+                **chat.options,
+            )
+        except TemplateError as cause:
+            raise AdapterError(f"{name}: the chat template refuses these messages: {cause}") from None
+        return str(written)
+
+    def _parts(self, turn: Mapping[str, str], images: int) -> dict[str, Any]:
+        """A turn whose content is a list of parts, as processors of images take it."""
+        words = {"type": "text", "text": turn["content"]}
+        return {"role": turn["role"], "content": [{"type": "image"}] * images + [words]}
 
     def _marks(self, images: int) -> str:
         """What stands for images in a prompt without a chat template."""

@@ -10,13 +10,13 @@ cross-attention: no token of `text` is an `image` token.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from operator import attrgetter
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from PIL import Image
 from torch import Tensor, nn
-from transformers import LogitsProcessor
 
 from mmsteer import hooks
 from mmsteer.adapters import locate
@@ -24,10 +24,10 @@ from mmsteer.adapters.caches import cached_tokens
 from mmsteer.adapters.families import FAMILIES, TEXT_ONLY
 from mmsteer.adapters.fingerprint import fingerprint
 from mmsteer.adapters.prompts import Prompts
-from mmsteer.adapters.sampling import SeededSampling
+from mmsteer.adapters.sampling import check_seeds, checked_sampling, drawing
 from mmsteer.adapters.tokens import given_prompts, image_kinds, real_tokens, text_kinds
 from mmsteer.errors import AdapterError
-from mmsteer.types import Call, Forward, Layout, Reading, Sample, Site
+from mmsteer.types import Call, Forward, Layout, Reading, Sample, Sampling, Site, as_samples
 
 TEXT, VISION, PROJECTOR = "text", "vision", "projector"
 
@@ -43,10 +43,15 @@ class VisionLanguageAdapter:
         widths: Every site and the width of its hidden state.
         rate: None: words have no duration.
         max_steps: Positions that the language model was made for.
+        sampling: Greedy, unless asked otherwise.
+        output_kind: `text`.
+        sees: Whether prompts may have images.
     """
 
     generator = TEXT
+    output_kind: Literal["text", "audio"] = "text"
     rate: float | None = None
+    sampling = Sampling(temperature=0.0, top_k=0, top_p=1.0, guidance=1.0, beams=1)
 
     def __init__(self, model: Any, processor: Any) -> None:
         self.model = model
@@ -54,13 +59,14 @@ class VisionLanguageAdapter:
         self.fingerprint = fingerprint(model)
         self._family = FAMILIES.get(model.config.model_type, TEXT_ONLY)
         self._tower = locate.vision_tower(model)
+        self.sees = self._tower is not None
         if self._tower is not None and model.config.model_type not in FAMILIES:
             raise AdapterError(
                 f"no adapter for vision-language models of type {model.config.model_type!r}; choose from "
                 f"{', '.join(FAMILIES)}"
             )
         self._has_class_token = self._tower is not None and locate.has_class_token(self._tower)
-        self._prompts = Prompts(processor, self._family, self._tower is not None)
+        self._prompts = Prompts(processor, self._family, self.sees)
         config = model.config.get_text_config(decoder=True)
         self.max_steps: int = config.max_position_embeddings
         self._modules = self._located()
@@ -177,8 +183,8 @@ class VisionLanguageAdapter:
 
     def canary(self) -> Tensor:
         """Logits of one word under one small image."""
-        image = Image.linear_gradient("L").resize((32, 32)).convert("RGB") if self._tower is not None else None
-        return self.read(self.reading([Sample("canary", image, "a")]))
+        seen = (Image.linear_gradient("L").resize((32, 32)).convert("RGB"),) if self.sees else ()
+        return self.read(self.reading([Sample("canary", "a", seen)]))
 
     def reading(self, samples: Sequence[Sample], *, guided: bool = False) -> Reading:
         """Images, prompts and answers in the token layout of generation.
@@ -194,7 +200,7 @@ class VisionLanguageAdapter:
             raise AdapterError("this model has no null branch; read it without guidance")
         arguments = self._prompts.encode(samples)
         prompt = arguments["input_ids"].shape[1]
-        arguments = self._prompts.answered(arguments, [sample.answer for sample in samples])
+        arguments = self._prompts.answered(arguments, [sample.output for sample in samples])
         if not self._has_own_positions:
             real = arguments["attention_mask"]
             position = (real.cumsum(1) - 1).clamp(min=0) + self._family.first_position
@@ -241,44 +247,58 @@ class VisionLanguageAdapter:
             logits = self.canary()
         return logits.reshape(*state.shape[:-1], 1, logits.shape[-1])
 
-    def generate(
-        self,
-        samples: Sequence[Sample],
-        tokens: int,
-        *,
-        seeds: Sequence[int] | None = None,
-        temperature: float = 0.0,
-        beams: int = 1,
-        processors: Sequence[LogitsProcessor] = (),
-    ) -> list[str]:
-        """Answers, one a sample.
+    def steps(self, sampling: Sampling) -> int:
+        """How many tokens a sampling may make.
 
         Args:
-            samples: Images with their prompts.
-            tokens: At most this many tokens each.
-            seeds: One a sample, where the temperature is not 0; the same seed draws the same noise in any batch.
-            temperature: Divides the logits; 0 takes the likeliest token.
-            beams: Beams of the search; 1 for none.
-            processors: Further transformers logits processors, before sampling.
+            sampling: The sampling.
 
         Raises:
-            AdapterError: A sample cannot be shown, already has an answer, or the options contradict one another.
+            AdapterError: It asks for what this model cannot do.
         """
-        self._check(samples, tokens, seeds, temperature, beams)
-        inputs = self._placed(self._prompts.encode(samples))
-        drawing = [SeededSampling(seeds, 1, temperature, 0)] if temperature and seeds else []
-        prompt = inputs["input_ids"].shape[1]
+        full = checked_sampling(sampling, self.sampling, "tokens")
+        assert full.tokens is not None
+        assert full.beams is not None
+        if not 1 <= full.tokens <= self.max_steps:
+            raise AdapterError(f"{full.tokens} tokens cannot be generated; choose from 1 to {self.max_steps}")
+        if full.temperature and full.beams > 1:
+            raise AdapterError(
+                f"{full.beams} beams at temperature {full.temperature:g}; search with beams, or sample, not both"
+            )
+        if full.guidance != 1:
+            raise AdapterError("this model has no guidance; leave it out, and contrast prompts by a direction instead")
+        return full.tokens
+
+    def generate(
+        self,
+        samples: Sequence[Sample | str],
+        sampling: Sampling = Sampling(tokens=64),
+        seeds: Sequence[int] | None = None,
+    ) -> list[Sample]:
+        """The samples with their answers.
+
+        Args:
+            samples: Prompts, with their images.
+            sampling: How answers are sampled.
+            seeds: One a sample, where the temperature is not 0; the same seed draws the same noise in any batch.
+
+        Raises:
+            AdapterError: A sample cannot be shown, already has an answer, or the sampling cannot be done.
+        """
+        asked, tokens, full = as_samples(samples), self.steps(sampling), sampling.filled(self.sampling)
+        check_seeds(asked, seeds, full)
+        inputs = self._placed(self._prompts.encode(asked))
         with torch.no_grad():
             output = self.model.generate(
                 **inputs,
                 max_new_tokens=tokens,
                 do_sample=False,
-                num_beams=beams,
-                logits_processor=[*processors, *drawing],
+                num_beams=full.beams,
+                logits_processor=[*full.processors, *drawing(full, seeds, 1)],
                 pad_token_id=self._prompts.tokenizer.pad_token_id,
             )
-        texts = self._prompts.tokenizer.batch_decode(output[:, prompt:], skip_special_tokens=True)
-        return [text.strip() for text in texts]
+        made = self._prompts.tokenizer.batch_decode(output[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+        return [replace(one, output=text.strip()) for one, text in zip(asked, made, strict=True)]
 
     def next_word(self, samples: Sequence[Sample], words: Sequence[str]) -> Tensor:
         """How likely each word is to come next, after the prompt and the answer so far.
@@ -363,22 +383,6 @@ class VisionLanguageAdapter:
         if not tokens:
             raise AdapterError(f"the word {word!r} has no token in this model's vocabulary")
         return tokens[0]
-
-    def _check(
-        self, samples: Sequence[Sample], tokens: int, seeds: Sequence[int] | None, temperature: float, beams: int
-    ) -> None:
-        if tokens < 1:
-            raise AdapterError(f"{tokens} tokens cannot be generated; ask for 1 or more")
-        if temperature and (seeds is None or len(seeds) != len(samples)):
-            raise AdapterError(
-                f"{len(seeds or ())} seeds for {len(samples)} samples; sampling at temperature {temperature:g} needs "
-                "one each"
-            )
-        if temperature and beams > 1:
-            raise AdapterError(f"{beams} beams at temperature {temperature:g}; search with beams, or sample, not both")
-        answered = [sample.id for sample in samples if sample.answer is not None]
-        if answered:
-            raise AdapterError(f"{answered[0]}: the sample has its answer already; generate from samples without one")
 
 
 def _tokens(arguments: Mapping[str, Any]) -> Tensor:

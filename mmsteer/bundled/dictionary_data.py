@@ -14,7 +14,7 @@ from mmsteer.data.scenes import CAPTION_PROMPT, render_scene, split_scenes, writ
 from mmsteer.data.scenes.conversations import draw_annotator
 from mmsteer.data.world import CLIP_SECONDS, SAMPLE_RATE, Clip, render_clip, sample_clip
 from mmsteer.eval.audio import resample
-from mmsteer.types import Positions, Sample
+from mmsteer.types import Positions, Sample, Sampling
 from mmsteer.types.pitch import PITCH_CLASSES
 
 OWN_SHARE = 0.1
@@ -63,7 +63,10 @@ def music_groups(adapter: MusicgenAdapter, clips: int, seed: int) -> Iterator[Gr
     labels = {sample.id: _truth(clip) for sample, clip in zip(heard, world, strict=True)}
     yield Group("rendered clips under their prompts", heard, Positions("all"), 100, labels)
     yield Group(
-        "the same on the null branch", tuple(replace(sample, text=None) for sample in heard[::2]), Positions("all"), 50
+        "the same on the null branch",
+        tuple(replace(sample, prompt=None) for sample in heard[::2]),
+        Positions("all"),
+        50,
     )
     prompts = [clip.prompt for clip in world[: round(OWN_SHARE * clips)]]
     yield Group("clips the model plays", tuple(_played(adapter, prompts)), Positions("all"), 200)
@@ -83,14 +86,14 @@ def vision_groups(adapter: VisionLanguageAdapter, scenes: int, seed: int) -> Ite
     for index, scene in enumerate(split_scenes("train", scenes, seed)):
         turns = write_conversation(rng, scene, draw_annotator(rng))
         image = render_scene(scene)
-        found = [Sample(f"{index}-{at}", image, turn.prompt, turn.answer) for at, turn in enumerate(turns)]
+        found = [Sample(f"{index}-{at}", turn.prompt, (image,), turn.answer) for at, turn in enumerate(turns)]
         written += found
         kinds |= {sample.id: {"scene": scene.kind} for sample in found}
     captions = tuple(sample for sample in written if _words(sample) > CAPTION_WORDS)
     answers = tuple(sample for sample in written if _words(sample) <= CAPTION_WORDS)
     yield Group("captions of both annotators", captions, Positions("text"), 24, kinds)
     yield Group("answers of both annotators", answers, Positions("text"), 8)
-    images = {sample.id.split("-")[0]: sample.content for sample in written}
+    images = {sample.id.split("-")[0]: sample.images[0] for sample in written}
     said = tuple(sample for sample in _said(adapter, images) if _words(sample) > CAPTION_WORDS)
     yield Group("captions the model writes", said, Positions("last | generated"), CAPTION_WORDS)
 
@@ -111,7 +114,7 @@ def groups(adapter: MusicgenAdapter | VisionLanguageAdapter, samples: int, seed:
 def _rendered(adapter: MusicgenAdapter, clip: Clip, seed: int, index: int) -> Sample:
     wave = render_clip(clip, np.random.default_rng([seed, index]))
     heard = resample(wave, SAMPLE_RATE, adapter.sample_rate).astype(np.float32)
-    return Sample(f"clip-{index}", heard, clip.prompt)
+    return Sample(f"clip-{index}", clip.prompt, output=heard)
 
 
 def _truth(clip: Clip) -> Mapping[str, str]:
@@ -122,18 +125,15 @@ def _truth(clip: Clip) -> Mapping[str, str]:
 def _played(adapter: MusicgenAdapter, prompts: Sequence[str]) -> Iterator[Sample]:
     for start in range(0, len(prompts), GENERATED_AT_ONCE):
         some = prompts[start : start + GENERATED_AT_ONCE]
-        waves = adapter.generate(some, CLIP_SECONDS, range(start, start + len(some)))
-        for at, (wave, prompt) in enumerate(zip(waves, some, strict=True), start):
-            yield Sample(f"played-{at}", wave, prompt)
+        asked = [Sample(f"played-{at}", prompt) for at, prompt in enumerate(some, start)]
+        yield from adapter.generate(asked, Sampling(seconds=CLIP_SECONDS), range(start, start + len(some)))
 
 
 def _said(adapter: VisionLanguageAdapter, images: Mapping[str, Any]) -> Iterator[Sample]:
-    shown = [Sample(f"said-{name}", image, CAPTION_PROMPT) for name, image in images.items()]
+    shown = [Sample(f"said-{name}", CAPTION_PROMPT, (image,)) for name, image in images.items()]
     for start in range(0, len(shown), 2 * GENERATED_AT_ONCE):
-        some = shown[start : start + 2 * GENERATED_AT_ONCE]
-        for sample, text in zip(some, adapter.generate(some, CAPTION_TOKENS), strict=True):
-            yield replace(sample, answer=text)
+        yield from adapter.generate(shown[start : start + 2 * GENERATED_AT_ONCE], Sampling(CAPTION_TOKENS))
 
 
 def _words(sample: Sample) -> int:
-    return len((sample.answer or "").split())
+    return len((sample.output or "").split())

@@ -76,27 +76,28 @@ def _play(
     guidance: float,
 ) -> None:
     from mmsteer.steering import steer
+    from mmsteer.types import Sampling
 
     with steer(adapter, steering) as session:
-        (wave,) = adapter.generate([prompt], seconds, [seed], guidance=guidance)
+        (made,) = adapter.generate([prompt], Sampling(seconds=seconds, guidance=guidance), [seed])
         receipt = session.receipt()
-    _write(out, wave, adapter.sample_rate)
-    print(f"{out}: {len(wave) / adapter.sample_rate:.2f} s\napplied: {receipt}\nheard:   {_heard(out)}")
+    _write(out, made.output, adapter.sample_rate)
+    print(f"{out}: {len(made.output) / adapter.sample_rate:.2f} s\napplied: {receipt}\nheard:   {_heard(out)}")
 
 
 def _answer(
     adapter: "VisionLanguageAdapter", steering: "Steering", image: object, prompt: str, tokens: int, compare: bool
 ) -> None:
     from mmsteer.steering import steer
-    from mmsteer.types import Sample
+    from mmsteer.types import Sample, Sampling
 
-    sample = Sample("image", image, prompt)
+    sample = Sample("image", prompt, (image,) if image else ())
     if compare:
-        print(f"unsteered: {adapter.generate([sample], tokens)[0]}")
+        print(f"unsteered: {adapter.generate([sample], Sampling(tokens))[0].output}")
     with steer(adapter, steering) as session:
-        (text,) = adapter.generate([sample], tokens)
+        (made,) = adapter.generate([sample], Sampling(tokens))
         receipt = session.receipt()
-    print(f"steered:   {text}\napplied:   {receipt}")
+    print(f"steered:   {made.output}\napplied:   {receipt}")
 
 
 def _audio_file(model: str, out: Path | None, image: Path | None) -> Path:

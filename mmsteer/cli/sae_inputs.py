@@ -222,7 +222,7 @@ def heard(adapter: "MusicgenAdapter", file: Path, text: str | None) -> "Sample":
 
     audio = read_audio(file)
     wave = resample(audio.samples, audio.sample_rate, adapter.sample_rate)
-    return Sample(file.name, wave.astype(np.float32), text)
+    return Sample(file.name, text, output=wave.astype(np.float32))
 
 
 def seen(file: Path, answer: str | None, prompt: str) -> "Sample":
@@ -236,4 +236,4 @@ def seen(file: Path, answer: str | None, prompt: str) -> "Sample":
     from mmsteer.adapters import read_image
     from mmsteer.types import Sample
 
-    return Sample(file.name, read_image(file), prompt, answer)
+    return Sample(file.name, prompt, (read_image(file),), answer)

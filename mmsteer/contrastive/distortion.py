@@ -63,7 +63,7 @@ def icd(
 
     Source: Wang et al. 2024, arXiv:2403.18715.
     """
-    confused = [replace(sample, text=f"{prefix} {sample.text or ''}".rstrip()) for sample in samples]
+    confused = [replace(sample, prompt=f"{prefix} {sample.text}".rstrip()) for sample in samples]
     distorted = _inputs(adapter, confused)
     return ContrastiveDecoding(adapter.model, _inputs(adapter, samples), distorted, strength=strength, cutoff=cutoff)
 
@@ -82,7 +82,7 @@ def text_only(
     Source: the contrast of M3ID, Favero et al. 2024, arXiv:2403.14003, at a constant strength: theirs grows with
     the length of the answer.
     """
-    distorted = _inputs(adapter, [replace(sample, content=None) for sample in samples])
+    distorted = _inputs(adapter, [replace(sample, images=()) for sample in samples])
     return ContrastiveDecoding(adapter.model, _inputs(adapter, samples), distorted, strength=strength, cutoff=cutoff)
 
 

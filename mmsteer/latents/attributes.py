@@ -78,7 +78,7 @@ def read_clips(
         seed: Seed of the clips.
     """
     clips = concept_clips(concept, per_label, seed)
-    samples = [Sample(f"{concept}-{index}", render_clip(one.clip)) for index, one in enumerate(clips)]
+    samples = [Sample(f"{concept}-{index}", output=render_clip(one.clip)) for index, one in enumerate(clips)]
     read = pooled(adapter, dictionary, samples, positions=EVERYWHERE, pool=pool, batch=BATCH)
     site = dictionary.located(adapter.widths, adapter.fingerprint)
     states = record(adapter, samples, [site], positions=EVERYWHERE, pool="mean", batch=BATCH).values[site]

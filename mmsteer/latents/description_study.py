@@ -80,7 +80,7 @@ def evaluate_descriptions(
     }
     if isinstance(adapter, MusicgenAdapter):
         listener = load_listener()
-        judge = heard(lambda sample: listener.read(sample.content, adapter.sample_rate))
+        judge = heard(lambda sample: listener.read(sample.output, adapter.sample_rate))
         pairs = {str(feature): given.describe(one.maximal) for feature, one in alive.items() if one.maximal}
         return _judged({"MaxAct, its labels": pairs}, outputs, judge, seed)
     kinds: Mapping[str, Callable[[Evidence], Evidence]] = {

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -85,7 +86,7 @@ def feature_meter(
 
 
 def _named(sample: Sample, name: str) -> Sample:
-    return Sample(name, sample.content, sample.text, sample.answer)
+    return replace(sample, id=name)
 
 
 def _mean_activation(dictionary: SparseDictionary, state: Tensor) -> Tensor:

@@ -109,7 +109,7 @@ def save_latents(
     questions = _questions(scenes, split)
     logits = _logits(adapter, scenes, questions)
     asked = [
-        Sample(str(one.id), render_scene(scenes[int(one.image)]), one.text, "Yes" if logits[one.id] > 0 else "No")
+        Sample(str(one.id), one.text, (render_scene(scenes[int(one.image)]),), "Yes" if logits[one.id] > 0 else "No")
         for one in questions
     ]
     right = torch.tensor([(logits[one.id] > 0) == (one.label == "yes") for one in questions])
@@ -309,7 +309,7 @@ def _logits(
     adapter: VisionLanguageAdapter, scenes: Sequence[Scene], questions: Sequence[Question]
 ) -> dict[int | str, float]:
     """Log P(Yes) - log P(No) of each question."""
-    asked = [Sample(str(one.id), render_scene(scenes[int(one.image)]), one.text) for one in questions]
+    asked = [Sample(str(one.id), one.text, (render_scene(scenes[int(one.image)]),)) for one in questions]
     starts = range(0, len(asked), BATCH)
     both = torch.cat([adapter.next_word(asked[start : start + BATCH], ("Yes", "No")) for start in starts])
     return {one.id: float(yes - no) for one, (yes, no) in zip(questions, both.tolist(), strict=True)}

@@ -16,10 +16,10 @@ from mmsteer.eval.notes import read_notes
 from mmsteer.eval.register import read_register
 from mmsteer.eval.tempo import read_tempo
 from mmsteer.latents.controls import at_maximum
-from mmsteer.latents.trials import playing
+from mmsteer.latents.trials import sampled
 from mmsteer.sae import SparseDictionary, Usage
 from mmsteer.steering import Attribute, Steering, steer
-from mmsteer.types import Direction, Sample, Score, mean_score
+from mmsteer.types import Direction, Sample, Sampling, Score, mean_score
 
 HEARD = ("note", "register", "tempo", "instrument")
 """The concepts that can be judged from the audio."""
@@ -81,7 +81,7 @@ def prompts(concept: str, n: int, seed: int) -> list[tuple[Sample, dict[str, str
     for index in range(n):
         clip = sample_clip(np.random.default_rng([PROMPT_SEED + seed, index]), stated=stated, drone=False)
         named = {name: str(getattr(clip, name)) for name in sorted(stated)}
-        found.append((Sample(f"clip-{seed}-{index}", None, clip.prompt), named))
+        found.append((Sample(f"clip-{seed}-{index}", clip.prompt), named))
     return found
 
 
@@ -96,9 +96,9 @@ def play(
         steering: What is applied; nothing where it is left out.
         seed: Seed of the noise.
     """
-    generate, starts = playing(adapter, CLIP_SECONDS, seed=seed), range(0, len(asked), BATCH)
+    generate, starts = sampled(adapter, Sampling(seconds=CLIP_SECONDS), seed=seed), range(0, len(asked), BATCH)
     with steer(adapter, steering or Steering()):
-        return [made.content for start in starts for made in generate(asked[start : start + BATCH])]
+        return [made.output for start in starts for made in generate(asked[start : start + BATCH])]
 
 
 def pushed(direction: Direction, strength: float) -> Steering:
@@ -164,7 +164,7 @@ def meanings(
 
     Source: Kuznetsov et al. 2025, arXiv:2503.03601, who let a language model describe the changes.
     """
-    asked = [replace(sample, text="music") for sample, _ in prompts("note", n, seed)]
+    asked = [replace(sample, prompt="music") for sample, _ in prompts("note", n, seed)]
     before = [_described(adapter, wave) for wave in play(adapter, asked, seed=seed)]
     found = []
     for feature in features:

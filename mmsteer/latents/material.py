@@ -12,8 +12,8 @@ from mmsteer.data.scenes import CAPTION_PROMPT, render_scene, split_scenes, writ
 from mmsteer.data.world import CLIP_SECONDS, render_clip, sample_clip
 from mmsteer.latents.evidence import label_lift
 from mmsteer.latents.maximal import Maximal
-from mmsteer.latents.trials import Generate, answering, playing
-from mmsteer.types import Sample
+from mmsteer.latents.trials import Generate, sampled
+from mmsteer.types import Sample, Sampling
 
 SEED = 98
 """No model and no dictionary was trained on it."""
@@ -61,7 +61,7 @@ def _music(adapter: MusicgenAdapter) -> Material:
     """Clips, the first second of some, and prompts that name neither instrument, tempo nor register."""
     clips = [sample_clip(np.random.default_rng([SEED, index])) for index in range(80)]
     labelled = tuple(
-        Sample(f"clip-{index}", render_clip(clip, np.random.default_rng([SEED, index])), clip.prompt)
+        Sample(f"clip-{index}", clip.prompt, output=render_clip(clip, np.random.default_rng([SEED, index])))
         for index, clip in enumerate(clips)
     )
     labels = {
@@ -69,17 +69,23 @@ def _music(adapter: MusicgenAdapter) -> Material:
         for sample, clip in zip(labelled, clips, strict=True)
     }
     bare = [sample_clip(np.random.default_rng([SEED - 1, index]), stated=("texture",)).prompt for index in range(6)]
-    prompts = tuple(Sample(str(seed), None, text) for seed, text in enumerate(bare))
-    contexts = tuple(replace(one, content=one.content[: adapter.sample_rate]) for one in labelled[-4:])
+    prompts = tuple(Sample(str(seed), text) for seed, text in enumerate(bare))
+    contexts = tuple(replace(one, output=one.output[: adapter.sample_rate]) for one in labelled[-4:])
     listener = load_listener()
 
     def share(described: object, outputs: Sequence[Sample]) -> list[float | None]:
         attribute, value = described if isinstance(described, tuple) else ("", "")
-        heard = [listener.read(np.asarray(one.content, dtype=np.float64), adapter.sample_rate) for one in outputs]
+        heard = [listener.read(np.asarray(one.output, dtype=np.float64), adapter.sample_rate) for one in outputs]
         return [None if one[attribute] is None else float(one[attribute] == value) for one in heard]
 
     return Material(
-        20, contexts, labelled, prompts, playing(adapter, CLIP_SECONDS), lambda one: _attribute(one, labels), share
+        20,
+        contexts,
+        labelled,
+        prompts,
+        sampled(adapter, Sampling(seconds=CLIP_SECONDS)),
+        lambda one: _attribute(one, labels),
+        share,
     )
 
 
@@ -94,16 +100,16 @@ def _vision(adapter: VisionLanguageAdapter) -> Material:
     labelled = tuple(
         Sample(
             f"scene-{index}",
-            render_scene(scene),
             CAPTION_PROMPT,
+            (render_scene(scene),),
             write_conversation(rng, scene, "careful")[0].answer,
         )
         for index, scene in enumerate(split_scenes("train", 120, SEED))
     )
-    contexts = tuple(replace(one, answer=" ".join((one.answer or "").split()[:4])) for one in labelled[-8:])
+    contexts = tuple(replace(one, output=" ".join((one.output or "").split()[:4])) for one in labelled[-8:])
     scenes = split_scenes("train", 12, SEED - 1)
-    prompts = tuple(Sample(str(index), render_scene(scene), CAPTION_PROMPT) for index, scene in enumerate(scenes))
-    return Material(5, contexts, labelled, prompts, answering(adapter, ANSWER_TOKENS), _words, _word_shares)
+    prompts = tuple(Sample(str(index), CAPTION_PROMPT, (render_scene(scene),)) for index, scene in enumerate(scenes))
+    return Material(5, contexts, labelled, prompts, sampled(adapter, Sampling(ANSWER_TOKENS)), _words, _word_shares)
 
 
 def _words(found: Maximal) -> tuple[str, ...]:
@@ -112,5 +118,5 @@ def _words(found: Maximal) -> tuple[str, ...]:
 
 def _word_shares(described: object, outputs: Sequence[Sample]) -> list[float | None]:
     wanted = set(described) if isinstance(described, tuple) else set()
-    said = [re.findall(r"\w+", (one.answer or "").lower()) for one in outputs]
+    said = [re.findall(r"\w+", (one.output or "").lower()) for one in outputs]
     return [sum(word in wanted for word in one) / len(one) if one else None for one in said]

@@ -23,7 +23,7 @@ from mmsteer.latents.pooling import POOLS
 from mmsteer.latents.tokenwise import Tokenwise, tokenwise
 from mmsteer.sae import SparseDictionary, Usage, usage
 from mmsteer.steering import Steering, steer
-from mmsteer.types import Kind, Positions, Sample
+from mmsteer.types import Kind, Positions, Sample, Sampling
 
 Moment = Literal["named", "before"]
 MOMENTS: Mapping[Moment, str] = MappingProxyType({"named": "at the mention", "before": "at the token before"})
@@ -72,13 +72,14 @@ def captions_under(
         scenes: What it is shown.
         steerings: What is applied.
     """
-    shown = [Sample(str(index), render_scene(scene), CAPTION_PROMPT) for index, scene in enumerate(scenes)]
+    shown = [Sample(str(index), CAPTION_PROMPT, (render_scene(scene),)) for index, scene in enumerate(scenes)]
     rows = [(one, sample) for one in steerings for sample in shown]
     said: list[str] = []
     for start in range(0, len(rows), BATCH):
         some = rows[start : start + BATCH]
         with steer(adapter, [one for one, _ in some]):
-            said += adapter.generate([sample for _, sample in some], CAPTION_TOKENS)
+            made = adapter.generate([sample for _, sample in some], Sampling(CAPTION_TOKENS))
+            said += [one.output for one in made]
     return [said[start : start + len(shown)] for start in range(0, len(said), len(shown))]
 
 
@@ -108,7 +109,7 @@ def read_mentions(
     site = dictionary.located(adapter.widths, adapter.fingerprint)
     rows = _judged(scenes, captions)
     samples = [
-        Sample(row.image, render_scene(scene), CAPTION_PROMPT, row.caption)
+        Sample(row.image, CAPTION_PROMPT, (render_scene(scene),), row.caption)
         for row, scene in zip(rows, scenes, strict=True)
         if row.mentions
     ]

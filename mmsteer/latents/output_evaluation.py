@@ -192,7 +192,7 @@ def word_overlap(description: Sequence[str], sets: Sequence[Sequence[Sample]]) -
     wanted = {word.lower() for word in description}
     shares = []
     for made in sets:
-        words = Counter(word for sample in made for word in re.findall(r"\w+", (sample.answer or "").lower()))
+        words = Counter(word for sample in made for word in re.findall(r"\w+", (sample.output or "").lower()))
         shares.append(sum(words[word] for word in wanted) / max(words.total(), 1))
     return _largest(shares)
 

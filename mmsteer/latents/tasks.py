@@ -76,8 +76,8 @@ def instruction_of(adapter: AnyAdapter, task: str, n: int, *, seed: int = 0) -> 
     if task != "brief":
         raise DataError(f"no instruction is known for {task!r}; choose brief")
     scenes = split_scenes("train", n, _SEED + seed)
-    plain = [Sample(f"plain-{at}", render_scene(scene), CAPTION_PROMPT) for at, scene in enumerate(scenes)]
-    return [replace(one, id=f"brief-{at}", text=BRIEF_PROMPT) for at, one in enumerate(plain)], plain
+    plain = [Sample(f"plain-{at}", CAPTION_PROMPT, (render_scene(scene),)) for at, scene in enumerate(scenes)]
+    return [replace(one, id=f"brief-{at}", prompt=BRIEF_PROMPT) for at, one in enumerate(plain)], plain
 
 
 def archetype_of(adapter: AnyAdapter, task: str, *, seed: int = 0) -> Sample:
@@ -94,12 +94,12 @@ def archetype_of(adapter: AnyAdapter, task: str, *, seed: int = 0) -> Sample:
     if isinstance(adapter, MusicgenAdapter):
         concept, label = _concept(task)
         [clip] = [one.clip for one in concept_clips(concept, 1, _SEED + seed) if one.label == label]
-        return Sample(f"archetype {task}", render_clip(clip), clip.prompt)
+        return Sample(f"archetype {task}", clip.prompt, output=render_clip(clip))
     if task not in ("captions", "brief"):
         raise DataError(f"no archetype of {task!r} is known; show one with --archetype")
     [scene] = split_scenes("train", 1, _SEED + seed)
     caption = write_caption(np.random.default_rng(_SEED + seed), scene, "careful", brief=task == "brief")
-    return Sample(f"archetype {task}", render_scene(scene), CAPTION_PROMPT, caption.text)
+    return Sample(f"archetype {task}", CAPTION_PROMPT, (render_scene(scene),), caption.text)
 
 
 def _concept(task: str) -> tuple[str, str]:
@@ -133,6 +133,6 @@ def _instruments(name: str, n: int, seed: int) -> tuple[list[Sample], list[Sampl
             for stated in (frozenset({"instrument", "tempo"}), frozenset({"tempo"}))
         )
         wave = render_clip(said)
-        instructed.append(Sample(f"instructed-{at}", wave, said.prompt))
-        plain.append(Sample(f"plain-{at}", wave, silent.prompt))
+        instructed.append(Sample(f"instructed-{at}", said.prompt, output=wave))
+        plain.append(Sample(f"plain-{at}", silent.prompt, output=wave))
     return instructed, plain

@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from mmsteer.adapters import MusicgenAdapter, VisionLanguageAdapter
 from mmsteer.errors import DictionaryError
 from mmsteer.steering import Steering, steer
-from mmsteer.types import Adapter, Positions, Sample
+from mmsteer.types import Adapter, Positions, Sample, Sampling
 
 Generate = Callable[[Sequence[Sample]], Sequence[Sample]]
 """What the model makes of some prompts: the same samples, with the clip or the answer in them."""
@@ -91,34 +90,16 @@ class Trials:
         )
 
 
-def playing(adapter: MusicgenAdapter, seconds: float, *, seed: int = 0, guidance: float = 3.0) -> Generate:
-    """Clips of the prompts' texts; the same sample draws the same noise under every steering.
+def sampled(adapter: Adapter, sampling: Sampling, *, seed: int = 0) -> Generate:
+    """Outputs of prompts; the same sample draws the same noise under every steering.
 
     Args:
         adapter: The model.
-        seconds: Length of a clip.
+        sampling: How outputs are sampled.
         seed: Another seed draws other noise.
-        guidance: Scale of classifier-free guidance.
     """
 
     def generate(prompts: Sequence[Sample]) -> list[Sample]:
-        seeds = [zlib.crc32(f"{seed}:{prompt.id}".encode()) for prompt in prompts]
-        waves = adapter.generate([prompt.text or "" for prompt in prompts], seconds, seeds, guidance=guidance)
-        return [replace(prompt, content=wave) for prompt, wave in zip(prompts, waves, strict=True)]
-
-    return generate
-
-
-def answering(adapter: VisionLanguageAdapter, tokens: int) -> Generate:
-    """The likeliest answers to the prompts.
-
-    Args:
-        adapter: The model.
-        tokens: Most tokens of an answer.
-    """
-
-    def generate(prompts: Sequence[Sample]) -> list[Sample]:
-        texts = adapter.generate(prompts, tokens)
-        return [replace(prompt, answer=text) for prompt, text in zip(prompts, texts, strict=True)]
+        return adapter.generate(prompts, sampling, [zlib.crc32(f"{seed}:{one.id}".encode()) for one in prompts])
 
     return generate

@@ -18,7 +18,7 @@ from mmsteer.latents.effect_rollouts import EffectMeter, Rollouts, equal_dose, m
 from mmsteer.latents.effects import EffectModel, Ground, fit_effects, probing_vectors
 from mmsteer.record import record
 from mmsteer.sae import SparseDictionary
-from mmsteer.types import Direction, Sample, paired_score
+from mmsteer.types import Direction, Sample, Sampling, paired_score
 
 SECONDS, TOKENS = 2.0, 48
 SEED = 77
@@ -173,14 +173,14 @@ def _varying(effects: torch.Tensor) -> list[int]:
 def _music(adapter: MusicgenAdapter) -> Bench:
     clips = [sample_clip(np.random.default_rng([SEED, at])) for at in range(24)]
     length = round(SECONDS * adapter.sample_rate)
-    read = tuple(Sample(str(at), render_clip(clip)[:length], clip.prompt) for at, clip in enumerate(clips))
+    read = tuple(Sample(str(at), clip.prompt, output=render_clip(clip)[:length]) for at, clip in enumerate(clips))
 
     def items(first: int, last: int) -> list[tuple[str, int]]:
         return [(sample_clip(np.random.default_rng([SEED, 1, at])).prompt, at) for at in range(first, last)]
 
     def make(some: Sequence[tuple[str, int]]) -> Sequence[Any]:
         texts, seeds = zip(*some, strict=True)
-        return adapter.generate(texts, SECONDS, seeds)
+        return [one.output for one in adapter.generate(texts, Sampling(seconds=SECONDS), seeds)]
 
     return Bench(adapter, music_meter(adapter.sample_rate), read, items, make)
 
@@ -188,12 +188,10 @@ def _music(adapter: MusicgenAdapter) -> Bench:
 def _vision(adapter: VisionLanguageAdapter) -> Bench:
     def items(first: int, last: int) -> list[Sample]:
         scenes = split_scenes("train", last, SEED + 1)[first:]
-        return [Sample(str(first + at), render_scene(one), CAPTION_PROMPT) for at, one in enumerate(scenes)]
+        return [Sample(str(first + at), CAPTION_PROMPT, (render_scene(one),)) for at, one in enumerate(scenes)]
 
     def make(some: Sequence[Sample]) -> Sequence[str]:
-        return adapter.generate(some, TOKENS)
+        return [one.output for one in adapter.generate(some, Sampling(TOKENS))]
 
-    shown = items(2000, 2016)
-    said = adapter.generate(shown, TOKENS)
-    read = tuple(Sample(one.id, one.content, one.text, text) for one, text in zip(shown, said, strict=True))
+    read = tuple(adapter.generate(items(2000, 2016), Sampling(TOKENS)))
     return Bench(adapter, object_meter(sorted(OBJECTS), object_parser()), read, items, make)

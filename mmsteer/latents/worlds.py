@@ -11,8 +11,8 @@ from mmsteer.data.world import CLIP_SECONDS, Clip, sample_clip
 from mmsteer.eval.chair_parser import mentioned, object_parser
 from mmsteer.eval.notes import read_notes
 from mmsteer.eval.pope import build_questions, parse_answer
-from mmsteer.latents.trials import Reward, Trials, answering, playing
-from mmsteer.types import Sample
+from mmsteer.latents.trials import Reward, Trials, sampled
+from mmsteer.types import Sample, Sampling
 
 STATED = ("instrument", "tempo", "register")
 """What music prompts name; never a pitch."""
@@ -35,7 +35,7 @@ def note_trials(adapter: MusicgenAdapter, note: str, n: int, *, seed: int = 0, g
     """
 
     def reward(sample: Sample) -> float | None:
-        main = read_notes(sample.content, adapter.sample_rate).main_note
+        main = read_notes(sample.output, adapter.sample_rate).main_note
         return None if main is None else float(main == note)
 
     return _music(adapter, f"main note {note}", n, seed, guidance, reward)
@@ -53,7 +53,7 @@ def instrument_trials(adapter: MusicgenAdapter, n: int, *, seed: int = 0, guidan
     asked = {name: clip.instrument for name, clip in _clips(n, seed).items()}
 
     def reward(sample: Sample) -> float | None:
-        heard = load_listener().read(sample.content, adapter.sample_rate)["instrument"]
+        heard = load_listener().read(sample.output, adapter.sample_rate)["instrument"]
         return None if heard is None else float(heard == asked[sample.id])
 
     return _music(adapter, "instrument as asked", n, seed, guidance, reward)
@@ -71,7 +71,7 @@ def played_trials(adapter: MusicgenAdapter, instrument: str, n: int, *, seed: in
     """
 
     def reward(sample: Sample) -> float | None:
-        heard = load_listener().read(sample.content, adapter.sample_rate)["instrument"]
+        heard = load_listener().read(sample.output, adapter.sample_rate)["instrument"]
         return None if heard is None else float(heard == instrument)
 
     return _music(adapter, f"{instrument} unasked", n, seed, guidance, reward, stated=("tempo", "register"))
@@ -93,13 +93,13 @@ def question_trials(
     asked = build_questions({name: scene.objects for name, scene in scenes.items()}, questions, seed)
     images = {name: render_scene(scene) for name, scene in scenes.items()}
     truth = {f"{one.image}-{one.id}": one.label for one in asked}
-    prompts = tuple(Sample(f"{one.image}-{one.id}", images[one.image], one.text) for one in asked)
+    prompts = tuple(Sample(f"{one.image}-{one.id}", one.text, (images[one.image],)) for one in asked)
 
     def reward(sample: Sample) -> float | None:
-        decision = parse_answer(sample.answer or "")
+        decision = parse_answer(sample.output or "")
         return None if decision is None else float(decision == truth[sample.id])
 
-    return Trials(f"{questions} questions", prompts, answering(adapter, ANSWER_TOKENS), reward)
+    return Trials(f"{questions} questions", prompts, sampled(adapter, Sampling(ANSWER_TOKENS)), reward)
 
 
 def caption_trials(adapter: VisionLanguageAdapter, n: int, *, split: str = "test", seed: int = 0) -> Trials:
@@ -112,14 +112,14 @@ def caption_trials(adapter: VisionLanguageAdapter, n: int, *, split: str = "test
         seed: Of the scenes.
     """
     scenes, parse = _scenes(n, split, seed), object_parser()
-    prompts = tuple(Sample(name, render_scene(scene), CAPTION_PROMPT) for name, scene in scenes.items())
+    prompts = tuple(Sample(name, CAPTION_PROMPT, (render_scene(scene),)) for name, scene in scenes.items())
 
     def reward(sample: Sample) -> float | None:
-        named = mentioned(parse, [sample.answer or ""])
+        named = mentioned(parse, [sample.output or ""])
         # A caption that names nothing is no better than one that names what is not there.
         return float(bool(named) and named <= scenes[sample.id].objects)
 
-    return Trials("grounded captions", prompts, answering(adapter, CAPTION_TOKENS), reward)
+    return Trials("grounded captions", prompts, sampled(adapter, Sampling(CAPTION_TOKENS)), reward)
 
 
 def brief_trials(adapter: VisionLanguageAdapter, n: int, *, split: str = "test", seed: int = 0) -> Trials:
@@ -132,13 +132,13 @@ def brief_trials(adapter: VisionLanguageAdapter, n: int, *, split: str = "test",
         seed: Of the scenes.
     """
     parse = object_parser()
-    prompts = tuple(Sample(name, render_scene(one), CAPTION_PROMPT) for name, one in _scenes(n, split, seed).items())
+    prompts = tuple(Sample(name, CAPTION_PROMPT, (render_scene(one),)) for name, one in _scenes(n, split, seed).items())
 
     def reward(sample: Sample) -> float | None:
-        said = sample.answer or ""
+        said = sample.output or ""
         return float(len(said.split()) <= BRIEF_WORDS and bool(mentioned(parse, [said])))
 
-    return Trials("brief captions", prompts, answering(adapter, CAPTION_TOKENS), reward)
+    return Trials("brief captions", prompts, sampled(adapter, Sampling(CAPTION_TOKENS)), reward)
 
 
 def _music(
@@ -150,8 +150,9 @@ def _music(
     reward: Reward,
     stated: Collection[str] = STATED,
 ) -> Trials:
-    prompts = tuple(Sample(name, None, clip.prompt) for name, clip in _clips(n, seed, stated).items())
-    return Trials(name, prompts, playing(adapter, CLIP_SECONDS, seed=seed, guidance=guidance), reward, batch=16)
+    prompts = tuple(Sample(name, clip.prompt) for name, clip in _clips(n, seed, stated).items())
+    sampling = Sampling(seconds=CLIP_SECONDS, guidance=guidance)
+    return Trials(name, prompts, sampled(adapter, sampling, seed=seed), reward, batch=16)
 
 
 def _clips(n: int, seed: int, stated: Collection[str] = STATED) -> dict[str, Clip]:

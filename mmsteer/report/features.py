@@ -24,7 +24,7 @@ from mmsteer.report.feature_views import FeatureView, MomentView, Steered, curve
 from mmsteer.report.spectrograms import spectrogram
 from mmsteer.sae import SparseDictionary, Usage
 from mmsteer.steering import Steering, steer
-from mmsteer.types import Positions, Sample
+from mmsteer.types import Positions, Sampling
 
 PAGE = "features.html"
 JUDGED, MOMENTS = 8, 3
@@ -161,13 +161,13 @@ def _moment(show: _Shelf, dictionary: SparseDictionary, one: Tokenwise, moment: 
     largest = found.moments[0].activation
     sample = one.sample
     if isinstance(show.adapter, MusicgenAdapter):
-        audio, picture = show.clip(_safe(sample.id), np.asarray(sample.content))
+        audio, picture = show.clip(_safe(sample.id), np.asarray(sample.output))
         when = "" if moment.seconds is None else f" · at {moment.seconds:.2f} s"
         at = 100 * moment.place / max(len(z) - 1, 1)
         return MomentView(
             moment.activation, f"{sample.text or 'no text'}{when}", audio, picture, at, curve(z, largest), ()
         )
-    seen = show.picture(_safe(sample.id.rsplit("-", 1)[0]), sample.content) if sample.content is not None else None
+    seen = show.picture(_safe(sample.id.rsplit("-", 1)[0]), sample.images[0]) if sample.images else None
     shown = _worded(one)
     names = [" ".join(show.adapter.token_name(int(token)) for token in one.given[place]) for place in shown]
     marked = words(names, z[shown], moment, shown[0])
@@ -204,16 +204,17 @@ def _generated(
     if isinstance(adapter, MusicgenAdapter):
         prompt = group.samples[0].text or FALLBACK
         with steer(adapter, plans):
-            waves = adapter.generate([prompt] * len(plans), SECONDS, [seed] * len(plans))
+            made = adapter.generate([prompt] * len(plans), Sampling(seconds=SECONDS), [seed] * len(plans))
+        waves = [one.output for one in made]
         return tuple(
             Steered(role, *show.clip(name, wave), f"{prompt} · main note {_note(wave, adapter.sample_rate)}")
             for role, name, wave in zip(roles, names, waves, strict=True)
         )
     asked = group.samples[0]
-    shown = Sample(asked.id, asked.content, asked.text)
+    shown = replace(asked, output=None)
     with steer(adapter, plans):
-        texts = adapter.generate([shown] * len(plans), ANSWER_TOKENS)
-    picture = show.picture(_safe(asked.id.rsplit("-", 1)[0]), asked.content) if asked.content is not None else None
+        texts = [one.output for one in adapter.generate([shown] * len(plans), Sampling(ANSWER_TOKENS))]
+    picture = show.picture(_safe(asked.id.rsplit("-", 1)[0]), asked.images[0]) if asked.images else None
     return tuple(Steered(role, None, picture, text) for role, text in zip(roles, texts, strict=True))
 
 

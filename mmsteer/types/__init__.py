@@ -1,10 +1,11 @@
 """The frozen values that every part of mmsteer speaks in."""
 
 from mmsteer.types.activations import Activations
-from mmsteer.types.adapter import Adapter, Call, Forward, Layout, Reading, Sample
+from mmsteer.types.adapter import Adapter, Call, Forward, Layout, Reading
 from mmsteer.types.direction import Direction, SiteStats, random_direction
 from mmsteer.types.feature import Feature
 from mmsteer.types.positions import Kind, Positions, Tokens
+from mmsteer.types.sample import Chat, Raw, Sample, Sampling, as_samples
 from mmsteer.types.score import Score, mean_score, paired_score
 from mmsteer.types.site import Site, select_sites
 
@@ -12,18 +13,22 @@ __all__ = [
     "Activations",
     "Adapter",
     "Call",
+    "Chat",
     "Direction",
     "Feature",
     "Forward",
     "Kind",
     "Layout",
     "Positions",
+    "Raw",
     "Reading",
     "Sample",
+    "Sampling",
     "Score",
     "Site",
     "SiteStats",
     "Tokens",
+    "as_samples",
     "mean_score",
     "paired_score",
     "random_direction",

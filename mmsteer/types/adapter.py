@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from torch import Tensor, nn
 
+from mmsteer.types.sample import Sample, Sampling
 from mmsteer.types.site import Site
 
 
@@ -55,24 +56,6 @@ class Layout:
 
 
 @dataclass(frozen=True, eq=False)
-class Sample:
-    """One thing to read.
-
-    Attributes:
-        id: Its name.
-        content: What the model hears or sees: audio, (samples,) at its sample rate; or a PIL image, a tuple of them, or
-            None for no image.
-        text: What the model is told: about the audio, or the user's prompt; None for the null branch of guidance.
-        answer: Words that the model is taken to have said after the prompt.
-    """
-
-    id: str
-    content: Any
-    text: str | None = None
-    answer: str | None = None
-
-
-@dataclass(frozen=True, eq=False)
 class Reading:
     """Samples as arguments of one forward of the model.
 
@@ -95,6 +78,9 @@ class Adapter(Protocol):
         widths: Every site, in the order of the layers, with the width of its hidden state.
         rate: Output steps per second; None where the output has no duration.
         max_steps: Most output steps the model supports.
+        sampling: How the model is usually sampled.
+        output_kind: What it puts out: `text` or `audio`.
+        sees: Whether prompts may have images.
     """
 
     model: Any
@@ -103,6 +89,9 @@ class Adapter(Protocol):
     widths: Mapping[Site, int]
     rate: float | None
     max_steps: int
+    sampling: Sampling
+    output_kind: Literal["text", "audio"]
+    sees: bool
 
     @property
     def sites(self) -> tuple[Site, ...]:
@@ -128,6 +117,14 @@ class Adapter(Protocol):
 
     def canary(self) -> Tensor:
         """Logits of one small fixed input, through the model as it is."""
+
+    def steps(self, sampling: Sampling) -> int:
+        """How many output steps a sampling may make; refuses what the model cannot do."""
+
+    def generate(
+        self, samples: Sequence[Sample | str], sampling: Sampling = ..., seeds: Sequence[int] | None = None
+    ) -> list[Sample]:
+        """The samples with outputs, each drawn by a seed of its own: the same in any batch."""
 
     def reading(self, samples: Sequence[Sample], *, guided: bool = False) -> Reading:
         """Samples in the token layout of generation; `guided` doubles the rows as guidance does."""

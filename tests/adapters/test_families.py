@@ -1,6 +1,7 @@
 """What holds for every family: sites that count, states that the next layer receives, masks that name tokens."""
 
 from contextlib import ExitStack
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,8 +12,9 @@ from mmsteer.adapters import VisionLanguageAdapter
 from mmsteer.errors import AdapterError
 from mmsteer.schedules import parse_schedule
 from mmsteer.steering import Attribute, Steering, steer
-from mmsteer.types import Direction, Kind, Positions, Sample, Site, SiteStats, Tokens
+from mmsteer.types import Direction, Kind, Positions, Sample, Sampling, Site, SiteStats, Tokens
 from tests.adapters.checkpoints import FAMILIES, IMAGE, TEXT, VISION
+from tests.conftest import outputs
 
 PLAIN = ("llama", "opt")
 UNREAD = {"llava": 3, "llava_next": 3}
@@ -42,10 +44,10 @@ def adapter(families, family) -> VisionLanguageAdapter:
 def samples(family, *answers):
     torch.manual_seed(0)
     sizes = [(40, 30), (20, 30)]
-    pictures = [None if family in PLAIN else picture(size) for size in sizes]
+    pictures = [() if family in PLAIN else (picture(size),) for size in sizes]
     prompts = ["describe the image", "is there a cup in the image"]
     return [
-        Sample(str(place), seen, prompt, answer)
+        Sample(str(place), prompt, seen, answer)
         for place, (seen, prompt, answer) in enumerate(zip(pictures, prompts, answers or (None, None), strict=True))
     ]
 
@@ -269,7 +271,7 @@ def test_answers_are_read_as_they_are_generated(adapter, family, monkeypatch):
         answers = output[:, -4:-1].tolist()
         monkeypatch.setattr(adapter._prompts, "words", lambda text: answers[int(text)])
         states.clear()
-        answered = [Sample(one.id, one.content, one.text, str(place)) for place, one in enumerate(some)]
+        answered = [replace(one, output=str(place)) for place, one in enumerate(some)]
         reading = adapter.reading(answered)
         adapter.read(reading)
     real = reading.arguments["attention_mask"].bool()
@@ -301,14 +303,14 @@ def test_what_no_linear_layer_writes(families, name, site, message):
 
 def test_generation_is_steered(adapter, family):
     some = samples(family)
-    plain = adapter.generate(some, 4)
+    plain = outputs(adapter.generate(some, Sampling(4)))
     with steer(adapter, steering(adapter, 50.0)) as session:
-        steered = adapter.generate(some, 4)
+        steered = adapter.generate(some, Sampling(4))
     assert len(plain) == len(steered) == 2
     receipt = session.receipt()
     assert receipt.tokens > 0
     assert receipt.calls == 1
-    assert adapter.generate(some, 4) == plain
+    assert outputs(adapter.generate(some, Sampling(4))) == plain
 
 
 def test_the_next_word_is_the_first_that_greedy_search_says(adapter, family):

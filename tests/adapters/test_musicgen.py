@@ -8,8 +8,8 @@ from mmsteer import hooks
 from mmsteer.adapters import MusicgenAdapter, adapt, load
 from mmsteer.errors import AdapterError
 from mmsteer.record import record
-from mmsteer.types import Sample, Site
-from tests.conftest import PAD
+from mmsteer.types import Sample, Sampling, Site
+from tests.conftest import PAD, outputs
 
 PROMPTS = ["a slow piano melody", "a fast flute melody"]
 
@@ -36,7 +36,7 @@ def generated_codes(adapter, monkeypatch, seconds=0.3):
     monkeypatch.setattr(
         adapter.model.audio_encoder, "decode", lambda ids, **more: codes.append(ids[0].clone()) or decode(ids, **more)
     )
-    columns, states = heard(adapter, lambda: adapter.generate(PROMPTS, seconds, [1, 2]))
+    columns, states = heard(adapter, lambda: adapter.generate(PROMPTS, Sampling(seconds=seconds), [1, 2]))
     monkeypatch.undo()
     return columns, states, codes
 
@@ -44,8 +44,8 @@ def generated_codes(adapter, monkeypatch, seconds=0.3):
 def test_audio_is_read_in_the_layout_in_which_it_is_generated(musicgen, monkeypatch):
     columns, states, codes = generated_codes(musicgen, monkeypatch)
     assert columns.shape == (2 * 2 * 4, 15 + 3)
-    monkeypatch.setattr(musicgen, "_encode", lambda sample: codes[0][sample.content])
-    samples = [Sample(str(row), row, PROMPTS[row]) for row in range(2)]
+    monkeypatch.setattr(musicgen, "_encode", lambda sample: codes[0][sample.output])
+    samples = [Sample(str(row), PROMPTS[row], output=row) for row in range(2)]
     reading = musicgen.reading(samples, guided=True)
     assert torch.equal(reading.arguments["decoder_input_ids"], columns)
     read = []
@@ -56,8 +56,8 @@ def test_audio_is_read_in_the_layout_in_which_it_is_generated(musicgen, monkeypa
 
 def test_the_null_branch_is_read_as_it_is_generated(musicgen, monkeypatch):
     _, states, codes = generated_codes(musicgen, monkeypatch)
-    monkeypatch.setattr(musicgen, "_encode", lambda sample: codes[0][sample.content])
-    null = record(musicgen, [Sample("0", 0), Sample("1", 1)], [Site("decoder", 3)], pool="tokens")
+    monkeypatch.setattr(musicgen, "_encode", lambda sample: codes[0][sample.output])
+    null = record(musicgen, [Sample("0", output=0), Sample("1", output=1)], [Site("decoder", 3)], pool="tokens")
     torch.testing.assert_close(null.values[Site("decoder", 3)], states[2:], atol=1e-5, rtol=1e-4)
 
 
@@ -65,7 +65,7 @@ def test_the_null_branch_is_read_as_it_is_generated(musicgen, monkeypatch):
 def test_seconds_are_exact(name, request):
     adapter = request.getfixturevalue(name)
     for seconds in (0.06, 0.3, 1.0):
-        waves = adapter.generate(PROMPTS, seconds, [1, 2])
+        waves = outputs(adapter.generate(PROMPTS, Sampling(seconds=seconds), [1, 2]))
         assert [wave.shape[0] for wave in waves] == [round(seconds * 16000)] * 2
         assert all(wave.ndim == (2 if name == "stereo" else 1) for wave in waves)
 
@@ -98,10 +98,11 @@ def test_block_sites_are_what_the_next_layer_receives(musicgen):
 
 
 def test_a_seed_draws_the_same_clip_in_any_batch(musicgen):
-    alone = musicgen.generate(PROMPTS[:1], 0.5, [7])[0]
-    together = musicgen.generate([PROMPTS[1], PROMPTS[0], PROMPTS[1]], 0.5, [3, 7, 7])
+    half = Sampling(seconds=0.5)
+    alone = musicgen.generate(PROMPTS[:1], half, [7])[0].output
+    together = outputs(musicgen.generate([PROMPTS[1], PROMPTS[0], PROMPTS[1]], half, [3, 7, 7]))
     np.testing.assert_allclose(together[1], alone, atol=1e-4)
-    other = musicgen.generate(PROMPTS[:1], 0.5, [8])[0]
+    other = musicgen.generate(PROMPTS[:1], half, [8])[0].output
     assert not np.allclose(other, alone, atol=1e-3)
 
 
@@ -129,17 +130,19 @@ def test_loading_adapts_any_checkpoint_of_the_class(musicgen_folder, musicgen):
 
 def test_half_precision_generates(musicgen_folder):
     adapter = load(musicgen_folder, dtype="bfloat16")
-    assert np.isfinite(adapter.generate(PROMPTS, 0.3, [1, 2])[0]).all()
+    assert np.isfinite(adapter.generate(PROMPTS, Sampling(seconds=0.3), [1, 2])[0].output).all()
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (([], 1.0, []), "at least one prompt"),
-        ((["a melody"], 1.0, [1, 2]), "1 prompts and 2 seeds"),
-        ((["a melody", "  "], 1.0, [1, 2]), "prompt 1 is empty"),
-        ((["a melody"], 0.0, [1]), "0 s cannot be generated"),
-        ((["a melody"], 60.0, [1]), r"0.06 to 5.06 s"),
+        (([], Sampling(seconds=1.0), []), "no prompt was given"),
+        ((["a melody"], Sampling(seconds=1.0), [1, 2]), "1 prompts and 2 seeds"),
+        ((["a melody", "  "], Sampling(seconds=1.0), [1, 2]), "1: the prompt is empty or no text"),
+        ((["a melody"], Sampling(seconds=0.0), [1]), "0 s cannot be generated"),
+        ((["a melody"], Sampling(seconds=60.0), [1]), r"0.06 to 5.06 s"),
+        ((["a melody"], Sampling(50), [1]), "given in seconds"),
+        ((["a melody"], Sampling(seconds=1.0, beams=2), [1]), "it does not search"),
     ],
 )
 def test_requests_that_cannot_be_served(musicgen, arguments, message):
@@ -150,9 +153,9 @@ def test_requests_that_cannot_be_served(musicgen, arguments, message):
 def test_audio_that_cannot_be_read(musicgen):
     for wave in (np.zeros(0), np.zeros((2, 100))):
         with pytest.raises(AdapterError, match="clip: expected mono audio"):
-            musicgen.reading([Sample("clip", wave)])
+            musicgen.reading([Sample("clip", output=wave)])
     with pytest.raises(AdapterError, match="1 of 2 samples have a text"):
-        musicgen.reading([Sample("a", np.ones(640), "a melody"), Sample("b", np.ones(640))])
+        musicgen.reading([Sample("a", "a melody", output=np.ones(640)), Sample("b", output=np.ones(640))])
 
 
 def test_models_that_cannot_be_loaded(tmp_path):

@@ -11,10 +11,15 @@ from mmsteer import hooks
 from mmsteer.adapters.musicgen_decoding import ReservedLayer
 from mmsteer.schedules import parse_schedule
 from mmsteer.steering import Attribute, Steering, steer
-from tests.conftest import planted
+from mmsteer.types import Sampling
+from tests.conftest import outputs, planted
 
 PROMPTS = ["a slow piano melody", "a fast flute"]
 SEEDS = [1, 2]
+
+
+def played(adapter, guidance=3.0):
+    return outputs(adapter.generate(PROMPTS, Sampling(seconds=0.5, guidance=guidance), SEEDS))
 
 
 def both(adapter, monkeypatch, run):
@@ -28,7 +33,7 @@ def both(adapter, monkeypatch, run):
 @pytest.mark.parametrize("name", ["musicgen", "stereo"])
 def test_the_audio_is_that_of_transformers_loop(name, guidance, request, monkeypatch):
     adapter = request.getfixturevalue(name)
-    ours, theirs = both(adapter, monkeypatch, lambda: adapter.generate(PROMPTS, 0.5, SEEDS, guidance=guidance))
+    ours, theirs = both(adapter, monkeypatch, lambda: played(adapter, guidance))
     assert np.abs(ours[0]).max() > 0
     for one, other in zip(ours, theirs, strict=True):
         np.testing.assert_array_equal(one, other)
@@ -40,26 +45,26 @@ def test_steering_is_that_of_transformers_loop(musicgen, monkeypatch):
 
     def run():
         with steer(musicgen, pushes) as session:
-            waves = musicgen.generate(PROMPTS, 0.5, SEEDS)
+            waves = played(musicgen)
         return waves, session.receipt()
 
     (ours, receipt), (theirs, other) = both(musicgen, monkeypatch, run)
     assert receipt == other
     np.testing.assert_array_equal(ours, theirs)
-    assert np.abs(np.array(ours) - musicgen.generate(PROMPTS, 0.5, SEEDS)).max() > 0
+    assert np.abs(np.array(ours) - played(musicgen)).max() > 0
 
 
 def test_a_step_runs_the_decoder_on_one_column(musicgen):
     widths = []
     with hooks.clock(musicgen.stack("decoder"), lambda arguments: widths.append(arguments["input_ids"].shape[1])):
-        musicgen.generate(PROMPTS, 0.5, SEEDS)
+        musicgen.generate(PROMPTS, Sampling(seconds=0.5), SEEDS)
     assert widths == [1] * (1 + 25 + 3)  # generate's own prefill, which is not used, comes first
 
 
 def test_the_model_has_its_own_loop_again_when_something_fails(musicgen, monkeypatch):
     monkeypatch.setattr("mmsteer.adapters.musicgen_decoding._cache", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        musicgen.generate(PROMPTS, 0.5, SEEDS)
+        musicgen.generate(PROMPTS, Sampling(seconds=0.5), SEEDS)
     assert "_sample" not in vars(musicgen.model)
 
 

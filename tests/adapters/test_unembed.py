@@ -12,7 +12,9 @@ from tests.adapters.test_families import samples
 # numpy 2 complains of how PaliGemma's processor makes an array of a tensor.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
-CLIPS = [Sample(str(seed), np.sin(np.arange(6400) * 0.01 * (seed + 1)).astype(np.float32), "a") for seed in range(2)]
+CLIPS = [
+    Sample(str(seed), "a", output=np.sin(np.arange(6400) * 0.01 * (seed + 1)).astype(np.float32)) for seed in range(2)
+]
 
 
 def last_state(adapter, reading):
@@ -48,7 +50,7 @@ def test_the_lens_of_the_last_state_is_what_each_codebook_predicts(request, whic
 def test_codes_are_those_that_were_encoded(request, which):
     adapter = request.getfixturevalue(which)
     tokens = adapter.tokens(adapter.reading(CLIPS))
-    wave = torch.from_numpy(CLIPS[0].content)[None, None]
+    wave = torch.from_numpy(CLIPS[0].output)[None, None]
     codes = adapter.model.audio_encoder.encode(wave).audio_codes[0, 0]
     last = adapter.codebooks - 1
     frames = codes.shape[1] - adapter.delay

@@ -12,10 +12,10 @@ from mmsteer.adapters import VisionLanguageAdapter, adapt, load
 from mmsteer.errors import AdapterError, SteeringError
 from mmsteer.schedules import parse_schedule
 from mmsteer.steering import Attribute, Steering, steer
-from mmsteer.types import Direction, Kind, Positions, Sample, Site, SiteStats
+from mmsteer.types import Direction, Kind, Positions, Sample, Sampling, Site, SiteStats
 from tests.adapters.checkpoints import IMAGE, save
 from tests.adapters.test_families import layouts, picture
-from tests.conftest import planted
+from tests.conftest import outputs, planted
 
 PROMPTS = ["describe the image", "is there a cup in the image"]
 SEEN, SAID, MADE = Kind.IMAGE | Kind.PROMPT, Kind.TEXT | Kind.PROMPT, Kind.TEXT | Kind.GENERATED
@@ -23,7 +23,7 @@ SEEN, SAID, MADE = Kind.IMAGE | Kind.PROMPT, Kind.TEXT | Kind.PROMPT, Kind.TEXT 
 
 def samples(answers=(None, None), pictures=((40, 30), (20, 30))):
     rows = zip(PROMPTS, pictures, answers, strict=True)
-    return [Sample(str(row), picture(size), text, answer) for row, (text, size, answer) in enumerate(rows)]
+    return [Sample(str(row), text, (picture(size),), answer) for row, (text, size, answer) in enumerate(rows)]
 
 
 def steering(adapter, site, strength=1.0, **fields):
@@ -60,13 +60,16 @@ def test_masks_written_out_by_hand(llava):
 
 
 def test_several_images_in_one_prompt(llava):
-    both = [Sample("0", (picture((40, 30)), picture((20, 30))), PROMPTS[0]), Sample("1", picture((8, 8)), PROMPTS[1])]
+    both = [
+        Sample("0", PROMPTS[0], (picture((40, 30)), picture((20, 30)))),
+        Sample("1", PROMPTS[1], (picture((8, 8)),)),
+    ]
     reading = llava.reading(both)
     assert (reading.arguments["input_ids"] == IMAGE).sum(1).tolist() == [8, 4]
     assert reading.arguments["pixel_values"].shape[0] == 3
     alone = llava.reading(both[:1])
     torch.testing.assert_close(llava.read(reading)[0, -1], llava.read(alone)[0, -1], atol=1e-5, rtol=1e-4)
-    assert len(llava.generate(both, 3)) == 2
+    assert len(llava.generate(both, Sampling(3))) == 2
 
 
 def test_padding_changes_no_row(llava):
@@ -131,7 +134,7 @@ def test_a_static_cache_sees_the_same_tokens(families, family):
     some = (
         samples(pictures=((20, 30), (40, 30)))
         if family != "llama"
-        else [Sample(str(row), None, text) for row, text in enumerate(PROMPTS)]
+        else [Sample(str(row), text) for row, text in enumerate(PROMPTS)]
     )
     inputs = {key: value for key, value in adapter.reading(some).arguments.items() if key != "position_ids"}
 
@@ -197,9 +200,10 @@ def test_the_arguments_of_generate(families, family):
 
 
 def test_sampling_is_the_same_in_any_batch(llava):
-    together = llava.generate(samples(), 8, temperature=1.0, seeds=[3, 4])
-    assert together[1:] == llava.generate(samples()[1:], 8, temperature=1.0, seeds=[4])
-    assert together != llava.generate(samples(), 8, temperature=1.0, seeds=[5, 6])
+    drawn = Sampling(8, temperature=1.0)
+    together = outputs(llava.generate(samples(), drawn, [3, 4]))
+    assert together[1:] == outputs(llava.generate(samples()[1:], drawn, [4]))
+    assert together != outputs(llava.generate(samples(), drawn, [5, 6]))
 
 
 def test_processors_have_their_say(llava):
@@ -208,35 +212,38 @@ def test_processors_have_their_say(llava):
             word = llava.processor.tokenizer.convert_tokens_to_ids("table")
             return torch.full_like(scores, -torch.inf).index_fill(1, torch.tensor([word]), 0.0)
 
-    assert llava.generate(samples(), 3, processors=[Only()]) == ["table table table"] * 2
+    assert outputs(llava.generate(samples(), Sampling(3, processors=(Only(),)))) == ["table table table"] * 2
 
 
 @pytest.mark.parametrize(
     ("sample", "message"),
     [
-        (Sample("a", picture((8, 8)), "  "), "a: the prompt is empty"),
-        (Sample("a", picture((8, 8))), "a: the prompt is empty"),
-        (Sample("a", "cup.png", "describe"), r"a: expected a PIL image.*got str; read files with"),
-        (Sample("a", Image.new("RGB", (1, 1)), "describe"), "'a' has 1x1 pixels"),
-        (Sample("a", picture((8, 8)), "describe", "yes"), "a: the sample has its answer already"),
+        (Sample("a", "  ", (picture((8, 8)),)), "a: the prompt is empty"),
+        (Sample("a", None, (picture((8, 8)),)), "a: the prompt is empty"),
+        (Sample("a", "describe", ("cup.png",)), r"a: expected PIL images, got str; read files with"),
+        (Sample("a", "describe", (Image.new("RGB", (1, 1)),)), "'a' has 1x1 pixels"),
+        (Sample("a", "describe", (picture((8, 8)),), "yes"), "a: the sample has its output already"),
     ],
 )
 def test_samples_that_cannot_be_shown(llava, sample, message):
     with pytest.raises(AdapterError, match=message):
-        llava.generate([sample], 2)
+        llava.generate([sample], Sampling(2))
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("sampling", "seeds", "message"),
     [
-        ({"tokens": 0}, "0 tokens cannot be generated"),
-        ({"tokens": 2, "temperature": 1.0}, "0 seeds for 2 samples"),
-        ({"tokens": 2, "temperature": 1.0, "seeds": [1, 2], "beams": 2}, "search with beams, or sample"),
+        (Sampling(0), None, "0 tokens cannot be generated"),
+        (Sampling(seconds=2.0), None, "given in tokens"),
+        (Sampling(2, temperature=1.0), None, "2 prompts and 0 seeds"),
+        (Sampling(2, temperature=1.0, beams=2), [1, 2], "search with beams, or sample"),
+        (Sampling(2, top_p=0.0), None, "top_p is above 0"),
+        (Sampling(2, guidance=2.0), None, "no guidance"),
     ],
 )
-def test_requests_that_contradict_themselves(llava, options, message):
+def test_requests_that_contradict_themselves(llava, sampling, seeds, message):
     with pytest.raises(AdapterError, match=message):
-        llava.generate(samples(), **options)
+        llava.generate(samples(), sampling, seeds)
 
 
 def test_further_refusals(families, llava):
@@ -249,18 +256,18 @@ def test_further_refusals(families, llava):
     with pytest.raises(AdapterError, match="this model sees no images"):
         families("llama").reading(samples())
     with pytest.raises(AdapterError, match="cannot run without an image"):
-        families("instructblip").reading([Sample("a", None, "describe")])
+        families("instructblip").reading([Sample("a", "describe")])
     with pytest.raises(AdapterError, match="a: 2 images, but this model sees one a prompt"):
-        families("instructblip").reading([Sample("a", (picture((8, 8)), picture((8, 8))), "describe")])
+        families("instructblip").reading([Sample("a", "describe", (picture((8, 8)), picture((8, 8))))])
     with pytest.raises(AdapterError, match="1: this model takes no batch in which some"):
-        families("mllama").reading([samples()[0], Sample("1", None, "describe")])
+        families("mllama").reading([samples()[0], Sample("1", "describe")])
     given = {"inputs_embeds": torch.zeros(1, 3, 32)}
     with pytest.raises(AdapterError, match="give it input_ids"):
         llava.layout("text", llava.forward("text", given), given, 3)
 
 
 def test_a_batch_may_mix_prompts_with_images_and_without(llava):
-    mixed = [samples()[0], Sample("1", None, PROMPTS[1])]
+    mixed = [samples()[0], Sample("1", PROMPTS[1])]
     together = llava.read(llava.reading(mixed))
     for row, one in enumerate(mixed):
         torch.testing.assert_close(together[row, -1], llava.read(llava.reading([one]))[0, -1], atol=1e-5, rtol=1e-4)
@@ -276,20 +283,20 @@ def test_the_first_token_is_written_once(families, monkeypatch):
     llama = families("llama")
     template = "<s> {% for message in messages %}{{ message.role }} : {{ message.content }} {% endfor %}assistant :"
     monkeypatch.setattr(llama.processor, "chat_template", template)
-    ids = llama.reading([Sample("0", None, PROMPTS[0])]).arguments["input_ids"]
+    ids = llama.reading([Sample("0", PROMPTS[0])]).arguments["input_ids"]
     words = llama.processor.convert_ids_to_tokens(ids[0])
     assert words == ["<s>", "user", ":", *PROMPTS[0].split(), "assistant", ":"]
 
 
 def test_an_image_may_be_missing(llava):
-    blind = [Sample(str(row), None, text) for row, text in enumerate(PROMPTS)]
+    blind = [Sample(str(row), text) for row, text in enumerate(PROMPTS)]
     reading = llava.reading(blind)
     assert "pixel_values" not in reading.arguments
-    assert len(llava.generate(blind, 3)) == 2
+    assert len(llava.generate(blind, Sampling(3))) == 2
 
 
 def test_pictures_in_other_colours(llava):
-    colours = [Sample("0", picture((16, 16)).convert("CMYK"), PROMPTS[0])]
+    colours = [Sample("0", PROMPTS[0], (picture((16, 16)).convert("CMYK"),))]
     assert llava.reading(colours).arguments["pixel_values"].shape == (1, 3, 16, 16)
 
 
@@ -297,7 +304,7 @@ def test_half_precision(tmp_path):
     adapter = load(save("llava", tmp_path), dtype="bfloat16")
     assert adapter.model.dtype == torch.bfloat16
     with steer(adapter, planted_steering(adapter)):
-        assert len(adapter.generate(samples(), 3)) == 2
+        assert len(adapter.generate(samples(), Sampling(3))) == 2
 
 
 def test_spread_over_devices(tmp_path, llava):

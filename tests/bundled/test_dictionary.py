@@ -37,7 +37,7 @@ def test_it_explains_what_its_model_says():
     assert dictionary.site
     # Another site of the same width explains less: the dictionary is where it was trained.
     other = next(s for s in adapter.sites if s.stack == "text" and s.point == "block" and s != dictionary.site)
-    samples = [Sample(str(at), None, f"Is there a {name} in the image?") for at, name in enumerate(["dog", "cup"])]
+    samples = [Sample(str(at), f"Is there a {name} in the image?") for at, name in enumerate(["dog", "cup"])]
     here, there = (
         measure(dictionary, [ReadStates(adapter, samples, site, Positions("all - first"), tokens=6)[0]])
         for site in (dictionary.site, other)

@@ -11,6 +11,8 @@ from mmsteer.data.concepts import concept_clips
 from mmsteer.data.world import render_clip
 from mmsteer.errors import AdapterError
 from mmsteer.eval.notes import read_notes
+from mmsteer.types import Sampling
+from tests.conftest import outputs
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +41,8 @@ def test_the_codec_keeps_every_pitch_class(adapter):
 
 
 def test_it_plays_tones_and_not_noise(adapter):
-    waves = adapter.generate(["a fast flute melody", "a slow organ melody"], 4.0, [0, 1])
+    made = adapter.generate(["a fast flute melody", "a slow organ melody"], Sampling(seconds=4.0), [0, 1])
+    waves = outputs(made)
     assert [wave.shape for wave in waves] == [(64000,)] * 2
     assert min(read_notes(wave, 16000).voiced for wave in waves) > 0.3
 

@@ -65,4 +65,5 @@ def test_the_script_writes_a_model_and_a_card(tmp_path):
     assert re.search(r"\d+ steps|steps", card)
     import mmsteer
 
-    assert len(mmsteer.load(tmp_path / "music").generate(["slow piano"], 0.2, [0])[0]) == 3200
+    (made,) = mmsteer.load(tmp_path / "music").generate(["slow piano"], mmsteer.Sampling(seconds=0.2), [0])
+    assert len(made.output) == 3200

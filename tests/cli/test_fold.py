@@ -56,7 +56,7 @@ def test_a_folded_checkpoint_answers_as_the_edited_model(fold, folder, planted, 
     code, out, _ = fold(*words, "--on", sites)
     assert code == 0
     assert "text.0.mlp: hallucination:cup (rank 1, weight changed by" in out
-    reading = adapter.reading([Sample("one", Image.effect_noise((20, 30), 80).convert("RGB"), "is there a cup")])
+    reading = adapter.reading([Sample("one", "is there a cup", (Image.effect_noise((20, 30), 80).convert("RGB"),))])
     attribute = Attribute(direction, 1.0, sites=sites, operator="project_out")
     with steer(adapter, Steering((attribute,))):
         expected = adapter.read(reading)

@@ -21,12 +21,10 @@ class Words:
         self.model = model
 
     def reading(self, samples):
-        rows = [
-            [1] + [IMAGE] * 4 * (one.content is not None) + [len(word) for word in one.text.split()] for one in samples
-        ]
+        rows = [[1] + [IMAGE] * 4 * bool(one.images) + [len(word) for word in one.text.split()] for one in samples]
         longest = max(map(len, rows))
         ids = torch.tensor([[PAD] * (longest - len(row)) + row for row in rows])
-        images = [one.content for one in samples if one.content is not None]
+        images = [one.images[0] for one in samples if one.images]
         pixels = {"pixel_values": torch.stack(images)} if images else {}
         return Reading({"input_ids": ids, "attention_mask": (ids != PAD).long(), **pixels}, Call())
 
@@ -34,7 +32,7 @@ class Words:
 @pytest.fixture
 def samples():
     images = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
-    return [Sample("one", images[0], "what is here"), Sample("two", images[1], "describe")]
+    return [Sample("one", "what is here", (images[0],)), Sample("two", "describe", (images[1],))]
 
 
 @pytest.mark.parametrize(("step", "tolerance"), [(0, 1e-9), (500, 1e-9), (999, 1e-9)])
@@ -104,7 +102,7 @@ def test_icd_contrasts_with_the_confused_instruction(llava, samples):
     adapter = Words(llava)
     given = adapter.reading(samples).arguments
     for options, prefix in (({}, CONFUSED), ({"prefix": "be wrong"}, "be wrong")):
-        told = [Sample(one.id, one.content, f"{prefix} {one.text}") for one in samples]
+        told = [Sample(one.id, f"{prefix} {one.text}", one.images) for one in samples]
         scores = icd(adapter, samples, **options)(given["input_ids"], plain(llava, given))
         other = plain(llava, adapter.reading(told).arguments)
         assert_close(scores, contrast(plain(llava, given), other), atol=1e-4, rtol=1e-4)
@@ -113,7 +111,7 @@ def test_icd_contrasts_with_the_confused_instruction(llava, samples):
 def test_text_only_contrasts_with_no_image(llava, samples):
     adapter = Words(llava)
     given = adapter.reading(samples).arguments
-    blind = adapter.reading([Sample(one.id, None, one.text) for one in samples]).arguments
+    blind = adapter.reading([Sample(one.id, one.text) for one in samples]).arguments
     scores = text_only(adapter, samples)(given["input_ids"], plain(llava, given))
     assert_close(scores, contrast(plain(llava, given), plain(llava, blind)), atol=1e-4, rtol=1e-4)
 

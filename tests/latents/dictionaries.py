@@ -35,8 +35,8 @@ def clips(count=3, samples=6400):
     rng = np.random.default_rng(0)
     # An untrained codec hears no difference between quiet clips.
     waves = rng.normal(scale=5000, size=(count, samples)).astype(np.float32)
-    return [Sample(f"clip-{i}", wave, "a slow melody") for i, wave in enumerate(waves)]
+    return [Sample(f"clip-{i}", "a slow melody", output=wave) for i, wave in enumerate(waves)]
 
 
 def pictures(count=3, answer="the table is there"):
-    return [Sample(f"picture-{i}", picture(i), "describe the image", answer) for i in range(count)]
+    return [Sample(f"picture-{i}", "describe the image", (picture(i),), answer) for i in range(count)]

@@ -20,7 +20,7 @@ def prompts(count=24, offset=0):
     """Pictures of noise with a few words each."""
     rngs = [np.random.default_rng(offset + one) for one in range(count)]
     texts = [" ".join(rng.choice(WORDS, rng.integers(2, 7))) for rng in rngs]
-    return tuple(Sample(f"{offset + one}", picture(offset + one), text) for one, text in enumerate(texts))
+    return tuple(Sample(f"{offset + one}", text, (picture(offset + one),)) for one, text in enumerate(texts))
 
 
 def saying(llava, word, count=24, offset=0):
@@ -32,16 +32,16 @@ def saying(llava, word, count=24, offset=0):
 
     def generate(some):
         said = (llava.next_word(some, WORDS) - usual).argmax(dim=1)
-        return [replace(one, answer=WORDS[at]) for one, at in zip(some, said.tolist(), strict=True)]
+        return [replace(one, output=WORDS[at]) for one, at in zip(some, said.tolist(), strict=True)]
 
     return Trials(
-        f"say {word}", prompts(count, offset), generate, lambda sample: float(sample.answer == word), batch=24
+        f"say {word}", prompts(count, offset), generate, lambda sample: float(sample.output == word), batch=24
     )
 
 
 def common_word(llava):
     """The word that the model says to most prompts."""
-    said = Counter(sample.answer for sample in saying(llava, "", 48).run(llava).samples)
+    said = Counter(sample.output for sample in saying(llava, "", 48).run(llava).samples)
     return said.most_common(1)[0][0]
 
 

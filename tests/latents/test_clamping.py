@@ -17,7 +17,7 @@ from tests.steering.seeing import llava, picture
 
 __all__ = ["llava"]
 
-ARCHETYPE = Sample("archetype", picture(0), "describe the image", "a cup there table image shows the cup")
+ARCHETYPE = Sample("archetype", "describe the image", (picture(0),), "a cup there table image shows the cup")
 
 
 @pytest.fixture(scope="module")

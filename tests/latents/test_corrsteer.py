@@ -8,9 +8,9 @@ import pytest
 
 from mmsteer.errors import DictionaryError
 from mmsteer.latents.corrsteer import run_corrsteer
-from mmsteer.latents.trials import Trials, playing
+from mmsteer.latents.trials import Trials, sampled
 from mmsteer.sae import natural_strength
-from mmsteer.types import Positions, Sample, Site
+from mmsteer.types import Positions, Sample, Sampling, Site
 from tests.latents.dictionaries import clips, drawn
 from tests.latents.saying import LAST, common_word, dictionary, saying
 from tests.steering.seeing import llava
@@ -86,12 +86,12 @@ def test_the_table_is_plain(llava, word, planted):
 def test_a_model_that_plays_learns_from_its_clips(musicgen):
     # An untrained codec hears no difference between what it plays, so that is replaced by noise.
     noise = {one.id: one for one in clips(4, samples=3200)}
-    played = playing(musicgen, 0.2)
+    played = sampled(musicgen, Sampling(seconds=0.2))
 
     def generate(prompts):
-        return [replace(one, content=noise[one.id].content) for one in played(prompts)]
+        return [replace(one, output=noise[one.id].output) for one in played(prompts)]
 
-    prompts = tuple(replace(one, content=None) for one in noise.values())
+    prompts = tuple(replace(one, output=None) for one in noise.values())
     trials = Trials("even", prompts, generate, lambda sample: float(int(sample.id[-1]) % 2 == 0))
     read = Positions("generated & 3..7steps")
     found = run_corrsteer(musicgen, [drawn(musicgen, "decoder.1", features=12)], trials, read=read)
@@ -102,11 +102,11 @@ def test_a_model_that_plays_learns_from_its_clips(musicgen):
 
 
 def test_a_prompt_has_noise_of_its_own(musicgen):
-    prompts = [Sample(f"{one}", None, "a slow piano melody") for one in range(3)]
-    together = playing(musicgen, 0.2)(prompts)
-    alone = playing(musicgen, 0.2)(prompts[2:])
-    np.testing.assert_allclose(together[2].content, alone[0].content, atol=1e-4)
-    assert np.abs(together[1].content - together[2].content).max() > 1e-3
+    prompts = [Sample(f"{one}", "a slow piano melody") for one in range(3)]
+    together = sampled(musicgen, Sampling(seconds=0.2))(prompts)
+    alone = sampled(musicgen, Sampling(seconds=0.2))(prompts[2:])
+    np.testing.assert_allclose(together[2].output, alone[0].output, atol=1e-4)
+    assert np.abs(together[1].output - together[2].output).max() > 1e-3
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,8 @@ from mmsteer.latents.effects import Ground
 from mmsteer.record import record
 from mmsteer.sae import SparseDictionary
 from mmsteer.steering import Attribute, Steering
-from mmsteer.types import Sample, Site
+from mmsteer.types import Sample, Sampling, Site
+from tests.conftest import outputs
 
 SITE = Site("decoder", 1)
 ITEMS = [("slow piano melody", 0), ("fast flute melody", 1)]
@@ -33,7 +34,7 @@ class Clips:
     def __call__(self, items):
         self.calls += 1
         prompts, seeds = zip(*items, strict=True)
-        return self.adapter.generate(prompts, 0.2, seeds)
+        return outputs(self.adapter.generate(prompts, Sampling(seconds=0.2), seeds))
 
 
 def rollouts(adapter, meter=LOUDNESS, name="two prompts", rows=5):
@@ -111,7 +112,7 @@ def test_what_an_output_does_not_say_is_left_out(musicgen, directions):
 
 def test_every_vector_gets_the_same_dose(musicgen, directions):
     wave = np.sin(np.arange(6400) / 10).astype(np.float32)
-    samples = [Sample("0", wave, "slow piano melody")]
+    samples = [Sample("0", "slow piano melody", output=wave)]
     dosed = equal_dose(musicgen, samples, 0.05)
     for direction in directions[:2]:
         kl = divergence(musicgen, Steering((dosed(direction),)), samples)
@@ -143,9 +144,9 @@ def test_features_of_outputs_that_are_read_again(musicgen):
     zero = torch.zeros(width)
     made = SparseDictionary(torch.eye(width), zero, torch.eye(width), zero, zero, site=SITE, model=musicgen.fingerprint)
     waves = [np.sin(np.arange(6400) / speed).astype(np.float32) for speed in (10, 20)]
-    meter = feature_meter(musicgen, made, lambda item, wave: Sample("same name", wave, item))
+    meter = feature_meter(musicgen, made, lambda item, wave: Sample("same name", item, output=wave))
     found = meter.read(["slow piano", "slow piano"], waves)
-    samples = [Sample(str(i), wave, "slow piano") for i, wave in enumerate(waves)]
+    samples = [Sample(str(i), "slow piano", output=wave) for i, wave in enumerate(waves)]
     states = record(musicgen, samples, [SITE], pool="tokens").values[SITE]
     torch.testing.assert_close(found, states.relu().mean(dim=1).double())
     assert meter.names[:2] == ("sae:0", "sae:1")

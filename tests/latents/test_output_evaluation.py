@@ -12,10 +12,10 @@ from mmsteer.latents.output_evaluation import (
     steered_outputs,
     word_overlap,
 )
-from mmsteer.latents.trials import answering
+from mmsteer.latents.trials import sampled
 from mmsteer.record import record
 from mmsteer.sae import feature_direction, usage
-from mmsteer.types import Sample
+from mmsteer.types import Sample, Sampling
 from tests.conftest import planted
 from tests.latents.dictionaries import clips, drawn, made, pictures
 from tests.steering.seeing import llava
@@ -24,7 +24,7 @@ __all__ = ["llava"]
 
 
 def said(*answers):
-    return tuple(Sample(str(place), None, "we", answer) for place, answer in enumerate(answers))
+    return tuple(Sample(str(place), "we", output=answer) for place, answer in enumerate(answers))
 
 
 def test_a_feature_is_brought_to_both_doses_with_both_signs(musicgen):
@@ -49,9 +49,9 @@ def test_a_dose_that_no_strength_gives_is_left_out(musicgen):
 def test_outputs_are_made_under_every_dose(llava):
     contexts = pictures(1)
     found = matched(llava, planted(llava, "c", [1]), contexts, (0.01,), operator="add")
-    made = steered_outputs(llava, found, pictures(2, answer=None), answering(llava, 4))
+    made = steered_outputs(llava, found, pictures(2, answer=None), sampled(llava, Sampling(4)))
     assert len(made) == 4
-    assert all(isinstance(one.answer, str) for one in made)
+    assert all(isinstance(one.output, str) for one in made)
 
 
 def test_a_judge_who_knows_is_always_right_and_one_who_does_not_is_not():
@@ -83,7 +83,7 @@ def test_too_few_features_make_no_choice():
 def test_a_judge_that_listens():
     """The attribute is high in two of three clips of one set, in one of the other; None is not high."""
     readings = {"a": "high", "b": "low", "c": None}
-    judge = heard(lambda sample: {"register": readings[sample.answer]})
+    judge = heard(lambda sample: {"register": readings[sample.output]})
     assert judge(("register", "high"), [said("a", "b", "c"), said("a", "a", "c")]) == 1
     assert judge(("register", "high"), [said("a", "b"), said("c", "a")]) is None
 

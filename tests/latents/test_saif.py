@@ -18,7 +18,7 @@ SITE = Site("text", 1)
 
 
 def asked(text):
-    return [Sample(f"{text}-{one}", picture(one), text) for one in range(6)]
+    return [Sample(f"{text}-{one}", text, (picture(one),)) for one in range(6)]
 
 
 @pytest.fixture(scope="module")
@@ -55,9 +55,9 @@ def test_what_is_silent_without_the_instruction_is_active_when_steered(llava, di
     def reached(prompts):
         [state] = states(llava, str(SITE), lambda: llava.read(llava.reading(prompts)))
         active = dictionary.encode(state[:, -1])[:, 0] > 0
-        return [replace(one, answer=str(bool(yes))) for one, yes in zip(prompts, active, strict=True)]
+        return [replace(one, output=str(bool(yes))) for one, yes in zip(prompts, active, strict=True)]
 
-    trials = Trials("instruction", tuple(PLAIN), reached, lambda sample: float(sample.answer == "True"))
+    trials = Trials("instruction", tuple(PLAIN), reached, lambda sample: float(sample.output == "True"))
     found = run_saif(llava, dictionary, INSTRUCTED, PLAIN, beta=4.0, positions=OUTPUT, test=[trials])
     rewards = {row.condition: row.reward.value for row in found.comparison.rows}
     assert rewards["unsteered"] == 0.0

@@ -42,9 +42,7 @@ def test_runs_of_other_lengths_are_refused():
 
 def test_a_comparison_by_hand(llava):
     answers = iter([1.0, 1.0, 0.0, None, 0.0, 1.0, 1.0, None])
-    trials = Trials(
-        "by hand", tuple(Sample(str(i), None) for i in range(4)), lambda some: some, lambda _: next(answers)
-    )
+    trials = Trials("by hand", tuple(Sample(str(i)) for i in range(4)), lambda some: some, lambda _: next(answers))
     found = compare(llava, [trials], {"steered": added([], OUTPUT)})
     plain, steered = found.rows
     assert plain.condition == "unsteered"

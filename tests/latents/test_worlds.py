@@ -21,24 +21,31 @@ from mmsteer.latents.worlds import (
 RATE = 16000
 
 
+def sounding(wave):
+    """A model that plays one clip, whatever is asked."""
+    return SimpleNamespace(
+        sample_rate=RATE, generate=lambda prompts, *_: [replace(prompt, output=wave) for prompt in prompts]
+    )
+
+
 @pytest.fixture
 def playing():
     """Plays middle C and the C above on a piano, whatever is asked."""
     notes = [Note(at / 2, 0.45, 60 + 12 * (at % 2)) for at in range(8)]
     wave = render(notes, TIMBRES["piano"], 4.0, RATE).astype(np.float32)
-    return SimpleNamespace(sample_rate=RATE, generate=lambda prompts, *_, **__: [wave for _ in prompts])
+    return sounding(wave)
 
 
 @pytest.fixture
 def silent():
-    return SimpleNamespace(
-        sample_rate=RATE, generate=lambda prompts, *_, **__: [np.zeros(RATE, np.float32)] * len(prompts)
-    )
+    return sounding(np.zeros(RATE, np.float32))
 
 
 def saying(answer):
     """A model that answers by a rule."""
-    return SimpleNamespace(generate=lambda prompts, tokens: [answer(one) for one in prompts])
+    return SimpleNamespace(
+        generate=lambda prompts, sampling, seeds: [replace(one, output=answer(one)) for one in prompts]
+    )
 
 
 def rewards(trials):
@@ -98,4 +105,4 @@ def test_a_brief_caption_is_short_and_names_something():
     long = "A room with a cup " + "and more of it " * BRIEF_WORDS
     assert rewards(brief_trials(saying(lambda _: long), 2)) == [0.0] * 2
     assert rewards(brief_trials(saying(lambda _: "A room."), 2)) == [0.0] * 2
-    assert brief.reward(replace(brief.prompts[0], answer=None)) == 0.0
+    assert brief.reward(replace(brief.prompts[0], output=None)) == 0.0

@@ -61,7 +61,7 @@ def test_the_chart_counts_every_feature():
 def group():
     rng = np.random.default_rng(0)
     samples = tuple(
-        Sample(f"clip-{at}", 0.1 * rng.standard_normal(8000).astype(np.float32), "a slow piano melody")
+        Sample(f"clip-{at}", "a slow piano melody", output=0.1 * rng.standard_normal(8000).astype(np.float32))
         for at in range(4)
     )
     labels = {sample.id: {"kind": "<first>" if at == 0 else "other"} for at, sample in enumerate(samples)}

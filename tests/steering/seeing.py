@@ -25,7 +25,7 @@ def picture(seed=0):
 
 
 def samples(count=1):
-    return [Sample(str(one), picture(one), "describe the image") for one in range(count)]
+    return [Sample(str(one), "describe the image", (picture(one),)) for one in range(count)]
 
 
 def direction(adapter, sites, *, tokens=None, seed=0, mean=0.0, spread=1.0, norm=1.0):

@@ -9,7 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from mmsteer.errors import MmsteerError, SteeringError
 from mmsteer.schedules import parse_schedule
 from mmsteer.steering import Attribute, Gate, Steering, parse_attribute, steer
-from mmsteer.types import Direction, Positions, Site, SiteStats
+from mmsteer.types import Direction, Positions, Sampling, Site, SiteStats
 from tests.conftest import planted
 from tests.steering.causal import CausalAdapter
 from tests.steering.seeing import TOKENS, direction, llava, logits, samples, states, steering
@@ -110,7 +110,7 @@ def test_each_row_has_its_own_gate(llava):
 def test_the_prompt_that_runs_twice_is_counted_once(musicgen):
     one = planted(musicgen, "note:C", [1])
     with steer(musicgen, steering(one, gate=Gate(one, -1e6))) as session:
-        musicgen.generate(["a slow piano"], 0.2, [0])
+        musicgen.generate(["a slow piano"], Sampling(seconds=0.2), [0])
     receipt = session.receipt()
     assert receipt.gates["decoder.1"].passed == receipt.tokens
 
@@ -256,5 +256,5 @@ def test_gates_schedules_and_positions_agree(llava):
         one, positions=Positions("last"), schedule=parse_schedule("window(0steps..1steps)"), gate=Gate(one, -1e6)
     )
     with steer(llava, narrow) as session:
-        llava.generate(samples(2), 4)
+        llava.generate(samples(2), Sampling(4))
     assert session.receipt().gates["text.1"].asked == session.receipt().gates["text.1"].passed == 2

@@ -10,7 +10,7 @@ from mmsteer import hooks
 from mmsteer.errors import DirectionError, SteeringError
 from mmsteer.schedules import parse_schedule
 from mmsteer.steering import Gate, Steering, steer
-from mmsteer.types import Positions, Sample, Site
+from mmsteer.types import Positions, Sample, Sampling, Site
 from tests.steering.seeing import TOKENS, direction, llava, logits, samples, states, steering
 
 __all__ = ["llava"]
@@ -64,7 +64,7 @@ def test_positions_meant_for_the_text_do_not_select_in_the_tower(llava):
         *steering(direction(llava, ["text.1"]), positions=Positions("last")).attributes,
     )
     with steer(llava, Steering(parts)) as session:
-        llava.generate(samples(), 3)
+        llava.generate(samples(), Sampling(3))
     assert session.receipt().tokens == 1 + 1
 
 
@@ -110,7 +110,7 @@ def test_another_number_of_tokens_is_refused(llava):
             logits(llava)
     text = direction(llava, ["text.1"], tokens=7)
     with pytest.raises(SteeringError, match="tokens of the stack 'text'"), steer(llava, steering(text)):
-        llava.generate(samples(), 3)
+        llava.generate(samples(), Sampling(3))
 
 
 def test_vectors_for_each_token_are_neither_composed_nor_budgeted(llava):
@@ -185,12 +185,12 @@ def test_tiles_are_edited_as_rows():
 
 def two_images():
     first, second = samples(2)
-    return [first, Sample("1", (second.content, first.content), "describe the image")]
+    return [first, Sample("1", "describe the image", (*second.images, *first.images))]
 
 
 def test_one_steering_serves_any_number_of_images(llava):
     with steer(llava, steering(direction(llava, ["vision.1", "text.1"]))) as session:
-        llava.generate(two_images(), 3)
+        llava.generate(two_images(), Sampling(3))
     receipt = session.receipt()
     assert (receipt.calls, receipt.rows) == (1, 2)
     assert receipt.sites["vision.1"].moments == 1
@@ -201,13 +201,13 @@ def test_samples_that_are_steered_alike_in_the_tower_share_it(llava):
     text = direction(llava, ["text.1"], seed=2)
     each = [Steering((*steering(one).attributes, *steering(text, size).attributes)) for size in (0.5, 1.0)]
     with steer(llava, each):
-        assert len(llava.generate(two_images(), 3)) == 2
+        assert len(llava.generate(two_images(), Sampling(3))) == 2
 
 
 def test_images_that_belong_to_no_known_sample_are_refused(llava):
     each = [steering(direction(llava, ["vision.1"])), Steering()]
     with pytest.raises(SteeringError, match="3 rows, and which of its images or tiles"), steer(llava, each):
-        llava.generate(two_images(), 3)
+        llava.generate(two_images(), Sampling(3))
 
 
 def test_each_sample_has_its_own_steering_in_the_tower(llava):
@@ -219,8 +219,8 @@ def test_each_sample_has_its_own_steering_in_the_tower(llava):
 
 def test_the_books_of_a_tower_that_runs_once_a_call(llava):
     with steer(llava, steering(direction(llava, ["vision.1", "vision.2"]))) as session:
-        llava.generate(samples(2), 6)
-        llava.generate(samples(1), 6)
+        llava.generate(samples(2), Sampling(6))
+        llava.generate(samples(1), Sampling(6))
     receipt = session.receipt()
     assert (receipt.calls, receipt.rows, receipt.steps) == (2, 3, 2)
     assert receipt.tokens == 3 * TOKENS
@@ -229,7 +229,7 @@ def test_the_books_of_a_tower_that_runs_once_a_call(llava):
 
 def test_the_books_follow_the_text_where_both_are_steered(llava):
     with steer(llava, steering(direction(llava, ["vision.1", "text.1"]))) as session:
-        llava.generate(samples(2), 6)
+        llava.generate(samples(2), Sampling(6))
     receipt = session.receipt()
     width = llava.reading(samples(2)).arguments["input_ids"].shape[1]
     made = receipt.steps
@@ -249,10 +249,10 @@ def test_several_forwards_of_a_tower_in_one_call_add_up(llava):
 
 
 def test_a_call_without_an_image_is_not_silently_unsteered(llava):
-    words = [Sample("0", None, "describe")]
+    words = [Sample("0", "describe")]
     with pytest.raises(SteeringError, match="'vision' did not run in this call"):
         with steer(llava, steering(direction(llava, ["vision.1"]))):
-            llava.generate(words, 3)
+            llava.generate(words, Sampling(3))
 
 
 def test_the_tower_lives_at_step_zero(llava):
@@ -268,7 +268,7 @@ def test_the_tower_lives_at_step_zero(llava):
 
 def test_beams_are_served_by_one_steering(llava):
     with steer(llava, steering(direction(llava, ["vision.1", "text.1"]))) as session:
-        llava.generate(samples(2), 4, beams=3)
+        llava.generate(samples(2), Sampling(4, beams=3))
     assert session.receipt().rows == 6
 
 

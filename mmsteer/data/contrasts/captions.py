@@ -51,8 +51,8 @@ def language_prior(demos: Sequence[Demo], refusal: str) -> Contrast:
     pairs = [
         (
             demo.id,
-            Sample(f"{demo.id}/loose", None, demo.question, demo.loose),
-            Sample(f"{demo.id}/refusal", None, demo.question, refusal),
+            Sample(f"{demo.id}/loose", demo.question, output=demo.loose),
+            Sample(f"{demo.id}/refusal", demo.question, output=refusal),
         )
         for demo in demos
     ]

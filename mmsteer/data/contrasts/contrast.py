@@ -107,11 +107,11 @@ def wrong_image(contrast: Contrast, seed: int) -> Contrast:
     taken: dict[tuple[str, int], int] = {}
     samples = []
     for sample, label, group in zip(contrast.samples, contrast.labels, contrast.groups, strict=True):
-        if sample.content is not None:
+        if sample.images:
             place = taken.setdefault((group, label), 0)
             taken[group, label] += 1
             given = images.get((giver[group], label)) or images[giver[group], None]
-            sample = replace(sample, content=given[place % len(given)])
+            sample = replace(sample, images=given[place % len(given)])
         samples.append(sample)
     return replace(contrast, name=f"{contrast.name}, wrong image", samples=tuple(samples))
 
@@ -120,7 +120,7 @@ def _images_of(contrast: Contrast) -> dict[tuple[str, int | None], list[Any]]:
     """The images of each side of each group, and, for None, of both sides."""
     images: dict[tuple[str, int | None], list[Any]] = {}
     for sample, label, group in zip(contrast.samples, contrast.labels, contrast.groups, strict=True):
-        if sample.content is not None:
+        if sample.images:
             for side in (label, None):
-                images.setdefault((group, side), []).append(sample.content)
+                images.setdefault((group, side), []).append(sample.images)
     return images

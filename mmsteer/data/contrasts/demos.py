@@ -42,7 +42,7 @@ class Demo:
             side: What tells the sample from the others of this demo.
             answer: What the model is taken to have said.
         """
-        return Sample(f"{self.id}/{side}", self.image, self.question, answer)
+        return Sample(f"{self.id}/{side}", self.question, (self.image,), answer)
 
 
 def image_samples(demos: Sequence[Demo]) -> tuple[Sample, ...]:
@@ -51,7 +51,7 @@ def image_samples(demos: Sequence[Demo]) -> tuple[Sample, ...]:
     Args:
         demos: The demos.
     """
-    return tuple(Sample(demo.id, demo.image, demo.question) for demo in demos)
+    return tuple(Sample(demo.id, demo.question, (demo.image,)) for demo in demos)
 
 
 def scene_demos(scenes: Sequence[Scene], seed: int, *, matched: bool = True) -> tuple[Demo, ...]:

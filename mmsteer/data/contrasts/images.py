@@ -52,10 +52,10 @@ def masked(
     made: list[Sample] = []
     for index, sample in enumerate(samples):
         image = _square(sample, side)
-        made.append(replace(sample, id=f"{sample.id}/whole", content=image))
+        made.append(replace(sample, id=f"{sample.id}/whole", images=(image,)))
         for copy in range(copies):
             covered = _cover(image, patch, hidden, np.random.default_rng([seed, index, copy]))
-            made.append(replace(sample, id=f"{sample.id}/masked {copy}", content=covered))
+            made.append(replace(sample, id=f"{sample.id}/masked {copy}", images=(covered,)))
     return Contrast(
         name="masked",
         samples=tuple(made),
@@ -83,20 +83,21 @@ def no_image(samples: Sequence[Sample]) -> Contrast:
     for sample in samples:
         _check_image(sample)
     pairs = [
-        (sample.id, replace(sample, id=f"{sample.id}/image"), replace(sample, id=f"{sample.id}/blind", content=None))
+        (sample.id, replace(sample, id=f"{sample.id}/image"), replace(sample, id=f"{sample.id}/blind", images=()))
         for sample in samples
     ]
     return paired("no image", pairs)
 
 
 def _check_image(sample: Sample) -> None:
-    if not isinstance(sample.content, Image.Image):
-        raise DataError(f"{sample.id}: expected one PIL image, got {type(sample.content).__name__}")
+    kinds = ", ".join(type(one).__name__ for one in sample.images)
+    if len(sample.images) != 1 or not isinstance(sample.images[0], Image.Image):
+        raise DataError(f"{sample.id}: expected one PIL image, got {kinds or 'none'}")
 
 
 def _square(sample: Sample, side: int) -> Image.Image:
     _check_image(sample)
-    return ImageOps.fit(sample.content.convert("RGB"), (side, side), Image.Resampling.BICUBIC)
+    return ImageOps.fit(sample.images[0].convert("RGB"), (side, side), Image.Resampling.BICUBIC)
 
 
 def _cover(image: Image.Image, patch: int, hidden: int, rng: np.random.Generator) -> Image.Image:

@@ -51,7 +51,7 @@ def counterfactual(scenes: Sequence[Scene], seed: int, *, decision: Decision = "
         prompt = question(name) if decision == "answer" else CAPTION_PROMPT
         said = None if decision == "answer" else _said(rng, scene, name, decision)
         one, two = (
-            Sample(f"scene {index}/{side}", render_scene(shown), prompt, said)
+            Sample(f"scene {index}/{side}", prompt, (render_scene(shown),), said)
             for side, shown in (("without", scene), ("with", fuller))
         )
         pairs.append((f"scene {index}", one, two))
@@ -74,7 +74,7 @@ def mentions(scenes: Sequence[Scene], seed: int) -> Contrast:
         sides = (("grounded", careful), ("hallucinated", loose))
         image = render_scene(scene)
         one, two = (
-            Sample(f"scene {index}/{side}", image, CAPTION_PROMPT, caption.text[: _mention(caption, place).end()])
+            Sample(f"scene {index}/{side}", CAPTION_PROMPT, (image,), caption.text[: _mention(caption, place).end()])
             for side, caption in sides
         )
         pairs.append((f"scene {index}", one, two))
@@ -103,7 +103,7 @@ def answers(scenes: Sequence[Scene], seed: int, *, balanced: bool = False) -> Co
             raise DataError(_nothing_absent(scene))
         name, image = str(rng.choice(names)), render_scene(scene)
         one, two = (
-            Sample(f"scene {index}/{side}", image, question(name), answer(name, there=said).split()[0].strip(","))
+            Sample(f"scene {index}/{side}", question(name), (image,), answer(name, there=said).split()[0].strip(","))
             for side, said in (("true", there), ("false", not there))
         )
         pairs.append((f"scene {index}", one, two))

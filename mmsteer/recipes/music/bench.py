@@ -112,7 +112,7 @@ class MusicBench:
             outputs: Nothing.
         """
         return [
-            Sample(str(prompt.index), read_audio(path / _audio(planned, prompt)).samples, prompt.text)
+            Sample(str(prompt.index), prompt.text, output=read_audio(path / _audio(planned, prompt)).samples)
             for prompt in items
         ]
 

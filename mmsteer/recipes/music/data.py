@@ -65,7 +65,7 @@ def clips_of(data: ConceptData | SynTheoryData, sample_rate: int, text: Told) ->
     if isinstance(data, ConceptData):
         return _concept(data, sample_rate, text)
     items = _audible(catalogue(data.syntheory)).sample(data.clips, by=data.label, seed=data.seed)
-    samples = tuple(Sample(item.id, render_item(item, sample_rate, synthesise)) for item in items)
+    samples = tuple(Sample(item.id, output=render_item(item, sample_rate, synthesise)) for item in items)
     return Labelled(samples, tuple(str(item.labels[data.label]) for item in items), tuple(i.group for i in items))
 
 
@@ -96,8 +96,8 @@ def _concept(data: ConceptData, sample_rate: int, text: Told) -> Labelled:
     samples = tuple(
         Sample(
             f"{data.concept}:{one.label}:{at:05d}",
-            render(one.clip.notes, TIMBRES[one.clip.instrument], CLIP_SECONDS, sample_rate),
             None if text == "none" else one.clip.prompt,
+            output=render(one.clip.notes, TIMBRES[one.clip.instrument], CLIP_SECONDS, sample_rate),
         )
         for at, one in enumerate(clips)
     )

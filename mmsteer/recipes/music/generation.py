@@ -12,6 +12,7 @@ from mmsteer.recipes.music.data import Prompt
 from mmsteer.recipes.music.schema import Generate
 from mmsteer.recipes.receipts import receipt_json
 from mmsteer.steering import Steering, steer
+from mmsteer.types import Sampling
 
 
 def generate_clips(
@@ -29,16 +30,10 @@ def generate_clips(
         For each prompt a FLAC file, and the receipt as plain JSON.
     """
     with steer(adapter, steering) as session:
-        audio = adapter.generate(
-            [prompt.text for prompt in prompts],
-            how.seconds,
-            [prompt.seed for prompt in prompts],
-            guidance=how.guidance,
-            temperature=how.temperature,
-            top_k=how.top_k,
-        )
+        sampling = Sampling(seconds=how.seconds, guidance=how.guidance, temperature=how.temperature, top_k=how.top_k)
+        made = adapter.generate([one.text for one in prompts], sampling, [one.seed for one in prompts])
         receipt = session.receipt()
-    return [to_flac(wave, adapter.sample_rate) for wave in audio], receipt_json(receipt)
+    return [to_flac(one.output, adapter.sample_rate) for one in made], receipt_json(receipt)
 
 
 def to_flac(wave: np.ndarray, sample_rate: int) -> bytes:

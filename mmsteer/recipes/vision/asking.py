@@ -12,7 +12,7 @@ from mmsteer.recipes.receipts import receipt_json
 from mmsteer.recipes.vision.pictures import Picture
 from mmsteer.recipes.vision.schema import Ask, Captions, Pope
 from mmsteer.steering import Session, Steering, steer
-from mmsteer.types import Call, Sample
+from mmsteer.types import Call, Sample, Sampling
 
 Output = dict[str, Any]
 DECODERS: Mapping[str, Callable[..., LogitsProcessor]] = {
@@ -61,18 +61,13 @@ def _captions(
     how: Captions,
 ) -> dict[int, Output]:
     shown = [picture for picture in pictures if picture.objects is not None]
-    samples = [Sample(picture.name, images[picture.index], how.prompt) for picture in shown]
+    samples = [Sample(picture.name, how.prompt, (images[picture.index],)) for picture in shown]
     if not samples:
         return {}
-    texts = adapter.generate(
-        samples,
-        how.tokens,
-        seeds=[picture.seed for picture in shown] if how.temperature else None,
-        temperature=how.temperature,
-        beams=how.beams,
-        processors=_processors(adapter, decode, samples, shown),
-    )
-    return {picture.index: {"caption": text} for picture, text in zip(shown, texts, strict=True)}
+    processors = tuple(_processors(adapter, decode, samples, shown))
+    sampling = Sampling(how.tokens, temperature=how.temperature, beams=how.beams, processors=processors)
+    made = adapter.generate(samples, sampling, _seeds(shown))
+    return {picture.index: {"caption": one.output} for picture, one in zip(shown, made, strict=True)}
 
 
 def _answers(
@@ -89,14 +84,15 @@ def _answers(
     rows = [(picture, asked.text) for picture in pictures for asked in picture.questions]
     for start in range(0, len(rows), batch):
         some = rows[start : start + batch]
-        samples = [Sample(picture.name, images[picture.index], text) for picture, text in some]
+        samples = [Sample(picture.name, text, (images[picture.index],)) for picture, text in some]
         if how.answer == "logits":
             # The answer is one step long, so what steers generated tokens alone is not looked for in the prompt.
             with session.call(Call(steps=1)):
                 said: list[Any] = _logits(adapter, samples, how)
         else:
-            processors = _processors(adapter, decode, samples, [picture for picture, _ in some])
-            said = list(adapter.generate(samples, how.tokens, processors=processors))
+            processors = tuple(_processors(adapter, decode, samples, [picture for picture, _ in some]))
+            made = adapter.generate(samples, Sampling(how.tokens, processors=processors))
+            said = [one.output for one in made]
         for (picture, _), one in zip(some, said, strict=True):
             found[picture.index][key].append(one)
     return found

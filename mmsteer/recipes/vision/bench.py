@@ -68,7 +68,7 @@ class VisionBench:
             )
         pope = self.recipe.ask.pope
         if pope and pope.answer == "logits":
-            self.adapter.next_word([Sample("words", None, "a")], pope.words)
+            self.adapter.next_word([Sample("words", "a")], pope.words)
 
     def check_attribute(self, item: Attribute) -> None:
         """Refuse a schedule that makes no curve over the answer, or positions that no token has.
@@ -152,7 +152,7 @@ class VisionBench:
         """
         ask = self.recipe.ask.caption
         return [
-            Sample(picture.name, picture.image(), ask.prompt, output["caption"])
+            Sample(picture.name, ask.prompt, (picture.image(),), output["caption"])
             for picture, output in zip(items, outputs, strict=True)
             if ask and output["caption"]
         ]

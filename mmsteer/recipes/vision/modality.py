@@ -80,7 +80,7 @@ def samples(entry: VisionDirections, adapter: Any, control: str | None = None, s
         seed: Seed of the exchange.
     """
     contrast = pairs.pairs_of(entry.data, _seeing(adapter))
-    seen = any(sample.content is not None for sample in contrast.samples)
+    seen = any(sample.images for sample in contrast.samples)
     contrast = wrong_image(contrast, seed) if control and seen else contrast
     averaged = isinstance(entry.data, MaskedPairs) and entry.data.averaged
     return Labelled(contrast.samples, contrast.labels, contrast.groups, averaged)

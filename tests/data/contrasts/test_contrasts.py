@@ -44,7 +44,7 @@ BUILDERS = {
 
 
 def pixels(sample):
-    return np.asarray(sample.content, dtype=np.int64)
+    return np.asarray(sample.images[0], dtype=np.int64)
 
 
 def pairs_of(contrast):
@@ -59,21 +59,22 @@ def test_every_contrast_is_paired_and_drawn_from_its_seed(name):
     one, two = BUILDERS[name](), BUILDERS[name]()
     assert len(pairs_of(one)) == 24
     for left, right in zip(one.samples, two.samples, strict=True):
-        assert (left.id, left.text, left.answer) == (right.id, right.text, right.answer)
-        assert np.array_equal(np.asarray(left.content), np.asarray(right.content))
+        assert (left.id, left.text, left.output) == (right.id, right.text, right.output)
+        for seen, again in zip(left.images, right.images, strict=True):
+            assert np.array_equal(np.asarray(seen), np.asarray(again))
     assert (one.pool, str(one.positions)) == (("mean", "generated") if name == "mean" else ("last", "all"))
 
 
 def test_captions_of_one_image_end_alike_and_are_as_long():
     gaps = []
     for careful, loose in pairs_of(BUILDERS["captions"]()):
-        assert careful.content is loose.content
+        assert careful.images[0] is loose.images[0]
         assert careful.text == loose.text == CAPTION_PROMPT
-        assert careful.answer.split(". ")[-1] == loose.answer.split(". ")[-1]
-        assert careful.answer != loose.answer
-        gaps.append(len(careful.answer.split()) - len(loose.answer.split()))
+        assert careful.output.split(". ")[-1] == loose.output.split(". ")[-1]
+        assert careful.output != loose.output
+        gaps.append(len(careful.output.split()) - len(loose.output.split()))
     assert abs(np.mean(gaps)) < 0.5
-    written = [len(no.answer.split()) - len(yes.answer.split()) for yes, no in pairs_of(BUILDERS["written"]())]
+    written = [len(no.output.split()) - len(yes.output.split()) for yes, no in pairs_of(BUILDERS["written"]())]
     assert np.mean(written) > 5  # as written, who hallucinates says more
 
 
@@ -100,22 +101,22 @@ def test_captions_that_cannot_end_alike(careful, loose):
         with pytest.raises(DataError, match=r"demo 7: .* do not differ before a shared last sentence"):
             captions([demo])
     else:
-        assert captions([demo]).samples[0].answer == "A. C c. B b."
+        assert captions([demo]).samples[0].output == "A. C c. B b."
 
 
 @pytest.mark.parametrize("decision", DECISIONS)
 def test_counterfactual_images_differ_in_one_object_and_the_words_in_nothing(decision):
     for without, with_it in pairs_of(BUILDERS[decision]()):
-        assert (without.text, without.answer) == (with_it.text, with_it.answer)
+        assert (without.text, without.output) == (with_it.text, with_it.output)
         changed = (pixels(without) != pixels(with_it)).any(axis=2)
         assert 0 < changed.mean() < 0.6
         if decision == "answer":
-            assert without.answer is None
+            assert without.output is None
             assert without.text.startswith("Is there a")
         if decision == "go on":
-            assert without.answer.endswith(".")
+            assert without.output.endswith(".")
         if decision == "object":
-            assert without.answer.split()[-1].lower() in ("a", "an")
+            assert without.output.split()[-1].lower() in ("a", "an")
 
 
 def test_counterfactual_sides_are_the_scene_without_and_with():
@@ -125,39 +126,42 @@ def test_counterfactual_sides_are_the_scene_without_and_with():
 
 def test_mentions_end_with_what_is_there_and_what_is_not():
     for scene, (grounded, hallucinated) in zip(SCENES, pairs_of(BUILDERS["mentions"]()), strict=True):
-        assert any(grounded.answer.endswith(name) for name in scene.objects)
-        assert not any(hallucinated.answer.endswith(f" {name}") for name in scene.objects)
-        assert grounded.answer.count(".") == hallucinated.answer.count(".")
+        assert any(grounded.output.endswith(name) for name in scene.objects)
+        assert not any(hallucinated.output.endswith(f" {name}") for name in scene.objects)
+        assert grounded.output.count(".") == hallucinated.output.count(".")
 
 
 def test_answers_about_what_is_absent_and_balanced():
-    assert [(yes.answer, no.answer) for yes, no in pairs_of(BUILDERS["answers"]())] == [("No", "Yes")] * 24
-    both = [(yes.answer, no.answer) for yes, no in pairs_of(answers(SCENES, 0, balanced=True))]
+    assert [(yes.output, no.output) for yes, no in pairs_of(BUILDERS["answers"]())] == [("No", "Yes")] * 24
+    both = [(yes.output, no.output) for yes, no in pairs_of(answers(SCENES, 0, balanced=True))]
     assert both == [("No", "Yes"), ("Yes", "No")] * 12
 
 
 def test_no_image_is_the_same_prompt_blind():
-    samples = [Sample("a", Image.new("RGB", (8, 8)), "What?", "A cup."), Sample("b", Image.new("RGB", (8, 8)), "What?")]
+    samples = [
+        Sample("a", "What?", (Image.new("RGB", (8, 8)),), "A cup."),
+        Sample("b", "What?", (Image.new("RGB", (8, 8)),)),
+    ]
     for seeing, blind in pairs_of(no_image(samples)):
-        assert (seeing.text, seeing.answer) == (blind.text, blind.answer)
-        assert seeing.content is not None
-        assert blind.content is None
-    with pytest.raises(DataError, match="c: expected one PIL image, got NoneType"):
-        no_image([Sample("c", None, "What?")])
+        assert (seeing.text, seeing.output) == (blind.text, blind.output)
+        assert seeing.images
+        assert not blind.images
+    with pytest.raises(DataError, match="c: expected one PIL image, got none"):
+        no_image([Sample("c", "What?")])
 
 
 def test_the_language_prior_is_blind():
     for loose, refusal in pairs_of(language_prior(scene_demos(SCENES[:3], 0), "I see nothing.")):
-        assert loose.content is refusal.content is None
-        assert refusal.answer == "I see nothing."
+        assert loose.images == refusal.images == ()
+        assert refusal.output == "I see nothing."
 
 
 def test_masked_copies_hide_whole_patches():
     noise = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
-    contrast = masked([Sample("a", Image.fromarray(noise), "What?")], 0, side=32, patch=8, copies=3, ratio=0.9)
+    contrast = masked([Sample("a", "What?", (Image.fromarray(noise),))], 0, side=32, patch=8, copies=3, ratio=0.9)
     assert contrast.labels == (0, 1, 1, 1)
     assert (contrast.pool, str(contrast.positions)) == ("tokens", "all")
-    whole, *copies = (np.asarray(sample.content) for sample in contrast.samples)
+    whole, *copies = (np.asarray(sample.images[0]) for sample in contrast.samples)
     assert whole.shape == (32, 32, 3)
     mean = whole.reshape(-1, 3).mean(axis=0).round()
     masks = []
@@ -174,7 +178,7 @@ def test_masked_copies_hide_whole_patches():
 def test_numbers_that_make_no_mask(change):
     options = {"side": 32, "patch": 8, "copies": 2, "ratio": 0.5} | change
     with pytest.raises(DataError, match="mask some patches and not all"):
-        masked([Sample("a", Image.new("RGB", (32, 32)), "What?")], 0, **options)
+        masked([Sample("a", "What?", (Image.new("RGB", (32, 32)),))], 0, **options)
 
 
 @pytest.mark.parametrize("name", BUILDERS)
@@ -183,11 +187,11 @@ def test_the_wrong_image_leaves_the_words_and_no_group_its_image(name):
     wrong = wrong_image(contrast, 0)
     assert (wrong.labels, wrong.groups) == (contrast.labels, contrast.groups)
     for right, other in zip(contrast.samples, wrong.samples, strict=True):
-        assert (right.id, right.text, right.answer) == (other.id, other.text, other.answer)
-        assert (right.content is None) == (other.content is None)
-        assert right.content is None or right.content is not other.content
-    mine = [id(sample.content) for sample in contrast.samples]
-    assert sorted(mine) == sorted(id(sample.content) for sample in wrong.samples)
+        assert (right.id, right.text, right.output) == (other.id, other.text, other.output)
+        assert bool(right.images) == bool(other.images)
+        assert not right.images or right.images[0] is not other.images[0]
+    mine = [id(sample.images[0] if sample.images else None) for sample in contrast.samples]
+    assert sorted(mine) == sorted(id(sample.images[0] if sample.images else None) for sample in wrong.samples)
 
 
 def test_the_wrong_image_needs_another():
@@ -208,13 +212,13 @@ def test_the_wrong_image_destroys_a_direction_that_depends_on_the_image(probe):
         kind = group % 30
         for label in (1, 0):
             said = kind if label else (kind + 1 + group % 7) % 30
-            samples.append(Sample(f"{group}/{label}", Image.new("RGB", (1, 1), (kind, 0, 0)), "What?", f"{said}"))
+            samples.append(Sample(f"{group}/{label}", "What?", (Image.new("RGB", (1, 1), (kind, 0, 0)),), f"{said}"))
             labels.append(label)
             groups.append(f"{group}")
     contrast = Contrast("kinds", tuple(samples), tuple(labels), tuple(groups))
 
     def states(contrast):
-        agrees = [float(sample.content.getpixel((0, 0))[0] == int(sample.answer)) for sample in contrast.samples]
+        agrees = [float(sample.images[0].getpixel((0, 0))[0] == int(sample.output)) for sample in contrast.samples]
         noise = 2 * torch.randn(len(agrees), 32, generator=torch.Generator().manual_seed(1))
         return noise + 30 * torch.tensor(agrees)[:, None] * truth + 12 * torch.tensor(contrast.labels)[:, None] * style
 
@@ -245,7 +249,7 @@ def test_parts_keep_groups_whole():
 )
 def test_samples_that_make_no_contrast(labels, groups, names, message):
     with pytest.raises(DataError, match=message):
-        Contrast("broken", tuple(Sample(name, None, "What?") for name in names), labels, groups)
+        Contrast("broken", tuple(Sample(name, "What?") for name in names), labels, groups)
 
 
 def test_unknown_choices_are_named():
@@ -281,10 +285,10 @@ def test_files_of_strangers(vti_file):
     demos = read_demos(file, file.parent)
     assert [demo.id for demo in demos] == ["0", "1"]
     (careful, loose), _ = pairs_of(captions(demos, ending="written"))
-    assert careful.answer == "A man sits on a bench. The sky is blue. Trees are green."
-    assert careful.content.size == (20, 10)
+    assert careful.output == "A man sits on a bench. The sky is blue. Trees are green."
+    assert careful.images[0].size == (20, 10)
     assert careful.text == "Describe this image in detail."
-    assert loose.answer.split(". ")[1] == "A dog plays"
+    assert loose.output.split(". ")[1] == "A dog plays"
 
 
 @pytest.mark.parametrize(
