@@ -3,9 +3,43 @@
 A message says where, what came, what is allowed, and what to do about it.
 """
 
+import reprlib
+from typing import Any
+
+LONGEST_LINE = 1000  # characters of one line of a message
+
 
 class MmsteerError(Exception):
-    """Base of all errors that mmsteer raises on purpose."""
+    """Base of all errors that mmsteer raises on purpose; lines of its text over 1,000 characters are cut."""
+
+    def __str__(self) -> str:
+        return "\n".join(shorten(line, LONGEST_LINE) for line in super().__str__().split("\n"))
+
+
+def clip(value: Any, longest: int = 80) -> str:
+    """A value of the input as an error repeats it: in quotes if a string, and cut in the middle if long.
+
+    Args:
+        value: What came.
+        longest: Characters to keep of a string, and of the whole.
+
+    >>> clip("a" * 20_000, 13)
+    "'aaaa...aaaa'"
+    """
+    short = reprlib.Repr()
+    short.maxstring = short.maxother = short.maxlong = longest
+    return shorten(short.repr(value), longest)
+
+
+def shorten(text: str, longest: int = 80) -> str:
+    """A text, cut in the middle if long.
+
+    Args:
+        text: The text.
+        longest: Characters to keep.
+    """
+    half = (longest - 3) // 2
+    return text if len(text) <= longest else f"{text[:half]}...{text[-half:]}"
 
 
 class SiteError(MmsteerError):

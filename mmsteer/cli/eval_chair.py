@@ -41,6 +41,8 @@ def chair(
 
     mmsteer eval chair --captions captions.jsonl --coco annotations --compat pattern --json
     """
+    if rows:
+        _check_output(rows, [captions, objects, synonyms, *(coco.glob("*.json") if coco else ())])
     score = _judge(captions, objects, coco, compat, synonyms, seed)
     if rows:
         _write(rows, score)
@@ -70,12 +72,18 @@ def _judge(
     return Chair(wanted, compat, words).score({caption.image: caption.text for caption in said}, seed=seed)
 
 
+def _check_output(path: Path, inputs: list[Path | None]) -> None:
+    if path.exists() and any(one and one.exists() and path.samefile(one) for one in inputs):
+        raise EvalError(f"--rows {path} is a file that is read; give another name, or it would be lost")
+
+
 def _write(path: Path, score: "ChairScore") -> None:
     from mmsteer.atomic import write_atomically
 
     lines = (json.dumps(row.to_json(), ensure_ascii=False, allow_nan=False) for row in score.rows)
     try:
-        write_atomically(path, "".join(f"{line}\n" for line in lines).encode())
+        # A lone surrogate, half of an emoji, becomes the escape that JSON has for it.
+        write_atomically(path, "".join(f"{line}\n" for line in lines).encode(errors="backslashreplace"))
     except OSError as error:
         raise EvalError(f"{path}: cannot be written ({error.strerror}); give a file in a folder that exists") from None
 

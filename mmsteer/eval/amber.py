@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from mmsteer.errors import EvalError
-from mmsteer.eval.amber_words import Similarity, Vocabulary, same_word
+from mmsteer.errors import EvalError, clip
+from mmsteer.eval.amber_words import Similarity, Vocabulary, is_words, same_word
 from mmsteer.eval.answers import Id, by_id, read_answers, read_rows
 from mmsteer.eval.bootstrap import ratio_interval
 from mmsteer.eval.pope_parsers import parse_answer
@@ -82,7 +82,7 @@ def read_items(annotations: str | Path, queries: str | Path | None = None) -> tu
         truth, hallu = row.fields["truth"], row.fields.get("hallu", [])
         if kind != GENERATIVE:
             truth = [row.word("truth", ("yes", "no"))]
-        elif not isinstance(truth, list) or not isinstance(hallu, list):
+        elif not is_words(truth) or not is_words(hallu):
             raise EvalError(f"{row.where}: truth and hallu of a generative item are lists of objects")
         items.append(Item(id_, images.get(id_, str(id_)), kind, tuple(truth), tuple(hallu)))
     return tuple(items)
@@ -143,7 +143,7 @@ def score_questions(
     Source: Wang et al. 2023, AMBER, arXiv:2311.07397; inference.py of junyangwang0410/AMBER.
     """
     if parser not in ("exact", "strict"):
-        raise EvalError(f"no parser {parser!r}; choose from exact, strict")
+        raise EvalError(f"no parser {clip(parser)}; choose from exact, strict")
     said = {item.id: _said(responses.get(item.id), parser) for item in items if item.kind != GENERATIVE}
     return {
         name: _dimension([item for item in items if item.kind in kinds], said, parser, F1_TERM.get(name, OTHER_F1_TERM))
@@ -255,7 +255,7 @@ def score_descriptions(
     Source: as for `score_questions`.
     """
     if compat not in ("fixed", "official"):
-        raise EvalError(f"no mode {compat!r}; choose from fixed, official")
+        raise EvalError(f"no mode {clip(compat)}; choose from fixed, official")
     all_items = [item for item in items if item.kind == GENERATIVE]
     texts = {item.id: text for item in all_items if (text := responses.get(item.id)) is not None}
     counted = [item for item in all_items if item.id in texts]

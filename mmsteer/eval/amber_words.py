@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from mmsteer.errors import EvalError
+from mmsteer.errors import EvalError, clip
 from mmsteer.eval.answers import read_json, read_text
 
 Similarity = Callable[[str, str], bool]
@@ -83,7 +83,7 @@ class Vocabulary:
             EvalError: The vocabulary does not have it.
         """
         if word not in self.associations:
-            raise EvalError(f"the associations lack the annotated object {word!r}; give the relation.json of AMBER")
+            raise EvalError(f"the associations lack the annotated object {clip(word)}; give the relation.json of AMBER")
         return self.associations[word]
 
 
@@ -98,7 +98,7 @@ def read_vocabulary(relation: str | Path, safe_words: str | Path) -> Vocabulary:
         EvalError: A file cannot be read or holds something else.
     """
     associations = read_json(relation)
-    if not isinstance(associations, dict) or not all(_is_words(others) for others in associations.values()):
+    if not isinstance(associations, dict) or not all(is_words(others) for others in associations.values()):
         raise EvalError(f"{relation}: the associations of AMBER are a JSON object of lists of words; this is not one")
     return Vocabulary.of(associations, read_text(Path(safe_words)).split())
 
@@ -153,5 +153,10 @@ def spacy_similarity(model: str = "en_core_web_lg", threshold: float = 0.8) -> S
     return lambda one, other: bool(pipeline(one).similarity(pipeline(other)) > threshold)
 
 
-def _is_words(value: object) -> bool:
+def is_words(value: object) -> bool:
+    """Whether a value of JSON is a list of strings.
+
+    Args:
+        value: The value.
+    """
     return isinstance(value, list) and all(isinstance(word, str) for word in value)

@@ -1,13 +1,13 @@
 """Records of benchmark files, JSON lines or one JSON array, each with its line; and answers joined to them by id."""
 
 import hashlib
-import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmsteer.errors import EvalError
+from mmsteer import json_lines
+from mmsteer.errors import EvalError, clip, shorten
 
 Id = int | str
 
@@ -42,8 +42,8 @@ class Row:
         """
         value = self.fields[key]
         if isinstance(value, bool) or not isinstance(value, int | str):
-            raise EvalError(f"{self.where}: {key} is {value!r}; give a whole number or a string")
-        return int(value) if str(value).isdecimal() else value
+            raise EvalError(f"{self.where}: {key} is {clip(value)}; give a whole number or a string")
+        return int(value) if str(value).isdecimal() and len(str(value)) <= json_lines.DIGITS else value
 
     def text(self, key: str) -> str:
         """A string.
@@ -56,7 +56,7 @@ class Row:
         """
         value = self.fields[key]
         if not isinstance(value, str):
-            raise EvalError(f"{self.where}: {key} is {value!r}; give a string")
+            raise EvalError(f"{self.where}: {key} is {clip(value)}; give a string")
         return value
 
     def word(self, key: str, allowed: Collection[str]) -> str:
@@ -71,7 +71,7 @@ class Row:
         """
         value = str(self.fields[key]).strip().lower()
         if value not in allowed:
-            raise EvalError(f"{self.where}: {key} is {self.fields[key]!r}; it must be one of {', '.join(allowed)}")
+            raise EvalError(f"{self.where}: {key} is {clip(self.fields[key])}; it must be one of {', '.join(allowed)}")
         return value
 
 
@@ -87,17 +87,16 @@ def read_rows(path: str | Path, keys: Collection[str], what: str) -> tuple[Row, 
         EvalError: The file is missing, empty or broken, or a record lacks a field.
     """
     path = Path(path)
-    text = read_text(path)
-    read = _array if text.lstrip().startswith("[") else _lines
-    rows = tuple(read(path, text))
+    rows = tuple(Row(path, line, fields) for line, fields in json_lines.read_records(path, EvalError))
     if not rows:
         raise EvalError(f"{path} is empty; each record is {what} with {', '.join(keys)}")
     for row in rows:
         missing = [key for key in keys if key not in row.fields]
         if missing:
+            there = ", ".join(map(shorten, sorted(row.fields)[:20])) or "nothing"
             raise EvalError(
                 f"{row.where}: {what} has {', '.join(keys)}; this record lacks {', '.join(missing)} "
-                f"and has {', '.join(sorted(row.fields)) or 'nothing'}. Is it a file of another benchmark?"
+                f"and has {there}. Is it a file of another benchmark?"
             )
     return rows
 
@@ -133,14 +132,14 @@ def by_id(rows: Collection[Row], key: str, known: Collection[Id] | None = None) 
     for row in rows:
         one = row.id(key)
         if one in found:
-            raise EvalError(f"{row.where}: {key} {one!r} came before, on line {found[one].line}; answer each once")
+            raise EvalError(f"{row.where}: {key} {clip(one)} came before, on line {found[one].line}; answer each once")
         if known is not None and one not in known:
-            raise EvalError(f"{row.where}: no question has {key} {one!r}; are these answers to other questions?")
+            raise EvalError(f"{row.where}: no question has {key} {clip(one)}; are these answers to other questions?")
         found[one] = row
     return found
 
 
-def read_text(path: Path) -> str:
+def read_text(path: str | Path) -> str:
     """The text of a file.
 
     Args:
@@ -149,28 +148,20 @@ def read_text(path: Path) -> str:
     Raises:
         EvalError: It cannot be read.
     """
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise EvalError(f"{path}: cannot be read ({error.strerror}); give a file of JSON lines or JSON") from None
-    except UnicodeDecodeError:
-        raise EvalError(f"{path} is not UTF-8 text; give a file of JSON lines or JSON") from None
+    return json_lines.read_text(path, EvalError)
 
 
-def read_json(path: str | Path) -> Any:
+def read_json(path: str | Path, hook: json_lines.Hook | None = None) -> Any:
     """One JSON value.
 
     Args:
         path: The file.
+        hook: Replaces every object by what it returns.
 
     Raises:
         EvalError: It cannot be read or is not JSON.
     """
-    path = Path(path)
-    try:
-        return _DECODER.decode(read_text(path))
-    except json.JSONDecodeError as error:
-        raise EvalError(_broken(path, error.lineno, error.msg)) from None
+    return json_lines.read_json(path, EvalError, hook=hook)
 
 
 def sha256(path: str | Path) -> str:
@@ -179,49 +170,5 @@ def sha256(path: str | Path) -> str:
     Args:
         path: The file.
     """
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
-
-
-_DECODER = json.JSONDecoder()
-
-
-def _lines(path: Path, text: str) -> Iterator[Row]:
-    # Not splitlines: a caption may hold U+2028 and the like, which end no record.
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.strip():
-            try:
-                value = _DECODER.decode(line)
-            except json.JSONDecodeError as error:
-                raise EvalError(_broken(path, number, error.msg)) from None
-            yield _row(path, number, value)
-
-
-def _array(path: Path, text: str) -> Iterator[Row]:
-    # The elements one by one, so that each knows its line.
-    try:
-        values = _DECODER.decode(text)
-    except json.JSONDecodeError as error:
-        raise EvalError(_broken(path, error.lineno, error.msg)) from None
-    at, line, start = text.index("["), 1, 0
-    for value in values:
-        at = _next(text, at + 1)
-        line += text.count("\n", start, at)
-        start = at
-        yield _row(path, line, value)
-        at = _next(text, _DECODER.raw_decode(text, at)[1])
-
-
-def _next(text: str, at: int) -> int:
-    while text[at].isspace():
-        at += 1
-    return at
-
-
-def _row(path: Path, line: int, value: Any) -> Row:
-    if not isinstance(value, dict):
-        raise EvalError(f"{path}:{line}: a record is a JSON object, such as {{...}}; this is {str(value)[:40]!r}")
-    return Row(path, line, value)
-
-
-def _broken(path: Path, line: int, message: str) -> str:
-    return f"{path}:{line}: not JSON ({message}); write one JSON object a line, or one JSON array"
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

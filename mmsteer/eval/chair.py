@@ -29,7 +29,7 @@ from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from typing import Any
 
-from mmsteer.errors import EvalError
+from mmsteer.errors import EvalError, clip
 from mmsteer.eval.bootstrap import ratio_interval
 from mmsteer.eval.chair_parser import Mention, object_parser
 from mmsteer.eval.chair_synonyms import Synonyms, coco_synonyms
@@ -178,7 +178,9 @@ class Chair:
             EvalError: The image is unknown.
         """
         if image not in self._truth:
-            raise EvalError(f"no objects are known of image {image!r}; give the annotations of the captioned images")
+            raise EvalError(
+                f"no objects are known of image {clip(image)}; give the annotations of the captioned images"
+            )
         return ChairRow(image, caption, self._parse(caption), self._truth[image])
 
     def score(self, captions: Mapping[str, str], *, seed: int = 0) -> ChairScore:
@@ -223,5 +225,7 @@ def _check_classes(truth: Mapping[str, frozenset[str]], known: Synonyms) -> None
     for image, names in truth.items():
         for name in sorted(names - known.keys()):
             near = get_close_matches(name, known, 1)
-            hint = f"did you mean {near[0]!r}?" if near else f"they are such as {', '.join(list(known)[:3])}"
-            raise EvalError(f"image {image!r} holds {name!r}, which is none of the {len(known)} classes; {hint}")
+            hint = f"did you mean {clip(near[0])}?" if near else f"they are such as {', '.join(list(known)[:3])}"
+            raise EvalError(
+                f"image {clip(image)} holds {clip(name)}, which is none of the {len(known)} classes; {hint}"
+            )

@@ -1,17 +1,16 @@
 """What CHAIR reads: captions, and which objects each image really shows."""
 
-import json
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmsteer.errors import EvalError
+from mmsteer.errors import EvalError, clip, shorten
 from mmsteer.eval.answers import Row, read_json, read_rows, read_text
 from mmsteer.eval.chair_parser import Parse, mentioned
 
-_FILE_NAME = re.compile(r"(?:.*[/\\])?(?:COCO_(?:train|val|test)\d{4}_)?0*(\d+)(?:\.(?:jpg|jpeg|png))?", re.IGNORECASE)
+_FILE_NAME = re.compile(r"(?:COCO_(?:train|val|test)\d{4}_)?(\d+)(?:\.(?:jpg|jpeg|png))?", re.IGNORECASE)
 SPLITS = ("train2014", "val2014")
 
 Truth = Mapping[str, frozenset[str]]
@@ -42,8 +41,9 @@ def image_name(value: int | str) -> str:
     >>> {image_name(value) for value in (42, "42", "COCO_val2014_000000000042.jpg")}
     {'42'}
     """
-    match = _FILE_NAME.fullmatch(str(value))
-    return match[1] if match else str(value)
+    name = str(value)
+    match = _FILE_NAME.fullmatch(name[max(name.rfind("/"), name.rfind("\\")) + 1 :])
+    return match[1].lstrip("0") or "0" if match else name
 
 
 def read_captions(path: str | Path) -> tuple[Caption, ...]:
@@ -59,7 +59,9 @@ def read_captions(path: str | Path) -> tuple[Caption, ...]:
     for row in read_rows(path, ("image_id", "caption"), "a caption"):
         image = image_name(row.id("image_id"))
         if image in found:
-            raise EvalError(f"{row.where}: image {image} has a caption already, on line {found[image].line}; keep one")
+            raise EvalError(
+                f"{row.where}: image {shorten(image)} has a caption already, on line {found[image].line}; keep one"
+            )
         found[image] = row
     return tuple(Caption(image, row.text("caption"), row.where) for image, row in found.items())
 
@@ -78,8 +80,9 @@ def check_images(captions: Sequence[Caption], truth: Truth, source: str | Path) 
     unknown = [caption for caption in captions if caption.image not in truth]
     if unknown:
         raise EvalError(
-            f"{unknown[0].where}: {source} knows no image {unknown[0].image} ({len(unknown)} of {len(captions)} "
-            "captions are of unknown images); give the annotations of the captioned images"
+            f"{unknown[0].where}: {source} knows no image {shorten(unknown[0].image)} "
+            f"({len(unknown)} of {len(captions)} captions are of unknown images); "
+            "give the annotations of the captioned images"
         )
 
 
@@ -150,16 +153,23 @@ def _splits(folder: Path) -> list[str]:
 
 def _instances(path: Path) -> Iterator[tuple[str, str]]:
     data = _load(path, ("image_id", "category_id"))
-    names = {category.get("id"): category.get("name") for category in data.get("categories", [])}
+    listed = data.get("categories")
+    if not isinstance(listed, list) or not all(isinstance(one, dict) and _is_id(one.get("id")) for one in listed):
+        raise EvalError(f"{path}: categories are a list of {{id, name}}, as COCO's are; download it again")
+    names = {category["id"]: str(category.get("name")) for category in listed}
     for image, category in data["annotations"]:
         if category not in names:
-            raise EvalError(f"{path}: no category {category!r} in its list; is it a file of another benchmark?")
+            raise EvalError(f"{path}: no category {clip(category)} in its list; is it a file of another benchmark?")
         yield image_name(image), names[category]
+
+
+def _is_id(value: Any) -> bool:
+    return isinstance(value, int | str)
 
 
 def _captions(path: Path) -> Iterator[tuple[str, str]]:
     for image, text in _load(path, ("image_id", "caption"))["annotations"]:
-        yield image_name(image), text
+        yield image_name(image), str(text)
 
 
 def _load(path: Path, keys: tuple[str, str]) -> dict[str, Any]:
@@ -172,12 +182,13 @@ def _load(path: Path, keys: tuple[str, str]) -> dict[str, Any]:
     def cut(value: dict[str, Any]) -> Any:
         return (value[keys[0]], value[keys[1]]) if keys[0] in value and keys[1] in value else value
 
-    try:
-        data = json.loads(read_text(path), object_hook=cut)
-    except json.JSONDecodeError as error:
-        raise EvalError(f"{path}:{error.lineno}: not JSON ({error.msg}); download it again") from None
+    data = read_json(path, cut)
     rows = data.get("annotations") if isinstance(data, dict) else None
-    if not isinstance(rows, list) or not rows or not all(isinstance(row, tuple) for row in rows):
+    if (
+        not isinstance(rows, list)
+        or not rows
+        or not all(isinstance(row, tuple) and all(map(_is_id, row)) for row in rows)
+    ):
         raise EvalError(
             f"{path}: its annotations have no {keys[0]} and {keys[1]}, as COCO's do; is it a file of another benchmark?"
         )

@@ -7,7 +7,7 @@ from functools import cache
 from itertools import chain
 from types import MappingProxyType
 
-from mmsteer.errors import EvalError
+from mmsteer.errors import EvalError, clip
 from mmsteer.eval.chair_synonyms import ANIMALS, COMPOUNDS, REFERENCE_PAIRS, VEHICLES, Synonyms, coco_synonyms
 from mmsteer.eval.singular import noun_forms, pattern_singular, wordnet_singular
 
@@ -60,7 +60,7 @@ def object_parser(compat: str = "fixed", synonyms: Synonyms | None = None) -> Pa
     ['bus', 'bus', 'teddy bear', 'wine glass']
     """
     if compat not in PARSERS:
-        raise EvalError(f"no CHAIR mode {compat!r}; choose from {', '.join(PARSERS)}")
+        raise EvalError(f"no CHAIR mode {clip(compat)}; choose from {', '.join(PARSERS)}")
     return PARSERS[compat](coco_synonyms() if synonyms is None else synonyms)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
-from mmsteer.errors import EvalError
+from mmsteer.errors import EvalError, clip
 from mmsteer.eval.answers import read_text
 
 Synonyms = Mapping[str, tuple[str, ...]]
@@ -53,11 +53,11 @@ def read_synonyms(path: str | Path) -> Synonyms:
         EvalError: The file cannot be read, has no class, or names one twice.
     """
     found: dict[str, tuple[str, ...]] = {}
-    for number, line in enumerate(read_text(Path(path)).splitlines(), 1):
+    for number, line in enumerate(read_text(path).split("\n"), 1):
         # Exactly as the reference splits: a second space stays at the front of the next word.
         name, *words = line.strip().split(", ")
         if name in found:
-            raise EvalError(f"{path}:{number}: the class {name!r} has a line already; write all its words on one")
+            raise EvalError(f"{path}:{number}: the class {clip(name)} has a line already; write all its words on one")
         if name:
             found[name] = tuple(words)
     if not found or any(name[0] in "{[" for name in found):

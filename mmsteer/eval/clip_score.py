@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmsteer.errors import EvalError
+from mmsteer.errors import EvalError, clip
 from mmsteer.types.score import Score, mean_score
 
 if TYPE_CHECKING:
@@ -97,15 +97,17 @@ def _load(model: str, pretrained: str | None, device: str) -> _Clip:
         raise EvalError("CLIPScore needs open_clip; install it with: pip install 'mmsteer[clip]'") from None
     name = f"local-dir:{model}" if Path(model).is_dir() else model
     if pretrained is None and ":" not in name:
-        raise EvalError(f"the CLIP model {model!r} has no weights; give pretrained, a tag or a file, or give a folder")
+        raise EvalError(
+            f"the CLIP model {clip(model)} has no weights; give pretrained, a tag or a file, or give a folder"
+        )
     try:
         network, preprocess = open_clip.create_model_from_pretrained(name, pretrained=pretrained, device=device)
         tokenizer = open_clip.get_tokenizer(name)
     except (OSError, RuntimeError, ValueError) as error:
         reason = (str(error).splitlines() or ["no reason given"])[0]
         raise EvalError(
-            f"the CLIP model {model!r} with weights {pretrained!r} cannot be loaded ({reason}); without a network give "
-            "a folder with open_clip_config.json and weights, or a model name and a checkpoint file"
+            f"the CLIP model {clip(model)} with weights {clip(pretrained)} cannot be loaded ({reason}); without a "
+            "network give a folder with open_clip_config.json and weights, or a model name and a checkpoint file"
         ) from None
     return _Clip(network.eval(), preprocess, tokenizer, device)
 

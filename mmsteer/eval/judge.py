@@ -7,17 +7,21 @@ MMSTEER_JUDGE_KEY where one is needed.
 import http.client
 import json
 import os
+import queue
+import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from mmsteer.errors import EvalError
+from mmsteer.errors import EvalError, clip
+from mmsteer.json_lines import parse_json
 
 URL, MODEL, KEY = "MMSTEER_JUDGE_URL", "MMSTEER_JUDGE_MODEL", "MMSTEER_JUDGE_KEY"
 TRIES = 4
+LONGEST_BODY = 4 << 20  # bytes of one answer
 BUSY = (429, 500, 502, 503, 504)
 
 
@@ -36,7 +40,7 @@ class EndpointJudge:
         url: Where it is, up to and without `/chat/completions`.
         model: Its name there.
         key: Sent as a bearer token; never shown.
-        timeout_s: Longest wait for one verdict.
+        timeout_s: Longest wait for one whole verdict, however it comes in.
         pause_s: Wait before a busy endpoint is asked again; doubled each time.
     """
 
@@ -48,7 +52,9 @@ class EndpointJudge:
 
     def __post_init__(self) -> None:
         if not self.url.startswith(("http://", "https://")):
-            raise EvalError(f"judge at {self.url!r}: give an http or https address, such as http://localhost:8000/v1")
+            raise EvalError(
+                f"judge at {clip(self.url)}: give an http or https address, such as http://localhost:8000/v1"
+            )
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "EndpointJudge":
@@ -97,17 +103,53 @@ class EndpointJudge:
         request = urllib.request.Request(
             f"{self.url.rstrip('/')}/chat/completions", json.dumps(body).encode(), headers, method="POST"
         )
+        return self._verdict(_within(self.timeout_s, lambda: self._body(request)))
+
+    def _body(self, request: urllib.request.Request) -> bytes:
+        stop = time.monotonic() + self.timeout_s
+        body = bytearray()
         with _OPENER.open(request, timeout=self.timeout_s) as response:
-            return self._verdict(response.read())
+            while part := response.read1(LONGEST_BODY):
+                body += part
+                if len(body) > LONGEST_BODY:
+                    raise EvalError(f"judge {self.url} sent more than {LONGEST_BODY >> 20} MiB; is the address right?")
+                if time.monotonic() > stop:
+                    raise TimeoutError  # nobody waits for it any more
+        return bytes(body)
 
     def _verdict(self, body: bytes) -> str:
         try:
-            verdict = json.loads(body)["choices"][0]["message"]["content"]
-        except (ValueError, LookupError, TypeError):
+            reply = parse_json(body.decode(errors="replace"), f"judge {self.url}", EvalError)
+            verdict = reply["choices"][0]["message"]["content"]
+        except (EvalError, LookupError, TypeError):
             verdict = None
         if not isinstance(verdict, str):
-            raise EvalError(f"judge {self.url} gave no chat completion but {body[:80]!r}; is the address right?")
+            raise EvalError(f"judge {self.url} gave no chat completion but {clip(body)}; is the address right?")
         return verdict
+
+
+def _within(seconds: float, ask: Callable[[], bytes]) -> bytes:
+    """What is answered in time; a socket's own timeout starts again with every byte that drips in.
+
+    Raises:
+        TimeoutError: Nothing whole was.
+    """
+    done: queue.SimpleQueue[bytes | BaseException] = queue.SimpleQueue()
+
+    def work() -> None:
+        try:
+            done.put(ask())
+        except (OSError, http.client.HTTPException, EvalError) as error:
+            done.put(error)
+
+    threading.Thread(target=work, daemon=True).start()
+    try:
+        found = done.get(timeout=seconds)
+    except queue.Empty:
+        raise TimeoutError(f"no whole answer within {seconds:g} s") from None
+    if isinstance(found, BaseException):
+        raise found
+    return found
 
 
 class _BusyError(EvalError):

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from mmsteer.errors import EvalError
+from mmsteer.errors import EvalError, clip
 from mmsteer.eval.answers import read_text
 from mmsteer.eval.bootstrap import Floats, bootstrap
 from mmsteer.types.score import Score
@@ -131,7 +131,7 @@ def _row(path: Path, line: int, text: str) -> _Row:
     truth = parts[2].strip().lower() if len(parts) == 4 else ""
     if truth not in ("yes", "no"):
         raise EvalError(
-            f"{path}:{line}: a line is image, question, Yes or No, response, separated by tabs; got {text!r}"
+            f"{path}:{line}: a line is image, question, Yes or No, response, separated by tabs; got {clip(text)}"
         )
     return line, parts[0], truth, parse_mme(parts[3])
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmsteer.errors import EvalError
+from mmsteer.errors import EvalError, clip
 from mmsteer.eval.answers import read_rows
 from mmsteer.eval.judge import Judge
 from mmsteer.types.score import Score, mean_score
@@ -120,7 +120,7 @@ def read_items(path: str | Path) -> tuple[Item, ...]:
     for row in read_rows(path, KEYS, "an MMHal-Bench response"):
         objects = row.fields["image_content"]
         if not isinstance(objects, list):
-            raise EvalError(f"{row.where}: image_content is {objects!r}; give a list of objects")
+            raise EvalError(f"{row.where}: image_content is {clip(objects)}; give a list of objects")
         answer = row.text("model_answer") if row.fields["model_answer"] else None
         kind, question, truth = (row.text(key) for key in ("question_type", "question", "gt_answer"))
         items.append(Item(kind, tuple(map(str, objects)), question, truth, answer))
@@ -161,7 +161,7 @@ def score_mmhal(
     Source: Sun et al. 2023, Aligning Large Multimodal Models with Factually Augmented RLHF, arXiv:2309.14525.
     """
     if compat not in ("fixed", "official"):
-        raise EvalError(f"no mode {compat!r}; choose from fixed, official")
+        raise EvalError(f"no mode {clip(compat)}; choose from fixed, official")
     ratings: list[int | None] = []
     unparsed = 0
     for done, item in enumerate(items, 1):

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mmsteer.errors import EvalError
+from mmsteer.errors import EvalError, clip
 from mmsteer.eval.activity import Activity, read_activity
 from mmsteer.eval.audio import Floats, read_audio
 from mmsteer.types import Score, mean_score
@@ -94,7 +94,7 @@ def parse_pitch_class(text: str) -> str:
     name = name[:1].upper() + name[1:]
     name = FLATS.get(name, name)
     if name not in PITCH_CLASSES:
-        raise EvalError(f"no pitch class {text!r}; choose from {', '.join(PITCH_CLASSES)} (flats such as Bb too)")
+        raise EvalError(f"no pitch class {clip(text)}; choose from {', '.join(PITCH_CLASSES)} (flats such as Bb too)")
     return name
 
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from mmsteer.errors import EvalError
+from mmsteer.errors import EvalError, clip
 from mmsteer.eval.answers import Id, by_id, read_answers, read_rows
 from mmsteer.eval.bootstrap import Floats, bootstrap, ratio, ratio_interval
 from mmsteer.eval.pope_parsers import PARSERS, Decision, parse_answer
@@ -126,7 +126,7 @@ def score_logits(questions: Sequence[Question], logits: Mapping[Id, float]) -> P
     _check_known(questions, logits)
     broken = [id_ for id_, logit in logits.items() if not np.isfinite(logit)]
     if broken:
-        raise EvalError(f"question {broken[0]!r}: its logit is {logits[broken[0]]}; leave out what was not scored")
+        raise EvalError(f"question {clip(broken[0])}: its logit is {logits[broken[0]]}; leave out what was not scored")
     outcomes: dict[Id, Outcome] = {
         one.id: _outcome(one, _sign(logits[one.id])) if one.id in logits else "unscored" for one in questions
     }
@@ -177,15 +177,15 @@ def read_logits(path: str | Path, questions: Sequence[Question]) -> dict[Id, flo
     )
     for row in rows.values():
         logit = row.fields["logit"]
-        if isinstance(logit, bool) or not isinstance(logit, int | float) or not np.isfinite(logit):
-            raise EvalError(f"{row.where}: logit is {logit!r}; give log P(yes) - log P(no), a finite number")
+        if isinstance(logit, bool) or not isinstance(logit, int | float):
+            raise EvalError(f"{row.where}: logit is {clip(logit)}; give log P(yes) - log P(no), a finite number")
     return {id_: float(row.fields["logit"]) for id_, row in rows.items()}
 
 
 def _check_known(questions: Sequence[Question], answers: Mapping[Id, object]) -> None:
     unknown = answers.keys() - {one.id for one in questions}
     if unknown:
-        raise EvalError(f"{len(unknown)} answers have no question, such as {next(iter(unknown))!r}")
+        raise EvalError(f"{len(unknown)} answers have no question, such as {clip(next(iter(unknown)))}")
 
 
 def _outcome(question: Question, decision: Decision | None) -> Outcome:

@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final, Literal
 
-from mmsteer.errors import EvalError
+from mmsteer.errors import EvalError, clip
 
 Decision = Literal["yes", "no"]
 YES: Final = "yes"
@@ -49,7 +49,7 @@ def parse_answer(text: str, parser: str = "strict", label: str | None = None) ->
     ('yes', None)
     """
     if parser not in PARSERS:
-        raise EvalError(f"no parser {parser!r}; choose from {', '.join(PARSERS)}")
+        raise EvalError(f"no parser {clip(parser)}; choose from {', '.join(PARSERS)}")
     return PARSERS[parser](text, label)
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from mmsteer.atomic import write_atomically
-from mmsteer.errors import EvalError
+from mmsteer.errors import EvalError, clip
 from mmsteer.eval.answers import Id, by_id, read_json, read_rows
 
 SPLITS = ("random", "popular", "adversarial")
@@ -137,7 +137,7 @@ def build_questions(
     Source: Li et al. 2023, Evaluating Object Hallucination in Large Vision-Language Models, arXiv:2305.10355.
     """
     if split not in SPLITS:
-        raise EvalError(f"no split {split!r}; choose from {', '.join(SPLITS)}")
+        raise EvalError(f"no split {clip(split)}; choose from {', '.join(SPLITS)}")
     shown = {image: _listed(objects, f"{seed}:{image}") for image, objects in objects_by_image.items()}
     ranking = _Ranking.of(shown.values())
     pairs = [
@@ -185,7 +185,7 @@ class _Ranking:
 
 def _listed(objects: Collection[str], seed: str) -> list[str]:
     if isinstance(objects, str):
-        raise EvalError(f"the objects of an image are {objects!r}; give a list of names")
+        raise EvalError(f"the objects of an image are {clip(objects)}; give a list of names")
     if not isinstance(objects, AbstractSet):
         return list(dict.fromkeys(objects))
     return random.Random(seed).sample(sorted(objects), len(objects))

@@ -95,3 +95,21 @@ def test_errors_are_one_line_and_exit_code_2(evaluate, words, message):
     assert err.startswith("error: ")
     assert message in err
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("rows", ["c.jsonl", "./c.jsonl", "link.jsonl", "o.json", "coco/instances_val2014.json"])
+def test_rows_never_replace_what_is_read(evaluate, tmp_path, rows):
+    (tmp_path / "link.jsonl").symlink_to(tmp_path / "c.jsonl")
+    (tmp_path / "coco").mkdir()
+    (tmp_path / "coco" / "instances_val2014.json").write_text("{}")
+    before = (tmp_path / rows).read_bytes()
+    source = ("--coco", "coco") if rows.startswith("coco") else ("--objects", "o.json")
+    code, _, err = evaluate("--captions", "c.jsonl", *source, "--rows", rows)
+    assert (code, "is a file that is read" in err) == (2, True)
+    assert (tmp_path / rows).read_bytes() == before
+
+
+def test_half_an_emoji_in_a_caption_is_written_as_json_escapes_it(evaluate, tmp_path):
+    (tmp_path / "c.jsonl").write_text(r'{"image_id": 1, "caption": "A bus \ud83d"}')
+    assert evaluate("--captions", "c.jsonl", "--objects", "o.json", "--rows", "rows.jsonl")[0] == 0
+    assert json.loads((tmp_path / "rows.jsonl").read_text())["caption"] == "A bus \ud83d"

@@ -2,7 +2,10 @@
 
 import json
 import re
+import socket
 import threading
+import time
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -130,6 +133,36 @@ def test_what_is_no_completion_is_refused(endpoint):
     endpoint.body = b'{"choices": []}'
     with pytest.raises(EvalError, match="no chat completion"):
         judge(endpoint).rate("?")
+
+
+@pytest.mark.parametrize(
+    ("reply", "message"),
+    [
+        ((b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 65536), "more than 4 MiB"),
+        ((b"HTTP/1.1 200 OK\r\nContent-Length: 5000000000\r\n\r\n", b"x"), "no whole answer within 0.5 s"),
+        ((b"HTTP/1.1 200 OK\r\n", b"X: y"), "no whole answer within 0.5 s"),
+        ((b"HTTP/1.1 200 OK\r\n\r\n" + b"[" * 100_000,), "no chat completion"),
+    ],
+    ids=["endless", "dripping body", "dripping header", "deep"],
+)
+def test_an_endpoint_that_never_ends_costs_a_bounded_time_and_size(reply, message):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=_send, args=(server, *reply), daemon=True).start()
+        start = time.monotonic()
+        with pytest.raises(EvalError, match=message):
+            EndpointJudge(f"http://127.0.0.1:{server.getsockname()[1]}", "m", timeout_s=0.5).rate("?")
+        assert time.monotonic() - start < 5
+
+
+def _send(server, first, again=b""):
+    with suppress(OSError):
+        connection = server.accept()[0]
+        with connection:
+            connection.recv(65536)
+            connection.sendall(first)
+            while again:
+                connection.sendall(again)
+                time.sleep(0.05 if len(again) < 10 else 0)
 
 
 def test_an_endpoint_that_is_not_there_is_named():
