@@ -1,0 +1,1 @@
+"""What is measured on a language model's answers, and rewards made of it."""

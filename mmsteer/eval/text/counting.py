@@ -1,0 +1,61 @@
+"""Words, sentences and paragraphs of a text, counted the same way by every scorer of this package."""
+
+import re
+
+_WORD = re.compile(r"\w+")
+_BREAK = re.compile(r"(?<=[.!?…])[\"'”’)\]*]*\s+|\n+")
+_ABBREVIATION = re.compile(
+    r"(?:^|[\s(])(?:mr|mrs|ms|dr|prof|st|vs|jr|sr|no|fig|e\.g|i\.e|cf|etc|approx|u\.s|u\.k|p\.s|p\.p\.s|[a-z])\.$", re.I
+)
+_MARKER = re.compile(r"^(?:[-*•#>]+|\(?\d{1,3}[.)])$")
+
+
+def count_tokens(text: str) -> int:
+    r"""How many words a text has, a word being a run of letters, digits and underscores (`\w+`), as IFEval counts.
+
+    `mmsteer.eval.words.count_words` counts what white space separates: there "don't" is one word, here it is two.
+
+    Args:
+        text: Any text.
+
+    >>> count_tokens("Don't stop - it's 5 o'clock.")
+    8
+    """
+    return len(_WORD.findall(text))
+
+
+def split_sentences(text: str) -> list[str]:
+    """The sentences of a text: what ends in `.`, `!`, `?` or `…` before white space, or at the end of a line.
+
+    Titles, initials and common abbreviations end none, and the marker of a list item is part of its item. IFEval splits
+    with the Punkt model of NLTK, which does not end a sentence at a line break, so counts differ in lists and verse.
+
+    Args:
+        text: Any text.
+
+    >>> split_sentences("Dr. Lee came. Why? 1. Work\\n2. Tea")
+    ['Dr. Lee came.', 'Why?', '1. Work', '2. Tea']
+    """
+    sentences: list[str] = []
+    start = 0
+    for gap in [*_BREAK.finditer(text), None]:
+        end = len(text) if gap is None else gap.end()
+        piece = text[start:end].strip()
+        whole = gap is None or "\n" in gap[0] or not (_ABBREVIATION.search(piece) or _MARKER.match(piece))
+        if whole:
+            start = end
+            if _WORD.search(piece):
+                sentences.append(piece)
+    return sentences
+
+
+def split_paragraphs(text: str) -> list[str]:
+    r"""The paragraphs of a text, which blank lines separate.
+
+    Args:
+        text: Any text.
+
+    >>> split_paragraphs("One\nand the same.\n \nTwo.")
+    ['One\nand the same.', 'Two.']
+    """
+    return [part.strip() for part in re.split(r"\n\s*\n", text) if part.strip()]
