@@ -63,6 +63,36 @@ def counted(test: Callable[[str, str, int], bool]) -> Check:
     return _check(_text_and_number, lambda answer, both: test(answer, *both))
 
 
+def letter(test: Callable[[str, str, int], bool]) -> Check:
+    """A check with one character and a whole number, such as `min_letter=e,3`.
+
+    Args:
+        test: Whether an answer follows, given both.
+    """
+
+    def read(argument: str) -> tuple[str, int]:
+        text, count = _text_and_number(argument)
+        if len(text) > 1:
+            raise EvalError(f"{text!r} after =; give one letter, a comma and a whole number, such as e,3")
+        return text, count
+
+    return _check(read, lambda answer, both: test(answer, *both))
+
+
+def placed(test: Callable[[str, int, str, int], bool]) -> Check:
+    """A check with a place, a text and a whole number, such as `paragraph_begins=2,then,4`.
+
+    Args:
+        test: Whether an answer follows, given the three.
+    """
+
+    def read(argument: str) -> tuple[int, str, int]:
+        place, _, rest = argument.partition(",")
+        return _whole(place.strip()), *_text_and_number(rest)
+
+    return _check(read, lambda answer, three: test(answer, *three))
+
+
 def one_of(allowed: tuple[str, ...], test: Callable[[str, str], bool]) -> Check:
     """A check with one of several words, such as `language=de`.
 

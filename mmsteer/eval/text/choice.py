@@ -11,19 +11,21 @@ LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _MARKUP = re.compile(r"[*_`$]|\\boxed|\\text")
 _ALONE = re.compile(r"^\W*(?:option |choice |answer )?([A-Z])\W*$", re.I)
 _LABEL = re.compile(r"^\s*(?:[(\[{]([A-Z])[)\]}]|([A-Z])\s?[).:]+(?=\s))", re.I)
-_STATED = re.compile(
-    r"\b(?:answer|option|choice)(?: (?:is|would be|should be|must be))?(?: (?:option|choice|letter|answer))?\s?:?\s*"
-    r"(?:[(\[{]([A-Z])[)\]}]|([B-HJ-Z])\b(?!['’])|([AI])(?=[.,;:!)]|$|\n| because| since| as ))"
+_LETTER = r"(?:[(\[{]([A-Za-z])[)\]}]|([B-HJ-Z])\b(?!['’])|([AI])(?=[.,;:!)]|$|\n| because| since| as ))"
+_STATED = (
+    re.compile(rf"(?i:\banswer(?: is|:| would be| should be| must be)(?: option| choice| letter)?)\s*:?\s*{_LETTER}"),
+    re.compile(rf"(?i:\b(?:option|choice|choose|pick|select))\s*{_LETTER}"),
+    re.compile(r"\(([A-Z])\)|\b([B-HJ-Z])\b is (?:the )?(?:right|correct|best)"),
 )
-_STATED_LATER = re.compile(r"\(([A-Z])\)|\b([B-HJ-Z])\b is (?:the )?(?:right|correct|best)", re.I)
 
 
 def parse_choice(answer: str, options: Sequence[str]) -> int | None:
     """The place of the option that an answer gives, from 0; None where it gives none or more than one.
 
-    In this order: an answer that is one letter ("B", "(b)"); one that begins with a label ("B) Paris"); letters that are
-    stated ("the answer is B", "option (C)"); the only letter in brackets; the only option whose text stands in the answer
-    as whole words and is not preceded by "not", where an option that is part of a longer one found counts for that one.
+    The first of these that the answer has: it is one letter ("B", "(b)"); it begins with a label ("B) Paris"); it states
+    one ("the answer is B"), chooses one ("option C") or has one in brackets, where two different ones are no answer; it
+    has the text of exactly one option, as whole words and not after "not", "isn't" or "never". An option that is part
+    of a longer one found is not counted. The option's words are compared after `normalise_answer`.
 
     Args:
         answer: What the model wrote.
@@ -41,7 +43,7 @@ def parse_choice(answer: str, options: Sequence[str]) -> int | None:
     for pattern in (_ALONE, _LABEL):
         if match := pattern.match(plain):
             return _place(match, len(options))
-    for pattern in (_STATED, _STATED_LATER):
+    for pattern in _STATED:
         if found := {_place(match, len(options)) for match in pattern.finditer(plain)} - {None}:
             return found.pop() if len(found) == 1 else None
     return _by_text(plain, options)

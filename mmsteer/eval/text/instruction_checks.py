@@ -12,12 +12,14 @@ import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from mmsteer.eval.text.arguments import Check, counted, flag, number, one_of, phrase, texts
+from mmsteer.eval.text.arguments import Check, counted, flag, letter, number, one_of, phrase, placed, texts
 from mmsteer.eval.text.counting import count_tokens, split_paragraphs, split_sentences
 from mmsteer.eval.text.language import LANGUAGES, find_language
 
 _CAPITAL = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
-_SMALL = frozenset("a an and as at but by for from in into nor of on onto or over per so the to up via vs with yet".split())
+_SMALL = frozenset(
+    "a an and as at but by for from in into nor of on onto or over per so the to up via vs with yet".split()
+)
 
 
 def is_title_case(text: str) -> bool:
@@ -67,7 +69,7 @@ def has_word(text: str, word: str) -> bool:
 
 
 def count_bullets(text: str) -> int:
-    """Lines that begin with `*` or `-`; not those that begin with `**`.
+    """Lines that begin with `*` or `-`; not those that begin with `**` or are `*` alone.
 
     Args:
         text: Any text.
@@ -163,21 +165,20 @@ def has_postscript(text: str, mark: str) -> bool:
     return re.search(known.get(mark, re.escape(mark.lower())), text.lower()) is not None
 
 
-def paragraph_begins(text: str, place: str, count: int) -> bool:
+def paragraph_begins(text: str, nth: int, word: str, count: int) -> bool:
     """Whether a text has so many paragraphs, between double line breaks, and one of them begins with a word.
 
     Args:
         text: Any text.
-        place: The number of the paragraph, from 1, and the word, such as `2:then`.
+        nth: Which paragraph, from 1.
+        word: The word, in any case.
         count: How many paragraphs.
     """
-    nth, _, word = place.partition(":")
     parts = text.split("\n\n")
-    at = int(nth) - 1 if nth.isdecimal() else -1
-    if sum(bool(part.strip()) for part in parts) != count or not 0 <= at < count or not parts[at].strip():
+    if sum(bool(part.strip()) for part in parts) != count or not 0 < nth <= count or not parts[nth - 1].strip():
         return False
-    first = parts[at].split()[0].lstrip("'").lstrip('"')
-    return re.split(r"[.,?!'\"]", first, maxsplit=1)[0].lower() == word.strip().lower()
+    first = parts[nth - 1].split()[0].lstrip("'").lstrip('"')
+    return re.split(r"[.,?!'\"]", first, maxsplit=1)[0].lower() == word.lower()
 
 
 CHECKS: Mapping[str, Check] = MappingProxyType(
@@ -205,9 +206,9 @@ CHECKS: Mapping[str, Check] = MappingProxyType(
         "min_sections": counted(lambda text, mark, n: count_sections(text, mark) >= n),
         "min_keyword": counted(lambda text, word, n: count_keyword(text, word) >= n),
         "max_keyword": counted(lambda text, word, n: count_keyword(text, word) <= n),
-        "min_letter": counted(lambda text, letter, n: text.lower().count(letter.lower()) >= n),
-        "max_letter": counted(lambda text, letter, n: text.lower().count(letter.lower()) <= n),
-        "paragraph_begins": counted(paragraph_begins),
+        "min_letter": letter(lambda text, one, n: text.lower().count(one.lower()) >= n),
+        "max_letter": letter(lambda text, one, n: text.lower().count(one.lower()) <= n),
+        "paragraph_begins": placed(paragraph_begins),
         "keywords": texts(lambda text, words: all(count_keyword(text, word) for word in words)),
         "forbidden": texts(lambda text, words: not any(has_word(text, word) for word in words)),
         "one_of": texts(lambda text, options: any(option in text for option in options)),

@@ -1,6 +1,9 @@
 """The language of an answer, by its function words and its letters.
 
-Seven languages are known: English, German, French, Spanish, Italian, Portuguese and Dutch.
+Seven languages are known: English, German, French, Spanish, Italian, Portuguese and Dutch. Error rates, on
+`tests/eval/text/languages.tsv`, which was written after the lists of words: of 98 single sentences of 2 to 13 words 86 are
+found, 11 are not and one is taken for another language; of 98 texts of three such sentences all are found. Of 14 sentences
+in other languages or none, 3 are taken for a known one.
 """
 
 import re
@@ -67,7 +70,9 @@ def find_language(text: str) -> str | None:
         _add(counts, _KNOWN.get(word, ()), 1.0)
         _add(counts, [language for language, letters in _LETTERS.items() if any(one in letters for one in word)], 0.5)
     for elided in _ELISION.findall(lowered):
-        _add(counts, ("it",) if len(elided) > 2 or elided == "un" else ("fr", "it") if elided in "ldcm" else ("fr",), 1.0)
+        _add(
+            counts, ("it",) if len(elided) > 2 or elided == "un" else ("fr", "it") if elided in "ldcm" else ("fr",), 1.0
+        )
     (first, most), (_, next_most) = (*counts.most_common(2), ("", 0.0), ("", 0.0))[:2]
     return first if most > next_most and most >= SHARE * len(words) else None
 
