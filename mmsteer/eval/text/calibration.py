@@ -41,8 +41,8 @@ def choice_scores(log_probs: ArrayLike, right: Sequence[int], *, seed: int = 0) 
     """Accuracy and expected calibration error.
 
     Probabilities are normalised over a question's options. The calibration error is the mean over questions of
-    |accuracy − confidence| of their bin, with 15 bins of equal width, each open below and closed above: ((m−1)/15, m/15].
-    With few questions it is biased upwards.
+    |accuracy − confidence| of their bin, with 15 bins of equal width, each open below and closed above: ((m−1)/15,
+    m/15]. With few questions it is biased upwards.
 
     Args:
         log_probs: Natural logarithms, one row a question, (n, options); -inf where a question has fewer options.

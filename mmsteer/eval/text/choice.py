@@ -22,10 +22,10 @@ _STATED = (
 def parse_choice(answer: str, options: Sequence[str]) -> int | None:
     """The place of the option that an answer gives, from 0; None where it gives none or more than one.
 
-    The first of these that the answer has: it is one letter ("B", "(b)"); it begins with a label ("B) Paris"); it states
-    one ("the answer is B"), chooses one ("option C") or has one in brackets, where two different ones are no answer; it
-    has the text of exactly one option, as whole words and not after "not", "isn't" or "never". An option that is part
-    of a longer one found is not counted. The option's words are compared after `normalise_answer`.
+    The first of these that the answer has: it is one letter ("B", "(b)"); it begins with a label ("B) Paris"); it
+    states one ("the answer is B"), chooses one ("option C") or has one in brackets, where two different ones are no
+    answer; it has the text of exactly one option, as whole words and not after "not", "isn't" or "never". An option
+    that is part of a longer one found is not counted. The option's words are compared after `normalise_answer`.
 
     Args:
         answer: What the model wrote.

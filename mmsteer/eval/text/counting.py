@@ -25,7 +25,7 @@ def count_tokens(text: str) -> int:
 
 
 def split_sentences(text: str) -> list[str]:
-    """The sentences of a text: what ends in `.`, `!`, `?` or `…` before white space, or at the end of a line.
+    r"""The sentences of a text: what ends in `.`, `!`, `?` or `…` before white space, or at the end of a line.
 
     Titles, initials and common abbreviations end none, and the marker of a list item is part of its item. IFEval splits
     with the Punkt model of NLTK, which does not end a sentence at a line break, so counts differ in lists and verse.
@@ -33,7 +33,7 @@ def split_sentences(text: str) -> list[str]:
     Args:
         text: Any text.
 
-    >>> split_sentences("Dr. Lee came. Why? 1. Work\\n2. Tea")
+    >>> split_sentences("Dr. Lee came. Why? 1. Work\n2. Tea")
     ['Dr. Lee came.', 'Why?', '1. Work', '2. Tea']
     """
     sentences: list[str] = []

@@ -8,8 +8,8 @@ from mmsteer.errors import EvalError
 def harmonic_mean(scores: Sequence[float | None]) -> float | None:
     """The harmonic mean of scores in a common range from 0; 0 where any is 0, None where any is missing.
 
-    AxBench joins ratings of concept, instruction and fluency, each 0 to 2, in this way: a steering that spoils one of them
-    gains nothing by the others.
+    AxBench joins ratings of concept, instruction and fluency, each 0 to 2, in this way: a steering that spoils one of
+    them gains nothing by the others.
 
     Args:
         scores: At least one, none below 0.

@@ -31,7 +31,7 @@ def from_ifeval(name: str, arguments: Mapping[str, Any]) -> str:
 
 
 def _bound(what: str, relation: str, count: int, of: str = "") -> str:
-    """An instruction with a bound: "at least n", or "less than n" as the largest number allowed."""
+    # "less than n" becomes the largest number allowed
     if relation not in ("at least", "less than"):
         raise EvalError(f"the relation {relation!r}; choose from at least, less than")
     side, number = ("min", count) if relation == "at least" else ("max", count - 1)

@@ -1,8 +1,8 @@
 """Checks of instructions that a program can verify, by name. A new check is one line in `CHECKS`.
 
-Each is the strict test of one instruction and follows IFEval's published code, except as comments say. Where IFEval asks for
-"less than n", the largest number allowed here is n - 1. Its `english_lowercase` and `english_capital` also ask for
-English: add `language=en`. Texts are taken literally, where IFEval takes them as regular expressions.
+Each is the strict test of one instruction and follows IFEval's published code, except as comments say. Where IFEval
+asks for "less than n", the largest number allowed here is n - 1. Its `english_lowercase` and `english_capital` also
+ask for English: add `language=en`. Texts are taken literally, where IFEval takes them as regular expressions.
 
 Source: Zhou et al. 2023, Instruction-Following Evaluation for Large Language Models, arXiv:2311.07911, table 1.
 """
