@@ -4,6 +4,7 @@ from mmsteer.types.activations import Activations
 from mmsteer.types.adapter import Adapter, Call, Forward, Layout, Reading, Sample
 from mmsteer.types.direction import Direction, SiteStats, random_direction
 from mmsteer.types.feature import Feature
+from mmsteer.types.metric import Metric
 from mmsteer.types.positions import Kind, Positions, Tokens
 from mmsteer.types.score import Score, mean_score, paired_score
 from mmsteer.types.site import Site, select_sites
@@ -17,6 +18,7 @@ __all__ = [
     "Forward",
     "Kind",
     "Layout",
+    "Metric",
     "Positions",
     "Reading",
     "Sample",

@@ -2,6 +2,10 @@
 
 import re
 
+from mmsteer.types.metric import Metric
+
+LENGTH = Metric("length", "Words of an answer, as runs of letters, digits and underscores.", unit="words", decimals=1)
+
 _WORD = re.compile(r"\w+")
 _BREAK = re.compile(r"(?<=[.!?…])[\"'”’)\]*]*\s+|\n+")
 _ABBREVIATION = re.compile(

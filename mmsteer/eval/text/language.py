@@ -41,7 +41,7 @@ _FUNCTION_WORDS = {
         over ze zich hij zij wij ik je jij mijn haar hun dit deze die wordt worden werd heeft hebben had
         was nog wel geen kan kunnen moet veel meer waar wat wie hoe hier toen tot al we u uw heel""",
 }
-_LETTERS = {"de": "äöüß", "fr": "àâçéèêëîïôœùû", "es": "ñáíóúé¿¡", "it": "àèéìòù", "pt": "ãõçáâêíóúé"}
+_LETTERS = {"de": "äöüß", "fr": "àâçéèêëîïôœùû", "es": "ñáíóúé", "it": "àèéìòù", "pt": "ãõçáâêíóúé"}
 
 LANGUAGES = tuple(_FUNCTION_WORDS)
 _KNOWN: Mapping[str, tuple[str, ...]] = MappingProxyType(

@@ -13,9 +13,6 @@ hand, and answers of models differ: label some of your own before relying on sma
 import re
 
 from mmsteer.eval.text.counting import split_sentences
-from mmsteer.types.metric import Metric
-
-REFUSAL = Metric("refusal", "Share of answers that decline the request, by rules for English.", unit="share")
 
 FIRST = 4  # sentences that are read
 LATE = 60  # words: in a longer answer only the first sentence can refuse

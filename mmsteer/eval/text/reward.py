@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
-from typing import Protocol
+from typing import Literal, Protocol
 
 from mmsteer.errors import EvalError
 from mmsteer.eval.judge import EndpointJudge, Judge
@@ -115,11 +115,25 @@ class Kind:
         usage: How it is written.
         make: From the argument (None where there is no colon) to what rates answers.
         meaning: What the mean over answers is.
+        better: Which direction is an improvement; None where that depends on the argument or the aim.
     """
 
     usage: str
     make: Callable[[str | None, Models], Rates]
     meaning: str
+    better: Literal["higher", "lower"] | None = None
+
+    def metric(self, name: str, negated: bool) -> Metric:
+        """What the mean of such a reward is.
+
+        Args:
+            name: The reward as it is written.
+            negated: Whether 1 minus the number is given.
+        """
+        if not negated:
+            return Metric(name, self.meaning, self.better, "share")
+        better: dict[str | None, Literal["higher", "lower"]] = {"higher": "lower", "lower": "higher"}
+        return Metric(name, f"1 minus: {self.meaning}", better.get(self.better), "share")
 
 
 def parse_reward(text: str, models: Models | None = None) -> NamedReward:
@@ -147,8 +161,7 @@ def parse_reward(text: str, models: Models | None = None) -> NamedReward:
     except EvalError as error:
         raise EvalError(f"reward {text!r}: {error}") from None
     negated = plain != text.strip()
-    meaning = f"1 minus: {kind.meaning}" if negated else kind.meaning
-    return NamedReward(text.strip(), Metric(text.strip(), meaning, "higher"), rates, negated)
+    return NamedReward(text.strip(), kind.metric(text.strip(), negated), rates, negated)
 
 
 def _each(rate: Rate) -> Rates:
@@ -235,33 +248,41 @@ REWARDS: Mapping[str, Kind] = MappingProxyType(
         ),
         "regex": Kind("regex:PATTERN", _regex, "Share of answers in which the regular expression matches."),
         "exact": Kind(
-            "exact", _plain(_exact), "Share of answers that are the right one, but for case and punctuation."
+            "exact", _plain(_exact), "Share of answers that are the right one, but for case and punctuation.", "higher"
         ),
         "choice": Kind(
-            "choice", _plain(_choice), "Share of answers that give the right option, among those that give one."
+            "choice",
+            _plain(_choice),
+            "Share of answers that give the right option, among those that give one.",
+            "higher",
         ),
         "refusal": Kind(
-            "refusal", _plain(lambda answer, _: refuses(answer)), "Share of answers that decline the request."
+            "refusal", _plain(lambda answer, _: refuses(answer)), "Share of answers that decline the request, by rules."
         ),
         "instruction": Kind(
-            "instruction or instruction:CHECK=VALUE",
+            "instruction[:CHECK=VALUE]",
             _instruction,
             "Share of answers that follow all their instructions, strictly.",
+            "higher",
         ),
         "loose_instruction": Kind(
-            "loose_instruction or loose_instruction:CHECK=VALUE",
+            "loose_instruction[:CHECK=VALUE]",
             partial(_instruction, loose=True),
             "Share of answers of which a relaxed form follows all their instructions.",
+            "higher",
         ),
         "repetition": Kind(
             "repetition",
             _plain(lambda answer, _: repetition(answer)),
             "Share of an answer's runs of four words that occur earlier in it.",
+            "lower",
         ),
         "similarity": Kind(
-            "similarity", _similarity, "Cosine of the embeddings of an answer and the right one, not below 0."
+            "similarity", _similarity, "Cosine of the embeddings of an answer and the right one, not below 0.", "higher"
         ),
-        "judge": Kind("judge:RUBRIC or judge:QUESTION?", _judge, "Mean rating by the judge, scaled to 0 to 1."),
+        "judge": Kind(
+            "judge:RUBRIC or judge:QUESTION?", _judge, "Mean rating by the judge, scaled to 0 to 1.", "higher"
+        ),
     }
 )
 """The rewards by name."""
