@@ -9,8 +9,11 @@ LENGTH = Metric("length", "Words of an answer, as runs of letters, digits and un
 _WORD = re.compile(r"\w+")
 _BREAK = re.compile(r"(?<=[.!?…])[\"'”’)\]*]*\s+|\n+")
 _ABBREVIATION = re.compile(
-    r"(?:^|[\s(])(?:mr|mrs|ms|dr|prof|st|vs|jr|sr|no|fig|e\.g|i\.e|cf|etc|approx|u\.s|u\.k|p\.s|p\.p\.s|[a-z])\.$", re.I
+    r"(?:^|[\s(])(?:mr|mrs|ms|dr|prof|st|vs|no|fig|e\.g|i\.e|cf|approx|p\.s|p\.p\.s|[a-z])\.$", re.IGNORECASE
 )
+_MAYBE = re.compile(
+    r"(?:^|[\s(])(?:a\.m|p\.m|etc|jr|sr|inc|ltd|u\.s|u\.k)\.$", re.IGNORECASE
+)  # may also end a sentence
 _MARKER = re.compile(r"^(?:[-*•#>]+|\(?\d{1,3}[.)])$")
 
 
@@ -45,12 +48,17 @@ def split_sentences(text: str) -> list[str]:
     for gap in [*_BREAK.finditer(text), None]:
         end = len(text) if gap is None else gap.end()
         piece = text[start:end].strip()
-        whole = gap is None or "\n" in gap[0] or not (_ABBREVIATION.search(piece) or _MARKER.match(piece))
-        if whole:
+        if gap is None or "\n" in gap[0] or not _goes_on(piece, text[end]):
             start = end
             if _WORD.search(piece):
                 sentences.append(piece)
     return sentences
+
+
+def _goes_on(piece: str, following: str) -> bool:
+    """Whether what ends in a stop is no whole sentence."""
+    abbreviated = _ABBREVIATION.search(piece) or (_MAYBE.search(piece) and following.islower())
+    return bool(abbreviated or _MARKER.match(piece))
 
 
 def split_paragraphs(text: str) -> list[str]:

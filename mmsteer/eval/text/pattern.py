@@ -1,7 +1,7 @@
-"""Regular expressions from recipes, searched within a limit of time.
+r"""Regular expressions from recipes, searched within a limit of time.
 
-No rule on the pattern alone makes a backtracking engine safe: `(a|a)*b` nests no quantifiers and takes exponential
-time, `a*a*a*b` takes the fourth power. So the search runs in an engine that stops itself after a given processor time
+No rule on the pattern alone makes a backtracking engine safe: `(a|a)*\d` nests no quantifiers and takes exponential
+time, `a*a*a*\d` takes the fourth power. So the search runs in an engine that stops itself after a given processor time
 (the package `regex`, which transformers requires), and a search that is stopped raises: a result never depends on how
 fast the machine is. Lengths are limited as well. The syntax is that of Python's `re`.
 """

@@ -47,7 +47,9 @@ def test_a_reward_is_what_its_name_says(reward, answer, value):
     assert one(reward, answer) == (value if value is None else pytest.approx(value))
 
 
-@pytest.mark.parametrize("reward", ["contains:a", "not contains:a", "regex:.", "not refusal", "refusal", "instruction:json"])
+@pytest.mark.parametrize(
+    "reward", ["contains:a", "not contains:a", "regex:.", "not refusal", "refusal", "instruction:json"]
+)
 def test_a_blank_answer_is_missing_and_not_wrong(reward):
     assert parse_reward(reward)([" \n", "a"], [PLAIN] * 2)[0] is None
 
@@ -59,7 +61,12 @@ def test_what_the_reference_lacks_cannot_be_known():
 
 def test_exact_normalises_as_squad_does():
     truth = Reference("Where?", answer="The U.S. Army")
-    assert [one("exact", text, truth) for text in ("us army!", "a US  army", "US navy", "the us army base")] == [1, 1, 0, 0]
+    assert [one("exact", text, truth) for text in ("us army!", "a US  army", "US navy", "the us army base")] == [
+        1,
+        1,
+        0,
+        0,
+    ]
     assert one("exact", "A", Reference("?", answer="the")) == 0.0
     assert one("exact", "the", Reference("?", answer="the")) == 1.0
 
@@ -118,7 +125,7 @@ def test_metrics_say_what_the_mean_is():
     assert all(kind.meaning.endswith(".") for kind in REWARDS.values())
 
 
-@pytest.mark.parametrize("source", ["(a+)+b", "(a|a)*b", "a*a*a*a*a*a*b", r"(\w*)*\d"])
+@pytest.mark.parametrize("source", [r"(a+)+\d", r"(a|a)*\d", r"a*a*a*a*\d", r"(\w*)*\d"])
 def test_a_pattern_that_backtracks_without_end_is_stopped_and_named(source):
     started = time.process_time()
     with pytest.raises(EvalError, match="was not done with 5000 characters after 0.2 s"):
