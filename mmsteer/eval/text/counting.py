@@ -9,10 +9,10 @@ LENGTH = Metric("length", "Words of an answer, as runs of letters, digits and un
 _WORD = re.compile(r"\w+")
 _BREAK = re.compile(r"(?<=[.!?…])[\"'”’)\]*]*\s+|\n+")
 _ABBREVIATION = re.compile(
-    r"(?:^|[\s(])(?:mr|mrs|ms|dr|prof|st|vs|no|fig|e\.g|i\.e|cf|approx|p\.s|p\.p\.s|[a-z])\.$", re.IGNORECASE
+    r"(?:^|[\s(])(?:mr|mrs|ms|dr|prof|st|vs|e\.g|i\.e|cf|approx|p\.s|p\.p\.s|[a-hj-z])\.$", re.IGNORECASE
 )
 _MAYBE = re.compile(
-    r"(?:^|[\s(])(?:a\.m|p\.m|etc|jr|sr|inc|ltd|u\.s|u\.k)\.$", re.IGNORECASE
+    r"(?:^|[\s(])(?:a\.m|p\.m|no|fig|etc|jr|sr|inc|ltd|u\.s|u\.k)\.$", re.IGNORECASE
 )  # may also end a sentence
 _MARKER = re.compile(r"^(?:[-*•#>]+|\(?\d{1,3}[.)])$")
 
@@ -48,7 +48,7 @@ def split_sentences(text: str) -> list[str]:
     for gap in [*_BREAK.finditer(text), None]:
         end = len(text) if gap is None else gap.end()
         piece = text[start:end].strip()
-        if gap is None or "\n" in gap[0] or not _goes_on(piece, text[end]):
+        if gap is None or "\n" in gap[0] or not _goes_on(piece, text[end : end + 1]):
             start = end
             if _WORD.search(piece):
                 sentences.append(piece)
@@ -57,7 +57,7 @@ def split_sentences(text: str) -> list[str]:
 
 def _goes_on(piece: str, following: str) -> bool:
     """Whether what ends in a stop is no whole sentence."""
-    abbreviated = _ABBREVIATION.search(piece) or (_MAYBE.search(piece) and following.islower())
+    abbreviated = _ABBREVIATION.search(piece) or (_MAYBE.search(piece) and (following.islower() or following.isdigit()))
     return bool(abbreviated or _MARKER.match(piece))
 
 

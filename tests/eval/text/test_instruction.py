@@ -202,6 +202,8 @@ def test_arguments_of_another_entry_are_refused(arguments):
         ("One. Two? Three!", 3),
         ("Dr. Lee met Mrs. Day at 5 p.m. on Monday.", 1),
         ("We met at 5 p.m. She left.", 2),
+        ("No. So do I. See No. 5.", 3),
+        ("It is good. ", 1),
         ("He paid 3.50. She left.", 2),
         ('"Go!" he said. "Now."', 3),
         ("Well... I see.", 2),
