@@ -4,6 +4,7 @@ from mmsteer.types.activations import Activations
 from mmsteer.types.adapter import Adapter, Call, Forward, Layout, Reading
 from mmsteer.types.direction import Direction, SiteStats, random_direction
 from mmsteer.types.feature import Feature
+from mmsteer.types.metric import Metric
 from mmsteer.types.positions import Kind, Positions, Tokens
 from mmsteer.types.sample import Chat, Raw, Sample, Sampling, as_samples
 from mmsteer.types.score import Score, mean_score, paired_score
@@ -19,6 +20,7 @@ __all__ = [
     "Forward",
     "Kind",
     "Layout",
+    "Metric",
     "Positions",
     "Raw",
     "Reading",

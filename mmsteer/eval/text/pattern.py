@@ -1,0 +1,65 @@
+r"""Regular expressions from recipes, searched within a limit of time.
+
+No rule on the pattern alone makes a backtracking engine safe: `(a|a)*\d` nests no quantifiers and takes exponential
+time, `a*a*a*\d` takes the fourth power. So the search runs in an engine that stops itself after a given processor time
+(the package `regex`, which transformers requires), and a search that is stopped raises: a result never depends on how
+fast the machine is. Lengths are limited as well. The syntax is that of Python's `re`.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import regex  # type: ignore[import-untyped, unused-ignore]
+
+from mmsteer.errors import EvalError
+
+LONGEST_PATTERN = 500
+LONGEST_TEXT = 100_000
+TIME_S = 2.0
+
+
+@dataclass(frozen=True)
+class Pattern:
+    r"""A regular expression whose search ends.
+
+    Attributes:
+        source: The expression; it may match anywhere, `^` and `$` are the ends of the text.
+        time_s: Longest processor time of one search.
+
+    Raises:
+        EvalError: The expression is too long or is none.
+
+    >>> Pattern(r"^\s*Yes").matches("  Yes, of course.")
+    True
+    """
+
+    source: str
+    time_s: float = TIME_S
+    _compiled: Any = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if len(self.source) > LONGEST_PATTERN:
+            raise EvalError(f"a pattern of {len(self.source)} characters; give at most {LONGEST_PATTERN}")
+        try:
+            object.__setattr__(self, "_compiled", regex.compile(self.source))
+        except (regex.error, OverflowError) as error:
+            raise EvalError(f"{self.source!r} is no regular expression: {error}") from None
+
+    def matches(self, text: str) -> bool:
+        """Whether the expression matches anywhere.
+
+        Args:
+            text: Any text.
+
+        Raises:
+            EvalError: The text is too long, or the search was stopped.
+        """
+        if len(text) > LONGEST_TEXT:
+            raise EvalError(f"an answer of {len(text)} characters; patterns are searched in {LONGEST_TEXT} at most")
+        try:
+            return self._compiled.search(text, timeout=self.time_s) is not None
+        except TimeoutError:
+            raise EvalError(
+                f"the pattern {self.source!r} was not done with {len(text)} characters after {self.time_s:g} s; "
+                "repetitions that overlap, such as (a+)+ or a*a*, are the usual cause: write them as one"
+            ) from None
