@@ -2,12 +2,11 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mmsteer.data.groups import rows_of_parts
 from mmsteer.latents.finder import FeatureFinder, feature_directions, record_features
 from mmsteer.probes import (
     LAT,
@@ -31,43 +30,11 @@ from mmsteer.recipes.dictionaries import as_feature, dictionary_of, readable
 from mmsteer.recipes.schema import FoundDirections, RfmProbe, SaeProbe, VtiProbe
 from mmsteer.record import record
 from mmsteer.sae import SparseDictionary
-from mmsteer.types import Activations, Adapter, Direction, Positions, Sample, select_sites
+from mmsteer.tasks import Labelled
+from mmsteer.types import Activations, Adapter, Direction, Positions, select_sites
 
 PART = 4
 """Groups whose samples are held whole before they are averaged."""
-
-
-@dataclass(frozen=True, eq=False)
-class Labelled:
-    """Samples with their classes and sources.
-
-    Attributes:
-        samples: What is read.
-        labels: The class of each.
-        groups: The source of each; no source is on both sides of a split.
-        averaged: Whether each side of each group is one state, averaged while it is read.
-    """
-
-    samples: tuple[Sample, ...]
-    labels: tuple[Any, ...]
-    groups: tuple[str, ...]
-    averaged: bool = False
-
-    def parts(self, groups: int) -> Iterator["Labelled"]:
-        """The samples a few groups at a time.
-
-        Args:
-            groups: How many groups a part.
-
-        Yields:
-            Samples of whole groups, in order of first appearance.
-        """
-        for rows in rows_of_parts(self.groups, groups):
-            yield Labelled(
-                tuple(self.samples[row] for row in rows),
-                tuple(self.labels[row] for row in rows),
-                tuple(self.groups[row] for row in rows),
-            )
 
 
 @dataclass(frozen=True, eq=False)

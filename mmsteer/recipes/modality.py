@@ -6,12 +6,12 @@ from typing import Any, Protocol
 
 from mmsteer.probes import Task
 from mmsteer.recipes.expand import Condition
-from mmsteer.recipes.finding import Labelled
 from mmsteer.recipes.folder import RunFolder
 from mmsteer.recipes.plan import Planned
 from mmsteer.recipes.problems import Problem
 from mmsteer.recipes.scoring import Line, Scored
 from mmsteer.steering import Attribute, Steering
+from mmsteer.tasks import Labelled
 from mmsteer.types import Sample
 
 

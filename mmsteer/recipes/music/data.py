@@ -11,8 +11,8 @@ from mmsteer.data.syntheory import render as render_item
 from mmsteer.data.synthesis import TIMBRES, render
 from mmsteer.data.world import CLIP_SECONDS, sample_clip
 from mmsteer.errors import DataError
-from mmsteer.recipes.finding import Labelled
 from mmsteer.recipes.music.schema import ConceptData, Prompts, SynTheoryData, Told, World, WorldPrompts
+from mmsteer.tasks import Labelled
 from mmsteer.types import Sample
 
 

@@ -10,13 +10,13 @@ from mmsteer.errors import DataError, RecipeError
 from mmsteer.probes import Task
 from mmsteer.recipes.document import Place
 from mmsteer.recipes.expand import Condition
-from mmsteer.recipes.finding import Labelled
 from mmsteer.recipes.loading import did_you_mean
 from mmsteer.recipes.music.bench import MusicBench
 from mmsteer.recipes.music.data import Prompt, clips_of, labels_of, prompts_of
 from mmsteer.recipes.music.judging import ADHERENCE, EVALUATORS, TARGETS, needed
 from mmsteer.recipes.music.schema import ConceptData, MusicDirections, MusicRecipe, Prompts, SynTheoryData
 from mmsteer.recipes.problems import Problem
+from mmsteer.tasks import Labelled
 
 SCHEMA: Any = MusicRecipe
 ENTRY: Any = MusicDirections

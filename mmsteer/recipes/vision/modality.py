@@ -12,7 +12,6 @@ from mmsteer.eval.chair import Chair
 from mmsteer.probes import Task
 from mmsteer.recipes.document import Place
 from mmsteer.recipes.expand import Condition
-from mmsteer.recipes.finding import Labelled
 from mmsteer.recipes.problems import Problem
 from mmsteer.recipes.vision import pairs
 from mmsteer.recipes.vision import scoring as measures
@@ -28,6 +27,7 @@ from mmsteer.recipes.vision.schema import (
     VisionDirections,
     VisionRecipe,
 )
+from mmsteer.tasks import Labelled
 
 SCHEMA: Any = VisionRecipe
 ENTRY: Any = VisionDirections
