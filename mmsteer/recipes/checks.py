@@ -16,7 +16,7 @@ from mmsteer.library import library
 from mmsteer.recipes.dictionaries import located
 from mmsteer.recipes.document import Document, Mark, Place, read_document
 from mmsteer.recipes.expand import Condition, expand
-from mmsteer.recipes.kinds import KINDS
+from mmsteer.recipes.kinds import KINDS, modality_of
 from mmsteer.recipes.loading import did_you_mean, find_recipe, load_document
 from mmsteer.recipes.modality import Modality
 from mmsteer.recipes.problems import Problem, refusal, schema_problems
@@ -93,11 +93,10 @@ def found_directions(kind: str, data: Mapping[str, Any]) -> Any:
 
 
 def _validated(document: Document) -> tuple[Modality, Any]:
-    kind = document.data.get("kind")
-    if kind not in KINDS:
+    modality = modality_of(document.data)
+    if modality is None:
         problem = Problem(("kind",), f"a recipe has one of the kinds {', '.join(KINDS)}, such as 'kind: music'")
         raise RecipeError(refusal(document, [problem]))
-    modality = KINDS[kind]
     try:
         # As JSON: there a list is the only way to write a tuple, so strictness does not mind it.
         return modality, modality.SCHEMA.model_validate_json(json.dumps(document.data))
@@ -162,7 +161,8 @@ def read_probe(kind: str, name: str) -> Probe:
     Raises:
         RecipeError: There is no such file, or it does not describe a probe.
     """
-    shipped = {file.stem: file for file in sorted((library("probes") / kind).glob("*.yaml"))}
+    folder = kind if kind in ("music", "vision") else "vision"
+    shipped = {file.stem: file for file in sorted((library("probes") / folder).glob("*.yaml"))}
     if name not in shipped:
         raise RecipeError(
             f"no probe {name!r}{did_you_mean(name, shipped)} (choose from {', '.join(shipped)}, or write its settings)"

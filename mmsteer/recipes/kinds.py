@@ -5,9 +5,20 @@ from typing import Any
 
 from mmsteer.recipes.modality import Modality
 from mmsteer.recipes.music import modality as music
+from mmsteer.recipes.rows import modality as rows
 from mmsteer.recipes.vision import modality as vision
 
-KINDS: Mapping[str, Modality] = {"music": music, "vision": vision}
+KINDS: Mapping[str, Modality] = {"music": music, "vision": vision, "text": rows, "image": rows}
+
+
+def modality_of(recipe: Mapping[str, Any]) -> Modality | None:
+    """What reads a recipe: rows of one's own are read alike whatever the model makes; None where there is no such kind.
+
+    Args:
+        recipe: The recipe as plain data.
+    """
+    kind = recipe.get("kind")
+    return rows if kind == "music" and "data" in recipe else KINDS.get(str(kind))
 
 
 def json_schema() -> dict[str, Any]:

@@ -53,8 +53,8 @@ def read_rows(path: str | Path, *, split: str | None = None) -> tuple[Row, ...]:
     """The rows of a file of JSON lines, or of a folder that holds a folder of audio or images for each label.
 
     A line has `prompt`, `messages` or `raw`; and `answer`, `image` (one or a list), `audio`, `options`, `instructions`,
-    `label`, `group`, `split`, `id`, as far as it needs them. Files are named relative to the file of lines. In a folder,
-    a text file of a clip's or picture's name beside it holds its prompt.
+    `label`, `group`, `split`, `id`, as far as it needs them. Files are named relative to the file of lines. In a
+    folder, a text file of a clip's or picture's name beside it holds its prompt.
 
     Args:
         path: The file or folder.

@@ -1,13 +1,10 @@
 """Prompts → audio files: one batch under one steering, a seed for each prompt."""
 
-import io
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-import soundfile
-
 from mmsteer.adapters import MusicgenAdapter
+from mmsteer.recipes.audio_file import to_flac
 from mmsteer.recipes.music.data import Prompt
 from mmsteer.recipes.music.schema import Generate
 from mmsteer.recipes.receipts import receipt_json
@@ -34,15 +31,3 @@ def generate_clips(
         made = adapter.generate([one.text for one in prompts], sampling, [one.seed for one in prompts])
         receipt = session.receipt()
     return [to_flac(one.output, adapter.sample_rate) for one in made], receipt_json(receipt)
-
-
-def to_flac(wave: np.ndarray, sample_rate: int) -> bytes:
-    """Audio as a FLAC file of 16 bit; what exceeds full scale is clipped.
-
-    Args:
-        wave: (samples,) or (samples, channels).
-        sample_rate: In Hz.
-    """
-    file = io.BytesIO()
-    soundfile.write(file, np.clip(wave, -1.0, 1.0), sample_rate, format="FLAC", subtype="PCM_16")
-    return file.getvalue()

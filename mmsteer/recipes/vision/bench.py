@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from mmsteer.adapters import VisionLanguageAdapter
-from mmsteer.errors import PositionsError, RecipeError
+from mmsteer.errors import RecipeError
 from mmsteer.eval.chair import Chair
+from mmsteer.recipes.curves import check_curve, strength_curves
 from mmsteer.recipes.folder import RunFolder
 from mmsteer.recipes.plan import Planned
 from mmsteer.recipes.scoring import Line, Scored
@@ -18,19 +17,8 @@ from mmsteer.recipes.vision.asking import ask_all, outcomes
 from mmsteer.recipes.vision.pictures import Picture
 from mmsteer.recipes.vision.schema import VisionRecipe
 from mmsteer.recipes.vision.scoring import metrics_of, scores
-from mmsteer.schedules import Timeline
 from mmsteer.steering import Attribute, Steering
-from mmsteer.types import Kind, Sample, Tokens
-
-# What the tokens of each stack can be: positions that select none of these would never push anything.
-_TEXT = (
-    Kind.PROMPT | Kind.FIRST | Kind.TEXT,
-    Kind.PROMPT | Kind.IMAGE,
-    Kind.PROMPT | Kind.TEXT,
-    Kind.PROMPT | Kind.LAST | Kind.TEXT,
-    Kind.GENERATED | Kind.TEXT,
-)
-_IMAGE = (Kind.IMAGE | Kind.FIRST, Kind.IMAGE)
+from mmsteer.types import Sample
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,16 +63,8 @@ class VisionBench:
 
         Args:
             item: What is pushed.
-
-        Raises:
-            PositionsError: No token of a stack can be at these positions.
         """
-        item.schedule.values(Timeline(self._steps, self.adapter.rate, len(item.written)))
-        for stack in {site.stack for site in item.written}:
-            if not item.positions.mask(_tokens(stack, self._steps)).any():
-                raise PositionsError(
-                    f"'{item}': no token of the stack {stack} is ever at '{item.positions}'; nothing would be steered"
-                )
+        check_curve(item, self.adapter, self._steps)
 
     def describe(self, folder: RunFolder, items: Sequence[Picture]) -> None:
         """Write `images.json`, and each image as PNG.
@@ -173,24 +153,7 @@ class VisionBench:
             lines: The condition's lines.
             unsteered: Those of the unsteered run.
         """
-        timeline = Timeline(self._steps, self.adapter.rate)
-        attributes = [
-            {
-                "direction": item.direction.name,
-                "label": item.direction.name.partition(":")[2],
-                "steps": list(range(timeline.steps)),
-                "strength": (item.strength * item.schedule.values(timeline).mean(axis=0)).round(6).tolist(),
-            }
-            for item in steering.attributes
-        ]
-        return {"attributes": attributes}
-
-
-def _tokens(stack: str, steps: int) -> Tokens:
-    if stack != "text":
-        return Tokens(torch.tensor([_IMAGE]), torch.zeros(len(_IMAGE), dtype=torch.long))
-    given, made = _TEXT[:-1], _TEXT[-1:] * max(steps - 1, 1)
-    return Tokens(torch.tensor([[*given, *made]]), torch.arange(len(given) + len(made)) - len(given) + 1)
+        return strength_curves(steering, self.adapter, self._steps)
 
 
 def _given(options: Mapping[str, Any]) -> dict[str, Any]:

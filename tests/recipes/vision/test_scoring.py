@@ -17,7 +17,8 @@ def answered(*outcomes, splits=("random",)):
 
 
 def scored(lines, unsteered=None, **controls):
-    return Scored("x", {}, {}, (), lines, unsteered, controls, None, None)
+    shown = [{"image": at, **one} for at, one in enumerate(lines)]
+    return Scored("x", {}, {}, (), shown, unsteered, controls, None, None)
 
 
 def values(row, part="steered"):

@@ -1,0 +1,67 @@
+"""Strength over the steps of an output: what makes no curve or pushes nothing, and what is shown of the rest."""
+
+from typing import Any
+
+import torch
+
+from mmsteer.errors import PositionsError
+from mmsteer.schedules import Timeline
+from mmsteer.steering import Attribute, Steering
+from mmsteer.types import Adapter, Kind, Tokens
+
+# What the tokens of each stack can be: positions that select none of these would never push anything.
+_TEXT = (
+    Kind.PROMPT | Kind.FIRST | Kind.TEXT,
+    Kind.PROMPT | Kind.IMAGE,
+    Kind.PROMPT | Kind.TEXT,
+    Kind.PROMPT | Kind.LAST | Kind.TEXT,
+    Kind.GENERATED | Kind.TEXT,
+)
+_IMAGE = (Kind.IMAGE | Kind.FIRST, Kind.IMAGE)
+
+
+def check_curve(item: Attribute, adapter: Adapter, steps: int) -> None:
+    """Refuse a schedule that makes no curve over the output, or positions that no token of a text model has.
+
+    Args:
+        item: What is pushed.
+        adapter: The model.
+        steps: Output steps.
+
+    Raises:
+        PositionsError: No token of a stack can be at these positions.
+    """
+    item.schedule.values(Timeline(steps, adapter.rate, len(item.written)))
+    for stack in {site.stack for site in item.written} if adapter.output_kind == "text" else ():
+        if not item.positions.mask(_tokens(stack, steps)).any():
+            raise PositionsError(
+                f"'{item}': no token of the stack {stack} is ever at '{item.positions}'; nothing would be steered"
+            )
+
+
+def strength_curves(steering: Steering, adapter: Adapter, steps: int) -> dict[str, Any]:
+    """The strength of each attribute over the steps of an output, mean over its sites.
+
+    Args:
+        steering: What was applied.
+        adapter: The model.
+        steps: Output steps.
+    """
+    timeline = Timeline(steps, adapter.rate)
+    attributes = [
+        {
+            "direction": item.direction.name,
+            "label": item.direction.name.partition(":")[2],
+            "steps": list(range(timeline.steps)),
+            "strength": (item.strength * item.schedule.values(timeline).mean(axis=0)).round(6).tolist(),
+        }
+        for item in steering.attributes
+    ]
+    return {"attributes": attributes}
+
+
+def _tokens(stack: str, steps: int) -> Tokens:
+    if stack != "text":
+        return Tokens(torch.tensor([_IMAGE]), torch.zeros(len(_IMAGE), dtype=torch.long))
+    given, made = _TEXT[:-1], _TEXT[-1:] * max(steps - 1, 1)
+    return Tokens(torch.tensor([[*given, *made]]), torch.arange(len(given) + len(made)) - len(given) + 1)

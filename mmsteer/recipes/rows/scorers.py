@@ -1,0 +1,138 @@
+"""Outputs → numbers, by the names that a recipe writes under `score`."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from mmsteer.errors import EvalError
+from mmsteer.eval.text import Reference, parse_reward
+from mmsteer.eval.words import count_words
+from mmsteer.recipes.beside import Pair, share
+from mmsteer.recipes.music.judging import EVALUATORS, TARGETS, judge
+from mmsteer.types.metric import Metric
+
+Output = Mapping[str, Any]
+"""What the log holds of an output: `text`; and `surprise`, `right`, where the model itself was asked for them."""
+Judge = Callable[[Output, Reference], Pair]
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """One number an output.
+
+    Attributes:
+        metric: What its mean over outputs is.
+        score: What an output adds to the two sums of the metric.
+        asks: What the model must be asked while it runs: `surprise` or `options`; None for nothing.
+    """
+
+    metric: Metric
+    score: Judge
+    asks: Literal["surprise", "options"] | None = None
+
+
+def text_scorers(names: Sequence[str]) -> tuple[Scorer, ...]:
+    """Scorers of text by name.
+
+    Args:
+        names: Names of rewards, and of `TEXT`.
+
+    Raises:
+        EvalError: There is no such scorer; the message has a line for each.
+    """
+    return _parsed(names, _text_scorer)
+
+
+def audio_scorers(names: Sequence[str]) -> tuple[Scorer, ...]:
+    """Scorers of audio by name, whose outputs hold the `readings` of `read_audio_file`.
+
+    Args:
+        names: Such as `note:C`, or `voiced`.
+
+    Raises:
+        EvalError: There is no such scorer; the message has a line for each.
+    """
+    return _parsed(names, _audio_scorer)
+
+
+def read_audio_file(path: Path, names: Sequence[str]) -> dict[str, Any]:
+    """What the evaluators behind some scorers read in a file.
+
+    Args:
+        path: The audio file.
+        names: The scorers' names.
+    """
+    needed = {TARGETS[name.partition(":")[0]].evaluator if ":" in name else "notes" for name in names}
+    return judge(path, tuple(name for name in EVALUATORS if name in needed))
+
+
+def _parsed(names: Sequence[str], parse: Callable[[str], Scorer]) -> tuple[Scorer, ...]:
+    found, problems = [], []
+    for name in names:
+        try:
+            found.append(parse(name))
+        except EvalError as cause:
+            problems.append(str(cause))
+    if problems:
+        raise EvalError("\n".join(problems))
+    return tuple(found)
+
+
+def _text_scorer(name: str) -> Scorer:
+    if name in TEXT:
+        return TEXT[name]
+    try:
+        reward = parse_reward(name)
+    except EvalError as cause:
+        raise EvalError(f"{cause}; beside rewards there are {', '.join(TEXT)}") from None
+    return Scorer(reward.metric, lambda output, truth: share(reward([output["text"]], [truth])[0]))
+
+
+def _audio_scorer(name: str) -> Scorer:
+    attribute, _, label = name.partition(":")
+    if name == "voiced":
+        return Scorer(
+            Metric("voiced", "Share of frames in which a pitch sounds.", None, "share"),
+            lambda output, _: share(output["readings"]["notes"]["voiced"]),
+        )
+    if attribute not in TARGETS or label not in TARGETS[attribute].labels:
+        choice = ", ".join(f"{one}:{target.labels[0]}" for one, target in TARGETS.items())
+        raise EvalError(f"no scorer {name!r} of audio; write such as {choice}, or voiced")
+    target = TARGETS[attribute]
+    metric = Metric(name, f"Share of clips whose {attribute} is {label}.", "higher", "share", 1 / len(target.labels))
+    return Scorer(metric, lambda output, _: share(target.scores(output["readings"], label)["hit"]))
+
+
+TEXT: Mapping[str, Scorer] = {
+    "length": Scorer(
+        Metric("length", "Words of an answer.", None, "words", decimals=1),
+        lambda output, _: share(count_words(output["text"])),
+    ),
+    "blank": Scorer(
+        Metric("blank", "Share of answers without a word.", "lower", "share"),
+        lambda output, _: share(not output["text"].strip()),
+    ),
+    "surprise": Scorer(
+        Metric(
+            "surprise",
+            "Mean of minus the log-probability of an answer's tokens under the unsteered model: the logarithm of "
+            "its perplexity.",
+            "lower",
+            "nats/token",
+        ),
+        lambda output, _: (output["surprise"][0], output["surprise"][1]),
+        asks="surprise",
+    ),
+    "options": Scorer(
+        Metric(
+            "options",
+            "Share of multiple-choice questions whose right option has the highest log-probability a token.",
+            "higher",
+            "share",
+        ),
+        lambda output, _: share(output["right"]),
+        asks="options",
+    ),
+}
+"""What is measured in text beside rewards."""
