@@ -11,7 +11,7 @@ import typer
 if TYPE_CHECKING:
     from rich.table import Table
 
-BESIDE = ("unsteered", "random", "wrong_image", "chance")
+BESIDE = ("unsteered", "random", "wrong_image", "shuffled", "chance")
 DETAILS = (".precision", ".recall", "distinct", "no_objects", "precision", ".unparsed")
 """Metrics that the run folder holds and the terminal leaves out."""
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from mmsteer.report.parts import Choice, Metric, Row, Scores
+from mmsteer.report.rows_parts import MetricWords
 from mmsteer.report.run_data import Run
 from mmsteer.report.wording import CONTROLS, bracket, digits, number, plural
 
@@ -49,26 +50,27 @@ def headlines(run: Run) -> list[Headline]:
     if run.choices:
         rows = [(run.scores.of(one.condition), one) for one in run.choices]
         return [Headline(row, _chosen(one)) for row, one in rows if row]
-    best = headline(run.scores)
+    best = headline(run.scores, run.goal)
     if not best:
         return []
     row, among = best
-    what = "highest" if row.hits else f"highest {_deciding(row)}"
+    what = "highest" if row.hits else f"best {run.goal.name}" if run.goal else f"highest {_deciding(row)}"
     return [Headline(row, f", the {what} of {among} rows: it was chosen after the fact" if among > 1 else "")]
 
 
-def headline(scores: Scores) -> tuple[Row, int] | None:
+def headline(scores: Scores, goal: MetricWords | None = None) -> tuple[Row, int] | None:
     """The best row and how many it was chosen from; None where no row has anything to be best in.
 
     Args:
         scores: The scores.
+        goal: What is wanted, where the run says so.
     """
-    scored = [row for row in scores.main if _worth(row) is not None]
+    scored = [row for row in scores.main if _worth(row, goal) is not None]
     if not scored:
         return None
     most = max(len(row.hits) for row in scored)
     candidates = [row for row in scored if len(row.hits) == most]
-    return max(candidates, key=lambda row: (_worth(row) or 0.0, _kept(row))), len(candidates)
+    return max(candidates, key=lambda row: (_worth(row, goal) or 0.0, _kept(row))), len(candidates)
 
 
 def change(name: str, metric: Metric) -> str:
@@ -95,7 +97,10 @@ def _deciding(row: Row) -> str:
     return "F1" if "f1" in row.metrics else "accuracy"
 
 
-def _worth(row: Row) -> float | None:
+def _worth(row: Row, goal: MetricWords | None) -> float | None:
+    if goal:
+        value = row.metrics[goal.name].steered.value if goal.name in row.metrics else None
+        return -value if value is not None and goal.better == "lower" else value
     if row.hits:
         return _mean(list(row.hits.values()))
     if "f1" in row.metrics:

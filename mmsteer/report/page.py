@@ -7,6 +7,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from mmsteer.report.answers import answers
 from mmsteer.report.choosing import choosing
 from mmsteer.report.finders import finders
 from mmsteer.report.listening import PLAYERS, listening
@@ -78,6 +79,7 @@ def _view(run: Run) -> dict[str, Any]:
     rows = scores.rows if scores else []
     metrics = dict.fromkeys(name for row in rows for name in row.metrics)
     kinds = control_kinds(rows)
+    words = {one.name: one.meaning for one in run.metrics}
     return {
         "run": run,
         "nouns": NOUNS[run.kind],
@@ -89,13 +91,14 @@ def _view(run: Run) -> dict[str, Any]:
         "folded": [score_row(row, kinds) for row in rows] if scores and scores.summaries else [],
         "flips": flip_lines(rows),
         "finders": finders(run),
-        "metrics": [(name, meaning(name)) for name in metrics],
+        "metrics": [(name, words.get(name) or meaning(name)) for name in metrics],
         "trade_offs": trade_offs(run),
         "choosing": choosing(run),
         "schedules": schedule_charts(run.traces),
         "listening": listening(run) if run.prompts else [],
         "players": PLAYERS,
         "galleries": galleries(run),
+        "answers": answers(run),
         "receipts": receipt_lines(run),
         "probes": [_probe(table) for table in run.probes],
         "directions": _directions(run),

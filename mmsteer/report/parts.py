@@ -89,37 +89,38 @@ class Interval(Part):
 
 
 class Metric(Part):
-    """A score beside its controls. Differences are paired: to the unsteered run, or `against` a control."""
+    """A score beside its controls. Differences are paired: to the unsteered run, or `against` a control.
+
+    For each kind of control there are three more scores, such as `random`, `random_difference` and `against_random`.
+    """
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Interval | None]
 
     steered: Interval
     unsteered: Interval | None
     difference: Interval | None
-    random: Interval | None = None
-    random_difference: Interval | None = None
-    against_random: Interval | None = None
-    wrong_image: Interval | None = None
-    wrong_image_difference: Interval | None = None
-    against_wrong_image: Interval | None = None
     chance: float | None
 
     @property
     def controls(self) -> dict[str, Interval]:
         """The score of each kind of control that there is, but for the unsteered run."""
-        return _known(random=self.random, wrong_image=self.wrong_image)
+        return self._of_controls("{}")
 
     @property
     def changes(self) -> dict[str, Interval]:
         """For each kind of control its difference to the unsteered run."""
-        return _known(random=self.random_difference, wrong_image=self.wrong_image_difference)
+        return self._of_controls("{}_difference")
 
     @property
     def against(self) -> dict[str, Interval]:
         """For each kind of control the difference of the steered run to it."""
-        return _known(random=self.against_random, wrong_image=self.against_wrong_image)
+        return self._of_controls("against_{}")
 
-
-def _known(**scores: Interval | None) -> dict[str, Interval]:
-    return {kind: score for kind, score in scores.items() if score}
+    def _of_controls(self, form: str) -> dict[str, Interval]:
+        extra = self.__pydantic_extra__
+        kinds = [name.removesuffix("_difference") for name in extra if name.endswith("_difference")]
+        return {kind: score for kind in kinds if (score := extra.get(form.format(kind)))}
 
 
 class Row(Part):
@@ -263,3 +264,9 @@ class Recipe(Part):
     kind: str = "music"
     about: str | None = None
     choose: Rule | None = None
+    data: Any = None
+
+    @property
+    def shape(self) -> str:
+        """What its run folder looks like: `rows` where the recipe names rows of one's own, else its kind."""
+        return self.kind if self.data is None else "rows"

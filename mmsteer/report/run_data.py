@@ -25,16 +25,17 @@ from mmsteer.report.parts import (
     State,
     Times,
 )
+from mmsteer.report.rows_parts import Answer, Example, MetricWords
 from mmsteer.report.trace_parts import ConditionTraces
 from mmsteer.report.vision_parts import Picture, View
 from mmsteer.types import Direction
 
 T = TypeVar("T")
-L = TypeVar("L", Sample, View)
+L = TypeVar("L", Sample, View, Answer)
 Lines = Mapping[tuple[str, int], L]
 NEEDED = ("recipe.yaml", "environment.json", "conditions.json", "scores.json")
 """What a finished run has, beside what it was generated from."""
-ITEMS = {"music": "prompts.json", "vision": "images.json"}
+ITEMS = {"music": "prompts.json", "vision": "images.json", "rows": "examples.json"}
 """What a run of each kind was generated from."""
 
 
@@ -61,7 +62,7 @@ class Validation:
 class Run:
     """All that a page is made of; what an unfinished run does not have yet is empty or None.
 
-    Music has prompts and samples, vision has pictures and views.
+    Music has prompts and samples, vision has pictures and views, rows of one's own have examples, answers and metrics.
     """
 
     folder: Path
@@ -75,6 +76,10 @@ class Run:
     pictures: list[Picture]
     samples: Lines[Sample]
     views: Lines[View]
+    examples: list[Example]
+    answers: Lines[Answer]
+    metrics: list[MetricWords]
+    rule: Rule | None
     validation: Validation | None
     scores: Scores | None
     traces: dict[str, ConditionTraces]
@@ -96,13 +101,22 @@ class Run:
 
     @property
     def items(self) -> int:
-        """Prompts or pictures."""
-        return len(self.prompts) + len(self.pictures)
+        """Prompts, pictures or rows."""
+        return len(self.prompts) + len(self.pictures) + len(self.examples)
 
     @property
     def done(self) -> int:
         """Finished outputs."""
-        return len(self.samples) + len(self.views)
+        return len(self.samples) + len(self.views) + len(self.answers)
+
+    @property
+    def goal(self) -> MetricWords | None:
+        """On rows of one's own, what the recipe chooses by, or else its first metric, with the wanted direction."""
+        wanted = self.rule.metric if self.rule else None
+        found = next((one for one in self.metrics if wanted in (None, one.name)), None)
+        if not found or not self.rule:
+            return found
+        return found.model_copy(update={"better": "higher" if self.rule.maximise else "lower"})
 
 
 def read_run(folder: Path) -> Run:
@@ -120,15 +134,15 @@ def read_run(folder: Path) -> Run:
     state = _json(folder / "run.json", State)
     text = _text(folder / "recipe.yaml")
     recipe = _recipe(folder / "recipe.yaml", text)
-    missing = [name for name in (*NEEDED, ITEMS[recipe.kind]) if not (folder / name).is_file()]
+    missing = [name for name in (*NEEDED, ITEMS[recipe.shape]) if not (folder / name).is_file()]
     if state.finished and missing:
         raise RecipeError(f"{folder} is damaged: the run is finished, but {', '.join(missing)} is missing; {_AGAIN}")
     directions = folder / "directions.safetensors"
-    music, vision = recipe.kind == "music", recipe.kind == "vision"
+    music, vision, rows = (recipe.shape == shape for shape in ("music", "vision", "rows"))
     return Run(
         folder=folder,
         state=state,
-        kind=recipe.kind,
+        kind=recipe.shape,
         recipe=text,
         about=recipe.about,
         environment=_optional(folder / "environment.json", Environment, None),
@@ -137,6 +151,10 @@ def read_run(folder: Path) -> Run:
         pictures=_optional(folder / "images.json", list[Picture], []) if vision else [],
         samples=_lines(folder / "samples.jsonl", Sample) if music else {},
         views=_lines(folder / "samples.jsonl", View) if vision else {},
+        examples=_optional(folder / "examples.json", list[Example], []) if rows else [],
+        answers=_lines(folder / "samples.jsonl", Answer) if rows else {},
+        metrics=_optional(folder / "metrics.json", list[MetricWords], []) if rows else [],
+        rule=recipe.choose,
         validation=_validation(folder, recipe) if recipe.choose else None,
         scores=_optional(folder / "scores.json", Scores, None),
         traces=_optional(folder / "traces.json", dict[str, ConditionTraces], {}),
@@ -168,7 +186,7 @@ def _parsed(place: str, data: bytes, kind: TypeAdapter[T]) -> T:
 def _validation(folder: Path, recipe: Recipe) -> Validation:
     part = folder / "validation"
     conditions: list[Condition] = _optional(part / "conditions.json", list[Condition], [])
-    items: list[Any] = _optional(part / ITEMS[recipe.kind], list[Any], [])
+    items: list[Any] = _optional(part / ITEMS[recipe.shape], list[Any], [])
     assert recipe.choose
     return Validation(
         rule=recipe.choose,
@@ -208,7 +226,7 @@ def _recipe(path: Path, text: str) -> Recipe:
     except yaml.YAMLError:
         raise RecipeError(f"{path} is damaged: it is no YAML; {_AGAIN}") from None
     recipe = _parsed(str(path), json.dumps(content or {}, default=str).encode(), TypeAdapter(Recipe))
-    if recipe.kind not in ITEMS:
+    if recipe.shape not in ITEMS:
         raise RecipeError(f"{path} is of the kind {recipe.kind!r}; a report shows {' or '.join(ITEMS)}")
     return recipe
 

@@ -34,8 +34,8 @@ class ScoreLine:
         metric: Its name.
         meaning: What it counts.
         picture: The scores on a scale.
-        cells: Steered, difference, unsteered, then of each kind of control its score and its difference; None where
-            there is no such control.
+        cells: Steered, difference and unsteered.
+        controls: Of each kind of control its score and its difference; None where there is no such control.
         chance: What guessing reaches.
         n: Scored clips or images.
         unscored: Those without an answer; empty where there are none.
@@ -45,6 +45,7 @@ class ScoreLine:
     meaning: str
     picture: Markup
     cells: tuple[Cell | None, ...]
+    controls: tuple[tuple[Cell | None, Cell | None], ...]
     chance: str
     n: int
     unscored: str
@@ -162,8 +163,8 @@ def _line(name: str, metric: Metric, kinds: Sequence[str]) -> ScoreLine:
             cell(name, metric.steered),
             cell(name, metric.difference, change=True),
             cell(name, metric.unsteered),
-            *(made for one, its in controls for made in (cell(name, one), cell(name, its, change=True))),
         ),
+        controls=tuple((cell(name, one), cell(name, its, change=True)) for one, its in controls),
         chance=number(metric.chance) if metric.chance is not None else "",
         n=metric.steered.n,
         unscored=f"{unscored} unscored" if unscored else "",

@@ -61,7 +61,8 @@ def trade_offs(run: Run) -> list[TradeOff]:
     rows, tested = (tried, run.scores.main) if tried else (run.scores.main, [])
     variables = swept(rows)
     names = dict.fromkeys(name for row in rows for name in row.metrics)
-    found = [_trade_off(gain, cost, rows, tested, variables) for gain, cost in _pairs(names)]
+    pairs = _pairs_of_rows(run) if run.goal else _pairs(names)
+    found = [_trade_off(gain, cost, rows, tested, variables) for gain, cost in pairs]
     return [one for one in found if one.figures]
 
 
@@ -72,6 +73,13 @@ def _pairs(names: Iterable[str]) -> list[tuple[str, str | None]]:
     chair = [(name, COSTS[name]) for name in known if name in COSTS]
     answers = [(name, None) for name in known if name.startswith("pope.") and name.endswith(".f1")]
     return [*hits, *chair, *answers]
+
+
+def _pairs_of_rows(run: Run) -> list[tuple[str, str | None]]:
+    """The goal beside each metric that has a better direction of its own: what a gain may be paid with."""
+    assert run.goal
+    prices = [one.name for one in run.metrics if one.better and one.name != run.goal.name]
+    return [(run.goal.name, price) for price in prices] or [(run.goal.name, None)]
 
 
 def _trade_off(
@@ -118,10 +126,10 @@ def _said(one: Series, metric: str, at: At) -> str:
 
 
 def _top(series: Sequence[Series], metric: str) -> float:
-    """The end of an axis: 1, unless everything lies far below."""
+    """The end of an axis: 1, unless everything lies far below, or something above."""
     ends = [end for score in _scores(series, metric) for end in (score.value, score.high) if end is not None]
     highest = max(ends, default=1.0)
-    return 1.0 if highest > 0.5 or highest == 0 else 1.1 * highest
+    return 1.0 if 0.5 < highest <= 1 or highest == 0 else 1.1 * highest
 
 
 def _scores(series: Sequence[Series], metric: str) -> list[Interval]:

@@ -52,5 +52,6 @@ def reached(run: Run, condition: Condition) -> str:
     row = run.scores.of(condition.name) if run.scores else None
     if not row:
         return ""
-    metrics = row.hits or {name: row.metrics[name] for name in SHORT if name in row.metrics}
+    short = [run.goal.name] if run.goal else SHORT
+    metrics = row.hits or {name: row.metrics[name] for name in short if name in row.metrics}
     return ", ".join(f"{name} {number(one.steered.value, digits(name))}" for name, one in metrics.items())

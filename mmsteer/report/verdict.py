@@ -5,6 +5,7 @@ from statistics import median
 
 from mmsteer.report.headline import Headline, Verdict, change, headlines
 from mmsteer.report.parts import Metric
+from mmsteer.report.rows_verdict import rows_verdict
 from mmsteer.report.run_data import Run
 from mmsteer.report.vision_verdict import vision_verdicts
 from mmsteer.report.wording import bracket, number, plural, signed
@@ -16,7 +17,9 @@ def verdicts(run: Run) -> list[Verdict]:
     Args:
         run: The run.
     """
-    found = [verdict for one in headlines(run) for verdict in (_targets(one), *vision_verdicts(one))]
+    found = [
+        verdict for one in headlines(run) for verdict in (_targets(one), *vision_verdicts(one), rows_verdict(run, one))
+    ]
     return [one for one in (*found, _schedules(run), _crossings(run)) if one]
 
 
@@ -50,7 +53,7 @@ def _gained(metric: Metric) -> bool:
 def _above(metric: Metric) -> bool:
     """Whether the score is above the unsteered run and above every control that there is."""
     low = metric.steered.low
-    others = [metric.random.high if metric.random else None, metric.chance]
+    others = [random.high if (random := metric.controls.get("random")) else None, metric.chance]
     return _gained(metric) and low is not None and all(other is None or low > other for other in others)
 
 

@@ -4,9 +4,13 @@ from mmsteer.report.parts import Interval
 
 MINUS = "\u2212"
 MISSING = "–"
-CONTROLS = {"random": "random direction", "wrong_image": "wrong-image direction"}
-"""Kinds of controls; the second steers along directions found with the images of their pairs exchanged."""
-NOUNS = {"music": ("prompt", "clip"), "vision": ("image", "image")}
+CONTROLS = {
+    "random": "random direction",
+    "wrong_image": "wrong-image direction",
+    "shuffled": "direction of shuffled labels",
+}
+"""Kinds of controls; but for random ones they are found as the direction is, in data that should not lead to it."""
+NOUNS = {"music": ("prompt", "clip"), "vision": ("image", "image"), "rows": ("row", "output")}
 """What a run of each kind is generated from, and what its scores are counted in."""
 _MEANINGS = {
     "note.hit": "share of clips whose main note is the target",

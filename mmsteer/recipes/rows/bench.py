@@ -115,7 +115,7 @@ class RowsBench:
         """
         if not self._is_text:
             file = _audio(planned, item)
-            output = {"audio": file, "readings": read_audio_file(path / file, self.recipe.score)}
+            output = {"audio": file, "readings": read_audio_file(path / file, self.recipe.score.values())}
         scores = {one.metric.name: list(one.score(output, item.row.reference)) for one in self.scorers}
         return {"id": item.row.id, **output, "scores": scores}
 

@@ -51,7 +51,7 @@ def check_entry(entry: RowsDirections) -> None:
         entry: The entry.
     """
     if isinstance(entry.data, RewardedOutputs):
-        text_scorers([entry.data.reward])
+        text_scorers({"reward": entry.data.reward})
 
 
 def samples(entry: RowsDirections, adapter: Any, control: str | None = None, seed: int = 0) -> Labelled:
@@ -75,8 +75,8 @@ def problems(recipe: RowsRecipe, conditions: Sequence[Condition]) -> list[Proble
     """
     found = [problem for place, data in _sources(recipe) for problem in _rows(place, data)]
     parse = audio_scorers if recipe.kind == "music" else text_scorers
-    for at, name in enumerate(recipe.score):
-        found += _complaint(("score", at), parse, [name])
+    for name, measure in recipe.score.items():
+        found += _complaint(("score", name), parse, {name: measure})
     both = _shared(recipe) if not found else []
     if both:
         message = f"{len(both)} rows, such as {both[0]}, are among the test's rows too; the test may choose nothing"
@@ -91,7 +91,7 @@ def metric_names(recipe: RowsRecipe, conditions: Sequence[Condition]) -> tuple[s
         recipe: The recipe.
         conditions: Its conditions.
     """
-    return recipe.score
+    return tuple(recipe.score)
 
 
 def items(recipe: RowsRecipe, source: Rows) -> tuple[Item, ...]:

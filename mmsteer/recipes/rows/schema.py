@@ -112,9 +112,9 @@ class RowsRecipe(Recipe):
     directions: tuple[Directions, ...]
     data: Rows
     generate: Generate
-    score: Annotated[tuple[Text, ...], Field(min_length=1)] = Field(
-        description="text: rewards such as contains:Arr, refusal or exact, and length, blank, surprise, options; "
-        "audio: targets such as note:C or instrument:flute, and voiced"
+    score: Annotated[dict[Text, Text], Field(min_length=1)] = Field(
+        description="for the name of each metric what it measures; text: rewards such as contains:Arr or refusal, "
+        "and length, blank, surprise, options; audio: targets such as note:C or instrument:flute, and voiced"
     )
     conditions: Annotated[tuple[Conditions, ...], Field(min_length=1)]
     controls: RowsControls

@@ -1,7 +1,7 @@
 """Outputs → numbers, by the names that a recipe writes under `score`."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,46 +32,47 @@ class Scorer:
     asks: Literal["surprise", "options"] | None = None
 
 
-def text_scorers(names: Sequence[str]) -> tuple[Scorer, ...]:
-    """Scorers of text by name.
+def text_scorers(measures: Mapping[str, str]) -> tuple[Scorer, ...]:
+    """Scorers of text.
 
     Args:
-        names: Names of rewards, and of `TEXT`.
+        measures: For the name of each metric what it measures: a reward, or a name in `TEXT`.
 
     Raises:
         EvalError: There is no such scorer; the message has a line for each.
     """
-    return _parsed(names, _text_scorer)
+    return _parsed(measures, _text_scorer)
 
 
-def audio_scorers(names: Sequence[str]) -> tuple[Scorer, ...]:
-    """Scorers of audio by name, whose outputs hold the `readings` of `read_audio_file`.
+def audio_scorers(measures: Mapping[str, str]) -> tuple[Scorer, ...]:
+    """Scorers of audio, whose outputs hold the `readings` of `read_audio_file`.
 
     Args:
-        names: Such as `note:C`, or `voiced`.
+        measures: For the name of each metric what it measures, such as `note:C` or `voiced`.
 
     Raises:
         EvalError: There is no such scorer; the message has a line for each.
     """
-    return _parsed(names, _audio_scorer)
+    return _parsed(measures, _audio_scorer)
 
 
-def read_audio_file(path: Path, names: Sequence[str]) -> dict[str, Any]:
+def read_audio_file(path: Path, measures: Iterable[str]) -> dict[str, Any]:
     """What the evaluators behind some scorers read in a file.
 
     Args:
         path: The audio file.
-        names: The scorers' names.
+        measures: What is measured, as for `audio_scorers`.
     """
-    needed = {TARGETS[name.partition(":")[0]].evaluator if ":" in name else "notes" for name in names}
+    needed = {TARGETS[name.partition(":")[0]].evaluator if ":" in name else "notes" for name in measures}
     return judge(path, tuple(name for name in EVALUATORS if name in needed))
 
 
-def _parsed(names: Sequence[str], parse: Callable[[str], Scorer]) -> tuple[Scorer, ...]:
+def _parsed(measures: Mapping[str, str], parse: Callable[[str], Scorer]) -> tuple[Scorer, ...]:
     found, problems = [], []
-    for name in names:
+    for name, measure in measures.items():
         try:
-            found.append(parse(name))
+            scorer = parse(measure)
+            found.append(replace(scorer, metric=replace(scorer.metric, name=name)))
         except EvalError as cause:
             problems.append(str(cause))
     if problems:
