@@ -59,7 +59,7 @@ class Driver:
         self._steered: Tensor | None = None
         self._ever: Tensor | None = None
         self._owing: dict[int, str] = {}
-        self._is_prompted = self._is_judged = self._awaits_edit = self._is_packed = False
+        self._is_prompted = self._is_judged = self._has_drafts = self._awaits_edit = self._is_packed = False
         self._deltas: Sequence[Tensor] = ()
         self._dtype = torch.float32
         self._now: int | Tensor | None = None
@@ -88,8 +88,17 @@ class Driver:
         self._placed: dict[torch.device, Tensor] = {}
         self._wide: Tensor | None = None
         self._others = Others(self._plan.others, self._stack, self.meter)
-        self._steered, self._is_judged, self._awaits_edit = None, False, False
+        self._steered, self._is_judged, self._has_drafts, self._awaits_edit = None, False, False, False
         self._fresh = True
+
+    def made(self, steps: int) -> None:
+        """Note how long the output is: what was drafted and not taken is no part of it.
+
+        Args:
+            steps: Output steps.
+        """
+        if self._has_drafts:
+            self.meter.cut(steps)
 
     def finish(self) -> None:
         """Judge a call and close its books; the next forward without one is the user's own loop."""
@@ -206,6 +215,7 @@ class Driver:
         self._rows, self._origin = forward.rows, layout.origin
         if is_new:
             self._lay_out(plan, device)
+        self._has_drafts |= not is_new and self._is_prompted
         steps = self._steps(forward, layout)
         mask = _masks(plan.selections, Tokens(layout.kinds, steps, self._adapter.rate))
         # (layers, rows, tokens, columns)

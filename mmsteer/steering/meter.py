@@ -102,6 +102,14 @@ class Meter:
         # In place: a compiled step keeps counting.
         self._asked[place] += torch.stack([asked.sum(), (asked & is_open).sum()])
 
+    def cut(self, steps: int) -> None:
+        """Forget the steps of the current call past the end of its output.
+
+        Args:
+            steps: Output steps.
+        """
+        self._reached, self.known = torch.tensor(min(self.reached(), steps) - 1), -1
+
     def reached(self) -> int:
         """How many output steps the current call has run."""
         return max(int(self._reached), self.known) + 1 if self._reached is not None else 0

@@ -151,7 +151,10 @@ class Session:
                 output = generate(**arguments)
             finally:
                 self._generating = None
-            self._check_applied(self._adapter.produced(output, call), call)
+            produced = self._adapter.produced(output, call)
+            self._check_applied(produced, call)
+            for driver in self._drivers.values():
+                driver.made(produced)
         return output
 
     def _generate_inside(self, generate: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
