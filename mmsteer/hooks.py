@@ -140,9 +140,9 @@ class _Wrapper:
         self._model, self._method = model, method
         self._inner: Callable[..., Any] = getattr(model, method)
         self._is_first = method not in vars(model)
-        functools.update_wrapper(self, self._inner)
+        functools.update_wrapper(self, self._inner, updated=())
 
-        @functools.wraps(self._inner)
+        @functools.wraps(self._inner, updated=())
         def inner(*args: Any, **kwargs: Any) -> Any:
             return self._inner(*args, **kwargs)
 

@@ -87,7 +87,9 @@ class Driver:
         self._limits = Limits(self._plan)
         self._placed: dict[torch.device, Tensor] = {}
         self._wide: Tensor | None = None
-        self._others = Others(self._plan.others, self._stack, self.meter)
+        # What rests all through a call is left out: gradients, too, are those of the model alone.
+        others = [other for other in self._plan.others if self._plan.table[..., other.column].any()]
+        self._others = Others(others, self._stack, self.meter)
         self._steered, self._is_judged, self._has_drafts, self._awaits_edit = None, False, False, False
         self._fresh = True
 

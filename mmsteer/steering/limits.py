@@ -33,7 +33,7 @@ class Limits:
         """
         most = torch.finfo(dtype).max
         # Not the other way round: what is not a number passes no limit.
-        if not (self._entry <= most and self._norm**2 <= WIDEST):
+        if not (self._entry <= most and self._norm <= WIDEST**0.5):
             raise SteeringError(
                 f"the strengths ask for a push of norm {self._norm:.3g}, with entries up to {self._entry:.3g}: a state "
                 f"of {str(dtype).removeprefix('torch.')} holds entries up to {most:.3g}, and norm layers norms up to "

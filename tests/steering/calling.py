@@ -1,6 +1,5 @@
 """What the tests of the ways of calling a model share: models, prompts, and how far each token was pushed."""
 
-import copy
 from contextlib import contextmanager
 
 import pytest
@@ -57,9 +56,9 @@ def pushes(adapter, steering, run):
     A steering at the last block alone, of a run whose tokens do not depend on it.
     """
     vector = steering.attributes[0].direction.vectors[Site(adapter.generator, last(adapter))]
-    before = states(adapter, lambda: copy.deepcopy(run)())
+    before = states(adapter, run)
     with steer(adapter, steering):
-        after = states(adapter, lambda: copy.deepcopy(run)())
+        after = states(adapter, run)
     return [(one - other) @ vector for one, other in zip(after, before, strict=True)]
 
 
@@ -84,7 +83,7 @@ SELECTED = {
 }
 
 
-def by_hand(adapter, steering, ids, new, schedule=lambda step: 1.0, *, prompt=None):
+def by_hand(adapter, steering, ids, new, schedule=lambda step: 1.0, *, prompt=None, **inputs):
     """Greedy tokens of a plain loop without a cache, pushed by torch's own hooks: (rows, prompt + new)."""
     (item,) = steering.attributes
     prompt = prompt or ids.shape[1]
@@ -96,7 +95,7 @@ def by_hand(adapter, steering, ids, new, schedule=lambda step: 1.0, *, prompt=No
         ]
         amounts = torch.tensor(sizes)[None, :, None]
         with torch.no_grad(), pushed(adapter, item.direction, amounts):
-            logits = adapter.model(input_ids=ids, use_cache=False).logits
+            logits = adapter.model(input_ids=ids, use_cache=False, **inputs).logits
         ids = torch.cat([ids, logits[:, -1:].argmax(-1)], dim=1)
     return ids
 

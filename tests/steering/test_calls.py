@@ -86,7 +86,7 @@ def _loop(model, input_ids, logits_processor, stopping_criteria, generation_conf
 def test_every_way_of_calling_is_steered_as_a_plain_loop_is(language, call, positions):
     steering = strong(language, positions=positions)
     wanted = by_hand(language, steering, IDS, NEW)
-    assert not torch.equal(wanted, by_hand(language, Steering((one(language, strength=0.0).attributes)), IDS, NEW))
+    assert not torch.equal(wanted, by_hand(language, Steering(one(language, strength=0.0).attributes), IDS, NEW))
     with steer(language, steering):
         made = CALLS[call](language.model)
     assert torch.equal(made, wanted)
