@@ -8,6 +8,8 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
+from mmsteer.errors import AdapterError
+
 NAMES = ("cache", "past_key_values", "cache_params")
 
 
@@ -26,7 +28,25 @@ def cached_tokens(arguments: Mapping[str, Any]) -> Any:
 
     Args:
         arguments: Of the forward, by name.
+
+    Raises:
+        AdapterError: The cache is that of continuous batching.
     """
-    caches = (arguments[name] for name in NAMES if arguments.get(name) is not None)
-    cache = next(caches, None)
-    return 0 if cache is None else cache.get_seq_length()
+    cache = cache_of(arguments)
+    if cache is None:
+        return 0
+    if not hasattr(cache, "get_seq_length"):
+        raise AdapterError(
+            f"the model runs on a {type(cache).__name__}, which packs the tokens of several requests into one row, so "
+            "that steering cannot tell them apart; leave continuous batching, and call generate with a padded batch"
+        )
+    return cache.get_seq_length()
+
+
+def cache_of(arguments: Mapping[str, Any]) -> Any:
+    """The cache of a forward; None for none.
+
+    Args:
+        arguments: Of the forward, by name.
+    """
+    return next((arguments[name] for name in NAMES if arguments.get(name) is not None), None)

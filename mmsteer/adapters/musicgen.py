@@ -16,11 +16,11 @@ import torch
 from torch import Tensor, nn
 
 from mmsteer.adapters import locate
-from mmsteer.adapters.caches import cached_tokens
+from mmsteer.adapters.caches import cache_of, cached_tokens
 from mmsteer.adapters.fingerprint import fingerprint
+from mmsteer.adapters.generation import configured, first_given, new_tokens
 from mmsteer.adapters.musicgen_decoding import decode
 from mmsteer.adapters.sampling import AfterGuidance, check_seeds, checked_sampling, drawing
-from mmsteer.adapters.tokens import given_prompts
 from mmsteer.errors import AdapterError
 from mmsteer.hooks import around
 from mmsteer.types import Call, Forward, Kind, Layout, Reading, Sample, Sampling, Site, as_samples
@@ -111,23 +111,26 @@ class MusicgenAdapter:
         Raises:
             AdapterError: They ask for several sequences a prompt, which the model's code garbles.
         """
-        config = arguments.get("generation_config") or self.model.generation_config
-        options = {**{key: getattr(config, key, None) for key in _OPTIONS}, **arguments}
-        if (options["num_return_sequences"] or 1) > 1:
+        config = configured(self.model, arguments)
+        if config.num_return_sequences > 1:
             raise AdapterError(
                 "MusicGen mixes up the codebooks of num_return_sequences > 1 (its reshape counts prompts, not "
                 "sequences); repeat each prompt instead"
             )
-        branches = 2 if (options["guidance_scale"] or 1) > 1 else 1
+        branches = 2 if (config.guidance_scale or 1) > 1 else 1
         given = self._prompt_frames(arguments)
-        new = options["max_new_tokens"]
-        tokens = given + new if new is not None else (options["max_length"] or 1) - 1
+        # Its generate takes any length but that of `max_length=` for one of the new tokens.
+        is_default = arguments.get("max_length") is None
+        tokens = given + new_tokens(self.model, config, repeated=1 + given, is_default=is_default)
         if tokens < self._fewest + self.delay:
             raise AdapterError(
                 f"{tokens} tokens make no audio; {self._fewest + self.delay} or more do, and S seconds take "
                 f"{self.rate:g} * S + {self.delay}"
             )
-        prompts = given_prompts(arguments)
+        prompts = first_given(arguments, "input_ids", "inputs", "inputs_embeds", "attention_mask")
+        states = first_given(arguments, "encoder_outputs")
+        if prompts is None and states is not None:
+            prompts = states[0]
         return Call(branches, tokens - self.delay, samples=None if prompts is None else len(prompts))
 
     def forward(self, stack: str, arguments: Mapping[str, Any]) -> Forward:
@@ -139,7 +142,8 @@ class MusicgenAdapter:
         """
         ids = arguments["input_ids"]
         rows = ids.shape[0] // self.codebooks
-        return Forward(rows, self._prefix(arguments) + ids.shape[1], cached_tokens(arguments))
+        width = self._prefix(arguments) + ids.shape[1]
+        return Forward(rows, width, cached_tokens(arguments), cache_of(arguments))
 
     def layout(self, stack: str, forward: Forward, arguments: Mapping[str, Any], prompt: int) -> Layout:
         """The start token and an audio prompt are the prompt; columns of nothing but padding are padding.
@@ -161,11 +165,12 @@ class MusicgenAdapter:
         kinds = kinds.expand(forward.rows, -1).masked_fill(self._past_the_end(ids, place), int(Kind.PADDING))
         return Layout(nn.functional.pad(kinds, (prefix, 0), value=int(Kind.PADDING)), prefix)
 
-    def produced(self, output: Any) -> int:
+    def produced(self, output: Any, call: Call) -> int:
         """Frames of a finished `generate`.
 
         Args:
             output: The audio, (samples, channels, time), or transformers' output that holds it.
+            call: What was known of it; the audio tells it all.
         """
         audio = output if isinstance(output, Tensor) else output.sequences
         return round(audio.shape[-1] / self.sample_rate * float(self.rate or 1))
@@ -374,10 +379,12 @@ class MusicgenAdapter:
         return self.model.config.model_type == "musicgen_melody"
 
     def _prompt_frames(self, arguments: Mapping[str, Any]) -> int:
-        if "decoder_input_ids" in arguments:
-            return int(arguments["decoder_input_ids"].shape[-1]) - 1
-        if "input_values" in arguments:
-            return int(np.ceil(arguments["input_values"].shape[-1] / self.sample_rate * float(self.rate or 1)))
+        codes, audio = first_given(arguments, "decoder_input_ids"), first_given(arguments, "input_values")
+        if codes is not None:
+            # Without its start token, generate puts one before it.
+            return int(codes.shape[-1]) - bool((codes[..., 0] == self.model.config.decoder.pad_token_id).any())
+        if audio is not None:
+            return int(np.ceil(audio.shape[-1] / self.sample_rate * float(self.rate or 1)))
         return 0
 
 
@@ -398,6 +405,3 @@ def _described(samples: Sequence[Sample]) -> list[str]:
 def _null(name: str, value: Tensor) -> Tensor:
     """The null branch: the same text under a mask of zeros, so that nothing of it is heard."""
     return value if name == "input_ids" else torch.zeros_like(value)
-
-
-_OPTIONS = ("num_return_sequences", "guidance_scale", "max_new_tokens", "max_length")

@@ -1,4 +1,4 @@
-"""What the tokens of a forward are: image, prompt, text, generated, first, last; and those that `generate` is given."""
+"""What the tokens of a forward are: image, prompt, text, generated, first, last."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,15 +7,6 @@ import torch
 from torch import Tensor
 
 from mmsteer.types import Forward, Kind
-
-
-def given_prompts(arguments: Mapping[str, Any]) -> Tensor | None:
-    """The prompts, (samples, tokens); None where `generate` is given none.
-
-    Args:
-        arguments: Of `generate`, by name.
-    """
-    return arguments.get("input_ids", arguments.get("inputs"))
 
 
 def text_kinds(forward: Forward, real: Tensor, image: Tensor, prompt: int) -> Tensor:

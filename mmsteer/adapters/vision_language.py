@@ -20,12 +20,13 @@ from torch import Tensor, nn
 
 from mmsteer import hooks
 from mmsteer.adapters import locate
-from mmsteer.adapters.caches import cached_tokens
+from mmsteer.adapters.caches import cache_of, cached_tokens
 from mmsteer.adapters.families import FAMILIES, TEXT_ONLY
 from mmsteer.adapters.fingerprint import fingerprint
+from mmsteer.adapters.generation import configured, first_given, new_tokens, nobody_set_the_length
 from mmsteer.adapters.prompts import Prompts
 from mmsteer.adapters.sampling import check_seeds, checked_sampling, drawing
-from mmsteer.adapters.tokens import given_prompts, image_kinds, real_tokens, text_kinds
+from mmsteer.adapters.tokens import image_kinds, real_tokens, text_kinds
 from mmsteer.errors import AdapterError
 from mmsteer.types import Call, Forward, Layout, Reading, Sample, Sampling, Site, as_samples
 
@@ -73,7 +74,6 @@ class VisionLanguageAdapter:
         self.widths: Mapping[Site, int] = {
             site: self._vision_width if site.stack == VISION else config.hidden_size for site in self._modules
         }
-        self._given = 0
 
     @property
     def sites(self) -> tuple[Site, ...]:
@@ -120,27 +120,46 @@ class VisionLanguageAdapter:
         return self._modules[Site(name, 0)]
 
     def call(self, arguments: Mapping[str, Any]) -> Call:
-        """Read the arguments of `generate`, and remember the length of the prompt for `produced`.
+        """Read the arguments of `generate`.
 
         Args:
-            arguments: Its keyword arguments.
+            arguments: Its arguments, by name.
 
         Raises:
-            AdapterError: They ask for classifier-free guidance, which runs a second sequence beside the first.
+            AdapterError: They ask for classifier-free guidance, which runs a second sequence beside the first, or for
+                token healing, which rewrites the prompt.
         """
-        config = arguments.get("generation_config") or self.model.generation_config
-        options = {**{key: getattr(config, key, None) for key in _OPTIONS}, **arguments}
-        if (options["guidance_scale"] or 1) != 1:
+        # Some families hand embeddings to the language model inside.
+        model = attrgetter(self._family.runs)(self.model) if self._family.runs else self.model
+        config = configured(model, arguments)
+        if (config.guidance_scale or 1) != 1:
             raise AdapterError(
                 "guidance_scale makes transformers run a second sequence with a clock of its own, which steering "
                 "cannot follow; leave it out, and contrast prompts by a direction instead"
             )
-        prompts = given_prompts(arguments)
-        self._given = 0 if prompts is None else int(prompts.shape[1])
-        new = options["max_new_tokens"]
-        if new is None and options["max_length"] is not None:
-            new = max(1, options["max_length"] - self._given)
-        return Call(1, new, self._given or None, None if prompts is None else len(prompts))
+        if config.token_healing:
+            raise AdapterError("token_healing changes the prompt inside generate; heal it first, with heal_tokens")
+        ids, embeds = first_given(arguments, "input_ids", "inputs"), first_given(arguments, "inputs_embeds")
+        repeated = self._repeated(ids, embeds)
+        embedded = 0 if embeds is None else int(embeds.shape[1])
+        is_default = nobody_set_the_length(model, arguments)
+        new = new_tokens(model, config, repeated=repeated, embedded=embedded, is_default=is_default)
+        prompts = first_given(arguments, "input_ids", "inputs", "inputs_embeds", "pixel_values")
+        continues = bool(cached_tokens(arguments))
+        # With a cache, the prompt may be what is new alone; the mask is of the whole sequence.
+        mask = first_given(arguments, "attention_mask") if continues else None
+        prompt = embedded or (repeated if mask is None else int(mask.shape[1]))
+        samples = None if prompts is None else len(prompts)
+        return Call(1, max(1, new), prompt or None, samples, repeated, continues)
+
+    def _repeated(self, ids: Tensor | None, embeds: Tensor | None) -> int:
+        """How many tokens of its prompt `generate` begins its output with."""
+        if ids is not None:
+            return int(ids.shape[1])
+        if embeds is not None:
+            return 0
+        # It makes a prompt itself: the token that begins every sequence, behind an image where one is needed.
+        return 1 + (getattr(self.model.config, self._family.queries) if self._family.queries else 0)
 
     def forward(self, stack: str, arguments: Mapping[str, Any]) -> Forward:
         """Read the arguments of one forward of a stack.
@@ -155,7 +174,7 @@ class VisionLanguageAdapter:
             width = int(state.shape[-2])
             return Forward(rows, self._projected(width) if stack == PROJECTOR else width, 0)
         tokens = _tokens(arguments)
-        return Forward(tokens.shape[0], tokens.shape[1], cached_tokens(arguments))
+        return Forward(tokens.shape[0], tokens.shape[1], cached_tokens(arguments), cache_of(arguments))
 
     def layout(self, stack: str, forward: Forward, arguments: Mapping[str, Any], prompt: int) -> Layout:
         """What the tokens of a forward are.
@@ -172,14 +191,15 @@ class VisionLanguageAdapter:
         real = real_tokens(forward, arguments.get("attention_mask"), tokens.device)
         return Layout(text_kinds(forward, real, self._image_tokens(forward, arguments, real), prompt), prompt - 1)
 
-    def produced(self, output: Any) -> int:
+    def produced(self, output: Any, call: Call) -> int:
         """How many tokens a finished `generate` made, to the end of its longest row.
 
         Args:
             output: The tokens, (rows, tokens), or transformers' output that holds them.
+            call: What was known of it.
         """
         tokens = output if isinstance(output, Tensor) else output.sequences
-        return int(tokens.shape[1]) - self._given
+        return int(tokens.shape[1]) - call.repeated
 
     def canary(self) -> Tensor:
         """Logits of one word under one small image."""
@@ -389,6 +409,3 @@ def _tokens(arguments: Mapping[str, Any]) -> Tensor:
     """The tokens of a forward, as ids or as embeddings."""
     ids = arguments.get("input_ids")
     return torch.as_tensor(arguments["inputs_embeds"] if ids is None else ids)
-
-
-_OPTIONS = ("guidance_scale", "max_new_tokens", "max_length")

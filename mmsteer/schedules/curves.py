@@ -49,6 +49,14 @@ class Linear(_Curve):
         check_finite(self.first, "the first value")
         check_finite(self.last, "the last value")
 
+    @property
+    def is_flat(self) -> bool:
+        """Where it ends at the strength at which it begins."""
+        return self.first == self.last
+
+    def _depends(self, *, beyond: bool) -> bool:
+        return not self.is_flat and _any_depends(self.start, self.stop)
+
     def _span(self, timeline: Timeline) -> Span:
         return _resolve(self.start, self.stop, timeline)
 
@@ -102,6 +110,9 @@ class Exponential(_Curve):
             raise ScheduleError(f"the ratio of an exponential is a positive number, not {self.ratio}")
         _check_length(self.per, "the stretch of time of an exponential")
 
+    def _depends(self, *, beyond: bool) -> bool:
+        return _range_depends(self.start, self.stop, beyond) or _any_depends(self.per)
+
     def _span(self, timeline: Timeline) -> Span:
         return _resolve(self.start, self.stop, timeline)
 
@@ -131,6 +142,9 @@ class Logistic(_Curve):
 
     def __post_init__(self) -> None:
         _check_length(self.scale, "the scale of a logistic")
+
+    def _depends(self, *, beyond: bool) -> bool:
+        return _range_depends(self.start, self.stop, beyond) or _any_depends(self.middle, self.scale)
 
     def _span(self, timeline: Timeline) -> Span:
         return _resolve(self.start, self.stop, timeline)
@@ -163,6 +177,9 @@ class Sine(_Curve):
     def __post_init__(self) -> None:
         _check_length(self.period, "the period of a sine")
 
+    def _depends(self, *, beyond: bool) -> bool:
+        return _range_depends(self.start, self.stop, beyond) or _any_depends(self.period, self.offset)
+
     def _span(self, timeline: Timeline) -> Span:
         return _resolve(self.start, self.stop, timeline)
 
@@ -186,6 +203,9 @@ class Window(Schedule):
 
     start: Moment
     stop: Moment
+
+    def _depends(self, *, beyond: bool) -> bool:
+        return _range_depends(self.start, self.stop, beyond)
 
     def _sample(self, positions: Array, timeline: Timeline) -> Array:
         start, stop = self.span(timeline)
@@ -213,6 +233,14 @@ class Breakpoints(Schedule):
             raise ScheduleError("a drawn curve needs at least one point, such as points(0s:0, 1s:1)")
         for _, value in self.points:
             check_finite(value, "the value of a point")
+
+    @property
+    def is_flat(self) -> bool:
+        """Where all its points have one strength."""
+        return len({value for _, value in self.points}) == 1
+
+    def _depends(self, *, beyond: bool) -> bool:
+        return not self.is_flat and _any_depends(*(moment for moment, _ in self.points))
 
     def _sample(self, positions: Array, timeline: Timeline) -> Array:
         times = [moment.in_steps(timeline) for moment, _ in self.points]
@@ -258,6 +286,15 @@ def _resolve(start: Moment, stop: Moment, timeline: Timeline) -> Span:
             f"step {last:g}; let it stop after its start"
         )
     return first, last
+
+
+def _range_depends(start: Moment, stop: Moment, beyond: bool) -> bool:
+    """Whether the length of the output moves a range, as far as it is read; from 100% on nothing inside is cut off."""
+    return start.needs_length or (stop.needs_length and (beyond or stop.amount < 100))
+
+
+def _any_depends(*moments: Moment) -> bool:
+    return any(moment.needs_length for moment in moments)
 
 
 def _range(start: Moment, stop: Moment) -> str:

@@ -50,6 +50,15 @@ class Bernoulli(Schedule):
     def _span(self, timeline: Timeline) -> Span:
         return 0.0, float(timeline.steps)
 
+    @property
+    def is_flat(self) -> bool:
+        """Where it is never open, or never closed."""
+        return self.p in (0, 1)
+
+    def _depends(self, *, beyond: bool) -> bool:
+        # Past the end the last step's gate is held.
+        return beyond and not self.is_flat
+
     def __str__(self) -> str:
         per = "" if self.per == "step" else ", layer"
         return f"bernoulli({number_text(self.p)}, {self.seed}{per})"

@@ -70,6 +70,23 @@ class Schedule(ABC):
         """
         return self._span(timeline)
 
+    @property
+    def needs_length(self) -> bool:
+        """Whether the values inside an output depend on how long it gets.
+
+        One that does not has the same values, step by step, in outputs of any two lengths.
+        """
+        return self._depends(beyond=False)
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether the strength is the same at every moment, inside the output and outside."""
+        return False
+
+    @abstractmethod
+    def _depends(self, *, beyond: bool) -> bool:
+        """Whether values depend on the length of the output, where positions past its end are read or are not."""
+
     @cached_property
     def depth(self) -> int:
         """Levels of nesting; a curve has one."""
@@ -160,6 +177,14 @@ class Constant(Schedule):
     def _span(self, timeline: Timeline) -> Span:
         return 0.0, float(timeline.steps)
 
+    @property
+    def is_flat(self) -> bool:
+        """Always."""
+        return True
+
+    def _depends(self, *, beyond: bool) -> bool:
+        return False
+
     def __str__(self) -> str:
         return f"constant({number_text(self.value)})"
 
@@ -180,6 +205,14 @@ class _Composite(Schedule):
     def _span(self, timeline: Timeline) -> Span:
         spans = [part.span(timeline) for part in self._parts]
         return min(start for start, _ in spans), max(stop for _, stop in spans)
+
+    @property
+    def is_flat(self) -> bool:
+        """Where all its parts are."""
+        return all(part.is_flat for part in self._parts)
+
+    def _depends(self, *, beyond: bool) -> bool:
+        return any(part._depends(beyond=beyond) for part in self._parts)
 
 
 @dataclass(frozen=True)
@@ -248,6 +281,14 @@ class Scaled(_Composite):
     def _parts(self) -> tuple[Schedule, ...]:
         return (self.inner,)
 
+    @property
+    def is_flat(self) -> bool:
+        """Where its inner schedule is, or nothing is left of it."""
+        return not self.factor or self.inner.is_flat
+
+    def _depends(self, *, beyond: bool) -> bool:
+        return bool(self.factor) and self.inner._depends(beyond=beyond)
+
     def _sample(self, positions: Array, timeline: Timeline) -> Array:
         return self.factor * self.inner.sample(positions, timeline)
 
@@ -270,6 +311,10 @@ class Shifted(_Composite):
     @property
     def _parts(self) -> tuple[Schedule, ...]:
         return (self.inner,)
+
+    def _depends(self, *, beyond: bool) -> bool:
+        moves = self.when.needs_length and not self.inner.is_flat
+        return moves or self.inner._depends(beyond=beyond or self.when.amount < 0)
 
     def _sample(self, positions: Array, timeline: Timeline) -> Array:
         return self.inner.sample(positions - self.when.in_steps(timeline), timeline)
@@ -301,6 +346,16 @@ class Then(_Composite):
     def _parts(self) -> tuple[Schedule, ...]:
         return self.before, self.after
 
+    @property
+    def is_flat(self) -> bool:
+        """Where it goes on as it was."""
+        return self.before.is_flat and self.before == self.after
+
+    def _depends(self, *, beyond: bool) -> bool:
+        moves = self.at.needs_length and not self.is_flat
+        after = self.after._depends(beyond=beyond or self.at.amount < 0)
+        return moves or after or self.before._depends(beyond=beyond)
+
     def _sample(self, positions: Array, timeline: Timeline) -> Array:
         at = self.at.in_steps(timeline)
         before = self.before.sample(positions, timeline)
@@ -329,6 +384,9 @@ class Reversed(_Composite):
     @property
     def _parts(self) -> tuple[Schedule, ...]:
         return (self.inner,)
+
+    def _depends(self, *, beyond: bool) -> bool:
+        return not self.inner.is_flat
 
     def _sample(self, positions: Array, timeline: Timeline) -> Array:
         return self.inner.sample(timeline.steps - 1 - positions, timeline)

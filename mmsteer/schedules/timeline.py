@@ -50,6 +50,11 @@ class Moment:
             raise ScheduleError(f"no unit {self.unit!r}; choose from {', '.join(get_args(Unit))}")
         check_finite(self.amount, "an amount of time")
 
+    @property
+    def needs_length(self) -> bool:
+        """Whether where it is depends on how long the output gets; its start does not."""
+        return self.unit == "%" and self.amount != 0
+
     def in_steps(self, timeline: Timeline) -> float:
         """This moment on the clock of a generation, in steps; need not be whole.
 

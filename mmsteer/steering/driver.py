@@ -6,6 +6,7 @@ that makes the output, such as a vision tower, knows no time: all its forwards a
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -14,15 +15,14 @@ from torch import Tensor
 from mmsteer.errors import PositionsError, SteeringError
 from mmsteer.hooks import Edit
 from mmsteer.schedules import Timeline
-from mmsteer.steering.attribute import Steering
+from mmsteer.steering.attribute import Attribute, Steering
 from mmsteer.steering.decoding import Decoding, bank_of
+from mmsteer.steering.limits import Limits
 from mmsteer.steering.meter import Meter
+from mmsteer.steering.operators import TARGETED
 from mmsteer.steering.others import Others
 from mmsteer.steering.plan import Plan, compile_plan
 from mmsteer.types import Adapter, Call, Forward, Kind, Layout, Positions, Site, Tokens
-
-NEED_LENGTH = ("%", ".reverse()")
-"""What in a schedule's text counts from the end of the output."""
 
 OWN_LOOP = Call()
 """A sequence that runs outside `generate`: nothing is known of it in advance."""
@@ -36,13 +36,15 @@ class Driver:
         sites: The sites it edits, in the order of the layers.
         beside: Whether the stack is not the one that makes the output.
         ticks: Whether its clock ticked while shouting.
+        ran: Whether a forward of the stack was steered since the hooks were installed.
+        paused: Whether its forwards are another sequence's, such as a draft, and left alone.
     """
 
     def __init__(self, adapter: Adapter, stack: str, sites: Sequence[Site], steerings: Sequence[Steering]) -> None:
         self.meter = Meter(tuple(map(str, sites)))
         self.sites = tuple(sites)
         self.beside = stack != adapter.generator
-        self.ticks = False
+        self.ticks = self.ran = self.paused = False
         self._adapter = adapter
         self._stack = stack
         self._steerings = tuple(steerings)
@@ -51,8 +53,13 @@ class Driver:
         self._plan: Plan | None = None
         self._call = OWN_LOOP
         self._fresh = True
-        self._rows = self._given = self._origin = 0
-        self._is_packed = False
+        self._rows = self._images = self._given = self._origin = self._end = 0
+        self._cache: Any = None
+        # Columns that steered something: in this call, and in any.
+        self._steered: Tensor | None = None
+        self._ever: Tensor | None = None
+        self._owing: dict[int, str] = {}
+        self._is_prompted = self._is_judged = self._has_drafts = self._awaits_edit = self._is_packed = False
         self._deltas: Sequence[Tensor] = ()
         self._dtype = torch.float32
         self._now: int | Tensor | None = None
@@ -74,18 +81,53 @@ class Driver:
         self._check_samples(call)
         timeline = Timeline(steps, self._adapter.rate, len(self.sites))
         self._check_first(timeline)
+        self._check_schedules(timeline)
         self._call = call
         self._plan = compile_plan(self._steerings, self.sites, timeline, 1 if self.beside else call.branches)
+        self._limits = Limits(self._plan)
         self._placed: dict[torch.device, Tensor] = {}
         self._wide: Tensor | None = None
-        self._others = Others(self._plan.others, self._stack, self.meter)
+        # What rests all through a call is left out: gradients, too, are those of the model alone.
+        others = [other for other in self._plan.others if self._plan.table[..., other.column].any()]
+        self._others = Others(others, self._stack, self.meter)
+        self._steered, self._is_judged, self._has_drafts, self._awaits_edit = None, False, False, False
         self._fresh = True
 
+    def made(self, steps: int) -> None:
+        """Note how long the output is: what was drafted and not taken is no part of it.
+
+        Args:
+            steps: Output steps.
+        """
+        if self._has_drafts:
+            self.meter.cut(steps)
+
     def finish(self) -> None:
-        """Close the books of a call; the next forward without one is the user's own loop."""
-        if self._plan is not None and not self._fresh:
+        """Judge a call and close its books; the next forward without one is the user's own loop."""
+        is_begun = self._plan is not None and not self._fresh
+        if is_begun:
+            self._check_edited()
+            if not self._is_judged:
+                self._judge(self.meter.reached())
             self.meter.close(self._decoding.table)
-        self._plan, self._fresh, self._usual = None, True, None
+        self.drop()
+
+    def drop(self) -> None:
+        """Forget the call in progress, if there is one: it is in no book."""
+        if self._steered is not None:
+            self._ever = self._steered | (self._steered if self._ever is None else self._ever)
+        self._plan, self._fresh, self._usual, self._cache = None, True, None, None
+        self._steered, self._awaits_edit = None, False
+
+    def end(self) -> None:
+        """Refuse attributes that steered nothing in any call, though others did.
+
+        Raises:
+            PositionsError: There are such.
+        """
+        for column, message in self._owing.items():
+            if self._ever is None or not self._ever[column]:
+                raise PositionsError(message)
 
     def tick(self, arguments: Mapping[str, Any]) -> None:
         """Find out what this forward is and look up its coefficients.
@@ -96,15 +138,25 @@ class Driver:
         if self._loud is not None:
             self.ticks = True
             return
+        if self.paused:
+            return
+        if not torch.compiler.is_compiling():
+            self._check_edited()
         forward = self._adapter.forward(self._stack, arguments)
+        if forward.width > 1:
+            forward = replace(forward, start=int(forward.start))
         self._begin_unannounced(forward)
+        self.ran = True
         if self.beside:
-            self._prompt(forward, self._adapter.layout(self._stack, forward, arguments, forward.width))
-        elif self._is_prompt(forward):
-            self._given = self._call.prompt or (forward.width if self._fresh else self._given)
-            self._prompt(forward, self._adapter.layout(self._stack, forward, arguments, self._given))
-        else:
+            self._several(forward, self._adapter.layout(self._stack, forward, arguments, forward.width))
+        elif self._is_one_step(forward):
             self._step(forward)
+        else:
+            forward = replace(forward, start=int(forward.start))
+            if self._fresh:
+                self._given = self._call.prompt or int(forward.start) + forward.width
+            self._several(forward, self._adapter.layout(self._stack, forward, arguments, self._given))
+            self._end, self._cache = int(forward.start) + forward.width, forward.cache
 
     def shout(self, size: float | None, sites: Collection[Site] = ()) -> None:
         """Add one vector of a given size at some sites, and nothing elsewhere, in place of the plan, or stop doing so.
@@ -114,6 +166,10 @@ class Driver:
             sites: Where.
         """
         self._loud = None if size is None else {site: size * (site in sites) for site in self.sites}
+
+    def failed(self) -> None:
+        """Note that a forward raised, wherever it was."""
+        self._awaits_edit = False
 
     @property
     def unheard(self) -> list[Site]:
@@ -127,31 +183,63 @@ class Driver:
 
     def _begin_unannounced(self, forward: Forward) -> None:
         """A sequence of the user's own loop begins where the cache is empty."""
-        if self._plan is None or (self._call == OWN_LOOP and not self._fresh and _starts(forward)):
+        if self._plan is None or (self._call == OWN_LOOP and not self._fresh and (self.beside or _starts(forward))):
             self.finish()
             self.begin(OWN_LOOP)
+        elif self._call == OWN_LOOP and not self.beside and not self._fresh:
+            self._follow(forward)
 
-    def _is_prompt(self, forward: Forward) -> bool:
-        return self._fresh or forward.width > 1 or _starts(forward) or forward.rows != self._rows
+    def _follow(self, forward: Forward) -> None:
+        # The user's own loop: its sequence is known by its cache, or by its length.
+        if isinstance(forward.start, int):
+            # A cache may have been cut, as assisted decoding does, or copied; never both.
+            is_same = forward.start == self._end or (forward.cache is self._cache and forward.start < self._end)
+            if not is_same:
+                raise SteeringError(
+                    f"the model was given a cache of {forward.start} tokens, but the sequence that is being steered "
+                    f"has {self._end}: two sequences take turns here, and one session steers one at a time; finish one "
+                    "before the next, or run them as one batch"
+                )
+            self._end, self._cache = forward.start + forward.width, forward.cache
 
-    def _prompt(self, forward: Forward, layout: Layout) -> None:
+    def _is_one_step(self, forward: Forward) -> bool:
+        """Whether a forward is one step of decoding, behind a prompt that has run to its end."""
+        if self._fresh or forward.width > 1 or _starts(forward) or forward.rows != self._rows:
+            return False
+        return self._is_prompted
+
+    def _several(self, forward: Forward, layout: Layout) -> None:
+        """A forward of a prompt, of a part of it, or of several steps at once."""
         plan = self._compiled()
         device = layout.kinds.device
+        is_new = self._fresh or self.beside or _starts(forward) or forward.rows != self._rows
+        self._images = forward.rows + (self._images if self.beside and not self._fresh else 0)
         self._rows, self._origin = forward.rows, layout.origin
-        table = plan.table.to(device).index_select(2, self._sample_of_row(forward.rows).to(device))
-        decode = table[:, :0] if self.beside else table * self._later(table.shape[1], device)
+        if is_new:
+            self._lay_out(plan, device)
+        self._has_drafts |= not is_new and self._is_prompted
         steps = self._steps(forward, layout)
         mask = _masks(plan.selections, Tokens(layout.kinds, steps, self._adapter.rate))
-        self._check_selected(mask, decode, forward)
         # (layers, rows, tokens, columns)
-        self._coefficients = table[:, steps.clamp(0, table.shape[1] - 1)].transpose(1, 2) * mask
+        self._coefficients = self._table[:, steps.clamp(0, self._table.shape[1] - 1)].transpose(1, 2) * mask
         self._deltas = ()
-        # Made here, so that the first compiled step finds what the later ones do.
-        self._decoding = Decoding(decode, self._bank(device), len(self.sites))
         self._now = self._usual = None
-        self.meter.prompt(self._coefficients, steps[-1], more=self.beside and not self._fresh)
+        steered = (self._coefficients != 0).flatten(0, 2).any(0)
+        self._steered = steered if self._steered is None else self._steered | steered
+        self._is_prompted = int(forward.start) + forward.width >= self._given
+        if self._is_prompted and not self._is_judged and not self.beside:
+            self._judge(None)
+        is_more = not self._fresh and (self.beside or not _starts(forward))
+        self.meter.prompt(self._coefficients, steps, self._images, more=is_more)
         # Last: a prompt that is refused was none.
-        self._fresh = False
+        self._fresh, self._awaits_edit = False, True
+
+    def _lay_out(self, plan: Plan, device: torch.device) -> None:
+        """Give each row its coefficients; made here, so that the first compiled step finds what the later ones do."""
+        self._table = plan.table.to(device).index_select(2, self._sample_of_row(self._rows).to(device))
+        steps = self._table.shape[1]
+        decode = self._table[:, :0] if self.beside else self._table * self._later(steps, device)
+        self._decoding = Decoding(decode, self._bank(device), len(self.sites))
 
     def _steps(self, forward: Forward, layout: Layout) -> Tensor:
         """The output step of each token, (tokens,)."""
@@ -190,7 +278,10 @@ class Driver:
         if self._loud is not None:
             self._heard.add(self.sites[place])
             return hidden + self._loud[self.sites[place]] * _alternating(hidden)
+        if self.paused:
+            return hidden
         self._compiled()
+        self._awaits_edit = False
         if len(hidden) != self._rows:  # a layer that puts the tokens of all rows into one, as OPT's MLP does
             self._is_packed = True
             return self._edited(place, hidden.reshape(self._rows, -1, hidden.shape[-1])).reshape(hidden.shape)
@@ -207,6 +298,7 @@ class Driver:
         if self._deltas:
             return self._deltas[place].to(hidden.device, non_blocking=True)
         self._dtype = hidden.dtype
+        self._limits.check(hidden.dtype)
         delta = self._amount(place).to(hidden.device) @ self._vectors(hidden.device)[place]
         return delta.to(hidden.dtype)
 
@@ -232,13 +324,26 @@ class Driver:
         return self._plan
 
     def _check_length(self, call: Call) -> None:
-        texts = [str(item.schedule) for one in self._steerings for item in one.attributes]
-        relative = [text for text in texts if any(mark in text for mark in NEED_LENGTH)]
+        relative = [item.schedule for item in self._items if item.schedule.needs_length]
         if relative and call.steps is None:
             raise SteeringError(
-                f"the schedule {relative[0]!r} depends on the length of the output, which is not known here; "
+                f"the schedule '{relative[0]}' depends on the length of the output, which is not known here; "
                 "pass max_new_tokens to generate, or write the schedule from the start, in seconds or steps"
             )
+
+    def _check_schedules(self, timeline: Timeline) -> None:
+        # In an output of one step, such as a one-word answer, an attribute may rest while another steers.
+        meant = [item for item in self._items if _is_meant(item, timeline)]
+        silent = [item for item in meant if not item.schedule.values(timeline).any()]
+        if silent and (timeline.steps > 1 or len(silent) == len(meant)):
+            raise SteeringError(
+                f"the schedule '{silent[0].schedule}' is 0 at each of the {timeline.steps} steps of this output, so "
+                f"{silent[0].direction.name!r} would steer nothing; let it act within the output, or leave it out"
+            )
+
+    @property
+    def _items(self) -> list[Attribute]:
+        return [item for one in self._steerings for item in one.attributes]
 
     def _check_samples(self, call: Call) -> None:
         # Rows alone do not tell: beams and return sequences of a sample share its steering.
@@ -250,8 +355,7 @@ class Driver:
 
     def _check_first(self, timeline: Timeline) -> None:
         # A stack beside the output lives at step 0: what a schedule says of later steps would be silence.
-        schedules = [item.schedule for one in self._steerings for item in one.attributes if self.beside]
-        for schedule in schedules:
+        for schedule in [item.schedule for item in self._items if self.beside]:
             values = schedule.values(timeline)
             if values.any() and not values[:, 0].any():
                 raise SteeringError(
@@ -277,18 +381,53 @@ class Driver:
             )
         return torch.arange(plan.branches * plan.samples).repeat_interleave(each)
 
-    def _check_selected(self, mask: Tensor, decode: Tensor, forward: Forward) -> None:
-        # An empty selection is an error, never silence.
-        later = (
-            (decode != 0).flatten(0, 2).any(0) if self._call.steps else torch.zeros(mask.shape[-1], dtype=torch.bool)
-        )
-        empty = ~(mask.flatten(0, 1).any(0).cpu() | later.cpu())
+    def _judge(self, reached: int | None) -> None:
+        """Refuse a call in which an attribute steers nothing, as soon as that is certain.
+
+        Args:
+            reached: How many steps a finished call ran; None while it runs.
+        """
+        steps = self._call.steps or reached or self._adapter.max_steps
+        # Whoever sets no limit may stop at any step.
+        self._is_judged = self._call.steps is not None
+        later = (self._decoding.table[:, 1:steps] != 0).flatten(0, 2).any(0)
+        known = later if self._steered is None else later | self._steered
+        # What decoding steers counts where it is certain to run.
+        self._steered = known if self._is_judged or reached else self._steered
         scheduled = (self._compiled().table != 0).flatten(0, 2).any(0)
-        for column in torch.nonzero(empty & scheduled).flatten().tolist():
-            raise PositionsError(
-                f"the positions '{self._compiled().selections[column]}' select none of the {forward.width} tokens of "
-                "this prompt and none of the tokens that follow"
+        empty = torch.nonzero(scheduled & ~known.cpu()).flatten().tolist()
+        for column in empty:
+            self._refuse_or_owe(column, some=len(empty) < int(scheduled.sum()))
+
+    def _refuse_or_owe(self, column: int, *, some: bool) -> None:
+        # An empty selection is an error, never silence. Where one word is the whole output, an attribute that is for
+        # other calls may rest as long as another steers.
+        if self._call.continues and self._ever is not None and self._ever[column]:
+            return  # the tokens that it steers are in the cache
+        message = (
+            f"the positions '{self._compiled().selections[column]}' select none of the {self._coefficients.shape[2]} "
+            "tokens of this prompt and none of the tokens that follow, at which the schedule is not 0"
+        )
+        if self._call.steps != 1 or not some:
+            raise PositionsError(f"{message}{_ONE_STEP if self._call.steps == 1 else ''}")
+        self._owing[column] = f"{message}, in any call of this session"
+
+    def _check_edited(self) -> None:
+        if self._awaits_edit:
+            raise SteeringError(
+                f"the stack {self._stack!r} ran, but not the edits in it: the model ran code compiled before steering "
+                "was attached; call torch.compiler.reset(), or compare with a steering of strength 0 instead of "
+                "leaving the `with`"
             )
+
+
+_ONE_STEP = ": it makes one step, which the last token of the prompt predicts; add '| last'"
+
+
+def _is_meant(item: Attribute, timeline: Timeline) -> bool:
+    """Whether an attribute is to do something: neither its strength nor its schedule is 0 whatever happens."""
+    is_off = item.schedule.is_flat and not item.schedule.values(timeline).any()
+    return not is_off and (item.strength != 0 or item.operator in TARGETED)
 
 
 def _masks(selections: Sequence[Positions], tokens: Tokens) -> Tensor:

@@ -33,24 +33,25 @@ class Meter:
         self._reached: Tensor | None = None
         self.known = -1
 
-    def prompt(self, coefficients: Tensor, step: Tensor, *, more: bool = False) -> None:
-        """Note the forward of a prompt.
+    def prompt(self, coefficients: Tensor, steps: Tensor, rows: int, *, more: bool = False) -> None:
+        """Note a forward of a prompt, or of several steps at once.
 
         Args:
             coefficients: (layers, rows, tokens, columns).
-            step: Index of the output step that its last token predicts.
-            more: Whether it adds to the earlier forwards of this call, as the next image does, and does not run the
-                same prompt again, as some models do.
+            steps: Index of the output step that each token predicts, (tokens,).
+            rows: Of the whole call, so far.
+            more: Whether it adds to the earlier forwards of this call, as the next image or the next part of a prompt
+                does, and does not run the same prompt again, as some models do.
         """
         self.measuring = True
-        given = (coefficients != 0).any(-1).any(0).sum()
-        rows = coefficients.shape[1]
-        self._given, self._rows = (self._given + given, self._rows + rows) if more else (given, rows)
+        # Later tokens are counted by how far the output gets: drafts are run again.
+        given = ((coefficients != 0).any(-1).any(0) & (steps <= 0)).sum()
+        self._given, self._rows = self._given + given if more else given, rows
         if not more:
-            for counts in self._asked.values():
-                counts.zero_()
+            # Anew, not in place: a tensor made in inference mode can be changed in it alone.
+            self._asked = {place: torch.zeros_like(counts) for place, counts in self._asked.items()}
         # Written in place where a step is compiled, which keeps counting; elsewhere the host knows the step.
-        self._reached, self.known = step.clone(), -1
+        self._reached, self.known = steps[-1].clone(), -1
 
     def is_quiet(self, step: int) -> bool:
         """Whether there is nothing to do at a step of decoding but to set `known` to it.
@@ -101,6 +102,14 @@ class Meter:
         # In place: a compiled step keeps counting.
         self._asked[place] += torch.stack([asked.sum(), (asked & is_open).sum()])
 
+    def cut(self, steps: int) -> None:
+        """Forget the steps of the current call past the end of its output.
+
+        Args:
+            steps: Output steps.
+        """
+        self._reached, self.known = torch.tensor(min(self.reached(), steps) - 1), -1
+
     def reached(self) -> int:
         """How many output steps the current call has run."""
         return max(int(self._reached), self.known) + 1 if self._reached is not None else 0
@@ -121,7 +130,7 @@ class Meter:
         self.steps += steps
         for place, counts in self._asked.items():
             self._closed[place] = self._closed.get(place, 0) + counts.clone()
-            counts.zero_()
+        self._asked = {place: torch.zeros_like(counts) for place, counts in self._asked.items()}
 
     @property
     def tokens(self) -> int:

@@ -1,10 +1,13 @@
 """Steering as a `with` block around the user's own calls of the model."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from threading import RLock
 from typing import Any
+from weakref import WeakSet
 
 import torch
+from torch import nn
 
 from mmsteer import hooks
 from mmsteer.errors import SteeringError
@@ -18,18 +21,36 @@ from mmsteer.types import Adapter, Call, Site
 QUIET, LOUD = 0.0, 1e3
 """Entries of the canary's vector: nothing, or large against any residual stream and small enough for half precision."""
 
+REFUSED = ("generate_batch", "init_continuous_batching", "continuous_batching_context_manager")
+"""Ways to run a model that steering cannot follow."""
+
+_STEERED: "WeakSet[nn.Module]" = WeakSet()
+_CLAIMING = RLock()
+
 
 class Session:
-    """A model being steered; `receipt` says what was applied."""
+    """A model being steered; `receipt` says what was applied.
+
+    One thread at a time: a call of `generate`, or a forward, waits for another thread's, and so does the end of the
+    session.
+    """
 
     def __init__(self, adapter: Adapter, steerings: Sequence[Steering]) -> None:
         self._adapter = adapter
         self._steerings = tuple(steerings)
         self._drivers = _drivers(adapter, self._steerings)
+        self._lock = RLock()
+        self._is_open = False
+        self._generating: Call | None = None
 
     def receipt(self) -> Receipt:
         """What was really applied so far, the call in progress not included."""
-        self._finish()
+        with self._lock:
+            if self._generating is None:
+                self._finish()
+            return self._receipt()
+
+    def _receipt(self) -> Receipt:
         meters = [driver.meter for driver in self._drivers.values()]
         generator = self._drivers.get(self._adapter.generator)
         # Rows and steps are those of the output; a vision tower counts images, and has no steps.
@@ -54,13 +75,45 @@ class Session:
     def attached(self) -> Iterator[None]:
         """Install the hooks, prove that they reach the output, and take them out at the end, whatever happens."""
         with ExitStack() as exits:
-            for stack, driver in self._drivers.items():
-                exits.enter_context(hooks.clock(self._adapter.stack(stack), driver.tick))
-                exits.enter_context(hooks.edits(driver.edits()))
-            exits.enter_context(hooks.around(self._adapter.model, "generate", self._generate))
-            self._canary()
+            if self._drivers:
+                self._attach(exits)
             yield
-            self._finish()
+            with self._lock:
+                self._end()
+
+    def _attach(self, exits: ExitStack) -> None:
+        model = self._adapter.model
+        stacks = {stack: self._adapter.stack(stack) for stack in self._drivers}
+        exits.enter_context(_alone([model, *stacks.values()]))
+        # Taken out in the opposite order, when no thread is in the middle of a call.
+        exits.callback(self._lock.release)
+        exits.enter_context(hooks.one_at_a_time(model, self._lock, self._failed))
+        for stack, driver in self._drivers.items():
+            exits.enter_context(hooks.clock(stacks[stack], driver.tick))
+            exits.enter_context(hooks.edits(driver.edits()))
+        exits.enter_context(hooks.around(model, "generate", self._generate))
+        for method in REFUSED:
+            if hasattr(model, method):
+                exits.enter_context(hooks.around(model, method, _refused(method)))
+        exits.callback(self._close)
+        with evaluating(model):
+            self._canary()
+        self._is_open = True
+
+    def _close(self) -> None:
+        self._lock.acquire()
+        self._is_open = False
+
+    def _end(self) -> None:
+        self._finish()
+        for driver in self._drivers.values():
+            driver.end()
+        if self._drivers and not any(driver.ran for driver in self._drivers.values()):
+            raise SteeringError(
+                f"nothing was steered: the stack {' or '.join(map(repr, self._drivers))} did not run inside the "
+                "`with`; a model that was compiled before steering was attached runs without it: call "
+                "torch.compiler.reset() first; and where there is nothing to run, do not steer"
+            )
 
     @contextmanager
     def call(self, call: Call) -> Iterator[None]:
@@ -69,24 +122,72 @@ class Session:
         Args:
             call: Branches, length and prompt of the sequence that is about to run.
         """
-        self._finish()
-        for driver in self._drivers.values():
-            driver.begin(call)
-        yield
-        self._finish()
+        with self._lock, ExitStack() as exits:
+            self._finish()
+            exits.callback(self._drop)
+            for driver in self._drivers.values():
+                driver.begin(call)
+            yield
+            self._finish()
 
     def _generate(self, generate: Callable[..., Any]) -> Callable[..., Any]:
         def steered(*args: Any, **kwargs: Any) -> Any:
-            with self.call(self._adapter.call(kwargs)):
-                output = generate(*args, **kwargs)
-                self._check_applied(self._adapter.produced(output))
-            return output
+            if not self._is_open:
+                return generate(*args, **kwargs)
+            arguments = hooks.by_name(generate, args, kwargs)
+            with self._lock:
+                self._check_open()
+                if self._generating is not None:
+                    return self._generate_inside(generate, arguments)
+                return self._generate_steered(generate, arguments)
 
         return steered
 
-    def _check_applied(self, produced: int) -> None:
+    def _generate_steered(self, generate: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
+        call = self._adapter.call(arguments)
+        with self.call(call):
+            self._generating = call
+            try:
+                output = generate(**arguments)
+            finally:
+                self._generating = None
+            produced = self._adapter.produced(output, call)
+            self._check_applied(produced, call)
+            for driver in self._drivers.values():
+                driver.made(produced)
+        return output
+
+    def _generate_inside(self, generate: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
+        # A draft by the model's own first layers, or a custom loop.
+        if getattr(arguments.get("generation_config"), "is_assistant", False):
+            # What is drafted is judged by the steered model, so that a draft costs time at most.
+            with self._paused():
+                return generate(**arguments)
+        if self._adapter.call(arguments) != self._generating:
+            raise SteeringError(
+                "generate was called inside generate, with another prompt or length; steering follows one sequence at "
+                "a time: run the other one before or after"
+            )
+        return generate(**arguments)
+
+    @contextmanager
+    def _paused(self) -> Iterator[None]:
+        for driver in self._drivers.values():
+            driver.paused = True
+        try:
+            yield
+        finally:
+            for driver in self._drivers.values():
+                driver.paused = False
+
+    def _check_open(self) -> None:
+        if not self._is_open:
+            raise SteeringError("the `with` ended before this call of generate could begin; join the thread inside it")
+
+    def _check_applied(self, produced: int, call: Call) -> None:
         for stack, driver in self._drivers.items():
-            if driver.beside and driver.idle:
+            # What an image was seen as is in the cache that a call continues.
+            if driver.beside and driver.idle and not (call.continues and driver.ran):
                 raise SteeringError(
                     f"the stack {stack!r} did not run in this call, so nothing was steered there: give every call what "
                     "the stack reads, such as an image, or leave its sites out"
@@ -136,6 +237,14 @@ class Session:
         for driver in self._drivers.values():
             driver.finish()
 
+    def _drop(self) -> None:
+        for driver in self._drivers.values():
+            driver.drop()
+
+    def _failed(self) -> None:
+        for driver in self._drivers.values():
+            driver.failed()
+
 
 @contextmanager
 def steer(adapter: Adapter, steering: Steering | Sequence[Steering]) -> Iterator[Session]:
@@ -146,7 +255,8 @@ def steer(adapter: Adapter, steering: Steering | Sequence[Steering]) -> Iterator
         steering: One steering for all samples, or one for each sample of the batch.
 
     Raises:
-        SteeringError: The model cannot be steered as asked, or compiled code passed the edits by.
+        SteeringError: The model cannot be steered as asked, is being steered already, or ran nothing that was steered,
+            such as code that was compiled before.
         DirectionError: A direction was found in another model.
     """
     steerings = (steering,) if isinstance(steering, Steering) else tuple(steering)
@@ -158,6 +268,48 @@ def steer(adapter: Adapter, steering: Steering | Sequence[Steering]) -> Iterator
     session = Session(adapter, steerings)
     with session.attached():
         yield session
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Switch off dropout and the like, which draw from the user's random numbers.
+
+    Args:
+        model: The model.
+    """
+    training = [module for module in model.modules() if module.training]
+    for module in training:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+@contextmanager
+def _alone(modules: Sequence[nn.Module]) -> Iterator[None]:
+    with _CLAIMING:
+        if not _STEERED.isdisjoint(modules):
+            raise SteeringError(
+                "the model is being steered already: two sessions on one model would push into each other and count "
+                "each other's calls; leave the first `with`, or put all attributes into one Steering"
+            )
+        _STEERED.update(modules)
+    try:
+        yield
+    finally:
+        _STEERED.difference_update(modules)
+
+
+def _refused(method: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise SteeringError(
+            f"{method} batches continuously: it packs the tokens of several requests into one row, in a thread of its "
+            "own, where steering cannot tell them apart; call generate with a padded batch"
+        )
+
+    return lambda _: refuse
 
 
 def _drivers(adapter: Adapter, steerings: Sequence[Steering]) -> dict[str, Driver]:

@@ -17,14 +17,18 @@ class Call:
     Attributes:
         branches: Row groups of each forward: 2 under classifier-free guidance, [conditional; null], else 1.
         steps: How many output steps it may produce; None where the call sets no limit.
-        prompt: How many tokens of the first forward are the prompt; None for all of them.
+        prompt: How many tokens of the sequence are given, those in a cache included; None for all of the first forward.
         samples: How many prompts it is given; None where that is not known.
+        repeated: How many tokens of the prompt the output begins with.
+        continues: Whether it begins with a cache that earlier forwards filled.
     """
 
     branches: int = 1
     steps: int | None = None
     prompt: int | None = None
     samples: int | None = None
+    repeated: int = 0
+    continues: bool = False
 
 
 @dataclass(frozen=True)
@@ -35,11 +39,13 @@ class Forward:
         rows: Batch rows, all branches and beams counted.
         width: Tokens a row.
         start: Cache position of the first token; a tensor where the cache is static.
+        cache: The cache, by which forwards of one sequence are known; None where it is not there yet.
     """
 
     rows: int
     width: int
     start: int | Tensor
+    cache: Any = None
 
 
 @dataclass(frozen=True)
@@ -112,8 +118,8 @@ class Adapter(Protocol):
     def layout(self, stack: str, forward: Forward, arguments: Mapping[str, Any], prompt: int) -> Layout:
         """The tokens of a forward that starts a sequence, of which the first `prompt` are given."""
 
-    def produced(self, output: object) -> int:
-        """How many output steps a finished `generate` made."""
+    def produced(self, output: object, call: Call) -> int:
+        """How many output steps a finished `generate` made, which was announced as that call."""
 
     def canary(self) -> Tensor:
         """Logits of one small fixed input, through the model as it is."""

@@ -248,7 +248,7 @@ def test_masks_name_their_tokens_in_generation(adapter, family, more):
         prompt.append(call.prompt)
         torch.manual_seed(0)
         output = adapter.model.generate(**inputs, **options)
-        assert adapter.produced(output) == 3
+        assert adapter.produced(output, call) == 3
 
     (forward, layout), *later = layouts(adapter, run)["text"]
     ids, real = (inputs[name].repeat_interleave(times, 0) for name in ("input_ids", "attention_mask"))

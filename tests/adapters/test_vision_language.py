@@ -181,8 +181,9 @@ def test_stopping_early_and_outputs_of_every_form(llava):
     with steer(llava, Steering()):
         output = llava.model.generate(**options)
     assert output.sequences.shape[1] - prompt < 6
-    assert llava.call(options).steps == 6
-    assert llava.produced(output) == llava.produced(output.sequences) == output.sequences.shape[1] - prompt
+    call = llava.call(options)
+    assert call.steps == 6
+    assert llava.produced(output, call) == llava.produced(output.sequences, call) == output.sequences.shape[1] - prompt
 
 
 @pytest.mark.parametrize("family", ["llava", "instructblip", "llama"])
@@ -191,10 +192,11 @@ def test_the_arguments_of_generate(families, family):
     ids = torch.zeros(1, 7, dtype=torch.long)
     assert adapter.call({"input_ids": ids, "max_new_tokens": 5}).steps == 5
     assert adapter.call({"inputs": ids, "max_length": 10}).steps == 3
-    assert adapter.call({"input_ids": ids}).steps is None
+    assert adapter.call({"input_ids": ids}).steps == 20
     assert adapter.call({"input_ids": ids}).prompt == 7
-    assert adapter.call({}).prompt is None
-    assert adapter.produced(torch.zeros(1, 4)) == 4  # embeddings alone: no prompt in the output
+    embeds = adapter.call({"inputs_embeds": torch.zeros(1, 7, 32), "max_length": 10})
+    assert (embeds.steps, embeds.prompt, embeds.repeated) == (3, 7, 0)
+    assert adapter.produced(torch.zeros(1, 4), embeds) == 4
     with pytest.raises(AdapterError, match="guidance_scale"):
         adapter.call({"input_ids": ids, "guidance_scale": 1.5})
 

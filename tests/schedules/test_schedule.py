@@ -19,6 +19,7 @@ from mmsteer.schedules import (
     crossfade,
     fade_in,
     fade_out,
+    parse_schedule,
     percent,
     seconds,
     steps,
@@ -54,6 +55,44 @@ def test_reverse_plays_the_same_values_backwards(schedule):
 @every_schedule
 def test_a_crossfade_sums_to_one(schedule):
     np.testing.assert_allclose((schedule + crossfade(schedule)).values(TIMELINE), 1.0, atol=1e-12)
+
+
+@every_schedule
+def test_a_schedule_needs_the_length_if_and_only_if_another_length_changes_it(schedule):
+    short, long = Timeline(160, 50.0, 3), Timeline(290, 50.0, 3)
+    alike = np.array_equal(schedule.values(short), schedule.values(long)[:, :160])
+    assert schedule.needs_length != alike
+
+
+@every_schedule
+def test_a_flat_schedule_has_one_value(schedule):
+    everywhere = schedule.sample(np.arange(-50.0, 400.0, 0.25), TIMELINE)
+    assert schedule.is_flat == (np.ptp(everywhere) == 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "needs"),
+    [
+        ("fade-in", True),
+        ("2*fade-in + constant(1)", True),
+        ("linear(1, 1)", False),
+        ("constant(1)*linear(0s..4s, 0, 1).then(linear, 1s)", True),
+        ("window(0%..100%)", False),
+        ("window(0%..50%)", True),
+        ("exponential(0.5, 1s)", False),
+        ("exponential(0.5, 1s).shift(-1s)", True),
+        ("exponential(0.5, 10%)", True),
+        ("bernoulli(0.5, 3).shift(-4steps)", True),
+        ("bernoulli(0.5, 3).shift(4steps)", False),
+        ("constant(2).reverse()", False),
+        ("constant(2).shift(50%)", False),
+        ("window(0s..1s).reverse()", True),
+    ],
+)
+def test_the_need_of_a_length_is_that_of_the_parts(text, needs):
+    schedule = parse_schedule(text)
+    short, long = schedule.values(Timeline(160, 50.0)), schedule.values(Timeline(290, 50.0))
+    assert schedule.needs_length == needs == (not np.array_equal(short, long[:, :160]))
 
 
 def test_the_examples_cover_every_implementation():

@@ -28,7 +28,8 @@ class CausalAdapter:
         return self.model.model
 
     def call(self, arguments):
-        return Call(1, arguments.get("max_new_tokens"))
+        ids = arguments["input_ids"]
+        return Call(1, arguments.get("max_new_tokens"), samples=None, repeated=ids.shape[1])
 
     def forward(self, stack, arguments):
         tokens = arguments["input_ids"]
@@ -44,12 +45,9 @@ class CausalAdapter:
             kinds = kinds * self.mask[:, -forward.width :]
         return Layout(kinds, prompt - 1)
 
-    def produced(self, output):
-        return self.steps(output)
+    def produced(self, output, call):
+        return output.shape[1] - call.repeated
 
     def canary(self):
         with torch.no_grad():
             return self.model(input_ids=torch.tensor([[1, 2]]), use_cache=False).logits
-
-    def steps(self, output):
-        return output.shape[1] - self.prompt_tokens

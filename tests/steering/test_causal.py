@@ -20,7 +20,6 @@ NEW = 12
 def adapter(llama):
     torch.compiler.reset()
     adapter = CausalAdapter(llama)
-    adapter.prompt_tokens = 4
     return adapter
 
 

@@ -38,7 +38,6 @@ class Operators(TorchDispatchMode):
 @pytest.fixture
 def adapter(llama):
     adapter = CausalAdapter(llama)
-    adapter.prompt_tokens = 4
     return adapter
 
 

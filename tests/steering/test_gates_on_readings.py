@@ -119,7 +119,6 @@ def test_the_prompt_that_runs_twice_is_counted_once(musicgen):
 def causal(llama):
     torch.compiler.reset()
     adapter = CausalAdapter(llama)
-    adapter.prompt_tokens = 4
     return adapter
 
 

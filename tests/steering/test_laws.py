@@ -269,6 +269,7 @@ def test_two_models_do_not_interact(musicgen, stereo):
     steering, _ = one(musicgen)
     with steer(musicgen, steering):
         free = stereo.model.generate(**options())
+        musicgen.canary()
     assert torch.equal(free, stereo.model.generate(**options()))
 
 
@@ -277,14 +278,7 @@ def test_state_dict_is_unchanged(musicgen):
     names = set(musicgen.model.state_dict())
     with steer(musicgen, steering):
         assert set(musicgen.model.state_dict()) == names
-
-
-def test_two_steerings_nest(musicgen):
-    steering, direction = one(musicgen)
-    with steer(musicgen, steering):
-        nested = pushes(musicgen, steering, direction)
-    torch.testing.assert_close(nested[4], torch.ones(4, 1), atol=1e-4, rtol=0)
-    assert "generate" not in vars(musicgen.model)
+        musicgen.canary()
 
 
 def test_the_canary_finds_sites_that_do_not_reach_the_output(musicgen, monkeypatch):
@@ -299,7 +293,7 @@ def test_refusals(musicgen, stereo):
     with pytest.raises(DirectionError, match="found in model"), steer(stereo, steering):
         pass
     with pytest.raises(AdapterError, match="num_return_sequences"), steer(musicgen, steering):
-        musicgen.model.generate(**options(num_return_sequences=2))
+        musicgen.model.generate(**options(num_return_sequences=2, do_sample=True))
     with pytest.raises(AdapterError, match="make no audio"), steer(musicgen, steering):
         musicgen.model.generate(**options(max_new_tokens=5))
     with pytest.raises(SteeringError, match="steering is for 3 samples"), steer(musicgen, [steering] * 3):

@@ -45,7 +45,7 @@ def test_sites_that_the_model_does_not_read_are_refused_by_name(llava):
         with steer(llava, steering(dead)):
             pass
     with steer(llava, steering(dead, sites="vision.1")):
-        pass
+        logits(llava)
 
 
 def test_attributes_of_several_stacks_have_each_their_own_width(llava):
