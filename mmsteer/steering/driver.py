@@ -142,21 +142,9 @@ class Driver:
             return
         if not torch.compiler.is_compiling():
             self._check_edited()
-        forward = self._adapter.forward(self._stack, arguments)
-        if forward.width > 1:
-            forward = replace(forward, start=int(forward.start))
-        self._begin_unannounced(forward)
         self.ran = True
-        if self.beside:
-            self._several(forward, self._adapter.layout(self._stack, forward, arguments, forward.width))
-        elif self._is_one_step(forward):
-            self._step(forward)
-        else:
-            forward = replace(forward, start=int(forward.start))
-            if self._fresh:
-                self._given = self._call.prompt or int(forward.start) + forward.width
-            self._several(forward, self._adapter.layout(self._stack, forward, arguments, self._given))
-            self._end, self._cache = int(forward.start) + forward.width, forward.cache
+        if not self._is_step(arguments):
+            self._plan_forward(arguments)
 
     def shout(self, size: float | None, sites: Collection[Site] = ()) -> None:
         """Add one vector of a given size at some sites, and nothing elsewhere, in place of the plan, or stop doing so.
@@ -181,6 +169,32 @@ class Driver:
         """Whether no forward of the stack was steered since the call began."""
         return self._fresh
 
+    def _is_step(self, arguments: Mapping[str, Any]) -> bool:
+        """Run a step of decoding, behind a prompt that has run to its end, if this is one: the usual case."""
+        if self._fresh or self.beside:
+            return False
+        forward = self._adapter.forward(self._stack, arguments)
+        if forward.width > 1 or _starts(forward) or forward.rows != self._rows or not self._is_prompted:
+            return False
+        if self._call == OWN_LOOP:
+            self._follow(forward)
+        self._step(forward)
+        return True
+
+    # A step can be part of a graph; where a whole forward is compiled, its graph breaks here.
+    @torch.compiler.disable  # type: ignore[untyped-decorator]  # torch does not type it
+    def _plan_forward(self, arguments: Mapping[str, Any]) -> None:
+        forward = self._adapter.forward(self._stack, arguments)
+        forward = replace(forward, start=int(forward.start))
+        self._begin_unannounced(forward)
+        if self.beside:
+            self._several(forward, self._adapter.layout(self._stack, forward, arguments, forward.width))
+            return
+        if self._fresh:
+            self._given = self._call.prompt or int(forward.start) + forward.width
+        self._several(forward, self._adapter.layout(self._stack, forward, arguments, self._given))
+        self._end, self._cache = int(forward.start) + forward.width, forward.cache
+
     def _begin_unannounced(self, forward: Forward) -> None:
         """A sequence of the user's own loop begins where the cache is empty."""
         if self._plan is None or (self._call == OWN_LOOP and not self._fresh and (self.beside or _starts(forward))):
@@ -201,12 +215,6 @@ class Driver:
                     "before the next, or run them as one batch"
                 )
             self._end, self._cache = forward.start + forward.width, forward.cache
-
-    def _is_one_step(self, forward: Forward) -> bool:
-        """Whether a forward is one step of decoding, behind a prompt that has run to its end."""
-        if self._fresh or forward.width > 1 or _starts(forward) or forward.rows != self._rows:
-            return False
-        return self._is_prompted
 
     def _several(self, forward: Forward, layout: Layout) -> None:
         """A forward of a prompt, of a part of it, or of several steps at once."""
