@@ -58,7 +58,6 @@ class Driver:
         # Columns that steered something: in this call, and in any.
         self._steered: Tensor | None = None
         self._ever: Tensor | None = None
-        self._owing: dict[int, str] = {}
         self._is_prompted = self._is_judged = self._has_drafts = self._awaits_edit = self._is_packed = False
         self._deltas: Sequence[Tensor] = ()
         self._dtype = torch.float32
@@ -118,16 +117,6 @@ class Driver:
             self._ever = self._steered | (self._steered if self._ever is None else self._ever)
         self._plan, self._fresh, self._usual, self._cache = None, True, None, None
         self._steered, self._awaits_edit = None, False
-
-    def end(self) -> None:
-        """Refuse attributes that steered nothing in any call, though others did.
-
-        Raises:
-            PositionsError: There are such.
-        """
-        for column, message in self._owing.items():
-            if self._ever is None or not self._ever[column]:
-                raise PositionsError(message)
 
     def tick(self, arguments: Mapping[str, Any]) -> None:
         """Find out what this forward is and look up its coefficients.
@@ -405,20 +394,19 @@ class Driver:
         scheduled = (self._compiled().table != 0).flatten(0, 2).any(0)
         empty = torch.nonzero(scheduled & ~known.cpu()).flatten().tolist()
         for column in empty:
-            self._refuse_or_owe(column, some=len(empty) < int(scheduled.sum()))
+            self._refuse(column, some=len(empty) < int(scheduled.sum()))
 
-    def _refuse_or_owe(self, column: int, *, some: bool) -> None:
+    def _refuse(self, column: int, *, some: bool) -> None:
         # An empty selection is an error, never silence. Where one word is the whole output, an attribute that is for
-        # other calls may rest as long as another steers.
-        if self._call.continues and self._ever is not None and self._ever[column]:
-            return  # the tokens that it steers are in the cache
-        message = (
+        # longer ones may rest as long as another steers; and what a cache holds was steered when it was made.
+        is_cached = self._call.continues and self._ever is not None and bool(self._ever[column])
+        if is_cached or (self._call.steps == 1 and some):
+            return
+        raise PositionsError(
             f"the positions '{self._compiled().selections[column]}' select none of the {self._coefficients.shape[2]} "
             "tokens of this prompt and none of the tokens that follow, at which the schedule is not 0"
+            f"{_ONE_STEP if self._call.steps == 1 else ''}"
         )
-        if self._call.steps != 1 or not some:
-            raise PositionsError(f"{message}{_ONE_STEP if self._call.steps == 1 else ''}")
-        self._owing[column] = f"{message}, in any call of this session"
 
     def _check_edited(self) -> None:
         if self._awaits_edit:
