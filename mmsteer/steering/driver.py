@@ -58,7 +58,6 @@ class Driver:
         # Columns that steered something: in this call, and in any.
         self._steered: Tensor | None = None
         self._ever: Tensor | None = None
-        self._owing: dict[int, str] = {}
         self._is_prompted = self._is_judged = self._has_drafts = self._awaits_edit = self._is_packed = False
         self._deltas: Sequence[Tensor] = ()
         self._dtype = torch.float32
@@ -119,16 +118,6 @@ class Driver:
         self._plan, self._fresh, self._usual, self._cache = None, True, None, None
         self._steered, self._awaits_edit = None, False
 
-    def end(self) -> None:
-        """Refuse attributes that steered nothing in any call, though others did.
-
-        Raises:
-            PositionsError: There are such.
-        """
-        for column, message in self._owing.items():
-            if self._ever is None or not self._ever[column]:
-                raise PositionsError(message)
-
     def tick(self, arguments: Mapping[str, Any]) -> None:
         """Find out what this forward is and look up its coefficients.
 
@@ -142,21 +131,9 @@ class Driver:
             return
         if not torch.compiler.is_compiling():
             self._check_edited()
-        forward = self._adapter.forward(self._stack, arguments)
-        if forward.width > 1:
-            forward = replace(forward, start=int(forward.start))
-        self._begin_unannounced(forward)
         self.ran = True
-        if self.beside:
-            self._several(forward, self._adapter.layout(self._stack, forward, arguments, forward.width))
-        elif self._is_one_step(forward):
-            self._step(forward)
-        else:
-            forward = replace(forward, start=int(forward.start))
-            if self._fresh:
-                self._given = self._call.prompt or int(forward.start) + forward.width
-            self._several(forward, self._adapter.layout(self._stack, forward, arguments, self._given))
-            self._end, self._cache = int(forward.start) + forward.width, forward.cache
+        if not self._is_step(arguments):
+            self._plan_forward(arguments)
 
     def shout(self, size: float | None, sites: Collection[Site] = ()) -> None:
         """Add one vector of a given size at some sites, and nothing elsewhere, in place of the plan, or stop doing so.
@@ -181,6 +158,32 @@ class Driver:
         """Whether no forward of the stack was steered since the call began."""
         return self._fresh
 
+    def _is_step(self, arguments: Mapping[str, Any]) -> bool:
+        """Run a step of decoding, behind a prompt that has run to its end, if this is one: the usual case."""
+        if self._fresh or self.beside:
+            return False
+        forward = self._adapter.forward(self._stack, arguments)
+        if forward.width > 1 or _starts(forward) or forward.rows != self._rows or not self._is_prompted:
+            return False
+        if self._call == OWN_LOOP:
+            self._follow(forward)
+        self._step(forward)
+        return True
+
+    # A step can be part of a graph; where a whole forward is compiled, its graph breaks here.
+    @torch.compiler.disable  # type: ignore[untyped-decorator]  # torch does not type it
+    def _plan_forward(self, arguments: Mapping[str, Any]) -> None:
+        forward = self._adapter.forward(self._stack, arguments)
+        forward = replace(forward, start=int(forward.start))
+        self._begin_unannounced(forward)
+        if self.beside:
+            self._several(forward, self._adapter.layout(self._stack, forward, arguments, forward.width))
+            return
+        if self._fresh:
+            self._given = self._call.prompt or int(forward.start) + forward.width
+        self._several(forward, self._adapter.layout(self._stack, forward, arguments, self._given))
+        self._end, self._cache = int(forward.start) + forward.width, forward.cache
+
     def _begin_unannounced(self, forward: Forward) -> None:
         """A sequence of the user's own loop begins where the cache is empty."""
         if self._plan is None or (self._call == OWN_LOOP and not self._fresh and (self.beside or _starts(forward))):
@@ -201,12 +204,6 @@ class Driver:
                     "before the next, or run them as one batch"
                 )
             self._end, self._cache = forward.start + forward.width, forward.cache
-
-    def _is_one_step(self, forward: Forward) -> bool:
-        """Whether a forward is one step of decoding, behind a prompt that has run to its end."""
-        if self._fresh or forward.width > 1 or _starts(forward) or forward.rows != self._rows:
-            return False
-        return self._is_prompted
 
     def _several(self, forward: Forward, layout: Layout) -> None:
         """A forward of a prompt, of a part of it, or of several steps at once."""
@@ -397,20 +394,19 @@ class Driver:
         scheduled = (self._compiled().table != 0).flatten(0, 2).any(0)
         empty = torch.nonzero(scheduled & ~known.cpu()).flatten().tolist()
         for column in empty:
-            self._refuse_or_owe(column, some=len(empty) < int(scheduled.sum()))
+            self._refuse(column, some=len(empty) < int(scheduled.sum()))
 
-    def _refuse_or_owe(self, column: int, *, some: bool) -> None:
+    def _refuse(self, column: int, *, some: bool) -> None:
         # An empty selection is an error, never silence. Where one word is the whole output, an attribute that is for
-        # other calls may rest as long as another steers.
-        if self._call.continues and self._ever is not None and self._ever[column]:
-            return  # the tokens that it steers are in the cache
-        message = (
+        # longer ones may rest as long as another steers; and what a cache holds was steered when it was made.
+        is_cached = self._call.continues and self._ever is not None and bool(self._ever[column])
+        if is_cached or (self._call.steps == 1 and some):
+            return
+        raise PositionsError(
             f"the positions '{self._compiled().selections[column]}' select none of the {self._coefficients.shape[2]} "
             "tokens of this prompt and none of the tokens that follow, at which the schedule is not 0"
+            f"{_ONE_STEP if self._call.steps == 1 else ''}"
         )
-        if self._call.steps != 1 or not some:
-            raise PositionsError(f"{message}{_ONE_STEP if self._call.steps == 1 else ''}")
-        self._owing[column] = f"{message}, in any call of this session"
 
     def _check_edited(self) -> None:
         if self._awaits_edit:

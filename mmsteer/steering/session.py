@@ -106,8 +106,6 @@ class Session:
 
     def _end(self) -> None:
         self._finish()
-        for driver in self._drivers.values():
-            driver.end()
         if self._drivers and not any(driver.ran for driver in self._drivers.values()):
             raise SteeringError(
                 f"nothing was steered: the stack {' or '.join(map(repr, self._drivers))} did not run inside the "

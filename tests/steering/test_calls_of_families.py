@@ -145,6 +145,9 @@ MUSIC_CALLS = {
     "in inference mode": lambda model: torch.inference_mode()(model.generate)(
         PROMPTS, max_new_tokens=TOKENS, **options()
     ),
+    "embeddings": lambda model: model.generate(
+        inputs_embeds=model.text_encoder.get_input_embeddings()(PROMPTS), max_new_tokens=TOKENS, **options()
+    ),
     "states of the text": lambda model: model.generate(
         encoder_outputs=model.text_encoder(PROMPTS), max_new_tokens=TOKENS, guidance_scale=1.0, **options()
     ),
@@ -160,7 +163,7 @@ def test_a_ramp_over_music_ends_where_the_music_ends(musicgen, call):
     assert len(found) == TOKENS + 1
 
 
-@pytest.mark.parametrize("call", ["by position", "states of the text"])
+@pytest.mark.parametrize("call", ["by position", "embeddings", "states of the text"])
 def test_a_list_is_held_against_the_prompts_of_music(musicgen, call):
     with pytest.raises(SteeringError, match="is for 4 samples, generate was given 2"):
         with steer(musicgen, [strong(musicgen)] * 4):
