@@ -15,7 +15,7 @@ _LETTER = r"(?:[(\[{]([A-Za-z])[)\]}]|([B-HJ-Z])\b(?!['’])|([AI])(?=[.,;:!)]|$
 _STATED = (
     re.compile(rf"(?i:\banswer(?: is|:| would be| should be| must be)(?: option| choice| letter)?)\s*:?\s*{_LETTER}"),
     re.compile(rf"(?i:\b(?:option|choice|choose|pick|select))\s*{_LETTER}"),
-    re.compile(r"\(([A-Z])\)|\b([B-HJ-Z])\b is (?:the )?(?:right|correct|best)"),
+    re.compile(r"[(\[{]([A-Z])[)\]}]|\b([B-HJ-Z])\b is (?:the )?(?:right|correct|best)"),
 )
 
 

@@ -192,7 +192,7 @@ def test_all_25_instructions_of_ifeval_are_there():
     "arguments", [{}, {"num_words": None, "relation": "less than"}, {"num_words": 3, "relation": "about"}]
 )
 def test_arguments_of_another_entry_are_refused(arguments):
-    with pytest.raises(EvalError, match="do not fit|the relation 'about'"):
+    with pytest.raises(EvalError, match=r"do not fit|the relation 'about'"):
         from_ifeval("length_constraints:number_words", arguments)
 
 
