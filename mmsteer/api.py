@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,8 @@ def steer(
     adapter: Adapter,
     steering: Steering | str | Sequence[Steering | str],
     directions: Mapping[str, Direction] | str | Path | None = None,
+    *,
+    compatibility: str | None = None,
 ) -> AbstractContextManager[Session]:
     """Steer a model inside a `with` block, in the user's own calls of `generate`.
 
@@ -66,14 +69,23 @@ def steer(
         steering: One steering for all samples or one for each; a text such as `note:C 0.1 fade-in 0..4s`, with `;`
             between several attributes, or a `Steering`.
         directions: What the texts name: directions, or the file that holds them.
+        compatibility: How alike the model must be to the one that these directions were found in: `exact`,
+            `architecture` or `dimension`, see `Direction`; None for what each direction says itself, `exact` if nothing
+            was said.
 
     Raises:
         SteeringError: A text is given without directions.
     """
     known = load_directions(directions) if isinstance(directions, str | Path) else directions
     if isinstance(steering, Steering | str):
-        return _steer(adapter, _read(steering, known))
-    return _steer(adapter, [_read(one, known) for one in steering])
+        return _steer(adapter, _accepting(_read(steering, known), compatibility))
+    return _steer(adapter, [_accepting(_read(one, known), compatibility) for one in steering])
+
+
+def _accepting(steering: Steering, compatibility: str | None) -> Steering:
+    if compatibility is None:
+        return steering
+    return replace(steering, attributes=tuple(item.accepting(compatibility) for item in steering.attributes))
 
 
 def _read(steering: Steering | str, directions: Mapping[str, Direction] | None) -> Steering:

@@ -93,14 +93,23 @@ def writer(part: nn.Module, site: Site) -> nn.Linear:
     """
     if site.point == "block":
         raise AdapterError(f"{site}: a whole block is not written by one layer; choose its mlp or attention")
-    candidates = [part, *(getattr(part, name) for name in WRITERS if hasattr(part, name))]
-    found = next((one for one in candidates if isinstance(one, nn.Linear)), None)
+    found = next((one for one in _last_layers(part) if isinstance(one, nn.Linear)), None)
     if found is None:
         raise AdapterError(
             f"{site}: no linear layer writes there (it is a {type(part).__name__}), so nothing can be "
             "folded into it; choose another site"
         )
     return found
+
+
+def width(part: nn.Module) -> int:
+    """The width of what an attention or an MLP writes.
+
+    Args:
+        part: The attention or MLP.
+    """
+    # LoRA's layers and quantised ones have the features of a linear layer, but are none.
+    return int(next(one.out_features for one in _last_layers(part) if hasattr(one, "out_features")))
 
 
 def has_class_token(tower: nn.Module) -> bool:
@@ -111,6 +120,10 @@ def has_class_token(tower: nn.Module) -> bool:
     """
     names = {name.rpartition(".")[2] for name, _ in tower.named_parameters()}
     return not names.isdisjoint(CLASS_TOKENS)
+
+
+def _last_layers(part: nn.Module) -> list[Any]:
+    return [part, *(getattr(part, name) for name in WRITERS if hasattr(part, name))]
 
 
 def _declared_blocks(tower: Any) -> list[nn.Module]:

@@ -22,12 +22,13 @@ from mmsteer import hooks
 from mmsteer.adapters import locate
 from mmsteer.adapters.caches import cached_tokens
 from mmsteer.adapters.families import FAMILIES, TEXT_ONLY
-from mmsteer.adapters.fingerprint import fingerprint
+from mmsteer.adapters.fingerprint import Weights
 from mmsteer.adapters.prompts import Prompts
 from mmsteer.adapters.sampling import SeededSampling
 from mmsteer.adapters.tokens import given_prompts, image_kinds, real_tokens, text_kinds
+from mmsteer.adapters.wrapped import deterministic, execution_device
 from mmsteer.errors import AdapterError
-from mmsteer.types import Call, Forward, Layout, Reading, Sample, Site
+from mmsteer.types import Call, Forward, Layout, Reading, Sample, Site, Sketch
 
 TEXT, VISION, PROJECTOR = "text", "vision", "projector"
 
@@ -38,7 +39,6 @@ class VisionLanguageAdapter:
     Attributes:
         model: The model.
         processor: Its processor; the tokenizer, where it sees no images.
-        fingerprint: What identifies its weights.
         generator: `text`.
         widths: Every site and the width of its hidden state.
         rate: None: words have no duration.
@@ -51,7 +51,7 @@ class VisionLanguageAdapter:
     def __init__(self, model: Any, processor: Any) -> None:
         self.model = model
         self.processor = processor
-        self.fingerprint = fingerprint(model)
+        self._weights = Weights(model)
         self._family = FAMILIES.get(model.config.model_type, TEXT_ONLY)
         self._tower = locate.vision_tower(model)
         if self._tower is not None and model.config.model_type not in FAMILIES:
@@ -70,6 +70,16 @@ class VisionLanguageAdapter:
         self._given = 0
 
     @property
+    def fingerprint(self) -> str:
+        """What identifies its weights, as they are now; those of adapters, such as LoRA, do not count."""
+        return self._weights.fingerprint()
+
+    @property
+    def sketch(self) -> Sketch:
+        """What other weights are compared with these by."""
+        return self._weights.sketch()
+
+    @property
     def sites(self) -> tuple[Site, ...]:
         """Every site, in the order of the layers."""
         return tuple(self.widths)
@@ -77,7 +87,7 @@ class VisionLanguageAdapter:
     @property
     def device(self) -> torch.device:
         """Where the model takes its input."""
-        return torch.device(self.model.device)
+        return execution_device(self.model)
 
     def module(self, site: Site) -> nn.Module:
         """The module whose output is the hidden state at a site.
@@ -178,7 +188,8 @@ class VisionLanguageAdapter:
     def canary(self) -> Tensor:
         """Logits of one word under one small image."""
         image = Image.linear_gradient("L").resize((32, 32)).convert("RGB") if self._tower is not None else None
-        return self.read(self.reading([Sample("canary", image, "a")]))
+        with deterministic(self.model):
+            return self.read(self.reading([Sample("canary", image, "a")]))
 
     def reading(self, samples: Sequence[Sample], *, guided: bool = False) -> Reading:
         """Images, prompts and answers in the token layout of generation.
@@ -318,7 +329,7 @@ class VisionLanguageAdapter:
 
     @property
     def _vision_width(self) -> int:
-        return self.writer(Site(VISION, 0, "mlp")).out_features
+        return locate.width(self.module(Site(VISION, 0, "mlp")))
 
     def _projected(self, tokens: int) -> int:
         return self._family.projected(self.model.config, tokens)

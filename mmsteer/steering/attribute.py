@@ -10,7 +10,7 @@ from mmsteer.schedules import Constant, Schedule, parse_schedule
 from mmsteer.steering.gate import Gate, parse_gate
 from mmsteer.steering.operators import NAMES
 from mmsteer.steering.weights import parse_weights
-from mmsteer.types import Direction, Positions, Site, select_sites
+from mmsteer.types import COMPATIBILITIES, Direction, Identified, Positions, Site, select_sites
 
 UNITS = {"": "relative", "%": "relative", "abs": "absolute", "own": "own"}
 """The unit that each suffix of a strength stands for; the first suffix of a unit is the one that prints."""
@@ -67,21 +67,37 @@ class Attribute:
         if not math.isfinite(self.strength):
             raise SteeringError(f"{self.direction.name}: the strength {self.strength} is not a finite number")
 
-    def check(self, fingerprint: str, widths: Mapping[Site, int]) -> None:
+    def check(self, model: Identified) -> str:
         """Refuse a model in which a direction of this attribute was not found, and a gate that cannot be read.
 
         Args:
-            fingerprint: The model's fingerprint.
-            widths: The model's sites and the width of the hidden state at each.
+            model: The model.
+
+        Returns:
+            How alike it is to the models that the directions were found in: `exact`, `architecture` or `dimension`.
 
         Raises:
             DirectionError: The model is another.
             SteeringError: The gate's direction says nothing at a site that is written.
         """
-        self.direction.check_model(fingerprint, widths)
-        if self.gate:
-            self.gate.direction.check_model(fingerprint, widths)
-            self.gate.check_sites(self.written)
+        level = self.direction.check_model(model)
+        if not self.gate:
+            return level
+        self.gate.check_sites(self.written)
+        return max(level, self.gate.direction.check_model(model), key=COMPATIBILITIES.index)
+
+    def accepting(self, compatibility: str) -> "Attribute":
+        """The same attribute for models that need only be so like those that its directions were found in.
+
+        Args:
+            compatibility: `exact`, `architecture` or `dimension`.
+
+        Raises:
+            DirectionError: There is no such compatibility.
+        """
+        direction = replace(self.direction, compatibility=compatibility)
+        gate = self.gate and replace(self.gate, direction=replace(self.gate.direction, compatibility=compatibility))
+        return replace(self, direction=direction, gate=gate)
 
     @property
     def written(self) -> tuple[Site, ...]:

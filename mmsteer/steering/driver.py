@@ -63,6 +63,8 @@ class Driver:
         """An edit for the module of every site."""
         return {self._adapter.module(site): self._edit(place) for place, site in enumerate(self.sites)}
 
+    # A prompt is planned outside of any graph; only its steps are compiled.
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def begin(self, call: Call) -> None:
         """Compile the tables for a call; its first forward is still to come.
 
@@ -81,6 +83,7 @@ class Driver:
         self._others = Others(self._plan.others, self._stack, self.meter)
         self._fresh = True
 
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def finish(self) -> None:
         """Close the books of a call; the next forward without one is the user's own loop."""
         if self._plan is not None and not self._fresh:
@@ -134,6 +137,7 @@ class Driver:
     def _is_prompt(self, forward: Forward) -> bool:
         return self._fresh or forward.width > 1 or _starts(forward) or forward.rows != self._rows
 
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _prompt(self, forward: Forward, layout: Layout) -> None:
         plan = self._compiled()
         device = layout.kinds.device

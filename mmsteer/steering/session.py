@@ -13,7 +13,7 @@ from mmsteer.steering.driver import Driver
 from mmsteer.steering.plan import planned_sites
 from mmsteer.steering.receipt import GateReceipt, Receipt, SiteReceipt
 from mmsteer.steering.stacks import steerings_of_stack
-from mmsteer.types import Adapter, Call, Site
+from mmsteer.types import COMPATIBILITIES, Adapter, Call, Identity, Site
 
 QUIET, LOUD = 0.0, 1e3
 """Entries of the canary's vector: nothing, or large against any residual stream and small enough for half precision."""
@@ -22,8 +22,9 @@ QUIET, LOUD = 0.0, 1e3
 class Session:
     """A model being steered; `receipt` says what was applied."""
 
-    def __init__(self, adapter: Adapter, steerings: Sequence[Steering]) -> None:
+    def __init__(self, adapter: Adapter, steerings: Sequence[Steering], compatibility: str) -> None:
         self._adapter = adapter
+        self._compatibility = compatibility
         self._steerings = tuple(steerings)
         self._drivers = _drivers(adapter, self._steerings)
 
@@ -48,6 +49,7 @@ class Session:
             max((meter.steps for meter in books), default=0),
             sum(meter.tokens for meter in meters),
             gates,
+            self._compatibility,
         )
 
     @contextmanager
@@ -152,10 +154,9 @@ def steer(adapter: Adapter, steering: Steering | Sequence[Steering]) -> Iterator
     steerings = (steering,) if isinstance(steering, Steering) else tuple(steering)
     if not steerings:
         raise SteeringError("no steering was given; pass Steering() to leave samples as they are")
-    for one in steerings:
-        for item in one.attributes:
-            item.check(adapter.fingerprint, adapter.widths)
-    session = Session(adapter, steerings)
+    identity = Identity(adapter)
+    levels = {item.check(identity) for one in steerings for item in one.attributes}
+    session = Session(adapter, steerings, max(levels, key=COMPATIBILITIES.index, default=COMPATIBILITIES[0]))
     with session.attached():
         yield session
 

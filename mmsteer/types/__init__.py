@@ -1,20 +1,24 @@
 """The frozen values that every part of mmsteer speaks in."""
 
 from mmsteer.types.activations import Activations
-from mmsteer.types.adapter import Adapter, Call, Forward, Layout, Reading, Sample
+from mmsteer.types.adapter import Adapter, Call, Forward, Identified, Identity, Layout, Reading, Sample
 from mmsteer.types.direction import Direction, SiteStats, random_direction
 from mmsteer.types.feature import Feature
 from mmsteer.types.positions import Kind, Positions, Tokens
 from mmsteer.types.score import Score, mean_score, paired_score
 from mmsteer.types.site import Site, select_sites
+from mmsteer.types.sketch import COMPATIBILITIES, Sketch
 
 __all__ = [
+    "COMPATIBILITIES",
     "Activations",
     "Adapter",
     "Call",
     "Direction",
     "Feature",
     "Forward",
+    "Identified",
+    "Identity",
     "Kind",
     "Layout",
     "Positions",
@@ -23,6 +27,7 @@ __all__ = [
     "Score",
     "Site",
     "SiteStats",
+    "Sketch",
     "Tokens",
     "mean_score",
     "paired_score",

@@ -305,9 +305,9 @@ def mllama() -> tuple[hf.PreTrainedModel, hf.ProcessorMixin]:
     return model, processor
 
 
-def llama() -> tuple[hf.PreTrainedModel, hf.PreTrainedTokenizerFast]:
+def llama(**text) -> tuple[hf.PreTrainedModel, hf.PreTrainedTokenizerFast]:
     """A plain causal language model."""
-    return hf.LlamaForCausalLM(hf.LlamaConfig(**TEXT)), tokenizer()
+    return hf.LlamaForCausalLM(hf.LlamaConfig(**TEXT | text)), tokenizer()
 
 
 def opt() -> tuple[hf.PreTrainedModel, hf.PreTrainedTokenizerFast]:

@@ -45,7 +45,7 @@ def test_statistics_are_those_of_the_projection(labelled):
     for row in found.rows:
         stats, projection = direction.stats[row.site], activations.values[row.site] @ direction.vectors[row.site]
         assert stats.score == row.labels["1"]
-        assert stats.mean == pytest.approx(float(projection.mean()), rel=1e-5)
+        assert stats.mean == pytest.approx(float(projection.mean()), abs=1e-6)
         assert stats.spread == pytest.approx(float(projection.std()))
         assert stats.residual_norm == activations.norms[row.site]
     assert direction.stats[SITES[2]].spread == pytest.approx(10 * direction.stats[SITES[1]].spread, rel=1e-4)
