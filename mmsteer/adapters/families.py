@@ -105,3 +105,15 @@ FAMILIES: Mapping[str, Family] = {
 
 TEXT_ONLY = Family(runs="")
 """A plain causal language model."""
+
+BLOCKS: Mapping[str, str] = {
+    "bloom": "h",
+    "falcon": "h",
+    "falcon_mamba": "layers",
+    "gpt_neo": "h",
+    "gpt_neox_japanese": "layers",
+    "mamba": "layers",
+    "mamba2": "layers",
+    "mpt": "blocks",
+}
+"""Where language models that do not declare their blocks keep them, by model type: a path in the decoder."""

@@ -10,11 +10,11 @@ from typing import Any
 
 from torch import nn
 
-from mmsteer.adapters.families import Family
+from mmsteer.adapters.families import BLOCKS, Family
 from mmsteer.errors import AdapterError
 from mmsteer.types import Site
 
-MLPS = ("mlp", "fc2")
+MLPS = ("mlp", "fc2", "feed_forward", "mlp_block")
 """What a block calls its MLP, or the last layer of one that has no module of its own (OPT)."""
 
 NORMED = {"attention": "post_attention_layernorm", "mlp": "post_feedforward_layernorm"}
@@ -34,9 +34,10 @@ def decoder_blocks(model: Any) -> list[nn.Module]:
         model: A causal language model or a vision-language model.
 
     Raises:
-        AdapterError: The model does not declare them.
+        AdapterError: The model does not declare them, and there is no row for it.
     """
-    return _declared_blocks(model.get_decoder())
+    path = BLOCKS.get(model.config.get_text_config(decoder=True).model_type)
+    return list(attrgetter(path)(model.get_decoder())) if path else _declared_blocks(model.get_decoder())
 
 
 def vision_tower(model: Any) -> nn.Module | None:
@@ -72,6 +73,9 @@ def parts(tower: Any, block: nn.Module) -> dict[str, nn.Module]:
         block: The block.
     """
     found = {"block": block}
+    if not _declared(tower, "hidden_states"):
+        # What the parts of such blocks return may have the residual stream in it, as BLOOM's.
+        return found
     if hasattr(block, "pre_feedforward_layernorm"):
         return found | {point: getattr(block, name) for point, name in NORMED.items()}
     attentions = _declared(tower, "attentions")
@@ -131,7 +135,8 @@ def _declared_blocks(tower: Any) -> list[nn.Module]:
     blocks = [module for module in tower.modules() if isinstance(module, classes)]
     if not blocks:
         raise AdapterError(
-            f"{type(tower).__name__} does not declare its blocks, so its hidden states cannot be located"
+            f"{type(tower).__name__} does not declare its blocks to transformers (_can_record_outputs), so its hidden "
+            "states cannot be located; a row in BLOCKS of mmsteer/adapters/families.py, the path of their list, does"
         )
     return blocks
 

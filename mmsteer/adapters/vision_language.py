@@ -30,6 +30,11 @@ from mmsteer.adapters.wrapped import deterministic, execution_device
 from mmsteer.errors import AdapterError
 from mmsteer.types import Call, Forward, Layout, Reading, Sample, Site, Sketch
 
+ANY_LENGTH = 32_768
+"""Output steps that are planned for where neither the call nor the model sets a limit, as recurrent models do not."""
+
+_LENGTHS = ("max_position_embeddings", "max_seq_len")
+
 TEXT, VISION, PROJECTOR = "text", "vision", "projector"
 
 
@@ -42,7 +47,7 @@ class VisionLanguageAdapter:
         generator: `text`.
         widths: Every site and the width of its hidden state.
         rate: None: words have no duration.
-        max_steps: Positions that the language model was made for.
+        max_steps: Positions that the language model was made for; `ANY_LENGTH` where there are none.
     """
 
     generator = TEXT
@@ -62,7 +67,7 @@ class VisionLanguageAdapter:
         self._has_class_token = self._tower is not None and locate.has_class_token(self._tower)
         self._prompts = Prompts(processor, self._family, self._tower is not None)
         config = model.config.get_text_config(decoder=True)
-        self.max_steps: int = config.max_position_embeddings
+        self.max_steps: int = next((getattr(config, name) for name in _LENGTHS if hasattr(config, name)), ANY_LENGTH)
         self._modules = self._located()
         self.widths: Mapping[Site, int] = {
             site: self._vision_width if site.stack == VISION else config.hidden_size for site in self._modules

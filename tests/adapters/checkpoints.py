@@ -315,6 +315,48 @@ def opt() -> tuple[hf.PreTrainedModel, hf.PreTrainedTokenizerFast]:
     return hf.OPTForCausalLM(hf.OPTConfig(**TEXT, ffn_dim=48, word_embed_proj_dim=32)), tokenizer()
 
 
+BARE = {"vocab_size": 64, "hidden_size": 32, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+LINEAR = {"linear_num_key_heads": 2, "linear_num_value_heads": 2}
+LINEAR |= {"linear_key_head_dim": 8, "linear_value_head_dim": 8}
+EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16}
+
+
+def mamba() -> tuple[hf.PreTrainedModel, hf.PreTrainedTokenizerFast]:
+    """A recurrent model: no positions, no attention, and a cache that does not know its length."""
+    return hf.MambaForCausalLM(hf.MambaConfig(**BARE, state_size=8, num_hidden_layers=3)), tokenizer()
+
+
+def mamba2() -> tuple[hf.PreTrainedModel, hf.PreTrainedTokenizerFast]:
+    """The same with heads."""
+    shape = {"state_size": 8, "num_hidden_layers": 3, "num_heads": 4, "head_dim": 16, "n_groups": 1, "chunk_size": 8}
+    return hf.Mamba2ForCausalLM(hf.Mamba2Config(**BARE, **shape)), tokenizer()
+
+
+def recurrent_gemma() -> tuple[hf.PreTrainedModel, hf.PreTrainedTokenizerFast]:
+    """RecurrentGemma: two recurrent blocks for each with attention in windows."""
+    shape = {"lru_width": 32, "attention_window_size": 16, "block_types": ["recurrent", "attention", "recurrent"]}
+    return hf.RecurrentGemmaForCausalLM(hf.RecurrentGemmaConfig(**TEXT, **shape)), tokenizer()
+
+
+def qwen3_next() -> tuple[hf.PreTrainedModel, hf.PreTrainedTokenizerFast]:
+    """Qwen3-Next: linear attention, full attention in some layers, and experts."""
+    layers = {"layer_types": ["linear_attention", "full_attention", "linear_attention"]}
+    experts = EXPERTS | {"shared_expert_intermediate_size": 16}
+    return hf.Qwen3NextForCausalLM(hf.Qwen3NextConfig(**TEXT, **LINEAR, **layers, **experts)), tokenizer()
+
+
+def bloom() -> tuple[hf.PreTrainedModel, hf.PreTrainedTokenizerFast]:
+    """BLOOM: no table of positions, and blocks that are not declared."""
+    return hf.BloomForCausalLM(hf.BloomConfig(**BARE, n_layer=3, n_head=2)), tokenizer()
+
+
+def mpt() -> tuple[hf.PreTrainedModel, hf.PreTrainedTokenizerFast]:
+    """MPT: the same, under other names."""
+    shape = {"d_model": 32, "n_layers": 3, "n_heads": 2, "expansion_ratio": 2, "max_seq_len": 256, "use_cache": True}
+    words = {name: value for name, value in BARE.items() if name != "hidden_size"}
+    return hf.MptForCausalLM(hf.MptConfig(**words, **shape)), tokenizer()
+
+
 FAMILIES: dict[str, Callable[[], tuple[hf.PreTrainedModel, object]]] = {
     made.__name__: made
     for made in (
@@ -333,6 +375,12 @@ FAMILIES: dict[str, Callable[[], tuple[hf.PreTrainedModel, object]]] = {
         mllama,
         llama,
         opt,
+        mamba,
+        mamba2,
+        recurrent_gemma,
+        qwen3_next,
+        bloom,
+        mpt,
     )
 }
 
