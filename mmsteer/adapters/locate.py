@@ -17,8 +17,12 @@ from mmsteer.types import Site
 MLPS = ("mlp", "fc2", "feed_forward", "mlp_block")
 """What a block calls its MLP, or the last layer of one that has no module of its own (OPT)."""
 
-NORMED = {"attention": "post_attention_layernorm", "mlp": "post_feedforward_layernorm"}
-"""What writes to the residual stream in blocks that normalise each part again before they add it (Gemma 2 and 3)."""
+NORMED = (
+    {"attention": "post_attention_layernorm", "mlp": "post_feedforward_layernorm"},
+    {"attention": "post_self_attn_layernorm", "mlp": "post_mlp_layernorm"},
+)
+"""What writes to the residual stream in blocks that normalise each part again before they add it: Gemma 2 and 3, OLMo 2;
+GLM-4."""
 
 WRITERS = ("down_proj", "fc2", "linear_fc2", "o_proj", "out_proj", "proj", "projection", "projection_layer")
 """What attentions and MLPs call their last linear layer."""
@@ -76,8 +80,9 @@ def parts(tower: Any, block: nn.Module) -> dict[str, nn.Module]:
     if not _declared(tower, "hidden_states"):
         # What the parts of such blocks return may have the residual stream in it, as BLOOM's.
         return found
-    if hasattr(block, "pre_feedforward_layernorm"):
-        return found | {point: getattr(block, name) for point, name in NORMED.items()}
+    normed = next((names for names in NORMED if all(hasattr(block, name) for name in names.values())), None)
+    if normed:
+        return found | {point: getattr(block, name) for point, name in normed.items()}
     attentions = _declared(tower, "attentions")
     attention = next((child for child in block.children() if isinstance(child, attentions)), None)
     attention = attention or getattr(block, "self_attn", None)

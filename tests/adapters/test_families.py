@@ -14,20 +14,21 @@ from mmsteer.steering import Attribute, Steering, steer
 from mmsteer.types import Direction, Kind, Positions, Sample, Site, SiteStats, Tokens
 from tests.adapters.checkpoints import FAMILIES, IMAGE, TEXT, VISION
 
-PLAIN = ("llama", "opt", "mamba", "mamba2", "recurrent_gemma", "qwen3_next", "bloom", "mpt")
-UNREAD = {"llava": 3, "llava_next": 3}
+PLAIN = ("llama", "opt", "mamba", "mamba2", "recurrent_gemma", "qwen3_next", "olmo2", "bloom", "mpt")
+UNREAD = {"llava": 3, "llava_next": 3, "vipllava": 3}
 """Layers of the tower whose output these models do not read: they take the last but one."""
 
-FIRST_TOKEN = {"llava", "llava_next", "instructblip", "internvl", "mllama"}
+FIRST_TOKEN = {"llava", "llava_next", "vipllava", "instructblip", "internvl", "mllama"}
 """Families whose tower has a class token."""
 
 QUERIES = {"instructblip"}
-DEEPSTACK = {"qwen3_vl": 2}
+DEEPSTACK = {"qwen3_vl": 2, "qwen3_vl_moe": 2}
 GATED = {"mllama"}
 BLOCKS_ALONE = {"mamba", "mamba2", "bloom", "mpt"}
 """Families whose blocks are not declared, so that the parts of them are not known."""
 
-UNWRITTEN = {("gemma3", "attention"), ("gemma3", "mlp"), ("qwen3_next", "mlp")}
+UNWRITTEN = {(name, point) for name in ("gemma3", "glm4v", "glm46v", "olmo2") for point in ("attention", "mlp")}
+UNWRITTEN |= {(name, "mlp") for name in ("qwen3_next", "qwen3_vl_moe", "qwen3_5_moe")}
 """Parts of the text stack that no linear layer writes: a norm, or several experts."""
 
 # numpy 2 complains of how PaliGemma's processor makes an array of a tensor.
