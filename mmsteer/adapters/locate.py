@@ -21,7 +21,7 @@ NORMED = (
     {"attention": "post_attention_layernorm", "mlp": "post_feedforward_layernorm"},
     {"attention": "post_self_attn_layernorm", "mlp": "post_mlp_layernorm"},
 )
-"""What writes to the residual stream in blocks that normalise each part again before they add it: Gemma 2 and 3, OLMo 2;
+"""What writes to the residual stream in blocks that normalise each part before they add it: Gemma 2 and 3, OLMo 2;
 GLM-4."""
 
 WRITERS = ("down_proj", "fc2", "linear_fc2", "o_proj", "out_proj", "proj", "projection", "projection_layer")

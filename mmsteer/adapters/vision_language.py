@@ -149,7 +149,8 @@ class VisionLanguageAdapter:
         new = options["max_new_tokens"]
         if new is None and options["max_length"] is not None:
             new = max(1, options["max_length"] - self._given)
-        return Call(1, new, self._given or None, None if prompts is None else len(prompts))
+        samples = None if prompts is None else len(prompts)
+        return Call(1, new, self._given or None, samples, self._all_see(arguments.get("input_ids", prompts)))
 
     def forward(self, stack: str, arguments: Mapping[str, Any]) -> Forward:
         """Read the arguments of one forward of a stack.
@@ -215,7 +216,7 @@ class VisionLanguageAdapter:
             real = arguments["attention_mask"]
             position = (real.cumsum(1) - 1).clamp(min=0) + self._family.first_position
             arguments["position_ids"] = position
-        return Reading(self._placed(arguments), Call(1, None, prompt))
+        return Reading(self._placed(arguments), Call(1, None, prompt, all_see=self._all_see(arguments["input_ids"])))
 
     def read(self, reading: Reading) -> Tensor:
         """Run the forward of `reading`; logits, (rows, tokens, 1, vocabulary).
@@ -359,7 +360,18 @@ class VisionLanguageAdapter:
         ids = arguments.get("input_ids")
         if ids is None:
             raise AdapterError("the model was given embeddings, in which images cannot be found; give it input_ids")
-        return torch.as_tensor(ids == self.model.config.image_token_id)
+        return self._stands_for_images(ids)
+
+    def _stands_for_images(self, ids: Tensor) -> Tensor:
+        """Which tokens are an image's or a video's own, (rows, tokens) bool."""
+        image, video = (getattr(self.model.config, f"{name}_token_id", None) for name in ("image", "video"))
+        seen = torch.as_tensor(ids == image)
+        return seen if video is None else seen | (ids == video)
+
+    def _all_see(self, ids: Tensor | None) -> bool | None:
+        if self._tower is None or ids is None or ids.is_floating_point():
+            return None
+        return self._family.needs_image or bool(self._stands_for_images(ids).any(dim=1).all())
 
     def _placed(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Arguments on the model's device, pictures in its precision."""

@@ -266,7 +266,8 @@ class Driver:
     def _sample_of_row(self, rows: int) -> Tensor:
         # The row of the table that each row of the batch takes.
         plan = self._compiled()
-        if self.beside and plan.samples not in (1, rows):
+        # With as many rows as samples, one each has one only if each has any.
+        if self.beside and plan.samples > 1 and (plan.samples != rows or self._call.all_see is False):
             raise SteeringError(
                 f"the steering is for {plan.samples} samples, the stack {self._stack!r} runs {rows} rows, and which of "
                 "its images or tiles belongs to which sample cannot be told; steer it alike for all samples, or run "

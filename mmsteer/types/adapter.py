@@ -20,12 +20,14 @@ class Call:
         steps: How many output steps it may produce; None where the call sets no limit.
         prompt: How many tokens of the first forward are the prompt; None for all of them.
         samples: How many prompts it is given; None where that is not known.
+        all_see: Whether every prompt has an image or a video; None where that is not known.
     """
 
     branches: int = 1
     steps: int | None = None
     prompt: int | None = None
     samples: int | None = None
+    all_see: bool | None = None
 
 
 @dataclass(frozen=True)
