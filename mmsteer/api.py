@@ -16,6 +16,7 @@ from mmsteer.errors import SteeringError
 from mmsteer.library import library
 from mmsteer.steering import Session, Steering, parse_attribute
 from mmsteer.steering import steer as _steer
+from mmsteer.steering.names import lines
 from mmsteer.types import Adapter, Direction
 
 
@@ -93,4 +94,4 @@ def _read(steering: Steering | str, directions: Mapping[str, Direction] | None) 
         return steering
     if directions is None:
         raise SteeringError(f"{steering!r} names directions; pass them, or the file that holds them")
-    return Steering(tuple(parse_attribute(line, directions) for line in steering.split(";") if line.strip()))
+    return Steering(tuple(parse_attribute(line, directions) for line in lines(steering)))

@@ -85,7 +85,7 @@ def load(name: str | Path, *, device: str = "cpu", dtype: str = "auto", quantise
     try:
         model = models.from_pretrained(name, dtype=dtype, device_map=place, **options)
         processor = processors.from_pretrained(name)
-    except (OSError, ValueError) as reason:
+    except (OSError, ValueError, ImportError) as reason:
         raise AdapterError(f"cannot load the model in {str(name)!r}: {_first_line(reason)}") from reason
     return adapter(model.eval(), processor)
 

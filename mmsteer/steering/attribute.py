@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from mmsteer.errors import SteeringError
 from mmsteer.schedules import Constant, Schedule, parse_schedule
 from mmsteer.steering.gate import Gate, parse_gate
+from mmsteer.steering.names import quoted, unquoted
 from mmsteer.steering.operators import NAMES
 from mmsteer.steering.weights import parse_weights
 from mmsteer.types import COMPATIBILITIES, Direction, Identified, Positions, Site, select_sites
@@ -107,7 +108,7 @@ class Attribute:
     def __str__(self) -> str:
         unit = next(suffix for suffix, unit in UNITS.items() if unit == self.unit)
         defaults = Attribute(self.direction, 0.0)
-        parts = [f"{self.direction.name} {self.strength:g}{unit} {self.schedule}"]
+        parts = [f"{quoted(self.direction.name)} {self.strength:g}{unit} {self.schedule}"]
         for word, field in _KEYWORDS.items():
             value = getattr(self, field)
             if value != getattr(defaults, field):
@@ -157,7 +158,7 @@ def parse_attribute(text: str, directions: Mapping[str, Direction]) -> Attribute
     The form is `NAME STRENGTH [SCHEDULE] [at POSITIONS] [on SITES] [weights WEIGHTS] [by OPERATOR] [branch BRANCH]
     [when GATE]`, such as `note:C 0.1 fade-in 0..4s`, `register:high 8% at generated on decoder.2-5` or
     `grounded 0.1own by rotate when risk:hallucination > 1.5`. The strength is relative; `%` divides by 100, `own` takes
-    it of each token's own norm, and `abs` makes it absolute.
+    it of each token's own norm, and `abs` makes it absolute. A name with spaces stands in double quotes.
 
     Args:
         text: The line.
@@ -166,6 +167,7 @@ def parse_attribute(text: str, directions: Mapping[str, Direction]) -> Attribute
     Raises:
         SteeringError: The line cannot be read, or names no known direction.
     """
+    text, directions = unquoted(text, directions)
     head, options = _split(text)
     match = _HEAD.fullmatch(head)
     if not match:

@@ -67,6 +67,11 @@ class Direction:
     def __post_init__(self) -> None:
         if self.compatibility not in COMPATIBILITIES:
             raise DirectionError(f"no compatibility {self.compatibility!r}; choose from {', '.join(COMPATIBILITIES)}")
+        if not self.name.strip() or '"' in self.name or "\n" in self.name:
+            raise DirectionError(
+                f"{self.name!r} cannot be the name of a direction: it must have a character, and neither a double "
+                "quote nor a line break, or no steering line could name it"
+            )
         if not self.vectors:
             raise DirectionError(f"direction {self.name!r} has no sites")
         if self.vectors.keys() != self.stats.keys():
