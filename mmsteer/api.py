@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from mmsteer.errors import SteeringError
 from mmsteer.library import library
 from mmsteer.steering import Session, Steering, parse_attribute
 from mmsteer.steering import steer as _steer
+from mmsteer.steering.names import lines
 from mmsteer.types import Adapter, Direction
 
 
@@ -58,6 +60,8 @@ def steer(
     adapter: Adapter,
     steering: Steering | str | Sequence[Steering | str],
     directions: Mapping[str, Direction] | str | Path | None = None,
+    *,
+    compatibility: str | None = None,
 ) -> AbstractContextManager[Session]:
     """Steer a model inside a `with` block, in the user's own calls of `generate`.
 
@@ -66,14 +70,23 @@ def steer(
         steering: One steering for all samples or one for each; a text such as `note:C 0.1 fade-in 0..4s`, with `;`
             between several attributes, or a `Steering`.
         directions: What the texts name: directions, or the file that holds them.
+        compatibility: How alike the model must be to the one that these directions were found in: `exact`,
+            `architecture` or `dimension`, see `Direction`; None for what each direction says itself, `exact` if nothing
+            was said.
 
     Raises:
         SteeringError: A text is given without directions.
     """
     known = load_directions(directions) if isinstance(directions, str | Path) else directions
     if isinstance(steering, Steering | str):
-        return _steer(adapter, _read(steering, known))
-    return _steer(adapter, [_read(one, known) for one in steering])
+        return _steer(adapter, _accepting(_read(steering, known), compatibility))
+    return _steer(adapter, [_accepting(_read(one, known), compatibility) for one in steering])
+
+
+def _accepting(steering: Steering, compatibility: str | None) -> Steering:
+    if compatibility is None:
+        return steering
+    return replace(steering, attributes=tuple(item.accepting(compatibility) for item in steering.attributes))
 
 
 def _read(steering: Steering | str, directions: Mapping[str, Direction] | None) -> Steering:
@@ -81,4 +94,4 @@ def _read(steering: Steering | str, directions: Mapping[str, Direction] | None) 
         return steering
     if directions is None:
         raise SteeringError(f"{steering!r} names directions; pass them, or the file that holds them")
-    return Steering(tuple(parse_attribute(line, directions) for line in steering.split(";") if line.strip()))
+    return Steering(tuple(parse_attribute(line, directions) for line in lines(steering)))

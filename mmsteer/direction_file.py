@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from mmsteer.atomic import write_atomically
 from mmsteer.errors import DirectionError, SiteError
-from mmsteer.types import Direction, Feature, Site, SiteStats
+from mmsteer.types import Direction, Feature, Site, SiteStats, Sketch
 
 FORMAT = "mmsteer directions"
 VERSION = 1
@@ -40,6 +41,11 @@ class _Feature(_Strict):
     threshold: float
 
 
+class _Model(_Strict):
+    architecture: str
+    sketch: str
+
+
 class _Entry(_Strict):
     model: str
     provenance: dict[str, str]
@@ -51,6 +57,7 @@ class _Header(_Strict):
     format: Literal["mmsteer directions"]
     version: Literal[1]
     directions: dict[_Name, _Entry]
+    models: dict[_Name, _Model] = {}
 
 
 class _Label(BaseModel):
@@ -87,11 +94,13 @@ def save_directions(path: str | Path, directions: Iterable[Direction], *, overwr
         raise DirectionError(f"{path} cannot be written: {cause.strerror}") from cause
 
 
-def load_directions(path: str | Path) -> dict[str, Direction]:
+def load_directions(path: str | Path, *, compatibility: str = "exact") -> dict[str, Direction]:
     """Read the directions of one file by name. The file is data: nothing in it is executed.
 
     Args:
         path: A file that `save_directions` wrote.
+        compatibility: How alike a model must be to the one they were found in, to be steered by them: `exact`,
+            `architecture` or `dimension`; see `Direction`.
 
     Raises:
         DirectionError: The file is missing, unsafe, damaged, or no file of directions.
@@ -104,7 +113,11 @@ def load_directions(path: str | Path) -> dict[str, Direction]:
         tensors = _read_tensors(path, file, header)
     if metadata.get("sha256") != _digest(metadata["mmsteer"], tensors):
         raise DirectionError(f"{path} is damaged: its checksum does not fit its content; {_AGAIN}")
-    return {name: _direction(path, name, entry, tensors) for name, entry in header.directions.items()}
+    sketches = {name: _sketch(path, name, model) for name, model in header.models.items()}
+    found = {name: _direction(path, name, entry, tensors) for name, entry in header.directions.items()}
+    return {
+        name: replace(one, sketch=sketches.get(one.model), compatibility=compatibility) for name, one in found.items()
+    }
 
 
 def _key(name: str, site: Site | str) -> str:
@@ -131,8 +144,9 @@ def _header(path: Path, directions: list[Direction]) -> str:
         }
         for d in directions
     }
+    models = {d.model: d.sketch.written() for d in directions if d.sketch}
     try:
-        header = _Header.model_validate({"format": FORMAT, "version": VERSION, "directions": entries})
+        header = _Header.model_validate({"format": FORMAT, "version": VERSION, "directions": entries, "models": models})
     except ValidationError as cause:
         raise DirectionError(f"{path} is not written: {_first(cause)}") from None
     return header.model_dump_json()
@@ -239,6 +253,13 @@ def _direction(path: Path, name: str, entry: _Entry, tensors: Mapping[str, Tenso
         return Direction(name, vectors, stats, entry.model, entry.provenance, features)
     except DirectionError as cause:
         raise DirectionError(f"{path}: {cause}") from None
+
+
+def _sketch(path: Path, name: str, model: _Model) -> Sketch | None:
+    try:
+        return Sketch.read(model.model_dump())
+    except ValueError as cause:
+        raise DirectionError(f"{path}: the sketch of model {name!r} is not as expected: {cause}; {_AGAIN}") from None
 
 
 def _site(path: Path, text: str) -> Site:

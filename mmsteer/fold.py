@@ -9,7 +9,6 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from mmsteer.adapters.fingerprint import fingerprint
 from mmsteer.errors import AdapterError, DirectionError, SiteError, SteeringError
 from mmsteer.types import Adapter, Direction, Site, select_sites
 
@@ -76,7 +75,7 @@ def fold(
     if not 0 < strength <= 1:
         raise SteeringError(f"the strength {strength:g} is the share that is removed: above 0 and at most 1")
     for direction in directions:
-        direction.check_model(adapter.fingerprint, adapter.widths)
+        direction.check_model(adapter)
     plan = _plan(adapter, directions, sites)
     # Every refusal comes before the first change.
     writers = {site: _writer(adapter, site) for site in plan}
@@ -85,7 +84,6 @@ def fold(
         Fold(site, tuple(one.name for one in some), bases[site].shape[1], _remove(writers[site], bases[site], strength))
         for site, some in plan.items()
     )
-    adapter.fingerprint = fingerprint(adapter.model)
     return done
 
 

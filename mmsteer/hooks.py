@@ -124,6 +124,23 @@ def by_name(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[s
     return _by_name(tuple(inspect.signature(function).parameters), args, kwargs) if args else kwargs
 
 
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Switch off dropout and the like, which draw from the user's random numbers.
+
+    Args:
+        model: The model.
+    """
+    training = [module for module in model.modules() if module.training]
+    for module in training:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
 def hidden_state(output: Any) -> Tensor:
     """The hidden state in a layer's output: the tensor itself, or the first of a tuple.
 

@@ -64,6 +64,7 @@ def record(
         raise StoreError(f"no pool {pool!r}; choose from {', '.join(POOLS)}, windows(0.5s)")
     source = {
         "model": adapter.fingerprint,
+        **adapter.sketch.written(),
         "data": data_fingerprint(samples),
         "positions": str(positions),
         "pool": pool,

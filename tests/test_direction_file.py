@@ -2,6 +2,7 @@ import json
 import pickle
 import random
 import zipfile
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from safetensors.torch import save_file
 import mmsteer.direction_file
 from mmsteer.direction_file import load_directions, save_directions
 from mmsteer.errors import DirectionError
-from mmsteer.types import Direction, Feature, Site, SiteStats
+from mmsteer.types import Direction, Feature, Site, SiteStats, Sketch
 
 
 def direction(name="note:C", layers=(0, 3), width=4, score=0.75):
@@ -344,3 +345,36 @@ def test_an_encoder_of_another_width_is_refused(tmp_path):
     save_directions(path, [featured()])
     rewrite(path, vectors=lambda tensors: tensors.update({"sae:7|decoder.0|encoder": torch.ones(3)}))
     refused(path, "an encoder of")
+
+
+SKETCH = Sketch("72701c9e1d4abd25", torch.tensor([0.5, -1.25, float("nan")], dtype=torch.bfloat16))
+
+
+def test_the_sketch_of_a_model_is_kept_once(tmp_path):
+    path = tmp_path / "notes.safetensors"
+    save_directions(path, [replace(direction(name), sketch=SKETCH) for name in ("note:C", "note:D")])
+    found = load_directions(path, compatibility="architecture")
+    for one in found.values():
+        assert one.sketch.architecture == SKETCH.architecture
+        assert torch.equal(one.sketch.numbers.view(torch.int16), SKETCH.numbers.view(torch.int16))
+        assert one.compatibility == "architecture"
+    with safe_open(path, framework="pt") as file:
+        assert list(json.loads(file.metadata()["mmsteer"])["models"]) == ["sha256:abc"]
+
+
+def test_files_without_a_sketch_are_read(saved):
+    def older(header):
+        del header["models"]
+
+    rewrite(saved, older)
+    found = load_directions(saved)
+    assert {(one.sketch, one.compatibility) for one in found.values()} == {(None, "exact")}
+    with pytest.raises(DirectionError, match="no compatibility 'any'"):
+        load_directions(saved, compatibility="any")
+
+
+def test_a_damaged_sketch_is_refused(tmp_path):
+    path = tmp_path / "notes.safetensors"
+    save_directions(path, [replace(direction(), sketch=SKETCH)])
+    rewrite(path, lambda header: header["models"]["sha256:abc"].update(sketch="AAAA"))
+    refused(path, "the sketch of model 'sha256:abc' is not as expected")

@@ -150,11 +150,10 @@ def test_nonsense_is_refused(adapter):
 
 
 def test_weights_that_cannot_be_changed_are_refused(adapter):
-    one = direction(adapter, "note:C", ["decoder.1.mlp"])
     layer = adapter.stack("decoder").layers[1]
     layer.fc2.weight = nn.Parameter(torch.zeros(32, 64, dtype=torch.int8), requires_grad=False)
     with pytest.raises(AdapterError, match=r"quantised \(torch.int8\)"):
-        fold(adapter, [one])
+        fold(adapter, [direction(adapter, "note:C", ["decoder.1.mlp"])])
     layer.fc2.to("meta")
     with pytest.raises(AdapterError, match="not in memory"):
-        fold(adapter, [one])
+        fold(adapter, [direction(adapter, "note:C", ["decoder.1.mlp"])])

@@ -14,7 +14,6 @@ from transformers import (
     AutoProcessor,
     AutoTokenizer,
     BitsAndBytesConfig,
-    PreTrainedModel,
 )
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, MODEL_FOR_MASKED_LM_MAPPING_NAMES
 from transformers.utils import is_bitsandbytes_available
@@ -23,6 +22,7 @@ from mmsteer.adapters.families import FAMILIES
 from mmsteer.adapters.images import read_image
 from mmsteer.adapters.musicgen import MusicgenAdapter
 from mmsteer.adapters.vision_language import VisionLanguageAdapter
+from mmsteer.adapters.wrapped import unwrapped
 from mmsteer.errors import AdapterError
 
 AnyAdapter = MusicgenAdapter | VisionLanguageAdapter
@@ -42,18 +42,21 @@ MENDED = {
 __all__ = ["AnyAdapter", "MusicgenAdapter", "VisionLanguageAdapter", "adapt", "load", "read_image"]
 
 
-def adapt(model: PreTrainedModel, processor: Any) -> AnyAdapter:
+def adapt(model: Any, processor: Any) -> AnyAdapter:
     """Make a model that is already loaded readable and steerable.
 
     Args:
-        model: The model; it is used as it is.
+        model: The model, or what PEFT, torch.compile, DataParallel or DistributedDataParallel made of it: calls of the
+            wrapper are steered as well. It is used as it is, training or not. For a compiled one, torch.compile is set
+            to check hooks from now on, and what it has compiled so far is compiled again.
         processor: Its processor; the tokenizer of a plain language model.
 
     Raises:
         AdapterError: No adapter serves this type of model.
     """
-    adapter, _, _ = _classes(model.config.model_type)
-    return adapter(model.eval(), processor)
+    inner = unwrapped(model)
+    adapter, _, _ = _classes(inner.config.model_type)
+    return adapter(inner, processor)
 
 
 def load(name: str | Path, *, device: str = "cpu", dtype: str = "auto", quantise: str | None = None) -> AnyAdapter:
@@ -82,7 +85,7 @@ def load(name: str | Path, *, device: str = "cpu", dtype: str = "auto", quantise
     try:
         model = models.from_pretrained(name, dtype=dtype, device_map=place, **options)
         processor = processors.from_pretrained(name)
-    except (OSError, ValueError) as reason:
+    except (OSError, ValueError, ImportError) as reason:
         raise AdapterError(f"cannot load the model in {str(name)!r}: {_first_line(reason)}") from reason
     return adapter(model.eval(), processor)
 

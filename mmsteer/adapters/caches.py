@@ -2,11 +2,19 @@
 
 The argument is `past_key_values` up to transformers 5.23 and `cache` from 5.24 on; state-space models had
 `cache_params`.
+
+The cache of a recurrent model, such as Mamba, holds no tokens and no count of them, so its forwards are counted here.
 """
 
 import inspect
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
+
+from torch import Tensor
+from transformers import Cache
+from transformers.cache_utils import CacheLayerMixin
 
 from mmsteer.errors import AdapterError
 
@@ -40,6 +48,8 @@ def cached_tokens(arguments: Mapping[str, Any]) -> Any:
             f"the model runs on a {type(cache).__name__}, which packs the tokens of several requests into one row, so "
             "that steering cannot tell them apart; leave continuous batching, and call generate with a padded batch"
         )
+    if isinstance(cache, Cache) and _is_recurrent(cache):
+        return _counted(cache, arguments.get("input_ids"))
     return cache.get_seq_length()
 
 
@@ -50,3 +60,40 @@ def cache_of(arguments: Mapping[str, Any]) -> Any:
         arguments: Of the forward, by name.
     """
     return next((arguments[name] for name in NAMES if arguments.get(name) is not None), None)
+
+
+@dataclass(frozen=True)
+class _Count:
+    """How many tokens a cache had seen before its latest forward, and the tokens of that forward."""
+
+    before: int
+    latest: Tensor
+
+
+_COUNTS: WeakKeyDictionary[Cache, _Count] = WeakKeyDictionary()
+
+
+def _is_recurrent(cache: Cache) -> bool:
+    # A hybrid's layers with attention know the length of their own.
+    layers = getattr(cache, "layers", ())
+    return len(layers) > 0 and not any(isinstance(layer, CacheLayerMixin) for layer in layers)
+
+
+def _counted(cache: Cache, tokens: Tensor | None) -> int:
+    """How many tokens a recurrent cache has seen before these.
+
+    Raises:
+        AdapterError: It has seen some that were not counted, or these are embeddings.
+    """
+    known = _COUNTS.get(cache)
+    if tokens is None or (known is None and cache.has_previous_state()):
+        raise AdapterError(
+            "the cache of a recurrent model does not say how many tokens it has seen; give the model input_ids, and "
+            "begin each sequence inside the `with`"
+        )
+    if known is None:
+        known = _Count(0, tokens)
+    elif known.latest is not tokens:  # else another clock asks about the same forward
+        known = _Count(known.before + known.latest.shape[1], tokens)
+    _COUNTS[cache] = known
+    return known.before

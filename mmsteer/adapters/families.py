@@ -64,6 +64,10 @@ def _merged(config: Any, tokens: int) -> int:
     return int(tokens // config.vision_config.spatial_merge_size**2)
 
 
+def _merged_patches(config: Any, tokens: int) -> int:
+    return int(tokens // config.spatial_merge_size**2)
+
+
 def _shuffled(config: Any, tokens: int) -> int:
     return int(tokens // config.scale_factor**2)
 
@@ -73,6 +77,7 @@ def _pooled(config: Any, tokens: int) -> int:
 
 
 QWEN = Family(projector="visual.merger", projected=_merged)
+GLM = Family(projector="visual.merger")
 IDEFICS = Family(projector="connector", projected=_shuffled)
 
 FAMILIES: Mapping[str, Family] = {
@@ -90,6 +95,13 @@ FAMILIES: Mapping[str, Family] = {
     "qwen2_vl": QWEN,
     "qwen2_5_vl": QWEN,
     "qwen3_vl": QWEN,
+    "qwen3_vl_moe": QWEN,
+    "qwen3_5": QWEN,
+    "qwen3_5_moe": QWEN,
+    "glm4v": GLM,
+    "glm46v": GLM,
+    "vipllava": Family(),
+    "mistral3": Family(projected=_merged_patches),
     "internvl": Family(),
     "idefics3": IDEFICS,
     "smolvlm": IDEFICS,
@@ -105,3 +117,15 @@ FAMILIES: Mapping[str, Family] = {
 
 TEXT_ONLY = Family(runs="")
 """A plain causal language model."""
+
+BLOCKS: Mapping[str, str] = {
+    "bloom": "h",
+    "falcon": "h",
+    "falcon_mamba": "layers",
+    "gpt_neo": "h",
+    "gpt_neox_japanese": "layers",
+    "mamba": "layers",
+    "mamba2": "layers",
+    "mpt": "blocks",
+}
+"""Where language models that do not declare their blocks keep them, by model type: a path in the decoder."""

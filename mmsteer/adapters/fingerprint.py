@@ -1,33 +1,137 @@
-"""What identifies a model's weights, whatever their dtype or device."""
+"""What identifies a model's weights, wherever they lie, whatever adapters were put around them.
+
+Both are read from the weights whenever they are asked for, so that neither is stale when the weights change.
+"""
 
 import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+
+from mmsteer.types import Sketch
 
 SAMPLES = 64
+SKETCHED = 8
+"""Numbers of each weight in a sketch."""
+
+BASES = ("base_layer", "original_module")
+"""What the modules of PEFT, which stand in place of a model's own, call what they stand for."""
+
+_PLAIN = (Tensor, nn.Parameter)
+"""Quantisation holds weights as other classes of tensor, or in other types of number."""
+
+_FLOATS = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 
 
-def fingerprint(model: nn.Module) -> str:
-    """A short hash of names, shapes and a sample of every weight.
+_NOTHING = torch.full((SKETCHED,), torch.nan, dtype=torch.bfloat16)
 
-    The sample is rounded to bfloat16 first, so that loading the same checkpoint in another precision gives the same
-    fingerprint; a fine-tuned model gives another.
+Sampler = Callable[[Tensor], Tensor]
 
-    Args:
-        model: The model.
+
+@dataclass(frozen=True, eq=False)
+class _Weight:
+    """Numbers of a weight, by the name and shape that it has unquantised; NaN where it is quantised."""
+
+    name: str
+    shape: tuple[int, ...]
+    numbers: Tensor
+
+
+class Weights:
+    """A model's own weights, as its fingerprint and its sketch see them.
+
+    Weights that are offloaded are read once: no program changes them where they lie.
     """
-    digest = hashlib.sha256()
-    for name, weight in sorted(model.state_dict().items()):
-        digest.update(f"{name}{tuple(weight.shape)}".encode())
-        digest.update(_sample(weight))
-    return digest.hexdigest()[:16]
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self._offloaded: dict[tuple[str, Sampler], Tensor] = {}
+
+    def fingerprint(self) -> str:
+        """A short hash of names, shapes and a sample of every weight.
+
+        The sample is rounded to bfloat16 first, so that a checkpoint has the same fingerprint in float32 and bfloat16.
+        """
+        digest = hashlib.sha256()
+        held = [(prefix + key, module, key) for prefix, module in _modules(self._model) for key in _own(module)]
+        for name, module, key in sorted(held, key=lambda one: one[0]):
+            weight = getattr(module, key)
+            digest.update(f"{name}{tuple(weight.shape)}".encode())
+            digest.update(self._sampled(_strided, module, key, name).float().numpy().tobytes())
+        return digest.hexdigest()[:16]
+
+    def sketch(self) -> Sketch:
+        """The architecture, and a few numbers of every weight."""
+        weights = sorted(self._weights(), key=lambda one: one.name)
+        digest = hashlib.sha256(str(self._model.config.model_type).encode())
+        for one in weights:
+            digest.update(f"\0{one.name}{one.shape}".encode())
+        return Sketch(digest.hexdigest()[:16], torch.cat([one.numbers for one in weights]))
+
+    def _weights(self) -> Iterator[_Weight]:
+        for prefix, module in _modules(self._model):
+            shapes = _linear_shapes(module)
+            for key in shapes or _own(module):
+                held: Any = getattr(module, key, None)
+                shape = shapes[key] if shapes else tuple(held.shape)
+                is_plain = type(held) in _PLAIN and held.dtype in _FLOATS and held.shape == shape
+                numbers = self._sampled(_spread, module, key, prefix + key) if is_plain else _NOTHING
+                yield _Weight(prefix + key, shape, numbers)
+
+    def _sampled(self, sampler: Sampler, module: nn.Module, key: str, name: str) -> Tensor:
+        held: Tensor = getattr(module, key).detach()
+        if not held.is_meta:
+            return sampler(held)
+        if (name, sampler) not in self._offloaded:
+            self._offloaded[name, sampler] = sampler(_kept(module, key))
+        return self._offloaded[name, sampler]
 
 
-def _sample(weight: torch.Tensor) -> bytes:
-    if weight.is_meta:
-        return b"offloaded"
-    flat = weight.detach().flatten()
-    stride = max(1, flat.numel() // SAMPLES)
-    sample = flat[::stride][:SAMPLES].float().bfloat16().float().cpu()
-    return sample.numpy().tobytes()
+def _kept(module: nn.Module, key: str) -> Tensor:
+    """An offloaded weight, from where accelerate keeps it; nothing where it does not."""
+    hook = getattr(module, "_hf_hook", None)
+    maps = (getattr(one, "weights_map", None) for one in (hook, *getattr(hook, "hooks", ())))
+    kept: Mapping[str, Tensor] = next((weights for weights in maps if weights is not None), {})
+    return kept[key] if key in kept else torch.empty(0)
+
+
+def _modules(module: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
+    """Every module and what its weights' names begin with, as if there were no adapters."""
+    base = next((getattr(module, name) for name in BASES if hasattr(module, name)), None)
+    if base is not None:
+        yield from _modules(base, prefix)
+        return
+    yield prefix, module
+    for name, child in module._modules.items():
+        if child is not None:
+            yield from _modules(child, f"{prefix}{name}.")
+
+
+def _own(module: nn.Module) -> list[str]:
+    """Parameters and buffers that a module saves."""
+    buffers = (name for name in module._buffers if name not in module._non_persistent_buffers_set)
+    return [name for name in (*module._parameters, *buffers) if getattr(module, name) is not None]
+
+
+def _linear_shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:
+    """What a linear layer holds when it is not quantised; empty for other modules."""
+    wide, narrow = getattr(module, "in_features", None), getattr(module, "out_features", None)
+    if not isinstance(wide, int) or not isinstance(narrow, int):
+        return {}
+    return {"weight": (narrow, wide)} | ({} if getattr(module, "bias", None) is None else {"bias": (narrow,)})
+
+
+def _strided(weight: Tensor) -> Tensor:
+    flat = weight.flatten()
+    return flat[:: max(1, flat.numel() // SAMPLES)][:SAMPLES].float().bfloat16().cpu()
+
+
+def _spread(weight: Tensor) -> Tensor:
+    """Numbers from the middles of equal parts of a weight, (SKETCHED,) bfloat16."""
+    if not weight.numel():
+        return _NOTHING
+    middles = (2 * torch.arange(SKETCHED, device=weight.device) + 1) * weight.numel() // (2 * SKETCHED)
+    return weight.flatten()[middles].bfloat16().cpu()

@@ -10,15 +10,19 @@ from typing import Any
 
 from torch import nn
 
-from mmsteer.adapters.families import Family
+from mmsteer.adapters.families import BLOCKS, Family
 from mmsteer.errors import AdapterError
 from mmsteer.types import Site
 
-MLPS = ("mlp", "fc2")
+MLPS = ("mlp", "fc2", "feed_forward", "mlp_block")
 """What a block calls its MLP, or the last layer of one that has no module of its own (OPT)."""
 
-NORMED = {"attention": "post_attention_layernorm", "mlp": "post_feedforward_layernorm"}
-"""What writes to the residual stream in blocks that normalise each part again before they add it (Gemma 2 and 3)."""
+NORMED = (
+    {"attention": "post_attention_layernorm", "mlp": "post_feedforward_layernorm"},
+    {"attention": "post_self_attn_layernorm", "mlp": "post_mlp_layernorm"},
+)
+"""What writes to the residual stream in blocks that normalise each part before they add it: Gemma 2 and 3, OLMo 2;
+GLM-4."""
 
 WRITERS = ("down_proj", "fc2", "linear_fc2", "o_proj", "out_proj", "proj", "projection", "projection_layer")
 """What attentions and MLPs call their last linear layer."""
@@ -34,9 +38,10 @@ def decoder_blocks(model: Any) -> list[nn.Module]:
         model: A causal language model or a vision-language model.
 
     Raises:
-        AdapterError: The model does not declare them.
+        AdapterError: The model does not declare them, and there is no row for it.
     """
-    return _declared_blocks(model.get_decoder())
+    path = BLOCKS.get(model.config.get_text_config(decoder=True).model_type)
+    return list(attrgetter(path)(model.get_decoder())) if path else _declared_blocks(model.get_decoder())
 
 
 def vision_tower(model: Any) -> nn.Module | None:
@@ -72,8 +77,12 @@ def parts(tower: Any, block: nn.Module) -> dict[str, nn.Module]:
         block: The block.
     """
     found = {"block": block}
-    if hasattr(block, "pre_feedforward_layernorm"):
-        return found | {point: getattr(block, name) for point, name in NORMED.items()}
+    if not _declared(tower, "hidden_states"):
+        # What the parts of such blocks return may have the residual stream in it, as BLOOM's.
+        return found
+    normed = next((names for names in NORMED if all(hasattr(block, name) for name in names.values())), None)
+    if normed:
+        return found | {point: getattr(block, name) for point, name in normed.items()}
     attentions = _declared(tower, "attentions")
     attention = next((child for child in block.children() if isinstance(child, attentions)), None)
     attention = attention or getattr(block, "self_attn", None)
@@ -93,14 +102,23 @@ def writer(part: nn.Module, site: Site) -> nn.Linear:
     """
     if site.point == "block":
         raise AdapterError(f"{site}: a whole block is not written by one layer; choose its mlp or attention")
-    candidates = [part, *(getattr(part, name) for name in WRITERS if hasattr(part, name))]
-    found = next((one for one in candidates if isinstance(one, nn.Linear)), None)
+    found = next((one for one in _last_layers(part) if isinstance(one, nn.Linear)), None)
     if found is None:
         raise AdapterError(
             f"{site}: no linear layer writes there (it is a {type(part).__name__}), so nothing can be "
             "folded into it; choose another site"
         )
     return found
+
+
+def width(part: nn.Module) -> int:
+    """The width of what an attention or an MLP writes.
+
+    Args:
+        part: The attention or MLP.
+    """
+    # LoRA's layers and quantised ones have the features of a linear layer, but are none.
+    return int(next(one.out_features for one in _last_layers(part) if hasattr(one, "out_features")))
 
 
 def has_class_token(tower: nn.Module) -> bool:
@@ -113,12 +131,17 @@ def has_class_token(tower: nn.Module) -> bool:
     return not names.isdisjoint(CLASS_TOKENS)
 
 
+def _last_layers(part: nn.Module) -> list[Any]:
+    return [part, *(getattr(part, name) for name in WRITERS if hasattr(part, name))]
+
+
 def _declared_blocks(tower: Any) -> list[nn.Module]:
     classes = _declared(tower, "hidden_states")
     blocks = [module for module in tower.modules() if isinstance(module, classes)]
     if not blocks:
         raise AdapterError(
-            f"{type(tower).__name__} does not declare its blocks, so its hidden states cannot be located"
+            f"{type(tower).__name__} does not declare its blocks to transformers (_can_record_outputs), so its hidden "
+            "states cannot be located; a row in BLOCKS of mmsteer/adapters/families.py, the path of their list, does"
         )
     return blocks
 

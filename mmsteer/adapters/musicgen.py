@@ -17,13 +17,14 @@ from torch import Tensor, nn
 
 from mmsteer.adapters import locate
 from mmsteer.adapters.caches import cache_of, cached_tokens
-from mmsteer.adapters.fingerprint import fingerprint
+from mmsteer.adapters.fingerprint import Weights
 from mmsteer.adapters.generation import configured, first_given, new_tokens
 from mmsteer.adapters.musicgen_decoding import decode
 from mmsteer.adapters.sampling import AfterGuidance, check_seeds, checked_sampling, drawing
+from mmsteer.adapters.wrapped import execution_device
 from mmsteer.errors import AdapterError
-from mmsteer.hooks import around
-from mmsteer.types import Call, Forward, Kind, Layout, Reading, Sample, Sampling, Site, as_samples
+from mmsteer.hooks import around, evaluating
+from mmsteer.types import Call, Forward, Kind, Layout, Reading, Sample, Sampling, Site, Sketch, as_samples
 
 STACK = "decoder"
 
@@ -34,7 +35,6 @@ class MusicgenAdapter:
     Attributes:
         model: The model.
         processor: Its processor.
-        fingerprint: What identifies its weights.
         generator: `decoder`, the only stack.
         widths: Every site and the width of its hidden state.
         rate: Frames per second.
@@ -55,7 +55,7 @@ class MusicgenAdapter:
     def __init__(self, model: Any, processor: Any) -> None:
         self.model = model
         self.processor = processor
-        self.fingerprint = fingerprint(model)
+        self._weights = Weights(model)
         config = model.config.decoder
         layers = range(config.num_hidden_layers)
         points = ("block", "attention", "mlp")
@@ -68,6 +68,16 @@ class MusicgenAdapter:
         self.codebooks: int = config.num_codebooks
         self.channels: int = config.audio_channels
         self.delay = self.codebooks // self.channels - 1
+
+    @property
+    def fingerprint(self) -> str:
+        """What identifies its weights, as they are now; those of adapters, such as LoRA, do not count."""
+        return self._weights.fingerprint()
+
+    @property
+    def sketch(self) -> Sketch:
+        """What other weights are compared with these by."""
+        return self._weights.sketch()
 
     @property
     def sites(self) -> tuple[Site, ...]:
@@ -180,13 +190,13 @@ class MusicgenAdapter:
         decoder = self.model.decoder
         ids = torch.tensor([[decoder.config.pad_token_id, 0]] * self.codebooks, device=self.device)
         condition = torch.ones(1, 1, decoder.config.hidden_size, device=self.device, dtype=self.model.dtype)
-        with torch.no_grad():
+        with torch.no_grad(), evaluating(self.model):
             return decoder(input_ids=ids, encoder_hidden_states=condition, use_cache=False).logits
 
     @property
     def device(self) -> torch.device:
         """Where the model runs."""
-        return self.model.device
+        return execution_device(self.model)
 
     def frames(self, seconds: float) -> int:
         """The frames of a duration.

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mmsteer.adapters.families import Family
 from mmsteer.adapters.images import upright_rgb
+from mmsteer.adapters.wording import check_text
 from mmsteer.errors import AdapterError
 from mmsteer.types import Chat, Raw, Sample
 
@@ -44,6 +45,8 @@ class Prompts:
         """
         if not samples:
             raise AdapterError("no sample was given; give one or more")
+        for sample in samples:
+            check_text(sample.id, sample.text or "", self._processor)
         images = [self._images(sample) for sample in samples]
         if not self._family.mixes and any(images) and not all(images):
             bare = next(sample.id for sample, some in zip(samples, images, strict=True) if not some)
@@ -89,7 +92,11 @@ class Prompts:
 
         Args:
             text: The words.
+
+        Raises:
+            AdapterError: They are no text, or stand for an image.
         """
+        check_text("what the model says", text, self._processor)
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def _begun(self, texts: Sequence[str]) -> tuple[list[str], bool]:

@@ -22,13 +22,19 @@ from mmsteer import hooks
 from mmsteer.adapters import locate
 from mmsteer.adapters.caches import cache_of, cached_tokens
 from mmsteer.adapters.families import FAMILIES, TEXT_ONLY
-from mmsteer.adapters.fingerprint import fingerprint
+from mmsteer.adapters.fingerprint import Weights
 from mmsteer.adapters.generation import configured, first_given, new_tokens, nobody_set_the_length
 from mmsteer.adapters.prompts import Prompts
 from mmsteer.adapters.sampling import check_seeds, checked_sampling, drawing
 from mmsteer.adapters.tokens import image_kinds, real_tokens, text_kinds
+from mmsteer.adapters.wrapped import execution_device
 from mmsteer.errors import AdapterError
-from mmsteer.types import Call, Forward, Layout, Reading, Sample, Sampling, Site, as_samples
+from mmsteer.types import Call, Forward, Layout, Reading, Sample, Sampling, Site, Sketch, as_samples
+
+ANY_LENGTH = 32_768
+"""Output steps that are planned for where neither the call nor the model sets a limit, as recurrent models do not."""
+
+_LENGTHS = ("max_position_embeddings", "max_seq_len")
 
 TEXT, VISION, PROJECTOR = "text", "vision", "projector"
 
@@ -39,11 +45,10 @@ class VisionLanguageAdapter:
     Attributes:
         model: The model.
         processor: Its processor; the tokenizer, where it sees no images.
-        fingerprint: What identifies its weights.
         generator: `text`.
         widths: Every site and the width of its hidden state.
         rate: None: words have no duration.
-        max_steps: Positions that the language model was made for.
+        max_steps: Positions that the language model was made for; `ANY_LENGTH` where there are none.
         sampling: Greedy, unless asked otherwise.
         output_kind: `text`.
         sees: Whether prompts may have images.
@@ -57,7 +62,7 @@ class VisionLanguageAdapter:
     def __init__(self, model: Any, processor: Any) -> None:
         self.model = model
         self.processor = processor
-        self.fingerprint = fingerprint(model)
+        self._weights = Weights(model)
         self._family = FAMILIES.get(model.config.model_type, TEXT_ONLY)
         self._tower = locate.vision_tower(model)
         self.sees = self._tower is not None
@@ -69,11 +74,21 @@ class VisionLanguageAdapter:
         self._has_class_token = self._tower is not None and locate.has_class_token(self._tower)
         self._prompts = Prompts(processor, self._family, self.sees)
         config = model.config.get_text_config(decoder=True)
-        self.max_steps: int = config.max_position_embeddings
+        self.max_steps: int = next((getattr(config, name) for name in _LENGTHS if hasattr(config, name)), ANY_LENGTH)
         self._modules = self._located()
         self.widths: Mapping[Site, int] = {
             site: self._vision_width if site.stack == VISION else config.hidden_size for site in self._modules
         }
+
+    @property
+    def fingerprint(self) -> str:
+        """What identifies its weights, as they are now; those of adapters, such as LoRA, do not count."""
+        return self._weights.fingerprint()
+
+    @property
+    def sketch(self) -> Sketch:
+        """What other weights are compared with these by."""
+        return self._weights.sketch()
 
     @property
     def sites(self) -> tuple[Site, ...]:
@@ -83,7 +98,7 @@ class VisionLanguageAdapter:
     @property
     def device(self) -> torch.device:
         """Where the model takes its input."""
-        return torch.device(self.model.device)
+        return execution_device(self.model)
 
     def module(self, site: Site) -> nn.Module:
         """The module whose output is the hidden state at a site.
@@ -150,7 +165,7 @@ class VisionLanguageAdapter:
         mask = first_given(arguments, "attention_mask") if continues else None
         prompt = embedded or (repeated if mask is None else int(mask.shape[1]))
         samples = None if prompts is None else len(prompts)
-        return Call(1, max(1, new), prompt or None, samples, repeated, continues)
+        return Call(1, max(1, new), prompt or None, samples, repeated, continues, self._all_see(ids))
 
     def _repeated(self, ids: Tensor | None, embeds: Tensor | None) -> int:
         """How many tokens of its prompt `generate` begins its output with."""
@@ -204,7 +219,8 @@ class VisionLanguageAdapter:
     def canary(self) -> Tensor:
         """Logits of one word under one small image."""
         seen = (Image.linear_gradient("L").resize((32, 32)).convert("RGB"),) if self.sees else ()
-        return self.read(self.reading([Sample("canary", "a", seen)]))
+        with hooks.evaluating(self.model):
+            return self.read(self.reading([Sample("canary", "a", seen)]))
 
     def reading(self, samples: Sequence[Sample], *, guided: bool = False) -> Reading:
         """Images, prompts and answers in the token layout of generation.
@@ -225,7 +241,7 @@ class VisionLanguageAdapter:
             real = arguments["attention_mask"]
             position = (real.cumsum(1) - 1).clamp(min=0) + self._family.first_position
             arguments["position_ids"] = position
-        return Reading(self._placed(arguments), Call(1, None, prompt))
+        return Reading(self._placed(arguments), Call(1, None, prompt, all_see=self._all_see(arguments["input_ids"])))
 
     def read(self, reading: Reading) -> Tensor:
         """Run the forward of `reading`; logits, (rows, tokens, 1, vocabulary).
@@ -358,7 +374,7 @@ class VisionLanguageAdapter:
 
     @property
     def _vision_width(self) -> int:
-        return self.writer(Site(VISION, 0, "mlp")).out_features
+        return locate.width(self.module(Site(VISION, 0, "mlp")))
 
     def _projected(self, tokens: int) -> int:
         return self._family.projected(self.model.config, tokens)
@@ -383,7 +399,18 @@ class VisionLanguageAdapter:
         ids = arguments.get("input_ids")
         if ids is None:
             raise AdapterError("the model was given embeddings, in which images cannot be found; give it input_ids")
-        return torch.as_tensor(ids == self.model.config.image_token_id)
+        return self._stands_for_images(ids)
+
+    def _stands_for_images(self, ids: Tensor) -> Tensor:
+        """Which tokens are an image's or a video's own, (rows, tokens) bool."""
+        image, video = (getattr(self.model.config, f"{name}_token_id", None) for name in ("image", "video"))
+        seen = torch.as_tensor(ids == image)
+        return seen if video is None else seen | (ids == video)
+
+    def _all_see(self, ids: Tensor | None) -> bool | None:
+        if self._tower is None or ids is None or ids.is_floating_point():
+            return None
+        return self._family.needs_image or bool(self._stands_for_images(ids).any(dim=1).all())
 
     def _placed(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Arguments on the model's device, pictures in its precision."""

@@ -1,7 +1,7 @@
 """`mmsteer fold`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -19,6 +19,10 @@ def fold(
     on: Annotated[
         str | None, typer.Option(help="which of the directions' sites, such as text.16-31.mlp (default: all)")
     ] = None,
+    compatibility: Annotated[
+        Literal["exact", "architecture", "dimension"],
+        typer.Option(help="how alike the model must be to the one that the directions were found in"),
+    ] = "exact",
     strength: Annotated[float, typer.Option(help="the share to remove, above 0 and at most 1")] = 1.0,
     device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
     dtype: Annotated[str, typer.Option(help="auto: as the checkpoint says; or float32, bfloat16, float16")] = "auto",
@@ -40,7 +44,7 @@ def fold(
     from mmsteer.fold import fold as fold_weights
 
     check_folder(out)
-    chosen = _chosen(directions, name)
+    chosen = _chosen(directions, name, compatibility)
     hush()
     adapter = load(model, device=device, dtype=dtype)
     folds = fold_weights(adapter, chosen, on, strength)
@@ -49,10 +53,10 @@ def fold(
     print(f"{out}: {len(folds)} weights folded; load it as any checkpoint")
 
 
-def _chosen(file: Path, names: list[str]) -> "list[Direction]":
+def _chosen(file: Path, names: list[str], compatibility: str) -> "list[Direction]":
     from mmsteer.direction_file import load_directions
 
-    known = load_directions(file)
+    known = load_directions(file, compatibility=compatibility)
     unknown = [name for name in names if name not in known]
     if unknown:
         raise DirectionError(f"{file}: no direction {unknown[0]!r}; choose from {', '.join(sorted(known))}")

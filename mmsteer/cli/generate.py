@@ -1,7 +1,7 @@
 """`mmsteer generate`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -29,6 +29,10 @@ def generate(
     directions: Annotated[
         Path | None, typer.Option(help="a file of directions (default: the ready-made ones of a bundled model)")
     ] = None,
+    compatibility: Annotated[
+        Literal["exact", "architecture", "dimension"],
+        typer.Option(help="how alike the model must be to the one that the directions were found in"),
+    ] = "exact",
     seconds: Annotated[float, typer.Option(help="music: duration")] = 4.0,
     tokens: Annotated[int, typer.Option(min=1, help="vision: at most this many tokens")] = 128,
     seed: Annotated[int, typer.Option(help="the same seed plays the same noise, steered or not")] = 0,
@@ -56,7 +60,7 @@ def generate(
     from mmsteer.steering import Steering, parse_attribute
 
     hush()
-    known = _directions(name, directions) if steer else {}
+    known = _directions(name, directions, compatibility) if steer else {}
     steering = Steering(tuple(parse_attribute(line, known) for line in steer or ()))
     picture = read_image(image) if image else None
     adapter: AnyAdapter = load(name, device=device, dtype=dtype)
@@ -115,12 +119,12 @@ def _check_out(out: Path, force: bool) -> None:
         raise AdapterError(f"there is no folder {out.parent}; make it first")
 
 
-def _directions(model: str, file: Path | None) -> "dict[str, Direction]":
+def _directions(model: str, file: Path | None, compatibility: str) -> "dict[str, Direction]":
     from mmsteer.api import bundled_directions
     from mmsteer.direction_file import load_directions
 
     if file is not None:
-        return load_directions(file)
+        return load_directions(file, compatibility=compatibility)
     known = bundled_directions(model.removeprefix(BUNDLED)) if model.startswith(BUNDLED) else {}
     if not known:
         raise SteeringError(

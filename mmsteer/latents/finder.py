@@ -1,7 +1,7 @@
 """Features of a dictionary as a probe: the ones that go with a label, added up to one direction."""
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -62,6 +62,7 @@ def record_features(
     site = dictionary.located(adapter.widths, adapter.fingerprint)
     source = {
         "model": adapter.fingerprint,
+        **adapter.sketch.written(),
         "data": data_fingerprint(samples),
         "positions": str(positions),
         "pool": pool,
@@ -193,7 +194,7 @@ def feature_directions(
     for label, one in chosen.items():
         name = f"{family}:{label}"
         found = combined_direction(dictionary, one.features, one.coefficients, used, name)
-        directions[name] = _scored(found, fitted.label_scores[label], {**read.source, **_text(finder)})
+        directions[name] = _scored(found, fitted.label_scores[label], read, finder)
     return Sweep((Row(site, fitted.metric, fitted.score, fitted.label_scores),), directions, {site: fitted})
 
 
@@ -214,10 +215,10 @@ def _text(finder: FeatureFinder) -> dict[str, str]:
     return {"selector": finder.selector, "coefficient": finder.coefficient, "seed": str(finder.seed)}
 
 
-def _scored(direction: Direction, score: float, more: Mapping[str, str]) -> Direction:
+def _scored(direction: Direction, score: float, read: Activations, finder: FeatureFinder) -> Direction:
     stats = {site: replace(one, score=score) for site, one in direction.stats.items()}
-    model = {key: value for key, value in more.items() if key != "model"}
-    return replace(direction, stats=stats, provenance={**direction.provenance, **model})
+    provenance = {**direction.provenance, **read.provenance, **_text(finder)}
+    return replace(direction, stats=stats, provenance=provenance, sketch=read.sketch)
 
 
 def _chosen(one: Tokenwise, positions: Positions) -> Tensor:

@@ -65,9 +65,13 @@ def _direction(name: str, rank: int, bases: dict[Site, torch.Tensor], activation
         site: _stats(activations.values[site].float().cpu() @ vector, activations.norms[site])
         for site, vector in vectors.items()
     }
-    source = {key: value for key, value in activations.source.items() if key != MODEL_KEY}
-    provenance = {**source, "probe": "nullu", "rank": str(rank + 1), "of": str(len(next(iter(bases.values()))))}
-    return Direction(name, vectors, stats, activations.source[MODEL_KEY], provenance)
+    provenance = {
+        **activations.provenance,
+        "probe": "nullu",
+        "rank": str(rank + 1),
+        "of": str(len(next(iter(bases.values())))),
+    }
+    return Direction(name, vectors, stats, activations.source[MODEL_KEY], provenance, sketch=activations.sketch)
 
 
 def _stats(projection: torch.Tensor, norm: float) -> SiteStats:

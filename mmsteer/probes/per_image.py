@@ -41,15 +41,16 @@ def per_image_directions(
         raise ProbeError("activations do not say which model they come from, and a direction belongs to one model")
     states = {site: check_states(x, len(positive)) for site, x in activations.values.items()}
     vectors = {site: _unit(site, differences(x, positive, groups), x, groups) for site, x in states.items()}
-    provenance = {**activations.source, "probe": "per_image"}
-    model = provenance.pop(MODEL_KEY)
+    provenance = {**activations.provenance, "probe": "per_image"}
+    sketch = activations.sketch
     return {
         group: Direction(
             f"{family}:{group}",
             {site: vector[place] for site, vector in vectors.items()},
             {site: _stats(states[site], vector[place], activations.norms[site]) for site, vector in vectors.items()},
-            model,
+            activations.source[MODEL_KEY],
             provenance,
+            sketch=sketch,
         )
         for place, group in enumerate(_names(groups))
     }

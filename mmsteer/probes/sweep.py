@@ -183,6 +183,7 @@ def _gather(
         },
         model=activations.source[MODEL_KEY],
         provenance=provenance,
+        sketch=activations.sketch,
     )
 
 
@@ -197,6 +198,6 @@ def _provenance(
     """Where the activations come from, and the settings of every site as one JSON text."""
     settings = {str(site): fit.settings for site, fit in fitted.items()}
     probe = str(next(iter(fitted.values())).settings["probe"])
-    source = {key: value for key, value in activations.source.items() if key != MODEL_KEY}
     left_out = {"without": ", ".join(direction.name for direction in without)} if without else {}
-    return {**source, **left_out, "probe": probe, "settings": json.dumps(settings, allow_nan=False, sort_keys=True)}
+    written = json.dumps(settings, allow_nan=False, sort_keys=True)
+    return {**activations.provenance, **left_out, "probe": probe, "settings": written}

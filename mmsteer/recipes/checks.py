@@ -113,8 +113,8 @@ def _resolved(modality: Modality, recipe: Any, home: Path) -> tuple[Any, Files, 
         try:
             if isinstance(entry, FileDirections):
                 path = _direction_file(entry.file, home)
-                files[str(path)] = load_directions(path)
-                entry = FileDirections(file=str(path))
+                files[str(path)] = load_directions(path, compatibility=entry.compatibility)
+                entry = entry.model_copy(update={"file": str(path)})
             elif isinstance(entry.probe, str):
                 entry = entry.model_copy(update={"probe": read_probe(recipe.kind, entry.probe)})
             if isinstance(entry, FoundDirections):

@@ -10,6 +10,7 @@ from mmsteer.recipes.document import Place
 from mmsteer.recipes.problems import Problem
 from mmsteer.recipes.schema import Conditions, SteerMapping, Value
 from mmsteer.steering import Steering, parse_attribute
+from mmsteer.steering.names import quoted
 from mmsteer.types import Direction
 
 MOST = 10_000
@@ -106,7 +107,7 @@ def _line(item: SteerMapping | str) -> str:
         return item
     strength = item.strength if isinstance(item.strength, str) else repr(item.strength)
     unit = {"relative": "", "own": "own", "absolute": "abs"}[item.unit]
-    line = f"{item.direction} {strength}{unit} {item.schedule}"
+    line = f"{quoted(item.direction)} {strength}{unit} {item.schedule}"
     given = {word: getattr(item, field) for field, word in _WORDS.items() if getattr(item, field) is not None}
     return line + "".join(f" {word} {value}" for word, value in given.items())
 

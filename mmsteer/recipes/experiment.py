@@ -152,7 +152,7 @@ def _check_directions(entry: Any, checked: CheckedRecipe, bench: Bench) -> None:
         return
     for direction in checked.files[entry.file].values():
         try:
-            direction.check_model(bench.adapter.fingerprint, bench.adapter.widths)
+            direction.check_model(bench.adapter)
         except DirectionError as cause:
             raise DirectionError(f"{entry.file}: {cause}") from None
 

@@ -21,6 +21,7 @@ def receipt_json(receipt: Receipt) -> dict[str, Any]:
         "tokens": receipt.tokens,
         "ratio": receipt.ratio,
         "sites": sites,
+        "compatibility": receipt.compatibility,
     }
 
 
@@ -38,4 +39,5 @@ def joined_receipt(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         sites[site] = {"ratio": ratio, "peak": max(row["peak"] for row in rows), "moments": moments}
     counts = {key: sum(part[key] for part in parts) for key in ("calls", "rows", "steps", "tokens")}
     ratio = sum(one["ratio"] for one in sites.values()) / len(sites) if sites else None
-    return {"attributes": parts[0]["attributes"], **counts, "ratio": ratio, "sites": sites}
+    same = {key: parts[0][key] for key in ("attributes", "compatibility")}
+    return {**same, **counts, "ratio": ratio, "sites": sites}

@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -82,7 +82,10 @@ def _axes(experiment: Experiment, folder: RunFolder, *, progress: bool) -> Axes:
     if not folder.has(PROBE):
         _find(experiment, folder, kinds, progress=progress)
     # From the files: a run that goes on steers along the very numbers of one that never stopped.
-    return Axes(_kept(folder, DIRECTIONS), {kind: _kept(folder, _control_file(kind)) for kind in kinds})
+    directions = _kept(folder, DIRECTIONS)
+    for given in experiment.checked.files.values():
+        directions |= {name: replace(directions[name], compatibility=one.compatibility) for name, one in given.items()}
+    return Axes(directions, {kind: _kept(folder, _control_file(kind)) for kind in kinds})
 
 
 def _find(experiment: Experiment, folder: RunFolder, kinds: Sequence[str], *, progress: bool) -> None:
@@ -112,7 +115,7 @@ def _find(experiment: Experiment, folder: RunFolder, kinds: Sequence[str], *, pr
     shutil.rmtree(folder.path / RECORDINGS, ignore_errors=True)
 
 
-def _kept(folder: RunFolder, name: str) -> Mapping[str, Direction]:
+def _kept(folder: RunFolder, name: str) -> dict[str, Direction]:
     return load_directions(folder.path / name) if folder.has(name) else {}
 
 

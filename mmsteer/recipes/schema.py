@@ -188,6 +188,9 @@ class FileDirections(Part):
     """Directions that are there already."""
 
     file: Text = Field(description="a file beside the recipe, or in the folder probes/")
+    compatibility: Literal["exact", "architecture", "dimension"] = Field(
+        default="exact", description="how alike the model must be to the one that they were found in"
+    )
 
 
 class SteerMapping(Part):

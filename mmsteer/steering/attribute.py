@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from mmsteer.errors import SteeringError
 from mmsteer.schedules import Constant, Schedule, parse_schedule
 from mmsteer.steering.gate import Gate, parse_gate
+from mmsteer.steering.names import quoted, unquoted
 from mmsteer.steering.operators import NAMES
 from mmsteer.steering.weights import parse_weights
-from mmsteer.types import Direction, Positions, Site, select_sites
+from mmsteer.types import COMPATIBILITIES, Direction, Identified, Positions, Site, select_sites
 
 UNITS = {"": "relative", "%": "relative", "abs": "absolute", "own": "own"}
 """The unit that each suffix of a strength stands for; the first suffix of a unit is the one that prints."""
@@ -67,21 +68,37 @@ class Attribute:
         if not math.isfinite(self.strength):
             raise SteeringError(f"{self.direction.name}: the strength {self.strength} is not a finite number")
 
-    def check(self, fingerprint: str, widths: Mapping[Site, int]) -> None:
+    def check(self, model: Identified) -> str:
         """Refuse a model in which a direction of this attribute was not found, and a gate that cannot be read.
 
         Args:
-            fingerprint: The model's fingerprint.
-            widths: The model's sites and the width of the hidden state at each.
+            model: The model.
+
+        Returns:
+            How alike it is to the models that the directions were found in: `exact`, `architecture` or `dimension`.
 
         Raises:
             DirectionError: The model is another.
             SteeringError: The gate's direction says nothing at a site that is written.
         """
-        self.direction.check_model(fingerprint, widths)
-        if self.gate:
-            self.gate.direction.check_model(fingerprint, widths)
-            self.gate.check_sites(self.written)
+        level = self.direction.check_model(model)
+        if not self.gate:
+            return level
+        self.gate.check_sites(self.written)
+        return max(level, self.gate.direction.check_model(model), key=COMPATIBILITIES.index)
+
+    def accepting(self, compatibility: str) -> "Attribute":
+        """The same attribute for models that need only be so like those that its directions were found in.
+
+        Args:
+            compatibility: `exact`, `architecture` or `dimension`.
+
+        Raises:
+            DirectionError: There is no such compatibility.
+        """
+        direction = replace(self.direction, compatibility=compatibility)
+        gate = self.gate and replace(self.gate, direction=replace(self.gate.direction, compatibility=compatibility))
+        return replace(self, direction=direction, gate=gate)
 
     @property
     def written(self) -> tuple[Site, ...]:
@@ -91,7 +108,7 @@ class Attribute:
     def __str__(self) -> str:
         unit = next(suffix for suffix, unit in UNITS.items() if unit == self.unit)
         defaults = Attribute(self.direction, 0.0)
-        parts = [f"{self.direction.name} {self.strength:g}{unit} {self.schedule}"]
+        parts = [f"{quoted(self.direction.name)} {self.strength:g}{unit} {self.schedule}"]
         for word, field in _KEYWORDS.items():
             value = getattr(self, field)
             if value != getattr(defaults, field):
@@ -141,7 +158,7 @@ def parse_attribute(text: str, directions: Mapping[str, Direction]) -> Attribute
     The form is `NAME STRENGTH [SCHEDULE] [at POSITIONS] [on SITES] [weights WEIGHTS] [by OPERATOR] [branch BRANCH]
     [when GATE]`, such as `note:C 0.1 fade-in 0..4s`, `register:high 8% at generated on decoder.2-5` or
     `grounded 0.1own by rotate when risk:hallucination > 1.5`. The strength is relative; `%` divides by 100, `own` takes
-    it of each token's own norm, and `abs` makes it absolute.
+    it of each token's own norm, and `abs` makes it absolute. A name with spaces stands in double quotes.
 
     Args:
         text: The line.
@@ -150,6 +167,7 @@ def parse_attribute(text: str, directions: Mapping[str, Direction]) -> Attribute
     Raises:
         SteeringError: The line cannot be read, or names no known direction.
     """
+    text, directions = unquoted(text, directions)
     head, options = _split(text)
     match = _HEAD.fullmatch(head)
     if not match:

@@ -69,6 +69,8 @@ class Driver:
         """An edit for the module of every site."""
         return {self._adapter.module(site): self._edit(place) for place, site in enumerate(self.sites)}
 
+    # A prompt is planned outside of any graph; only its steps are compiled.
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def begin(self, call: Call) -> None:
         """Compile the tables for a call; its first forward is still to come.
 
@@ -101,6 +103,7 @@ class Driver:
         if self._has_drafts:
             self.meter.cut(steps)
 
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def finish(self) -> None:
         """Judge a call and close its books; the next forward without one is the user's own loop."""
         is_begun = self._plan is not None and not self._fresh
@@ -363,7 +366,8 @@ class Driver:
     def _sample_of_row(self, rows: int) -> Tensor:
         # The row of the table that each row of the batch takes.
         plan = self._compiled()
-        if self.beside and plan.samples not in (1, rows):
+        # With as many rows as samples, one each has one only if each has any.
+        if self.beside and plan.samples > 1 and (plan.samples != rows or self._call.all_see is False):
             raise SteeringError(
                 f"the steering is for {plan.samples} samples, the stack {self._stack!r} runs {rows} rows, and which of "
                 "its images or tiles belongs to which sample cannot be told; steer it alike for all samples, or run "

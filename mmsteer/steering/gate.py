@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from mmsteer.errors import SteeringError
+from mmsteer.steering.names import quoted
 from mmsteer.types import Direction, Feature, Site
 
 SIDES = (">", "<", "active")
@@ -84,8 +85,8 @@ class Gate:
 
     def __str__(self) -> str:
         if self.side == "active":
-            return f"{self.direction.name} active"
-        return f"{self.direction.name} {self.side} {self.threshold!r}"
+            return f"{quoted(self.direction.name)} active"
+        return f"{quoted(self.direction.name)} {self.side} {self.threshold!r}"
 
 
 @dataclass(frozen=True, eq=False)

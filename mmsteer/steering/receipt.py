@@ -46,6 +46,8 @@ class Receipt:
         tokens: Token positions at which at least one coefficient was not zero, summed over rows and stacks, whether or
             not a gate let them through.
         gates: What gates let through at each site that has one.
+        compatibility: How alike the model is to those that the directions were found in: `exact`, `architecture` or
+            `dimension`.
     """
 
     attributes: tuple[str, ...]
@@ -55,6 +57,7 @@ class Receipt:
     steps: int = 0
     tokens: int = 0
     gates: Mapping[str, GateReceipt] = field(default_factory=dict)
+    compatibility: str = "exact"
 
     @property
     def ratio(self) -> float | None:
@@ -66,7 +69,8 @@ class Receipt:
         asked = sum(gate.asked for gate in self.gates.values())
         passed = sum(gate.passed for gate in self.gates.values())
         gates = f"; gates let {passed} of {asked} through" if self.gates else ""
+        other = "" if self.compatibility == "exact" else f"; found in another model (same {self.compatibility})"
         return (
             f"{'; '.join(self.attributes) or 'unsteered'}: {self.calls} calls, {len(self.sites)} sites, "
-            f"{self.rows} rows, {self.steps} steps, {self.tokens} tokens changed{ratio}{gates}"
+            f"{self.rows} rows, {self.steps} steps, {self.tokens} tokens changed{ratio}{gates}{other}"
         )

@@ -16,7 +16,7 @@ from mmsteer.steering.driver import Driver
 from mmsteer.steering.plan import planned_sites
 from mmsteer.steering.receipt import GateReceipt, Receipt, SiteReceipt
 from mmsteer.steering.stacks import steerings_of_stack
-from mmsteer.types import Adapter, Call, Site
+from mmsteer.types import COMPATIBILITIES, Adapter, Call, Identity, Site
 
 QUIET, LOUD = 0.0, 1e3
 """Entries of the canary's vector: nothing, or large against any residual stream and small enough for half precision."""
@@ -35,8 +35,9 @@ class Session:
     session.
     """
 
-    def __init__(self, adapter: Adapter, steerings: Sequence[Steering]) -> None:
+    def __init__(self, adapter: Adapter, steerings: Sequence[Steering], compatibility: str) -> None:
         self._adapter = adapter
+        self._compatibility = compatibility
         self._steerings = tuple(steerings)
         self._drivers = _drivers(adapter, self._steerings)
         self._lock = RLock()
@@ -69,6 +70,7 @@ class Session:
             max((meter.steps for meter in books), default=0),
             sum(meter.tokens for meter in meters),
             gates,
+            self._compatibility,
         )
 
     @contextmanager
@@ -96,7 +98,7 @@ class Session:
             if hasattr(model, method):
                 exits.enter_context(hooks.around(model, method, _refused(method)))
         exits.callback(self._close)
-        with evaluating(model):
+        with hooks.evaluating(model):
             self._canary()
         self._is_open = True
 
@@ -260,29 +262,11 @@ def steer(adapter: Adapter, steering: Steering | Sequence[Steering]) -> Iterator
     steerings = (steering,) if isinstance(steering, Steering) else tuple(steering)
     if not steerings:
         raise SteeringError("no steering was given; pass Steering() to leave samples as they are")
-    for one in steerings:
-        for item in one.attributes:
-            item.check(adapter.fingerprint, adapter.widths)
-    session = Session(adapter, steerings)
+    identity = Identity(adapter)
+    levels = {item.check(identity) for one in steerings for item in one.attributes}
+    session = Session(adapter, steerings, max(levels, key=COMPATIBILITIES.index, default=COMPATIBILITIES[0]))
     with session.attached():
         yield session
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Switch off dropout and the like, which draw from the user's random numbers.
-
-    Args:
-        model: The model.
-    """
-    training = [module for module in model.modules() if module.training]
-    for module in training:
-        module.training = False
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """The frozen values that every part of mmsteer speaks in."""
 
 from mmsteer.types.activations import Activations
-from mmsteer.types.adapter import Adapter, Call, Forward, Layout, Reading
+from mmsteer.types.adapter import Adapter, Call, Forward, Identified, Identity, Layout, Reading
 from mmsteer.types.direction import Direction, SiteStats, random_direction
 from mmsteer.types.feature import Feature
 from mmsteer.types.metric import Metric
@@ -9,8 +9,10 @@ from mmsteer.types.positions import Kind, Positions, Tokens
 from mmsteer.types.sample import Chat, Raw, Sample, Sampling, as_samples
 from mmsteer.types.score import Score, mean_score, paired_score
 from mmsteer.types.site import Site, select_sites
+from mmsteer.types.sketch import COMPATIBILITIES, Sketch
 
 __all__ = [
+    "COMPATIBILITIES",
     "Activations",
     "Adapter",
     "Call",
@@ -18,6 +20,8 @@ __all__ = [
     "Direction",
     "Feature",
     "Forward",
+    "Identified",
+    "Identity",
     "Kind",
     "Layout",
     "Metric",
@@ -29,6 +33,7 @@ __all__ = [
     "Score",
     "Site",
     "SiteStats",
+    "Sketch",
     "Tokens",
     "as_samples",
     "mean_score",

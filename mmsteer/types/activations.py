@@ -7,6 +7,7 @@ from torch import Tensor
 
 from mmsteer.errors import StoreError
 from mmsteer.types.site import Site
+from mmsteer.types.sketch import KEYS, Sketch
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,7 +19,7 @@ class Activations:
             pooled over windows of time; float32.
         norms: For each site the mean norm of the unpooled states, the scale of relative strength.
         ids: One name a sample, in the order of the rows.
-        source: What was read and how: model fingerprint, data fingerprint, positions, pooling.
+        source: What was read and how: fingerprint and sketch of the model, data fingerprint, positions, pooling.
     """
 
     values: Mapping[Site, Tensor]
@@ -35,3 +36,13 @@ class Activations:
     def sites(self) -> tuple[Site, ...]:
         """The sites, in the order they were recorded."""
         return tuple(self.values)
+
+    @property
+    def sketch(self) -> Sketch | None:
+        """Of the model that was read; None where the source does not have it."""
+        return Sketch.read(self.source)
+
+    @property
+    def provenance(self) -> dict[str, str]:
+        """The source without what identifies the model."""
+        return {key: value for key, value in self.source.items() if key not in ("model", *KEYS)}

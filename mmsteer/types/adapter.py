@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, Protocol
 
 from torch import Tensor, nn
 
 from mmsteer.types.sample import Sample, Sampling
 from mmsteer.types.site import Site
+from mmsteer.types.sketch import Sketch
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,7 @@ class Call:
         samples: How many prompts it is given; None where that is not known.
         repeated: How many tokens of the prompt the output begins with.
         continues: Whether it begins with a cache that earlier forwards filled.
+        all_see: Whether every prompt has an image or a video; None where that is not known.
     """
 
     branches: int = 1
@@ -29,6 +32,7 @@ class Call:
     samples: int | None = None
     repeated: int = 0
     continues: bool = False
+    all_see: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -74,14 +78,50 @@ class Reading:
     call: Call
 
 
-class Adapter(Protocol):
+class Identified(Protocol):
+    """What a direction asks of a model before it is used there."""
+
+    @property
+    def fingerprint(self) -> str:
+        """What identifies the weights, as they are now; those of adapters, such as LoRA, do not count."""
+
+    @property
+    def sketch(self) -> Sketch:
+        """What other weights are compared with these by."""
+
+    @property
+    def widths(self) -> Mapping[Site, int]:
+        """Every site, in the order of the layers, with the width of its hidden state."""
+
+
+class Identity:
+    """What identifies a model at one moment: its weights are read once, however many directions are compared.
+
+    Attributes:
+        widths: Every site, with the width of its hidden state.
+    """
+
+    def __init__(self, adapter: Identified) -> None:
+        self._adapter = adapter
+        self.widths = adapter.widths
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """What identifies the weights."""
+        return self._adapter.fingerprint
+
+    @cached_property
+    def sketch(self) -> Sketch:
+        """What other weights are compared with these by."""
+        return self._adapter.sketch
+
+
+class Adapter(Identified, Protocol):
     """A model whose hidden states can be read and written.
 
     Attributes:
         model: The model itself; its `generate` is the user's own.
-        fingerprint: What identifies the weights, whatever their dtype or device.
         generator: Name of the stack that makes the output, step by step.
-        widths: Every site, in the order of the layers, with the width of its hidden state.
         rate: Output steps per second; None where the output has no duration.
         max_steps: Most output steps the model supports.
         sampling: How the model is usually sampled.
@@ -90,9 +130,7 @@ class Adapter(Protocol):
     """
 
     model: Any
-    fingerprint: str
     generator: str
-    widths: Mapping[Site, int]
     rate: float | None
     max_steps: int
     sampling: Sampling

@@ -1,14 +1,16 @@
 """A concept direction: what a probe finds and steering injects."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
 from mmsteer.errors import DirectionError
+from mmsteer.types.adapter import Identified
 from mmsteer.types.feature import Feature
 from mmsteer.types.site import Site
+from mmsteer.types.sketch import COMPATIBILITIES, Sketch
 
 UNIT_TOLERANCE = 1e-3
 
@@ -42,11 +44,15 @@ class Direction:
         vectors: For each site a unit vector, (width,) float32, or one for each token, (tokens, width). A row of
             zeros leaves its token alone.
         stats: For each site the scale of the data.
-        model: Fingerprint of the model it was found in; another model is refused.
+        model: Fingerprint of the model it was found in.
         provenance: How it was found: probe and settings, data fingerprint, positions, pooling.
         features: For the direction of a dictionary's feature, how its activation is read at each site. Operators and
             gates that look at the state then see the activation instead of the component along the vector. Empty for
             any other direction.
+        sketch: What other models are compared with that model by; None where it is not known.
+        compatibility: How alike a model must be that it is used in: `exact`, the same weights, whatever their precision
+            or place; `architecture`, weights of the same names and shapes, such as a fine-tune's; or `dimension`, the
+            same sites of the same widths.
     """
 
     name: str
@@ -55,8 +61,17 @@ class Direction:
     model: str
     provenance: Mapping[str, str] = field(default_factory=dict)
     features: Mapping[Site, Feature] = field(default_factory=dict)
+    sketch: Sketch | None = None
+    compatibility: str = "exact"
 
     def __post_init__(self) -> None:
+        if self.compatibility not in COMPATIBILITIES:
+            raise DirectionError(f"no compatibility {self.compatibility!r}; choose from {', '.join(COMPATIBILITIES)}")
+        if not self.name.strip() or '"' in self.name or "\n" in self.name:
+            raise DirectionError(
+                f"{self.name!r} cannot be the name of a direction: it must have a character, and neither a double "
+                "quote nor a line break, or no steering line could name it"
+            )
         if not self.vectors:
             raise DirectionError(f"direction {self.name!r} has no sites")
         if self.vectors.keys() != self.stats.keys():
@@ -81,28 +96,41 @@ class Direction:
                     f"of {tuple(self.vectors[site].shape)}"
                 )
 
-    def check_model(self, fingerprint: str, widths: Mapping[Site, int]) -> None:
-        """Refuse a model in which this direction was not found.
+    def check_model(self, model: Identified) -> str:
+        """Refuse a model that is less like the one this direction was found in than its compatibility asks for.
 
         Args:
-            fingerprint: The model's fingerprint.
-            widths: The model's sites and the width of the hidden state at each.
+            model: The model.
+
+        Returns:
+            How alike they are: the strictest of `exact`, `architecture` and `dimension` that holds.
 
         Raises:
-            DirectionError: The fingerprint differs, or a site or its width does not fit.
+            DirectionError: The model is too different.
         """
         for site, vector in self.vectors.items():
-            if widths.get(site) != vector.shape[-1]:
-                have = f"width {widths[site]}" if site in widths else "no such site"
+            if model.widths.get(site) != vector.shape[-1]:
+                have = f"width {model.widths[site]}" if site in model.widths else "no such site"
                 raise DirectionError(
                     f"direction {self.name!r} writes {vector.shape[-1]} numbers at {site}, where this model has "
                     f"{have}; it was found in another model, so fit it again on this one"
                 )
-        if fingerprint != self.model:
+        level = self._likeness(model)
+        if COMPATIBILITIES.index(level) > COMPATIBILITIES.index(self.compatibility):
+            unknown = "" if self.sketch else ", and what its architecture was is not known"
             raise DirectionError(
-                f"direction {self.name!r} was found in model {self.model}, this model is {fingerprint}; "
-                "directions do not transfer between models, so fit it again on this one"
+                f"direction {self.name!r} was found in model {self.model}, this model is {model.fingerprint}{unknown}; "
+                f"fit it again on this one, or accept it with compatibility={level!r}"
             )
+        return level
+
+    def _likeness(self, model: Identified) -> str:
+        if self.model == model.fingerprint:
+            return "exact"
+        its = model.sketch
+        if self.sketch is None or self.sketch.architecture != its.architecture:
+            return "dimension"
+        return "exact" if self.sketch.is_of(its) else "architecture"
 
 
 def random_direction(like: Direction, seed: int) -> Direction:
@@ -121,7 +149,7 @@ def random_direction(like: Direction, seed: int) -> Direction:
         vectors[site] = draw / draw.norm(dim=-1, keepdim=True) * (other != 0).any(dim=-1, keepdim=True)
     provenance = {"probe": "random", "seed": str(seed), "like": like.name}
     # A clamp depends on what is read: the control reads the same, and writes elsewhere.
-    return Direction(f"random:{seed}", vectors, dict(like.stats), like.model, provenance, like.features)
+    return replace(like, name=f"random:{seed}", vectors=vectors, provenance=provenance)
 
 
 def _check_unit(name: str, site: Site, vector: Tensor) -> None:

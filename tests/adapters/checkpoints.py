@@ -143,13 +143,17 @@ def _qwen_words() -> tuple[hf.PreTrainedTokenizerFast, dict[str, int]]:
     names = {"image_token_id": "<|image_pad|>", "video_token_id": "<|video_pad|>"}
     names |= {"vision_start_token_id": "<|vision_start|>", "vision_end_token_id": "<|vision_end|>"}
     words = tokenizer(*names.values())
+    # Loaded as Qwen3.5's tokenizer, it would spell words that are not special.
+    words.add_tokens(list(WORDS))
     return words, {name: words.convert_tokens_to_ids(token) for name, token in names.items()}
 
 
-def _qwen(model: type, config: type, processor: type, video: type, vision: dict) -> tuple[object, object]:
+def _qwen(
+    model: type, config: type, processor: type, video: type, vision: dict, text: dict | None = None
+) -> tuple[object, object]:
     words, ids = _qwen_words()
     common = {"depth": 4, "num_heads": 2, "patch_size": 4, "spatial_merge_size": 2, "temporal_patch_size": 2}
-    made = config(vision_config=common | vision, text_config=_qwen_text(), **ids)
+    made = config(vision_config=common | vision, text_config=_qwen_text() | (text or {}), **ids)
     sizes = {"patch_size": 4, "merge_size": 2, "temporal_patch_size": 2}
     sizes["size"] = {"shortest_edge": 64, "longest_edge": 1024}
     template = TEMPLATE.replace("<image>", "<|vision_start|><|image_pad|><|vision_end|>")
@@ -183,6 +187,110 @@ def qwen2_5_vl() -> tuple[hf.PreTrainedModel, hf.ProcessorMixin]:
             "window_size": 16,
         },
     )
+
+
+QWEN3_VISION = {
+    "hidden_size": 24,
+    "intermediate_size": 48,
+    "out_hidden_size": 32,
+    "num_position_embeddings": 16,
+}
+
+
+def qwen3_vl_moe() -> tuple[hf.PreTrainedModel, hf.ProcessorMixin]:
+    """Qwen3-VL with experts."""
+    return _qwen(
+        hf.Qwen3VLMoeForConditionalGeneration,
+        hf.Qwen3VLMoeConfig,
+        hf.Qwen3VLProcessor,
+        hf.Qwen3VLVideoProcessor,
+        QWEN3_VISION | {"deepstack_visual_indexes": [0, 1]},
+        EXPERTS,
+    )
+
+
+HYBRID = {"layer_types": ["linear_attention", "full_attention", "linear_attention"]}
+
+
+def qwen3_5() -> tuple[hf.PreTrainedModel, hf.ProcessorMixin]:
+    """Qwen3.5: linear attention in most layers."""
+    return _qwen(
+        hf.Qwen3_5ForConditionalGeneration,
+        hf.Qwen3_5Config,
+        hf.Qwen3VLProcessor,
+        hf.Qwen3VLVideoProcessor,
+        QWEN3_VISION,
+        LINEAR | HYBRID,
+    )
+
+
+def qwen3_5_moe() -> tuple[hf.PreTrainedModel, hf.ProcessorMixin]:
+    """Qwen3.5 with experts."""
+    return _qwen(
+        hf.Qwen3_5MoeForConditionalGeneration,
+        hf.Qwen3_5MoeConfig,
+        hf.Qwen3VLProcessor,
+        hf.Qwen3VLVideoProcessor,
+        QWEN3_VISION,
+        LINEAR | HYBRID | EXPERTS | {"shared_expert_intermediate_size": 16},
+    )
+
+
+def vipllava() -> tuple[hf.PreTrainedModel, hf.ProcessorMixin]:
+    """ViP-LLaVA: the states of several layers of the tower side by side, without the class token."""
+    config = hf.VipLlavaConfig(
+        vision_config=hf.CLIPVisionConfig(**VISION),
+        text_config=hf.LlamaConfig(**TEXT),
+        image_token_index=IMAGE,
+        vision_feature_layers=[-2, 2],
+    )
+    return hf.VipLlavaForConditionalGeneration(config), llava()[1]
+
+
+def mistral3() -> tuple[hf.PreTrainedModel, hf.ProcessorMixin]:
+    """Mistral 3: images of any size as one packed row of patches, merged by four, with a token at the end of a line."""
+    words = tokenizer("[IMG]", "[IMG_BREAK]", "[IMG_END]")
+    config = hf.Mistral3Config(
+        vision_config=hf.PixtralVisionConfig(**VISION | {"patch_size": 4, "head_dim": 12}),
+        text_config=hf.MistralConfig(**TEXT),
+        image_token_index=words.convert_tokens_to_ids("[IMG]"),
+        tie_word_embeddings=False,
+    )
+    pixels = hf.PixtralImageProcessor(size={"longest_edge": 16}, patch_size=4)
+    template = TEMPLATE.replace("<image>", "[IMG]")
+    processor = hf.PixtralProcessor(pixels, words, patch_size=4, spatial_merge_size=2, chat_template=template)
+    return hf.Mistral3ForConditionalGeneration(config), processor
+
+
+def _glm(kind: str) -> tuple[object, object]:
+    names = {"image_token_id": "<|image|>", "video_token_id": "<|video|>"}
+    names |= {"image_start_token_id": "<|begin_of_image|>", "image_end_token_id": "<|end_of_image|>"}
+    names |= {"video_start_token_id": "<|begin_of_video|>", "video_end_token_id": "<|end_of_video|>"}
+    words = tokenizer(*names.values())
+    vision = {"depth": 4, "num_heads": 2, "patch_size": 4, "spatial_merge_size": 2, "temporal_patch_size": 2}
+    vision |= {"hidden_size": 24, "intermediate_size": 48, "out_hidden_size": 32, "image_size": 16}
+    rope = {"rope_type": "default", "mrope_section": [2, 3, 3], "rope_theta": 1e4, "partial_rotary_factor": 1.0}
+    config = getattr(hf, f"{kind}Config")(
+        vision_config={"model_type": "glm4v_vision", **vision},
+        text_config={"model_type": "glm4v_text", **TEXT, "rope_parameters": rope},
+        **{name: words.convert_tokens_to_ids(token) for name, token in names.items()},
+    )
+    sizes = {"patch_size": 4, "merge_size": 2, "temporal_patch_size": 2}
+    sizes["size"] = {"shortest_edge": 64, "longest_edge": 1024}
+    template = TEMPLATE.replace("<image>", "<|begin_of_image|><|image|><|end_of_image|>")
+    pixels, video = (getattr(hf, f"{kind}{what}Processor")(**sizes) for what in ("Image", "Video"))
+    processor = getattr(hf, f"{kind}Processor")(pixels, words, video, chat_template=template)
+    return getattr(hf, f"{kind}ForConditionalGeneration")(config), processor
+
+
+def glm4v() -> tuple[hf.PreTrainedModel, hf.ProcessorMixin]:
+    """GLM-4V: a packed row of patches, merged by four, and norms after each part."""
+    return _glm("Glm4v")
+
+
+def glm46v() -> tuple[hf.PreTrainedModel, hf.ProcessorMixin]:
+    """GLM-4.6V: the same."""
+    return _glm("Glm46V")
 
 
 def qwen3_vl() -> tuple[hf.PreTrainedModel, hf.ProcessorMixin]:
@@ -305,14 +413,61 @@ def mllama() -> tuple[hf.PreTrainedModel, hf.ProcessorMixin]:
     return model, processor
 
 
-def llama() -> tuple[hf.PreTrainedModel, hf.PreTrainedTokenizerFast]:
+def llama(**text) -> tuple[hf.PreTrainedModel, hf.PreTrainedTokenizerFast]:
     """A plain causal language model."""
-    return hf.LlamaForCausalLM(hf.LlamaConfig(**TEXT)), tokenizer()
+    return hf.LlamaForCausalLM(hf.LlamaConfig(**TEXT | text)), tokenizer()
 
 
 def opt() -> tuple[hf.PreTrainedModel, hf.PreTrainedTokenizerFast]:
     """A plain causal language model whose head runs the decoder inside its base model."""
     return hf.OPTForCausalLM(hf.OPTConfig(**TEXT, ffn_dim=48, word_embed_proj_dim=32)), tokenizer()
+
+
+BARE = {"vocab_size": 64, "hidden_size": 32, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+LINEAR = {"linear_num_key_heads": 2, "linear_num_value_heads": 2}
+LINEAR |= {"linear_key_head_dim": 8, "linear_value_head_dim": 8}
+EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16}
+
+
+def mamba() -> tuple[hf.PreTrainedModel, hf.PreTrainedTokenizerFast]:
+    """A recurrent model: no positions, no attention, and a cache that does not know its length."""
+    return hf.MambaForCausalLM(hf.MambaConfig(**BARE, state_size=8, num_hidden_layers=3)), tokenizer()
+
+
+def mamba2() -> tuple[hf.PreTrainedModel, hf.PreTrainedTokenizerFast]:
+    """The same with heads."""
+    shape = {"state_size": 8, "num_hidden_layers": 3, "num_heads": 4, "head_dim": 16, "n_groups": 1, "chunk_size": 8}
+    return hf.Mamba2ForCausalLM(hf.Mamba2Config(**BARE, **shape)), tokenizer()
+
+
+def recurrent_gemma() -> tuple[hf.PreTrainedModel, hf.PreTrainedTokenizerFast]:
+    """RecurrentGemma: two recurrent blocks for each with attention in windows."""
+    shape = {"lru_width": 32, "attention_window_size": 16, "block_types": ["recurrent", "attention", "recurrent"]}
+    return hf.RecurrentGemmaForCausalLM(hf.RecurrentGemmaConfig(**TEXT, **shape)), tokenizer()
+
+
+def qwen3_next() -> tuple[hf.PreTrainedModel, hf.PreTrainedTokenizerFast]:
+    """Qwen3-Next: linear attention, full attention in some layers, and experts."""
+    layers = {"layer_types": ["linear_attention", "full_attention", "linear_attention"]}
+    experts = EXPERTS | {"shared_expert_intermediate_size": 16}
+    return hf.Qwen3NextForCausalLM(hf.Qwen3NextConfig(**TEXT, **LINEAR, **layers, **experts)), tokenizer()
+
+
+def olmo2() -> tuple[hf.PreTrainedModel, hf.PreTrainedTokenizerFast]:
+    """OLMo 2: norms after each part, and none before."""
+    return hf.Olmo2ForCausalLM(hf.Olmo2Config(**TEXT)), tokenizer()
+
+
+def bloom() -> tuple[hf.PreTrainedModel, hf.PreTrainedTokenizerFast]:
+    """BLOOM: no table of positions, and blocks that are not declared."""
+    return hf.BloomForCausalLM(hf.BloomConfig(**BARE, n_layer=3, n_head=2)), tokenizer()
+
+
+def mpt() -> tuple[hf.PreTrainedModel, hf.PreTrainedTokenizerFast]:
+    """MPT: the same, under other names."""
+    shape = {"d_model": 32, "n_layers": 3, "n_heads": 2, "expansion_ratio": 2, "max_seq_len": 256, "use_cache": True}
+    words = {name: value for name, value in BARE.items() if name != "hidden_size"}
+    return hf.MptForCausalLM(hf.MptConfig(**words, **shape)), tokenizer()
 
 
 FAMILIES: dict[str, Callable[[], tuple[hf.PreTrainedModel, object]]] = {
@@ -325,6 +480,13 @@ FAMILIES: dict[str, Callable[[], tuple[hf.PreTrainedModel, object]]] = {
         qwen2_vl,
         qwen2_5_vl,
         qwen3_vl,
+        qwen3_vl_moe,
+        qwen3_5,
+        qwen3_5_moe,
+        vipllava,
+        mistral3,
+        glm4v,
+        glm46v,
         internvl,
         idefics3,
         smolvlm,
@@ -333,6 +495,13 @@ FAMILIES: dict[str, Callable[[], tuple[hf.PreTrainedModel, object]]] = {
         mllama,
         llama,
         opt,
+        mamba,
+        mamba2,
+        recurrent_gemma,
+        qwen3_next,
+        olmo2,
+        bloom,
+        mpt,
     )
 }
 

@@ -1,11 +1,9 @@
 """What LLaVA-type models share, on the smallest LLaVA there can be; and plain language models."""
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 from PIL import Image
-from transformers import CompileConfig, LogitsProcessor
+from transformers import BertConfig, BertModel, CompileConfig, LogitsProcessor
 
 from mmsteer import hooks
 from mmsteer.adapters import VisionLanguageAdapter, adapt, load
@@ -326,9 +324,10 @@ def test_quantised_loading(tmp_path, monkeypatch):
 
 
 def test_a_model_of_another_family_is_refused(llava):
-    config = SimpleNamespace(model_type="video_llava")
-    with pytest.raises(AdapterError, match=r"no adapter for models of type 'video_llava'; choose from musicgen.*llava"):
-        adapt(SimpleNamespace(config=config), llava.processor)
+    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 1}
+    model = BertModel(BertConfig(vocab_size=8, **sizes))
+    with pytest.raises(AdapterError, match=r"no adapter for models of type 'bert'; choose from musicgen.*llava"):
+        adapt(model, llava.processor)
 
 
 def test_a_list_of_steerings_has_one_for_each_prompt(llava):

@@ -248,6 +248,10 @@ def test_directions_of_a_file_are_used_and_checked(recipe, experiment, tmp_path)
     save_directions(recipe.parent / "foreign.safetensors", [foreign])
     with pytest.raises(RecipeError, match="was found in model"):
         prepare(recipe, ["directions=[{file: foreign.safetensors}]", *lines[1:]])
+    accepted = ["directions=[{file: foreign.safetensors, compatibility: dimension}]", *lines[1:]]
+    folder = run(prepare(recipe, accepted), tmp_path / "foreign", progress=False)
+    receipts = folder.read("receipts.json")
+    assert receipts["up"]["compatibility"] == receipts["random 1 as up"]["compatibility"] == "dimension"
 
 
 def test_strengths_are_calibrated_to_a_divergence(recipe, tmp_path):

@@ -3,7 +3,7 @@
 import torch
 
 from mmsteer.adapters.caches import cached_tokens
-from mmsteer.adapters.fingerprint import fingerprint
+from mmsteer.adapters.fingerprint import Weights
 from mmsteer.types import Call, Forward, Kind, Layout, Site
 
 
@@ -14,8 +14,16 @@ class CausalAdapter:
 
     def __init__(self, model):
         self.model = model
-        self.fingerprint = fingerprint(model)
+        self.weights = Weights(model)
         self.widths = {Site("text", layer): model.config.hidden_size for layer in range(len(model.model.layers))}
+
+    @property
+    def fingerprint(self):
+        return self.weights.fingerprint()
+
+    @property
+    def sketch(self):
+        return self.weights.sketch()
 
     @property
     def sites(self):

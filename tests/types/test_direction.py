@@ -1,12 +1,16 @@
 """Directions and their controls."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from mmsteer.errors import DirectionError
-from mmsteer.types import Direction, Feature, Site, SiteStats, random_direction
+from mmsteer.types import COMPATIBILITIES, Direction, Feature, Site, SiteStats, Sketch, random_direction
 
 A, B = Site("decoder", 0), Site("decoder", 1)
+ONES = torch.ones(4, dtype=torch.bfloat16)
 STATS = SiteStats(0.9, 0.0, 1.0, 5.0)
 
 
@@ -40,22 +44,54 @@ def test_sites_and_statistics_agree():
         Direction("note:C", {}, {}, "model-1")
 
 
+def model(fingerprint, widths, sketch=None):
+    return SimpleNamespace(fingerprint=fingerprint, widths=widths, sketch=sketch or Sketch("another", ONES))
+
+
 def test_another_model_is_refused():
-    direction().check_model("model-1", {A: 2, B: 2})
-    with pytest.raises(DirectionError, match="found in model model-1, this model is model-2"):
-        direction().check_model("model-2", {A: 2})
+    assert direction().check_model(model("model-1", {A: 2, B: 2})) == "exact"
+    with pytest.raises(DirectionError, match=r"found in model model-1, this model is model-2, and what.*'dimension'"):
+        direction().check_model(model("model-2", {A: 2}))
     with pytest.raises(DirectionError, match="width 3"):
-        direction().check_model("model-1", {A: 3})
+        direction(compatibility="dimension").check_model(model("model-1", {A: 3}))
     with pytest.raises(DirectionError, match="no such site"):
-        direction().check_model("model-1", {B: 2})
+        direction(compatibility="dimension").check_model(model("model-1", {B: 2}))
+
+
+@pytest.mark.parametrize(
+    ("its", "level"),
+    [
+        (Sketch("llama", ONES * (1 + 2**-7)), "exact"),
+        (Sketch("llama", ONES * (1 + 2**-6)), "architecture"),
+        (Sketch("mamba", ONES), "dimension"),
+    ],
+)
+def test_the_compatibility_decides_which_model_is_accepted(its, level):
+    other = model("model-2", {A: 2}, its)
+    for asked in COMPATIBILITIES:
+        found = direction(sketch=Sketch("llama", ONES), compatibility=asked)
+        if COMPATIBILITIES.index(level) <= COMPATIBILITIES.index(asked):
+            assert found.check_model(other) == level
+        else:
+            with pytest.raises(DirectionError, match=f"accept it with compatibility='{level}'"):
+                found.check_model(other)
+
+
+def test_without_a_sketch_any_other_model_is_known_by_its_widths_alone():
+    other = model("model-2", {A: 2}, Sketch("llama", ONES))
+    assert direction(compatibility="dimension").check_model(other) == "dimension"
+    with pytest.raises(DirectionError, match="what its architecture was is not known"):
+        direction(compatibility="architecture").check_model(other)
+    with pytest.raises(DirectionError, match="no compatibility 'loose'; choose from exact, architecture, dimension"):
+        direction(compatibility="loose")
 
 
 def test_a_direction_may_have_a_vector_for_each_token():
     tokens = torch.tensor([[0.6, 0.8], [0.0, 0.0], [1.0, 0.0]])
     found = direction(tokens)
-    found.check_model("model-1", {A: 2})
+    found.check_model(model("model-1", {A: 2}))
     with pytest.raises(DirectionError, match=r"writes 2 numbers at decoder\.0, where this model has width 3"):
-        found.check_model("model-1", {A: 3})
+        found.check_model(model("model-1", {A: 3}))
     control = random_direction(found, 1).vectors[A]
     torch.testing.assert_close(control.norm(dim=-1), torch.tensor([1.0, 0.0, 1.0]))
     assert not torch.allclose(control[0], control[2])
@@ -72,6 +108,8 @@ def test_random_directions_are_unit_seeded_and_unlike():
         assert abs(float(one.vectors[site] @ like.vectors[site])) < 0.25
     assert abs(float(one.vectors[A] @ one.vectors[B])) < 0.25
     assert one.stats == like.stats
+    other = random_direction(replace(like, sketch=Sketch("llama", ONES), compatibility="dimension"), 1)
+    assert (other.sketch.architecture, other.compatibility) == ("llama", "dimension")
 
 
 def test_features_stand_where_the_vectors_do():

@@ -46,7 +46,7 @@ def found(adapter, contrast, probe, sites="text.*"):
 @pytest.mark.parametrize("build", [counterfactual, mentions])
 def test_pairs_lead_to_directions_at_every_layer(llava, build, probe):
     direction = found(llava, build(SCENES, 0), probe)
-    direction.check_model(llava.fingerprint, llava.widths)
+    direction.check_model(llava)
     assert len(direction.sites) == len(select_sites("text.*", llava.sites))
 
 

@@ -1,0 +1,46 @@
+"""Names of directions in steering lines: one with spaces or semicolons stands in double quotes."""
+
+import re
+from collections.abc import Mapping
+
+from mmsteer.types import Direction
+
+_QUOTED = re.compile(r'"([^"]+)"')
+_APART = re.compile(r';(?=(?:[^"]*"[^"]*")*[^"]*$)')
+_SHOWN = str.maketrans({" ": "␣", "\t": "␣", ";": "；"})
+
+
+def quoted(name: str) -> str:
+    """A name as it is written in a line.
+
+    Args:
+        name: The name.
+
+    >>> quoted("note:C"), quoted("object:traffic light")
+    ('note:C', '"object:traffic light"')
+    """
+    return f'"{name}"' if re.search(r"[\s;]", name) else name
+
+
+def unquoted(line: str, directions: Mapping[str, Direction]) -> tuple[str, Mapping[str, Direction]]:
+    """A line in which every name is one word, and the directions by those words as well.
+
+    Args:
+        line: The line.
+        directions: The directions that it may name.
+    """
+    words = {name: name.translate(_SHOWN) for name in _QUOTED.findall(line)}
+    known = {word: directions[name] for name, word in words.items() if name in directions}
+    return _QUOTED.sub(lambda match: words[match[1]], line), {**directions, **known}
+
+
+def lines(text: str) -> list[str]:
+    """The lines of a text of several, with semicolons between them.
+
+    Args:
+        text: The text.
+
+    >>> lines('note:C 0.1; "a;b" 0.2')
+    ['note:C 0.1', '"a;b" 0.2']
+    """
+    return [line.strip() for line in _APART.split(text) if line.strip()]

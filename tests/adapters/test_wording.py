@@ -1,0 +1,41 @@
+"""Texts that no model can be given."""
+
+import pytest
+
+from mmsteer.adapters import load
+from mmsteer.errors import AdapterError
+from mmsteer.types import Sample
+from tests.adapters.test_families import picture
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("describe the <image> cup", "0: <image> in a text stands for an image"),
+        ("describe the \ud83d cup", r"0: character 13 of the text is half of a surrogate pair \('\\ud83d'\)"),
+    ],
+)
+@pytest.mark.parametrize("seen", [None, picture((20, 30))])
+def test_what_cannot_be_said_to_a_model(llava, text, message, seen):
+    with pytest.raises(AdapterError, match=message):
+        llava.generate([Sample("0", seen, text)], 2)
+
+
+def test_answers_and_words_are_texts_too(llava):
+    with pytest.raises(AdapterError, match="what the model says: <image> in a text"):
+        llava.reading([Sample("0", picture((20, 30)), "describe", "a <image>")])
+    with pytest.raises(AdapterError, match="half of a surrogate pair"):
+        llava.next_word([Sample("0", picture((20, 30)), "describe")], ["yes", "\udfff"])
+
+
+def test_a_language_model_may_be_told_of_marks(families):
+    assert families("llama").reading([Sample("0", None, "the <image> shows a cup")])
+
+
+def test_a_processor_that_lacks_a_package_is_one_error(musicgen_folder, monkeypatch):
+    def missing(_):
+        raise ImportError("MusicgenMelodyFeatureExtractor requires the Torchaudio library but it was not found")
+
+    monkeypatch.setattr("mmsteer.adapters.AutoProcessor.from_pretrained", missing)
+    with pytest.raises(AdapterError, match="requires the Torchaudio library"):
+        load(musicgen_folder)
