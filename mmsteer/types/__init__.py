@@ -2,10 +2,12 @@
 
 from mmsteer.types.activations import Activations
 from mmsteer.types.adapter import Adapter, Call, Forward, Layout, Reading, Sample
-from mmsteer.types.direction import Direction, SiteStats, random_direction
+from mmsteer.types.direction import Direction, NormSpread, SiteStats, random_direction
 from mmsteer.types.feature import Feature
+from mmsteer.types.histogram import LogHistogram, binned
 from mmsteer.types.positions import Kind, Positions, Tokens
 from mmsteer.types.score import Score, mean_score, paired_score
+from mmsteer.types.sinks import sink_mask, without_sinks
 from mmsteer.types.site import Site, select_sites
 
 __all__ = [
@@ -17,6 +19,8 @@ __all__ = [
     "Forward",
     "Kind",
     "Layout",
+    "LogHistogram",
+    "NormSpread",
     "Positions",
     "Reading",
     "Sample",
@@ -24,8 +28,11 @@ __all__ = [
     "Site",
     "SiteStats",
     "Tokens",
+    "binned",
     "mean_score",
     "paired_score",
     "random_direction",
     "select_sites",
+    "sink_mask",
+    "without_sinks",
 ]
