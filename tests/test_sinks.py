@@ -8,6 +8,7 @@ from mmsteer.latents.pooling import pooled
 from mmsteer.probes import MeanDifference, sweep
 from mmsteer.record import record
 from mmsteer.sae import SparseDictionary
+from mmsteer.steering import Attribute, Steering, steer
 from mmsteer.types import Kind, Positions, Sample, Site, Tokens, sink_mask, without_sinks
 from tests.adapters.checkpoints import save
 
@@ -98,6 +99,25 @@ def test_directions_carry_the_unit_and_its_spread(planted):
     assert stats.residual_norm == activations.norms[SITE].median
     assert stats.norms.low < stats.residual_norm < stats.norms.high < 3 * stats.residual_norm
     assert stats.norms.tokens == activations.norms[SITE].count
+
+
+def test_a_tenth_is_a_tenth_of_a_usual_token(planted):
+    many = [Sample(f"{one.id}/{copy}", None, one.text) for copy in range(5) for one in samples()]
+    found = sweep(
+        MeanDifference(),
+        record(planted, many, [SITE]),
+        [0, 1, 0, 1, 1] * 5,
+        family="x",
+        task="binary",
+        progress=False,
+    )
+    with steer(planted, Steering((Attribute(found.directions["x:yes"], 0.1),))) as session:
+        planted.read(planted.reading(samples()))
+    ratios = session.receipt().ratios
+    assert ratios.median == pytest.approx(0.1, rel=0.25)
+    # The first token hardly moves.
+    assert ratios.quantile(0.0) < 0.005
+    assert session.receipt().warnings == ()
 
 
 def test_features_are_pooled_without_sinks_too(planted):

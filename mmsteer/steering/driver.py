@@ -84,7 +84,7 @@ class Driver:
     def finish(self) -> None:
         """Close the books of a call; the next forward without one is the user's own loop."""
         if self._plan is not None and not self._fresh:
-            self.meter.close(self._decoding.table)
+            self.meter.close(self._decoding.table, self._plan.vectors, self._others.places)
         self._plan, self._fresh, self._usual = None, True, None
 
     def tick(self, arguments: Mapping[str, Any]) -> None:

@@ -13,6 +13,8 @@ from mmsteer.steering.driver import Driver
 from mmsteer.steering.plan import planned_sites
 from mmsteer.steering.receipt import GateReceipt, Receipt, SiteReceipt
 from mmsteer.steering.stacks import steerings_of_stack
+from mmsteer.steering.total import totals
+from mmsteer.steering.units import stale_units
 from mmsteer.types import Adapter, Call, Site
 
 QUIET, LOUD = 0.0, 1e3
@@ -48,6 +50,8 @@ class Session:
             max((meter.steps for meter in books), default=0),
             sum(meter.tokens for meter in meters),
             gates,
+            totals(self._steerings),
+            stale_units(self._steerings, sites),
         )
 
     @contextmanager
