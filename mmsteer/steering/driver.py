@@ -149,7 +149,8 @@ class Driver:
         # Made here, so that the first compiled step finds what the later ones do.
         self._decoding = Decoding(decode, self._bank(device), len(self.sites))
         self._now = self._usual = None
-        self.meter.prompt(self._coefficients, steps[-1], more=self.beside and not self._fresh)
+        goes_on = isinstance(forward.start, int) and forward.start > 0
+        self.meter.prompt(self._coefficients, steps[-1], more=self.beside and not self._fresh, goes_on=goes_on)
         # Last: a prompt that is refused was none.
         self._fresh = False
 

@@ -58,7 +58,7 @@ class Meter:
         self._reached: Tensor | None = None
         self.known = -1
 
-    def prompt(self, coefficients: Tensor, step: Tensor, *, more: bool = False) -> None:
+    def prompt(self, coefficients: Tensor, step: Tensor, *, more: bool = False, goes_on: bool = False) -> None:
         """Note the forward of a prompt.
 
         Args:
@@ -66,6 +66,7 @@ class Meter:
             step: Index of the output step that its last token predicts.
             more: Whether it adds to the earlier forwards of this call, as the next image does, and does not run the
                 same prompt again, as some models do.
+            goes_on: Whether it is known to follow tokens that are in the cache, as a later chunk of a prompt does.
         """
         self.measuring = True
         given = (coefficients != 0).any(-1).any(0).sum()
@@ -74,9 +75,10 @@ class Meter:
         if not more:
             for counts in self._asked.values():
                 counts.zero_()
+        if not (more or goes_on):
             self._prompts.clear()
             self._moments.clear()
-            self._first = step.clamp(min=0) + 1
+        self._first = step.clamp(min=0) + 1
         # Written in place where a step is compiled, which keeps counting; elsewhere the host knows the step.
         self._reached, self.known = step.clone(), -1
 
@@ -166,8 +168,9 @@ class Meter:
             for change, size in self._prompts[place]:
                 ratios.add(change, size)
             if place in others:
-                ratios.sampled |= len(run) > len(moments) - 1
-                for moment in moments[1:]:
+                decoded = [moment for moment in moments if moment.step]
+                ratios.sampled |= len(run) > len(decoded)
+                for moment in decoded:
                     ratios.add(moment.change, moment.size)
             elif pushed is not None:
                 ratios.add(pushed[place], _sizes(moments, run))
@@ -195,6 +198,7 @@ def _is_power_of_two(step: int) -> bool:
 
 def _sizes(moments: list[Moment], run: Tensor) -> Tensor:
     """The norm that each row had when it was last measured, (steps, rows)."""
+    moments = sorted(moments, key=lambda moment: moment.step)
     measured = torch.stack([moment.size.to(run.device) for moment in moments])
     steps = torch.tensor([moment.step for moment in moments], device=run.device)
     return measured[(torch.bucketize(run, steps, right=True) - 1).clamp(min=0)]

@@ -4,13 +4,15 @@ import re
 
 import pytest
 import torch
+from transformers import DynamicCache
 
 from mmsteer import hooks
+from mmsteer.adapters.caches import cache_name
 from mmsteer.errors import SteeringError
 from mmsteer.schedules import parse_schedule
 from mmsteer.steering import Attribute, Gate, Steering, layer_weights, parse_attribute, steer, totals
 from mmsteer.steering.plan import length
-from mmsteer.types import Direction, NormSpread, Site, SiteStats
+from mmsteer.types import Call, Direction, NormSpread, Site, SiteStats
 from tests.conftest import planted
 from tests.steering.causal import CausalAdapter
 
@@ -49,6 +51,16 @@ def test_a_schedule_between_the_measured_steps_is_seen_whole(adapter):
     # The last step that was measured before them is 8.
     assert site.ratio == pytest.approx(float((0.5 / states[8].norm(dim=-1)).mean()), rel=1e-4)
     assert not found.sampled
+
+
+def test_all_chunks_of_a_prompt_count(adapter):
+    item = Attribute(planted(adapter, "d", [3]), 0.1, unit="own")
+    ids = torch.tensor([[3, 4, 5, 6, 7, 8]])
+    with steer(adapter, Steering((item,))) as session, session.call(Call(1, 8, 6)), torch.no_grad():
+        cache = DynamicCache()
+        for chunk in ids.split(4, dim=1):
+            adapter.model(input_ids=chunk, **{cache_name(adapter.model): cache})
+    assert session.receipt().sites["text.3"].ratios.count == 6
 
 
 def test_pushes_that_cancel_are_not_counted_by_length(adapter):
