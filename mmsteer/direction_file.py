@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mmsteer.atomic import write_atomically
 from mmsteer.errors import DirectionError, SiteError
-from mmsteer.types import Direction, Feature, Site, SiteStats, Sketch
+from mmsteer.types import Direction, Feature, NormSpread, Site, SiteStats, Sketch
 
 FORMAT = "mmsteer directions"
 VERSION = 1
@@ -29,11 +29,19 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
+class _Norms(_Strict):
+    low: float
+    high: float
+    tokens: int
+
+
 class _Stats(_Strict):
     score: float | None
     mean: float
     spread: float
     residual_norm: float
+    # Files of earlier versions have none: their norm is a mean over all tokens.
+    norms: _Norms | None = None
 
 
 class _Feature(_Strict):
@@ -139,7 +147,7 @@ def _header(path: Path, directions: list[Direction]) -> str:
         d.name: {
             "model": d.model,
             "provenance": dict(d.provenance),
-            "stats": {str(site): vars(d.stats[site]) for site in d.sites},
+            "stats": {str(site): asdict(d.stats[site]) for site in d.sites},
             "features": {str(at): {"bias": one.bias, "threshold": one.threshold} for at, one in d.features.items()},
         }
         for d in directions
@@ -244,7 +252,7 @@ def _read_tensors(path: Path, file: Any, header: _Header) -> dict[str, Tensor]:
 def _direction(path: Path, name: str, entry: _Entry, tensors: Mapping[str, Tensor]) -> Direction:
     sites = {text: _site(path, text) for text in entry.stats}
     vectors = {site: tensors[_key(name, text)] for text, site in sites.items()}
-    stats = {sites[text]: SiteStats(**numbers.model_dump()) for text, numbers in entry.stats.items()}
+    stats = {sites[text]: _site_stats(numbers) for text, numbers in entry.stats.items()}
     encoders = {text: tensors[_encoder_key(name, text)] for text in entry.features}
     try:
         features = {
@@ -260,6 +268,11 @@ def _sketch(path: Path, name: str, model: _Model) -> Sketch | None:
         return Sketch.read(model.model_dump())
     except ValueError as cause:
         raise DirectionError(f"{path}: the sketch of model {name!r} is not as expected: {cause}; {_AGAIN}") from None
+
+
+def _site_stats(numbers: _Stats) -> SiteStats:
+    norms = NormSpread(**numbers.norms.model_dump()) if numbers.norms else None
+    return SiteStats(numbers.score, numbers.mean, numbers.spread, numbers.residual_norm, norms)
 
 
 def _site(path: Path, text: str) -> Site:

@@ -1,7 +1,6 @@
 """Reading hidden states: samples → activations, in memory or on disk."""
 
 import hashlib
-import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -16,14 +15,26 @@ from torch import Tensor
 from mmsteer import hooks
 from mmsteer.errors import PositionsError, StoreError
 from mmsteer.layouts import layouts
-from mmsteer.store import ActivationStore, NormSum
-from mmsteer.types import Activations, Adapter, Layout, Positions, Sample, Site, Tokens
+from mmsteer.store import ActivationStore
+from mmsteer.types import (
+    Activations,
+    Adapter,
+    Layout,
+    LogHistogram,
+    Positions,
+    Sample,
+    Site,
+    Tokens,
+    binned,
+    sink_mask,
+    without_sinks,
+)
 
 POOLS = ("mean", "last", "max", "tokens")
 _WINDOWS = re.compile(r"windows\((\d+(?:\.\d+)?)s\)")
 
-Batch = tuple[Mapping[Site, Tensor], Mapping[Site, NormSum]]
-"""Of some samples: the values at each site, and the sum and number of the norms of its states."""
+Batch = tuple[Mapping[Site, Tensor], Mapping[Site, LogHistogram]]
+"""Of some samples: the values at each site, and the norms of the tokens that they came from."""
 
 
 def record(
@@ -44,6 +55,9 @@ def record(
 
     The rows of a vision tower are images, tiles, or one long row of packed patches. Where its sites are among those
     read, samples are therefore read one at a time, and all of its tokens are that sample's.
+
+    Attention sinks, tokens whose norm is beyond 20 medians of their row (`mmsteer.types.sinks`), enter no mean, no
+    maximum and no norm, unless the positions choose nothing else, or name `first` and it is the first token.
 
     Args:
         adapter: The model.
@@ -142,18 +156,18 @@ class _Memory:
         self._source = source
         self._filled = 0
         self._values: dict[Site, Tensor] = {}
-        self._norms: dict[Site, list[NormSum]] = {}
+        self._norms: dict[Site, LogHistogram] = {}
 
     def done(self) -> set[str]:
         return set(self._ids[: self._filled])
 
-    def append(self, ids: Sequence[str], values: Mapping[Site, Tensor], norms: Mapping[Site, NormSum]) -> None:
+    def append(self, ids: Sequence[str], values: Mapping[Site, Tensor], norms: Mapping[Site, LogHistogram]) -> None:
         rows = slice(self._filled, self._filled + len(ids))
         for site, value in values.items():
             if site not in self._values:
                 self._values[site] = value.new_empty((len(self._ids), *value.shape[1:]))
             self._put(site, rows, value)
-            self._norms.setdefault(site, []).append(norms[site])
+            self._norms[site] = self._norms.get(site, LogHistogram({})) + norms[site]
         self._filled = rows.stop
 
     def _put(self, site: Site, rows: slice, value: Tensor) -> None:
@@ -168,15 +182,14 @@ class _Memory:
         whole[rows] = value
 
     def load(self, sites: Sequence[Site], ids: Sequence[str]) -> Activations:
-        sums = {site: list(zip(*self._norms[site], strict=True)) for site in sites}
-        norms = {site: math.fsum(totals) / sum(counts) for site, (totals, counts) in sums.items()}
+        norms = {site: self._norms[site] for site in sites}
         return Activations({site: self._values[site] for site in sites}, norms, tuple(ids), self._source)
 
 
 def _read(adapter: Adapter, samples: Sequence[Sample], sites: Sequence[Site], positions: Positions, pool: str) -> Batch:
     reading = adapter.reading(samples)
     values: dict[Site, Tensor] = {}
-    norms: dict[Site, tuple[Tensor, Tensor]] = {}
+    norms: dict[Site, Tensor] = {}
     chosen: dict[str, tuple[Tokens, Tensor]] = {}
     with ExitStack() as exits:
         stacks = {site.stack for site in sites}
@@ -189,15 +202,17 @@ def _read(adapter: Adapter, samples: Sequence[Sample], sites: Sequence[Site], po
             of_sample, mask = chosen[site.stack]
             mask = mask.to(state.device)
             state = state.float().reshape(*mask.shape, -1)
-            values[site] = _pooled(state, mask, pool, of_sample)
-            norms[site] = (state.norm(dim=-1) * mask).sum(), mask.sum()
+            sizes = state.norm(dim=-1)
+            sinks = sink_mask(sizes, of_sample, positions)
+            values[site] = _pooled(state, mask, sinks, pool, of_sample)
+            norms[site] = binned(sizes, without_sinks(mask, sinks))
 
         modules = {adapter.module(site): _bound(see, site) for site in sites}
         exits.enter_context(hooks.readings(modules))
         adapter.read(reading)
     # Only now: a copy to the host would make every layer wait for the one before.
-    sums = {site: (float(total), int(count)) for site, (total, count) in norms.items()}
-    return {site: value.cpu() for site, value in values.items()}, sums
+    counted = {site: LogHistogram.of_bins(bins) for site, bins in norms.items()}
+    return {site: value.cpu() for site, value in values.items()}, counted
 
 
 def _bound(see: Any, site: Site) -> hooks.See:
@@ -227,28 +242,28 @@ def _mask(tokens: Tokens, positions: Positions, samples: Sequence[Sample]) -> Te
     return mask
 
 
-def _pooled(state: Tensor, mask: Tensor, pool: str, tokens: Tokens) -> Tensor:
+def _pooled(state: Tensor, mask: Tensor, sinks: Tensor, pool: str, tokens: Tokens) -> Tensor:
     """Hidden states (rows, tokens, width) pooled over the chosen tokens."""
     if pool == "tokens":
         return state * mask.unsqueeze(-1)
     if pool == "max":
-        return state.masked_fill(~mask.unsqueeze(-1), -torch.inf).amax(dim=1)
+        return state.masked_fill(~without_sinks(mask, sinks).unsqueeze(-1), -torch.inf).amax(dim=1)
     if pool == "last":
         last = torch.where(mask, torch.arange(mask.shape[1], device=mask.device), -1).amax(dim=1)
         return state[torch.arange(len(state), device=state.device), last]
     if pool == "mean":
-        return _mean(state, mask)
-    return _windows(state, mask, pool, tokens)
+        return _mean(state, without_sinks(mask, sinks))
+    return _windows(state, mask, sinks, pool, tokens)
 
 
-def _windows(state: Tensor, mask: Tensor, pool: str, tokens: Tokens) -> Tensor:
+def _windows(state: Tensor, mask: Tensor, sinks: Tensor, pool: str, tokens: Tokens) -> Tensor:
     match = _WINDOWS.fullmatch(pool)
     length = float(match[1] if match else 0) * float(tokens.rate or 0)
     if length < 1:
         raise StoreError(f"pool {pool!r}: a window must last a step or more, and the output must have a duration")
     window = (tokens.steps / length).floor().long().to(state.device)
-    means = [_mean(state, mask & (window == one)) for one in range(int(window.max()) + 1)]
-    return torch.stack(means, dim=1)
+    windows = [mask & (window == one) for one in range(int(window.max()) + 1)]
+    return torch.stack([_mean(state, without_sinks(one, sinks)) for one in windows], dim=1)
 
 
 def _mean(state: Tensor, mask: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 import mmsteer.direction_file
 from mmsteer.direction_file import load_directions, save_directions
 from mmsteer.errors import DirectionError
-from mmsteer.types import Direction, Feature, Site, SiteStats, Sketch
+from mmsteer.types import Direction, Feature, NormSpread, Site, SiteStats, Sketch
 
 
 def direction(name="note:C", layers=(0, 3), width=4, score=0.75):
@@ -74,6 +74,21 @@ def test_vectors_of_every_token_come_back_as_they_were(tmp_path):
     saved = Direction("vti", {site: tokens}, {site: SiteStats(None, 0.0, 1.0, 1.0)}, "m")
     save_directions(tmp_path / "a", [saved])
     assert same(load_directions(tmp_path / "a")["vti"], saved)
+
+
+def test_the_spread_of_norms_comes_back_and_older_files_have_none(tmp_path):
+    plain = direction(layers=(0,))
+    (site,) = plain.sites
+    spread = replace(plain, stats={site: replace(plain.stats[site], norms=NormSpread(9.5, 20.25, 1234))})
+    save_directions(tmp_path / "a", [spread])
+    assert same(load_directions(tmp_path / "a")["note:C"], spread)
+
+    def without(header):
+        del header["directions"]["note:C"]["stats"]["decoder.0"]["norms"]
+
+    rewrite(tmp_path / "a", without)
+    older = load_directions(tmp_path / "a")["note:C"].stats[site]
+    assert (older.residual_norm, older.norms) == (12.5, None)
 
 
 def test_vectors_that_share_memory_are_saved(tmp_path):

@@ -48,13 +48,15 @@ def test_batches_and_the_order_of_sites_change_nothing(musicgen):
     one, many = (record(musicgen, samples(), sites, batch=batch) for batch in (1, 16))
     for site in sites:
         torch.testing.assert_close(one.values[site], many.values[site], atol=1e-5, rtol=1e-4)
-        assert one.norms[site] == pytest.approx(many.norms[site], rel=1e-5)
+        assert one.norms[site].median == pytest.approx(many.norms[site].median, rel=1e-3)
+        assert one.norms[site].count == many.norms[site].count
 
 
 def test_norms_are_of_single_tokens(musicgen):
     found = record(musicgen, samples(), [SITE])
     tokens = record(musicgen, samples(), [SITE], pool="tokens").values[SITE]
-    assert found.norms[SITE] == pytest.approx(float(tokens.norm(dim=-1).mean()), rel=1e-5)
+    assert found.norms[SITE].median == pytest.approx(float(tokens.norm(dim=-1).median()), rel=0.006)
+    assert found.norms[SITE].count == tokens.shape[0] * tokens.shape[1]
 
 
 def test_shorter_clips_are_not_read_past_their_end(musicgen):

@@ -13,8 +13,9 @@ from safetensors import safe_open
 from mmsteer.errors import StoreError
 from mmsteer.store import ActivationStore
 from mmsteer.store import store as store_module
-from mmsteer.types import Site
+from mmsteer.types import LogHistogram, Site
 
+NORM = LogHistogram({0: 1})
 A, B = Site("decoder", 0), Site("decoder", 1, "mlp")
 SOURCE = {"model": "sha256:abc", "data": "notes v1", "positions": "generated", "pooling": "mean", "dtype": "bfloat16"}
 
@@ -28,7 +29,7 @@ def states(ids, site, windows=None):
 
 def record(store, ids, windows=None):
     values = {site: states(ids, site, windows) for site in (A, B)}
-    store.append(ids, values, {A: (2.0 * len(ids), len(ids)), B: (50.0 * len(ids), 5 * len(ids))})
+    store.append(ids, values, {A: LogHistogram({128: len(ids)}), B: LogHistogram({425: 5 * len(ids)})})
 
 
 @pytest.fixture
@@ -55,12 +56,14 @@ def test_samples_and_sites_come_in_the_order_asked_for(store):
     assert torch.equal(loaded.values[B], states(["5", "1", "7"], B))
 
 
-def test_norms_are_means_over_all_states_of_all_shards(tmp_path):
+def test_norms_are_those_of_all_states_of_all_shards(tmp_path):
     store = ActivationStore.create(tmp_path, SOURCE)
-    store.append(["1"], {A: states(["1"], A)}, {A: (30.0, 10)})
-    store.append(["2"], {A: states(["2"], A)}, {A: (70.0, 30)})
-    # By hand: (30 + 70) / (10 + 30), not the mean of 3 and 2.33.
-    assert store.load(ids=["2"]).norms == {A: 2.5}
+    store.append(["1"], {A: states(["1"], A)}, {A: LogHistogram({128: 10, 256: 1})})
+    store.append(["2"], {A: states(["2"], A)}, {A: LogHistogram({256: 30})})
+    norms = ActivationStore(tmp_path).load(ids=["2"]).norms[A]
+    # By hand: of 41 norms 10 are about 2, and 31 about 4, where the median lies.
+    assert norms == LogHistogram({128: 10, 256: 31})
+    assert norms.median == pytest.approx(4, rel=0.006)
 
 
 def test_states_in_windows(tmp_path):
@@ -75,7 +78,7 @@ def test_float16_halves_the_shard_and_comes_back_as_float32(tmp_path):
     sizes = {}
     for dtype in ("float16", "float32"):
         store = ActivationStore.create(tmp_path / dtype, SOURCE, dtype=dtype)
-        store.append(["1"], {A: torch.full((1, 1000), 0.1)}, {A: (1.0, 1)})
+        store.append(["1"], {A: torch.full((1, 1000), 0.1)}, {A: NORM})
         sizes[dtype] = (store.folder / "shard-00000.safetensors").stat().st_size
     value = ActivationStore(tmp_path / "float16").load().values[A]
     assert value.dtype == torch.float32
@@ -86,7 +89,7 @@ def test_float16_halves_the_shard_and_comes_back_as_float32(tmp_path):
 def test_a_number_too_large_for_float16_is_refused(tmp_path):
     store = ActivationStore.create(tmp_path, SOURCE, dtype="float16")
     with pytest.raises(StoreError, match="not finite as float16"):
-        store.append(["1"], {A: torch.full((1, 4), 1e6)}, {A: (1.0, 1)})
+        store.append(["1"], {A: torch.full((1, 4), 1e6)}, {A: NORM})
     assert store.done() == set()
 
 
@@ -137,12 +140,11 @@ def test_no_store(tmp_path):
 @pytest.mark.parametrize("ids", [["8", "1"], ["8", "8"], [], [""], ["a\0"], [8], ["\ud800"]])
 def test_names_are_new_unique_text(store, ids):
     with pytest.raises(StoreError):
-        store.append(ids, {A: torch.ones(len(ids), 4), B: torch.ones(len(ids), 4)}, {A: (1.0, 1), B: (1.0, 1)})
+        store.append(ids, {A: torch.ones(len(ids), 4), B: torch.ones(len(ids), 4)}, {A: NORM, B: NORM})
     assert ActivationStore(store.folder).load().ids == ("3", "1", "2", "7", "5")
 
 
 ONE = torch.ones(1, 4)
-NORM = (1.0, 1)
 
 
 @pytest.mark.parametrize(
@@ -155,8 +157,8 @@ NORM = (1.0, 1)
         ({A: ONE, B: torch.ones(1, 5)}, {A: NORM, B: NORM}, "has shape"),
         ({A: ONE, B: torch.ones(1)}, {A: NORM, B: NORM}, "has shape"),
         ({A: ONE, B: ONE * float("nan")}, {A: NORM, B: NORM}, "not finite"),
-        ({A: ONE, B: ONE}, {A: NORM, B: (float("nan"), 1)}, "norms of sum nan"),
-        ({A: ONE, B: ONE}, {A: NORM, B: (1.0, 0)}, "count 0"),
+        ({A: ONE, B: ONE}, {A: NORM, B: LogHistogram({})}, "decoder.1.mlp has no norms"),
+        ({A: ONE, B: ONE}, {A: NORM, B: LogHistogram({3: 0})}, "fewer than one in a bin"),
     ],
 )
 def test_what_does_not_fit_is_refused_and_nothing_is_recorded(store, values, norms, message):
@@ -228,8 +230,12 @@ def test_a_shard_that_does_not_fit_the_manifest(store):
         lambda m: m[1].update(file="../../etc/passwd"),
         lambda m: m[1].update(file="shard-00000.safetensors\n"),
         lambda m: m[1]["ids"].append("5"),
-        lambda m: m[1]["sites"]["decoder.0"].update(states=0),
-        lambda m: m[1]["sites"]["decoder.0"].update(norms=float("nan")),
+        lambda m: m[0].update(version=2),
+        lambda m: m[1]["sites"]["decoder.0"].update(states=5),
+        lambda m: m[1]["sites"]["decoder.0"].update(norms=2.5),
+        lambda m: m[1]["sites"]["decoder.0"].update(norms={}),
+        lambda m: m[1]["sites"]["decoder.0"].update(norms={"3": -1}),
+        lambda m: m[1]["sites"]["decoder.0"].update(norms={"4096": 1}),
     ],
 )
 def test_a_damaged_manifest_is_refused(store, change):
@@ -304,12 +310,12 @@ def test_the_manifest_grows_by_a_line_a_shard(tmp_path):
 KILLED = """
 import sys, torch
 from mmsteer.store import ActivationStore
-from mmsteer.types import Site
+from mmsteer.types import LogHistogram, Site
 store = ActivationStore.create(sys.argv[1], {"model": "m"})
 print("ready", flush=True)
 for name in map(str, range(100_000)):
     if name not in store.done():
-        store.append([name], {Site("a", 0): torch.full((1, 20_000), float(name))}, {Site("a", 0): (1.0, 1)})
+        store.append([name], {Site("a", 0): torch.full((1, 20_000), float(name))}, {Site("a", 0): LogHistogram({0: 1})})
         print(name, flush=True)
 """
 

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from mmsteer.errors import ProbeError
 from mmsteer.sae import SparseDictionary
-from mmsteer.types import Direction, Site, SiteStats
+from mmsteer.types import Direction, LogHistogram, Site, SiteStats
 
 RIDGES = tuple(10.0**power for power in range(-3, 4))
 """Penalties that are tried; unit vectors have a mean square of 1 / width in each coordinate."""
@@ -52,7 +52,7 @@ class Ground:
         unit = unit / unit.norm()
         states = self.states.float()
         along = states @ unit
-        stats = SiteStats(None, float(along.mean()), float(along.std()), float(states.norm(dim=-1).mean()))
+        stats = SiteStats.of(None, along, LogHistogram.of(states.norm(dim=-1)))
         return Direction(name, {self.site: unit}, {self.site: stats}, self.model, dict(provenance or {}))
 
 

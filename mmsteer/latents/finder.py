@@ -18,7 +18,7 @@ from mmsteer.probes.split import split_by_source
 from mmsteer.probes.targets import encode
 from mmsteer.record import Batch, collect, data_fingerprint
 from mmsteer.sae import COEFFICIENTS, SparseDictionary, Usage, combined_direction, select
-from mmsteer.types import Activations, Adapter, Direction, Positions, Sample
+from mmsteer.types import Activations, Adapter, Direction, LogHistogram, Positions, Sample
 
 RANDOM = "random"
 """The control in place of a selector: features drawn from those that are active in some sample of the label."""
@@ -38,7 +38,7 @@ def record_features(
     """Read a dictionary's site and pool the activations of its features over tokens, (samples, features).
 
     Activations are pooled, not the activations of pooled states: a feature that fires at one token in fifty is lost in
-    the mean state, below its threshold.
+    the mean state, below its threshold. Attention sinks enter no pool.
 
     Args:
         adapter: The model.
@@ -72,8 +72,7 @@ def record_features(
     def read(some: Sequence[Sample]) -> Batch:
         states = [_chosen(one, positions) for one in tokenwise(adapter, some, site, batch=batch)]
         z = torch.stack([POOLS[pool](dictionary.encode(h)) for h in states])
-        norms = (sum(float(h.norm(dim=-1).sum()) for h in states), sum(map(len, states)))
-        return {site: z}, {site: norms}
+        return {site: z}, {site: LogHistogram.of(torch.cat(states).norm(dim=-1))}
 
     bar = "Reading features"
     return collect(samples, [site], source, read, batch=batch, folder=folder, progress=progress, text=bar)
@@ -189,7 +188,7 @@ def feature_directions(
     settings = {"probe": "sae", **asdict(finder), "task": task, "chosen": told}
     fitted = judge(z, targets, split, line.directions, line, settings)
     # As for other probes, mean and spread are of what was read: pooled samples.
-    used = Usage(z.mean(dim=0), z.std(dim=0), z.amax(dim=0), (z > 0).float().mean(dim=0), read.norms[site], len(z))
+    used = Usage.of_samples(z, read.norms[site])
     directions = {}
     for label, one in chosen.items():
         name = f"{family}:{label}"
@@ -222,12 +221,12 @@ def _scored(direction: Direction, score: float, read: Activations, finder: Featu
 
 
 def _chosen(one: Tokenwise, positions: Positions) -> Tensor:
-    """Hidden states of the chosen tokens, (tokens, width).
+    """Hidden states of the chosen tokens less attention sinks, (tokens, width).
 
     Raises:
         PositionsError: There are none.
     """
-    mask = one.chosen(positions)
+    mask = one.pooled_over(positions)
     if not mask.any():
         raise PositionsError(f"the positions '{positions}' select no token of sample {one.sample.id!r}")
     return one.states[mask]

@@ -47,7 +47,7 @@ def pooled(
     pool: str = "max",
     batch: int = 8,
 ) -> Pooled:
-    """Read samples and pool each feature's activations over their tokens.
+    """Read samples and pool each feature's activations over their tokens, attention sinks left out.
 
     Args:
         adapter: The model.
@@ -68,7 +68,7 @@ def pooled(
 
     def states() -> Iterator[Tensor]:
         for one in tokenwise(adapter, samples, site, batch=batch):
-            chosen = one.states[one.chosen(positions)]
+            chosen = one.states[one.pooled_over(positions)]
             if not len(chosen):
                 raise DictionaryError(f"the positions '{positions}' select no token of sample {one.sample.id!r}")
             rows.append(POOLS[pool](dictionary.encode(chosen.to(dictionary.decoder.device)).cpu()))

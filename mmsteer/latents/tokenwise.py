@@ -8,7 +8,7 @@ from torch import Tensor
 
 from mmsteer import hooks
 from mmsteer.layouts import layouts
-from mmsteer.types import Adapter, Positions, Sample, Site, Tokens
+from mmsteer.types import Adapter, Positions, Sample, Site, Tokens, sink_mask, without_sinks
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +34,15 @@ class Tokenwise:
             positions: Which tokens.
         """
         return positions.mask(self.tokens)[0]
+
+    def pooled_over(self, positions: Positions) -> Tensor:
+        """Which tokens a pool is made of: those that are selected, less attention sinks, (tokens,) bool.
+
+        Args:
+            positions: Which tokens.
+        """
+        sinks = sink_mask(self.states.norm(dim=-1)[None], self.tokens, positions)
+        return without_sinks(positions.mask(self.tokens), sinks)[0]
 
 
 def tokenwise(adapter: Adapter, samples: Sequence[Sample], site: Site, *, batch: int = 8) -> Iterator[Tokenwise]:

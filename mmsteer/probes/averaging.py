@@ -1,14 +1,14 @@
 """Recordings of many copies, averaged while they come in."""
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from mmsteer.errors import ProbeError
-from mmsteer.types import Activations, Site
+from mmsteer.types import Activations, LogHistogram, Site
 
 DATA_KEY = "data"
 
@@ -43,8 +43,8 @@ def average_sides(parts: Iterable[tuple[Activations, Sequence[int], Sequence[str
     """
     rows: list[tuple[str, int]] = []
     values: dict[Site, list[Tensor]] = {}
-    norms: dict[Site, float] = {}
-    digest, samples, source = hashlib.sha256(), 0, dict[str, str]()
+    norms: dict[Site, LogHistogram] = {}
+    digest, source = hashlib.sha256(), dict[str, str]()
     for activations, labels, groups in parts:
         keys = list(zip(groups, (int(label) for label in labels), strict=True))
         twice = sorted({group for group, _ in rows} & set(groups))
@@ -55,16 +55,15 @@ def average_sides(parts: Iterable[tuple[Activations, Sequence[int], Sequence[str
         where = torch.tensor([wanted.index(key) for key in keys])
         for site, states in activations.values.items():
             values.setdefault(site, []).append(_means(states, where, len(wanted)))
-            norms[site] = norms.get(site, 0.0) + len(keys) * activations.norms[site]
-        samples += len(keys)
+            norms[site] = norms.get(site, LogHistogram({})) + activations.norms[site]
         source = {**activations.source}
         digest.update(source.get(DATA_KEY, "").encode())
-    if not samples:
+    if not rows:
         raise ProbeError("no recordings to average; give one part or more")
     return Sides(
         activations=Activations(
             values={site: torch.cat(means) for site, means in values.items()},
-            norms=_divided(norms, samples),
+            norms=norms,
             ids=tuple(f"{group}/{label}" for group, label in rows),
             source=source | {DATA_KEY: digest.hexdigest()[:16]},
         ),
@@ -76,7 +75,3 @@ def average_sides(parts: Iterable[tuple[Activations, Sequence[int], Sequence[str
 def _means(states: Tensor, where: Tensor, count: int) -> Tensor:
     sums = torch.zeros(count, *states.shape[1:]).index_add_(0, where, states.float())
     return sums / torch.bincount(where, minlength=count).view(-1, *[1] * (states.ndim - 1))
-
-
-def _divided(sums: Mapping[Site, float], by: int) -> dict[Site, float]:
-    return {site: total / by for site, total in sums.items()}

@@ -49,7 +49,7 @@ def _basis(activations: Activations, site: Site, positive: torch.Tensor, groups:
     """
     matrix = differences(activations.values[site], positive, groups)
     _, sizes, axes = torch.linalg.svd(matrix, full_matrices=False)
-    rank = int((sizes > 1e-6 * activations.norms[site]).sum())
+    rank = int((sizes > 1e-6 * activations.norms[site].median).sum())
     if not 0 < k <= rank:
         raise ProbeError(
             f"nullu at {site}: {len(matrix)} pairs differ in {rank} dimensions; ask for 1 to {rank} directions, not {k}"
@@ -62,7 +62,7 @@ def _basis(activations: Activations, site: Site, positive: torch.Tensor, groups:
 def _direction(name: str, rank: int, bases: dict[Site, torch.Tensor], activations: Activations) -> Direction:
     vectors = {site: basis[rank].cpu().contiguous() for site, basis in bases.items()}
     stats = {
-        site: _stats(activations.values[site].float().cpu() @ vector, activations.norms[site])
+        site: SiteStats.of(None, activations.values[site].float().cpu() @ vector, activations.norms[site])
         for site, vector in vectors.items()
     }
     provenance = {
@@ -72,7 +72,3 @@ def _direction(name: str, rank: int, bases: dict[Site, torch.Tensor], activation
         "of": str(len(next(iter(bases.values())))),
     }
     return Direction(name, vectors, stats, activations.source[MODEL_KEY], provenance, sketch=activations.sketch)
-
-
-def _stats(projection: torch.Tensor, norm: float) -> SiteStats:
-    return SiteStats(None, float(projection.mean()), float(projection.std()), norm)

@@ -47,7 +47,10 @@ def per_image_directions(
         group: Direction(
             f"{family}:{group}",
             {site: vector[place] for site, vector in vectors.items()},
-            {site: _stats(states[site], vector[place], activations.norms[site]) for site, vector in vectors.items()},
+            {
+                site: SiteStats.of(None, torch.linalg.vecdot(states[site], vector[place]), activations.norms[site])
+                for site, vector in vectors.items()
+            },
             activations.source[MODEL_KEY],
             provenance,
             sketch=sketch,
@@ -67,8 +70,3 @@ def _unit(site: Site, changes: Tensor, x: Tensor, groups: Sequence[str]) -> Tens
     if same:
         raise ProbeError(f"{site}: the two sides of {_names(groups)[same[0]]!r} coincide: no direction between them")
     return (changes / lengths[:, None]).float()
-
-
-def _stats(x: Tensor, vector: Tensor, norm: float) -> SiteStats:
-    projection = torch.linalg.vecdot(x, vector)
-    return SiteStats(None, float(projection.mean()), float(projection.std()), norm)

@@ -178,7 +178,9 @@ def _gather(
         name=name,
         vectors=vectors,
         stats={
-            site: _stats(vectors[site], activations.values[site], fit.label_scores[label], activations.norms[site])
+            site: SiteStats.of(
+                fit.label_scores[label], _projection(vectors[site], activations.values[site]), activations.norms[site]
+            )
             for site, fit in fitted.items()
         },
         model=activations.source[MODEL_KEY],
@@ -187,9 +189,8 @@ def _gather(
     )
 
 
-def _stats(vector: Tensor, states: Tensor, score: float, norm: float) -> SiteStats:
-    projection = torch.linalg.vecdot(states.float().cpu(), vector)  # (samples,), or (samples, tokens)
-    return SiteStats(score, float(projection.mean()), float(projection.std()), norm)
+def _projection(vector: Tensor, states: Tensor) -> Tensor:
+    return torch.linalg.vecdot(states.float().cpu(), vector)  # (samples,), or (samples, tokens)
 
 
 def _provenance(

@@ -75,8 +75,7 @@ def as_feature(direction: Direction, dictionary: SparseDictionary, feature: int,
         read: Pooled activations, whose mean and spread are the direction's.
     """
     (site,) = direction.sites
-    z = read.values[site]
-    used = Usage(z.mean(dim=0), z.std(dim=0), z.amax(dim=0), (z > 0).float().mean(dim=0), read.norms[site], len(z))
+    used = Usage.of_samples(read.values[site], read.norms[site])
     alone = feature_direction(dictionary, feature, used, direction.name)
     if alone.vectors[site] @ direction.vectors[site] <= 0:
         # It is written backwards: more of the direction is less of the feature.

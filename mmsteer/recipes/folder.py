@@ -15,8 +15,11 @@ r"""A run on disk: plain JSON and audio, whole at every moment, and resumable.
       samples.jsonl           one line a finished clip: {"condition", "prompt", "text", "seed", "target", "audio",
                                "readings": {evaluator: {...}}, "adherence": {attribute: 1.0|0.0|null} | null}
       audio/<folder>/<nn>.flac  16 bit; nn is the index of the prompt
-      receipts.json           {condition: {"attributes", "calls", "rows", "steps", "tokens", "ratio", "sites":
-                               {site: {"ratio", "peak", "moments"}}, "kl"}}
+      receipts.json           {condition: {"attributes", "calls", "rows", "steps", "tokens", R, "sampled", "sites":
+                               {site: {R, "peak", "moments", "sampled"}}, "gates": {site: {"asked", "passed"}},
+                               "totals": [{"attribute", "sites": n, "last": site, "ratio"}], "warnings": [text],
+                               "kl"}}; R is "ratio", "low", "median", "high": of the norm of the change over the norm
+                               of the state, over steered tokens, the mean and the 5, 50 and 95 % quantiles
       doses.json              {condition: {"factor", "kl"}}; the factor that calibration found, and the mean divergence
                               a token from the unsteered next-token distribution, along unsteered clips, in nats
       scores.json             {"rows": [row], "summaries": [row]}; a row is {"condition", "conditions": [name],

@@ -197,8 +197,24 @@ class SiteReceipt(Part):
     peak: float
 
 
+class GateReceipt(Part):
+    """What gates let through at a site."""
+
+    asked: int
+    passed: int
+
+
+class Total(Part):
+    """What the pushes of an attribute add up to."""
+
+    attribute: str
+    sites: int
+    last: str
+    ratio: float
+
+
 class Receipt(Part):
-    """What was applied in a condition."""
+    """What was applied in a condition; runs of earlier versions state neither quantiles nor gates."""
 
     attributes: list[str]
     calls: int
@@ -206,7 +222,14 @@ class Receipt(Part):
     steps: int
     tokens: int
     ratio: float | None
+    low: float | None = None
+    median: float | None = None
+    high: float | None = None
+    sampled: bool = False
     sites: dict[str, SiteReceipt]
+    gates: dict[str, GateReceipt] = {}
+    totals: list[Total] = []
+    warnings: list[str] = []
     kl: float | None
 
 

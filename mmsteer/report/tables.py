@@ -89,12 +89,15 @@ class ReceiptLine:
     Attributes:
         name: The condition.
         attributes: What was steered.
-        cells: Sites, calls, rows, steps, tokens, ratio, peak, factor of calibration, divergence.
+        cells: Sites, calls, rows, steps, tokens, tokens that gates let through, ratio, peak, factor of calibration,
+            divergence.
+        notes: What pushes at several sites add up to, and warnings.
     """
 
     name: str
     attributes: tuple[str, ...]
     cells: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
 def score_row(row: Row, kinds: Sequence[str]) -> ScoreRow:
@@ -191,9 +194,24 @@ def _receipt(condition: Condition, receipt: Receipt, dose: Dose | None) -> Recei
     factor = dose.factor if dose else None
     cells = (
         *(f"{count:,}" for count in (len(receipt.sites), receipt.calls, receipt.rows, receipt.steps, receipt.tokens)),
-        percent(receipt.ratio),
+        _gates(receipt),
+        _ratio(receipt),
         percent(peak),
         small(factor) if factor is not None else "",
         small(receipt.kl) if receipt.kl is not None else "",
     )
-    return ReceiptLine(condition.name, tuple(receipt.attributes or condition.applied), cells)
+    totals = [f"the pushes at {one.sites} sites add up to {percent(one.ratio)} at {one.last}" for one in receipt.totals]
+    notes = (*totals, *(f"Warning: {warning}" for warning in receipt.warnings))
+    return ReceiptLine(condition.name, tuple(receipt.attributes or condition.applied), cells, notes)
+
+
+def _gates(receipt: Receipt) -> str:
+    asked, passed = (sum(getattr(one, key) for one in receipt.gates.values()) for key in ("asked", "passed"))
+    return f"{passed:,} of {asked:,}" if receipt.gates else ""
+
+
+def _ratio(receipt: Receipt) -> str:
+    if receipt.median is None:
+        return percent(receipt.ratio)
+    sampled = ", sampled" if receipt.sampled else ""
+    return f"{percent(receipt.median)} ({percent(receipt.low)} to {percent(receipt.high)}{sampled})"

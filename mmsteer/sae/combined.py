@@ -79,4 +79,4 @@ def _stats(dictionary: SparseDictionary, vector: Tensor, used: Usage) -> SiteSta
     seen = (dictionary.decoder.cpu() @ vector).double()
     mean = used.mean.double() @ seen + dictionary.decoder_bias.cpu().double() @ vector.double()
     spread = (used.spread.double() * seen).norm()
-    return SiteStats(None, float(mean), float(spread), used.norm)
+    return SiteStats(None, float(mean), float(spread), used.norm, used.norms)

@@ -45,7 +45,7 @@ def feature_direction(dictionary: SparseDictionary, feature: int, used: Usage, n
     return Direction(
         name or f"sae:{feature}",
         {dictionary.site: direction},
-        {dictionary.site: SiteStats(None, mean, spread, used.norm)},
+        {dictionary.site: SiteStats(None, mean, spread, used.norm, used.norms)},
         dictionary.model,
         {"probe": "sae", "feature": str(feature)} | dict(dictionary.provenance),
         {dictionary.site: read},

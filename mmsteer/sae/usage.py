@@ -8,6 +8,7 @@ from torch import Tensor
 
 from mmsteer.errors import DictionaryError
 from mmsteer.sae.dictionary import SparseDictionary
+from mmsteer.types import LogHistogram, NormSpread
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,8 +20,9 @@ class Usage:
         spread: Standard deviation of the activation, silence counted as zero.
         maximum: Largest activation.
         density: Share of hidden states in which it is active.
-        norm: Mean norm of the hidden states, the unit of relative strength.
-        rows: Hidden states.
+        norm: Typical norm of the hidden states, the unit of relative strength.
+        rows: Hidden states, or pooled samples.
+        norms: What `norm` is the median of; None where it is the mean over all states, as in earlier files.
     """
 
     mean: Tensor
@@ -29,6 +31,19 @@ class Usage:
     density: Tensor
     norm: float
     rows: int
+    norms: NormSpread | None = None
+
+    @classmethod
+    def of_samples(cls, z: Tensor, norms: LogHistogram) -> "Usage":
+        """How features are used in pooled samples.
+
+        Args:
+            z: Pooled activations, (samples, features).
+            norms: Of the hidden states that were pooled.
+        """
+        active = (z > 0).float().mean(dim=0)
+        spread = NormSpread.of(norms)
+        return cls(z.mean(dim=0), z.std(dim=0), z.amax(dim=0), active, norms.median, len(z), spread)
 
 
 @torch.no_grad()
@@ -44,17 +59,18 @@ def usage(dictionary: SparseDictionary, batches: Iterable[Tensor]) -> Usage:
     """
     total, squares, active = (torch.zeros(dictionary.features, dtype=torch.float64) for _ in range(3))
     maximum = torch.zeros(dictionary.features)
-    norm, rows = 0.0, 0
+    norms, rows = LogHistogram({}), 0
     for batch in batches:
         z = dictionary.encode(batch.to(dictionary.decoder.device)).cpu()
         total += z.sum(dim=0, dtype=torch.float64)
         squares += z.double().square().sum(dim=0)
         active += (z > 0).sum(dim=0)
         maximum = torch.maximum(maximum, z.amax(dim=0))
-        norm += float(torch.linalg.vector_norm(batch.float(), dim=-1).sum())
+        norms += LogHistogram.of(torch.linalg.vector_norm(batch.float(), dim=-1))
         rows += len(batch)
     if not rows:
         raise DictionaryError("there are no hidden states; a dictionary's use is measured on at least one")
     mean = total / rows
     spread = (squares / rows - mean.square()).clamp(min=0).sqrt()
-    return Usage(mean.float(), spread.float(), maximum, (active / rows).float(), norm / rows, rows)
+    density = (active / rows).float()
+    return Usage(mean.float(), spread.float(), maximum, density, norms.median, rows, NormSpread.of(norms))

@@ -2,8 +2,9 @@
 
 from mmsteer.steering.attribute import Attribute, Steering, parse_attribute
 from mmsteer.steering.gate import Gate, parse_gate
-from mmsteer.steering.receipt import GateReceipt, Receipt, SiteReceipt
+from mmsteer.steering.receipt import GateReceipt, Receipt, SiteReceipt, strong
 from mmsteer.steering.session import Session, steer
+from mmsteer.steering.total import Total, totals
 from mmsteer.steering.weights import layer_weights
 
 __all__ = [
@@ -14,8 +15,11 @@ __all__ = [
     "Session",
     "SiteReceipt",
     "Steering",
+    "Total",
     "layer_weights",
     "parse_attribute",
     "parse_gate",
     "steer",
+    "strong",
+    "totals",
 ]

@@ -13,8 +13,10 @@ from mmsteer.steering.operators import NAMES
 from mmsteer.steering.weights import parse_weights
 from mmsteer.types import COMPATIBILITIES, Direction, Identified, Positions, Site, select_sites
 
-UNITS = {"": "relative", "%": "relative", "abs": "absolute", "own": "own"}
+UNITS = {"": "relative", "%": "relative", "abs": "absolute", "own": "own", "total": "total"}
 """The unit that each suffix of a strength stands for; the first suffix of a unit is the one that prints."""
+PUSHES = ("add", "rotate")
+"""Operators whose strength is the length of a push."""
 BRANCHES = ("both", "conditional", "null")
 COMPOSITIONS = ("sum", "gram_schmidt", "whiten")
 _KEYWORDS = {
@@ -26,7 +28,8 @@ _KEYWORDS = {
     "when": "gate",
 }
 _HEAD = re.compile(
-    r"\s*(?P<name>\S+)\s+(?P<strength>[-+]?[\d.]+(?:e[-+]?\d+)?)(?P<unit>%|abs|own)?(?:\s+(?P<schedule>.+))?\s*"
+    r"\s*(?P<name>\S+)\s+(?P<strength>[-+]?[\d.]+(?:e[-+]?\d+)?)(?:\s*(?P<unit>%|(?:abs|own|total)\b))?"
+    r"(?:\s+(?P<schedule>.+))?\s*"
 )
 
 
@@ -44,7 +47,9 @@ class Attribute:
         weights: How the strength is shared among the sites; see `layer_weights`.
         operator: `add`, `rotate`, `project_out`, `clamp` or `at_least`.
         unit: `relative`, a fraction of the site's typical residual norm; `own`, a fraction of the norm that each token
-            has there before the edit; or `absolute`.
+            has there before the edit; `absolute`; or `total`, for all sites together: pushes w N f at sites of weight w
+            and typical norm N, with one f for each stack, so that the sum of their lengths is this fraction of the
+            typical norm at the last of them. The lengths are those of relative strengths times f, whatever the vectors.
         branch: Rows of classifier-free guidance to steer: `both`, `conditional` or `null`.
         gate: Which of these tokens, by what is read in them; None for all.
     """
@@ -65,6 +70,10 @@ class Attribute:
         _choose("unit", self.unit, tuple(dict.fromkeys(UNITS.values())))
         _choose("branch", self.branch, BRANCHES)
         parse_weights(self.weights)
+        if self.unit == "total" and self.operator not in PUSHES:
+            raise SteeringError(
+                f"{self.direction.name}: a total is for pushes, {' or '.join(PUSHES)}; {self.operator!r} has none"
+            )
         if not math.isfinite(self.strength):
             raise SteeringError(f"{self.direction.name}: the strength {self.strength} is not a finite number")
 
@@ -158,7 +167,8 @@ def parse_attribute(text: str, directions: Mapping[str, Direction]) -> Attribute
     The form is `NAME STRENGTH [SCHEDULE] [at POSITIONS] [on SITES] [weights WEIGHTS] [by OPERATOR] [branch BRANCH]
     [when GATE]`, such as `note:C 0.1 fade-in 0..4s`, `register:high 8% at generated on decoder.2-5` or
     `grounded 0.1own by rotate when risk:hallucination > 1.5`. The strength is relative; `%` divides by 100, `own` takes
-    it of each token's own norm, and `abs` makes it absolute. A name with spaces stands in double quotes.
+    it of each token's own norm, `total` is for all sites together, and `abs` makes it absolute. A name with spaces
+    stands in double quotes.
 
     Args:
         text: The line.

@@ -106,12 +106,11 @@ class Driver:
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def finish(self) -> None:
         """Judge a call and close its books; the next forward without one is the user's own loop."""
-        is_begun = self._plan is not None and not self._fresh
-        if is_begun:
+        if self._plan is not None and not self._fresh:
             self._check_edited()
             if not self._is_judged:
                 self._judge(self.meter.reached())
-            self.meter.close(self._decoding.table)
+            self.meter.close(self._decoding.table, self._plan.vectors, self._others.places)
         self.drop()
 
     def drop(self) -> None:

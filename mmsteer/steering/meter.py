@@ -1,16 +1,37 @@
 """Counts and norms of what a driver applied, kept on the device until somebody asks."""
 
+from collections.abc import Collection
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
+from mmsteer.steering.ratios import Ratios, push_lengths
 from mmsteer.steering.receipt import GateReceipt, SiteReceipt
+
+
+@dataclass(frozen=True, eq=False)
+class Moment:
+    """What was measured of a site's last token in a forward.
+
+    Attributes:
+        step: Index of the output step that it predicts; 0 for a prompt.
+        size: Its norm, (rows,).
+        change: Norm of its change, (rows,).
+    """
+
+    step: int
+    size: Tensor
+    change: Tensor
 
 
 class Meter:
     """The books of one stack.
 
     Norms cost two reductions a layer, so they are measured in the prompt's forward and at steps 1, 2, 4, 8 and so
-    on, and never inside a compiled step.
+    on, and never inside a compiled step. How far a sum of pushes moves a token is known from the tables for every step:
+    where nothing else edits a site, all steps are counted, each against the norm that its row had when it was last
+    measured. Where an edit depends on the state, the measured steps alone are.
 
     Attributes:
         measuring: Whether this forward is measured.
@@ -29,7 +50,11 @@ class Meter:
         self._tokens: list[Tensor] = []
         self._asked: dict[int, Tensor] = {}
         self._closed: dict[int, Tensor] = {}
-        self._ratios: dict[int, list[Tensor]] = {}
+        self._ratios: dict[int, Ratios] = {}
+        self._prompts: dict[int, list[tuple[Tensor, Tensor]]] = {}
+        self._moments: dict[int, list[Moment]] = {}
+        self._measured: dict[int, int] = {}
+        self._first = torch.zeros((), dtype=torch.long)
         self._reached: Tensor | None = None
         self.known = -1
 
@@ -50,6 +75,9 @@ class Meter:
         if not more:
             # Anew, not in place: a tensor made in inference mode can be changed in it alone.
             self._asked = {place: torch.zeros_like(counts) for place, counts in self._asked.items()}
+            self._prompts.clear()
+            self._moments.clear()
+        self._first = steps[-1].clamp(min=0) + 1
         # Written in place where a step is compiled, which keeps counting; elsewhere the host knows the step.
         self._reached, self.known = steps[-1].clone(), -1
 
@@ -85,9 +113,13 @@ class Meter:
             after: And after it.
         """
         change = torch.linalg.vector_norm((after - before).float(), dim=-1)
-        ratio = change / torch.linalg.vector_norm(before.float(), dim=-1).clamp(min=1e-12)
-        count = (change > 0).sum()
-        self._ratios.setdefault(place, []).append(torch.stack([ratio.sum() / count.clamp(min=1), ratio.max(), count]))
+        size = torch.linalg.vector_norm(before.float(), dim=-1)
+        is_prompt = self.known < 0
+        if is_prompt:
+            self._prompts.setdefault(place, []).append((change, size))
+        moment = Moment(0 if is_prompt else self.known, size[:, -1], change[:, -1])
+        self._moments.setdefault(place, []).append(moment)
+        self._measured[place] = self._measured.get(place, 0) + 1
 
     def gate(self, place: int, asked: Tensor, is_open: Tensor) -> None:
         """Count the tokens that a gate lets through at a site, on the device.
@@ -114,11 +146,13 @@ class Meter:
         """How many output steps the current call has run."""
         return max(int(self._reached), self.known) + 1 if self._reached is not None else 0
 
-    def close(self, decode: Tensor) -> None:
+    def close(self, decode: Tensor, vectors: Tensor, others: Collection[int]) -> None:
         """Add a finished call to the books.
 
         Args:
             decode: The coefficients of decoding, (layers, steps, rows, columns).
+            vectors: What a coefficient of one adds, (layers, columns, width).
+            others: Sites, by index, that something else than a sum of pushes edits.
         """
         steps = self.reached()
         # A delayed codebook runs past the last frame of the table and is steered like it.
@@ -131,6 +165,24 @@ class Meter:
         for place, counts in self._asked.items():
             self._closed[place] = self._closed.get(place, 0) + counts.clone()
         self._asked = {place: torch.zeros_like(counts) for place, counts in self._asked.items()}
+        self._close_ratios(steps, decode, vectors, others)
+
+    def _close_ratios(self, steps: int, decode: Tensor, vectors: Tensor, others: Collection[int]) -> None:
+        run = torch.arange(int(self._first), steps, device=decode.device)
+        pushed = push_lengths(decode[:, run.clamp(max=decode.shape[1] - 1)], vectors) if len(run) else None
+        for place, moments in self._moments.items():
+            ratios = self._ratios.setdefault(place, Ratios())
+            for change, size in self._prompts[place]:
+                ratios.add(change, size)
+            if place in others:
+                decoded = [moment for moment in moments if moment.step]
+                ratios.sampled |= len(run) > len(decoded)
+                for moment in decoded:
+                    ratios.add(moment.change, moment.size)
+            elif pushed is not None:
+                ratios.add(pushed[place], _sizes(moments, run))
+        self._prompts.clear()
+        self._moments.clear()
 
     @property
     def tokens(self) -> int:
@@ -138,14 +190,9 @@ class Meter:
         return int(sum(int(count) for count in self._tokens))
 
     def sites(self) -> dict[str, SiteReceipt]:
-        """The measured norms at every site that changed."""
-        receipts = {}
-        for place, rows in self._ratios.items():
-            mean, peak, count = torch.stack([row.cpu() for row in rows]).T
-            if count.sum() > 0:
-                ratio = float((mean * count).sum() / count.sum())
-                receipts[self._sites[place]] = SiteReceipt(ratio, float(peak.max()), int((count > 0).sum()))
-        return receipts
+        """What is known of every site that changed."""
+        found = {self._sites[place]: one.receipt(self._measured[place]) for place, one in self._ratios.items()}
+        return {site: receipt for site, receipt in found.items() if receipt}
 
     def gates(self) -> dict[str, GateReceipt]:
         """What gates let through in closed calls, at every site that has one."""
@@ -154,3 +201,11 @@ class Meter:
 
 def _is_power_of_two(step: int) -> bool:
     return step > 0 and step & (step - 1) == 0
+
+
+def _sizes(moments: list[Moment], run: Tensor) -> Tensor:
+    """The norm that each row had when it was last measured, (steps, rows)."""
+    moments = sorted(moments, key=lambda moment: moment.step)
+    measured = torch.stack([moment.size.to(run.device) for moment in moments])
+    steps = torch.tensor([moment.step for moment in moments], device=run.device)
+    return measured[(torch.bucketize(run, steps, right=True) - 1).clamp(min=0)]

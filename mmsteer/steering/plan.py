@@ -95,7 +95,7 @@ def compile_plan(steerings: Sequence[Steering], sites: Sequence[Site], timeline:
     for sample, steering in enumerate(steerings):
         for index, item in enumerate(steering.attributes):
             table[..., sample, where[sample][index]] += _coefficients(item, timeline, branches)
-    lengths = torch.tensor([[_length(item, site) for item in items] for site in sites]).unsqueeze(-1)
+    lengths = torch.tensor([[length(item, site) for item in items] for site in sites]).unsqueeze(-1)
     added = [column for column, item in enumerate(items) if item.operator == "add"]
     _limit(table, vectors * lengths, steerings, sites, added)
     summed = torch.tensor([_is_summed(item) for item in items]).unsqueeze(-1)
@@ -180,12 +180,27 @@ def _scale(attribute: Attribute, site: Site) -> float:
     """What a strength of one is worth at a site in its unit, layer weight included; 0 where it does not push."""
     if site not in attribute.written:
         return 0.0
-    unit = attribute.direction.stats[site].residual_norm if attribute.unit == "relative" else 1.0
-    return layer_weights(attribute.weights, attribute.direction)[site] * unit
+    weight = layer_weights(attribute.weights, attribute.direction)[site]
+    if not weight or attribute.unit in ("own", "absolute"):
+        return weight
+    norm = attribute.direction.stats[site].residual_norm
+    return weight * norm * (_share(attribute, site) if attribute.unit == "total" else 1.0)
 
 
-def _length(attribute: Attribute, site: Site) -> float:
-    """How long a push of strength one typically is at a site."""
+def _share(attribute: Attribute, site: Site) -> float:
+    """The factor at which the pushes of a stack, were they parallel, would sum to the strength at the last of them."""
+    weights, stats = layer_weights(attribute.weights, attribute.direction), attribute.direction.stats
+    pushed = [one for one in attribute.written if one.stack == site.stack and weights[one]]
+    return stats[max(pushed)].residual_norm / sum(weights[one] * stats[one].residual_norm for one in pushed)
+
+
+def length(attribute: Attribute, site: Site) -> float:
+    """How long a push of strength one typically is at a site.
+
+    Args:
+        attribute: What pushes.
+        site: Where; 0 where it does not push.
+    """
     own = attribute.unit == "own" and site in attribute.written
     return _scale(attribute, site) * (attribute.direction.stats[site].residual_norm if own else 1.0)
 

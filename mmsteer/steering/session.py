@@ -16,6 +16,8 @@ from mmsteer.steering.driver import Driver
 from mmsteer.steering.plan import planned_sites
 from mmsteer.steering.receipt import GateReceipt, Receipt, SiteReceipt
 from mmsteer.steering.stacks import steerings_of_stack
+from mmsteer.steering.total import totals
+from mmsteer.steering.units import stale_units
 from mmsteer.types import COMPATIBILITIES, Adapter, Call, Identity, Site
 
 QUIET, LOUD = 0.0, 1e3
@@ -71,6 +73,8 @@ class Session:
             sum(meter.tokens for meter in meters),
             gates,
             self._compatibility,
+            totals(self._steerings),
+            stale_units(self._steerings, sites),
         )
 
     @contextmanager

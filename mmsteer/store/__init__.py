@@ -1,5 +1,5 @@
 """Activations on disk, so that a recording can stop and go on."""
 
-from mmsteer.store.store import ActivationStore, NormSum
+from mmsteer.store.store import ActivationStore
 
-__all__ = ["ActivationStore", "NormSum"]
+__all__ = ["ActivationStore"]

@@ -7,10 +7,14 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mmsteer.errors import StoreError
+from mmsteer.types.histogram import BINS_PER_OCTAVE, OCTAVES
 
 AGAIN = "remove the folder and record again"
 
 DtypeName = Literal["float32", "float16"]
+
+_MOST = OCTAVES * BINS_PER_OCTAVE
+_Bin = Annotated[int, Field(ge=-_MOST, lt=_MOST)]
 
 
 class _Strict(BaseModel):
@@ -21,17 +25,16 @@ class Header(_Strict):
     """What is recorded and how."""
 
     format: Literal["mmsteer activations"] = "mmsteer activations"
-    version: Literal[2] = 2
+    version: Literal[3] = 3
     source: dict[str, str]
     dtype: DtypeName
 
 
 class States(_Strict):
-    """What a shard has of a site: the shape of a sample, and the sum and number of the unpooled states' norms."""
+    """What a shard has of a site: the shape of a sample, and the histogram of the unpooled states' norms."""
 
     shape: list[Annotated[int, Field(gt=0)]]
-    norms: Annotated[float, Field(ge=0)]
-    states: Annotated[int, Field(gt=0)]
+    norms: Annotated[dict[_Bin, Annotated[int, Field(gt=0)]], Field(min_length=1)]
 
 
 class Shard(_Strict):

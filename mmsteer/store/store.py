@@ -1,7 +1,6 @@
 """Activations on disk: immutable shards and a manifest, so that a recording can stop and go on."""
 
 import hashlib
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,16 +15,13 @@ from torch import Tensor
 from mmsteer.atomic import append_whole, write_atomically
 from mmsteer.errors import SiteError, StoreError
 from mmsteer.store.manifest import AGAIN, DtypeName, Header, Shard, States, first_problem, read_manifest
-from mmsteer.types import Activations, Site
+from mmsteer.types import Activations, LogHistogram, Site
 
 MANIFEST = "manifest.jsonl"
 DTYPES = {"float32": torch.float32, "float16": torch.float16}
 
 _STORED_AS = "dtype on disk"
 _DRAFTS = ".*.tmp"
-
-# The sum of the norms of unpooled states at one site, and how many there were.
-NormSum = tuple[float, int]
 
 
 class ActivationStore:
@@ -86,13 +82,13 @@ class ActivationStore:
         """The samples that are recorded; what remains is the set difference."""
         return set(self._done)
 
-    def append(self, ids: Sequence[str], values: Mapping[Site, Tensor], norms: Mapping[Site, NormSum]) -> None:
+    def append(self, ids: Sequence[str], values: Mapping[Site, Tensor], norms: Mapping[Site, LogHistogram]) -> None:
         """Add samples as one shard; all of them are recorded, or none.
 
         Args:
             ids: One new name a sample.
             values: For each site the states, (samples, width) or (samples, windows, width).
-            norms: For each site the sum of the norms of the unpooled states, and how many there were.
+            norms: For each site the norms of the unpooled states that the values came from.
 
         Raises:
             StoreError: A name is taken, a shape or site differs from the shards before, or a number is not
@@ -101,14 +97,11 @@ class ActivationStore:
         self._check_alone()
         self._check_ids(ids)
         tensors = {str(site): self._stored(site, value, len(ids)) for site, value in values.items()}
-        sums = {str(site): (float(total), int(count)) for site, (total, count) in norms.items()}
-        self._check_sites(tensors, sums)
+        counts = {str(site): dict(one.counts) for site, one in norms.items()}
+        self._check_sites(tensors, counts)
         name = f"shard-{len(self._manifest.shards):05d}.safetensors"
         data = save(tensors)
-        sites = {
-            key: States(shape=list(tensor.shape[1:]), norms=sums[key][0], states=sums[key][1])
-            for key, tensor in tensors.items()
-        }
+        sites = {key: States(shape=list(tensor.shape[1:]), norms=counts[key]) for key, tensor in tensors.items()}
         shard = Shard(file=name, sha256=hashlib.sha256(data).hexdigest(), ids=list(ids), sites=sites)
         line = shard.model_dump_json().encode() + b"\n"
         self._write(name, data, line)
@@ -124,7 +117,7 @@ class ActivationStore:
             ids: Which samples, in which order; all as recorded by default.
 
         Returns:
-            The activations; `norms` are means over the whole store, whichever samples are read.
+            The activations; `norms` are those of the whole store, whichever samples are read.
 
         Raises:
             StoreError: A sample or site was not recorded, or a shard is damaged.
@@ -139,7 +132,7 @@ class ActivationStore:
         for shard in self._manifest.shards:
             if not rows.keys().isdisjoint(shard.ids):
                 self._fill(values, rows, shard)
-        return Activations(values, {site: self._norm(site) for site in chosen}, tuple(order), self.source)
+        return Activations(values, {site: self._norms(site) for site in chosen}, tuple(order), self.source)
 
     def _write(self, name: str, shard: bytes, line: bytes) -> None:
         with _nothing_lost(self.folder):
@@ -162,9 +155,9 @@ class ActivationStore:
         except (SafetensorError, RuntimeError, IndexError) as cause:
             raise StoreError(f"{path} does not fit its manifest ({cause}); {AGAIN}") from None
 
-    def _norm(self, site: Site) -> float:
-        parts = [shard.sites[str(site)] for shard in self._manifest.shards]
-        return math.fsum(part.norms for part in parts) / sum(part.states for part in parts)
+    def _norms(self, site: Site) -> LogHistogram:
+        parts = (LogHistogram(shard.sites[str(site)].norms) for shard in self._manifest.shards)
+        return sum(parts, LogHistogram({}))
 
     def _stored(self, site: Site, value: Tensor, samples: int) -> Tensor:
         wanted = self._manifest.shapes.get(str(site), list(value.shape[1:]))
@@ -199,15 +192,15 @@ class ActivationStore:
                 f"{self.folder}: a shard holds one sample or more, each of its own name, not {list(ids)[:8]}"
             )
 
-    def _check_sites(self, tensors: Mapping[str, Tensor], norms: Mapping[str, NormSum]) -> None:
+    def _check_sites(self, tensors: Mapping[str, Tensor], norms: Mapping[str, Mapping[int, int]]) -> None:
         wanted = list(self._manifest.shapes or tensors)
         if not wanted or sorted(wanted) != sorted(tensors) or sorted(wanted) != sorted(norms):
             raise StoreError(
                 f"{self.folder} records {wanted}; got values at {sorted(tensors)} and norms at {sorted(norms)}"
             )
-        for site, (total, count) in norms.items():
-            if not 0 <= total < math.inf or count < 1:
-                raise StoreError(f"{self.folder}: {site} has norms of sum {total} and count {count}")
+        for site, counts in norms.items():
+            if not counts or min(counts.values()) < 1:
+                raise StoreError(f"{self.folder}: {site} has no norms, or fewer than one in a bin: {dict(counts)}")
 
     def _check_source(self, source: Mapping[str, str]) -> None:
         here = {**self._manifest.header.source, _STORED_AS: self._manifest.header.dtype}

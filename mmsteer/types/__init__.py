@@ -2,12 +2,14 @@
 
 from mmsteer.types.activations import Activations
 from mmsteer.types.adapter import Adapter, Call, Forward, Identified, Identity, Layout, Reading
-from mmsteer.types.direction import Direction, SiteStats, random_direction
+from mmsteer.types.direction import Direction, NormSpread, SiteStats, random_direction
 from mmsteer.types.feature import Feature
+from mmsteer.types.histogram import LogHistogram, binned
 from mmsteer.types.metric import Metric
 from mmsteer.types.positions import Kind, Positions, Tokens
 from mmsteer.types.sample import Chat, Raw, Sample, Sampling, as_samples
 from mmsteer.types.score import Score, mean_score, paired_score
+from mmsteer.types.sinks import sink_mask, without_sinks
 from mmsteer.types.site import Site, select_sites
 from mmsteer.types.sketch import COMPATIBILITIES, Sketch
 
@@ -24,7 +26,9 @@ __all__ = [
     "Identity",
     "Kind",
     "Layout",
+    "LogHistogram",
     "Metric",
+    "NormSpread",
     "Positions",
     "Raw",
     "Reading",
@@ -36,8 +40,11 @@ __all__ = [
     "Sketch",
     "Tokens",
     "as_samples",
+    "binned",
     "mean_score",
     "paired_score",
     "random_direction",
     "select_sites",
+    "sink_mask",
+    "without_sinks",
 ]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from mmsteer.errors import StoreError
+from mmsteer.types.histogram import LogHistogram
 from mmsteer.types.site import Site
 from mmsteer.types.sketch import KEYS, Sketch
 
@@ -17,13 +18,14 @@ class Activations:
     Attributes:
         values: For each site the states, (samples, width) when pooled, or (samples, windows, width) when
             pooled over windows of time; float32.
-        norms: For each site the mean norm of the unpooled states, the scale of relative strength.
+        norms: For each site the norms of the unpooled states, sinks left out; their median is the unit of relative
+            strength.
         ids: One name a sample, in the order of the rows.
         source: What was read and how: fingerprint and sketch of the model, data fingerprint, positions, pooling.
     """
 
     values: Mapping[Site, Tensor]
-    norms: Mapping[Site, float]
+    norms: Mapping[Site, LogHistogram]
     ids: tuple[str, ...]
     source: Mapping[str, str]
 

@@ -9,10 +9,35 @@ from torch import Tensor
 from mmsteer.errors import DirectionError
 from mmsteer.types.adapter import Identified
 from mmsteer.types.feature import Feature
+from mmsteer.types.histogram import LogHistogram
 from mmsteer.types.site import Site
 from mmsteer.types.sketch import COMPATIBILITIES, Sketch
 
 UNIT_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class NormSpread:
+    """How the norms of the hidden states at a site spread about their median, sinks left out.
+
+    Attributes:
+        low: 5 % of them are smaller.
+        high: 95 % of them are smaller.
+        tokens: How many there were.
+    """
+
+    low: float
+    high: float
+    tokens: int
+
+    @classmethod
+    def of(cls, norms: LogHistogram) -> "NormSpread":
+        """The spread of counted norms.
+
+        Args:
+            norms: The norms.
+        """
+        return cls(norms.quantile(0.05), norms.quantile(0.95), norms.count)
 
 
 @dataclass(frozen=True)
@@ -24,12 +49,26 @@ class SiteStats:
         mean: Mean of the projection of the data on the direction.
         spread: Standard deviation of the projection.
         residual_norm: Typical norm of the hidden state there; the unit of relative strength.
+        norms: What `residual_norm` is the median of. None where it is no median, as in files of earlier versions: they
+            hold the mean over all tokens, which an attention sink makes several times as large as a usual token.
     """
 
     score: float | None
     mean: float
     spread: float
     residual_norm: float
+    norms: NormSpread | None = None
+
+    @classmethod
+    def of(cls, score: float | None, projection: Tensor, norms: LogHistogram) -> "SiteStats":
+        """The statistics of data at a site.
+
+        Args:
+            score: The held-out score.
+            projection: Of the data on the direction.
+            norms: Of the tokens there.
+        """
+        return cls(score, float(projection.mean()), float(projection.std()), norms.median, NormSpread.of(norms))
 
 
 @dataclass(frozen=True, eq=False)

@@ -95,7 +95,7 @@ def test_a_direction_knows_the_scale_of_its_site(planted):
     found = fit_effects(vectors, effects, NAMES).direction(ground, {"a": 1.0, "b": -0.5}, "wish:a")
     s = found.vectors[SITE]
     assert found.stats[SITE].mean == pytest.approx(float((states @ s).mean()), abs=1e-4)
-    assert found.stats[SITE].residual_norm == pytest.approx(float(states.norm(dim=1).mean()), abs=1e-4)
+    assert found.stats[SITE].residual_norm == pytest.approx(float(states.norm(dim=1).median()), rel=0.006)
     assert found.provenance["target"] == "a 1, b -0.5"
 
 

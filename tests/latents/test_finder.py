@@ -7,7 +7,7 @@ from sklearn.metrics import roc_auc_score
 from mmsteer.errors import DictionaryError, PositionsError
 from mmsteer.latents.finder import FeatureFinder, digest, feature_directions, record_features
 from mmsteer.record import record
-from mmsteer.types import Activations, Positions, Site
+from mmsteer.types import Activations, LogHistogram, Positions, Site
 from tests.latents.dictionaries import clips, drawn
 
 SITE = Site("decoder", 2)
@@ -33,7 +33,7 @@ def planted(dictionary, n=120, per=3, noise=0.2, seed=0):
         "pool": "mean",
         "dictionary": digest(dictionary),
     }
-    read = Activations({SITE: z}, {SITE: 7.0}, tuple(map(str, range(n))), source)
+    read = Activations({SITE: z}, {SITE: LogHistogram({359: 9})}, tuple(map(str, range(n))), source)
     return read, [f"class {int(k)}" for k in y]
 
 
@@ -45,7 +45,7 @@ def test_activations_are_pooled_and_not_those_of_pooled_states(musicgen, diction
     z = dictionary.encode(states)
     wanted = {"mean": z.mean(dim=1), "max": z.amax(dim=1), "last": z[:, -1]}[pool]
     torch.testing.assert_close(read.values[SITE], wanted, atol=1e-5, rtol=1e-4)
-    assert read.norms[SITE] == pytest.approx(float(states.norm(dim=-1).mean()), rel=1e-4)
+    assert read.norms[SITE].median == pytest.approx(float(states.norm(dim=-1).median()), rel=0.006)
     if pool == "mean":
         assert not torch.allclose(read.values[SITE], dictionary.encode(states.mean(dim=1)), atol=1e-3)
 
@@ -89,7 +89,7 @@ def test_what_was_planted_is_found(dictionary, selector):
         rows = dictionary.decoder[features].sum(dim=0)
         assert direction.vectors[SITE] @ rows / rows.norm() > 0.95
         assert direction.stats[SITE].score == row.labels[f"class {k}"] > 0.9
-        assert direction.stats[SITE].residual_norm == 7.0
+        assert direction.stats[SITE].residual_norm == pytest.approx(7, rel=0.006)
         assert direction.provenance["selector"] == selector
         assert "model" not in direction.provenance
 

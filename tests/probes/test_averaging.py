@@ -5,7 +5,7 @@ import torch
 
 from mmsteer.errors import ProbeError
 from mmsteer.probes import VTI, average_sides, sweep
-from mmsteer.types import Activations, Site
+from mmsteer.types import Activations, LogHistogram, Site
 from tests.probes.toys import pairs
 
 SITES = (Site("vision", 0), Site("vision", 1))
@@ -18,7 +18,7 @@ def recorded(tokens=0):
 
 def part(x, rows, name="all"):
     values = {SITES[0]: x[rows], SITES[1]: 3 * x[rows]}
-    norms = {site: float(value.norm(dim=-1).mean()) for site, value in values.items()}
+    norms = {site: LogHistogram.of(value.norm(dim=-1)) for site, value in values.items()}
     source = {"model": "abc", "data": name, "pool": "tokens"}
     return Activations(values, norms, tuple(map(str, rows)), source)
 
@@ -51,7 +51,7 @@ def test_rows_are_the_means_of_the_sides():
     torch.testing.assert_close(sides.activations.values[SITES[0]][2], x[6])
     torch.testing.assert_close(sides.activations.values[SITES[1]][3], 3 * x[7:12].mean(dim=0))
     assert sides.activations.ids[2:4] == ("pair 1/0", "pair 1/1")
-    assert sides.activations.norms[SITES[0]] == pytest.approx(float(x.norm(dim=1).mean()), rel=1e-5)
+    assert sides.activations.norms[SITES[0]] == LogHistogram.of(x.norm(dim=1))
     assert sides.activations.source["model"] == "abc"
 
 

@@ -6,7 +6,7 @@ from torch.testing import assert_close
 
 from mmsteer.errors import ProbeError
 from mmsteer.probes.nullu import nullu
-from mmsteer.types import Activations, Site
+from mmsteer.types import Activations, LogHistogram, Site
 
 SITE = Site("text", 1, "mlp")
 PAIRS, WIDTH = 40, 12
@@ -24,7 +24,7 @@ def planted(sizes=(3.0, 2.0, 1.0), noise=0.01):
     x = torch.cat([clean, shared])
     ids = tuple(map(str, range(2 * PAIRS)))
     labels, groups = [1] * PAIRS + [0] * PAIRS, [*map(str, range(PAIRS))] * 2
-    return Activations({SITE: x}, {SITE: float(x.norm(dim=1).mean())}, ids, {"model": "m"}), labels, groups, axes
+    return Activations({SITE: x}, {SITE: LogHistogram.of(x.norm(dim=1))}, ids, {"model": "m"}), labels, groups, axes
 
 
 def test_the_planted_axes_are_found_in_order_of_size():

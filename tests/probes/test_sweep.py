@@ -7,7 +7,7 @@ import torch
 from mmsteer.errors import ProbeError
 from mmsteer.probes import RFM, VTI, Chance, Logistic, MeanDifference, per_image_directions, sweep
 from mmsteer.probes.orthogonal import turned_away
-from mmsteer.types import Activations, Direction, Site, SiteStats
+from mmsteer.types import Activations, Direction, LogHistogram, Site, SiteStats
 from tests.probes.toys import classes, pairs
 
 SITES = (Site("decoder", 0), Site("decoder", 1), Site("decoder", 2))
@@ -20,7 +20,7 @@ def labelled():
     x, y, truth = classes(n=240, d=16, count=4)
     noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(1))
     values = dict(zip(SITES, (noise, x, 10 * x), strict=True))
-    norms = {site: float(value.norm(dim=1).mean()) for site, value in values.items()}
+    norms = {site: LogHistogram.of(value.norm(dim=1)) for site, value in values.items()}
     return Activations(values, norms, tuple(map(str, range(240))), SOURCE), [name[-1] for name in y], truth
 
 
@@ -48,7 +48,7 @@ def test_statistics_are_those_of_the_projection(labelled):
         # The mean is far below what it is the mean of, whose last digits depend on the order of summation.
         assert stats.mean == pytest.approx(float(projection.mean()), abs=1e-6 * stats.spread)
         assert stats.spread == pytest.approx(float(projection.std()))
-        assert stats.residual_norm == activations.norms[row.site]
+        assert stats.residual_norm == activations.norms[row.site].median
     assert direction.stats[SITES[2]].spread == pytest.approx(10 * direction.stats[SITES[1]].spread, rel=1e-4)
 
 
@@ -105,7 +105,7 @@ def paired_activations(tokens=0, pool="last"):
     """Pairs with a planted shift, ten times larger at the second site."""
     x, y, groups, truth = pairs(tokens=tokens)
     values = dict(zip(PAIR_SITES, (x, 10 * x), strict=True))
-    norms = {site: float(value.norm(dim=-1).mean()) for site, value in values.items()}
+    norms = {site: LogHistogram.of(value.norm(dim=-1)) for site, value in values.items()}
     ids = tuple(f"{group} {label:g}" for group, label in zip(groups, y, strict=True))
     return Activations(values, norms, ids, SOURCE | {"pool": pool}), y, groups, truth
 
@@ -214,7 +214,7 @@ def test_each_image_has_a_direction_of_its_own():
             assert direction.name == f"image:pair {pair}"
             torch.testing.assert_close(direction.vectors[site], change / change.norm(), atol=1e-5, rtol=1e-4)
             assert direction.stats[site].score is None
-            assert direction.stats[site].residual_norm == activations.norms[site]
+            assert direction.stats[site].residual_norm == activations.norms[site].median
 
 
 def test_an_image_whose_sides_coincide_is_named():

@@ -197,7 +197,9 @@ def _value(metric, clip, note) -> float | None:
 
 def _receipt(condition) -> dict:
     strength = condition["values"].get("strength", 0.1)
-    sites = {f"decoder.{i}": {"ratio": strength, "peak": 2 * strength, "moments": 9} for i in range(6)}
+    site = {"ratio": strength, "peak": 2 * strength, "moments": 9}
+    sites = {f"decoder.{i}": site for i in range(6)}
+    line = next(iter(condition["steering"]), "")
     return {
         "attributes": condition["steering"],
         "calls": 2,
@@ -205,7 +207,14 @@ def _receipt(condition) -> dict:
         "steps": 400,
         "tokens": 4824,
         "ratio": strength if condition["steering"] else None,
+        "low": 0.8 * strength if condition["steering"] else None,
+        "median": strength if condition["steering"] else None,
+        "high": 1.5 * strength if condition["steering"] else None,
+        "sampled": "when" in line,
         "sites": sites if condition["steering"] else {},
+        "gates": {"decoder.0": {"asked": 4824, "passed": 1206}} if condition["steering"] else {},
+        "totals": [{"attribute": line, "sites": 6, "last": "decoder.5", "ratio": 4 * strength}] if line else [],
+        "warnings": ["half of the steered tokens were moved by more than 50% of their norm"] if strength > 0.12 else [],
         "kl": 8 * strength**2 if condition["kind"] == "steered" else None,
     }
 

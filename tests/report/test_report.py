@@ -85,6 +85,21 @@ def test_pieces_may_be_missing(folder, name):
     assert ("schedules" in sections) == (name != "traces.json")
 
 
+def test_receipts_state_ratios_gates_sums_and_warnings(page):
+    assert "10 % (8 % to 15 %)" in page.text
+    assert "1,206 of 4,824" in page.text
+    assert "the pushes at 6 sites add up to 40 % at decoder.5" in page.text
+    assert "Warning: half of the steered tokens were moved" in page.text
+
+
+def test_receipts_of_earlier_versions_are_shown(folder):
+    receipts = json.loads((folder / "receipts.json").read_text())
+    new = {"low", "median", "high", "sampled", "gates", "totals", "warnings"}
+    older = {name: {key: value for key, value in one.items() if key not in new} for name, one in receipts.items()}
+    (folder / "receipts.json").write_text(json.dumps(older))
+    assert "Warning: half" not in report(folder).text
+
+
 def test_unscored_clips_are_counted(folder, page):
     assert "unscored" not in page.text
 

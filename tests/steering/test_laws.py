@@ -347,13 +347,18 @@ def test_receipt_ratio_is_the_norm_of_the_change_over_the_norm_of_the_state(musi
     direction = planted(musicgen, "note:C", [LAST])
     site = Site("decoder", LAST)
     norms = [state.norm(dim=-1) for state in last_block(musicgen, lambda: musicgen.model.generate(**options()))]
-    measured = torch.stack([norms[forward] for forward in (0, 1, 2, 3, 5, 9, 17)])
+    # Every step counts, against the norm at the step that was measured last: 1, 2, 4, 8 or 16.
+    last = [1 << (step.bit_length() - 1) for step in range(1, STEPS + 3)]
+    ratios = 0.5 / torch.stack([norms[forward] for forward in (0, *(step + 1 for step in last))])
     with steer(musicgen, Steering((Attribute(direction, 0.5, unit="absolute"),))) as session:
         musicgen.model.generate(**options())
     receipt = session.receipt().sites[str(site)]
     assert receipt.moments == 7
-    assert receipt.ratio == pytest.approx(float((0.5 / measured).mean()), rel=1e-4)
-    assert receipt.peak == pytest.approx(float((0.5 / measured).max()), rel=1e-4)
+    assert not receipt.sampled
+    assert receipt.ratios.count == ratios.numel()
+    assert receipt.ratio == pytest.approx(float(ratios.mean()), rel=1e-4)
+    assert receipt.peak == pytest.approx(float(ratios.max()), rel=1e-4)
+    assert receipt.ratios.median == pytest.approx(float(ratios.median()), rel=0.006)
 
 
 def test_readings_see_what_the_next_layer_sees(musicgen):

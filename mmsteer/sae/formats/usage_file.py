@@ -1,19 +1,24 @@
 """How a dictionary is used, on disk beside it: `usage.safetensors`."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from safetensors.torch import save
+from torch import Tensor
 
 from mmsteer.atomic import write_atomically
 from mmsteer.errors import DictionaryError
 from mmsteer.sae.formats.files import read_safetensors, take
 from mmsteer.sae.usage import Usage
+from mmsteer.types import NormSpread
 
 USAGE = "usage.safetensors"
 
 _VECTORS = ("mean", "spread", "maximum", "density")
 _LAYOUT = dict.fromkeys(_VECTORS, 1) | {"norm": 0, "rows": 0}
+_NORMS = "norms"
+"""Low, high and number of the norms; files of earlier versions have none."""
 
 
 def write_usage(folder: str | Path, used: Usage, *, overwrite: bool = False) -> None:
@@ -34,6 +39,8 @@ def write_usage(folder: str | Path, used: Usage, *, overwrite: bool = False) -> 
     tensors["norm"] = torch.tensor(used.norm, dtype=torch.float32)
     # float64 holds every count of rows exactly.
     tensors["rows"] = torch.tensor(used.rows, dtype=torch.float64)
+    if used.norms:
+        tensors[_NORMS] = torch.tensor([used.norms.low, used.norms.high, used.norms.tokens], dtype=torch.float64)
     try:
         write_atomically(path, save(tensors))
     except OSError as cause:
@@ -51,9 +58,19 @@ def read_usage(folder: str | Path, features: int) -> Usage:
         DictionaryError: The file is missing or damaged, or counts another dictionary's features.
     """
     path = Path(folder) / USAGE
-    tensors = take(path, read_safetensors(path), _LAYOUT)
+    found = read_safetensors(path)
+    tensors = take(path, found, _LAYOUT | ({_NORMS: 1} if _NORMS in found else {}))
     vectors = {name: tensors[name].float() for name in _VECTORS}
     sizes = {len(vector) for vector in vectors.values()}
     if sizes != {features}:
         raise DictionaryError(f"{path} counts {sorted(sizes)} features, its dictionary has {features}; count again")
-    return Usage(**vectors, norm=float(tensors["norm"]), rows=int(tensors["rows"]))
+    return Usage(**vectors, norm=float(tensors["norm"]), rows=int(tensors["rows"]), norms=_spread(path, tensors))
+
+
+def _spread(path: Path, tensors: Mapping[str, Tensor]) -> NormSpread | None:
+    if _NORMS not in tensors:
+        return None
+    if len(tensors[_NORMS]) != 3:
+        raise DictionaryError(f"{path}: {_NORMS!r} has {len(tensors[_NORMS])} numbers, not low, high and how many")
+    low, high, tokens = tensors[_NORMS].tolist()
+    return NormSpread(low, high, int(tokens))

@@ -1,5 +1,7 @@
 """What is counted of a dictionary, on disk."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -7,6 +9,7 @@ from safetensors.torch import load_file, save_file
 from mmsteer.errors import DictionaryError
 from mmsteer.sae import Usage
 from mmsteer.sae.formats.usage_file import USAGE, read_usage, write_usage
+from mmsteer.types import NormSpread
 
 VECTORS = ("mean", "spread", "maximum", "density")
 
@@ -23,6 +26,17 @@ def test_it_comes_back_as_it_was(used, tmp_path):
     assert all(torch.equal(getattr(found, name), getattr(used, name)) for name in VECTORS)
     # One more than float32 can count.
     assert (found.norm, found.rows) == (2.5, 2**24 + 1)
+
+
+def test_the_spread_of_norms_comes_back_where_there_is_one(used, tmp_path):
+    write_usage(tmp_path, used)
+    assert read_usage(tmp_path, 4).norms is None
+    write_usage(tmp_path, replace(used, norms=NormSpread(1.5, 4.25, 7)), overwrite=True)
+    assert read_usage(tmp_path, 4).norms == NormSpread(1.5, 4.25, 7)
+    tensors = load_file(tmp_path / USAGE)
+    save_file(tensors | {"norms": tensors["norms"][:2].clone()}, tmp_path / USAGE)
+    with pytest.raises(DictionaryError, match="'norms' has 2 numbers"):
+        read_usage(tmp_path, 4)
 
 
 def test_it_is_not_overwritten_unasked(used, tmp_path):

@@ -1,0 +1,65 @@
+"""How far tokens were moved, against how large they were: counted on the device, in parts that add up."""
+
+import torch
+from torch import Tensor
+
+from mmsteer.steering.receipt import SiteReceipt
+from mmsteer.types import LogHistogram, binned
+
+_LEAST = 1e-12
+"""A state that is shorter counts as this long."""
+
+
+class Ratios:
+    """The ratios of change to state of one site's steered tokens; nothing waits for the device until it is read.
+
+    Attributes:
+        sampled: Whether some tokens that were steered are not among them.
+    """
+
+    def __init__(self) -> None:
+        self.sampled = False
+        # Counts of ratios and of norms in bins, (2, bins), and the sum of the ratios and the largest, (2,).
+        self._bins: Tensor | None = None
+        self._sums = torch.zeros(2, dtype=torch.float64)
+
+    def add(self, change: Tensor, size: Tensor) -> None:
+        """Count the tokens that changed.
+
+        Args:
+            change: Norm of the change of each token.
+            size: Norm of each token before it, of the same shape.
+        """
+        ratio, steered = change / size.clamp(min=_LEAST), change > 0
+        bins = torch.stack([binned(ratio, steered), binned(size, steered)])
+        total, peak = self._sums.to(bins.device)
+        self._sums = torch.stack([total + ratio.sum(dtype=torch.float64), torch.maximum(peak, ratio.max().double())])
+        before = torch.zeros_like(bins) if self._bins is None else self._bins.to(bins.device)
+        self._bins = before + bins
+
+    def receipt(self, moments: int) -> SiteReceipt | None:
+        """What is known; None where nothing changed.
+
+        Args:
+            moments: How many forwards were measured.
+        """
+        if self._bins is None or not self._bins.any():
+            return None
+        ratios, norms = map(LogHistogram.of_bins, self._bins)
+        total, peak = self._sums.tolist()
+        return SiteReceipt(total / ratios.count, peak, moments, ratios, norms.median, self.sampled)
+
+
+def push_lengths(table: Tensor, vectors: Tensor) -> Tensor:
+    """How long the sum of all pushes is, (layers, steps, rows), without making any of the sums.
+
+    Args:
+        table: Coefficients, (layers or 1, steps, rows, columns).
+        vectors: What a coefficient of one adds, (layers, columns, width).
+    """
+    wide = vectors.double()
+    # float64: pushes against one another cancel.
+    gram = (wide @ wide.transpose(1, 2)).to(table.device)
+    coefficients = table.double().expand(len(gram), -1, -1, -1)
+    squared = torch.einsum("lsra,lac,lsrc->lsr", coefficients, gram, coefficients)
+    return squared.clamp(min=0).sqrt()

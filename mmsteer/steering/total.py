@@ -1,0 +1,59 @@
+"""What pushes at several sites add up to, and the strength that makes them add up to what is asked."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import torch
+
+from mmsteer.steering.attribute import PUSHES, Attribute, Steering
+from mmsteer.steering.plan import length
+from mmsteer.types import Site
+
+
+@dataclass(frozen=True)
+class Total:
+    """What an attribute's pushes in one stack add up to, at a schedule of 1.
+
+    Attributes:
+        attribute: The attribute as a line.
+        sites: How many are pushed.
+        last: The last of them.
+        ratio: Norm of the sum of the pushes, over the typical norm at the last site. The angles between the sites'
+            vectors count; what the layers between make of a push does not.
+    """
+
+    attribute: str
+    sites: int
+    last: str
+    ratio: float
+
+    def __str__(self) -> str:
+        return f"{self.attribute}: the pushes at {self.sites} sites add up to {self.ratio:.1%} at {self.last}"
+
+
+def totals(steerings: Iterable[Steering]) -> tuple[Total, ...]:
+    """What every push at more than one site of a stack adds up to.
+
+    Args:
+        steerings: One for each sample.
+    """
+    items = {str(item): item for steering in steerings for item in steering.attributes if item.operator in PUSHES}
+    return tuple(
+        _total(line, item, sites) for line, item in items.items() for sites in _pushed(item).values() if len(sites) > 1
+    )
+
+
+def _pushed(item: Attribute) -> Mapping[str, list[Site]]:
+    """For each stack the sites that are pushed, in the order of the layers."""
+    stacks: dict[str, list[Site]] = {}
+    for site in item.written:
+        if length(item, site):
+            stacks.setdefault(site.stack, []).append(site)
+    return stacks
+
+
+def _total(line: str, item: Attribute, sites: list[Site]) -> Total:
+    pushes = [item.strength * length(item, site) * item.direction.vectors[site] for site in sites]
+    # Where tokens have vectors of their own, the mean over tokens.
+    summed = torch.linalg.vector_norm(torch.stack(pushes).sum(dim=0), dim=-1).mean()
+    return Total(line, len(sites), str(sites[-1]), float(summed) / item.direction.stats[sites[-1]].residual_norm)

@@ -1,0 +1,169 @@
+"""What receipts say of strength: ratios at every step, units that a sink made, sums over sites."""
+
+import re
+
+import pytest
+import torch
+from transformers import DynamicCache
+
+from mmsteer import hooks
+from mmsteer.adapters.caches import cache_name
+from mmsteer.errors import SteeringError
+from mmsteer.schedules import parse_schedule
+from mmsteer.steering import Attribute, Gate, Steering, layer_weights, parse_attribute, steer, totals
+from mmsteer.steering.plan import length
+from mmsteer.types import Call, Direction, NormSpread, Site, SiteStats
+from tests.conftest import planted
+from tests.steering.causal import CausalAdapter
+
+SITES = [Site("text", layer) for layer in range(4)]
+SPREAD = NormSpread(0.8, 1.2, 100)
+
+
+@pytest.fixture
+def adapter(llama):
+    adapter = CausalAdapter(llama)
+    adapter.prompt_tokens = 4
+    return adapter
+
+
+def generate(adapter, tokens=16):
+    ids = torch.tensor([[3, 4, 5, 6], [9, 8, 7, 6]])
+    options = {"max_new_tokens": tokens, "min_new_tokens": tokens, "do_sample": False, "pad_token_id": 0}
+    return adapter.model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), **options)
+
+
+def received(adapter, *attributes):
+    with steer(adapter, Steering(attributes)) as session:
+        generate(adapter)
+    return session.receipt()
+
+
+def test_a_schedule_between_the_measured_steps_is_seen_whole(adapter):
+    """Steps 9 to 14, of which none is measured: nothing was known of them before."""
+    direction = planted(adapter, "d", [3])
+    found = received(adapter, Attribute(direction, 0.5, parse_schedule("window(9steps..15steps)"), unit="absolute"))
+    states = []
+    with hooks.readings({adapter.module(SITES[3]): states.append}):
+        generate(adapter)
+    site = found.sites["text.3"]
+    assert site.ratios.count == found.tokens == 6 * 2
+    # The last step that was measured before them is 8.
+    assert site.ratio == pytest.approx(float((0.5 / states[8].norm(dim=-1)).mean()), rel=1e-4)
+    assert not found.sampled
+
+
+def test_all_chunks_of_a_prompt_count(adapter):
+    item = Attribute(planted(adapter, "d", [3]), 0.1, unit="own")
+    ids = torch.tensor([[3, 4, 5, 6, 7, 8]])
+    with steer(adapter, Steering((item,))) as session, session.call(Call(1, 8, 6)), torch.no_grad():
+        cache = DynamicCache()
+        for chunk in ids.split(4, dim=1):
+            adapter.model(input_ids=chunk, **{cache_name(adapter.model): cache})
+    assert session.receipt().sites["text.3"].ratios.count == 6
+
+
+def test_pushes_that_cancel_are_not_counted_by_length(adapter):
+    direction = planted(adapter, "d", [3])
+    window = parse_schedule("window(9steps..15steps)")
+    other = Direction("e", {SITES[3]: -direction.vectors[SITES[3]]}, direction.stats, direction.model)
+    pair = Attribute(direction, 0.5, window, unit="absolute"), Attribute(other, 0.375, window, unit="absolute")
+    alone = received(adapter, Attribute(direction, 0.125, window, unit="absolute")).sites["text.3"]
+    assert received(adapter, *pair).sites["text.3"].ratio == pytest.approx(alone.ratio, rel=0.05)
+
+
+def test_where_the_state_decides_the_receipt_says_sampled(adapter):
+    direction = planted(adapter, "d", [3])
+    for more in ({"unit": "own"}, {"operator": "rotate"}, {"gate": Gate(direction, -1e6)}):
+        found = received(adapter, Attribute(direction, 0.1, **more))
+        assert found.sites["text.3"].sampled
+        # The prompt, and steps 1, 2, 4 and 8 of two rows.
+        assert found.sites["text.3"].ratios.count == 2 * (4 + 4)
+        assert "sampled at the prompt and steps 1, 2, 4, 8" in str(found)
+    own = received(adapter, Attribute(direction, 0.1, unit="own")).ratios
+    assert own.median == pytest.approx(0.1, rel=0.006)
+
+
+def test_strong_pushes_are_warned_of(adapter):
+    direction = planted(adapter, "d", [2, 3])
+    weak, strong = (received(adapter, Attribute(direction, size, unit="own")) for size in (0.45, 0.55))
+    assert weak.warnings == ()
+    (warning,) = strong.warnings
+    assert "more than 50% of their norm" in warning
+    assert "at text.2" in warning
+    assert f"warning: {warning}" in str(strong)
+    assert re.search(r"tokens changed by 5[45]\.\d% of their norm \(5 to 95 %: 5[45]", str(strong))
+
+
+def test_a_unit_that_a_sink_made_is_warned_of(adapter):
+    norm = received(adapter, Attribute(planted(adapter, "d", [3]), 0.1)).sites["text.3"].norm
+    for factor, spread, warned in ((2, None, True), (2, SPREAD, False), (1.2, None, False)):
+        stats = {SITES[3]: SiteStats(0.9, 0.0, 1.0, factor * norm, spread)}
+        direction = Direction("d", planted(adapter, "d", [3]).vectors, stats, adapter.fingerprint)
+        found = received(adapter, Attribute(direction, 0.1)).stale
+        assert bool(found) == warned
+    stale = Direction("d", direction.vectors, {SITES[3]: SiteStats(0.9, 0, 1, 2 * norm)}, adapter.fingerprint)
+    (line,) = received(adapter, Attribute(stale, 0.1)).warnings
+    assert "the unit of 'd' at text.3 is a mean over all tokens" in line
+    assert received(adapter, Attribute(stale, 0.1, unit="own")).warnings == ()
+
+
+def along(cosine, norms=(1.0, 2.0, 4.0, 8.0), scores=(0.5, 0.6, 0.8, 1.0)):
+    """At each site one vector, which the next has a cosine with; in a plane of its own, so that sums are by hand."""
+    common, rest = cosine**0.5, (1 - cosine) ** 0.5
+    vectors = {site: common * torch.eye(5)[0] + rest * torch.eye(5)[1 + place] for place, site in enumerate(SITES)}
+    stats = {site: SiteStats(s, 0, 1, n) for site, n, s in zip(SITES, norms, scores, strict=True)}
+    return Direction("d", vectors, stats, "m")
+
+
+def test_sums_over_sites_by_hand():
+    (parallel,) = totals([Steering((Attribute(along(1.0), 0.1),))])
+    # 0.1 (1 + 2 + 4 + 8) / 8.
+    assert (parallel.sites, parallel.last) == (4, "text.3")
+    assert parallel.ratio == pytest.approx(0.1 * 15 / 8)
+    (orthogonal,) = totals([Steering((Attribute(along(0.0), -0.1),))])
+    # 0.1 sqrt(1 + 4 + 16 + 64) / 8.
+    assert orthogonal.ratio == pytest.approx(0.1 * 85**0.5 / 8)
+    (absolute,) = totals([Steering((Attribute(along(1.0), 2.0, unit="absolute"),))])
+    assert absolute.ratio == pytest.approx(2 * 4 / 8)
+    assert "add up to 18.8% at text.3" in str(parallel)
+    for single in (Attribute(along(1.0), 0.1, sites="text.2"), Attribute(along(1.0), 0.1, operator="clamp")):
+        assert totals([Steering((single,))]) == ()
+
+
+@pytest.mark.parametrize("weights", ["uniform", "linear", "top(2)", "power(0.5)"])
+@pytest.mark.parametrize("sites", [None, "text.1-2"])
+def test_a_total_is_what_parallel_pushes_add_up_to(weights, sites):
+    item = Attribute(along(1.0), 0.3, unit="total", weights=weights, sites=sites)
+    pushed = [site for site in item.written if layer_weights(weights, item.direction)[site]]
+    lengths = [length(item, site) for site in pushed]
+    assert 0.3 * sum(lengths) == pytest.approx(0.3 * item.direction.stats[pushed[-1]].residual_norm)
+    assert [one.ratio for one in totals([Steering((item,))])] == [pytest.approx(0.3)] * (len(pushed) > 1)
+
+
+def test_the_share_of_each_site_by_hand(adapter):
+    stats = {site: SiteStats(0.9, 0, 1, norm, SPREAD) for site, norm in zip(SITES, (1.0, 2, 4, 8), strict=True)}
+    direction = Direction("d", planted(adapter, "d", range(4)).vectors, stats, adapter.fingerprint)
+    # N f with f = 8 / 15: lengths that sum to 0.3 * 8, as relative strengths of 0.16 do.
+    total = received(adapter, Attribute(direction, 0.3, unit="total"))
+    relative = received(adapter, Attribute(direction, 0.3 * 8 / 15))
+    for site in total.sites:
+        assert total.sites[site].ratio == pytest.approx(relative.sites[site].ratio, rel=1e-4)
+
+
+def test_lines_with_a_total_are_read_and_print_back():
+    known = {"d": along(0.5)}
+    for line in ("d 0.3total", "d 0.3 total fade-in 0..4s weights linear"):
+        found = parse_attribute(line, known)
+        assert (found.unit, found.strength) == ("total", 0.3)
+        assert parse_attribute(str(found), known) == found
+    assert str(parse_attribute("d 0.3 total", known)) == "d 0.3total constant(1)"
+    assert Steering((found,)).scaled(2).attributes[0].strength == 0.6
+    with pytest.raises(SteeringError, match="a total is for pushes, add or rotate; 'clamp' has none"):
+        parse_attribute("d 0.3total by clamp", known)
+
+
+def test_no_push_leaves_nothing_to_say(adapter):
+    found = received(adapter, Attribute(planted(adapter, "d", range(4)), 0.0, unit="total"))
+    assert found.sites == {}
+    assert found.warnings == ()
