@@ -147,11 +147,30 @@ def measure_world(count: int) -> None:
             report(f"adherence, {label}: {name}", verdicts, spent)
 
 
+def steady_noise(index: int) -> np.ndarray:
+    """White, pink and brown in turn, three of each 4, 8 and 12 s long."""
+    samples = np.random.default_rng(1000 + index).standard_normal(RATE * (4, 8, 12)[index % 3])
+    slope = (0, 0.5, 1)[index // 3 % 3]
+    spectrum = np.fft.rfft(samples)
+    shaped = np.fft.irfft(spectrum / np.maximum(np.arange(len(spectrum)), 20.0) ** slope)
+    return 0.1 * shaped / shaped.std()
+
+
+def measure_noise(count: int) -> None:
+    start = time.perf_counter()
+    found = [tempo.read_tempo(steady_noise(index), RATE).bpm for index in range(count)]
+    report("tempo: none in steady noise", [bpm is None for bpm in found], time.perf_counter() - start)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clips", type=int, default=120, help="clips for each row")
     parser.add_argument("--soundfont", nargs="?", const="", help="play SynTheory by FluidSynth with this SoundFont")
+    parser.add_argument("--noise", action="store_true", help="only what is read in 150 clips of steady noise")
     options = parser.parse_args()
+    if options.noise:
+        measure_noise(150)
+        return
     renderer = synthesise if options.soundfont is None else load_soundfont(options.soundfont or None).render
     drawn = {name: clips_of(name, options.clips, renderer) for name, _ in SYNTHEORY.values()}
     for row, (category, verdict) in SYNTHEORY.items():
