@@ -60,16 +60,10 @@ def read_audio(path: str | Path) -> Audio:
     path = Path(path)
     if not _is_file(path):
         raise EvalError(f"{path}: no such audio file; give the path of a WAV, FLAC, Ogg or MP3 file")
-    try:
-        with open_sound(path) as file:
-            check_rate(file.samplerate, str(path))
-            mixed, declared = _mixed(file, path), file.frames
-            rate, channels = file.samplerate, file.channels
-    except (soundfile.LibsndfileError, RuntimeError) as error:
-        raise EvalError(
-            f"{path}: not readable as audio ({_reason(error)}); give a WAV, FLAC, Ogg or MP3 file"
-        ) from None
-    samples, mix = mixed
+    samples, rate, channels, declared, cancels = _decode(path)
+    if cancels:
+        # Decoded again rather than kept beside the mean: it is rare.
+        samples = _decode(path, side=True)[0]
     if not samples.size:
         raise EvalError(f"{path}: the audio is empty (zero samples); render it again")
     if len(samples) < declared < UNKNOWN:
@@ -78,7 +72,7 @@ def read_audio(path: str | Path) -> Audio:
             "copy or render it again"
         )
     check_samples(samples, rate, str(path))
-    return Audio(samples, rate, path, channels, mix)
+    return Audio(samples, rate, path, channels, "side" if cancels else "mono" if channels == 1 else "mid")
 
 
 def _is_file(path: Path) -> bool:
@@ -88,27 +82,57 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _mixed(file: soundfile.SoundFile, path: Path) -> tuple[Samples, str]:
-    """The file as one channel, block by block: what its header promises is never allocated.
+def _decode(path: Path, side: bool = False) -> tuple[Samples, int, int, int, bool]:
+    try:
+        with open_sound(path) as file:
+            check_rate(file.samplerate, str(path))
+            samples, cancels = _mixed(file, path, side)
+            return samples, file.samplerate, file.channels, file.frames, cancels
+    except (soundfile.LibsndfileError, RuntimeError) as error:
+        raise EvalError(
+            f"{path}: not readable as audio ({_reason(error)}); give a WAV, FLAC, Ogg or MP3 file"
+        ) from None
+
+
+def _mixed(file: soundfile.SoundFile, path: Path, side: bool = False) -> tuple[Samples, bool]:
+    """The mean of the channels or half the difference of two, and whether the difference is what should be judged.
 
     Raises:
         EvalError: It is too long, or damaged.
     """
-    middles: list[Samples] = []
-    sides: list[Samples] = []
+    blocks: list[Samples] = []
+    middle, other = _Power(), _Power()
     size, count = max(BLOCK // file.channels, 1), 0
     while len(block := _block(file, size, count, path)):
         count += len(block)
         if count > LONGEST:
             raise EvalError(f"{path}: more than {LONGEST} samples a channel; cut it into shorter files")
-        middles.append(block.mean(axis=1, dtype=np.float32))
-        if block.shape[1] == 2:
-            sides.append(np.float32(0.5) * (block[:, 0] - block[:, 1]))
-    if sides and _power(sides) > SIDE_LEADS * _power(middles):
-        return np.concatenate(sides), "side"
-    sides.clear()  # before the copy
-    middle = np.concatenate(middles) if middles else np.zeros(0, dtype=np.float32)
-    return middle, "mono" if file.channels == 1 else "mid"
+        mean: Samples = block.mean(axis=1, dtype=np.float32)
+        middle.add(mean)
+        if file.channels == 2:
+            difference = np.float32(0.5) * (block[:, 0] - block[:, 1])
+            other.add(difference)
+            mean = difference if side else mean
+        blocks.append(mean)
+    samples = np.concatenate(blocks) if blocks else np.zeros(0, dtype=np.float32)
+    return samples, other.value > SIDE_LEADS * middle.value
+
+
+class _Power:
+    """Mean square around the mean, of blocks: an offset is no sound."""
+
+    def __init__(self) -> None:
+        self._count, self._sum, self._squares = 0, 0.0, 0.0
+
+    def add(self, block: Samples) -> None:
+        self._count += len(block)
+        self._sum += float(block.sum(dtype=np.float64))
+        self._squares += float(np.square(block, dtype=np.float64).sum())
+
+    @property
+    def value(self) -> float:
+        count = max(self._count, 1)
+        return self._squares / count - (self._sum / count) ** 2
 
 
 def _block(file: soundfile.SoundFile, size: int, count: int, path: Path) -> Samples:
@@ -124,13 +148,6 @@ def _block(file: soundfile.SoundFile, size: int, count: int, path: Path) -> Samp
             f"{path}: the file is cut off or damaged: it cannot be decoded behind the first {count} of "
             f"{file.frames if file.frames < UNKNOWN else 'unknown'} samples ({_reason(error)}); copy or render it again"
         ) from None
-
-
-def _power(blocks: list[Samples]) -> float:
-    """Mean square around the mean: an offset is no sound."""
-    count = sum(map(len, blocks))
-    total = sum(float(block.sum(dtype=np.float64)) for block in blocks)
-    return sum(float(np.square(block, dtype=np.float64).sum()) for block in blocks) / count - (total / count) ** 2
 
 
 def check_samples(samples: NDArray[np.floating], sample_rate: int, where: str = "samples") -> None:
@@ -196,13 +213,14 @@ def _polyphase(samples: NDArray[np.floating], up: int, down: int) -> Floats:
     half = 10 * max(up, down)  # taps on each side, at the common multiple of the rates
     taps = firwin(2 * half + 1, 1 / max(up, down), window=("kaiser", 5.0))
     block, margin = down * -(-BLOCK // down), down * (half // (up * down) + 2)
-    parts = []
+    resampled = np.empty(-(-len(samples) * up // down))
     for start in range(0, len(samples), block):
         first = max(start - margin, 0)
         part = resample_poly(samples[first : start + block + margin].astype(np.float64), up, down, window=taps)
         skip = (start - first) // down * up
-        parts.append(part[skip : skip + block // down * up])
-    return np.concatenate(parts)
+        at = start // down * up
+        resampled[at : at + block // down * up] = part[skip : skip + block // down * up]
+    return resampled
 
 
 def _reason(error: Exception) -> str:

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from mmsteer.bundled.listener import load_listener
 from mmsteer.data.concepts import CONCEPTS
 from mmsteer.eval.activity import HOP_S, Activity, read_activity
 from mmsteer.eval.audio import Audio, read_audio
@@ -77,6 +76,8 @@ def _key(heard: Heard) -> Reading:
 
 
 def _instrument(heard: Heard) -> Reading:
+    from mmsteer.bundled.listener import load_listener  # brings the models, which the other evaluators do without
+
     return {"instrument": load_listener().read(heard.audio.samples, heard.audio.sample_rate)["instrument"]}
 
 
