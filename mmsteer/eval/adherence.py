@@ -29,8 +29,8 @@ MIN_POSTERIOR = 0.5
 SURE = 0.9
 """Posterior below which an instrument of a clip of unknown origin is not named.
 
-The bundled judge names 96 % of 160 clean clips of the world, all of them right (at 0.5: 100 %), and 13 % of 60 lines of a
-brass-like tone that it does not know (at 0.5: 95 %). Plain square and sawtooth waves it names nearly always: a judge
+The bundled judge names 96 % of 160 clean clips of the world, all of them right (at 0.5: 100 %), and 13 % of 60 lines of
+a brass-like tone that it does not know (at 0.5: 95 %). Plain square and sawtooth waves it names nearly always: a judge
 knows its own instruments alone. `python benchmarks/evaluators.py --noise` measures the first and the second.
 """
 CODEC_SNR_DB = (13.0, 20.0)
