@@ -13,13 +13,14 @@ from typing import Any
 
 import numpy as np
 
+from mmsteer.bundled.listener import load_listener
 from mmsteer.data.soundfont import load_soundfont
 from mmsteer.data.syntheory import Item, catalogue, render, synthesise
 from mmsteer.data.synthesis import TIMBRES, Note
 from mmsteer.data.synthesis import render as render_notes
 from mmsteer.data.world import render_clip, sample_clip
 from mmsteer.eval import tempo
-from mmsteer.eval.adherence import ATTRIBUTES, AdherenceJudge, Example, coded, under_noise
+from mmsteer.eval.adherence import ATTRIBUTES, MIN_POSTERIOR, SURE, AdherenceJudge, Example, coded, under_noise
 from mmsteer.eval.chords import read_chord
 from mmsteer.eval.intervals import read_interval
 from mmsteer.eval.keys import read_key
@@ -147,11 +148,63 @@ def measure_world(count: int) -> None:
             report(f"adherence, {label}: {name}", verdicts, spent)
 
 
+def steady_noise(index: int) -> np.ndarray:
+    """White, pink and brown in turn, three of each 4, 8 and 12 s long."""
+    samples = np.random.default_rng(1000 + index).standard_normal(RATE * (4, 8, 12)[index % 3])
+    slope = (0, 0.5, 1)[index // 3 % 3]
+    spectrum = np.fft.rfft(samples)
+    shaped = np.fft.irfft(spectrum / np.maximum(np.arange(len(spectrum)), 20.0) ** slope)
+    return 0.1 * shaped / shaped.std()
+
+
+def measure_noise(count: int) -> None:
+    start = time.perf_counter()
+    found = [tempo.read_tempo(steady_noise(index), RATE).bpm for index in range(count)]
+    report("tempo: none in steady noise", [bpm is None for bpm in found], time.perf_counter() - start)
+
+
+def brass(midi: float, seconds: float, rng: np.random.Generator) -> np.ndarray:
+    """A bright tone that swells and vibrates; none of the world's instruments."""
+    frequency, t = 440 * 2 ** ((midi - 69) / 12), np.arange(int(seconds * RATE)) / RATE
+    phase = np.cumsum(2 * np.pi * frequency * (1 + 0.004 * np.sin(2 * np.pi * 5.2 * t))) / RATE
+    level = np.minimum(1, np.minimum(t / 0.06, (seconds - t) / 0.05))
+    partials = [k for k in range(1, 16) if k * frequency < 7600]
+    waves = [(0.55 + 0.3 * level) ** k * np.sin(k * phase + rng.uniform(0, 6)) for k in partials]
+    return np.asarray(level * np.sum(waves, axis=0))
+
+
+def brass_line(seed: int) -> np.ndarray:
+    rng = np.random.default_rng(100 + seed)
+    steps, each_s, base = rng.integers(-5, 8, 8), float(rng.choice([0.3, 0.5, 0.8])), int(rng.integers(50, 76))
+    samples = np.concatenate([brass(base + int(step), each_s, rng) for step in steps])
+    return np.asarray(0.2 * samples / np.abs(samples).max())
+
+
+def measure_confidence() -> None:
+    """At both thresholds: the world's instruments (right), and a tone that is none of them (right: not named)."""
+    judge, rng = load_listener(), np.random.default_rng(5)
+    clips = [sample_clip(rng) for _ in range(160)]
+    known = [(render_clip(clip), clip.instrument) for clip in clips]
+    unknown = [brass_line(seed) for seed in range(60)]
+    for least in (MIN_POSTERIOR, SURE):
+        start = time.perf_counter()
+        votes = [same(judge.read(samples, RATE, least)["instrument"], truth) for samples, truth in known]
+        report(f"instrument at {least}: known", votes, time.perf_counter() - start)
+        start = time.perf_counter()
+        named = [judge.read(samples, RATE, least)["instrument"] is None for samples in unknown]
+        report(f"instrument at {least}: unknown", named, time.perf_counter() - start)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clips", type=int, default=120, help="clips for each row")
     parser.add_argument("--soundfont", nargs="?", const="", help="play SynTheory by FluidSynth with this SoundFont")
+    parser.add_argument("--noise", action="store_true", help="only what is read in noise and in an unknown instrument")
     options = parser.parse_args()
+    if options.noise:
+        measure_noise(150)
+        measure_confidence()
+        return
     renderer = synthesise if options.soundfont is None else load_soundfont(options.soundfont or None).render
     drawn = {name: clips_of(name, options.clips, renderer) for name, _ in SYNTHEORY.values()}
     for row, (category, verdict) in SYNTHEORY.items():

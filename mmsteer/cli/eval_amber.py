@@ -21,7 +21,9 @@ LABELS = {
 
 
 def amber(
-    responses: Annotated[Path, typer.Option(help='{"id", "response"}, a JSON array or one a line')],
+    answers: Annotated[
+        Path, typer.Option("--answers", "--responses", help='{"id", "response"}, a JSON array or one a line')
+    ],
     data: Annotated[Path, typer.Option(help="folder of annotations.json, relation.json and safe_words.txt")],
     parser: Annotated[str, typer.Option(help="exact: Yes or No to the letter, as published; or strict")] = "exact",
     compat: Annotated[str, typer.Option(help="fixed, or official: a mention covers one object alone")] = "fixed",
@@ -32,7 +34,7 @@ def amber(
 
     [bold]Example[/]
 
-    mmsteer eval amber --responses responses.json --data AMBER/data --json
+    mmsteer eval amber --answers responses.json --data AMBER/data --json
     """
     from mmsteer.eval import amber as judge
     from mmsteer.eval.amber_words import read_vocabulary, same_word, spacy_similarity
@@ -40,7 +42,7 @@ def amber(
     _check(parser, compat)
     queries = [path for path in (data / "query_all.json", data / "query" / "query_all.json") if path.is_file()]
     items = judge.read_items(data / "annotations.json", queries[0] if queries else None)
-    said = judge.read_responses(responses, items)
+    said = judge.read_responses(answers, items)
     similar = same_word if similarity == "exact" else spacy_similarity(similarity)
     vocabulary = read_vocabulary(data / "relation.json", data / "safe_words.txt")
     described = judge.score_descriptions(items, said, vocabulary, similar=similar, compat=compat)

@@ -16,17 +16,19 @@ LABELS = {
 
 
 def mme(
-    results: Annotated[Path, typer.Option(help="folder of existence.txt and so on, one file a subtask")],
+    answers: Annotated[
+        Path, typer.Option("--answers", "--results", help="folder of existence.txt and so on, one file a subtask")
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of a table")] = False,
 ) -> None:
     """Score yes-or-no answers in 14 subtasks (MME): accuracy plus accuracy over images.
 
     [bold]Example[/]
 
-    mmsteer eval mme --results my_results --json
+    mmsteer eval mme --answers my_results --json
     """
     from mmsteer.eval.mme import mme_json, score_mme
 
-    report = mme_json(score_mme(results))
+    report = mme_json(score_mme(answers))
     parts = [(name, one["score"], one["interval"]) for name, one in report["subtasks"].items()]
     show("MME", [*named(LABELS, report), *parts], report, as_json)

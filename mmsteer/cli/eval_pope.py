@@ -24,7 +24,7 @@ LABELS = {
 
 def pope(
     questions: Annotated[Path, typer.Option(help="a POPE file: JSON lines or an array")],
-    answers: Annotated[Path | None, typer.Option(help='{"question_id", "answer"}, one a line or an array')] = None,
+    answers: Annotated[Path | None, typer.Option(help="as of POPE, LLaVA or AMBER, one a line or an array")] = None,
     logits: Annotated[
         Path | None, typer.Option(help='{"question_id", "logit"} instead: log P(yes) - log P(no)')
     ] = None,

@@ -12,6 +12,9 @@ from mmsteer.cli.eval_hallusion import hallusionbench
 from mmsteer.cli.eval_mme import mme
 from mmsteer.cli.eval_mmhal import mmhal
 from mmsteer.cli.eval_pope import pope, pope_build
+from mmsteer.errors import EvalError
+
+EXTENSIONS = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif")
 
 app = typer.Typer(
     help="Judge audio files, anybody's, in any format that soundfile reads.",
@@ -27,7 +30,7 @@ app.command()(mmhal)
 app.command()(hallusionbench)
 app.command()(mme)
 
-Files = Annotated[list[Path], typer.Argument(help="audio files")]
+Files = Annotated[list[Path], typer.Argument(help="audio files, or folders of them")]
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON instead of a table")]
 
 
@@ -45,7 +48,7 @@ def notes(
     """
     from mmsteer.eval.notes import notes_report
 
-    report = notes_report(files, target)
+    report = notes_report(audio_files(files), target)
     if as_json:
         print(json.dumps(report, allow_nan=False))
         return
@@ -80,18 +83,40 @@ def key(files: Files, as_json: AsJson = False) -> None:
 
 @app.command()
 def instrument(files: Files, as_json: AsJson = False) -> None:
-    """Which instrument of the rendered world; the judge is fitted first, which takes half a minute."""
+    """Which instrument of the rendered world.
+
+    The judge knows bell, clarinet, flute, guitar, marimba, organ, piano and strings as the project renders them, and
+    names none below a posterior of 0.9; an instrument that it does not know may still pass for one of them.
+    """
     _judge("instrument", files, as_json)
 
 
 def _judge(name: str, files: list[Path], as_json: bool) -> None:
-    from mmsteer.recipes.music.judging import judge
+    from mmsteer.recipes.music.judging import judge_file
 
-    rows = [{"file": str(file), **judge(file, (name,))[name]} for file in files]
+    rows = [{"file": str(file), **judge_file(file, name)} for file in audio_files(files)]
     if as_json:
         print(json.dumps({"files": rows}, allow_nan=False))
     else:
         _table(rows)
+
+
+def audio_files(paths: list[Path]) -> list[Path]:
+    """The files, and of folders the audio files in them, in order of their names.
+
+    Args:
+        paths: Files and folders.
+
+    Raises:
+        EvalError: A folder holds no audio file.
+    """
+    found: list[Path] = []
+    for path in paths:
+        inside = sorted(one for one in path.iterdir() if one.suffix.lower() in EXTENSIONS) if path.is_dir() else [path]
+        if not inside:
+            raise EvalError(f"{path}: no audio file in this folder; they end in {', '.join(EXTENSIONS)}")
+        found += inside
+    return found
 
 
 def _top(row: dict[str, Any]) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """One MIDI track: its notes, its program, and its bytes as a Standard MIDI File."""
 
 from dataclasses import dataclass
+from numbers import Integral
 
 from mmsteer.errors import DataError
 
@@ -28,6 +29,8 @@ class MidiNote:
     velocity: int = 64
 
     def __post_init__(self) -> None:
+        if not all(isinstance(value, Integral) for value in (self.start, self.duration, self.pitch, self.velocity)):
+            raise DataError(f"{self}: ticks, pitch and velocity are whole numbers; round them")
         if self.start < 0 or self.duration <= 0:
             raise DataError(f"{self}: the start must be 0 or later and the duration above 0, in ticks")
         if not (0 <= self.pitch <= MAX_VALUE and 1 <= self.velocity <= MAX_VALUE):

@@ -89,7 +89,7 @@ def read_items(annotations: str | Path, queries: str | Path | None = None) -> tu
 
 
 def read_responses(path: str | Path, items: Sequence[Item]) -> dict[Id, str | None]:
-    """The responses of a file of `{"id", "response"}`, as AMBER's script takes it.
+    """The responses of a file of `{"id", "response"}`, as AMBER's script takes it, or another layout with ids.
 
     Args:
         path: A JSON array or JSON lines.
@@ -98,7 +98,7 @@ def read_responses(path: str | Path, items: Sequence[Item]) -> dict[Id, str | No
     Raises:
         EvalError: A record is broken, comes twice, or answers another item.
     """
-    return read_answers(path, {item.id for item in items}, key="id", value="response")
+    return read_answers(path, {item.id: None for item in items})
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Records of benchmark files, JSON lines or one JSON array, each with its line; and answers joined to them by id."""
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,32 +89,70 @@ def read_rows(path: str | Path, keys: Collection[str], what: str) -> tuple[Row, 
     path = Path(path)
     rows = tuple(Row(path, line, fields) for line, fields in json_lines.read_records(path, EvalError))
     if not rows:
-        raise EvalError(f"{path} is empty; each record is {what} with {', '.join(keys)}")
+        raise EvalError(f"{path} is empty; each record is {what}{' with ' if keys else ''}{', '.join(keys)}")
     for row in rows:
-        missing = [key for key in keys if key not in row.fields]
-        if missing:
-            there = ", ".join(map(shorten, sorted(row.fields)[:20])) or "nothing"
-            raise EvalError(
-                f"{row.where}: {what} has {', '.join(keys)}; this record lacks {', '.join(missing)} "
-                f"and has {there}. Is it a file of another benchmark?"
-            )
+        _check_keys(row, keys, what)
     return rows
 
 
-def read_answers(path: str | Path, known: Collection[Id], *, key: str, value: str) -> dict[Id, str | None]:
-    """Answers by the id of their question; null is no answer.
+def _check_keys(row: Row, keys: Collection[str], what: str) -> None:
+    missing = [key for key in keys if key not in row.fields]
+    if missing:
+        there = ", ".join(map(shorten, sorted(row.fields)[:20])) or "nothing"
+        raise EvalError(
+            f"{row.where}: {what} has {', '.join(keys)}; this record lacks {', '.join(missing)} and has {there}. "
+            "Is it a file of another benchmark?"
+        )
+
+
+IDS, SAID = ("question_id", "id"), ("answer", "text", "response")
+
+
+def read_answers(path: str | Path, questions: Mapping[Id, str | None]) -> dict[Id, str | None]:
+    """Answers by the id of their question, in any public layout, told apart by its keys; null is no answer.
+
+    `{"question_id" or "id", "answer" or "text" or "response"}` is POPE's, LLaVA's (with more keys) and AMBER's; POPE's
+    own `{"question", "answer"}` has no id, so its records must be as many as the questions and ask them in their order.
 
     Args:
-        path: JSON lines or a JSON array of records with both fields.
-        known: The ids of the questions.
-        key: The field with the id.
-        value: The field with the answer.
+        path: JSON lines or a JSON array of records of one layout.
+        questions: The text of each question by its id, None where it is not known.
 
     Raises:
-        EvalError: An id is unknown or comes twice, or a record is broken.
+        EvalError: An id is unknown or comes twice, a record is broken, or the records answer other questions.
     """
-    rows = read_rows(path, (key, value), "an answer")
-    return {id_: None if row.fields[value] is None else row.text(value) for id_, row in by_id(rows, key, known).items()}
+    rows = read_rows(path, (), "an answer")
+    id_key, value_key = _layout(rows[0])
+    for row in rows:
+        _check_keys(row, (id_key, value_key), "an answer")
+    named = by_id(rows, id_key, questions) if id_key in IDS else _in_order(rows, questions)
+    return {id_: None if row.fields[value_key] is None else row.text(value_key) for id_, row in named.items()}
+
+
+def _layout(row: Row) -> tuple[str, str]:
+    id_key = next((key for key in (*IDS, "question") if key in row.fields), None)
+    value_key = next((key for key in SAID if key in row.fields), None)
+    if "label" in row.fields and value_key in (None, "text"):
+        raise EvalError(f"{row.where}: this record has a label: it is a question; give the answers to it")
+    if id_key is None or value_key is None or (id_key == "question" and value_key != "answer"):
+        there = ", ".join(map(shorten, sorted(row.fields)[:20])) or "nothing"
+        raise EvalError(
+            f"{row.where}: an answer has question_id or id, and answer, text or response (or question and "
+            f"answer, in the order of the questions); this record has {there}. Is it a file of another benchmark?"
+        )
+    return id_key, value_key
+
+
+def _in_order(rows: Sequence[Row], questions: Mapping[Id, str | None]) -> dict[Id, Row]:
+    if len(rows) != len(questions):
+        raise EvalError(
+            f"{rows[0].path}: {len(rows)} answers without ids to {len(questions)} questions; such answers are "
+            "taken in the order of the questions, so give one to each"
+        )
+    for row, asked in zip(rows, questions.values(), strict=True):
+        if asked is not None and " ".join(row.text("question").split()) != " ".join(asked.split()):
+            raise EvalError(f"{row.where}: answers {clip(row.fields['question'])}; the question here is {clip(asked)}")
+    return dict(zip(questions, rows, strict=True))
 
 
 def by_id(rows: Collection[Row], key: str, known: Collection[Id] | None = None) -> dict[Id, Row]:

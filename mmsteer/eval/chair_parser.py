@@ -8,10 +8,19 @@ from itertools import chain
 from types import MappingProxyType
 
 from mmsteer.errors import EvalError, clip
-from mmsteer.eval.chair_synonyms import ANIMALS, COMPOUNDS, REFERENCE_PAIRS, VEHICLES, Synonyms, coco_synonyms
+from mmsteer.eval.chair_synonyms import (
+    ANIMALS,
+    COMPOUNDS,
+    LAST_WORDS,
+    NO_OBJECTS,
+    REFERENCE_PAIRS,
+    VEHICLES,
+    Synonyms,
+    coco_synonyms,
+)
 from mmsteer.eval.singular import noun_forms, pattern_singular, wordnet_singular
 
-LONGEST = 3  # words a name: "stove top oven"
+LONGEST = 4  # tokens a name: "stove top oven", and "bird's eye" of which the clitic makes four
 
 # A word keeps its inner apostrophe ("o'clock" is no clock) unless a clitic follows ("the man's").
 _CLITIC = r"(?!(?:s|m|d|t|re|ve|ll)\b)"
@@ -81,13 +90,23 @@ def _names(synonyms: Synonyms) -> dict[tuple[str, ...], str]:
         name: [form for word in (name, *words) for form in noun_forms(word.strip().lower())]
         for name, words in synonyms.items()
     }
-    names = {form: "" for pair in (*COMPOUNDS, "baby animal", "adult animal") for form in noun_forms(pair)}
+    names = {form: "" for pair in (*COMPOUNDS, *NO_OBJECTS, "baby animal", "adult animal") for form in noun_forms(pair)}
     names |= {f"{age} cub{s}": "" for age in ("baby", "adult") for s in ("", "s")}
     names |= {form: "toilet" for form in noun_forms("toilet seat") if "toilet" in synonyms}
     for name, words in forms.items():
         before = {"baby ", "adult "} if name in ANIMALS else {"passenger "} if name in VEHICLES else set()
         names |= {start + form: name for form in words for start in ("", *before)}
-    return {tuple(form.split()): name for form, name in names.items()}
+    for compound in LAST_WORDS:
+        first, last = compound.split()
+        names = {f"{first} {form}": names.get(form, "") for form in noun_forms(last)} | names
+    if "hot dog" in synonyms:
+        names |= {form: "hot dog" for form in noun_forms("hotdog")}
+    return {_words(form): name for form, name in names.items()}
+
+
+def _words(name: str) -> tuple[str, ...]:
+    """The parts of a name as `_longest_names` looks them up."""
+    return tuple(chain.from_iterable(token.word.split("-") for token in _tokens(_WORDS, name)))
 
 
 def _longest_names(tokens: list[_Token], names: Mapping[tuple[str, ...], str]) -> Iterator[Mention]:

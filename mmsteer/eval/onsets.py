@@ -20,6 +20,7 @@ BANDS_PER_OCTAVE = 12
 LOWEST_HZ, HIGHEST_HZ = 60.0, 7500.0
 GAIN = 300.0  # of the loudest band, before the logarithm: what lies 50 dB below it counts for nothing
 LAG = 5  # frames between the two spectra compared, 50 ms: a bow's attack is slow
+BLOCK = 512  # frames at once
 EDGE = 4  # frames in which the window runs over the end of the clip, whose cut is no onset
 NEAR = 5  # frames around a peak in which it is the highest, 50 ms
 THRESHOLD = 0.1  # above the median of the surroundings, in nepers averaged over the bands
@@ -83,15 +84,18 @@ def onset_strength(samples: NDArray[np.floating], sample_rate: int) -> Floats:
     from scipy.ndimage import maximum_filter1d
 
     clip = resample(samples, sample_rate, RATE)
-    bands = _band_levels(clip - clip.mean())
+    clip -= clip.mean()
+    bands = _band_levels(clip)
     loudest = float(bands.max())
     if loudest < AUDIBLE:
         return np.zeros(len(bands) - LAG)
-    level = np.log1p(GAIN * bands / loudest)
-    before = maximum_filter1d(level, 3, axis=1)[:-LAG]
-    rise = np.maximum(level[LAG:] - before, 0).mean(axis=1)
+    rise = np.empty(len(bands) - LAG)
+    for start in range(0, len(rise), BLOCK):
+        level = np.log1p(GAIN * bands[start : start + BLOCK + LAG] / loudest)
+        before = maximum_filter1d(level, 3, axis=1)[:-LAG]
+        rise[start : start + BLOCK] = np.maximum(level[LAG:] - before, 0).mean(axis=1)
     rise[-EDGE:] = 0
-    return np.asarray(rise, dtype=np.float64)
+    return rise
 
 
 def _band_levels(clip: Floats) -> Floats:
@@ -99,8 +103,10 @@ def _band_levels(clip: Floats) -> Floats:
     padded = np.pad(clip.astype(np.float32), (WINDOW // 2 + LAG * HOP, WINDOW))
     frames = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::HOP][: len(clip) // HOP + LAG + 1]
     window = np.hanning(WINDOW + 1)[:-1].astype(np.float32)
-    parts = [np.abs(np.fft.rfft(frames[at : at + 512] * window)) @ _bands() for at in range(0, len(frames), 512)]
-    levels: Floats = np.concatenate(parts).astype(np.float64) / (WINDOW / 4)
+    levels = np.empty((len(frames), _bands().shape[1]))
+    for at in range(0, len(frames), BLOCK):
+        levels[at : at + BLOCK] = np.abs(np.fft.rfft(frames[at : at + BLOCK] * window)) @ _bands()
+    levels /= WINDOW / 4
     return levels
 
 

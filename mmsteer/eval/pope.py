@@ -13,9 +13,10 @@ from typing import Any, Literal
 import numpy as np
 
 from mmsteer.errors import EvalError, clip
+from mmsteer.eval.answer_words import Decision
 from mmsteer.eval.answers import Id, by_id, read_answers, read_rows
 from mmsteer.eval.bootstrap import Floats, bootstrap, ratio, ratio_interval
-from mmsteer.eval.pope_parsers import PARSERS, Decision, parse_answer
+from mmsteer.eval.pope_parsers import PARSERS, parse_answer
 from mmsteer.eval.pope_questions import Question, build_questions, question_version, read_questions, write_questions
 from mmsteer.types.score import Score
 
@@ -150,7 +151,7 @@ def count_flips(before: Mapping[Id, Outcome], after: Mapping[Id, Outcome]) -> di
 
 
 def read_pope_answers(path: str | Path, questions: Sequence[Question]) -> dict[Id, str | None]:
-    """The answers of a file of `{"question_id", "answer"}`.
+    """The answers of a file in any layout that `read_answers` takes.
 
     Args:
         path: JSON lines or an array.
@@ -159,7 +160,7 @@ def read_pope_answers(path: str | Path, questions: Sequence[Question]) -> dict[I
     Raises:
         EvalError: A record is broken, comes twice, or answers another question.
     """
-    return read_answers(path, {one.id for one in questions}, key="question_id", value="answer")
+    return read_answers(path, {one.id: one.text for one in questions})
 
 
 def read_logits(path: str | Path, questions: Sequence[Question]) -> dict[Id, float]:

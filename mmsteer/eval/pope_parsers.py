@@ -10,6 +10,10 @@
 | (empty) | yes | no | yes | - | - |
 | I know | yes | no | no | - | - |
 | snow | yes | no | no | - | - |
+| **Yes** | yes | yes | yes | - | yes |
+| Yes, there are no cracks | no | yes | no | - | yes |
+| <think>no</think> Yes. | yes | yes | no | - | yes |
+| Nein, keiner. | yes | no | yes | - | no |
 
 A dash is unparsed: counted, never guessed. `official` never has one, so a model that breaks down answers yes there.
 `vcd` must know the label, and so leaks it: an answer with both words is always right, and so is "snow" where no is.
@@ -18,13 +22,9 @@ A dash is unparsed: counted, never guessed. `official` never has one, so a model
 import re
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Final, Literal
 
 from mmsteer.errors import EvalError, clip
-
-Decision = Literal["yes", "no"]
-YES: Final = "yes"
-NO: Final = "no"
+from mmsteer.eval.answer_words import NO, YES, Decision, final_answer, leading_word
 
 _WORD = re.compile(r"[a-z]+(?:['’][a-z]+)?")
 # A yes or no that is not the first word counts where it stands alone: "The answer is no." but not "with no hat".
@@ -72,14 +72,15 @@ def _lmms(text: str, label: str | None) -> Decision | None:
 
 
 def _strict(text: str, label: str | None) -> Decision | None:
-    text = _IDIOMS.sub(" ", text.lower())
-    words = _WORD.findall(text)
-    if {YES, NO} <= set(words):
-        return None
-    if words[:1] in ([YES], [NO]):
-        return _exactly(words[0])
+    text = _IDIOMS.sub(" ", final_answer(text).lower())
+    words = set(_WORD.findall(text))
     alone = set(_ALONE.findall(text))
-    return _exactly(alone.pop()) if len(alone) == 1 else None
+    first = leading_word(text)
+    if first is None:
+        return _exactly(alone.pop()) if len(alone) == 1 else None
+    # "Yes, there are no cracks" says yes; "Yes and no." and "No. Yes, wait." say neither.
+    contradicted = NO in alone if first == YES else YES in words
+    return None if contradicted else first
 
 
 def _exactly(word: str) -> Decision | None:

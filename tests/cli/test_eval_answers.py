@@ -76,7 +76,7 @@ def test_pope_by_logits(mmsteer, pope, write):
     [
         (said("Yes") * 2, "a.jsonl:2: question_id 1 came before, on line 1"),
         (said(*["Yes"] * 5), "a.jsonl:5: no question has question_id 5"),
-        ([{"question_id": 1, "text": "Yes"}], "a.jsonl:1: an answer has question_id, answer"),
+        ([{"question_id": 1, "caption": "Yes"}], "a.jsonl:1: an answer has question_id or id, and answer"),
     ],
 )
 def test_pope_refuses_with_one_line(mmsteer, pope, write, rows, message):
@@ -114,7 +114,7 @@ def test_amber(mmsteer, tmp_path, write):
     (tmp_path / "relation.json").write_text('{"dog": [], "cat": []}')
     (tmp_path / "safe_words.txt").write_text("orange\n")
     write("r.jsonl", [{"id": 1, "response": "A dog and a cat."}, {"id": 2, "response": "No"}])
-    command = ["amber", "--responses", "r.jsonl", "--data", "."]
+    command = ["amber", "--answers", "r.jsonl", "--data", "."]
     found = json.loads(mmsteer(*command, "--json")[1])
     # one question: P = 100 / 1.001 = 99.9; F1 = 2 * 0.999 ** 2 / 1.9981 = 99.9; (100 - 50 + 99.9) / 2
     assert found["amber_score"] == pytest.approx(74.95)
@@ -133,7 +133,7 @@ def test_hallusionbench_and_mme(mmsteer, tmp_path, write):
     assert json.loads(mmsteer("hallusionbench", "--answers", "h.json", "--json")[1])["aAcc"] == 1
     assert "qAcc" in mmsteer("hallusionbench", "--answers", "h.json")[1]
     (tmp_path / "count.txt").write_text("1.jpg\tq\tYes\tYes\n1.jpg\tq\tNo\tNo\n")
-    assert json.loads(mmsteer("mme", "--results", ".", "--json")[1])["subtasks"]["count"]["score"] == 200
+    assert json.loads(mmsteer("mme", "--answers", ".", "--json")[1])["subtasks"]["count"]["score"] == 200
     assert "count" in mmsteer("mme", "--results", ".")[1]
 
 

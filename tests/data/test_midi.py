@@ -50,3 +50,9 @@ def test_impossible_note_is_refused(field):
 def test_impossible_track_is_refused(field):
     with pytest.raises(DataError):
         MidiTrack(**{"notes": (), "program": 0, **field})
+
+
+@pytest.mark.parametrize("values", [(0.5, 10, 60), (0, 10.0, 60), (0, 10, 60.5), (0, 10, 60, 64.0)])
+def test_fractions_of_a_tick_are_refused(values):
+    with pytest.raises(DataError, match="whole numbers"):
+        MidiNote(*values)

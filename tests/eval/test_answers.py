@@ -57,11 +57,11 @@ def test_both_layouts_are_read_with_the_line_of_each_record(file, content, lines
 )
 def test_what_is_wrong_is_said_with_its_line(file, content, message):
     with pytest.raises(EvalError, match=message):
-        read_answers(file(content), {1, 2}, key="id", value="answer")
+        read_answers(file(content), {1: None, 2: None})
 
 
 def test_null_is_no_answer(file):
-    assert read_answers(file('{"id": "2", "answer": null}'), {1, 2}, key="id", value="answer") == {2: None}
+    assert read_answers(file('{"id": "2", "answer": null}'), {1: None, 2: None}) == {2: None}
 
 
 def test_a_missing_file_is_named(tmp_path):
@@ -73,3 +73,38 @@ def test_one_value(file):
     assert read_json(file('{"a": [1]}')) == {"a": [1]}
     with pytest.raises(EvalError, match="json:2: not JSON"):
         read_json(file('{"a":\n x}'))
+
+
+ASKED = {1: "Is there a dog?", 2: "Is there a cat?"}
+LAYOUTS = [
+    [{"question_id": 1, "answer": "yes"}, {"question_id": "2", "answer": "no"}],
+    [
+        {"question_id": n, "prompt": ASKED[n], "text": t, "answer_id": "x", "model_id": "m", "metadata": {}}
+        for n, t in ((2, "no"), (1, "yes"))
+    ],
+    [{"id": 1, "response": "yes"}, {"id": 2, "response": "no"}],
+    [{"question": "Is there  a dog?", "answer": "yes"}, {"question": "Is there a cat?", "answer": "no"}],
+]
+
+
+@pytest.mark.parametrize("records", LAYOUTS, ids=["POPE", "LLaVA", "AMBER", "POPE without ids"])
+def test_public_layouts_are_told_apart_by_their_keys(file, records):
+    assert read_answers(file(json.dumps(records)), ASKED) == {1: "yes", 2: "no"}
+
+
+@pytest.mark.parametrize(
+    ("records", "message"),
+    [
+        (
+            [{"question_id": 1, "image": "a", "text": "Is there a dog?", "label": "yes"}],
+            "a label: it is a question",
+        ),
+        (LAYOUTS[3][:1], "1 answers without ids to 2 questions"),
+        (LAYOUTS[3][::-1], r"json:1: answers 'Is there a cat\?'; the question here is 'Is there a dog\?'"),
+        ([{"question": "Is there a dog?", "text": "yes"}], "an answer has question_id or id"),
+        ([LAYOUTS[0][0], LAYOUTS[2][1]], "this record lacks question_id, answer and has id, response"),
+    ],
+)
+def test_what_is_no_layout_is_refused(file, records, message):
+    with pytest.raises(EvalError, match=message):
+        read_answers(file(json.dumps(records)), ASKED)

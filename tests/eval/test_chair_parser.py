@@ -88,6 +88,31 @@ def test_what_only_fixed_hears():
     assert objects("a sofa/couch on the shore.A man", "pattern") == ["person"]
 
 
+@pytest.mark.parametrize(
+    ("caption", "named"),
+    [
+        ("A bird's-eye view of a bird's eye, a bird’s eye and a birds eye view", []),
+        ("a zebra crossing, two zebra crossings and a zebra", ["zebra"]),
+        ("an Apple laptop by an apple", ["laptop", "apple"]),
+        ("mouse pads, a mouse-pad and a mouse", ["mouse"]),
+        ("a remote in a remote village", ["remote"]),
+        ("hotdogs, a hotdog and hot dogs", ["hot dog"] * 3),
+        ("telephone poles, toilet paper, a record player", []),
+        ("a pitcher of water and a pitcher on the mound", ["person"]),
+        ("a turkey sandwich, orange cats", ["sandwich", "cat"]),
+        # COCO's list names the bow tie, and its annotators box it.
+        ("a man in a bow tie", ["person", "tie"]),
+    ],
+)
+def test_fixed_knows_compounds_that_are_no_object(caption, named):
+    assert objects(caption) == named
+
+
+def test_other_modes_read_such_compounds_as_the_reference():
+    assert objects("a zebra crossing and a mouse pad", "pattern") == ["zebra", "mouse"]
+    assert objects("hotdogs", "pattern") == []
+
+
 @pytest.mark.parametrize("compat", MODES)
 def test_spans_hold_the_words(compat):
     caption = "İ saw Two  Hot Dogs, then a man."

@@ -163,6 +163,10 @@ def _send(server, first, again=b""):
             while again:
                 connection.sendall(again)
                 time.sleep(0.05 if len(again) < 10 else 0)
+            # Closed at once, what is still unread would reset the connection.
+            connection.shutdown(socket.SHUT_WR)
+            while connection.recv(65536):
+                pass
 
 
 def test_an_endpoint_that_is_not_there_is_named():

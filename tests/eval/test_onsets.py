@@ -1,9 +1,22 @@
+import tracemalloc
+
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose
 
 from mmsteer.errors import EvalError
-from mmsteer.eval.onsets import read_onsets
-from mmsteer.eval.tempo import accuracy, octave_accuracy, read_tempo
+from mmsteer.eval.onsets import OnsetReading, read_onsets
+from mmsteer.eval.tempo import (
+    BLUR_S,
+    FASTEST,
+    SLOWEST,
+    _refine,
+    _repetition,
+    accuracy,
+    octave_accuracy,
+    read_tempo,
+    tempo_from_onsets,
+)
 from tests.eval.tones import RATE, drums, line, noise, tone
 
 
@@ -94,10 +107,55 @@ def test_tempo_accuracies_by_hand(estimate, one, two):
     assert (accuracy(estimate, 120.0), octave_accuracy(estimate, 120.0)) == (one, two)
 
 
-def test_a_true_tempo_of_zero_is_refused():
-    with pytest.raises(EvalError, match="above 0"):
-        accuracy(120.0, 0.0)
+@pytest.mark.parametrize("bad", [0.0, -120.0, float("inf"), float("nan")])
+def test_a_tempo_that_is_none_is_refused(bad):
+    for compare in (accuracy, octave_accuracy):
+        with pytest.raises(EvalError, match=r"true tempo is .* above 0"):
+            compare(120.0, bad)
+        with pytest.raises(EvalError, match=r"estimated tempo is .* above 0"):
+            compare(bad, 120.0)
+
+
+@pytest.mark.parametrize(("notes_a_beat", "bpm"), [(2, 120), (3, 180)])
+def test_notes_too_fast_for_beats_are_read_as_the_docstring_says(notes_a_beat, bpm):
+    each_s = 60 / 120 / notes_a_beat
+    clip = plucked([60] * (8 * notes_a_beat), each_s, min(0.1, each_s / 2))
+    assert read_tempo(clip, RATE).bpm == pytest.approx(bpm, rel=0.02)
+
+
+def _by_all_pairs(onsets_s, periods):
+    gaps = np.abs(onsets_s[:, None] - onsets_s[None, :])
+    return np.exp(-0.5 * ((gaps[None] - periods[:, None, None]) / BLUR_S) ** 2).max(axis=2).mean(axis=1)
+
+
+@pytest.mark.parametrize("count", [3, 4, 17, 60])
+def test_the_repetition_is_that_of_all_pairs(count):
+    """The definition, computed on every pair of onsets at once, is the reference."""
+    onsets_s = np.cumsum(np.random.default_rng(count).uniform(0.05, 0.6, count))
+    periods = np.arange(60 / FASTEST, min(60 / SLOWEST, float(np.ptp(onsets_s))), 0.0025)
+    assert_allclose(_repetition(onsets_s, periods), _by_all_pairs(onsets_s, periods), rtol=1e-9, atol=1e-12)
+    gaps = (onsets_s[None, :] - onsets_s[:, None]).ravel()
+    for period in periods[::20].tolist():
+        close = gaps[np.abs(gaps - period) < 2 * BLUR_S]
+        assert _refine(onsets_s, period) == pytest.approx(close.mean() if len(close) else period, rel=1e-12)
+
+
+def test_twenty_minutes_of_onsets_takes_little_memory():
+    onsets_s = np.arange(0, 1200, 0.125)
+    strength = np.zeros(100)
+    reading = OnsetReading(onsets_s, 8.0, strength, strength, strength)
+    tracemalloc.start()
+    bpm = tempo_from_onsets(reading).bpm
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert bpm == pytest.approx(160)  # every third of 480 a minute
+    assert peak < 50e6
 
 
 def test_a_line_of_even_notes_is_one_beat_a_note():
     assert read_tempo(line([60, 62, 64, 65, 67, 65, 64, 62], 0.5), RATE).bpm == pytest.approx(120, rel=0.03)
+
+
+def test_few_onsets_that_lie_evenly_by_chance_are_no_tempo():
+    onsets_s, strength = np.array([0.01, 0.5, 9.62, 10.13, 10.99]), np.zeros(100)
+    assert tempo_from_onsets(OnsetReading(onsets_s, 0.4, strength, strength, strength)).bpm is None

@@ -143,6 +143,26 @@ def test_keys_are_scored_as_mirex_does(heard, score):
     assert key_score(heard, "C major") == score
 
 
+@pytest.mark.parametrize(
+    ("truth", "heard", "score"),
+    [
+        ("C", "C major", 1), ("c", "C major", 1), ("a:min", "A minor", 1), ("Am", "A minor", 1), ("AM", "A major", 1),
+        ("A:maj", "A major", 1), ("Bb minor", "A# minor", 1), ("C dorian", "C minor", 0.2), ("C aeolian", "C minor", 1),
+        ("C ionian", "C major", 1), ("D:dorian", "C major", 0), ("X", "C major", 0), ("E♭ MAJOR", "D# major", 1),
+    ],
+)  # fmt: skip
+def test_truths_come_in_any_spelling(truth, heard, score):
+    assert key_score(heard, truth) == score
+
+
+@pytest.mark.parametrize("truth", ["H", "", "C blues", "C major minor", "x" * 20_000, "minor"])
+def test_a_bad_truth_is_refused_whatever_was_heard(truth):
+    for heard in ("C major", None):
+        with pytest.raises(EvalError, match="no key") as caught:
+            key_score(heard, truth)
+        assert len(str(caught.value)) < 250
+
+
 def test_a_nonsense_key_is_refused():
     with pytest.raises(EvalError, match="no key"):
         key_score("H major", "C major")

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from mmsteer.bundled.listener import load_listener
 from mmsteer.data.concepts import CONCEPTS
 from mmsteer.eval.activity import HOP_S, Activity, read_activity
+from mmsteer.eval.adherence import SURE
 from mmsteer.eval.audio import Audio, read_audio
 from mmsteer.eval.chords import chord_from_activity
 from mmsteer.eval.keys import key_from_activity
-from mmsteer.eval.notes import notes_from_activity
+from mmsteer.eval.notes import MIN_VOICED, notes_from_activity
 from mmsteer.eval.onsets import read_onsets
 from mmsteer.eval.register import register_from_activity
 from mmsteer.eval.tempo import tempo_from_onsets
@@ -46,6 +46,24 @@ def judge(path: Path, evaluators: tuple[str, ...]) -> dict[str, Reading]:
     return {name: EVALUATORS[name](heard) for name in evaluators}
 
 
+def judge_file(path: Path, evaluator: str) -> Reading:
+    """What one evaluator finds in a file of any origin, and `mix`, which of its channels were judged.
+
+    Args:
+        path: The audio file.
+        evaluator: One of `EVALUATORS`; an instrument is named only where the judge is sure.
+    """
+    heard = Heard(path)
+    reading = _sure_instrument(heard) if evaluator == "instrument" else EVALUATORS[evaluator](heard)
+    return {**reading, "mix": heard.audio.mix}
+
+
+def _sure_instrument(heard: Heard) -> Reading:
+    from mmsteer.bundled.listener import load_listener  # brings the models, which the other evaluators do without
+
+    return {"instrument": load_listener().read(heard.audio.samples, heard.audio.sample_rate, SURE)["instrument"]}
+
+
 def _notes(heard: Heard) -> Reading:
     found = notes_from_activity(heard.activity)
     classes = np.where(found.trace.any(axis=1), found.trace.argmax(axis=1), -1)
@@ -67,7 +85,10 @@ def _register(heard: Heard) -> Reading:
 def _tempo(heard: Heard) -> Reading:
     onsets = read_onsets(heard.audio.samples, heard.audio.sample_rate)
     # The world has one onset a beat, so onsets still tell slow from fast where their rhythm is irregular.
-    bpm = tempo_from_onsets(onsets).bpm or (onsets.per_second and 60 * onsets.per_second)
+    bpm = tempo_from_onsets(onsets).bpm
+    # Steady noise, which is never voiced, has a few onsets, too: half of 60 such clips would have a tempo.
+    if bpm is None and onsets.per_second and heard.activity.voiced.mean() >= MIN_VOICED:
+        bpm = 60 * onsets.per_second
     return {"bpm": None if bpm is None else round(bpm, 3), "tempo": _between(bpm, TEMPO_EDGES)}
 
 
@@ -77,6 +98,8 @@ def _key(heard: Heard) -> Reading:
 
 
 def _instrument(heard: Heard) -> Reading:
+    from mmsteer.bundled.listener import load_listener  # brings the models, which the other evaluators do without
+
     return {"instrument": load_listener().read(heard.audio.samples, heard.audio.sample_rate)["instrument"]}
 
 

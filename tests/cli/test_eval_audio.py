@@ -1,0 +1,51 @@
+"""`mmsteer eval tempo|instrument|...` on files and folders of any origin."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+
+from mmsteer.cli import main
+from tests.eval.tones import noise, tone
+
+
+@pytest.fixture
+def evaluate(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["mmsteer", "eval", *words])
+        try:
+            main()
+            code = 0
+        except SystemExit as end:
+            code = end.code or 0
+        return code, *capsys.readouterr()
+
+    return run
+
+
+def test_a_folder_is_its_audio_files_in_order(evaluate, tmp_path):
+    (tmp_path / "clips").mkdir()
+    clip = tone(69, 1.0)
+    soundfile.write(tmp_path / "clips" / "b.wav", np.stack([clip, -clip], 1), 16000)
+    soundfile.write(tmp_path / "clips" / "a.flac", clip, 16000)
+    (tmp_path / "clips" / "notes.txt").write_text("no audio")
+    files = json.loads(evaluate("register", "clips", "--json")[1])["files"]
+    assert [(row["file"], row["mix"]) for row in files] == [("clips/a.flac", "mono"), ("clips/b.wav", "side")]
+    assert {round(row["midi"]) for row in files} == {69}
+
+
+def test_a_folder_without_audio_is_refused(evaluate, tmp_path):
+    (tmp_path / "empty").mkdir()
+    code, _, err = evaluate("tempo", "empty")
+    assert (code, "empty: no audio file in this folder" in err) == (2, True)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_noise_has_no_tempo(evaluate, tmp_path, seed):
+    soundfile.write(tmp_path / "a.wav", noise(12.0, seed=seed), 16000)
+    (row,) = json.loads(evaluate("tempo", "a.wav", "--json")[1])["files"]
+    assert (row["bpm"], row["tempo"]) == (None, None)
