@@ -32,7 +32,7 @@ def planted(plain):
 
 
 def samples():
-    return [Sample(str(place), None, f"user {text}") for place, text in enumerate(TEXTS)]
+    return [Sample(str(place), f"user {text}") for place, text in enumerate(TEXTS)]
 
 
 def read(adapter, positions="all", pool="mean", batch=16, **more):
@@ -92,7 +92,7 @@ def test_a_model_without_sinks_reads_as_before(plain):
 
 
 def test_directions_carry_the_unit_and_its_spread(planted):
-    many = [Sample(f"{one.id}/{copy}", None, one.text) for copy in range(5) for one in samples()]
+    many = [Sample(f"{one.id}/{copy}", one.text) for copy in range(5) for one in samples()]
     activations = record(planted, many, [SITE])
     found = sweep(MeanDifference(), activations, [0, 1, 0, 1, 1] * 5, family="x", task="binary", progress=False)
     stats = found.directions["x:yes"].stats[SITE]
@@ -102,7 +102,7 @@ def test_directions_carry_the_unit_and_its_spread(planted):
 
 
 def test_a_tenth_is_a_tenth_of_a_usual_token(planted):
-    many = [Sample(f"{one.id}/{copy}", None, one.text) for copy in range(5) for one in samples()]
+    many = [Sample(f"{one.id}/{copy}", one.text) for copy in range(5) for one in samples()]
     found = sweep(
         MeanDifference(),
         record(planted, many, [SITE]),

@@ -216,7 +216,8 @@ class Driver:
         self._rows, self._origin = forward.rows, layout.origin
         if is_new:
             self._lay_out(plan, device)
-        self._has_drafts |= not is_new and self._is_prompted
+        drafted = not is_new and self._is_prompted
+        self._has_drafts |= drafted
         steps = self._steps(forward, layout)
         mask = _masks(plan.selections, Tokens(layout.kinds, steps, self._adapter.rate))
         # (layers, rows, tokens, columns)
@@ -229,7 +230,7 @@ class Driver:
         if self._is_prompted and not self._is_judged and not self.beside:
             self._judge(None)
         is_more = not self._fresh and (self.beside or not _starts(forward))
-        self.meter.prompt(self._coefficients, steps, self._images, more=is_more)
+        self.meter.prompt(self._coefficients, steps, self._images, more=is_more, drafted=drafted)
         # Last: a prompt that is refused was none.
         self._fresh, self._awaits_edit = False, True
 

@@ -58,7 +58,7 @@ class Meter:
         self._reached: Tensor | None = None
         self.known = -1
 
-    def prompt(self, coefficients: Tensor, steps: Tensor, rows: int, *, more: bool = False) -> None:
+    def prompt(self, coefficients: Tensor, steps: Tensor, rows: int, *, more: bool = False, drafted: bool = False) -> None:
         """Note a forward of a prompt, or of several steps at once.
 
         Args:
@@ -67,8 +67,9 @@ class Meter:
             rows: Of the whole call, so far.
             more: Whether it adds to the earlier forwards of this call, as the next image or the next part of a prompt
                 does, and does not run the same prompt again, as some models do.
+            drafted: Whether it holds steps of decoding, of which some may be run again.
         """
-        self.measuring = True
+        self.measuring = not drafted
         # Later tokens are counted by how far the output gets: drafts are run again.
         given = ((coefficients != 0).any(-1).any(0) & (steps <= 0)).sum()
         self._given, self._rows = self._given + given if more else given, rows
@@ -77,7 +78,8 @@ class Meter:
             self._asked = {place: torch.zeros_like(counts) for place, counts in self._asked.items()}
             self._prompts.clear()
             self._moments.clear()
-        self._first = steps[-1].clamp(min=0) + 1
+        if not drafted:
+            self._first = steps[-1].clamp(min=0) + 1
         # Written in place where a step is compiled, which keeps counting; elsewhere the host knows the step.
         self._reached, self.known = steps[-1].clone(), -1
 

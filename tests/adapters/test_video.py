@@ -44,8 +44,8 @@ def one_each(llava, shown):
     stats = {Site("vision", 1): direction.stats[Site("text", 0)]}
     direction = type(direction)("c", vision, stats, direction.model)
     steerings = [Steering(), Steering((Attribute(direction, 5.0),)), Steering()]
-    pictures = [tuple(picture((20 + 10 * k, 30)) for k in range(count)) or None for count in shown]
-    return [Sample(str(row), seen, "describe the image") for row, seen in enumerate(pictures)], steerings
+    pictures = [tuple(picture((20 + 10 * k, 30)) for k in range(count)) for count in shown]
+    return [Sample(str(row), "describe the image", seen) for row, seen in enumerate(pictures)], steerings
 
 
 def test_each_sample_is_steered_by_its_own_where_each_has_one_image(llava):

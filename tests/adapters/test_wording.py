@@ -4,7 +4,7 @@ import pytest
 
 from mmsteer.adapters import load
 from mmsteer.errors import AdapterError
-from mmsteer.types import Sample
+from mmsteer.types import Sample, Sampling
 from tests.adapters.test_families import picture
 
 
@@ -15,21 +15,21 @@ from tests.adapters.test_families import picture
         ("describe the \ud83d cup", r"0: character 13 of the text is half of a surrogate pair \('\\ud83d'\)"),
     ],
 )
-@pytest.mark.parametrize("seen", [None, picture((20, 30))])
+@pytest.mark.parametrize("seen", [(), (picture((20, 30)),)])
 def test_what_cannot_be_said_to_a_model(llava, text, message, seen):
     with pytest.raises(AdapterError, match=message):
-        llava.generate([Sample("0", seen, text)], 2)
+        llava.generate([Sample("0", text, seen)], Sampling(2))
 
 
 def test_answers_and_words_are_texts_too(llava):
     with pytest.raises(AdapterError, match="what the model says: <image> in a text"):
-        llava.reading([Sample("0", picture((20, 30)), "describe", "a <image>")])
+        llava.reading([Sample("0", "describe", (picture((20, 30)),), "a <image>")])
     with pytest.raises(AdapterError, match="half of a surrogate pair"):
-        llava.next_word([Sample("0", picture((20, 30)), "describe")], ["yes", "\udfff"])
+        llava.next_word([Sample("0", "describe", (picture((20, 30)),))], ["yes", "\udfff"])
 
 
 def test_a_language_model_may_be_told_of_marks(families):
-    assert families("llama").reading([Sample("0", None, "the <image> shows a cup")])
+    assert families("llama").reading([Sample("0", "the <image> shows a cup")])
 
 
 def test_a_processor_that_lacks_a_package_is_one_error(musicgen_folder, monkeypatch):
