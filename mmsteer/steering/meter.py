@@ -58,7 +58,9 @@ class Meter:
         self._reached: Tensor | None = None
         self.known = -1
 
-    def prompt(self, coefficients: Tensor, steps: Tensor, rows: int, *, more: bool = False, drafted: bool = False) -> None:
+    def prompt(
+        self, coefficients: Tensor, steps: Tensor, rows: int, *, more: bool = False, drafted: bool = False
+    ) -> None:
         """Note a forward of a prompt, or of several steps at once.
 
         Args:
