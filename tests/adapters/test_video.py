@@ -77,7 +77,7 @@ def test_whether_all_see(families, family, expected):
     adapter = families(family)
     ids = torch.tensor([[5, 6], [5, 6]])
     ids[:, 0] = getattr(adapter.model.config, "image_token_id", None) or 5
-    assert adapter.call({"input_ids": ids, "max_new_tokens": 1}) == Call(1, 1, 2, 2, expected)
+    assert adapter.call({"input_ids": ids, "max_new_tokens": 1}) == Call(1, 1, 2, 2, 2, all_see=expected)
     if family == "llava":
         ids[0, 0] = 6
         assert adapter.call({"input_ids": ids, "max_new_tokens": 1}).all_see is False
