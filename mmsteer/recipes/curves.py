@@ -33,7 +33,7 @@ def check_curve(item: Attribute, adapter: Adapter, steps: int) -> None:
     """
     item.schedule.values(Timeline(steps, adapter.rate, len(item.written)))
     for stack in {site.stack for site in item.written} if adapter.output_kind == "text" else ():
-        if not item.positions.mask(_tokens(stack, steps)).any():
+        if not item.positions.mask(_tokens(stack, steps, adapter.sees)).any():
             raise PositionsError(
                 f"'{item}': no token of the stack {stack} is ever at '{item.positions}'; nothing would be steered"
             )
@@ -60,8 +60,9 @@ def strength_curves(steering: Steering, adapter: Adapter, steps: int) -> dict[st
     return {"attributes": attributes}
 
 
-def _tokens(stack: str, steps: int) -> Tokens:
+def _tokens(stack: str, steps: int, sees: bool) -> Tokens:
     if stack != "text":
         return Tokens(torch.tensor([_IMAGE]), torch.zeros(len(_IMAGE), dtype=torch.long))
-    given, made = _TEXT[:-1], _TEXT[-1:] * max(steps - 1, 1)
+    given = [kind for kind in _TEXT[:-1] if sees or not kind & Kind.IMAGE]
+    made = _TEXT[-1:] * max(steps - 1, 1)
     return Tokens(torch.tensor([[*given, *made]]), torch.arange(len(given) + len(made)) - len(given) + 1)

@@ -188,7 +188,8 @@ def _beside(series: Sequence[Series], metric: str, x: Axis, y: Axis, at: At) -> 
 def _against(gain: str, cost: str, series: Sequence[Series], variable: str) -> Figure:
     kept = _scores(series, cost)
     ends = [end for score in kept for end in (score.low, score.high) if end is not None]
-    x = Axis(max(0.0, min(ends, default=0.0) - 0.03), min(1.0, max(ends, default=1.0) + 0.03), 44, WIDTH - 16)
+    low, high = min(ends, default=0.0), max(ends, default=1.0)
+    x = Axis(max(0.0, low - 0.03), min(1.0, high + 0.03) if high <= 1 else 1.03 * high, 44, WIDTH - 16)
     y = Axis(0.0, _top(series, gain), HEIGHT - 48, 28)
     parts = frame(x, y, ("adherence to the prompt" if cost == "adherence" else cost, gain))
     for one in series:
@@ -197,8 +198,9 @@ def _against(gain: str, cost: str, series: Sequence[Series], variable: str) -> F
         for spot in one.spots:
             parts += _crossed(one, spot, gain, cost, x, y)
     parts += _controls_against(series, gain, cost, x, y)
-    better = "down is fewer hallucinations" if gain in COSTS else "up is more of the target"
-    kinder = "truer to the prompt" if cost == "adherence" else "more of what is there"
+    more = "of the target" if gain.endswith(".hit") else gain
+    better = "down is fewer hallucinations" if gain in COSTS else f"up is more {more}"
+    kinder = {"adherence": "truer to the prompt", "recall": "more of what is there"}.get(cost, f"more {cost}")
     numbers = f"; numbers are {variable}" if any(spot.at is not None for one in series for spot in one.spots) else ""
     words = f"The same rows against each other: {better}, right is {kinder}{numbers}"
     spoken = "; ".join(f"{spot.row.condition}: {_pair(spot.row, gain, cost)}" for one in series for spot in one.spots)

@@ -1,8 +1,10 @@
 """Samples with classes, which probes find directions in."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+import numpy as np
 
 from mmsteer.data.groups import rows_of_parts
 from mmsteer.types import Sample
@@ -23,6 +25,30 @@ class Labelled:
     labels: tuple[Any, ...]
     groups: tuple[str, ...]
     averaged: bool = False
+
+    def shuffled(self, seed: int) -> "Labelled":
+        """The same samples with labels that say nothing about them: what a control is fitted on.
+
+        Where the samples of a source have different labels, as the sides of a pair do, they exchange them; sources of
+        one label each exchange theirs with one another. So every label stays as common in every part of a split.
+
+        Args:
+            seed: Of the exchange.
+        """
+        rng = np.random.default_rng(seed)
+        rows: dict[str, list[int]] = {}
+        for row, group in enumerate(self.groups):
+            rows.setdefault(group, []).append(row)
+        alike = [some for some in rows.values() if len({self.labels[row] for row in some}) == 1]
+        labels = list(self.labels)
+        for some, other in zip(alike, rng.permutation(len(alike)).tolist(), strict=True):
+            for row in some:
+                labels[row] = self.labels[alike[other][0]]
+        for some in rows.values():
+            if some not in alike:
+                for row, other in zip(some, rng.permutation(some).tolist(), strict=True):
+                    labels[row] = self.labels[other]
+        return replace(self, labels=tuple(labels))
 
     def parts(self, groups: int) -> Iterator["Labelled"]:
         """The samples a few groups at a time.

@@ -17,10 +17,12 @@ IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 AUDIO = (".wav", ".flac", ".ogg", ".mp3")
 SHOWN = 20
 """Problems that an error lists."""
-FEWEST = 2
-"""Rows of a label, for a probe to be fitted on some and judged on others."""
+FEWEST = 5
+"""Sources of a label, for a probe to be fitted on some, chosen on others and judged on yet others."""
 
 _Text = Annotated[str, Field(min_length=1)]
+_MANY = ("id", "image", "label", "group")
+"""Keys that take values of several types."""
 _Names = str | Annotated[list[str], Field(min_length=1)]
 
 
@@ -44,7 +46,7 @@ class _Record(BaseModel):
     answer: str | None = None
     options: list[str] = []
     instructions: list[str] = []
-    label: str | int | float | None = None
+    label: str | bool | int | float | None = None
     group: str | int | None = None
     split: str | None = None
 
@@ -87,8 +89,7 @@ def labelled(rows: Sequence[Row], adapter: Adapter) -> Labelled:
         DataError: A row has no label, or a label is too rare.
     """
     check_labels(rows)
-    shared = len({row.source for row in rows}) == 1
-    groups = [row.group or (row.id if shared else repr(row.source)) for row in rows]
+    groups = sources_of(rows)
     samples = tuple(row.sample(adapter, answered=True) for row in rows)
     return Labelled(samples, tuple(row.label for row in rows), tuple(groups))
 
@@ -103,15 +104,32 @@ def check_labels(rows: Sequence[Row]) -> tuple[str, ...]:
         DataError: A row has no label, there is one label alone, or a label is too rare.
     """
     problems = [f"{row.place}: the row has no label" for row in rows if row.label is None]
-    counts = {label: sum(row.label == label for row in rows) for label in dict.fromkeys(row.label for row in rows)}
+    sources: dict[str, set[str]] = {}
+    for row, source in zip(rows, sources_of(rows), strict=True):
+        if row.label is not None:
+            sources.setdefault(row.label, set()).add(source)
+    counts = {label: len(some) for label, some in sources.items()}
     where = rows[0].place.rpartition(":")[0] or rows[0].place
     for label, count in counts.items():
-        if label is not None and count < FEWEST:
-            problems.append(f"{where}: the label {clip(label)} occurs {count} time; give it {FEWEST} rows or more")
+        if count < FEWEST:
+            problems.append(
+                f"{where}: the label {clip(label)} has {count} of the {FEWEST} sources that it needs, to be found in "
+                "some and judged on others; rows of one `group`, or of one prompt, are one source"
+            )
     if len(counts) < 2 and not problems:
         problems.append(f"{where}: all rows have the label {clip(rows[0].label)}; a direction needs two labels or more")
     _refuse(problems)
-    return tuple(str(label) for label in counts)
+    return tuple(counts)
+
+
+def sources_of(rows: Sequence[Row]) -> list[str]:
+    """The source of each row: its group; else what rows of one prompt share; or the row, where all have one prompt.
+
+    Args:
+        rows: The rows.
+    """
+    shared = len({row.source for row in rows}) == 1
+    return [row.group or (row.id if shared else repr(row.source)) for row in rows]
 
 
 def _of_file(path: Path) -> list[Row]:
@@ -140,7 +158,9 @@ def _problems(record: dict[str, Any], home: Path) -> list[str]:
     try:
         row = _Record.model_validate(record)
     except ValidationError as error:
-        return found + [_complaint(one) for one in error.errors(include_url=False)]
+        # A key that may have several types has an error for each; the first one says enough.
+        first = {_key(one): one for one in reversed(error.errors(include_url=False))}
+        return found + [f"{key}: {one['msg']}, not {clip(one['input'])}" for key, one in reversed(first.items())]
     said = [name for name in ("prompt", "messages", "raw") if getattr(row, name) is not None]
     if len(said) > 1:
         found.append(f"{' and '.join(said)} are given; keep one of them")
@@ -149,9 +169,9 @@ def _problems(record: dict[str, Any], home: Path) -> list[str]:
     return found + [f"{name}: {problem}" for name in _files(row) for problem in _missing(home / name)]
 
 
-def _complaint(error: Any) -> str:
-    place = ".".join(str(part) for part in error["loc"][:3])
-    return f"{place}: {error['msg']}, not {clip(error['input'])}"
+def _key(error: Any) -> str:
+    place = error["loc"]
+    return str(place[0]) if place[0] in _MANY else ".".join(map(str, place))
 
 
 def _missing(path: Path) -> list[str]:

@@ -85,10 +85,7 @@ def samples_of(entry: RowsDirections, adapter: Adapter, shuffle: int | None = No
         found = _under_systems(entry.data, adapter)
     else:
         found = _rewarded(entry.data, adapter)
-    if shuffle is None:
-        return found
-    order = np.random.default_rng(shuffle).permutation(len(found.labels))
-    return replace(found, labels=tuple(found.labels[place] for place in order))
+    return found if shuffle is None else found.shuffled(shuffle)
 
 
 def sampling_of(how: Generate) -> Sampling:

@@ -1,0 +1,268 @@
+"""Recipes on rows of one's own, from the files to the page, on small random models of every kind."""
+
+import json
+
+import numpy as np
+import pytest
+import soundfile
+from PIL import Image
+from transformers import AutoTokenizer
+
+from mmsteer.adapters import load
+from mmsteer.errors import RecipeError
+from mmsteer.recipes.checks import check_recipe
+from mmsteer.recipes.experiment import prepare
+from mmsteer.recipes.rows.data import samples_of
+from mmsteer.recipes.run import run
+from mmsteer.report import write_report
+from mmsteer.report.run_data import read_run
+from tests.adapters.checkpoints import save
+from tests.recipes.rows.recipe import PROMPTS, write, write_recipe, write_rows
+from tests.report.html import Page
+
+
+@pytest.fixture(scope="module")
+def llama(tmp_path_factory):
+    return save("llama", tmp_path_factory.mktemp("llama"))
+
+
+@pytest.fixture(scope="module")
+def chatting(tmp_path_factory):
+    """The same model with a chat template."""
+    folder = save("llama", tmp_path_factory.mktemp("chatting"))
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.chat_template = "{% for message in messages %}{{ message.content }} {% endfor %}"
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, llama):
+    place = tmp_path_factory.mktemp("rows")
+    write_rows(place)
+    return run(prepare(write_recipe(place, llama)), place / "run", progress=False)
+
+
+def lines(folder):
+    return [json.loads(line) for line in (folder.path / "samples.jsonl").read_text().splitlines()]
+
+
+def test_every_output_is_kept_with_what_it_adds_to_each_metric(finished):
+    found = lines(finished)
+    assert {one["condition"] for one in found} >= {"unsteered"}
+    assert len(found) == 4 * len(finished.read("conditions.json"))
+    for one in found:
+        scores = one["scores"]
+        assert scores["cups"] == [float("cup" in one["text"].split()), 1.0] or not one["text"].strip()
+        assert scores["length"] == [len(one["text"].split()), 1.0]
+        assert scores["blank"] == [float(not one["text"].strip()), 1.0]
+        assert scores["surprise"] == one["surprise"]
+        assert scores["options"] == [float(one["right"]), 1.0]
+
+
+def test_scores_are_sums_over_rows_beside_every_control(finished):
+    (row,) = finished.read("scores.json")["rows"]
+    mine = [one for one in lines(finished) if one["condition"] == row["condition"]]
+    found = row["metrics"]
+    assert found["length"]["steered"]["value"] == pytest.approx(np.mean([one["scores"]["length"][0] for one in mine]))
+    above, below = np.sum([one["surprise"] for one in mine], axis=0)
+    assert found["surprise"]["steered"]["value"] == pytest.approx(above / below)
+    assert found["surprise"]["steered"]["n"] == sum(one["surprise"][1] > 0 for one in mine)
+    for kind in ("unsteered", "random", "shuffled", "against_random", "against_shuffled"):
+        assert found["length"][kind]["value"] is not None
+
+
+def test_steering_changes_outputs_and_strength_zero_none(tmp_path, llama):
+    write_rows(tmp_path)
+    # An untrained model is nearly indifferent between words: noise would drown what steering changes.
+    some = {"strength: [1.0, 4.0]": "strength: [0.0, 80.0]"}
+    recipe = write_recipe(tmp_path, llama, generate="tokens: 4, temperature: 0.0", **some)
+    recipe.write_text("\n".join(one for one in recipe.read_text().splitlines() if not one.startswith("choose")))
+    folder = run(prepare(recipe), tmp_path / "run", progress=False)
+    texts = {}
+    for one in lines(folder):
+        texts.setdefault(one["condition"], []).append(one["text"])
+    assert texts["at 0.0"] == texts["unsteered"]
+    assert texts["at 80.0"] != texts["unsteered"]
+
+
+def test_a_run_goes_on_where_it_stood(tmp_path, llama, finished):
+    write_rows(tmp_path)
+    experiment = prepare(write_recipe(tmp_path, llama))
+    folder = tmp_path / "run"
+    run(experiment, folder, progress=False)
+    first = {name: (folder / name).read_bytes() for name in ("samples.jsonl", "scores.json")}
+    kept = (folder / "samples.jsonl").read_bytes().splitlines(keepends=True)
+    (folder / "samples.jsonl").write_bytes(b"".join(kept[:5]))
+    state = json.loads((folder / "run.json").read_text()) | {"finished": False}
+    (folder / "run.json").write_text(json.dumps(state))
+    run(prepare(write_recipe(tmp_path, llama)), folder, progress=False)
+    again = {name: (folder / name).read_bytes() for name in first}
+    assert sorted(again["samples.jsonl"].splitlines()) == sorted(first["samples.jsonl"].splitlines())
+    assert again["scores.json"] == first["scores.json"]
+
+
+def test_the_run_depends_on_what_the_rows_say(tmp_path, llama):
+    write_rows(tmp_path)
+    recipe = write_recipe(tmp_path, llama)
+    before = prepare(recipe).id
+    assert prepare(recipe).id == before
+    write(tmp_path / "test.jsonl", [{"prompt": "describe a cup"}] * 1)
+    assert prepare(recipe).id != before
+
+
+def test_the_page_opens_with_outputs(finished):
+    found = read_run(finished.path)
+    assert found.kind == "rows"
+    assert found.goal.name == "cups"
+    assert len(found.answers) == found.done == len(found.conditions) * 4
+    html = write_report(finished.path).read_text()
+    page = Page(html)
+    assert html.index('id="answers"') < html.index('id="scores"')
+    for text in (
+        *PROMPTS[2:],
+        "direction of shuffled labels",
+        "cups",
+        "Share of answers that contain one of the texts",
+    ):
+        assert text in page.words
+
+
+def test_words_that_steering_brought_are_marked(tmp_path, finished):
+    for_copy = tmp_path / "run"
+    for_copy.mkdir()
+    for file in finished.path.iterdir():
+        if file.is_file():
+            (for_copy / file.name).write_bytes(file.read_bytes())
+    name = finished.read("scores.json")["rows"][0]["condition"]
+    changed = []
+    for one in lines(finished):
+        text = {"unsteered": "a red cup", name: "a blue <b>cup</b>"}.get(one["condition"], one["text"])
+        changed.append(json.dumps(one | {"text": text}))
+    (for_copy / "samples.jsonl").write_text("\n".join(changed) + "\n")
+    html = write_report(for_copy).read_text()
+    assert '<mark class="changed">blue &lt;b&gt;cup&lt;/b&gt;</mark>' in html
+    assert "<b>cup" not in html
+
+
+def test_images_are_shown(tmp_path):
+    llava = save("llava", tmp_path / "llava")
+    for place in range(6):
+        Image.new("RGB", (20, 30), (40 * place, 0, 0)).save(tmp_path / f"{place}.png")
+    rows = [{"prompt": "describe the image", "image": f"{place}.png", "id": f"p{place}"} for place in range(6)]
+    pairs = [row | {"id": f"{row['id']}{a}", "answer": f"a {a}", "label": a} for row in rows for a in ("yes", "no")]
+    write(tmp_path / "train.jsonl", pairs)
+    write(tmp_path / "test.jsonl", rows[:3])
+    recipe = write_recipe(tmp_path, llava, kind="image", score="{cups: 'contains:cup', length: length}")
+    recipe.write_text("\n".join(one for one in recipe.read_text().splitlines() if not one.startswith("choose")))
+    folder = run(prepare(recipe), tmp_path / "run", progress=False)
+    assert sorted(file.name for file in (folder.path / "images").iterdir()) == [f"0000{n}-0.png" for n in range(3)]
+    page = Page(write_report(folder.path).read_text())
+    assert {one["src"] for one in page.all("img")} == {f"images/0000{n}-0.png" for n in range(3)}
+
+
+def test_audio_of_ones_own(tmp_path, musicgen_folder):
+    random = np.random.default_rng(0)
+    for label in ("no", "yes"):
+        (tmp_path / "clips" / label).mkdir(parents=True)
+        for place in range(6):
+            soundfile.write(tmp_path / "clips" / label / f"{place}.wav", random.standard_normal(8000), 8000, "FLOAT")
+    write(tmp_path / "test.jsonl", [{"prompt": p} for p in ("a slow piano", "a fast flute")])
+    recipe = write_recipe(
+        tmp_path,
+        musicgen_folder,
+        kind="music",
+        stack="decoder",
+        score='{"C": "note:C", voiced: voiced}',
+        generate="seconds: 0.3, temperature: 1.0",
+        **{"train.jsonl": "clips"},
+    )
+    recipe.write_text("\n".join(one for one in recipe.read_text().splitlines() if not one.startswith("choose")))
+    folder = run(prepare(recipe), tmp_path / "run", progress=False)
+    made = [one for one in lines(folder) if one["condition"] == "at 1.0"]
+    assert soundfile.info(folder.path / made[0]["audio"]).frames == 4800
+    assert made[0]["scores"]["voiced"] == [made[0]["readings"]["notes"]["voiced"], 1.0]
+    assert folder.read("scores.json")["rows"][0]["metrics"]["C"]["chance"] == pytest.approx(1 / 12)
+    page = Page(write_report(folder.path).read_text())
+    assert len(page.all("audio")) == 2 * 4 * 2
+
+
+SYSTEMS = """    data:
+      prompts: {files: val.jsonl}
+      systems: {yes: is there, no: describe the}
+      generate: {tokens: 3, temperature: 1.0, batch: 2}
+      seed: 0
+"""
+REWARDED = """    data:
+      prompts: {files: test.jsonl}
+      reward: "not contains:e"
+      samples: 6
+      generate: {tokens: 3, temperature: 1.0, batch: 5}
+      seed: 0
+"""
+
+
+def entry_of(tmp_path, llama, data):
+    write_rows(tmp_path)
+    recipe = write_recipe(tmp_path, llama, **{"    data: {files: train.jsonl}\n": data})
+    return check_recipe(recipe).recipe.directions[0]
+
+
+def test_answers_under_system_prompts_are_read_without_them(tmp_path, chatting):
+    entry = entry_of(tmp_path, chatting, SYSTEMS)
+    found = samples_of(entry, load(chatting))
+    assert found.labels == ("yes", "yes", "no", "no")
+    assert [one.prompt for one in found.samples] == PROMPTS[:2] * 2
+    assert found.groups == ("1", "2", "1", "2")
+    assert all(isinstance(one.output, str) for one in found.samples)
+    assert [one.output for one in found.samples] == [one.output for one in samples_of(entry, load(chatting)).samples]
+
+
+def test_own_outputs_are_split_by_a_reward(tmp_path, llama):
+    entry = entry_of(tmp_path, llama, REWARDED)
+    found = samples_of(entry, load(llama))
+    assert [label == "no" for label in found.labels] == ["e" in one.output for one in found.samples]
+    assert len(set(found.groups)) == 4
+    shuffled = samples_of(entry, load(llama), 3)
+    assert sorted(shuffled.labels) == sorted(found.labels)
+    assert shuffled.labels != found.labels
+
+
+def test_a_reward_that_is_never_earned_is_an_error(tmp_path, llama):
+    entry = entry_of(tmp_path, llama, REWARDED.replace("not contains:e", "contains:zebra"))
+    with pytest.raises(Exception, match=r"contains:zebra: 0 of \d+ outputs earn the reward"):
+        samples_of(entry, load(llama))
+
+
+@pytest.mark.parametrize(
+    ("replaced", "message"),
+    [
+        ({"test.jsonl": "gone.jsonl"}, r"data: .*gone\.jsonl"),
+        ({"contains:cup": "containz:cup"}, "no reward 'containz:cup'"),
+        ({"val.jsonl": "test.jsonl"}, "are among the test's rows too; the test may choose nothing"),
+        ({"maximise: cups": "maximise: cup"}, "no metric 'cup', did you mean 'cups'"),
+        ({"said:yes {strength}": "said:maybe {strength}"}, "no direction 'said:maybe'"),
+        ({"temperature: 1.0": "temperature: -1"}, "greater than or equal to 0"),
+        ({"tokens: 4, ": "tokens: 4, seconds: 2.0, "}, "one of the two"),
+        ({"said:yes {strength}": "said:yes {strength} at image"}, "no token of the stack text is ever at 'image'"),
+    ],
+)
+def test_what_is_wrong_is_said_before_any_compute(tmp_path, llama, replaced, message, monkeypatch):
+    write_rows(tmp_path)
+    monkeypatch.setattr("mmsteer.recipes.run.run", lambda *_: pytest.fail("it ran"))
+    recipe = write_recipe(tmp_path, llama, **replaced)
+    with pytest.raises(RecipeError, match=message):
+        prepare(recipe)
+
+
+def test_problems_of_rows_have_their_lines_in_the_recipes_error(tmp_path, llama):
+    write_rows(tmp_path)
+    write(tmp_path / "train.jsonl", [{"prompt": "a", "label": "x"}, {"answer": "y", "label": "x"}])
+    with pytest.raises(RecipeError, match=r"train\.jsonl:2: the row has no text"):
+        check_recipe(write_recipe(tmp_path, llama))
+
+
+def test_a_scorer_of_another_kind_of_output_is_refused(tmp_path, llama, musicgen_folder):
+    write_rows(tmp_path)
+    with pytest.raises(RecipeError, match="no scorer 'contains:cup' of audio"):
+        prepare(write_recipe(tmp_path, musicgen_folder, stack="decoder", generate="seconds: 0.3, temperature: 1.0"))
