@@ -79,9 +79,19 @@ def steer(
     return _steer(adapter, [_read(one, known) for one in steering])
 
 
+def parse_steering(text: str, directions: Mapping[str, Direction]) -> Steering:
+    """Read attributes from a text, with `;` between them.
+
+    Args:
+        text: Such as `note:C 0.1 fade-out 0..4s; note:G 0.1 fade-in 0..4s`; empty for no steering.
+        directions: The directions that it may name.
+    """
+    return Steering(tuple(parse_attribute(line, directions) for line in text.split(";") if line.strip()))
+
+
 def _read(steering: Steering | str, directions: Mapping[str, Direction] | None) -> Steering:
     if isinstance(steering, Steering):
         return steering
     if directions is None:
         raise SteeringError(f"{steering!r} names directions; pass them, or the file that holds them")
-    return Steering(tuple(parse_attribute(line, directions) for line in steering.split(";") if line.strip()))
+    return parse_steering(steering, directions)
