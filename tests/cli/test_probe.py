@@ -117,17 +117,18 @@ def test_a_model_must_be_named(mmsteer, tmp_path):
 
 
 def test_clips_are_brought_to_the_models_form(mmsteer, musicgen_folder, tmp_path):
-    rng = np.random.default_rng(0)
-    for label, level in (("quiet", 0.01), ("loud", 0.5)):
-        (tmp_path / "level" / label).mkdir(parents=True)
+    # The random codec gives all clips the same codes: what differs is the prompt beside each.
+    wave = np.random.default_rng(0).standard_normal((2400, 2)).clip(-2, 2) / 4
+    for label in ("slow", "fast"):
+        (tmp_path / "pace" / label).mkdir(parents=True)
         for at in range(8):
-            wave = level * rng.standard_normal((2400, 2)).clip(-2, 2)
-            soundfile.write(tmp_path / "level" / label / f"{at}.wav", wave, 8000)
-    words = ["--model", musicgen_folder, "--data", tmp_path / "level", "--out", tmp_path / "d.safetensors"]
+            soundfile.write(tmp_path / "pace" / label / f"{at}.wav", wave, 8000)
+            (tmp_path / "pace" / label / f"{at}.txt").write_text("a " * at + label)
+    words = ["--model", musicgen_folder, "--data", tmp_path / "pace", "--out", tmp_path / "d.safetensors"]
     code, out, err = mmsteer("probe", *words)
     assert (code, err) == (0, "")
     assert "16 of 16 clips are brought to 16000 Hz, mono (16 of 8000 Hz, 2 ch)" in out
-    assert set(load_directions(tmp_path / "d.safetensors")) == {"level:quiet", "level:loud"}
+    assert set(load_directions(tmp_path / "d.safetensors")) == {"pace:slow", "pace:fast"}
 
 
 def test_images_are_read_by_models_that_see(mmsteer, tmp_path):
