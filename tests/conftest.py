@@ -181,8 +181,10 @@ def talker_folder(tmp_path_factory) -> Path:
         bos_token_id=None,
         eos_token_id=None,
     )
-    folder = tmp_path_factory.mktemp("talker")
-    LlamaForCausalLM(config).save_pretrained(folder)
+    folder, model = tmp_path_factory.mktemp("talker"), LlamaForCausalLM(config)
+    with torch.no_grad():
+        model.lm_head.weight.mul_(20)  # as drawn, every word is as likely as any other, whatever is steered
+    model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
 
