@@ -109,13 +109,15 @@ def search(
         progress: Show a bar.
 
     Raises:
-        DataError: The model writes no text, there are too few rows, or the folder holds another search.
+        DataError: The model writes no text, there are too few rows, they lack what the reward asks for, or the folder
+            holds another search.
         SteeringError: The budget or the grid makes no sense.
     """
     if adapter.output_kind != "text":
         raise DataError("a search judges answers, and this model makes audio; choose its strengths in a recipe")
     if not budget_kl > 0:
         raise SteeringError(f"the budget of {budget_kl} nats is not above zero")
+    direction.check_model(adapter.fingerprint, adapter.widths)
     places = grid.places(direction)
     tried, kept = divided(rows, seed)
     settings = _settings(adapter, direction, tried, kept, reward, grid.positions, sampling, seed)
@@ -125,6 +127,7 @@ def search(
     with Progress(disable=not progress) as bar:
         task = bar.add_task("searching", total=2 * len(places))
         unsteered, cells, controls = bench.unsteered(tried), list[Cell](), list[Cell]()
+        _check_scored(unsteered, reward)
         for part in some(places, together):
             cells += bench.cells(direction, part, tried, unsteered)
             bar.advance(task, len(part))
@@ -136,6 +139,14 @@ def search(
         direction.name, reward.name, budget_kl, grid.positions, prompts, unsteered, tuple(cells), tuple(controls)
     )
     return replace(found, tested=_tested(bench, found, direction, noise, kept)) if kept else found
+
+
+def _check_scored(unsteered: Cell, reward: Reward) -> None:
+    if all(one is None for one in unsteered.rewards):
+        raise DataError(
+            f"{reward.name} can be told of no unsteered answer: either all are blank, or the rows lack what it asks for, "
+            "such as `answer`, `options` or `instructions`"
+        )
 
 
 def divided(rows: Sequence[Row], seed: int) -> tuple[list[Row], list[Row]]:

@@ -9,7 +9,7 @@ import torch
 from mmsteer import Sampling
 from mmsteer.calibrate import divergence
 from mmsteer.direction_file import save_directions
-from mmsteer.errors import DataError, SiteError, SteeringError
+from mmsteer.errors import DataError, DirectionError, SiteError, SteeringError
 from mmsteer.eval.text import parse_reward
 from mmsteer.report.search_page import search_page, verdict
 from mmsteer.search import Grid, Place, default_sites, divided, search
@@ -21,7 +21,7 @@ from tests.conftest import TALK, saying
 
 GRID = Grid(("text.1", "text.3", "text.2-3"), (0.05, 10.0))
 SAMPLING = Sampling(tokens=4)
-CUP = parse_reward("contains:cup")
+CUP = parse_reward("regex:^(cup ?)+$")
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_every_cell_is_what_steering_alone_gives(found, talker, cup, rows):
     with steer(talker, steering):
         answers = [one.output for one in talker.generate([row.sample(talker) for row in tried], SAMPLING)]
     assert list(cell.answers) == answers
-    assert cell.rewards == tuple(float("cup" in one) for one in answers)
+    assert cell.rewards == tuple(float(set(one.split()) == {"cup"}) for one in answers)
     plain = [replace(row.sample(talker), output=said) for row, said in zip(tried, found.unsteered.answers, strict=True)]
     assert cell.kl == pytest.approx(float(divergence(talker, steering, plain[:8]).mean()), rel=1e-4)
 
@@ -127,6 +127,16 @@ def test_another_search_in_the_folder_is_refused(talker, cup, rows, tmp_path):
     search(talker, cup, rows, CUP, **options)
     with pytest.raises(DataError, match="another search, which differs in reward, rows, seed"):
         search(talker, cup, rows, parse_reward("contains:red"), seed=1, **{**options})
+
+
+def test_rows_without_what_the_reward_asks_for_are_refused(talker, cup, rows):
+    with pytest.raises(DataError, match="exact can be told of no unsteered answer"):
+        search(talker, cup, rows, parse_reward("exact"), grid=GRID, sampling=SAMPLING)
+
+
+def test_a_direction_of_another_model_is_refused_at_once(talker, cup, rows):
+    with pytest.raises(DirectionError, match="model"):
+        search(talker, replace(cup, model="other"), rows, CUP, grid=GRID, sampling=SAMPLING)
 
 
 def test_the_page_shows_prompts_as_text(found):
