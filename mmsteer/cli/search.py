@@ -31,7 +31,7 @@ def search(
     temperature: Annotated[float, typer.Option(min=0, help="0 takes the likeliest token")] = 0.0,
     batch: Annotated[int, typer.Option(min=1, help="answers that are generated together")] = 16,
     seed: Annotated[int, typer.Option(min=0, help="of the draw of rows, the random direction and what is drawn")] = 0,
-    out: Annotated[Path | None, typer.Option(help="the folder of the search (default: searches/NAME)")] = None,
+    out: Annotated[Path | None, typer.Option(help="the folder of the search (default: runs/search-NAME)")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or auto")] = "cpu",
     dtype: Annotated[str, typer.Option(help="float32, bfloat16, float16, or auto: as the checkpoint says")] = "float32",
     quiet: Annotated[bool, typer.Option("--quiet", help="show no progress")] = False,
@@ -62,7 +62,7 @@ def search(
     wanted, rows = parse_reward(reward), read_rows(data)
     direction = _one(load_directions(directions), name)
     grid = Grid(tuple(sites or ()), STRENGTHS if strengths is None else _numbers(strengths), at)
-    folder = out or Path("searches") / direction.name.replace(":", "-")
+    folder = out or Path("runs") / f"search-{direction.name.replace(':', '-')}"
     adapter = load(model, device=device, dtype=dtype)
     found = find(
         adapter,

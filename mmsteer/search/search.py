@@ -144,8 +144,8 @@ def search(
 def _check_scored(unsteered: Cell, reward: Reward) -> None:
     if all(one is None for one in unsteered.rewards):
         raise DataError(
-            f"{reward.name} can be told of no unsteered answer: either all are blank, or the rows lack what it asks for, "
-            "such as `answer`, `options` or `instructions`"
+            f"{reward.name} has no value for any unsteered answer: either all are blank, or the rows lack what it asks "
+            "for, such as `answer`, `options` or `instructions`"
         )
 
 

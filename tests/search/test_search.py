@@ -130,7 +130,7 @@ def test_another_search_in_the_folder_is_refused(talker, cup, rows, tmp_path):
 
 
 def test_rows_without_what_the_reward_asks_for_are_refused(talker, cup, rows):
-    with pytest.raises(DataError, match="exact can be told of no unsteered answer"):
+    with pytest.raises(DataError, match="exact has no value for any unsteered answer"):
         search(talker, cup, rows, parse_reward("exact"), grid=GRID, sampling=SAMPLING)
 
 
