@@ -7,10 +7,12 @@ checkpoint of 538 MB in the user's cache directory, named by the digest of the G
 
 import base64
 import hashlib
+import io
 import os
 import shutil
 import tempfile
 from collections.abc import Callable
+from contextlib import redirect_stderr
 from importlib import metadata
 from importlib.metadata import PackagePath
 from pathlib import Path
@@ -110,7 +112,8 @@ def _check_whole(weights: Path, digest: str) -> None:
 
 
 def _convert(weights: Path, folder: Path) -> None:
-    with without_progress_bars():
+    # The reader of GGUF draws a bar of its own, which no setting of transformers hides.
+    with without_progress_bars(), redirect_stderr(io.StringIO()):
         model = AutoModelForCausalLM.from_pretrained(weights.parent, gguf_file=weights.name, dtype=torch.float32)
         tokenizer = AutoTokenizer.from_pretrained(weights.parent, gguf_file=weights.name)
         # It is an ordinary checkpoint now; while it counts as quantised, transformers refuses to save it.

@@ -8,12 +8,11 @@ from rich.table import Table
 from rich.text import Text
 
 from mmsteer.probes.held_out import DRAWS, FEWEST, HeldOut
+from mmsteer.probes.split import SHARES
 from mmsteer.recipes.finding import Found
 
 LONGEST_LABEL = 14
 """Characters of a label at the head of a column."""
-SHARE = 0.15
-"""Of the sources, held out by every probe."""
 
 
 def show(found: Found) -> None:
@@ -43,7 +42,7 @@ def verdict(held: HeldOut) -> str:
         return (
             f"{part}\nbest site: {held.site}, AUC {held.auc.value:.3f}; too few to tell it from chance: {rare} has "
             f"{held.sources[rare]} held-out sources, and {FEWEST} are needed (give each label "
-            f"{round(FEWEST / SHARE)} or more)"
+            f"{round(FEWEST / SHARES[-1])} or more)"
         )
     return (
         f"{part}\nbest site: {held.site}, AUC {held.auc.value:.3f} [{held.auc.low:.3f}, {held.auc.high:.3f}]; "

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import os
+import sys
 import time
 from importlib import metadata
 from pathlib import Path
@@ -82,6 +83,17 @@ def test_a_conversion_that_fails_leaves_nothing(package, monkeypatch, tmp_path):
     with pytest.raises(AdapterError, match="No space left on device; make room, or name another directory"):
         bundled_path("text")
     assert not list((tmp_path / "cache" / "mmsteer").iterdir())
+
+
+def test_the_conversion_says_nothing(package, monkeypatch, capsys):
+    def speak(*_, **__):
+        print("Converting: 50%", file=sys.stderr)
+        raise OSError("stopped")
+
+    monkeypatch.setattr(text.AutoModelForCausalLM, "from_pretrained", speak)
+    with pytest.raises(AdapterError, match="stopped"):
+        bundled_path("text")
+    assert capsys.readouterr() == ("", "")
 
 
 def test_two_processes_at_once_leave_one_folder(package, monkeypatch):
