@@ -24,7 +24,8 @@ def search(
         list[str] | None, typer.Option(help="where, such as text.14 or text.10-14; repeated (default: the middle)")
     ] = None,
     strengths: Annotated[
-        str | None, typer.Option(help="of the residual norm, shared by the layers of a band: 0.1,0.2,0.3,0.4,0.6")
+        str | None,
+        typer.Option(help="of the residual norm, shared by the layers of a band (usual: 0.05,0.1,0.15,0.2,0.3)"),
     ] = None,
     at: Annotated[str, typer.Option("--at", help="which tokens are steered")] = "all",
     tokens: Annotated[int, typer.Option(min=1, help="at most this many tokens an answer")] = 48,
@@ -119,5 +120,5 @@ def _show(found: "Search") -> None:
     console.print(table)
     for line in verdict(found):
         console.print(Text(line))
-    if found.best:
+    if found.best and found.gains:
         console.print(Text(f'\n--steer "{found.line(found.best)}"'), soft_wrap=True)

@@ -58,7 +58,7 @@ def search_page(found: Search) -> str:
     return template.render(
         found=found,
         verdict=verdict(found),
-        line=found.line(best) if best else "",
+        line=found.line(best) if best and found.gains else "",
         picture=draw_search(found),
         examples=_examples(found),
         rows=[_row(found, cell, control) for cell, control in zip(found.cells, found.controls, strict=True)],
@@ -81,6 +81,10 @@ def verdict(found: Search) -> list[str]:
         f"On {len(found.unsteered.rewards)} validation rows: {found.reward} {score(best)} at {found.line(best)}, "
         f"{best.kl:.2f} nats a token; {plain}; best random direction {score(control) if control else 'not tried'}."
     ]
+    if not found.gains:
+        lines.append("No cell within the budget gains anything over the unsteered model.")
+    elif control and control.worth >= best.worth:
+        lines.append("A random direction at the same price reaches as much: this is not the direction's doing.")
     if found.tested:
         said = ", ".join(f"{name} {score(cell)}" for name, cell in found.tested.items())
         rows = len(found.tested["unsteered"].rewards)

@@ -8,7 +8,7 @@ from mmsteer.errors import SteeringError
 from mmsteer.search.cells import Place
 from mmsteer.types import Direction, Site, select_sites
 
-STRENGTHS = (0.1, 0.2, 0.3, 0.4, 0.6)
+STRENGTHS = (0.05, 0.1, 0.15, 0.2, 0.3)
 SINGLES, BANDS, WIDTH = 7, 3, 5
 """Single layers and bands of a default grid, and the layers of a band."""
 

@@ -64,6 +64,11 @@ class Search:
         within = {cell.place for cell in self.cells if cell.kl <= self.budget_kl}
         return _best([cell for cell in self.controls if cell.of in within], math.inf)
 
+    @property
+    def gains(self) -> bool:
+        """Whether the best cell is worth more than the unsteered model, on validation rows."""
+        return self.best is not None and self.best.worth > self.unsteered.worth
+
     def line(self, cell: Cell) -> str:
         """A cell as a steering line.
 

@@ -89,6 +89,17 @@ def test_none_within_the_budget_says_so(talker, cup, rows):
     assert "No cell is within 1e-06 nats" in verdict(found)[0]
 
 
+def test_what_gains_nothing_or_no_more_than_chance_is_said(found):
+    idle = replace(found, cells=tuple(replace(one, rewards=(0.0,) * len(one.rewards)) for one in found.cells))
+    assert not idle.gains
+    assert "No cell within the budget gains anything" in verdict(idle)[1]
+    assert "--steer" not in search_page(idle)
+    lucky = replace(found, controls=tuple(replace(one, rewards=(1.0,) * len(one.rewards)) for one in found.controls))
+    assert "A random direction at the same price reaches as much" in verdict(lucky)[1]
+    assert found.gains
+    assert len(verdict(found)) == 2
+
+
 def test_a_search_that_was_stopped_goes_on(talker, cup, rows, tmp_path, monkeypatch, found):
     options = {"budget_kl": 6.0, "grid": GRID, "sampling": SAMPLING, "batch": 7, "folder": tmp_path}
     generate, calls = Bench._generate, []
