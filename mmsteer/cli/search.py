@@ -25,7 +25,7 @@ def search(
     ] = None,
     strengths: Annotated[
         str | None,
-        typer.Option(help="of the residual norm, shared by the layers of a band (usual: 0.05,0.1,0.15,0.2,0.3)"),
+        typer.Option(help="fractions of the residual norm (usual: 0.05,0.1,0.15,0.2,0.3)"),
     ] = None,
     at: Annotated[str, typer.Option("--at", help="which tokens are steered")] = "all",
     tokens: Annotated[int, typer.Option(min=1, help="at most this many tokens an answer")] = 48,
