@@ -53,7 +53,7 @@ def search(
     from mmsteer.cli.quiet import hush
     from mmsteer.direction_file import load_directions
     from mmsteer.eval.text import parse_reward
-    from mmsteer.report.search_page import draw_search, search_page
+    from mmsteer.report.search_page import search_page, search_svg
     from mmsteer.search import STRENGTHS, Grid
     from mmsteer.search import search as find
     from mmsteer.tasks import read_rows
@@ -79,7 +79,7 @@ def search(
         progress=not quiet,
     )
     write_out(folder / "index.html", search_page(found).encode())
-    write_out(folder / "tradeoff.svg", str(draw_search(found)).encode())
+    write_out(folder / "tradeoff.svg", search_svg(found).encode())
     _show(found)
     print(f"\nfolder: {folder}\npage:   {folder / 'index.html'}")
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from mmsteer.errors import shorten
 from mmsteer.eval.text import word_changes
 from mmsteer.report.svg import Axis, Element, drawing, element, frame, marker
 from mmsteer.search import Cell, Search
@@ -12,6 +13,12 @@ from mmsteer.types import Score
 
 WIDTH, HEIGHT = 560, 320
 EXAMPLES = 8
+LONGEST = 60
+"""Characters of a reward's name beside an axis."""
+
+_STYLE = """text{font:11px system-ui,sans-serif;fill:currentColor}.rule{stroke:currentColor;opacity:.15}
+.limit{stroke:#b00;stroke-dasharray:4 3}.steered{fill:#06c}.control{fill:none;stroke:#888}
+.plain{stroke:currentColor;fill:none}.chosen{fill:none;stroke:#06c;stroke-width:2}"""
 
 _PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>{{ found.name }}: where and how strongly</title>
@@ -19,10 +26,7 @@ _PAGE = """<!doctype html>
 <style>
 :root { color-scheme: light dark; }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 46rem; margin: 2rem auto; padding: 0 1rem; }
-svg { width: 100%; height: auto; } svg text { font: 11px system-ui, sans-serif; fill: currentColor; }
-.rule { stroke: currentColor; opacity: .15; } .limit { stroke: #b00; stroke-dasharray: 4 3; }
-.steered { fill: #06c; } .control { fill: none; stroke: #888; } .plain { stroke: currentColor; fill: none; }
-.chosen { fill: none; stroke: #06c; stroke-width: 2; }
+svg { width: 100%; height: auto; }
 table { border-collapse: collapse; font-size: .85rem; } td, th { padding: .1rem .6rem .1rem 0; text-align: right; }
 td:first-child, th:first-child { text-align: left; } .over { opacity: .5; }
 code { background: #8882; padding: .1rem .3rem; } del { opacity: .6; } ins { font-weight: 600; text-decoration: none; }
@@ -115,7 +119,8 @@ def draw_search(found: Search) -> Markup:
     cells = [cell for cell in (*found.cells, *found.controls) if cell.answers]
     x = Axis(0.0, 1.05 * max([found.budget_kl, *(cell.kl for cell in cells)]), 44, WIDTH - 16)
     y = Axis(0.0, 1.0, HEIGHT - 48, 28)
-    parts: list[Element] = frame(x, y, ("KL from the unsteered model (nats a token)", found.reward))
+    titles = ("KL from the unsteered model (nats a token)", shorten(found.reward, LONGEST))
+    parts = [element("style", text=_STYLE), *frame(x, y, titles)]
     parts.append(element("path", d=f"M{x(found.budget_kl):.1f} {y.start:.1f}V{y.stop:.1f}", kind="limit"))
     parts += _marks(found.controls, "triangle", "control", x, y)
     parts += _marks([found.unsteered], "tick", "plain", x, y)
@@ -123,6 +128,16 @@ def draw_search(found: Search) -> Markup:
     parts += _marks([found.best] if found.best else [], "chosen", "", x, y)
     spoken = f"{found.reward} against the divergence from the unsteered model, for {len(cells)} cells"
     return drawing(WIDTH, HEIGHT, spoken, parts, "chart")
+
+
+def search_svg(found: Search) -> str:
+    """`draw_search` as a file of its own.
+
+    Args:
+        found: The search.
+    """
+    # Inside a page a drawing needs no namespace; a file of its own does.
+    return str(draw_search(found)).replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
 
 
 def _marks(cells: Sequence[Cell], shape: str, kind: str, x: Axis, y: Axis) -> list[Element]:

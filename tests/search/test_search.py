@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from xml.etree import ElementTree
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from mmsteer.calibrate import divergence
 from mmsteer.direction_file import save_directions
 from mmsteer.errors import DataError, DirectionError, SiteError, SteeringError
 from mmsteer.eval.text import parse_reward
-from mmsteer.report.search_page import search_page, verdict
+from mmsteer.report.search_page import search_page, search_svg, verdict
 from mmsteer.search import Grid, Place, default_sites, divided, search
 from mmsteer.search.bench import Bench
 from mmsteer.steering import Attribute, Steering, steer
@@ -157,6 +158,12 @@ def test_the_page_shows_prompts_as_text(found):
     assert "&lt;script&gt;" in page
     assert '--steer "word:cup' in page.replace("&#34;", '"')
     assert page.count('class="dot steered"') == sum(bool(cell.answers) for cell in found.cells)
+
+
+def test_the_drawing_is_a_file_that_browsers_open(found):
+    root = ElementTree.fromstring(search_svg(found))
+    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    assert sum("dot" in mark.get("class", "") for mark in root) == sum(bool(cell.answers) for cell in found.cells)
 
 
 def test_the_default_grid_lies_in_the_middle():
