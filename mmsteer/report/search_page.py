@@ -83,7 +83,8 @@ def verdict(found: Search) -> list[str]:
         ]
     lines = [
         f"On {len(found.unsteered.rewards)} validation rows: {found.reward} {score(best)} at {found.line(best)}, "
-        f"{best.kl:.2f} nats a token; {plain}; best random direction {score(control) if control else 'not tried'}."
+        f"{best.kl:.2f} nats a token; {plain}; best random direction {score(control) if control else 'not tried'}. "
+        f"Repetition {_share(best)}, unsteered {_share(found.unsteered)}."
     ]
     if not found.gains:
         lines.append("No cell within the budget gains anything over the unsteered model.")
@@ -108,6 +109,10 @@ def score(cell: Cell) -> str:
         return "not generated"
     found: Score = cell.reward
     return f"{found}" + (f" ({found.unscored} blank)" if found.unscored and found.value is not None else "")
+
+
+def _share(cell: Cell) -> str:
+    return "unknown" if cell.repeated is None else f"{cell.repeated:.2f}"
 
 
 def draw_search(found: Search) -> Markup:
@@ -171,7 +176,7 @@ def _marked(before: str, after: str, tag: str) -> Markup:
 
 
 def _row(found: Search, cell: Cell, control: Cell) -> dict[str, object]:
-    repeated = "" if cell.repeated is None else f"{cell.repeated:.2f}"
+    repeated = _share(cell) if cell.answers else ""
     texts = [cell.place.sites, f"{cell.place.strength:g}", f"{cell.kl:.3f}", score(cell), repeated]
     texts += [str(cell.reward.unscored) if cell.answers else "", f"{control.place.strength:g}", f"{control.kl:.3f}"]
     return {"cells": [*texts, score(control)], "over": cell.kl > found.budget_kl}
