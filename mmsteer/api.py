@@ -11,6 +11,7 @@ from mmsteer.adapters import adapt as _adapt
 from mmsteer.adapters import load as _load
 from mmsteer.bundled import bundled_path
 from mmsteer.bundled.dictionary import BUNDLED
+from mmsteer.bundled.quiet import without_progress_bars
 from mmsteer.direction_file import load_directions
 from mmsteer.errors import SteeringError
 from mmsteer.library import library
@@ -24,14 +25,16 @@ def load(name: str | Path, *, device: str = "cpu", dtype: str = "auto", quantise
     """Load a model: a bundled one, a folder, or a name on the Hugging Face hub.
 
     Args:
-        name: `bundled:music`, a folder in the `from_pretrained` layout, or a hub name.
+        name: `bundled:music`, `bundled:vision`, `bundled:text`, a folder of `from_pretrained`, or a hub name.
         device: `cpu`, `cuda` or `auto`.
         dtype: `auto`, `float32`, `bfloat16` or `float16`.
         quantise: `4bit`, `8bit` or None.
     """
     text = str(name)
-    place = bundled_path(text.removeprefix(BUNDLED)) if text.startswith(BUNDLED) else name
-    return _load(place, device=device, dtype=dtype, quantise=quantise)
+    if not text.startswith(BUNDLED):
+        return _load(name, device=device, dtype=dtype, quantise=quantise)
+    with without_progress_bars():
+        return _load(bundled_path(text.removeprefix(BUNDLED)), device=device, dtype=dtype, quantise=quantise)
 
 
 def adapt(model: Any, processor: Any) -> AnyAdapter:
@@ -89,9 +92,19 @@ def _accepting(steering: Steering, compatibility: str | None) -> Steering:
     return replace(steering, attributes=tuple(item.accepting(compatibility) for item in steering.attributes))
 
 
+def parse_steering(text: str, directions: Mapping[str, Direction]) -> Steering:
+    """Read attributes from a text, with `;` between them.
+
+    Args:
+        text: Such as `note:C 0.1 fade-out 0..4s; note:G 0.1 fade-in 0..4s`; empty for no steering.
+        directions: The directions that it may name.
+    """
+    return Steering(tuple(parse_attribute(line, directions) for line in lines(text)))
+
+
 def _read(steering: Steering | str, directions: Mapping[str, Direction] | None) -> Steering:
     if isinstance(steering, Steering):
         return steering
     if directions is None:
         raise SteeringError(f"{steering!r} names directions; pass them, or the file that holds them")
-    return Steering(tuple(parse_attribute(line, directions) for line in lines(steering)))
+    return parse_steering(steering, directions)

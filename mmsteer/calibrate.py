@@ -50,7 +50,21 @@ def divergence(adapter: Adapter, steering: Steering, samples: Sequence[Sample], 
     Returns:
         Nats of each such token, sample after sample, (tokens,).
     """
-    return _steered_divergence(adapter, steering, _context(adapter, samples, guidance))
+    return divergence_along(adapter, samples, guidance=guidance)(steering)
+
+
+def divergence_along(
+    adapter: Adapter, samples: Sequence[Sample], *, guidance: float = 1.0
+) -> Callable[[Steering], Tensor]:
+    """`divergence` of any number of steerings along the same samples, which the unsteered model reads once.
+
+    Args:
+        adapter: The model.
+        samples: As for `divergence`; their unsteered log-probabilities are held, (samples, tokens, vocabulary).
+        guidance: As for `divergence`.
+    """
+    context = _context(adapter, samples, guidance)
+    return lambda steering: _steered_divergence(adapter, steering, context)
 
 
 def calibrate(

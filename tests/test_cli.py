@@ -29,11 +29,11 @@ def test_help_needs_no_torch():
     script += "print([m for m in ('torch', 'transformers', 'numpy', 'pydantic') if m in sys.modules], file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stderr.strip() == "[]"
-    assert all(word in done.stdout for word in ("run", "recipes", "generate", "probe", "eval", "report"))
+    assert all(word in done.stdout for word in ("run", "recipes", "generate", "probe", "search", "eval", "report"))
 
 
 @pytest.mark.parametrize(
-    "command", [["run"], ["recipes"], ["recipes", "copy"], ["generate"], ["probe"], ["eval", "notes"]]
+    "command", [["run"], ["recipes"], ["recipes", "copy"], ["generate"], ["probe"], ["search"], ["eval", "notes"]]
 )
 def test_help_teaches_by_example(mmsteer, command):
     code, out, _ = mmsteer(*command, "--help")

@@ -1,24 +1,30 @@
-"""The small reference models that the project trains and ships, their dictionaries, and the scripts that train both."""
+"""The small reference models: those that the project trains and ships, with their scripts, and a text model."""
 
 from pathlib import Path
 
 from mmsteer.bundled.dictionary import bundled_dictionary, bundled_usage, dictionary_path
+from mmsteer.bundled.text import text_path
 from mmsteer.errors import AdapterError
 
 BUNDLED = ("music", "vision", "vision-unbiased", "vision-seed1", "vision-seed2")
+"""Models whose weights are part of mmsteer."""
+TEXT = "text"
+"""The model whose weights are a package of their own."""
 
 
 def bundled_path(name: str) -> Path:
     """The folder of a bundled model, in the layout of `from_pretrained`.
 
     Args:
-        name: One of `BUNDLED`.
+        name: One of `BUNDLED`, or `text`, which is converted into the user's cache directory at first.
 
     Raises:
         AdapterError: There is no such model, or it is not part of this installation.
     """
+    if name == TEXT:
+        return text_path()
     if name not in BUNDLED:
-        raise AdapterError(f"no bundled model {name!r}; choose from {', '.join(BUNDLED)}")
+        raise AdapterError(f"no bundled model {name!r}; choose from {', '.join((*BUNDLED, TEXT))}")
     folder = Path(__file__).parent / name
     if not (folder / "config.json").is_file():
         raise AdapterError(
@@ -27,4 +33,4 @@ def bundled_path(name: str) -> Path:
     return folder
 
 
-__all__ = ["BUNDLED", "bundled_dictionary", "bundled_path", "bundled_usage", "dictionary_path"]
+__all__ = ["BUNDLED", "TEXT", "bundled_dictionary", "bundled_path", "bundled_usage", "dictionary_path"]

@@ -14,6 +14,7 @@ from mmsteer.cli.probe import probe
 from mmsteer.cli.recipes import app as recipes
 from mmsteer.cli.run import report, run
 from mmsteer.cli.sae_methods import app as sae
+from mmsteer.cli.search import search
 from mmsteer.errors import MmsteerError
 
 HELP = """Steer multimodal models while they generate, and measure honestly what changed.
@@ -29,6 +30,7 @@ app = typer.Typer(
 app.command()(run)
 app.command()(generate)
 app.command()(probe)
+app.command()(search)
 app.command()(fold)
 app.command()(report)
 app.add_typer(sae, name="sae")

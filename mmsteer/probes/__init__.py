@@ -3,6 +3,7 @@
 from mmsteer.probes.averaging import Sides, average_sides
 from mmsteer.probes.chance import Chance
 from mmsteer.probes.fitted import Fitted, JointProbe, Probe
+from mmsteer.probes.held_out import HeldOut, held_out
 from mmsteer.probes.kernel import Setting
 from mmsteer.probes.lat import LAT
 from mmsteer.probes.linear import Linear
@@ -35,6 +36,7 @@ __all__ = [
     "VTI",
     "Chance",
     "Fitted",
+    "HeldOut",
     "JointProbe",
     "Labels",
     "Linear",
@@ -48,6 +50,7 @@ __all__ = [
     "Sweep",
     "Task",
     "average_sides",
+    "held_out",
     "per_image_directions",
     "sweep",
 ]

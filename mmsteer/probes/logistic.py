@@ -81,6 +81,8 @@ class Logistic:
                 progress(done / (len(self.penalties) + 1))
         chosen = self.penalties[int(np.argmin(losses))]
         predictor = regression(states, classes, split.fitting, chosen)
+        if len(targets.labels) == 2:
+            predictor = _both(predictor)
         settings = {"probe": "logistic", **asdict(self), "task": task, "chosen": chosen, "loss": min(losses)}
         fitted = judge(states, targets, split, predictor.directions, predictor, settings)
         if progress:
@@ -92,6 +94,12 @@ def _classes(targets: Targets) -> np.ndarray[Any, Any]:
     """The class of each sample as a number, (n,)."""
     columns = targets.columns
     return (columns[:, 0] if targets.task == "binary" else columns.argmax(dim=1)).long().cpu().numpy()
+
+
+def _both(one: Affine) -> Affine:
+    """Two classes by name: the regression has the second one's logit alone, and multinomial weights add up to zero."""
+    halves = torch.tensor([[-0.5, 0.5]]).to(one.weights)
+    return Affine.of(one.weights @ halves, one.offset * halves[0])
 
 
 def _loss(x: Tensor, classes: np.ndarray[Any, Any], train: Tensor, validation: Tensor, penalty: float) -> float:

@@ -64,7 +64,9 @@ def _numbers(y: Labels, task: Task) -> Tensor:
     try:
         values = torch.as_tensor(y, dtype=torch.float64).cpu()
     except (TypeError, ValueError) as error:
-        raise ProbeError(f"a {task} probe takes numbers as labels: {error}") from None
+        raise ProbeError(
+            f"a {task} probe takes numbers as labels ({error}); fit multiclass, which takes the names of classes"
+        ) from None
     if values.ndim != 1:
         raise ProbeError(f"labels: expected (n,), got {tuple(values.shape)}")
     if not values.isfinite().all():

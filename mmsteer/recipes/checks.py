@@ -88,7 +88,8 @@ def found_directions(kind: str, data: Mapping[str, Any]) -> Any:
     except ValidationError as error:
         raise RecipeError(refusal(document, schema_problems(modality.ENTRY, document.data, error))) from None
     modality.labels(entry)
-    _check_reading(modality, entry)
+    check_reading(entry, modality.POOLS)
+    modality.check_entry(entry)
     return entry.model_copy(update={"probe": read_probe(kind, str(entry.probe))})
 
 
@@ -118,7 +119,8 @@ def _resolved(modality: Modality, recipe: Any, home: Path) -> tuple[Any, Files, 
             elif isinstance(entry.probe, str):
                 entry = entry.model_copy(update={"probe": read_probe(recipe.kind, entry.probe)})
             if isinstance(entry, FoundDirections):
-                _check_reading(modality, entry)
+                check_reading(entry, modality.POOLS)
+                modality.check_entry(entry)
                 if isinstance(entry.probe, SaeProbe):
                     entry = entry.model_copy(update={"probe": located(entry.probe, home)})
         except MmsteerError as cause:
@@ -127,15 +129,23 @@ def _resolved(modality: Modality, recipe: Any, home: Path) -> tuple[Any, Files, 
     return recipe.model_copy(update={"directions": tuple(entries)}), files, problems
 
 
-def _check_reading(modality: Modality, entry: FoundDirections) -> None:
+def check_reading(entry: FoundDirections, pools: tuple[str, ...]) -> None:
+    """Refuse positions and pools that cannot be read.
+
+    Args:
+        entry: What is read, and the probe's settings.
+        pools: How states may be pooled for a probe.
+
+    Raises:
+        RecipeError: There is no such pool, or features should be orthogonal to something.
+    """
     Positions(entry.positions)
     if isinstance(entry.probe, SaeProbe) and entry.pool not in POOLS:
         raise RecipeError(f"activations of features are pooled by {', '.join(POOLS)}, not {entry.pool!r}")
-    if entry.pool not in modality.POOLS:
-        raise RecipeError(f"pool is one of {', '.join(modality.POOLS)} for a probe, not {entry.pool!r}")
+    if entry.pool not in pools:
+        raise RecipeError(f"pool is one of {', '.join(pools)} for a probe, not {entry.pool!r}")
     if isinstance(entry.probe, SaeProbe) and entry.without:
         raise RecipeError("features are rows of their dictionary, orthogonal to nothing; leave `without` to a probe")
-    modality.check_entry(entry)
 
 
 def _direction_file(name: str, home: Path) -> Path:
@@ -155,14 +165,14 @@ def read_probe(kind: str, name: str) -> Probe:
     """The content of one of the files of probe settings.
 
     Args:
-        kind: Kind of recipe.
+        kind: Kind of recipe, whose own folder goes before the settings that serve all kinds; or `text`.
         name: Name of the file without its ending.
 
     Raises:
         RecipeError: There is no such file, or it does not describe a probe.
     """
-    folder = kind if kind in ("music", "vision") else "vision"
-    shipped = {file.stem: file for file in sorted((library("probes") / folder).glob("*.yaml"))}
+    folders = (library("probes"), library("probes") / kind)
+    shipped = {file.stem: file for folder in folders for file in sorted(folder.glob("*.yaml"))}
     if name not in shipped:
         raise RecipeError(
             f"no probe {name!r}{did_you_mean(name, shipped)} (choose from {', '.join(shipped)}, or write its settings)"

@@ -14,6 +14,7 @@ from mmsteer.probes import (
     RFM,
     VTI,
     Chance,
+    HeldOut,
     Linear,
     Logistic,
     MeanDifference,
@@ -24,6 +25,7 @@ from mmsteer.probes import (
     Sweep,
     Task,
     average_sides,
+    held_out,
     sweep,
 )
 from mmsteer.recipes.dictionaries import as_feature, dictionary_of, readable
@@ -45,11 +47,13 @@ class Found:
         directions: The directions by name.
         table: The scores as plain JSON, an item of `probe.json`.
         seconds: What it took to fit, once everything was read.
+        held_out: How sure the score of the best site is, where that was asked for.
     """
 
     directions: Mapping[str, Direction]
     table: Mapping[str, Any]
     seconds: float
+    held_out: HeldOut | None = None
 
 
 def find(
@@ -61,6 +65,7 @@ def find(
     *,
     without: Sequence[Direction] = (),
     progress: bool = False,
+    judged: bool = False,
 ) -> Found:
     """Record samples and fit a probe at every site.
 
@@ -72,25 +77,20 @@ def find(
         folder: Where recordings are kept while they are needed, by content; None for memory.
         without: Directions that those of a probe shall be orthogonal to.
         progress: Show a bar.
+        judged: Judge the best site by an interval and a permutation test; features of dictionaries are left out.
     """
     if isinstance(entry.probe, SaeProbe):
         found, seconds = _features(adapter, entry, entry.probe, data, task, folder, progress=progress)
-    else:
-        found, seconds = _probe(adapter, entry, data, task, folder, without=without, progress=progress)
-    return Found(found.directions, _table(entry, found), seconds)
+        return Found(found.directions, _table(entry, found), seconds)
+    sides = _read(adapter, entry, data, folder, progress=progress)
+    found, seconds = _probe(entry, sides, task, without=without, progress=progress)
+    sure = held_out(found, sides.activations, sides.labels, task=task, groups=sides.groups) if judged else None
+    return Found(found.directions, _table(entry, found), seconds, sure)
 
 
 def _probe(
-    adapter: Adapter,
-    entry: FoundDirections,
-    data: Labelled,
-    task: Task,
-    folder: Path | None,
-    *,
-    without: Sequence[Direction],
-    progress: bool,
+    entry: FoundDirections, sides: Sides, task: Task, *, without: Sequence[Direction], progress: bool
 ) -> tuple[Sweep, float]:
-    sides = _read(adapter, entry, data, folder, progress=progress)
     start = time.perf_counter()
     found = sweep(
         build_probe(entry.probe),

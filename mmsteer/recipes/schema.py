@@ -171,7 +171,7 @@ class FoundDirections(Part):
     family: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")] = Field(
         description="directions are named `family:label`"
     )
-    probe: NamedProbe = Field(description="a file of the folder probes/<kind>, without .yaml, or its content")
+    probe: NamedProbe = Field(description="a file of probes or probes/<kind>, without .yaml, or its content")
     data: Any
     sites: Text = Field(
         description="where to read, such as decoder.* or decoder.4-11; features are read at their dictionary's own "

@@ -52,8 +52,8 @@ def test_visual_directions_are_found_at_every_token(mmsteer, model, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["probe", "--out", "x.safetensors"], "give --concept"),
-        (["probe", "--concept", "note", "--contrast", "captions", "--out", "x.safetensors"], "give --concept"),
+        (["probe", "--out", "x.safetensors"], "give one of --data"),
+        (["probe", "--concept", "note", "--contrast", "captions", "--out", "x.safetensors"], "give one of --data"),
         (["probe", "--contrast", "caption", "--out", "x.safetensors"], "no contrast 'caption'"),
         (["probe", "--contrast", "mentions", "--demos", "d.jsonl", "--images", ".", "--out", "x"], "leave out --demos"),
         (["probe", "--contrast", "captions", "--demos", "d.jsonl", "--out", "x"], "as --images"),

@@ -165,3 +165,14 @@ def test_one_state_a_sample(probe):
     x, y, _ = round_shift(n=60, d=8)
     with pytest.raises(ProbeError, match="pool them first"):
         probe.fit(x[:, None], y, task="binary")
+
+
+def test_two_classes_by_name_are_the_binary_regression():
+    states = torch.randn(80, 6, generator=torch.Generator().manual_seed(0))
+    yes = (states[:, 2] > 0).long()
+    named = Logistic().fit(states, ["b" if one else "a" for one in yes], task="multiclass")
+    binary = Logistic().fit(states, yes, task="binary")
+    torch.testing.assert_close(named.directions["b"], binary.directions["yes"])
+    torch.testing.assert_close(named.directions["a"], -binary.directions["yes"])
+    scores = named.scores(states)
+    torch.testing.assert_close(scores[:, 1] - scores[:, 0], binary.scores(states)[:, 0])

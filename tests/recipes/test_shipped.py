@@ -44,7 +44,7 @@ def test_the_paper_differs_between_sizes_in_the_model_alone():
 
 
 @pytest.mark.parametrize(
-    "file", sorted(library("probes").glob("*/*.yaml")), ids=lambda file: f"{file.parent.stem}-{file.stem}"
+    "file", sorted(library("probes").glob("**/*.yaml")), ids=lambda file: f"{file.parent.stem}-{file.stem}"
 )
 def test_the_probe_settings_are_right(file):
     assert read_probe(file.parent.name, file.stem).name == file.stem.split("-")[0].replace("mean", "mean_difference")

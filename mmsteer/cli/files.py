@@ -1,0 +1,41 @@
+"""Files that commands write: never over another file unasked, and whole or not at all."""
+
+from pathlib import Path
+
+from mmsteer.errors import DataError
+
+
+def check_out(out: Path, force: bool) -> None:
+    """Refuse a file that cannot be written, before the work.
+
+    Args:
+        out: The file.
+        force: Whether it may replace another.
+
+    Raises:
+        DataError: It is there already, is a folder, or its folder is missing.
+    """
+    if out.is_dir():
+        raise DataError(f"{out} is a folder; name a file in it")
+    if out.exists() and not force:
+        raise DataError(f"{out} exists; choose another name, or give --force to overwrite it")
+    if not out.parent.is_dir():
+        raise DataError(f"there is no folder {out.parent}; make it first")
+
+
+def write_out(out: Path, data: bytes) -> None:
+    """Write a file; where that fails, what was there before stays.
+
+    Args:
+        out: The file.
+        data: Its content.
+
+    Raises:
+        DataError: It cannot be written.
+    """
+    from mmsteer.atomic import write_atomically
+
+    try:
+        write_atomically(out, data)
+    except OSError as cause:
+        raise DataError(f"{out} cannot be written: {cause}") from None

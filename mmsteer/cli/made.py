@@ -1,0 +1,137 @@
+"""What `mmsteer generate` makes, written and shown."""
+
+import io
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from rich.console import Console
+from rich.text import Text
+
+from mmsteer.cli.files import write_out
+from mmsteer.eval.text import Segment, word_changes
+from mmsteer.steering import Receipt, Steering, steer
+from mmsteer.types import Chat, Raw, Sample, Sampling
+
+PITCHED = ("note", "chord", "mode", "key", "interval")
+"""Families of directions of which the notes of a clip say something."""
+STYLES = {"removed": "bold red strike", "added": "bold green"}
+
+
+def chat(prompt: str, system: str | None, raw: bool) -> str | Chat | Raw:
+    """A prompt as a model is given it.
+
+    Args:
+        prompt: What the user says.
+        system: The system prompt; None for the model's own.
+        raw: Whether no template touches it.
+    """
+    if raw:
+        return Raw(prompt)
+    if system is None:
+        return prompt
+    return Chat(({"role": "system", "content": system}, {"role": "user", "content": prompt}))
+
+
+def answer(
+    adapter: Any,
+    steering: Steering,
+    sample: Sample,
+    sampling: Sampling,
+    seed: int,
+    out: Path | None,
+    *,
+    compare: bool,
+) -> None:
+    """Print a model's answer; steered, with what was applied, and if asked beside the unsteered one.
+
+    Args:
+        adapter: A model that writes text.
+        steering: What to apply; nothing prints the answer alone.
+        sample: The prompt.
+        sampling: How the answer is sampled.
+        seed: Of what is drawn.
+        out: Where the answer is written, too.
+        compare: Whether the unsteered answer is shown.
+    """
+    plain = _made(adapter, Steering(), sample, sampling, seed)[0] if compare else ""
+    made, receipt = _made(adapter, steering, sample, sampling, seed)
+    if out is not None:
+        write_out(out, f"{made}\n".encode())
+    if not steering.attributes:
+        _say(Text(made))
+        return
+    changes = word_changes(plain, made) if compare else ()
+    if compare:
+        _say(Text("unsteered: ").append_text(marked(plain, changes, "removed")))
+    _say(Text("steered:   ").append_text(marked(made, changes, "added")))
+    _say(Text(f"applied:   {receipt}"))
+
+
+def play(adapter: Any, steering: Steering, sample: Sample, sampling: Sampling, seed: int, out: Path) -> None:
+    """Write a model's audio, and print what was applied and, where it is about notes, which are in it.
+
+    Args:
+        adapter: A model that makes audio.
+        steering: What to apply.
+        sample: The prompt.
+        sampling: How the audio is sampled.
+        seed: Of what is drawn.
+        out: The audio file.
+    """
+    made, receipt = _made(adapter, steering, sample, sampling.filled(Sampling(seconds=4.0)), seed)
+    write_out(out, _encoded(made, adapter.sample_rate, out.suffix.lower().removeprefix(".")))
+    print(f"{out}: {len(made) / adapter.sample_rate:.2f} s\napplied: {receipt}")
+    families = {item.direction.name.partition(":")[0] for item in steering.attributes}
+    if not families or families & set(PITCHED):
+        print(f"heard:   {_heard(out)}")
+
+
+def marked(text: str, changes: Sequence[Segment], change: Literal["removed", "added"]) -> Text:
+    """A text with the words marked that the other one does not have, its white space kept.
+
+    Args:
+        text: One of two compared texts.
+        changes: Their comparison; empty marks nothing.
+        change: What the words of this text that the other lacks are.
+    """
+    flags = [one.change == change for one in changes if one.change in ("same", change) for _ in one.text.split()]
+    written = Text(text)
+    for word, flag in zip(re.finditer(r"\S+", text), flags, strict=False):
+        if flag:
+            written.stylize(STYLES[change], *word.span())
+    return written
+
+
+def _made(adapter: Any, steering: Steering, sample: Sample, sampling: Sampling, seed: int) -> tuple[Any, Receipt]:
+    with steer(adapter, steering) as session:
+        (made,) = adapter.generate([sample], sampling, [seed])
+        return made.output, session.receipt()
+
+
+def _say(text: Text) -> None:
+    # Lines are wrapped by the terminal, so that what is piped or copied has no breaks that were not made.
+    Console(highlight=False).print(text, soft_wrap=True)
+
+
+def _encoded(wave: Any, sample_rate: int, kind: str) -> bytes:
+    import numpy as np
+    import soundfile
+
+    file = io.BytesIO()
+    soundfile.write(file, np.clip(np.asarray(wave), -1.0, 1.0), sample_rate, subtype="PCM_16", format=kind)
+    return file.getvalue()
+
+
+def _heard(path: Path) -> str:
+    from mmsteer.eval.audio import read_audio
+    from mmsteer.eval.notes import read_notes
+
+    audio = read_audio(path)
+    reading = read_notes(audio.samples, audio.sample_rate)
+    if reading.share is None:
+        return "no pitch"
+    most = sorted(reading.share.items(), key=lambda item: -item[1])[:3]
+    shares = ", ".join(f"{name} {share:.0%}" for name, share in most if share > 0)
+    return f"main note {reading.main_note or 'undecided'} ({shares} of the voiced {reading.voiced:.0%})"

@@ -1,0 +1,124 @@
+"""`mmsteer search`."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mmsteer.errors import SteeringError
+
+if TYPE_CHECKING:
+    from mmsteer.search import Search
+    from mmsteer.types import Direction
+
+
+def search(
+    model: Annotated[str, typer.Option(help="a bundled model, a folder, or a Hugging Face name, that writes text")],
+    data: Annotated[Path, typer.Option(help="JSON lines of prompts, with what the reward asks of them")],
+    directions: Annotated[Path, typer.Option(help="a file of directions")],
+    reward: Annotated[str, typer.Option(help="what is wanted of answers, such as contains:Arr or 'not refusal'")],
+    name: Annotated[str | None, typer.Option(help="the direction, where the file has several")] = None,
+    budget_kl: Annotated[float, typer.Option(help="nats a token that steering may cost")] = 0.5,
+    sites: Annotated[
+        list[str] | None, typer.Option(help="where, such as text.14 or text.10-14; repeated (default: the middle)")
+    ] = None,
+    strengths: Annotated[
+        str | None,
+        typer.Option(help="fractions of the residual norm (usual: 0.05,0.1,0.15,0.2,0.3)"),
+    ] = None,
+    at: Annotated[str, typer.Option("--at", help="which tokens are steered")] = "all",
+    tokens: Annotated[int, typer.Option(min=1, help="at most this many tokens an answer")] = 48,
+    temperature: Annotated[float, typer.Option(min=0, help="0 takes the likeliest token")] = 0.0,
+    batch: Annotated[int, typer.Option(min=1, help="answers that are generated together")] = 16,
+    seed: Annotated[int, typer.Option(min=0, help="of the draw of rows, the random direction and what is drawn")] = 0,
+    out: Annotated[Path | None, typer.Option(help="the folder of the search (default: runs/search-NAME)")] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda or auto")] = "cpu",
+    dtype: Annotated[str, typer.Option(help="float32, bfloat16, float16, or auto: as the checkpoint says")] = "float32",
+    quiet: Annotated[bool, typer.Option("--quiet", help="show no progress")] = False,
+) -> None:
+    """Find where and how strongly to steer: the most reward within a budget, beside a random direction.
+
+    Every layer and strength is tried on validation rows (those of the split `validation`, or 16 that are drawn), and
+    the choice is judged on rows that chose nothing. A search that was stopped goes on when the same command is given
+    again.
+
+    [bold]Example[/]
+
+    mmsteer search --model bundled:text --data asked.jsonl --directions style.safetensors --name style:pirate
+    --reward "contains:arr|matey|ye |aye" --budget-kl 0.5
+    """
+    from mmsteer.api import load
+    from mmsteer.cli.files import write_out
+    from mmsteer.cli.quiet import hush
+    from mmsteer.direction_file import load_directions
+    from mmsteer.eval.text import parse_reward
+    from mmsteer.report.search_page import search_page, search_svg
+    from mmsteer.search import STRENGTHS, Grid
+    from mmsteer.search import search as find
+    from mmsteer.tasks import read_rows
+    from mmsteer.types import Sampling
+
+    hush()
+    wanted, rows = parse_reward(reward), read_rows(data)
+    direction = _one(load_directions(directions), name)
+    grid = Grid(tuple(sites or ()), STRENGTHS if strengths is None else _numbers(strengths), at)
+    folder = out or Path("runs") / f"search-{direction.name.replace(':', '-')}"
+    adapter = load(model, device=device, dtype=dtype)
+    found = find(
+        adapter,
+        direction,
+        rows,
+        wanted,
+        budget_kl=budget_kl,
+        grid=grid,
+        sampling=Sampling(tokens=tokens, temperature=temperature),
+        batch=batch,
+        seed=seed,
+        folder=folder,
+        progress=not quiet,
+    )
+    write_out(folder / "index.html", search_page(found).encode())
+    write_out(folder / "tradeoff.svg", search_svg(found).encode())
+    _show(found)
+    print(f"\nfolder: {folder}\npage:   {folder / 'index.html'}")
+
+
+def _one(known: "Mapping[str, Direction]", name: str | None) -> "Direction":
+    chosen = next(iter(known)) if name is None and len(known) == 1 else name
+    if chosen is None or chosen not in known:
+        what = "the file has several directions" if name is None else f"there is no direction {name!r}"
+        raise SteeringError(f"{what}; choose one by --name: {', '.join(known)}")
+    return known[chosen]
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise SteeringError(f"--strengths {text!r}: write numbers, such as 0.1,0.2,0.4") from None
+
+
+def _show(found: "Search") -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from mmsteer.report.search_page import verdict
+
+    table = Table(title="Reward, and KL in nats a token", title_justify="left")
+    for heading, side in (("where", "left"), ("strength", "right"), ("reward", "right"), ("KL", "right")):
+        table.add_column(heading, justify="left" if side == "left" else "right", no_wrap=True)
+    table.add_column("random", justify="right", no_wrap=True)
+    for cell, control in zip(found.cells, found.controls, strict=True):
+        rewards = [f"{one.worth:.2f}" if one.answers else "-" for one in (cell, control)]
+        style = "bold" if cell == found.best else "dim" if cell.kl > found.budget_kl else ""
+        table.add_row(
+            cell.place.sites, f"{cell.place.strength:g}", rewards[0], f"{cell.kl:.2f}", rewards[1], style=style
+        )
+    console = Console(highlight=False)
+    console.print(table)
+    for line in verdict(found):
+        console.print(Text(line))
+    if found.best and found.gains:
+        console.print(Text(f'\n--steer "{found.line(found.best)}"'), soft_wrap=True)

@@ -1,0 +1,182 @@
+"""A search as a page: what it chose, reward against price, the grid, and answers before and after."""
+
+from collections.abc import Sequence
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from mmsteer.errors import shorten
+from mmsteer.eval.text import word_changes
+from mmsteer.report.svg import Axis, Element, drawing, element, frame, marker
+from mmsteer.search import Cell, Search
+from mmsteer.types import Score
+
+WIDTH, HEIGHT = 560, 320
+EXAMPLES = 8
+LONGEST = 60
+"""Characters of a reward's name beside an axis."""
+
+_STYLE = """text{font:11px system-ui,sans-serif;fill:currentColor}.rule{stroke:currentColor;opacity:.15}
+.limit{stroke:#b00;stroke-dasharray:4 3}.steered{fill:#06c}.control{fill:none;stroke:#888}
+.plain{stroke:currentColor;fill:none}.chosen{fill:none;stroke:#06c;stroke-width:2}"""
+
+_PAGE = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>{{ found.name }}: where and how strongly</title>
+<meta name="viewport" content="width=device-width">
+<style>
+:root { color-scheme: light dark; }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 46rem; margin: 2rem auto; padding: 0 1rem; }
+svg { width: 100%; height: auto; }
+table { border-collapse: collapse; font-size: .85rem; } td, th { padding: .1rem .6rem .1rem 0; text-align: right; }
+td:first-child, th:first-child { text-align: left; } .over { opacity: .5; }
+code { background: #8882; padding: .1rem .3rem; } del { opacity: .6; } ins { font-weight: 600; text-decoration: none; }
+.scroll { overflow-x: auto; }
+</style>
+<h1>{{ found.name }}: where and how strongly</h1>
+{% for line in verdict %}<p>{{ line }}</p>{% endfor %}
+{% if line %}<p>To use it: <code>--steer "{{ line }}"</code></p>{% endif %}
+<figure>{{ picture }}<figcaption>Dots: cells of the grid. Triangles: a random direction at the same sites and prices.
+Tick: unsteered. Ring: chosen. Dashed: the budget.</figcaption></figure>
+{% if examples %}<h2>Answers to rows that chose nothing</h2>
+{% for one in examples %}<p><strong>{{ one.prompt }}</strong><br>{{ one.before }}<br>{{ one.after }}</p>{% endfor %}
+{% endif %}
+<details><summary>Every cell</summary><div class="scroll"><table>
+<tr><th>where</th><th>strength</th><th>KL (nats a token)</th><th>{{ found.reward }}</th><th>repetition</th>
+<th>blank</th><th>random: strength</th><th>KL</th><th>{{ found.reward }}</th></tr>
+{% for row in rows %}<tr{% if row.over %} class="over"{% endif %}>{% for text in row.cells %}<td>{{ text }}</td>
+{% endfor %}</tr>{% endfor %}
+</table></div></details>
+</html>
+"""
+
+
+def search_page(found: Search) -> str:
+    """The page; it needs nothing but itself.
+
+    Args:
+        found: The search.
+    """
+    best = found.best
+    # Autoescape: prompts and answers are anybody's text.
+    template = Environment(autoescape=True, undefined=StrictUndefined).from_string(_PAGE)
+    return template.render(
+        found=found,
+        verdict=verdict(found),
+        line=found.line(best) if best and found.gains else "",
+        picture=draw_search(found),
+        examples=_examples(found),
+        rows=[_row(found, cell, control) for cell, control in zip(found.cells, found.controls, strict=True)],
+    )
+
+
+def verdict(found: Search) -> list[str]:
+    """What was found, in a few lines.
+
+    Args:
+        found: The search.
+    """
+    best, control = found.best, found.best_control
+    plain = f"unsteered {score(found.unsteered)}"
+    if best is None:
+        return [
+            f"No cell is within {found.budget_kl:g} nats a token ({plain}); try smaller strengths or a larger budget."
+        ]
+    lines = [
+        f"On {len(found.unsteered.rewards)} validation rows: {found.reward} {score(best)} at {found.line(best)}, "
+        f"{best.kl:.2f} nats a token; {plain}; best random direction {score(control) if control else 'not tried'}. "
+        f"Repetition {_share(best)}, unsteered {_share(found.unsteered)}."
+    ]
+    if not found.gains:
+        lines.append("No cell within the budget gains anything over the unsteered model.")
+    elif control and control.worth >= best.worth:
+        lines.append("A random direction at the same price reaches as much: this is not the direction's doing.")
+    if found.tested:
+        said = ", ".join(f"{name} {score(cell)}" for name, cell in found.tested.items())
+        rows = len(found.tested["unsteered"].rewards)
+        lines.append(f"On {rows} rows that chose nothing: {said}.")
+    else:
+        lines.append("No rows were left to judge the choice on: its reward is the best of many, and so too high.")
+    return lines
+
+
+def score(cell: Cell) -> str:
+    """The reward of a cell with its interval, and what could not be scored.
+
+    Args:
+        cell: The cell.
+    """
+    if not cell.answers:
+        return "not generated"
+    found: Score = cell.reward
+    return f"{found}" + (f" ({found.unscored} blank)" if found.unscored and found.value is not None else "")
+
+
+def _share(cell: Cell) -> str:
+    return "unknown" if cell.repeated is None else f"{cell.repeated:.2f}"
+
+
+def draw_search(found: Search) -> Markup:
+    """Reward against price.
+
+    Args:
+        found: The search.
+    """
+    cells = [cell for cell in (*found.cells, *found.controls) if cell.answers]
+    x = Axis(0.0, 1.05 * max([found.budget_kl, *(cell.kl for cell in cells)]), 44, WIDTH - 16)
+    y = Axis(0.0, 1.0, HEIGHT - 48, 28)
+    titles = ("KL from the unsteered model (nats a token)", shorten(found.reward, LONGEST))
+    parts = [element("style", text=_STYLE), *frame(x, y, titles)]
+    parts.append(element("path", d=f"M{x(found.budget_kl):.1f} {y.start:.1f}V{y.stop:.1f}", kind="limit"))
+    parts += _marks(found.controls, "triangle", "control", x, y)
+    parts += _marks([found.unsteered], "tick", "plain", x, y)
+    parts += _marks(found.cells, "dot", "steered", x, y)
+    parts += _marks([found.best] if found.best else [], "chosen", "", x, y)
+    spoken = f"{found.reward} against the divergence from the unsteered model, for {len(cells)} cells"
+    return drawing(WIDTH, HEIGHT, spoken, parts, "chart")
+
+
+def search_svg(found: Search) -> str:
+    """`draw_search` as a file of its own.
+
+    Args:
+        found: The search.
+    """
+    # Inside a page a drawing needs no namespace; a file of its own does.
+    return str(draw_search(found)).replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
+
+
+def _marks(cells: Sequence[Cell], shape: str, kind: str, x: Axis, y: Axis) -> list[Element]:
+    return [
+        marker(shape, x(cell.kl), y(cell.worth), kind, f"{cell.place.sites or 'unsteered'} {cell.place.strength:g}")
+        for cell in cells
+        if cell.answers
+    ]
+
+
+def _examples(found: Search) -> list[dict[str, object]]:
+    before, after = found.tested.get("unsteered"), found.tested.get("steered")
+    if before is None or after is None:
+        return []
+    triples = zip(found.prompts[1], before.answers, after.answers, strict=True)
+    return [
+        {"prompt": prompt, "before": _marked(one, two, "del"), "after": _marked(one, two, "ins")}
+        for prompt, one, two in list(triples)[:EXAMPLES]
+    ]
+
+
+def _marked(before: str, after: str, tag: str) -> Markup:
+    """One of two answers, with the words marked that the other one does not have."""
+    own = "removed" if tag == "del" else "added"
+    parts = [
+        Markup("<{0}>{1}</{0}>").format(Markup(tag), part.text) if part.change == own else Markup.escape(part.text)
+        for part in word_changes(before, after)
+        if part.change in ("same", own)
+    ]
+    return Markup(" ").join(parts)
+
+
+def _row(found: Search, cell: Cell, control: Cell) -> dict[str, object]:
+    repeated = _share(cell) if cell.answers else ""
+    texts = [cell.place.sites, f"{cell.place.strength:g}", f"{cell.kl:.3f}", score(cell), repeated]
+    texts += [str(cell.reward.unscored) if cell.answers else "", f"{control.place.strength:g}", f"{control.kl:.3f}"]
+    return {"cells": [*texts, score(control)], "over": cell.kl > found.budget_kl}

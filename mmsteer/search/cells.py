@@ -1,0 +1,161 @@
+"""Cells of a search, and the file that keeps those that are finished."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmsteer.atomic import append_whole, write_atomically
+from mmsteer.errors import DataError
+from mmsteer.eval.words import repetition
+from mmsteer.json_lines import parse_json, read_json
+from mmsteer.types import Score, mean_score
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where and how strongly a direction is added.
+
+    Attributes:
+        sites: A selection of sites; empty for no steering.
+        strength: At each of them, as a fraction of the residual norm.
+    """
+
+    sites: str
+    strength: float
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What steering at one place does.
+
+    Attributes:
+        kind: `unsteered`, `cell`, `control`, or `test` and what is tested.
+        of: The cell of the grid that it is, or is a control of.
+        place: Where and how strongly it steers; a control has a strength of its own at the same price.
+        kl: The price: divergence from the unsteered model along its answers, nats a token.
+        rewards: One an answer, None where it is blank or cannot be known; empty where the price is far too high.
+        answers: What the model wrote.
+    """
+
+    kind: str
+    of: Place
+    place: Place
+    kl: float
+    rewards: tuple[float | None, ...]
+    answers: tuple[str, ...]
+
+    @property
+    def reward(self) -> Score:
+        """The mean reward, with its interval over rows."""
+        return mean_score(self.rewards)
+
+    @property
+    def worth(self) -> float:
+        """What cells are compared by: the mean in which an answer without a reward counts as 0."""
+        return sum(one or 0.0 for one in self.rewards) / max(1, len(self.rewards))
+
+    @property
+    def repeated(self) -> float | None:
+        """Mean share of an answer's runs of four words that occur earlier in it."""
+        return mean_score([repetition(one) for one in self.answers]).value
+
+
+class CellFile:
+    """Finished cells by their kind and place, one JSON line each; in memory where there is no folder.
+
+    Args:
+        folder: Holds `search.json`, what the cells depend on, and `cells.jsonl`.
+        settings: What they depend on.
+
+    Raises:
+        DataError: The folder holds another search.
+    """
+
+    def __init__(self, folder: Path | None, settings: Mapping[str, Any]) -> None:
+        self._path = None if folder is None else folder / "cells.jsonl"
+        self._known: dict[tuple[str, Place], Cell] = {}
+        self._size = 0
+        if folder is not None:
+            _claim(folder, settings)
+            self._read(folder / "cells.jsonl")
+
+    def get(self, kind: str, of: Place) -> Cell | None:
+        """A finished cell.
+
+        Args:
+            kind: Its kind.
+            of: The cell of the grid.
+        """
+        return self._known.get((kind, of))
+
+    def known(self, kind: str, of: Place) -> Cell:
+        """A cell that is finished.
+
+        Args:
+            kind: Its kind.
+            of: The cell of the grid.
+        """
+        return self._known[kind, of]
+
+    def add(self, cells: Sequence[Cell]) -> None:
+        """Keep cells.
+
+        Args:
+            cells: The cells.
+
+        Raises:
+            DataError: They cannot be written.
+        """
+        lines = "".join(json.dumps(_plain(cell), allow_nan=False) + "\n" for cell in cells).encode()
+        if self._path is not None:
+            try:
+                append_whole(self._path, self._size, lines)
+            except OSError as cause:
+                raise DataError(f"{self._path} cannot be written: {cause}; the cells before stay") from None
+        self._size += len(lines)
+        self._known |= {(cell.kind, cell.of): cell for cell in cells}
+
+    def _read(self, path: Path) -> None:
+        path.touch()
+        data = path.read_bytes()
+        # A line that a crash cut off is written again.
+        self._size = data.rfind(b"\n") + 1
+        for number, line in enumerate(data[: self._size].decode().split("\n")[:-1], 1):
+            cell = _cell(parse_json(line, f"{path}:{number}", numbered=False))
+            self._known[cell.kind, cell.of] = cell
+
+
+def _claim(folder: Path, settings: Mapping[str, Any]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "search.json"
+    if not path.exists():
+        write_atomically(path, (json.dumps(settings, indent=1) + "\n").encode())
+        return
+    found = read_json(path)
+    differ = sorted(key for key in {*found, *settings} if found.get(key) != settings.get(key))
+    if differ:
+        raise DataError(
+            f"{folder} holds another search, which differs in {', '.join(differ)}; choose another folder, or remove it"
+        )
+
+
+def _plain(cell: Cell) -> dict[str, Any]:
+    return {
+        "kind": cell.kind,
+        "of": [cell.of.sites, cell.of.strength],
+        "sites": cell.place.sites,
+        "strength": cell.place.strength,
+        "kl": cell.kl,
+        "repetition": cell.repeated,
+        "rewards": cell.rewards,
+        "answers": cell.answers,
+    }
+
+
+def _cell(line: Mapping[str, Any]) -> Cell:
+    sites, strength = line["of"]
+    place = Place(line["sites"], line["strength"])
+    rewards, answers = tuple(line["rewards"]), tuple(line["answers"])
+    return Cell(line["kind"], Place(sites, strength), place, line["kl"], rewards, answers)

@@ -1,0 +1,224 @@
+"""The search, and what it found.
+
+The reward of a cell is a mean over answers to validation rows; its price is the divergence from the unsteered model
+along that model's own answers. A random direction is tried at the same sites and prices, so that the best of many
+random cells stands beside the best of many cells. What was chosen is then tried on rows that chose nothing.
+"""
+
+import hashlib
+import math
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from rich.progress import Progress
+
+from mmsteer.errors import DataError, SteeringError
+from mmsteer.eval.text import Reward
+from mmsteer.search.bench import Bench, random_like, some
+from mmsteer.search.cells import Cell, CellFile
+from mmsteer.search.grid import Grid
+from mmsteer.tasks import Row
+from mmsteer.types import Adapter, Direction, Positions, Sampling
+
+VALIDATION, TEST = 16, 32
+"""Rows that cells are tried on, and that the choice is judged on; at most."""
+
+
+@dataclass(frozen=True)
+class Search:
+    """What a search found.
+
+    Attributes:
+        name: The direction.
+        reward: The reward's name.
+        budget_kl: Nats a token that steering may cost.
+        positions: Which tokens are steered.
+        prompts: The validation rows' prompts, and those of the rows that chose nothing.
+        unsteered: The unsteered model on the validation rows.
+        cells: Every cell of the grid.
+        controls: A random direction at the same sites and prices.
+        tested: `unsteered`, `steered` and `random` on rows that chose nothing, as far as there are any.
+    """
+
+    name: str
+    reward: str
+    budget_kl: float
+    positions: str
+    prompts: tuple[tuple[str, ...], tuple[str, ...]]
+    unsteered: Cell
+    cells: tuple[Cell, ...]
+    controls: tuple[Cell, ...]
+    tested: Mapping[str, Cell] = field(default_factory=dict)
+
+    @property
+    def best(self) -> Cell | None:
+        """The cell with the highest reward within the budget, of two alike the cheaper; None where none is within."""
+        return _best(self.cells, self.budget_kl)
+
+    @property
+    def best_control(self) -> Cell | None:
+        """The same of the random direction, among the cells whose own price is within the budget."""
+        within = {cell.place for cell in self.cells if cell.kl <= self.budget_kl}
+        return _best([cell for cell in self.controls if cell.of in within], math.inf)
+
+    @property
+    def gains(self) -> bool:
+        """Whether the best cell is worth more than the unsteered model, on validation rows."""
+        return self.best is not None and self.best.worth > self.unsteered.worth
+
+    def line(self, cell: Cell) -> str:
+        """A cell as a steering line.
+
+        Args:
+            cell: The cell.
+        """
+        at = f" at {self.positions}" if self.positions != "all" else ""
+        return f"{self.name} {cell.place.strength:g}{at} on {cell.place.sites}"
+
+
+def _best(cells: Sequence[Cell], budget: float) -> Cell | None:
+    within = [cell for cell in cells if cell.kl <= budget and cell.answers]
+    return max(within, key=lambda cell: (cell.worth, -cell.kl), default=None)
+
+
+def search(
+    adapter: Adapter,
+    direction: Direction,
+    rows: Sequence[Row],
+    reward: Reward,
+    *,
+    budget_kl: float = 0.5,
+    grid: Grid = Grid(),  # noqa: B008  a frozen value
+    sampling: Sampling = Sampling(tokens=48),
+    batch: int = 16,
+    seed: int = 0,
+    folder: Path | None = None,
+    progress: bool = False,
+) -> Search:
+    """Try a direction at many sites and strengths, and choose on validation rows.
+
+    Args:
+        adapter: A model that writes text.
+        direction: What is steered along.
+        rows: Prompts, with what the reward asks of them; see `divided`.
+        reward: What is wanted of answers.
+        budget_kl: Nats a token, mean along unsteered answers, that steering may cost.
+        grid: What is tried.
+        sampling: How answers are sampled; every cell with the same seeds.
+        batch: Answers that are generated together, each with its own steering.
+        seed: Of the random direction, the draw of rows, and what is sampled.
+        folder: Where finished cells are kept; a search that was stopped goes on there.
+        progress: Show a bar.
+
+    Raises:
+        DataError: The model writes no text, there are too few rows, they lack what the reward asks for, or the folder
+            holds another search.
+        SteeringError: The budget or the grid makes no sense.
+    """
+    if adapter.output_kind != "text":
+        raise DataError("a search judges answers, and this model makes audio; choose its strengths in a recipe")
+    if not budget_kl > 0:
+        raise SteeringError(f"the budget of {budget_kl} nats is not above zero")
+    direction.check_model(adapter)
+    places = grid.places(direction)
+    tried, kept = divided(rows, seed)
+    settings = _settings(adapter, direction, tried, kept, reward, grid.positions, sampling, seed)
+    positions, file = Positions(grid.positions), CellFile(folder, settings)
+    bench = Bench(adapter, reward, sampling, batch, seed, positions, budget_kl, file)
+    noise, together = random_like(direction, seed), max(1, batch // len(tried))
+    with Progress(disable=not progress) as bar:
+        task = bar.add_task("searching", total=2 * len(places))
+        unsteered, cells, controls = bench.unsteered(tried), list[Cell](), list[Cell]()
+        _check_scored(unsteered, reward)
+        for part in some(places, together):
+            cells += bench.cells(direction, part, tried, unsteered)
+            bar.advance(task, len(part))
+        for done in some(cells, together):
+            controls += bench.controls(noise, done, tried, unsteered)
+            bar.advance(task, len(done))
+    prompts = (tuple(row.asked().text for row in tried), tuple(row.asked().text for row in kept))
+    found = Search(
+        direction.name, reward.name, budget_kl, grid.positions, prompts, unsteered, tuple(cells), tuple(controls)
+    )
+    return replace(found, tested=_tested(bench, found, direction, noise, kept)) if kept else found
+
+
+def _check_scored(unsteered: Cell, reward: Reward) -> None:
+    if all(one is None for one in unsteered.rewards):
+        raise DataError(
+            f"{reward.name} has no value for any unsteered answer: either all are blank, or the rows lack what it asks "
+            "for, such as `answer`, `options` or `instructions`"
+        )
+
+
+def divided(rows: Sequence[Row], seed: int) -> tuple[list[Row], list[Row]]:
+    """Rows that cells are tried on, and rows that judge the choice: at most 16 and 32.
+
+    Args:
+        rows: Of the splits `validation` and `test`; where no row has a split they are drawn, whole groups at a time.
+        seed: Of the draw.
+
+    Raises:
+        DataError: There are too few, or rows have a split and none is `validation`.
+    """
+    rng = random.Random(seed)
+    if any(row.split for row in rows):
+        tried = [row for row in rows if row.split == "validation"]
+        kept = [row for row in rows if row.split == "test"]
+        if not tried:
+            raise DataError("no row has the split 'validation'; call some of them so, or leave the splits out")
+    else:
+        sources = [row.group or repr(row.source) for row in rows]
+        drawn = list(dict.fromkeys(sources))
+        rng.shuffle(drawn)
+        chosen = set(drawn[: max(1, min(VALIDATION, len(drawn) // 2))])
+        tried = [row for row, source in zip(rows, sources, strict=True) if source in chosen]
+        kept = [row for row, source in zip(rows, sources, strict=True) if source not in chosen]
+    rng.shuffle(tried)
+    rng.shuffle(kept)
+    if len(tried) < 2:
+        raise DataError(f"{len(rows)} rows are too few to choose on; give 20 or more")
+    return tried[:VALIDATION], kept[:TEST]
+
+
+def _tested(
+    bench: Bench, found: Search, direction: Direction, noise: Direction, rows: Sequence[Row]
+) -> dict[str, Cell]:
+    plain = bench.unsteered(rows, "test unsteered")
+    chosen = {"steered": (found.best, direction), "random": (found.best_control, noise)}
+    judged = {
+        name: bench.tested(f"test {name}", along, cell.place, rows, plain)
+        for name, (cell, along) in chosen.items()
+        if cell is not None
+    }
+    return {"unsteered": plain, **judged}
+
+
+def _settings(
+    adapter: Adapter,
+    direction: Direction,
+    tried: Sequence[Row],
+    kept: Sequence[Row],
+    reward: Reward,
+    positions: str,
+    sampling: Sampling,
+    seed: int,
+) -> dict[str, Any]:
+    """What a finished cell depends on, but for its place."""
+    digest = hashlib.sha256()
+    for site, vector in direction.vectors.items():
+        digest.update(f"{site}".encode() + vector.numpy().tobytes())
+    asked = [[repr(row.prompt), [str(path) for path in row.images], repr(row.reference)] for row in (*tried, *kept)]
+    return {
+        "model": adapter.fingerprint,
+        "direction": direction.name,
+        "vectors": digest.hexdigest()[:16],
+        "rows": hashlib.sha256(repr(asked).encode()).hexdigest()[:16],
+        "reward": reward.name,
+        "positions": positions,
+        "sampling": repr(sampling.filled(adapter.sampling)),
+        "seed": seed,
+    }

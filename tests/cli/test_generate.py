@@ -1,0 +1,149 @@
+"""`mmsteer generate` for models that write, and what it refuses."""
+
+import pytest
+from rich.text import Text
+
+from mmsteer.api import parse_steering
+from mmsteer.cli.made import marked
+from mmsteer.direction_file import save_directions
+from mmsteer.eval.text import word_changes
+from tests.conftest import planted, saying
+
+
+@pytest.fixture(scope="module")
+def directions(talker, tmp_path_factory):
+    file = tmp_path_factory.mktemp("directions") / "words.safetensors"
+    save_directions(file, [saying(talker, "cup", "word:cup"), saying(talker, "blue", "word:blue")])
+    return file
+
+
+@pytest.fixture
+def talk(mmsteer, talker_folder, directions):
+    def run(*words, tokens=4):
+        return mmsteer("generate", "--model", talker_folder, "--prompt", "say the cup", "--tokens", tokens, *words)
+
+    return run
+
+
+def test_an_answer_is_printed_once_and_nothing_else(talk, talker):
+    from mmsteer import Sampling
+
+    (made,) = talker.generate(["say the cup"], Sampling(tokens=4))
+    assert talk() == (0, f"{made.output}\n", "")
+
+
+def test_what_steering_changes_is_shown(talk, directions):
+    code, out, _ = talk("--directions", directions, "--steer", "word:cup 40 on text.3", "--compare")
+    assert code == 0
+    before, after, applied = out.splitlines()
+    assert before.startswith("unsteered: ")
+    assert "cup cup cup cup" not in before
+    assert after == "steered:   cup cup cup cup"
+    assert applied.startswith("applied:   word:cup 40 constant(1) on text.3: 1 calls, 1 sites")
+
+
+def test_steering_lines_are_separated_or_repeated(talk, directions):
+    lines = ["word:cup 4 on text.2", "word:blue 3 on text.3"]
+    together = talk("--directions", directions, "--steer", "; ".join(lines))
+    apart = talk("--directions", directions, "--steer", lines[0], "--steer", lines[1])
+    assert together[0] == 0
+    assert "word:blue 3" in together[1]
+    assert together == apart
+
+
+def test_the_system_prompt_and_raw_text_reach_the_model(talk, talker):
+    from mmsteer import Chat, Raw, Sample, Sampling
+
+    said = Chat(({"role": "system", "content": "blue"}, {"role": "user", "content": "say the cup"}))
+    prompts = [Sample("a", said), Sample("b", Raw("say the cup"))]
+    system, raw = (one.output for one in talker.generate(prompts, Sampling(tokens=4)))
+    assert talk("--system", "blue")[1] == f"{system}\n"
+    assert talk("--raw")[1] == f"{raw}\n"
+    assert len({talk()[1], f"{system}\n", f"{raw}\n"}) == 3
+
+
+def test_a_seed_draws_alike_and_another_does_not(talk):
+    drawn = [talk("--temperature", 1.5, "--seed", seed, tokens=12)[1] for seed in (1, 1, 2)]
+    assert drawn[0] == drawn[1] != drawn[2]
+    assert talk("--temperature", 1.5, "--top-k", 1, tokens=12) == talk(tokens=12)
+    assert talk("--temperature", 1.5, "--top-p", 1e-6, tokens=12) == talk(tokens=12)
+
+
+def test_the_answer_is_written(talk, tmp_path):
+    out = tmp_path / "answer.txt"
+    printed = talk("--out", out)[1]
+    assert out.read_text() == printed
+    code, _, err = talk("--out", out)
+    assert (code, "--force" in err) == (2, True)
+
+
+def test_a_file_that_cannot_be_written_keeps_its_content(talk, tmp_path, monkeypatch):
+    out = tmp_path / "answer.txt"
+    out.write_text("before")
+
+    def full(*_):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr("mmsteer.atomic.os.fsync", full)
+    code, _, err = talk("--out", out, "--force")
+    assert code == 2
+    assert "No space left on device" in err
+    assert out.read_text() == "before"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--seconds", 2], "--seconds is for music, and"),
+        (["--guidance", 2], "--guidance is for music, and"),
+        (["--image", "{image}"], "--image is for models that see"),
+        (["--seed", 1], "--seed does nothing at temperature 0"),
+        (["--top-p", 0.5], "--top-p does nothing at temperature 0"),
+        (["--compare"], "give --steer, too"),
+        (["--raw", "--system", "x"], "--raw text has no turns"),
+        (["--steer", " ; ", "--directions", "{directions}"], "--steer is empty"),
+    ],
+)
+def test_what_does_not_apply_is_an_error(talk, directions, tmp_path, words, message):
+    from PIL import Image
+
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    put = {"{image}": tmp_path / "a.png", "{directions}": directions}
+    code, _, err = talk(*(put.get(word, word) for word in words))
+    assert code == 2
+    assert message in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("words", [["--system", "x"], ["--raw"], ["--tokens", 3], ["--steer", "note:C 1", "--compare"]])
+def test_music_takes_no_options_of_text(mmsteer, musicgen, musicgen_folder, tmp_path, words):
+    save_directions(tmp_path / "d.safetensors", [planted(musicgen, "note:C", [1])])
+    fixed = ["--model", musicgen_folder, "--prompt", "piano", "--out", tmp_path / "x.wav"]
+    if "--steer" in words:
+        fixed += ["--directions", tmp_path / "d.safetensors"]
+    code, _, err = mmsteer("generate", *fixed, *words)
+    assert code == 2
+    assert "is for text, and" in err
+
+
+@pytest.mark.parametrize(("name", "heard"), [("note:C", True), ("tempo:fast", False)])
+def test_notes_are_named_where_they_are_steered(mmsteer, musicgen, musicgen_folder, tmp_path, name, heard):
+    save_directions(tmp_path / "d.safetensors", [planted(musicgen, name, [1])])
+    words = ["--directions", tmp_path / "d.safetensors", "--steer", f"{name} 0.1", "--out", tmp_path / "x.wav"]
+    code, out, _ = mmsteer("generate", "--model", musicgen_folder, "--prompt", "piano", "--seconds", 0.3, *words)
+    assert code == 0
+    assert ("heard:" in out) is heard
+
+
+def test_marks_lie_on_the_changed_words_and_white_space_stays():
+    before, after = "a red\n\ncup here", "a  blue\ncup"
+    changes = word_changes(before, after)
+    removed, added = marked(before, changes, "removed"), marked(after, changes, "added")
+    assert (removed.plain, added.plain) == (before, after)
+    assert [before[span.start : span.end] for span in removed.spans] == ["red", "here"]
+    assert [after[span.start : span.end] for span in added.spans] == ["blue"]
+    assert marked(before, (), "removed") == Text(before)
+
+
+def test_a_text_without_attributes_is_no_steering():
+    assert not parse_steering(" ; ", {}).attributes
