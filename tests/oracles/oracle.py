@@ -15,6 +15,7 @@ TOLERANCE = 1e-4
 NEGLIGIBLE = 1e-9
 """Rounding error of what is zero, such as the difference of two equal scores."""
 DIGITS = 6
+NUMBER = r"(?<![\w.#])-?\d+(?:\.\d+)?(?:e[-+]?\d+)?"
 
 Numbers = dict[str, Any]
 Call = Callable[[Sequence[str]], str]
@@ -85,14 +86,28 @@ def printed_json(printed: str) -> Numbers:
 
 
 def printed_lines(printed: str) -> Numbers:
-    """The numbers of every printed line, by the words before the first of them."""
+    """The numbers of every printed line, by its text with # in their place; progress bars and rules are left out."""
     found = {}
     for line in printed.splitlines():
-        plain = line.strip(" │┃┡┩╇━┏┓┳└┘┴─┌┐├┤┼")
-        figures = re.findall(r"-?\d+(?:\.\d+)?(?:e[-+]?\d+)?", plain)
-        if figures:
-            found[re.split(r"[│:]|-?\d", plain, maxsplit=1)[0].strip() or "line"] = [float(one) for one in figures]
+        text = " ".join(line.replace("│", " ").split())
+        if text and not set(text) & set("━─"):
+            found[re.sub(NUMBER, "#", text)] = [float(one) for one in re.findall(NUMBER, text)]
     return found
+
+
+def printed_and(path: str) -> Callable[[str], Numbers]:
+    """What was printed, and a file of weights that was written."""
+    return lambda printed: printed_lines(printed) | weights(path)
+
+
+def page_rows(path: str) -> Callable[[str], Numbers]:
+    """The text of the table rows and of the captions of an HTML page."""
+
+    def keep(printed: str) -> Numbers:
+        parts = re.findall(r"<tr>.*?</tr>|<p class=\"said\">.*?</p>", Path(path).read_text(), re.DOTALL)
+        return {str(at): " ".join(re.sub(r"<[^>]*>", " ", part).split()) for at, part in enumerate(parts)}
+
+    return keep
 
 
 def weights(path: str) -> Numbers:
