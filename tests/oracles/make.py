@@ -1,0 +1,124 @@
+"""Golden numbers of `mmsteer` commands: make them, or compare today's code with them.
+
+    python tests/oracles/make.py [NAME ...]            write NAME.json beside this file (default: all)
+    python tests/oracles/make.py --check [NAME ...]    compare; prints what differs, exit code 1
+
+What is kept, and what is not: README.md. Each command runs in a process of its own, forked after the slow imports.
+"""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ["COLUMNS"] = "200"  # a table keeps its words whole
+
+import argparse
+import json
+import multiprocessing
+import shlex
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import chdir
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parents[1]))
+
+from tests.oracles.commands import ORACLES  # noqa: E402
+from tests.oracles.oracle import DATA, Numbers, Oracle, differences  # noqa: E402
+
+class CommandFailed(Exception):
+    """A command ended with another code than 0."""
+
+
+def forked(words: Sequence[str]) -> str:
+    """Run a command in a process of its own.
+
+    Raises:
+        CommandFailed: It did not end well.
+    """
+    with tempfile.NamedTemporaryFile() as out:
+        child = multiprocessing.get_context("fork").Process(target=_command, args=(words, out.name))
+        child.start()
+        child.join()
+        printed = Path(out.name).read_text()
+    if child.exitcode:
+        raise CommandFailed(f"mmsteer {shlex.join(words)}: exit code {child.exitcode}")
+    return printed
+
+
+def _command(words: Sequence[str], out: str) -> None:
+    from mmsteer.cli import main
+
+    os.dup2(os.open(out, os.O_WRONLY), 1)
+    sys.argv = ["mmsteer", *words]
+    main()
+
+
+def preload() -> None:
+    """Import what takes seconds, so that forked commands need not."""
+    import librosa
+    import sklearn.linear_model
+    import torch
+
+    import mmsteer.adapters  # noqa: F401
+
+    _ = librosa.feature, sklearn.linear_model.LogisticRegression
+    torch.set_num_threads(1)
+
+
+def document(oracle: Oracle, numbers: Numbers, seconds: float) -> str:
+    """The text of a golden file, one line a number."""
+    from importlib.metadata import version
+
+    head = {
+        "command": " && ".join(f"mmsteer {command}" for command in oracle.commands),
+        "seconds": round(seconds),
+        "made_with": {name: version(name) for name in ("torch", "transformers", "numpy")},
+    }
+    lines = [f" {json.dumps(key)}: {json.dumps(value)}," for key, value in head.items()]
+    inner = [f"  {json.dumps(key)}: {json.dumps(value, allow_nan=False)}" for key, value in numbers.items()]
+    return "\n".join(["{", *lines, ' "numbers": {', ",\n".join(inner), " }", "}"]) + "\n"
+
+
+def kept_numbers(name: str) -> Numbers:
+    """The numbers of a golden file."""
+    return json.loads((HERE / f"{name}.json").read_text())["numbers"]
+
+
+def main() -> int:
+    """Make or check the golden files that are named."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(ORACLES))
+    parser.add_argument("--check", action="store_true", help="compare, write nothing")
+    given = parser.parse_args()
+    if unknown := [name for name in given.names if name not in ORACLES]:
+        parser.error(f"no oracle {unknown[0]!r}; choose from {', '.join(ORACLES)}")
+    preload()
+    return max([_one(name, ORACLES[name], given.check) for name in given.names or ORACLES], default=0)
+
+
+def _one(name: str, oracle: Oracle, check: bool) -> int:
+    if oracle.missing:
+        print(f"{name}: left out, {DATA} has no {oracle.missing[0]}", flush=True)
+        return 0
+    start = time.perf_counter()
+    try:
+        with tempfile.TemporaryDirectory() as folder, chdir(folder):
+            numbers = oracle.numbers(forked)
+    except CommandFailed as failure:
+        print(f"{name}: {failure}", flush=True)
+        return 1
+    seconds = time.perf_counter() - start
+    changed = differences(kept_numbers(name), numbers) if check else []
+    if not check:
+        (HERE / f"{name}.json").write_text(document(oracle, numbers, seconds))
+    state = f"{len(changed)} differ" if changed else "the same" if check else "written"
+    print(f"{name}: {state}, {len(numbers)} numbers, {seconds:.0f} s", *changed, sep="\n  ", flush=True)
+    return int(bool(changed))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
