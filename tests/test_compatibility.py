@@ -24,8 +24,8 @@ def folder(tmp_path_factory):
 def file(folder, tmp_path_factory):
     """Directions read from the model in float32, and saved."""
     adapter = mmsteer.load(folder)
-    samples = [Sample(f"{word}{more}", None, f"{word} {more}") for word in WORDS for more in ("yes", "no") * 2]
-    activations = record(adapter, [Sample(str(at), None, one.text) for at, one in enumerate(samples)], SITES)
+    samples = [Sample(f"{word}{more}", f"{word} {more}") for word in WORDS for more in ("yes", "no") * 2]
+    activations = record(adapter, [Sample(str(at), one.text) for at, one in enumerate(samples)], SITES)
     labels = ["yes" if "yes" in one.text else "no" for one in samples]
     found = sweep(MeanDifference(), activations, labels, family="says", task="multiclass", progress=False)
     path = tmp_path_factory.mktemp("directions") / "says.safetensors"

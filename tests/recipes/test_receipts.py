@@ -11,7 +11,8 @@ def receipt(ratio, tokens, passed, *, sampled=False, stale=()):
     """A site whose tokens all have about the same ratio, 2^(bin / 128)."""
     site = SiteReceipt(ratio, 2 * ratio, 3, LogHistogram({round(ratio): tokens}), 5.0, sampled)
     gates = {"text.1": GateReceipt(tokens, passed)}
-    return Receipt(("d 0.1",), {"text.1": site}, 1, 2, 3, tokens, gates, (Total("d 0.1", 4, "text.1", 0.3),), stale)
+    totals = (Total("d 0.1", 4, "text.1", 0.3),)
+    return Receipt(("d 0.1",), {"text.1": site}, 1, 2, 3, tokens, gates, totals=totals, stale=stale)
 
 
 def test_gates_ratios_and_warnings_of_batches_are_joined():

@@ -20,7 +20,7 @@ def page(made) -> Page:
 
 def test_sections_in_order(page):
     sections = [one["id"] for one in page.all("section")]
-    assert sections == ["scores", "trade-off", "schedules", "listening", "applied", "reproduce"]
+    assert sections == ["listening", "scores", "trade-off", "schedules", "applied", "reproduce"]
 
 
 def test_same_run_same_page(folder):

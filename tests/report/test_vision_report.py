@@ -43,11 +43,11 @@ def marks(folder, kind: str) -> list[str]:
 
 def test_sections_in_order(page):
     assert [one["id"] for one in page.all("section")] == [
+        "pictures",
         "scores",
         "trade-off",
         "choice",
         "schedules",
-        "pictures",
         "applied",
         "reproduce",
     ]
@@ -267,7 +267,7 @@ def test_a_run_that_was_killed_in_its_test(folder):
     lines = (folder / "samples.jsonl").read_text().splitlines(keepends=True)
     (folder / "samples.jsonl").write_text("".join(lines[:12]) + lines[12][:40])
     page = report(folder)
-    assert [one["id"] for one in page.all("section")] == ["choice", "pictures", "applied", "reproduce"]
+    assert [one["id"] for one in page.all("section")] == ["pictures", "choice", "applied", "reproduce"]
     assert "12 of 50 images are done" in page.text
     assert "Objects that are not there: fewer than unsteered in 2 images" in page.text
 
