@@ -6,9 +6,10 @@ export UV_FROZEN = 1
 
 .PHONY: demo test bench clean
 
-demo: .venv/demo  ## steer the bundled models, notes on a schedule and fewer imagined objects, with the proof beside it
+demo: .venv/demo  ## steer the bundled models: notes on a schedule, fewer imagined objects, a topic in answers; the proof beside it
 	.venv/bin/mmsteer run demo
 	.venv/bin/mmsteer run demo-vision
+	.venv/bin/mmsteer run examples/topic/recipe.yaml
 
 test: .venv/test  ## lint, types, import order, doctests and tests
 	.venv/bin/ruff check .

@@ -35,7 +35,7 @@ def test_an_answer_is_printed_once_and_nothing_else(talk, talker):
 def test_what_steering_changes_is_shown(talk, directions):
     code, out, _ = talk("--directions", directions, "--steer", "word:cup 40 on text.3", "--compare")
     assert code == 0
-    before, after, applied = out.splitlines()
+    before, after, applied, *_ = out.splitlines()
     assert before.startswith("unsteered: ")
     assert "cup cup cup cup" not in before
     assert after == "steered:   cup cup cup cup"

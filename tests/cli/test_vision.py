@@ -34,7 +34,7 @@ def test_probe_then_generate(mmsteer, model, tmp_path):
     ]
     code, out, _ = mmsteer("generate", *words, "--steer", "mine:yes 5 at all - first", "--compare")
     assert code == 0
-    before, after, applied = out.splitlines()
+    before, after, applied, *_ = out.splitlines()
     assert before.removeprefix("unsteered: ") != after.removeprefix("steered:   ")
     assert "mine:yes 5" in applied
 

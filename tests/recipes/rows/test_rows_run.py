@@ -169,7 +169,7 @@ def test_audio_of_ones_own(tmp_path, musicgen_folder):
             clip = tmp_path / "clips" / label / f"{place}.wav"
             soundfile.write(clip, random.standard_normal(8000), 8000, "FLOAT")
             # An untrained codec hears no difference between clips; their prompts make one.
-            clip.with_suffix(".txt").write_text(["a slow piano", "a fast flute melody"][(place + len(label)) % 2])
+            clip.with_suffix(".txt").write_text({"no": "a slow piano", "yes": "a fast flute melody"}[label])
     write(tmp_path / "test.jsonl", [{"prompt": p} for p in ("a slow piano", "a fast flute")])
     recipe = write_recipe(
         tmp_path,
