@@ -93,6 +93,7 @@ def run_sae_ts(
     kl: float = 0.5,
     folder: Path | None = None,
     seed: int = 0,
+    raw: bool = False,
 ) -> Wanted:
     """Measure decoder rows and random vectors at one dose, make the vector for an effect, and test it on other items.
 
@@ -109,6 +110,7 @@ def run_sae_ts(
         kl: The dose, in nats.
         folder: Where measurements are kept; one that was stopped goes on.
         seed: Of the random vectors.
+        raw: Fit effects in their own units, as published.
 
     Raises:
         ProbeError: The meter does not read the target, or too little was measured.
@@ -128,7 +130,10 @@ def run_sae_ts(
     effects = measure_effects(setting.rollouts(0, items), vectors, dose, folder=kept, progress=True)
     known = _varying(effects.values)
     model = fit_effects(
-        torch.stack([one.vectors[site] for one in vectors]), effects.values[:, known], [names[at] for at in known]
+        torch.stack([one.vectors[site] for one in vectors]),
+        effects.values[:, known],
+        [names[at] for at in known],
+        raw=raw,
     )
     column = names.index(target)
     best = int(effects.values[: len(features), column].nan_to_num(-torch.inf).argmax())

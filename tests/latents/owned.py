@@ -16,6 +16,7 @@ ALL = Positions("all")
 def llama_folder(folder: Path) -> Path:
     torch.manual_seed(0)
     model, tokenizer = llama(num_hidden_layers=4)
+    model.lm_head.weight.data *= 30  # freshly initialised logits are too even for any push to change them
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
@@ -39,6 +40,18 @@ def components(adapter, said: list[str], site: Site, rank: int) -> dict[str, tor
     axes = torch.linalg.svd(states - mean, full_matrices=False).Vh[:rank]
     decoder = torch.cat([axes, -axes])
     return {"W_enc": decoder.T, "b_enc": torch.zeros(2 * rank), "W_dec": decoder, "b_dec": mean}
+
+
+def rarer(tensors: dict[str, torch.Tensor], states: torch.Tensor) -> dict[str, torch.Tensor]:
+    """The same with a faint twin of each feature that is active in an eighth of the states alone."""
+    encoder, bias, decoder = (tensors[name] for name in ("W_enc", "b_enc", "W_dec"))
+    start = ((states - tensors["b_dec"]) @ encoder).quantile(0.875, dim=0)
+    return {
+        "W_enc": torch.cat([encoder, encoder], dim=1),
+        "b_enc": torch.cat([bias, -start]),
+        "W_dec": torch.cat([decoder, 0.01 * decoder]),
+        "b_dec": tensors["b_dec"],
+    }
 
 
 def sae_lens_folder(folder: Path, tensors: dict[str, torch.Tensor], hook: str | None, **more) -> Path:
