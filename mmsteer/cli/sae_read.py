@@ -92,12 +92,14 @@ def scores(
     mmsteer sae scores bundled:music --steer
     """
     output = Output(as_json, out)
+    from mmsteer.cli.sae_inputs import opened
     from mmsteer.latents.material import material
     from mmsteer.latents.maximal import maximal_moments
     from mmsteer.latents.rows import row_material
     from mmsteer.latents.score_study import filtered, moved_by
     from mmsteer.latents.scores import input_scores, output_scores
 
+    _check_features(features or [], opened(dictionary).features)
     if data is not None:
         own = Given(data, None, corpus, cache, site, tokens, temperature, model, device, dtype, seed).opened(
             [dictionary]
@@ -105,7 +107,6 @@ def scores(
         adapter, found, used = own.adapter, own.bound[0].dictionary, own.bound[0].used
     else:
         adapter, [(found, used)] = in_world([dictionary], model, device, dtype, site)
-    _check_features(features or [], found.features)
     chosen = features or _drawn(used, drawn, seed)
     with working("Looking for top activating moments") as say:
         given = material(adapter) if data is None else row_material(own.rows, adapter, own.sampling)
@@ -149,10 +150,12 @@ def evaluate(
     mmsteer sae evaluate bundled:vision --drawn 24
     """
     output = Output(as_json, out)
+    from mmsteer.cli.sae_inputs import opened
     from mmsteer.latents.description_study import evaluate_descriptions
     from mmsteer.latents.material import material
     from mmsteer.latents.rows import row_material
 
+    _check_features(features or [], opened(dictionary).features)
     if data is not None:
         own = Given(data, None, corpus, cache, site, tokens, temperature, model, device, dtype, seed).opened(
             [dictionary]
@@ -160,7 +163,6 @@ def evaluate(
         adapter, found, used = own.adapter, own.bound[0].dictionary, own.bound[0].used
     else:
         adapter, [(found, used)] = in_world([dictionary], model, device, dtype, site)
-    _check_features(features or [], found.features)
     chosen = features or _drawn(used, drawn, seed)
     with working("Gathering evidence") as say:
         given = material(adapter) if data is None else row_material(own.rows, adapter, own.sampling)

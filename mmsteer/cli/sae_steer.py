@@ -278,7 +278,7 @@ def lf(
         )
         adapter, found = own.adapter, [one.dictionary for one in own.bound]
         learned, tested = halves(own.rows, seed)
-        parts = own.trials(f"{reward}, training", learned), own.trials(f"{reward}", tested)
+        parts: tuple[Trials, ...] = own.trials(f"{reward}, training", learned), own.trials(f"{reward}", tested)
     else:
         adapter, pairs = in_world(dictionaries, model, device, dtype, site)
         found = [one for one, _ in pairs]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from rich.console import Console
 from rich.progress import track
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -174,7 +175,9 @@ def measure_effects(
     run = _fingerprint(rollouts, directions, dose)
     readings: list[Tensor] = []
     strengths: list[Tensor] = []
-    for number, batch in enumerate(track(batches, "Measuring effects", disable=not progress)):
+    for number, batch in enumerate(
+        track(batches, "Measuring effects", console=Console(stderr=True), disable=not progress)
+    ):
         path = Path(folder) / f"effects-{number:05d}.safetensors" if folder is not None else None
         read, strong = _measured(rollouts, batch, dose, path, run)
         readings.append(read)

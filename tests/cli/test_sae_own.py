@@ -9,9 +9,9 @@ from mmsteer.adapters import load
 from mmsteer.types import Site
 from tests.latents.owned import components, llama_folder, rarer, rows_file, sae_lens_folder, states_of, texts
 
-SAID = texts(32)
-ANSWERS = texts(32, seed=1)
-REWARD = "regex:^[a-m]"
+SAID = texts(64)
+ANSWERS = texts(64, seed=1)
+REWARD = "regex:^[a-r]"
 
 
 @pytest.fixture(scope="module")
