@@ -28,7 +28,7 @@ Model = Annotated[str | None, typer.Option(help="a bundled model, a folder, or a
 Where = Annotated[str | None, typer.Option(help="the dictionary's site, if its file does not say it, such as text.12")]
 Data = Annotated[
     Path | None,
-    typer.Option(help="a folder of audio or images; a .txt beside a file is its text (default: the rendered world)"),
+    typer.Option(help="rows.jsonl, or a folder of audio or images, a .txt beside each (default: the world)"),
 ]
 Samples = Annotated[int, typer.Option(min=2, help="clips or scenes, at most")]
 Drawn = Annotated[int | None, typer.Option(min=1, help="tokens drawn of each sample (default: what suits them)")]
@@ -129,12 +129,14 @@ def measure(
     mmsteer sae measure bundled:music --samples 8
     """
     from mmsteer.cli.sae_inputs import given, loaded, opened, pieces
+    from mmsteer.latents.bound import placed
     from mmsteer.sae import loss_recovered
     from mmsteer.sae import measure as measured
     from mmsteer.streams import ReadStates
+    from mmsteer.types import Site
 
-    found = opened(dictionary, site)
     adapter = loaded(model, dictionary, device, dtype)
+    found = placed(opened(dictionary), adapter, Site.parse(site) if site else None)
     place = found.located(adapter.widths, adapter.fingerprint)
     group = given(adapter, data, samples, prompt, seed)
     states = ReadStates(adapter, group.samples, place, group.positions, tokens or group.tokens)
@@ -187,12 +189,17 @@ def browse(
     """
     check_absent(out)
     from mmsteer.cli.sae_inputs import given, loaded, opened, usage_of
+    from mmsteer.latents.bound import bind, placed
     from mmsteer.report.features import write_browser
+    from mmsteer.types import Site
 
-    found = opened(dictionary, site)
-    used = usage_of(dictionary, found)
     adapter = loaded(model, dictionary, device, dtype)
+    found = placed(opened(dictionary), adapter, Site.parse(site) if site else None)
+    used = usage_of(dictionary, found)
     group = given(adapter, data, samples, prompt, seed)
+    if used is None:
+        bound = bind(found, adapter, group.samples)
+        found, used = bound.dictionary, bound.used
     page = write_browser(out, adapter, found, used, group, features=features, steered=steered, seed=seed)
     print(f"feature browser: {page}")
 

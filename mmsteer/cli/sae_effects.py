@@ -5,13 +5,16 @@ from typing import Annotated
 
 import typer
 
-from mmsteer.cli.sae import Device, Dictionary, Dtype, Model
+from mmsteer.cli.sae import Device, Dictionary, Dtype, Model, Where
+from mmsteer.cli.sae_data import Cache, Corpus, Given, NewTokens, Rows, Temperature, in_world
 from mmsteer.cli.sae_tables import AsJson, Out, Output, check_absent, working
 
 
 def effects(
     dictionary: Dictionary,
-    target: Annotated[str, typer.Option(help="what is wanted: note:C to note:B, register; object:cup and others")],
+    target: Annotated[
+        str, typer.Option(help="what is wanted: note:C to note:B, register; object:cup; with --data sae:12")
+    ],
     rows: Annotated[int, typer.Option(min=1, help="decoder rows whose effect is measured: the most active ones")] = 32,
     random: Annotated[int, typer.Option(min=1, help="random vectors beside them")] = 32,
     items: Annotated[int, typer.Option(min=1, help="prompts or pictures for each vector")] = 2,
@@ -19,6 +22,13 @@ def effects(
     kl: Annotated[float, typer.Option(help="dose of every vector, in nats")] = 0.5,
     folder: Annotated[Path | None, typer.Option(help="keeps measurements; the same command goes on")] = None,
     vector: Annotated[Path | None, typer.Option(help="a .safetensors file for the vector, to steer with")] = None,
+    raw: Annotated[bool, typer.Option("--raw", help="fit effects in their own units, as published")] = False,
+    data: Rows = None,
+    corpus: Corpus = None,
+    cache: Cache = None,
+    site: Where = None,
+    tokens: NewTokens = 32,
+    temperature: Temperature = None,
     model: Model = None,
     seed: Annotated[int, typer.Option(min=0, help="of the random vectors")] = 0,
     device: Device = "cpu",
@@ -41,17 +51,35 @@ def effects(
     output = Output(as_json, out)
     if vector is not None:
         check_absent(vector)
-    from mmsteer.cli.sae_inputs import loaded, opened, usage_of
     from mmsteer.direction_file import save_directions
+    from mmsteer.latents.rows import halves, row_bench
     from mmsteer.latents.wanted_effect import bench, run_sae_ts
 
-    found = opened(dictionary)
-    used = usage_of(dictionary, found)
     with working("Loading"):
-        setting = bench(loaded(model, dictionary, device, dtype))
+        if data is not None:
+            own = Given(data, None, corpus, cache, site, tokens, temperature, model, device, dtype, seed).opened(
+                [dictionary]
+            )
+            found, used = own.bound[0].dictionary, own.bound[0].used
+            learned, tested = halves(own.rows, seed)
+            items, test = min(items, len(learned)), min(test, len(tested))
+            setting = row_bench(own.adapter, found, learned, tested, own.sampling)
+        else:
+            adapter, [(found, used)] = in_world([dictionary], model, device, dtype, site)
+            setting = bench(adapter)
     features = used.density.topk(min(rows, found.features)).indices.tolist()
     result = run_sae_ts(
-        setting, found, features, target, random=random, items=items, tested=test, kl=kl, folder=folder, seed=seed
+        setting,
+        found,
+        features,
+        target,
+        random=random,
+        items=items,
+        tested=test,
+        kl=kl,
+        folder=folder,
+        seed=seed,
+        raw=raw,
     )
     if vector is not None:
         save_directions(vector, [result.direction])

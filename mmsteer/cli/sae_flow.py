@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mmsteer.cli.sae import Device, Dtype, Model
+from mmsteer.cli.sae_data import Cache, Corpus, Given, NewTokens, Rows, Temperature, in_world
 from mmsteer.cli.sae_tables import AsJson, Out, Output, Row, Say, check_absent, working
 from mmsteer.errors import DictionaryError
 
@@ -23,9 +24,14 @@ def flow(
     drawing: Annotated[Path | None, typer.Option(help="a drawing to write: .svg")] = None,
     around: Annotated[int, typer.Option(min=1, help="of one dictionary: layers before and after")] = 1,
     steer: Annotated[
-        str | None, typer.Option(help="also steer along it and read this: note:C, object:cup, ...")
+        str | None, typer.Option(help="also steer along it and read this: note:C, object:cup; with --data sae:12")
     ] = None,
     n: Annotated[int, typer.Option(min=2, help="prompts or pictures that are steered")] = 16,
+    data: Rows = None,
+    corpus: Corpus = None,
+    cache: Cache = None,
+    tokens: NewTokens = 32,
+    temperature: Temperature = None,
     model: Model = None,
     seed: Annotated[int, typer.Option(min=0, help="of the controls")] = 0,
     device: Device = "cpu",
@@ -47,20 +53,35 @@ def flow(
     output = Output(as_json, out)
     if drawing is not None:
         check_absent(drawing)
-    from mmsteer.cli.sae_inputs import loaded, opened, usage_of
+    from mmsteer.cli.sae_inputs import opened
+    from mmsteer.latents.rows import halves, row_bench
+    from mmsteer.latents.wanted_effect import bench
     from mmsteer.report.flow import save_flow
     from mmsteer.sae.flow import feature_flow
     from mmsteer.types import Site
 
     found = [opened(name) for name in dictionaries]
-    place = Site.parse(site) if site else _named(dictionaries[0], found[0])
     setting, used = None, {}
     with working("Loading") as say:
-        if len(found) == 1 or steer:
-            from mmsteer.latents.wanted_effect import bench
-
-            setting = bench(loaded(model, dictionaries[0], device, dtype))
-            used = {one.site: usage_of(name, one) for name, one in zip(dictionaries, found, strict=True) if one.site}
+        if data is not None:
+            own = Given(data, None, corpus, cache, None, tokens, temperature, model, device, dtype, seed).opened(
+                dictionaries
+            )
+            found = [one.dictionary for one in own.bound]
+            used = {one.site: one.used for one in own.bound}
+            place = Site.parse(site) if site else own.bound[0].site
+            read_by = next((one.dictionary for one in own.bound if one.site == place), found[0])
+            learned, tested = halves(own.rows, seed)
+            n = min(n, len(tested))
+            setting = row_bench(own.adapter, read_by, learned, tested, own.sampling)
+        elif len(found) == 1 or steer:
+            adapter, pairs = in_world(dictionaries, model, device, dtype, site if len(found) == 1 else None)
+            found = [one for one, _ in pairs]
+            used = {one.site: counted for one, counted in pairs if one.site}
+            place = Site.parse(site) if site else _named(dictionaries[0], found[0])
+            setting = bench(adapter)
+        else:
+            place = Site.parse(site) if site else _named(dictionaries[0], found[0])
         if setting is not None and len(found) == 1:
             around_it = _neighbours(setting, place, around, say)
             found += [one for one, _ in around_it.values()]

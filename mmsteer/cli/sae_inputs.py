@@ -36,18 +36,18 @@ def opened(name: str, site: str | None = None) -> "SparseDictionary":
     return found if site is None else found.at(Site.parse(site), found.model)
 
 
-def usage_of(name: str, dictionary: "SparseDictionary") -> "Usage":
-    """How a dictionary is used, as it stands beside it.
+def usage_of(name: str, dictionary: "SparseDictionary") -> "Usage | None":
+    """How a dictionary is used, as it stands beside it; None where no file says it.
 
     Args:
         name: As for `opened`.
         dictionary: The dictionary.
     """
     from mmsteer.bundled.dictionary import BUNDLED, dictionary_path
-    from mmsteer.sae.formats.usage_file import read_usage
+    from mmsteer.sae.formats.usage_file import USAGE, read_usage
 
     folder = dictionary_path(name.removeprefix(BUNDLED)) if name.startswith(BUNDLED) else Path(name)
-    return read_usage(folder, dictionary.features)
+    return read_usage(folder, dictionary.features) if (folder / USAGE).exists() else None
 
 
 def loaded(model: str | None, dictionary: str, device: str, dtype: str) -> "AnyAdapter":
@@ -81,19 +81,42 @@ def given(adapter: "AnyAdapter", data: Path | None, samples: int, prompt: str, s
         samples: How many, at most.
         prompt: What is asked about images that come without a text.
         seed: Of the world.
+
+    Raises:
+        DictionaryError: No data is given for a language model.
     """
     from mmsteer.adapters import MusicgenAdapter
     from mmsteer.bundled.dictionary_data import Group, groups
     from mmsteer.types import Positions
 
     if data is None:
+        if adapter.output_kind == "text" and not adapter.sees:
+            raise DictionaryError("a language model has no rendered world: give --data, rows.jsonl with texts")
         # The first of the groups is what is rendered; the others cost generations.
         return next(groups(adapter, samples, seed))
+    if data.is_file():
+        return _rows_of(adapter, data, samples)
     if isinstance(adapter, MusicgenAdapter):
         clips = tuple(heard(adapter, file, _beside(file)) for file in _files(data, AUDIO)[:samples])
         return Group(str(data), clips, Positions("all"), 32)
     pictures = tuple(seen(file, _beside(file), prompt) for file in _files(data, IMAGES)[:samples])
     return Group(str(data), pictures, Positions("text"), 32)
+
+
+def _rows_of(adapter: "AnyAdapter", file: Path, samples: int) -> "Group":
+    """Rows of one's own; as many tokens are drawn of each as the shortest has."""
+    from mmsteer.bundled.dictionary_data import Group
+    from mmsteer.latents.tokenwise import tokenwise
+    from mmsteer.tasks import read_rows
+    from mmsteer.types import Positions
+
+    rows = read_rows(file)[:samples]
+    read = tuple(row.sample(adapter, answered=True) for row in rows)
+    positions = Positions("text" if adapter.sees else "all")
+    site = next(one for one in adapter.sites if one.stack == adapter.generator)
+    shortest = min(int(one.chosen(positions).sum()) for one in tokenwise(adapter, read, site))
+    labels = {row.id: {"label": row.label} for row in rows if row.label is not None}
+    return Group(str(file), read, positions, min(32, shortest), labels)
 
 
 def architecture_of(name: str, k: int, steps: int) -> "Architecture":

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mmsteer.cli.sae import Device, Dictionary, Dtype, Model, Where
+from mmsteer.cli.sae_data import Cache, Corpus, Given, NewTokens, Rows, Temperature, in_world
 from mmsteer.cli.sae_tables import AsJson, Out, Output, Row, working
 from mmsteer.errors import DictionaryError
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from mmsteer.latents.scores import FeatureScore
-    from mmsteer.sae import SparseDictionary
+    from mmsteer.sae import SparseDictionary, Usage
     from mmsteer.types import Direction
 
 Drawn = Annotated[int, typer.Option(min=1, help="features to draw where none is named")]
@@ -66,8 +67,13 @@ def scores(
     steer: Annotated[
         bool, typer.Option("--steer", help="also add them at 0.5 nats: does the score tell who steers?")
     ] = False,
-    model: Model = None,
+    data: Rows = None,
+    corpus: Corpus = None,
+    cache: Cache = None,
     site: Where = None,
+    tokens: NewTokens = 32,
+    temperature: Temperature = None,
+    model: Model = None,
     seed: Seed = 0,
     device: Device = "cpu",
     dtype: Dtype = "float32",
@@ -86,19 +92,24 @@ def scores(
     mmsteer sae scores bundled:music --steer
     """
     output = Output(as_json, out)
-    from mmsteer.cli.sae_inputs import loaded, opened, usage_of
+    from mmsteer.cli.sae_inputs import opened
     from mmsteer.latents.material import material
     from mmsteer.latents.maximal import maximal_moments
-    from mmsteer.latents.score_study import draw_features, filtered, moved_by
+    from mmsteer.latents.rows import row_material
+    from mmsteer.latents.score_study import filtered, moved_by
     from mmsteer.latents.scores import input_scores, output_scores
 
-    found = opened(dictionary, site)
-    _check_features(features or [], found.features)
-    used = usage_of(dictionary, found)
-    chosen = features or draw_features(used, drawn, seed)
-    adapter = loaded(model, dictionary, device, dtype)
+    _check_features(features or [], opened(dictionary).features)
+    if data is not None:
+        own = Given(data, None, corpus, cache, site, tokens, temperature, model, device, dtype, seed).opened(
+            [dictionary]
+        )
+        adapter, found, used = own.adapter, own.bound[0].dictionary, own.bound[0].used
+    else:
+        adapter, [(found, used)] = in_world([dictionary], model, device, dtype, site)
+    chosen = features or _drawn(used, drawn, seed)
     with working("Looking for top activating moments") as say:
-        given = material(adapter)
+        given = material(adapter) if data is None else row_material(own.rows, adapter, own.sampling)
         moments = maximal_moments(adapter, found, given.labelled, chosen, count=40)
         inputs = input_scores(adapter, found, moments, count=given.promotes)
         say("Pushing features")
@@ -115,8 +126,13 @@ def evaluate(
     dictionary: Dictionary,
     features: Annotated[list[int] | None, typer.Argument(help="numbers of features; none: some are drawn")] = None,
     drawn: Drawn = 16,
-    model: Model = None,
+    data: Rows = None,
+    corpus: Corpus = None,
+    cache: Cache = None,
     site: Where = None,
+    tokens: NewTokens = 32,
+    temperature: Temperature = None,
+    model: Model = None,
     seed: Seed = 0,
     device: Device = "cpu",
     dtype: Dtype = "float32",
@@ -134,19 +150,36 @@ def evaluate(
     mmsteer sae evaluate bundled:vision --drawn 24
     """
     output = Output(as_json, out)
-    from mmsteer.cli.sae_inputs import loaded, opened, usage_of
+    from mmsteer.cli.sae_inputs import opened
     from mmsteer.latents.description_study import evaluate_descriptions
     from mmsteer.latents.material import material
-    from mmsteer.latents.score_study import draw_features
+    from mmsteer.latents.rows import row_material
 
-    found = opened(dictionary, site)
-    _check_features(features or [], found.features)
-    used = usage_of(dictionary, found)
-    chosen = features or draw_features(used, drawn, seed)
-    adapter = loaded(model, dictionary, device, dtype)
+    _check_features(features or [], opened(dictionary).features)
+    if data is not None:
+        own = Given(data, None, corpus, cache, site, tokens, temperature, model, device, dtype, seed).opened(
+            [dictionary]
+        )
+        adapter, found, used = own.adapter, own.bound[0].dictionary, own.bound[0].used
+    else:
+        adapter, [(found, used)] = in_world([dictionary], model, device, dtype, site)
+    chosen = features or _drawn(used, drawn, seed)
     with working("Gathering evidence") as say:
-        rows = evaluate_descriptions(adapter, found, used, chosen, material(adapter), seed=seed, say=say)
+        given = material(adapter) if data is None else row_material(own.rows, adapter, own.sampling)
+        rows = evaluate_descriptions(adapter, found, used, chosen, given, seed=seed, say=say)
     output.tell({f"Outputs of {len(chosen)} features, told by a description": rows})
+
+
+def _drawn(used: "Usage", count: int, seed: int) -> list[int]:
+    from mmsteer.latents.score_study import ALIVE, draw_features
+
+    if not (chosen := draw_features(used, count, seed)):
+        low, high = ALIVE
+        raise DictionaryError(
+            f"no feature is active in {low:.1%} to {high:.0%} of the {used.rows} hidden states; name features, or give "
+            "more samples"
+        )
+    return chosen
 
 
 def _shipped(dictionary: str) -> "Mapping[str, Direction]":

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mmsteer.cli.sae import Device, Dictionary, Dtype, Model
+from mmsteer.cli.sae import Device, Dictionary, Dtype, Model, Where
+from mmsteer.cli.sae_data import Cache, Corpus, Given, Rows, check_world
 from mmsteer.cli.sae_steer import numbers
 from mmsteer.cli.sae_tables import AsJson, Out, Output, Row, Say, working
 from mmsteer.errors import DictionaryError
@@ -36,6 +37,10 @@ def detect(
     clips: Clips = 16,
     scenes: Annotated[int, typer.Option(min=8, help="vision: scenes to learn from, and as many to judge by")] = 200,
     explained: Annotated[int, typer.Option(min=0, help="features that are steered to see what they mean")] = 2,
+    data: Rows = None,
+    corpus: Corpus = None,
+    cache: Cache = None,
+    site: Where = None,
     model: Model = None,
     seed: Seed = 0,
     device: Device = "cpu",
@@ -58,7 +63,13 @@ def detect(
     from mmsteer.adapters import MusicgenAdapter
     from mmsteer.cli.sae_inputs import loaded, opened
 
-    found, adapter = opened(dictionary), loaded(model, dictionary, device, dtype)
+    if data is not None:
+        given = Given(data, None, corpus, cache, site, 1, None, model, device, dtype, seed)
+        with working("Reading"):
+            output.tell(_detect_rows(given, dictionary, labels))
+        return
+    found, adapter = opened(dictionary, site), loaded(model, dictionary, device, dtype)
+    check_world(adapter)
     with working("Reading") as say:
         if isinstance(adapter, MusicgenAdapter):
             tables = _detect_labels(adapter, found, concept, labels, clips, explained, seed, say)
@@ -178,6 +189,20 @@ def _labels(known: Sequence[str], asked: str | None) -> list[str]:
     if unknown := [one for one in chosen if one not in every]:
         raise DictionaryError(f"no label {unknown[0]!r}; choose from {', '.join(every)}")
     return chosen
+
+
+def _detect_rows(given: Given, dictionary: str, labels: str | None) -> dict[str, Sequence[Row]]:
+    from mmsteer.latents.attributes import detect_attribute
+    from mmsteer.latents.rows import row_clips
+
+    own = given.opened([dictionary], positive="")
+    known = [str(row.label) for row in own.rows]
+    chosen = _labels(known, labels)
+    read = row_clips(own.adapter, own.bound[0].dictionary, own.rows)
+    return {
+        f"{label} told from the others": [row.row() for row in detect_attribute(read, label, seed=own.seed)]
+        for label in chosen
+    }
 
 
 def _detect_labels(

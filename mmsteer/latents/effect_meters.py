@@ -14,6 +14,7 @@ from mmsteer.eval.chair_parser import Parse
 from mmsteer.eval.notes import notes_from_activity
 from mmsteer.eval.register import register_from_activity
 from mmsteer.eval.tempo import read_tempo
+from mmsteer.latents.bound import dictionary_content
 from mmsteer.latents.effect_rollouts import EffectMeter
 from mmsteer.record import record
 from mmsteer.sae import SparseDictionary
@@ -74,6 +75,7 @@ def feature_meter(
         positions: Tokens that are averaged; the paper takes all.
     """
     site = dictionary.located(adapter.widths, adapter.fingerprint)
+    content = f"{dictionary_content(dictionary)} {positions}"
 
     def read(items: Sequence[Any], outputs: Sequence[Any]) -> Tensor:
         # Names count rows: several rows of a batch come from one item.
@@ -82,7 +84,7 @@ def feature_meter(
         states = record(adapter, samples, [site], positions=positions, pool="tokens").values[site]
         return torch.stack([_mean_activation(dictionary, state) for state in states])
 
-    return EffectMeter(tuple(f"sae:{feature}" for feature in range(dictionary.features)), read)
+    return EffectMeter(tuple(f"sae:{feature}" for feature in range(dictionary.features)), read, content)
 
 
 def _named(sample: Sample, name: str) -> Sample:

@@ -8,9 +8,10 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
+from rich.console import Console
 from rich.progress import track
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -19,6 +20,7 @@ from torch import Tensor
 from mmsteer.atomic import write_atomically
 from mmsteer.calibrate import calibrate
 from mmsteer.errors import StoreError
+from mmsteer.record import data_fingerprint
 from mmsteer.steering import Attribute, Steering, steer
 from mmsteer.types import Adapter, Direction, Positions, Sample
 
@@ -32,10 +34,12 @@ class EffectMeter:
     Attributes:
         names: Of the numbers.
         read: From items and the outputs made of them to (rows, names); NaN where an output does not say.
+        content: What else the numbers depend on, such as the hash of a dictionary.
     """
 
     names: tuple[str, ...]
     read: Callable[[Sequence[Any], Sequence[Any]], Tensor]
+    content: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +51,7 @@ class Rollouts:
         items: What is generated from: prompts with seeds, or questions about images.
         make: From items to an output each, by the adapter's `generate`; the same item always draws the same noise.
         meter: What is read.
-        name: What items, settings and dose are; measurements under another name are not taken up.
+        settings: How `make` samples, in words; measurements of other settings or items are not taken up.
         rows: Rows a batch, at most; one vector's items are never parted.
     """
 
@@ -55,7 +59,7 @@ class Rollouts:
     items: Sequence[Any]
     make: Callable[[Sequence[Any]], Sequence[Any]]
     meter: EffectMeter
-    name: str
+    settings: str
     rows: int = 64
 
     def read(self, steerings: Sequence[Steering]) -> Tensor:
@@ -90,18 +94,30 @@ class Effects:
     plain: Tensor
 
 
-def equal_dose(
-    adapter: Adapter,
-    samples: Sequence[Sample],
-    kl: float,
-    *,
-    guidance: float = 1.0,
-    start: float = 0.1,
-    positions: Positions = Positions("all"),
-) -> Callable[[Direction], Attribute]:
-    """A rule that gives every direction the strength of the same divergence, so that effects are per unit of damage.
+class Dose(Protocol):
+    """A rule for how strong a direction is.
 
-    Args:
+    Attributes:
+        content: Hash or words of all that the strength depends on but the model and the direction.
+    """
+
+    @property
+    def content(self) -> str:
+        """What the strength depends on."""
+
+    def __call__(self, direction: Direction) -> Attribute:
+        """The direction with its strength.
+
+        Args:
+            direction: The direction.
+        """
+
+
+@dataclass(frozen=True, eq=False)
+class EqualDose:
+    """A strength of the same divergence for every direction, so that effects are per unit of damage.
+
+    Attributes:
         adapter: The model.
         samples: Unsteered outputs along which the divergence is measured.
         kl: The 95 % quantile of the divergence a token, in nats.
@@ -110,18 +126,34 @@ def equal_dose(
         positions: Which tokens are steered.
     """
 
-    def dosed(direction: Direction) -> Attribute:
-        attribute = Attribute(direction, start, positions=positions)
-        dose = calibrate(adapter, Steering((attribute,)), samples, kl, guidance=guidance, tolerance=0.1)
-        return replace(attribute, strength=start * dose.factor)
+    adapter: Adapter
+    samples: Sequence[Sample]
+    kl: float
+    guidance: float = 1.0
+    start: float = 0.1
+    positions: Positions = Positions("all")
 
-    return dosed
+    @property
+    def content(self) -> str:
+        """Samples by content, and all settings."""
+        return f"{data_fingerprint(self.samples)} {self.kl} {self.guidance} {self.start} {self.positions}"
+
+    def __call__(self, direction: Direction) -> Attribute:
+        """The direction at the dose.
+
+        Args:
+            direction: The direction.
+        """
+        attribute = Attribute(direction, self.start, positions=self.positions)
+        steering = Steering((attribute,))
+        dose = calibrate(self.adapter, steering, self.samples, self.kl, guidance=self.guidance, tolerance=0.1)
+        return replace(attribute, strength=self.start * dose.factor)
 
 
 def measure_effects(
     rollouts: Rollouts,
     directions: Sequence[Direction],
-    dose: Callable[[Direction], Attribute],
+    dose: Dose,
     *,
     folder: str | Path | None = None,
     progress: bool = False,
@@ -131,7 +163,7 @@ def measure_effects(
     Args:
         rollouts: What is generated and read.
         directions: The directions.
-        dose: How strong each is, such as `equal_dose`.
+        dose: How strong each is, such as `EqualDose`.
         folder: Where each batch is kept as it is done; None for memory only.
         progress: Show a bar.
 
@@ -140,10 +172,12 @@ def measure_effects(
     """
     size = max(1, rollouts.rows // len(rollouts.items))
     batches = [[], *(list(directions[at : at + size]) for at in range(0, len(directions), size))]
-    run = _fingerprint(rollouts, directions)
+    run = _fingerprint(rollouts, directions, dose)
     readings: list[Tensor] = []
     strengths: list[Tensor] = []
-    for number, batch in enumerate(track(batches, "Measuring effects", disable=not progress)):
+    for number, batch in enumerate(
+        track(batches, "Measuring effects", console=Console(stderr=True), disable=not progress)
+    ):
         path = Path(folder) / f"effects-{number:05d}.safetensors" if folder is not None else None
         read, strong = _measured(rollouts, batch, dose, path, run)
         readings.append(read)
@@ -157,7 +191,7 @@ def measure_effects(
 def _measured(
     rollouts: Rollouts,
     batch: Sequence[Direction],
-    dose: Callable[[Direction], Attribute],
+    dose: Dose,
     path: Path | None,
     run: str,
 ) -> tuple[Tensor, Tensor]:
@@ -191,19 +225,22 @@ def _load(path: Path, run: str) -> tuple[Tensor, Tensor]:
         raise StoreError(f"{path} is damaged or no measurement ({cause}); remove it and measure again") from None
     if there != run:
         raise StoreError(
-            f"{path} is of another measurement ({there} there, {run} asked): other vectors, items, names or another "
-            "model; choose another folder, or remove this one"
+            f"{path} is of another measurement ({there} there, {run} asked): other vectors, prompts, settings, "
+            "readings or dose, or another model; choose another folder, or remove this one"
         )
     return tensors
 
 
-def _fingerprint(rollouts: Rollouts, directions: Sequence[Direction]) -> str:
-    return hashlib.sha256(b"\0".join(_parts(rollouts, directions))).hexdigest()[:16]
+def _fingerprint(rollouts: Rollouts, directions: Sequence[Direction], dose: Dose) -> str:
+    return hashlib.sha256(b"\0".join(_parts(rollouts, directions, dose))).hexdigest()[:16]
 
 
-def _parts(rollouts: Rollouts, directions: Sequence[Direction]) -> Iterator[bytes]:
-    yield f"{rollouts.adapter.fingerprint} {rollouts.name} {len(rollouts.items)} {rollouts.rows}".encode()
+def _parts(rollouts: Rollouts, directions: Sequence[Direction], dose: Dose) -> Iterator[bytes]:
+    yield f"{rollouts.adapter.fingerprint} {rollouts.settings} {rollouts.rows}".encode()
+    for item in rollouts.items:
+        yield (data_fingerprint([item]) if isinstance(item, Sample) else repr(item)).encode()
     yield ",".join(rollouts.meter.names).encode()
+    yield f"{rollouts.meter.content}\0{dose.content}".encode()
     for direction in directions:
         for site in direction.sites:
             yield f"{direction.name} {site}".encode() + direction.vectors[site].numpy().tobytes()

@@ -81,7 +81,8 @@ class EffectModel:
         names: What is measured.
         matrix: M, (width, outputs).
         bias: b, (outputs,).
-        scale: Standard deviation of each effect over the vectors, (outputs,): outputs of any unit count alike.
+        scale: Standard deviation of each effect over the vectors, (outputs,): outputs of any unit count alike; 1 where
+            effects are fitted in their own units.
         ridge: The penalty.
         r2: R² of each output on vectors that were left out one at a time, (outputs,); at or below 0 the model says no
             more than the mean.
@@ -144,7 +145,7 @@ class EffectModel:
 
 @torch.no_grad()
 def fit_effects(
-    vectors: Tensor, effects: Tensor, names: Sequence[str], ridges: Sequence[float] = RIDGES
+    vectors: Tensor, effects: Tensor, names: Sequence[str], ridges: Sequence[float] = RIDGES, *, raw: bool = False
 ) -> EffectModel:
     """Fit the linear model. The intercept is not penalised; of several penalties the best on left-out vectors stays.
 
@@ -153,6 +154,8 @@ def fit_effects(
         effects: What each did, (n, outputs); vectors with an effect that is not known (NaN) are left out.
         names: Of the outputs.
         ridges: Penalties to choose from; one alone is taken as it is.
+        raw: Fit effects in their own units, as published, so that common effects weigh by size; otherwise each is
+            divided by its spread over the vectors.
 
     Raises:
         ProbeError: The shapes do not fit, fewer than three vectors have known effects, or all have the same.
@@ -170,6 +173,7 @@ def fit_effects(
     if not (scale > 0).all():
         same = names[int(scale.argmin())]
         raise ProbeError(f"{same!r} is the same under all {len(v)} vectors; measure more rollouts, or leave it out")
+    scale = torch.ones_like(scale) if raw else scale
     y = y / scale
     best = min((_ridge(v, y, ridge) for ridge in ridges), key=lambda fit: float(fit.left_out.square().mean()))
     r2 = 1 - best.left_out.square().sum(dim=0) / (y - y.mean(dim=0)).square().sum(dim=0)

@@ -7,7 +7,7 @@ import torch
 
 from mmsteer.calibrate import calibrate
 from mmsteer.latents.flow_steering import LayerSchedule, activate, constant, exponential, flow_directions, linear
-from mmsteer.latents.wanted_effect import Bench
+from mmsteer.latents.wanted_effect import TESTED, Bench
 from mmsteer.record import record
 from mmsteer.sae import (
     Held,
@@ -105,7 +105,7 @@ def steer_flow(
         "random feature, one layer": ({flow.start: _another(flow.start, dictionaries, used, seed)}, constant(START)),
         "random direction, one layer": ({flow.start: random_direction(start, seed)}, constant(START)),
     }
-    rollouts = setting.rollouts(1000, 1000 + items, "flow")
+    rollouts = setting.rollouts(TESTED, TESTED + items)
     column = setting.meter.names.index(target)
     plain = rollouts.read([Steering()])[0, :, column]
     rows: list[dict[str, str | int | float | Score]] = []

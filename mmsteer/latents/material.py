@@ -109,14 +109,25 @@ def _vision(adapter: VisionLanguageAdapter) -> Material:
     contexts = tuple(replace(one, output=" ".join((one.output or "").split()[:4])) for one in labelled[-8:])
     scenes = split_scenes("train", 12, SEED - 1)
     prompts = tuple(Sample(str(index), CAPTION_PROMPT, (render_scene(scene),)) for index, scene in enumerate(scenes))
-    return Material(5, contexts, labelled, prompts, sampled(adapter, Sampling(ANSWER_TOKENS)), _words, _word_shares)
+    return Material(5, contexts, labelled, prompts, sampled(adapter, Sampling(ANSWER_TOKENS)), words_of, word_shares)
 
 
-def _words(found: Maximal) -> tuple[str, ...]:
+def words_of(found: Maximal) -> tuple[str, ...]:
+    """Words at which a feature is most active.
+
+    Args:
+        found: Its top activating moments.
+    """
     return tuple(dict.fromkeys(moment.words.strip().lower() for moment in found.moments[:DESCRIBED_BY]))
 
 
-def _word_shares(described: object, outputs: Sequence[Sample]) -> list[float | None]:
+def word_shares(described: object, outputs: Sequence[Sample]) -> list[float | None]:
+    """The share of each output's words that a description holds; None for an output without words.
+
+    Args:
+        described: What `words_of` gives.
+        outputs: Samples with outputs of text.
+    """
     wanted = set(described) if isinstance(described, tuple) else set()
     said = [re.findall(r"\w+", (one.output or "").lower()) for one in outputs]
     return [sum(word in wanted for word in one) / len(one) if one else None for one in said]

@@ -14,7 +14,7 @@ from mmsteer.data.world import render_clip, sample_clip
 from mmsteer.errors import ProbeError
 from mmsteer.eval.chair_parser import object_parser
 from mmsteer.latents.effect_meters import music_meter, object_meter
-from mmsteer.latents.effect_rollouts import EffectMeter, Rollouts, equal_dose, measure_effects
+from mmsteer.latents.effect_rollouts import Dose, EffectMeter, EqualDose, Rollouts, measure_effects
 from mmsteer.latents.effects import EffectModel, Ground, fit_effects, probing_vectors
 from mmsteer.record import record
 from mmsteer.sae import SparseDictionary
@@ -23,6 +23,8 @@ from mmsteer.types import Direction, Sample, Sampling, paired_score
 SECONDS, TOKENS = 2.0, 48
 SEED = 77
 """The models were trained on the worlds of seed 0."""
+TESTED = 1000
+"""The first of the items that are tested on."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +37,7 @@ class Bench:
         read: Samples whose states are the ground of vectors; doses are measured along the first.
         items: From a first and a last number to what is generated from.
         make: Outputs of items.
+        settings: How they are sampled, in words.
     """
 
     adapter: AnyAdapter
@@ -42,16 +45,16 @@ class Bench:
     read: tuple[Sample, ...]
     items: Callable[[int, int], list[Any]]
     make: Callable[[Sequence[Any]], Sequence[Any]]
+    settings: str
 
-    def rollouts(self, first: int, last: int, name: str) -> Rollouts:
+    def rollouts(self, first: int, last: int) -> Rollouts:
         """What is generated from some items.
 
         Args:
             first: The first item,
             last: and the last, which is left out.
-            name: Of the measurement.
         """
-        return Rollouts(self.adapter, self.items(first, last), self.make, self.meter, name, rows=64)
+        return Rollouts(self.adapter, self.items(first, last), self.make, self.meter, self.settings, rows=64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,6 +93,7 @@ def run_sae_ts(
     kl: float = 0.5,
     folder: Path | None = None,
     seed: int = 0,
+    raw: bool = False,
 ) -> Wanted:
     """Measure decoder rows and random vectors at one dose, make the vector for an effect, and test it on other items.
 
@@ -106,6 +110,7 @@ def run_sae_ts(
         kl: The dose, in nats.
         folder: Where measurements are kept; one that was stopped goes on.
         seed: Of the random vectors.
+        raw: Fit effects in their own units, as published.
 
     Raises:
         ProbeError: The meter does not read the target, or too little was measured.
@@ -119,13 +124,16 @@ def run_sae_ts(
     site = dictionary.located(adapter.widths, adapter.fingerprint)
     states = record(adapter, setting.read, [site], pool="tokens").values[site].flatten(0, 1)
     ground = Ground(site, adapter.fingerprint, states[states.any(dim=1)])
-    dose = equal_dose(adapter, setting.read[:1], kl)
+    dose = EqualDose(adapter, setting.read[:1], kl)
     vectors = probing_vectors(ground, dictionary, features, random, seed)
     kept = None if folder is None else folder / "measured"
-    effects = measure_effects(setting.rollouts(0, items, f"{kl} nats"), vectors, dose, folder=kept, progress=True)
+    effects = measure_effects(setting.rollouts(0, items), vectors, dose, folder=kept, progress=True)
     known = _varying(effects.values)
     model = fit_effects(
-        torch.stack([one.vectors[site] for one in vectors]), effects.values[:, known], [names[at] for at in known]
+        torch.stack([one.vectors[site] for one in vectors]),
+        effects.values[:, known],
+        [names[at] for at in known],
+        raw=raw,
     )
     column = names.index(target)
     best = int(effects.values[: len(features), column].nan_to_num(-torch.inf).argmax())
@@ -137,7 +145,7 @@ def run_sae_ts(
         "random decoder row": vectors[(best + 1) % len(features)],
         "random vector": probing_vectors(ground, dictionary, [], 1, seed + 1)[0],
     }
-    rows = _tested(setting.rollouts(1000, 1000 + tested, ""), candidates, dose, column)
+    rows = _tested(setting.rollouts(TESTED, TESTED + tested), candidates, dose, column)
     predicted = model.predict(torch.stack([one.vectors[site] for one in candidates.values()]))
     place = model.names.index(target)
     return Wanted(
@@ -146,7 +154,7 @@ def run_sae_ts(
 
 
 def _tested(
-    rollouts: Rollouts, candidates: Mapping[str, Direction], dose: Callable[[Direction], Any], column: int
+    rollouts: Rollouts, candidates: Mapping[str, Direction], dose: Dose, column: int
 ) -> list[dict[str, object]]:
     from mmsteer.steering import Steering
 
@@ -182,7 +190,7 @@ def _music(adapter: MusicgenAdapter) -> Bench:
         texts, seeds = zip(*some, strict=True)
         return [one.output for one in adapter.generate(texts, Sampling(seconds=SECONDS), seeds)]
 
-    return Bench(adapter, music_meter(adapter.sample_rate), read, items, make)
+    return Bench(adapter, music_meter(adapter.sample_rate), read, items, make, f"{SECONDS} s")
 
 
 def _vision(adapter: VisionLanguageAdapter) -> Bench:
@@ -194,4 +202,4 @@ def _vision(adapter: VisionLanguageAdapter) -> Bench:
         return [one.output for one in adapter.generate(some, Sampling(TOKENS))]
 
     read = tuple(adapter.generate(items(2000, 2016), Sampling(TOKENS)))
-    return Bench(adapter, object_meter(sorted(OBJECTS), object_parser()), read, items, make)
+    return Bench(adapter, object_meter(sorted(OBJECTS), object_parser()), read, items, make, f"{TOKENS} tokens")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from mmsteer.bundled.dictionary import BUNDLED, open_dictionary
 from mmsteer.errors import DictionaryError
+from mmsteer.latents.bound import placed
 from mmsteer.latents.finder import digest
 from mmsteer.recipes.schema import FoundDirections, SaeProbe
 from mmsteer.sae import SparseDictionary, Usage, feature_direction
@@ -35,7 +36,8 @@ def located(probe: SaeProbe, home: Path) -> SaeProbe:
 def dictionary_of(entry: FoundDirections, probe: SaeProbe, adapter: Adapter) -> SparseDictionary:
     """The dictionary of an entry, at its site in a model.
 
-    A file that names no site is taken to be of the only site that the entry reads.
+    A file that names no site of this project is taken to be of the only site that the entry reads, and where it reads
+    several, of the site that its hook name stands for.
 
     Args:
         entry: The entry.
@@ -47,12 +49,10 @@ def dictionary_of(entry: FoundDirections, probe: SaeProbe, adapter: Adapter) -> 
     """
     dictionary = open_dictionary(probe.dictionary)
     sites = select_sites(entry.sites, adapter.sites)
-    if dictionary.site is None and len(sites) == 1:
-        dictionary = dictionary.at(sites[0], dictionary.model)
-    site = dictionary.located(adapter.widths, adapter.fingerprint)
-    if site not in sites:
-        raise DictionaryError(f"the dictionary {probe.dictionary} is of {site}, which is none of {entry.sites!r}")
-    return dictionary.at(site, adapter.fingerprint)
+    found = placed(dictionary, adapter, sites[0] if dictionary.site is None and len(sites) == 1 else None)
+    if found.site not in sites:
+        raise DictionaryError(f"the dictionary {probe.dictionary} is of {found.site}, which is none of {entry.sites!r}")
+    return found
 
 
 def readable(probe: SaeProbe, dictionary: SparseDictionary) -> bool:

@@ -1,6 +1,7 @@
 """Effects of vectors on a small model's clips: row by row as alone, taken up where they stopped."""
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from mmsteer.calibrate import divergence
 from mmsteer.errors import StoreError
 from mmsteer.eval.chair_parser import object_parser
 from mmsteer.latents.effect_meters import feature_meter, music_meter, object_meter
-from mmsteer.latents.effect_rollouts import EffectMeter, Rollouts, equal_dose, measure_effects
+from mmsteer.latents.effect_rollouts import EffectMeter, EqualDose, Rollouts, measure_effects
 from mmsteer.latents.effects import Ground
 from mmsteer.record import record
 from mmsteer.sae import SparseDictionary
@@ -37,8 +38,8 @@ class Clips:
         return outputs(self.adapter.generate(prompts, Sampling(seconds=0.2), seeds))
 
 
-def rollouts(adapter, meter=LOUDNESS, name="two prompts", rows=5):
-    return Rollouts(adapter, ITEMS, Clips(adapter), meter, name, rows)
+def rollouts(adapter, meter=LOUDNESS, items=ITEMS, settings="0.2 s", rows=5):
+    return Rollouts(adapter, items, Clips(adapter), meter, settings, rows)
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +50,19 @@ def directions(musicgen):
     return [ground.direction(f"v:{i}", torch.randn(32, generator=generator)) for i in range(3)]
 
 
-def strong(direction):
-    return Attribute(direction, 5.0)
+@dataclass(frozen=True)
+class Fixed:
+    strength: float
+
+    @property
+    def content(self):
+        return repr(self)
+
+    def __call__(self, direction):
+        return Attribute(direction, self.strength)
+
+
+strong = Fixed(5.0)
 
 
 def test_vectors_of_a_batch_do_what_each_does_alone(musicgen, directions):
@@ -66,7 +78,7 @@ def test_vectors_of_a_batch_do_what_each_does_alone(musicgen, directions):
 
 
 def test_no_strength_has_no_effect(musicgen, directions):
-    found = measure_effects(rollouts(musicgen), directions, lambda direction: Attribute(direction, 0.0))
+    found = measure_effects(rollouts(musicgen), directions, Fixed(0.0))
     assert (found.values == 0).all()
 
 
@@ -82,12 +94,16 @@ def test_a_measurement_that_was_stopped_goes_on(musicgen, directions, tmp_path):
 
 def test_another_measurement_is_not_taken_up(musicgen, directions, tmp_path):
     measure_effects(rollouts(musicgen), directions, strong, folder=tmp_path)
-    for other, vectors in [
-        (rollouts(musicgen, name="other prompts"), directions),
-        (rollouts(musicgen), directions[::-1]),
+    meter = EffectMeter(LOUDNESS.names, LOUDNESS.read, "another dictionary")
+    for other, vectors, dose in [
+        (rollouts(musicgen, items=[("fast flute", 0), ITEMS[1]]), directions, strong),  # as many, but others
+        (rollouts(musicgen, settings="0.4 s"), directions, strong),
+        (rollouts(musicgen, meter), directions, strong),
+        (rollouts(musicgen), directions[::-1], strong),
+        (rollouts(musicgen), directions, Fixed(500.0)),
     ]:
         with pytest.raises(StoreError, match="is of another measurement"):
-            measure_effects(other, vectors, strong, folder=tmp_path)
+            measure_effects(other, vectors, dose, folder=tmp_path)
     (tmp_path / "effects-00000.safetensors").write_bytes(b"\0")
     with pytest.raises(StoreError, match="damaged"):
         measure_effects(rollouts(musicgen), directions, strong, folder=tmp_path)
@@ -113,7 +129,7 @@ def test_what_an_output_does_not_say_is_left_out(musicgen, directions):
 def test_every_vector_gets_the_same_dose(musicgen, directions):
     wave = np.sin(np.arange(6400) / 10).astype(np.float32)
     samples = [Sample("0", "slow piano melody", output=wave)]
-    dosed = equal_dose(musicgen, samples, 0.05)
+    dosed = EqualDose(musicgen, samples, 0.05)
     for direction in directions[:2]:
         kl = divergence(musicgen, Steering((dosed(direction),)), samples)
         assert float(kl.double().quantile(0.95)) == pytest.approx(0.05, rel=0.1)

@@ -120,3 +120,16 @@ def test_what_cannot_be_fitted_is_refused(planted):
         model.vector({"d": 1.0})
     with pytest.raises(ProbeError, match="no vector has the effect"):
         model.vector({"a": 0.0}, common=0.0)
+
+
+def test_raw_effects_are_fitted_in_their_own_units():
+    """By hand: two orthogonal effects, one ten times the other; standardised the two count alike, raw they do not."""
+    generator = torch.Generator().manual_seed(0)
+    vectors = torch.nn.functional.normalize(torch.randn(40, 3, generator=generator), dim=1)
+    effects = torch.stack([10 * vectors[:, 0], vectors[:, 1]], dim=1).double()
+    raw = fit_effects(vectors, effects, ["big", "small"], [1e-9], raw=True)
+    torch.testing.assert_close(raw.matrix, torch.tensor([[10.0, 0], [0, 1], [0, 0]]), atol=1e-4, rtol=1e-4)
+    assert raw.scale.tolist() == [1, 1]
+    even = fit_effects(vectors, effects, ["big", "small"], [1e-9])
+    torch.testing.assert_close(even.matrix * even.scale, raw.matrix, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(raw.predict(vectors), effects.float(), atol=1e-4, rtol=1e-4)
