@@ -2,7 +2,16 @@
 
 import json
 
-from tests.oracles.oracle import Oracle, page_rows, printed_and, printed_json, printed_lines, results, run_folder, weights
+from tests.oracles.oracle import (
+    Oracle,
+    page_rows,
+    printed_and,
+    printed_json,
+    printed_lines,
+    results,
+    run_folder,
+    weights,
+)
 
 
 def recipe(name: str, *changes: str) -> Oracle:
@@ -71,7 +80,9 @@ ORACLES = {
         ),
         printed_lines,
     ),
-    "probe-music": Oracle(("probe --concept note --clips 5 --out found.safetensors",), printed_and("found.safetensors")),
+    "probe-music": Oracle(
+        ("probe --concept note --clips 5 --out found.safetensors",), printed_and("found.safetensors")
+    ),
     "probe-vision": Oracle(
         ("probe --contrast counterfactual --probe rfm --pairs 40 --out found.safetensors",),
         printed_and("found.safetensors"),

@@ -29,6 +29,7 @@ sys.path.insert(0, str(HERE.parents[1]))
 from tests.oracles.commands import ORACLES  # noqa: E402
 from tests.oracles.oracle import DATA, Numbers, Oracle, differences  # noqa: E402
 
+
 class CommandFailed(Exception):
     """A command ended with another code than 0."""
 
