@@ -2,7 +2,16 @@
 
 import json
 
-from tests.oracles.oracle import Oracle, page_rows, printed_and, printed_json, printed_lines, results, run_folder, weights
+from tests.oracles.oracle import (
+    Oracle,
+    page_rows,
+    printed_and,
+    printed_json,
+    printed_lines,
+    results,
+    run_folder,
+    weights,
+)
 
 
 def recipe(name: str, *changes: str) -> Oracle:
@@ -25,12 +34,13 @@ def clips(count: int, directions: int) -> str:
     return " ".join(f"directions.{at}.data.clips={count}" for at in range(directions))
 
 
-def heard(evaluator: str) -> Oracle:
+def heard(evaluator: str, clip: str) -> Oracle:
     """`mmsteer eval` of a steered clip."""
-    return Oracle((TONE, f"eval {evaluator} c.wav --json"), printed_json)
+    return Oracle((clip, f"eval {evaluator} c.wav --json"), printed_json)
 
 
 TONE = 'generate --prompt "a slow piano melody" --steer "note:C 0.1 fade-in 0..2s" --seconds 2 --out c.wav'
+TUNE = 'generate --prompt "a fast flute melody" --steer "note:G 0.05" --seconds 6 --out c.wav'
 CAPTIONS = "ask.pope=null controls.random=0 controls.wrong_image=false"
 TRAINED = "sae train --site decoder.3 --features 128 --k 8 --steps 60 --batch 256 --samples 16 --quiet --out mine"
 OBJECTS = "coco/objects_val2014.json"
@@ -71,17 +81,17 @@ ORACLES = {
         ),
         printed_lines,
     ),
-    "probe-music": Oracle(("probe --concept note --clips 5 --out found.safetensors",), printed_and("found.safetensors")),
+    "probe-music": Oracle(
+        ("probe --concept note --clips 5 --out found.safetensors",), printed_and("found.safetensors")
+    ),
     "probe-vision": Oracle(
         ("probe --contrast counterfactual --probe rfm --pairs 40 --out found.safetensors",),
         printed_and("found.safetensors"),
     ),
-    "eval-notes": heard("notes --target C"),
-    "eval-tempo": heard("tempo"),
-    "eval-register": heard("register"),
-    "eval-key": heard("key"),
-    "eval-instrument": heard("instrument"),
-    "eval-chords": heard("chords"),
+    "eval-notes": heard("notes --target C", TONE),
+    "eval-tempo": heard("tempo", TUNE),
+    "eval-register": heard("register", TUNE),
+    "eval-chords": heard("chords", TUNE),
     "eval-chair": Oracle(
         (f"eval chair --captions DATA/captions/llava.jsonl --objects DATA/{OBJECTS} --compat pattern --json",),
         printed_json,
