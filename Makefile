@@ -17,7 +17,7 @@ test: .venv/test  ## lint, types, import order, doctests and tests
 	.venv/bin/lint-imports
 	OMP_NUM_THREADS=1 .venv/bin/pytest -q -n 2 --dist loadfile
 
-oracles: .venv/test  ## compare the numbers of commands with those kept in tests/oracles, in ten minutes
+oracles: .venv/test  ## compare the numbers of commands with those kept in tests/oracles, in 10 to 15 minutes
 	.venv/bin/python tests/oracles/make.py --check
 
 bench: .venv/test  ## speed beside peers, tables in runs/benchmarks; peers that are not installed are named as such
