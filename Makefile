@@ -4,7 +4,7 @@ UV ?= $(shell command -v uv || echo .cache/uv/bin/uv)
 export HF_HUB_OFFLINE = 1
 export UV_FROZEN = 1
 
-.PHONY: demo test bench clean
+.PHONY: demo test oracles bench clean
 
 demo: .venv/demo  ## steer the bundled models: notes on a schedule, fewer imagined objects, a topic in answers; the proof beside it
 	.venv/bin/mmsteer run demo
@@ -17,6 +17,9 @@ test: .venv/test  ## lint, types, import order, doctests and tests
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 	OMP_NUM_THREADS=1 .venv/bin/pytest -q -n 2 --dist loadfile
+
+oracles: .venv/test  ## compare the numbers of commands with those kept in tests/oracles, in 10 to 15 minutes
+	.venv/bin/python tests/oracles/make.py --check
 
 bench: .venv/test  ## speed beside peers, tables in runs/benchmarks; peers that are not installed are named as such
 	OMP_NUM_THREADS=1 .venv/bin/python benchmarks/steering.py --out runs/benchmarks

@@ -34,12 +34,13 @@ def clips(count: int, directions: int) -> str:
     return " ".join(f"directions.{at}.data.clips={count}" for at in range(directions))
 
 
-def heard(evaluator: str) -> Oracle:
+def heard(evaluator: str, clip: str) -> Oracle:
     """`mmsteer eval` of a steered clip."""
-    return Oracle((TONE, f"eval {evaluator} c.wav --json"), printed_json)
+    return Oracle((clip, f"eval {evaluator} c.wav --json"), printed_json)
 
 
 TONE = 'generate --prompt "a slow piano melody" --steer "note:C 0.1 fade-in 0..2s" --seconds 2 --out c.wav'
+TUNE = 'generate --prompt "a fast flute melody" --steer "note:G 0.05" --seconds 6 --out c.wav'
 CAPTIONS = "ask.pope=null controls.random=0 controls.wrong_image=false"
 TRAINED = "sae train --site decoder.3 --features 128 --k 8 --steps 60 --batch 256 --samples 16 --quiet --out mine"
 OBJECTS = "coco/objects_val2014.json"
@@ -87,12 +88,10 @@ ORACLES = {
         ("probe --contrast counterfactual --probe rfm --pairs 40 --out found.safetensors",),
         printed_and("found.safetensors"),
     ),
-    "eval-notes": heard("notes --target C"),
-    "eval-tempo": heard("tempo"),
-    "eval-register": heard("register"),
-    "eval-key": heard("key"),
-    "eval-instrument": heard("instrument"),
-    "eval-chords": heard("chords"),
+    "eval-notes": heard("notes --target C", TONE),
+    "eval-tempo": heard("tempo", TUNE),
+    "eval-register": heard("register", TUNE),
+    "eval-chords": heard("chords", TUNE),
     "eval-chair": Oracle(
         (f"eval chair --captions DATA/captions/llava.jsonl --objects DATA/{OBJECTS} --compat pattern --json",),
         printed_json,
@@ -117,8 +116,10 @@ ORACLES = {
     "sae-decompose": sae("decompose bundled:music"),
     "sae-scores-music": sae("scores bundled:music --drawn 4"),
     "sae-scores-vision": sae("scores bundled:vision --drawn 4 --steer"),
-    "sae-evaluate": sae("evaluate bundled:vision --drawn 3"),
-    "sae-flow": sae("flow bundled:vision --steer object:cup --n 8"),
+    "sae-evaluate-music": sae("evaluate bundled:music --drawn 3"),
+    "sae-evaluate-vision": sae("evaluate bundled:vision --drawn 3"),
+    "sae-flow-music": sae("flow bundled:music --steer note:C --n 2"),
+    "sae-flow-vision": sae("flow bundled:vision --steer object:cup --n 8"),
     "sae-detect-music": sae("detect bundled:music --labels C --clips 6 --explained 1"),
     "sae-detect-vision": sae("detect bundled:vision --scenes 40 --explained 1"),
     "sae-clamp-music": sae("clamp bundled:music --task note:C --candidates 2 --multiples 1 --n 8"),
@@ -129,6 +130,7 @@ ORACLES = {
     "sae-corrsteer-vision": sae("corrsteer bundled:vision --task questions --n 60 --multiple 8"),
     "sae-saif-music": sae("saif bundled:music --task instrument:organ --n 8"),
     "sae-saif-vision": sae("saif bundled:vision --task brief --n 24"),
+    "sae-lf-music": sae("lf bundled:music --task instrument --n 36 --alpha 30"),
     "sae-lf-vision": sae("lf bundled:vision --task captions --n 32 --alpha 30"),
     "sae-effects-music": sae("effects bundled:music --target note:C --rows 3 --random 3 --items 1 --test 4"),
     "sae-effects-vision": sae("effects bundled:vision --target object:cup --rows 8 --random 8 --items 2 --test 8"),

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
+HERE = Path(__file__).resolve().parent
+DATA = HERE.parents[2] / "shared" / "data"
 TOLERANCE = 1e-4
 """Largest relative difference of a float; integers, strings and what is there must be equal."""
 NEGLIGIBLE = 1e-9
@@ -181,3 +182,8 @@ def alike(a: Any, b: Any) -> bool:
     if isinstance(a, float) and isinstance(b, int | float) and not isinstance(b, bool):
         return math.isclose(a, b, rel_tol=TOLERANCE, abs_tol=NEGLIGIBLE)
     return a == b
+
+
+def kept_numbers(name: str) -> Numbers:
+    """The numbers of a golden file."""
+    return json.loads((HERE / f"{name}.json").read_text())["numbers"]
