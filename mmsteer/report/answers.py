@@ -10,7 +10,7 @@ from mmsteer.report.run_data import Run
 from mmsteer.report.trials import reached, roles, shown_conditions
 from mmsteer.report.wording import number
 
-SHOWN, LISTED = 6, 60
+SHOWN, LISTED = 4, 60
 """Rows of a condition that are open, and that are on the page at all: the first ones, not the best."""
 
 

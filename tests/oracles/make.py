@@ -28,7 +28,6 @@ from tests.oracles.commands import ORACLES
 from tests.oracles.oracle import DATA, HERE, Numbers, Oracle, differences, kept_numbers
 
 
-
 class CommandFailed(Exception):
     """A command ended with another code than 0."""
 
