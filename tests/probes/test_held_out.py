@@ -7,7 +7,7 @@ import torch
 from mmsteer.probes import MeanDifference, held_out, sweep
 from mmsteer.probes.held_out import _aucs, _permutation
 from mmsteer.probes.metrics import auc
-from mmsteer.types import Activations, Site
+from mmsteer.types import Activations, LogHistogram, Site
 
 SITES = [Site("text", layer) for layer in range(6)]
 
@@ -18,7 +18,8 @@ def _states(labels, seed, shift=0.0, sites=SITES):
     values = {site: torch.randn(len(labels), 8, generator=noise) for site in sites}
     values[SITES[3]][:, 0] += shift * torch.tensor([float(label == "b") for label in labels])
     ids = tuple(map(str, range(len(labels))))
-    return Activations(values, dict.fromkeys(values, 1.0), ids, {"model": "m", "pool": "mean"})
+    norms = {site: LogHistogram.of(value.norm(dim=1)) for site, value in values.items()}
+    return Activations(values, norms, ids, {"model": "m", "pool": "mean"})
 
 
 def _judged(labels, groups, seed, shift=0.0):
