@@ -54,6 +54,17 @@ def find_recipe(name: str | Path) -> Path:
     )
 
 
+def place_of(path: str, home: Path) -> Path:
+    """The whole path of a file that a recipe names: what lies beside the recipe goes first, then what lies here.
+
+    Args:
+        path: As the recipe writes it.
+        home: The folder that the recipe lies in.
+    """
+    beside = home / path
+    return beside.resolve() if beside.exists() else Path(path).resolve()
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A hint for a misspelt word, or nothing.
 

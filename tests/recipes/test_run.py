@@ -281,3 +281,12 @@ def test_paper_settings_run_end_to_end(musicgen_folder, tmp_path):
     (line,) = folder.read("receipts.json")["C at 0.6"]["attributes"]
     assert line == "note:C 0.6abs bernoulli(0.3, 0) weights power(0.95)"
     assert folder.read("probe.json")[0]["probe"] == "rfm"
+
+
+def test_a_run_depends_on_the_judge_of_instruments(musicgen_folder, tmp_path, monkeypatch):
+    recipe = write_recipe(tmp_path, musicgen_folder)
+    before = prepare(recipe).id
+    other = tmp_path / "judge.json"
+    other.write_text("{}")
+    monkeypatch.setattr("mmsteer.recipes.music.modality.LISTENER", other)
+    assert prepare(recipe).id != before

@@ -1,10 +1,12 @@
 """Recipes of the kind music, before the model is loaded."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mmsteer.adapters import MusicgenAdapter
+from mmsteer.bundled.listener import FILE as LISTENER
 from mmsteer.data.concepts import check_stated
 from mmsteer.errors import DataError, RecipeError
 from mmsteer.probes import Task
@@ -113,12 +115,12 @@ def items(recipe: MusicRecipe, source: Prompts) -> tuple[Prompt, ...]:
 
 
 def identity(recipe: MusicRecipe) -> dict[str, Any]:
-    """The recipe as plain data.
+    """The recipe as plain data, and the fitted judge of instruments: another one would give other scores.
 
     Args:
         recipe: The recipe.
     """
-    return recipe.model_dump(mode="json")
+    return recipe.model_dump(mode="json") | {"judge": hashlib.sha256(LISTENER.read_bytes()).hexdigest()}
 
 
 def files(recipe: MusicRecipe) -> tuple[Path, ...]:

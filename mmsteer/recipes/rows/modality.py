@@ -9,6 +9,7 @@ from mmsteer.errors import MmsteerError
 from mmsteer.probes import Task
 from mmsteer.recipes.document import Place
 from mmsteer.recipes.expand import Condition
+from mmsteer.recipes.loading import place_of
 from mmsteer.recipes.problems import Problem
 from mmsteer.recipes.rows.bench import RowsBench
 from mmsteer.recipes.rows.data import Item, items_of, labels_of, row_files, rows_of, samples_of
@@ -32,7 +33,7 @@ def located(recipe: RowsRecipe, home: Path) -> RowsRecipe:
         recipe: The recipe.
         home: The folder that it lies in.
     """
-    return RowsRecipe.model_validate(_mapped(recipe, lambda path: str(_place(path, home))))
+    return RowsRecipe.model_validate(_mapped(recipe, lambda path: str(place_of(path, home))))
 
 
 def labels(entry: RowsDirections) -> tuple[str, ...]:
@@ -186,8 +187,3 @@ def _mapped(recipe: RowsRecipe, path: Callable[[str], str]) -> dict[str, Any]:
         if "files" in part:
             part["files"] = path(part["files"])
     return data
-
-
-def _place(path: str, home: Path) -> Path:
-    beside = home / path
-    return beside.resolve() if beside.exists() else Path(path).resolve()

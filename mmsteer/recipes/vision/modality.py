@@ -12,6 +12,7 @@ from mmsteer.eval.chair import Chair
 from mmsteer.probes import Task
 from mmsteer.recipes.document import Place
 from mmsteer.recipes.expand import Condition
+from mmsteer.recipes.loading import place_of
 from mmsteer.recipes.problems import Problem
 from mmsteer.recipes.vision import pairs
 from mmsteer.recipes.vision import scoring as measures
@@ -49,7 +50,7 @@ def located(recipe: VisionRecipe, home: Path) -> VisionRecipe:
         recipe: The recipe.
         home: The folder that it lies in.
     """
-    return VisionRecipe.model_validate(_mapped(recipe, lambda path: str(_place(path, home))))
+    return VisionRecipe.model_validate(_mapped(recipe, lambda path: str(place_of(path, home))))
 
 
 def labels(entry: VisionDirections) -> tuple[str, ...]:
@@ -201,11 +202,6 @@ def _mapped(recipe: VisionRecipe, path: Callable[[str], str]) -> dict[str, Any]:
 
 def _replace(part: dict[str, Any], keys: Sequence[str], path: Callable[[str], str]) -> None:
     part |= {key: path(part[key]) for key in keys if part.get(key) is not None}
-
-
-def _place(path: str, home: Path) -> Path:
-    beside = home / path
-    return beside.resolve() if beside.exists() else Path(path).resolve()
 
 
 def _pictures(place: Place, pictures: Sequence[Picture]) -> Iterator[Problem]:
