@@ -25,7 +25,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tests.oracles.commands import ORACLES
-from tests.oracles.oracle import DATA, HERE, Numbers, Oracle, differences, kept_numbers
+from tests.oracles.oracle import DATA, HERE, Numbers, Oracle, differences, kept_numbers, surroundings
 
 
 class CommandFailed(Exception):
@@ -71,12 +71,11 @@ def preload() -> None:
 
 def document(oracle: Oracle, numbers: Numbers, seconds: float) -> str:
     """The text of a golden file, one line a number."""
-    from importlib.metadata import version
 
     head = {
         "command": " && ".join(f"mmsteer {command}" for command in oracle.commands),
         "seconds": round(seconds),
-        "made_with": {name: version(name) for name in ("torch", "transformers", "numpy")},
+        "made_with": surroundings(),
     }
     lines = [f" {json.dumps(key)}: {json.dumps(value)}," for key, value in head.items()]
     inner = [f"  {json.dumps(key)}: {json.dumps(value, allow_nan=False)}" for key, value in numbers.items()]

@@ -1,11 +1,14 @@
 """A golden command: what is run, what is kept of it, and when two results are the same."""
 
+import hashlib
 import json
 import math
+import platform
 import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -184,6 +187,18 @@ def alike(a: Any, b: Any) -> bool:
     return a == b
 
 
+def surroundings() -> dict[str, str]:
+    """What numbers may depend on beside the code: packages, and the processor, whose rounding can tip a token."""
+    flags = re.search(r"^flags\s*:(.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    known = hashlib.sha256(flags[1].encode()).hexdigest()[:12] if flags else platform.machine()
+    return {name: version(name) for name in ("torch", "transformers", "numpy")} | {"processor": known}
+
+
+def kept(name: str) -> dict[str, Any]:
+    """A golden file."""
+    return json.loads((HERE / f"{name}.json").read_text())
+
+
 def kept_numbers(name: str) -> Numbers:
     """The numbers of a golden file."""
-    return json.loads((HERE / f"{name}.json").read_text())["numbers"]
+    return kept(name)["numbers"]

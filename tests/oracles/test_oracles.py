@@ -5,11 +5,14 @@ import shlex
 import pytest
 
 from tests.oracles.commands import ORACLES
-from tests.oracles.oracle import HERE, differences, kept_numbers, printed_lines
+from tests.oracles.oracle import HERE, differences, kept, kept_numbers, printed_lines, surroundings
 
 
 @pytest.mark.parametrize("name", ["run-less-and-shorter", "sae-corrsteer-vision"])
 def test_numbers_are_those_kept(name, mmsteer, monkeypatch, tmp_path):
+    if kept(name)["made_with"] != surroundings():
+        pytest.skip(f"{name} was kept with other packages or on another processor, whose rounding can tip a token")
+
     def call(words):
         code, printed, err = mmsteer(*words)
         assert code == 0, f"mmsteer {shlex.join(words)}: {err}"
