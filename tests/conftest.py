@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch._dynamo
 from transformers import (
     EncodecConfig,
     EncodecFeatureExtractor,
@@ -42,6 +43,14 @@ def pytest_addoption(parser):
 @pytest.fixture(scope="session", autouse=True)
 def _quiet_threads():
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _compilers_as_they_were():
+    """Adapting a compiled model has torch.compile look for hooks in the whole process: for that test alone, here."""
+    before = torch._dynamo.config.skip_nnmodule_hook_guards
+    yield
+    torch._dynamo.config.skip_nnmodule_hook_guards = before
 
 
 def outputs(made):
