@@ -9,13 +9,11 @@ from mmsteer.errors import DataError, DictionaryError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from mmsteer.adapters import AnyAdapter, MusicgenAdapter
+    from mmsteer.adapters import AnyAdapter
     from mmsteer.bundled.dictionary_data import Group
     from mmsteer.sae import Architecture, Chunks, SparseDictionary, Usage
-    from mmsteer.types import Sample, Site
+    from mmsteer.types import Site
 
-IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
-AUDIO = (".wav", ".flac", ".ogg", ".mp3")
 IN_MEMORY = 2**28
 """Hidden states are kept in memory up to so many numbers, and read anew in each epoch beyond."""
 ROWS = 2048
@@ -85,8 +83,8 @@ def given(adapter: "AnyAdapter", data: Path | None, samples: int, prompt: str, s
     Raises:
         DictionaryError: No data is given for a language model.
     """
-    from mmsteer.adapters import MusicgenAdapter
     from mmsteer.bundled.dictionary_data import Group, groups
+    from mmsteer.tasks import AUDIO, IMAGES, Row
     from mmsteer.types import Positions
 
     if data is None:
@@ -96,11 +94,13 @@ def given(adapter: "AnyAdapter", data: Path | None, samples: int, prompt: str, s
         return next(groups(adapter, samples, seed))
     if data.is_file():
         return _rows_of(adapter, data, samples)
-    if isinstance(adapter, MusicgenAdapter):
-        clips = tuple(heard(adapter, file, _beside(file)) for file in _files(data, AUDIO)[:samples])
-        return Group(str(data), clips, Positions("all"), 32)
-    pictures = tuple(seen(file, _beside(file), prompt) for file in _files(data, IMAGES)[:samples])
-    return Group(str(data), pictures, Positions("text"), 32)
+    if adapter.output_kind == "audio":
+        files, positions = _files(data, AUDIO)[:samples], Positions("all")
+        rows = [Row(file.name, file.name, _beside(file), audio=file) for file in files]
+    else:
+        files, positions = _files(data, IMAGES)[:samples], Positions("text")
+        rows = [Row(file.name, file.name, prompt, images=(file,), answer=_beside(file)) for file in files]
+    return Group(str(data), tuple(row.sample(adapter, answered=True) for row in rows), positions, 32)
 
 
 def _rows_of(adapter: "AnyAdapter", file: Path, samples: int) -> "Group":
@@ -228,35 +228,3 @@ def _files(folder: Path, endings: Sequence[str]) -> list[Path]:
 def _beside(file: Path) -> str | None:
     text = file.with_suffix(".txt")
     return text.read_text().strip() if text.is_file() else None
-
-
-def heard(adapter: "MusicgenAdapter", file: Path, text: str | None) -> "Sample":
-    """A clip as a sample.
-
-    Args:
-        adapter: The model, which knows its sample rate.
-        file: The audio.
-        text: What is said of it.
-    """
-    import numpy as np
-
-    from mmsteer.eval.audio import read_audio, resample
-    from mmsteer.types import Sample
-
-    audio = read_audio(file)
-    wave = resample(audio.samples, audio.sample_rate, adapter.sample_rate)
-    return Sample(file.name, text, output=wave.astype(np.float32))
-
-
-def seen(file: Path, answer: str | None, prompt: str) -> "Sample":
-    """A picture as a sample.
-
-    Args:
-        file: The image.
-        answer: What is answered.
-        prompt: What is asked.
-    """
-    from mmsteer.adapters import read_image
-    from mmsteer.types import Sample
-
-    return Sample(file.name, prompt, (read_image(file),), answer)

@@ -383,16 +383,15 @@ def _paired(rows: "Sequence[DataRow]", label: str) -> "list[DataRow]":
 
 
 def _shown(adapter: "AnyAdapter", file: Path, text: str, answer: str) -> "Sample":
-    from mmsteer.adapters import MusicgenAdapter
-    from mmsteer.cli.sae_inputs import heard, seen
+    from mmsteer.tasks import Row
 
     if not text:
         raise DataError(f"{file} comes without words; give --text, its prompt or what is asked about it")
-    if isinstance(adapter, MusicgenAdapter):
-        return heard(adapter, file, text)
+    if adapter.output_kind == "audio":
+        return Row(file.name, str(file), text, audio=file).sample(adapter, answered=True)
     if not answer:
         raise DataError(f"{file} shows no answer; give --answer, the words that are wanted")
-    return seen(file, answer, text)
+    return Row(file.name, str(file), text, images=(file,), answer=answer).sample(adapter, answered=True)
 
 
 @contextmanager

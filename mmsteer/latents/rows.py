@@ -16,7 +16,7 @@ from mmsteer.latents.trials import Trials, sampled
 from mmsteer.latents.wanted_effect import TESTED, Bench
 from mmsteer.record import record
 from mmsteer.sae import SparseDictionary
-from mmsteer.tasks import Row
+from mmsteer.tasks import Row, sources_of
 from mmsteer.types import Adapter, Sample, Sampling
 
 ARCHETYPE = "archetype"
@@ -27,9 +27,9 @@ PROMOTED = 5
 
 
 def halves(rows: Sequence[Row], seed: int = 0) -> tuple[tuple[Row, ...], tuple[Row, ...]]:
-    """Rows to learn from and rows to test on; rows of a group stay together.
+    """Rows to learn from and rows to test on; rows of one source stay together.
 
-    Rows with the split `test` are the test where there are any; otherwise half of the groups, at random, are.
+    Rows with the split `test` are the test where there are any; otherwise half of the sources, at random, are.
 
     Args:
         rows: The rows.
@@ -40,10 +40,11 @@ def halves(rows: Sequence[Row], seed: int = 0) -> tuple[tuple[Row, ...], tuple[R
     """
     tested = {row.id for row in rows if row.split == TEST}
     if not tested:
-        groups = sorted({_group(row) for row in rows})
+        sources = dict(zip((row.id for row in rows), sources_of(rows), strict=True))
+        groups = sorted(set(sources.values()))
         random.Random(seed).shuffle(groups)
         chosen = set(groups[len(groups) // 2 :])
-        tested = {row.id for row in rows if _group(row) in chosen}
+        tested = {name for name, source in sources.items() if source in chosen}
     learned = tuple(row for row in rows if row.id not in tested)
     test = tuple(row for row in rows if row.id in tested)
     if not (learned and test):
@@ -163,7 +164,7 @@ def row_clips(adapter: AnyAdapter, dictionary: SparseDictionary, rows: Sequence[
     site = dictionary.located(adapter.widths, adapter.fingerprint)
     states = record(adapter, samples, [site], positions=EVERYWHERE, pool="mean").values[site]
     labels = tuple(str(row.label) for row in rows)
-    return Clips("label", read.z, states, labels, tuple(_group(row) for row in rows), read.used)
+    return Clips("label", read.z, states, labels, tuple(sources_of(rows)), read.used)
 
 
 def row_bench(
@@ -200,7 +201,3 @@ def row_bench(
     ground = tuple(answer(asked[:read]))
     meter = feature_meter(adapter, dictionary, read_again)
     return Bench(adapter, meter, ground, items, make, repr(sampling))
-
-
-def _group(row: Row) -> str:
-    return row.group or row.id

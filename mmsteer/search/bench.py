@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-import torch
 from torch import Tensor
 
 from mmsteer.calibrate import divergence_along
@@ -174,19 +173,6 @@ class Bench:
             with steer(self.adapter, [steering for steering, _, _ in part]):
                 made = self.adapter.generate(samples, self.sampling, [self.seed + at for _, _, at in part])
             yield from (str(one.output) for one in made)
-
-
-def random_like(direction: Direction, seed: int) -> Direction:
-    """Unit vectors drawn at random at the sites of a direction.
-
-    Args:
-        direction: The direction.
-        seed: Of the draw.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    drawn = {site: torch.randn(vector.shape, generator=generator) for site, vector in direction.vectors.items()}
-    vectors = {site: one / one.norm(dim=-1, keepdim=True) for site, one in drawn.items()}
-    return replace(direction, name="random", vectors=vectors, features={})
 
 
 def some(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:

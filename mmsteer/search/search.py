@@ -17,11 +17,11 @@ from rich.progress import Progress
 
 from mmsteer.errors import DataError, SteeringError
 from mmsteer.eval.text import Reward
-from mmsteer.search.bench import Bench, random_like, some
+from mmsteer.search.bench import Bench, some
 from mmsteer.search.cells import Cell, CellFile
 from mmsteer.search.grid import Grid
-from mmsteer.tasks import Row
-from mmsteer.types import Adapter, Direction, Positions, Sampling
+from mmsteer.tasks import Row, sources_of
+from mmsteer.types import Adapter, Direction, Positions, Sampling, random_direction
 
 VALIDATION, TEST = 16, 32
 """Rows that cells are tried on, and that the choice is judged on; at most."""
@@ -128,7 +128,7 @@ def search(
     settings = _settings(adapter, direction, tried, kept, reward, grid.positions, sampling, seed)
     positions, file = Positions(grid.positions), CellFile(folder, settings)
     bench = Bench(adapter, reward, sampling, batch, seed, positions, budget_kl, file)
-    noise, together = random_like(direction, seed), max(1, batch // len(tried))
+    noise, together = random_direction(direction, seed), max(1, batch // len(tried))
     with Progress(disable=not progress) as bar:
         task = bar.add_task("searching", total=2 * len(places))
         unsteered, cells, controls = bench.unsteered(tried), list[Cell](), list[Cell]()
@@ -171,7 +171,7 @@ def divided(rows: Sequence[Row], seed: int) -> tuple[list[Row], list[Row]]:
         if not tried:
             raise DataError("no row has the split 'validation'; call some of them so, or leave the splits out")
     else:
-        sources = [row.group or repr(row.source) for row in rows]
+        sources = sources_of(rows)
         drawn = list(dict.fromkeys(sources))
         rng.shuffle(drawn)
         chosen = set(drawn[: max(1, min(VALIDATION, len(drawn) // 2))])

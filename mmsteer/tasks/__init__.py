@@ -2,6 +2,6 @@
 
 from mmsteer.tasks.labelled import Labelled
 from mmsteer.tasks.row import Row
-from mmsteer.tasks.sources import check_labels, labelled, read_rows
+from mmsteer.tasks.sources import AUDIO, IMAGES, check_labels, labelled, read_rows, sources_of
 
-__all__ = ["Labelled", "Row", "check_labels", "labelled", "read_rows"]
+__all__ = ["AUDIO", "IMAGES", "Labelled", "Row", "check_labels", "labelled", "read_rows", "sources_of"]

@@ -1,7 +1,7 @@
 """Recipes on rows of one's own, with their model."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -130,12 +130,10 @@ class RowsBench:
         """
         samples = [item.row.sample(self.adapter) for item in items]
         if self._is_text:
-            made = [
-                Sample(one.id, one.prompt, one.images, out["text"]) for one, out in zip(samples, outputs, strict=True)
-            ]
+            made = [replace(one, output=out["text"]) for one, out in zip(samples, outputs, strict=True)]
             return [one for one in made if one.output]
         clips = [read_audio(path / _audio(planned, item)).samples for item in items]
-        return [Sample(one.id, one.prompt, output=clip) for one, clip in zip(samples, clips, strict=True)]
+        return [replace(one, output=clip) for one, clip in zip(samples, clips, strict=True)]
 
     def scores(self, members: Sequence[Scored]) -> dict[str, Any]:
         """Ratios of sums over rows, beside their controls.
@@ -172,8 +170,8 @@ class RowsBench:
             for one, sums in zip(found, self._surprise(made), strict=True):
                 one["surprise"] = sums
         if "options" in asks:
-            for one, sample, item in zip(found, made, items, strict=True):
-                one["right"] = self._is_right(sample, steering, item)
+            for one, right in zip(found, self._right(made, steering, items), strict=True):
+                one["right"] = right
         return found
 
     def _surprise(self, made: Sequence[Sample]) -> list[list[float]]:
@@ -185,14 +183,24 @@ class RowsBench:
             sums[place] = [-round(total, 6), tokens]
         return sums
 
-    def _is_right(self, sample: Sample, steering: Steering, item: Item) -> bool | None:
-        """Whether the right option is the likeliest one; None for a row that is no such question."""
-        options, answer = item.row.options, item.row.answer
-        if answer not in options:
-            return None
-        each = [Sample(f"{sample.id}/{at}", sample.prompt, sample.images, text) for at, text in enumerate(options)]
-        sums = output_likelihood(self.adapter, each, steering)
-        return options[int(torch.argmax(sums[:, 0] / sums[:, 1]))] == answer
+    def _right(self, made: Sequence[Sample], steering: Steering, items: Sequence[Item]) -> list[bool | None]:
+        """Whether the right option of each row is the likeliest; None for a row that is no such question."""
+        asked = [place for place, item in enumerate(items) if item.row.answer in item.row.options]
+        each = [
+            replace(made[place], id=f"{place}/{at}", output=text)
+            for place in asked
+            for at, text in enumerate(items[place].row.options)
+        ]
+        # A batch at a time: a steering is attached to the model once for each, and memory grows with its rows.
+        parts = [each[start : start + self.batch] for start in range(0, len(each), self.batch)]
+        sums = torch.cat([output_likelihood(self.adapter, part, steering) for part in parts]) if parts else None
+        found: list[bool | None] = [None] * len(made)
+        for place in asked:
+            assert sums is not None
+            options = items[place].row.options
+            mine, sums = sums[: len(options)], sums[len(options) :]
+            found[place] = options[int(torch.argmax(mine[:, 0] / mine[:, 1]))] == items[place].row.answer
+        return found
 
 
 def _count(name: str) -> Any:
