@@ -279,10 +279,10 @@ def planted_task(width: int = 64, features: int = 256, k: int = 8) -> tuple[Task
 def music_task(clips: int) -> Task:
     """States of the bundled music model in the middle of its decoder, while it reads clips of its world."""
     from mmsteer.api import load
-    from mmsteer.data.concepts import concept_clips
-    from mmsteer.data.world import render_clip
     from mmsteer.streams import ReadStates
     from mmsteer.types import Sample, Site
+    from mmsteer.worlds.music.concepts import concept_clips
+    from mmsteer.worlds.music.world import render_clip
 
     adapter = load("bundled:music")
     drawn = concept_clips("texture", clips // 5 + 1, 0)[:clips]

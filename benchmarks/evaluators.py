@@ -13,12 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from mmsteer.bundled.listener import load_listener
 from mmsteer.data.soundfont import load_soundfont
 from mmsteer.data.syntheory import Item, catalogue, render, synthesise
 from mmsteer.data.synthesis import TIMBRES, Note
 from mmsteer.data.synthesis import render as render_notes
-from mmsteer.data.world import render_clip, sample_clip
 from mmsteer.eval import tempo
 from mmsteer.eval.adherence import ATTRIBUTES, MIN_POSTERIOR, SURE, AdherenceJudge, Example, coded, under_noise
 from mmsteer.eval.chords import read_chord
@@ -27,6 +25,8 @@ from mmsteer.eval.keys import read_key
 from mmsteer.eval.notes import read_notes
 from mmsteer.eval.register import read_register
 from mmsteer.types.pitch import PITCH_CLASSES
+from mmsteer.worlds.music.listener import load_listener
+from mmsteer.worlds.music.world import render_clip, sample_clip
 
 RATE = 16000
 QUALITIES = {"major": "maj", "minor": "min", "aug": "aug", "dim": "dim"}

@@ -18,7 +18,7 @@ from PIL import Image
 from transformers import AutoProcessor, CLIPImageProcessor, LlavaConfig, LlavaForConditionalGeneration
 
 import mmsteer
-from mmsteer.adapters import VisionLanguageAdapter
+from mmsteer.adapters import LanguageModelAdapter
 from mmsteer.bundled import bundled_path
 from mmsteer.types import SiteStats, random_direction
 
@@ -32,7 +32,7 @@ def main() -> None:
         build(options.folder, options.layers)
     began = time.perf_counter()
     adapter = mmsteer.load(options.folder, device=options.device, dtype="bfloat16")
-    assert isinstance(adapter, VisionLanguageAdapter)
+    assert isinstance(adapter, LanguageModelAdapter)
     found = {"parameters": sum(p.numel() for p in adapter.model.parameters()), "load_s": time.perf_counter() - began}
     if options.tokens:
         found["unsteered_s_a_token"] = decode_seconds(adapter, options.tokens)
@@ -72,7 +72,7 @@ def build(folder: Path, layers: int) -> None:
     processor.save_pretrained(folder)
 
 
-def decode_seconds(adapter: VisionLanguageAdapter, tokens: int) -> float:
+def decode_seconds(adapter: LanguageModelAdapter, tokens: int) -> float:
     """Seconds a token after the first: two lengths, so that the prompt's forward falls out."""
     sample = mmsteer.Sample("grey", PROMPT, (Image.new("RGB", (SIDE, SIDE), "grey"),))
     adapter.generate([sample], mmsteer.Sampling(1))  # warm up
@@ -85,7 +85,7 @@ def decode_seconds(adapter: VisionLanguageAdapter, tokens: int) -> float:
     return (times[1] - times[0]) / tokens
 
 
-def any_direction(adapter: VisionLanguageAdapter) -> mmsteer.Direction:
+def any_direction(adapter: LanguageModelAdapter) -> mmsteer.Direction:
     """A random direction at every decoder block."""
     sites = [site for site in adapter.sites if (site.stack, site.point) == ("text", "block")]
     vectors = {site: torch.nn.functional.one_hot(torch.tensor(0), adapter.widths[site]).float() for site in sites}

@@ -29,8 +29,8 @@ import torch
 from torch import Tensor
 
 from mmsteer.probes import RFM, Ranges, Setting
-from mmsteer.probes.machine import Points, fixed_trace, learn
 from mmsteer.probes.metrics import auc
+from mmsteer.probes.rfm_model import Points, fixed_trace, learn
 from mmsteer.probes.space import span_of
 from mmsteer.probes.split import split_by_source
 from mmsteer.probes.targets import encode
@@ -196,7 +196,7 @@ def agreement(case: Case) -> dict[str, Any]:
         order = iter(range(1, 9))
         points = Points.of(span_of(train, "absolute", reduce=reduce), train, held_out)
         # The largest entry depends on the coordinates, so nothing may be left out either.
-        with contextlib.nullcontext() if reduce else patch("mmsteer.probes.machine.carriers", lambda *_: None):
+        with contextlib.nullcontext() if reduce else patch("mmsteer.probes.rfm_model.carriers", lambda *_: None):
             machine = learn(points, targets, setting, 4, lambda _, order=order: float(next(order)), normalise)
         found[f"cosine, {name} scale of the metric"] = _cosine(_metric(machine), theirs)
     return found

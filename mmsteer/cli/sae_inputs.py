@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from mmsteer.adapters import AnyAdapter
-    from mmsteer.bundled.dictionary_data import Group
     from mmsteer.sae import Architecture, Chunks, SparseDictionary, Usage
     from mmsteer.types import Site
+    from mmsteer.worlds.training.dictionary_data import Group
 
 IN_MEMORY = 2**28
 """Hidden states are kept in memory up to so many numbers, and read anew in each epoch beyond."""
@@ -83,9 +83,9 @@ def given(adapter: "AnyAdapter", data: Path | None, samples: int, prompt: str, s
     Raises:
         DictionaryError: No data is given for a language model.
     """
-    from mmsteer.bundled.dictionary_data import Group, groups
     from mmsteer.tasks import AUDIO, IMAGES, Row
     from mmsteer.types import Positions
+    from mmsteer.worlds.training.dictionary_data import Group, groups
 
     if data is None:
         if adapter.output_kind == "text" and not adapter.sees:
@@ -105,10 +105,10 @@ def given(adapter: "AnyAdapter", data: Path | None, samples: int, prompt: str, s
 
 def _rows_of(adapter: "AnyAdapter", file: Path, samples: int) -> "Group":
     """Rows of one's own; as many tokens are drawn of each as the shortest has."""
-    from mmsteer.bundled.dictionary_data import Group
     from mmsteer.latents.tokenwise import tokenwise
     from mmsteer.tasks import read_rows
     from mmsteer.types import Positions
+    from mmsteer.worlds.training.dictionary_data import Group
 
     rows = read_rows(file)[:samples]
     read = tuple(row.sample(adapter, answered=True) for row in rows)

@@ -12,12 +12,12 @@ from mmsteer.cli.sae_tables import AsJson, Out, Output, Row, Say, working
 from mmsteer.errors import DictionaryError
 
 if TYPE_CHECKING:
-    from mmsteer.adapters import AnyAdapter, MusicgenAdapter, VisionLanguageAdapter
-    from mmsteer.data.scenes import Scene
+    from mmsteer.adapters import AnyAdapter, LanguageModelAdapter, MusicgenAdapter
     from mmsteer.latents.hallucination import Judged
     from mmsteer.latents.mentions import Mentions
     from mmsteer.sae import SparseDictionary
     from mmsteer.types import Score
+    from mmsteer.worlds.scenes import Scene
 
 SEED = 1000
 """Added to seeds of scenes: the models were trained on small ones."""
@@ -144,8 +144,8 @@ def hallucination(
     """
     output, values, chosen = Output(as_json, out), numbers("--strengths", strengths), _methods(methods)
     from mmsteer.cli.sae_inputs import loaded, opened
-    from mmsteer.data.scenes import split_scenes
     from mmsteer.latents.mentions import caption, read_mentions
+    from mmsteer.worlds.scenes import split_scenes
 
     found, adapter = opened(dictionary), _seeing(loaded(model, dictionary, device, dtype))
     learnt = split_scenes("demos", learn, SEED + seed)
@@ -175,7 +175,7 @@ def _playing(adapter: "AnyAdapter") -> "MusicgenAdapter":
     return adapter
 
 
-def _seeing(adapter: "AnyAdapter") -> "VisionLanguageAdapter":
+def _seeing(adapter: "AnyAdapter") -> "LanguageModelAdapter":
     from mmsteer.adapters import MusicgenAdapter
 
     if isinstance(adapter, MusicgenAdapter):
@@ -233,10 +233,10 @@ def _detect_labels(
 
 
 def _detect_mentions(
-    adapter: "VisionLanguageAdapter", found: "SparseDictionary", scenes: int, explained: int, seed: int, say: Say
+    adapter: "LanguageModelAdapter", found: "SparseDictionary", scenes: int, explained: int, seed: int, say: Say
 ) -> dict[str, Sequence[Row]]:
-    from mmsteer.data.scenes import split_scenes
     from mmsteer.latents.mentions import MOMENTS, caption, detect_hallucination, meanings, read_mentions
+    from mmsteer.worlds.scenes import split_scenes
 
     some, others = (split_scenes(name, scenes, SEED + seed) for name in ("validation", "test"))
     say(f"Captioning {2 * scenes} scenes")
@@ -259,7 +259,7 @@ def _detect_mentions(
 
 
 def _by_effect(
-    adapter: "VisionLanguageAdapter",
+    adapter: "LanguageModelAdapter",
     found: "SparseDictionary",
     mentions: "Mentions",
     shown: "tuple[Sequence[Scene], Sequence[Scene]]",
@@ -292,7 +292,7 @@ def _beside(name: str, row: "Judged", others: "Sequence[Judged]") -> "dict[str, 
 
 
 def _by_papers(
-    adapter: "VisionLanguageAdapter",
+    adapter: "LanguageModelAdapter",
     found: "SparseDictionary",
     mentions: "Mentions",
     learnt: "Sequence[Scene]",

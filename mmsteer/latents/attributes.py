@@ -7,8 +7,6 @@ import torch
 from torch import Tensor
 
 from mmsteer.adapters import MusicgenAdapter
-from mmsteer.data.concepts import LabelledClip, concept_clips
-from mmsteer.data.world import render_clip
 from mmsteer.errors import DictionaryError
 from mmsteer.latents.controls import random_features
 from mmsteer.latents.detection import Detection, compare_detectors
@@ -19,6 +17,8 @@ from mmsteer.probes.targets import encode
 from mmsteer.record import record
 from mmsteer.sae import SparseDictionary, Usage, feature_direction, select
 from mmsteer.types import Direction, Positions, Sample, random_direction
+from mmsteer.worlds.music.concepts import LabelledClip, concept_clips
+from mmsteer.worlds.music.world import render_clip
 
 EVERYWHERE = Positions("all")
 

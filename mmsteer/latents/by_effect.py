@@ -9,8 +9,7 @@ alone would take any feature that makes captions name less; so questions are ask
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from mmsteer.adapters import VisionLanguageAdapter
-from mmsteer.data.scenes import Scene
+from mmsteer.adapters import LanguageModelAdapter
 from mmsteer.errors import DictionaryError
 from mmsteer.eval.chair import Chair, ChairScore
 from mmsteer.latents.controls import random_features
@@ -19,6 +18,7 @@ from mmsteer.latents.mentions import BATCH, Mentions, captions_under, truth
 from mmsteer.sae import SELECTORS, SparseDictionary, Usage, feature_direction
 from mmsteer.steering import Attribute, Steering
 from mmsteer.types import Direction, Positions, random_direction
+from mmsteer.worlds.scenes import Scene
 
 WORDS = Positions("last | generated")
 """The states that make words; the image's are left alone."""
@@ -76,7 +76,7 @@ def pushed_words(direction: Direction, strength: float) -> Steering:
 
 
 def try_features(
-    adapter: VisionLanguageAdapter,
+    adapter: LanguageModelAdapter,
     dictionary: SparseDictionary,
     used: Usage,
     scenes: Sequence[Scene],
@@ -127,7 +127,7 @@ def best(tried: Sequence[Tried], least_recall: float, count: int = 1) -> list[Tr
 
 
 def choose_by_effect(
-    adapter: VisionLanguageAdapter,
+    adapter: LanguageModelAdapter,
     dictionary: SparseDictionary,
     used: Usage,
     scenes: Sequence[Scene],
@@ -186,7 +186,7 @@ def effect_conditions(dictionary: SparseDictionary, used: Usage, chosen: Tried, 
 
 
 def _asked(
-    adapter: VisionLanguageAdapter,
+    adapter: LanguageModelAdapter,
     dictionary: SparseDictionary,
     used: Usage,
     scenes: Sequence[Scene],
@@ -198,6 +198,6 @@ def _asked(
     return replace(one, pope=answers(adapter, scenes, steering).accuracy.value)
 
 
-def _plain_recall(adapter: VisionLanguageAdapter, scenes: Sequence[Scene]) -> float:
+def _plain_recall(adapter: LanguageModelAdapter, scenes: Sequence[Scene]) -> float:
     [said] = captions_under(adapter, scenes, [Steering()])
     return Chair(truth(scenes)).score(dict(zip(truth(scenes), said, strict=True))).recall.value or 0.0

@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mmsteer.adapters import AnyAdapter, MusicgenAdapter
-from mmsteer.bundled.listener import load_listener
 from mmsteer.latents.evidence import Evidence
 from mmsteer.latents.material import Material
 from mmsteer.latents.maximal import maximal_moments
@@ -13,6 +12,7 @@ from mmsteer.latents.token_change import token_change
 from mmsteer.latents.vocabulary import vocabulary
 from mmsteer.sae import SparseDictionary, Usage, feature_direction
 from mmsteer.types import Sample
+from mmsteer.worlds.music.listener import load_listener
 
 WORDS = 5
 """Words of each kind in a description."""

@@ -11,9 +11,9 @@ from torch import Tensor
 from mmsteer.errors import DictionaryError, PositionsError
 from mmsteer.latents.pooling import POOLS
 from mmsteer.latents.tokenwise import Tokenwise, tokenwise
-from mmsteer.probes import Labels, Row, Sweep, Task
+from mmsteer.probes import Labels, Row, Sweep, TargetKind
 from mmsteer.probes.fitted import check_states, judge
-from mmsteer.probes.line import fit_line
+from mmsteer.probes.linear_readout import fit_line
 from mmsteer.probes.split import split_by_source
 from mmsteer.probes.targets import encode
 from mmsteer.record import Batch, collect, data_fingerprint
@@ -153,7 +153,7 @@ def feature_directions(
     finder: FeatureFinder,
     *,
     family: str,
-    task: Task,
+    task: TargetKind,
     groups: Sequence[str] | None = None,
 ) -> Sweep:
     """Find each label's features and add them up to a direction at the dictionary's site, in the protocol of probes.

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mmsteer.adapters import VisionLanguageAdapter
-from mmsteer.data.scenes import Scene, render_scene
+from mmsteer.adapters import LanguageModelAdapter
 from mmsteer.eval.chair import ChairScore
 from mmsteer.eval.pope import PopeScore, score_logits
 from mmsteer.eval.pope_questions import Question, build_questions
@@ -21,6 +20,7 @@ from mmsteer.latents.pooling import pooled
 from mmsteer.sae import SELECTORS, SparseDictionary, Usage, feature_direction
 from mmsteer.steering import Attribute, Steering, steer
 from mmsteer.types import Direction, Positions, Sample, Score, paired_score
+from mmsteer.worlds.scenes import Scene, render_scene
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +88,7 @@ def compared(rows: Sequence[Judged]) -> list[dict[str, Score | str]]:
 
 
 def save_latents(
-    adapter: VisionLanguageAdapter, dictionary: SparseDictionary, scenes: Sequence[Scene], *, split: str = "adversarial"
+    adapter: LanguageModelAdapter, dictionary: SparseDictionary, scenes: Sequence[Scene], *, split: str = "adversarial"
 ) -> Latents:
     """The features most often active in right, and most often in wrong answers whether an object is there.
 
@@ -194,7 +194,7 @@ STEERINGS = {"SAVE": save_steering, "SSL": ssl_steering, "AUROC": words_steering
 
 
 def judge(
-    adapter: VisionLanguageAdapter,
+    adapter: LanguageModelAdapter,
     scenes: Sequence[Scene],
     condition: str,
     steering: Steering | None = None,
@@ -215,7 +215,7 @@ def judge(
 
 
 def answers(
-    adapter: VisionLanguageAdapter,
+    adapter: LanguageModelAdapter,
     scenes: Sequence[Scene],
     steering: Steering | None = None,
     *,
@@ -235,7 +235,7 @@ def answers(
 
 
 def steer_latents(
-    adapter: VisionLanguageAdapter,
+    adapter: LanguageModelAdapter,
     found: Mapping[str, Latents],
     used: Usage,
     dictionary: SparseDictionary,
@@ -306,7 +306,7 @@ def _questions(scenes: Sequence[Scene], split: str) -> tuple[Question, ...]:
 
 
 def _logits(
-    adapter: VisionLanguageAdapter, scenes: Sequence[Scene], questions: Sequence[Question]
+    adapter: LanguageModelAdapter, scenes: Sequence[Scene], questions: Sequence[Question]
 ) -> dict[int | str, float]:
     """Log P(Yes) - log P(No) of each question."""
     asked = [Sample(str(one.id), one.text, (render_scene(scenes[int(one.image)]),)) for one in questions]

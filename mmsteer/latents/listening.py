@@ -9,8 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmsteer.adapters import MusicgenAdapter
-from mmsteer.bundled.listener import load_listener
-from mmsteer.data.world import CLIP_SECONDS, sample_clip
 from mmsteer.eval.adherence import adherence
 from mmsteer.eval.notes import read_notes
 from mmsteer.eval.register import read_register
@@ -20,6 +18,8 @@ from mmsteer.latents.trials import sampled
 from mmsteer.sae import SparseDictionary, Usage
 from mmsteer.steering import Attribute, Steering, steer
 from mmsteer.types import Direction, Sample, Sampling, Score, mean_score
+from mmsteer.worlds.music.listener import load_listener
+from mmsteer.worlds.music.world import CLIP_SECONDS, sample_clip
 
 HEARD = ("note", "register", "tempo", "instrument")
 """The concepts that can be judged from the audio."""

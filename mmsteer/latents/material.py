@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mmsteer.adapters import AnyAdapter, MusicgenAdapter, VisionLanguageAdapter
-from mmsteer.bundled.listener import load_listener
-from mmsteer.data.scenes import CAPTION_PROMPT, render_scene, split_scenes, write_conversation
-from mmsteer.data.world import CLIP_SECONDS, render_clip, sample_clip
+from mmsteer.adapters import AnyAdapter, LanguageModelAdapter, MusicgenAdapter
 from mmsteer.latents.evidence import label_lift
 from mmsteer.latents.maximal import Maximal
 from mmsteer.latents.trials import Generate, sampled
 from mmsteer.types import Sample, Sampling
+from mmsteer.worlds.music.listener import load_listener
+from mmsteer.worlds.music.world import CLIP_SECONDS, render_clip, sample_clip
+from mmsteer.worlds.scenes import CAPTION_PROMPT, render_scene, split_scenes, write_conversation
 
 SEED = 98
 """No model and no dictionary was trained on it."""
@@ -94,7 +94,7 @@ def _attribute(found: Maximal, labels: Mapping[str, Mapping[str, str]]) -> tuple
     return attribute, value
 
 
-def _vision(adapter: VisionLanguageAdapter) -> Material:
+def _vision(adapter: LanguageModelAdapter) -> Material:
     """Scenes with their captions, captions that break off, and pictures to describe."""
     rng = np.random.default_rng(SEED)
     labelled = tuple(

@@ -13,8 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from mmsteer.adapters import VisionLanguageAdapter
-from mmsteer.data.scenes import CAPTION_PROMPT, Scene, render_scene
+from mmsteer.adapters import LanguageModelAdapter
 from mmsteer.errors import DictionaryError
 from mmsteer.eval.chair import Chair, ChairRow, ChairScore
 from mmsteer.latents.controls import at_maximum
@@ -24,6 +23,7 @@ from mmsteer.latents.tokenwise import Tokenwise, tokenwise
 from mmsteer.sae import SparseDictionary, Usage, usage
 from mmsteer.steering import Steering, steer
 from mmsteer.types import Kind, Positions, Sample, Sampling
+from mmsteer.worlds.scenes import CAPTION_PROMPT, Scene, render_scene
 
 Moment = Literal["named", "before"]
 MOMENTS: Mapping[Moment, str] = MappingProxyType({"named": "at the mention", "before": "at the token before"})
@@ -50,7 +50,7 @@ class Mentions:
     used: Usage
 
 
-def caption(adapter: VisionLanguageAdapter, scenes: Sequence[Scene], steering: Steering | None = None) -> list[str]:
+def caption(adapter: LanguageModelAdapter, scenes: Sequence[Scene], steering: Steering | None = None) -> list[str]:
     """The likeliest captions.
 
     Args:
@@ -63,7 +63,7 @@ def caption(adapter: VisionLanguageAdapter, scenes: Sequence[Scene], steering: S
 
 
 def captions_under(
-    adapter: VisionLanguageAdapter, scenes: Sequence[Scene], steerings: Sequence[Steering]
+    adapter: LanguageModelAdapter, scenes: Sequence[Scene], steerings: Sequence[Steering]
 ) -> list[list[str]]:
     """The likeliest captions under each of several steerings, whose rows share batches.
 
@@ -85,7 +85,7 @@ def captions_under(
 
 @torch.no_grad()
 def read_mentions(
-    adapter: VisionLanguageAdapter,
+    adapter: LanguageModelAdapter,
     dictionary: SparseDictionary,
     scenes: Sequence[Scene],
     captions: Sequence[str],
@@ -177,7 +177,7 @@ class Meaning:
 
 
 def meanings(
-    adapter: VisionLanguageAdapter,
+    adapter: LanguageModelAdapter,
     dictionary: SparseDictionary,
     features: Sequence[int],
     used: Usage,
@@ -249,7 +249,7 @@ def _judged(scenes: Sequence[Scene], captions: Sequence[str]) -> list[ChairRow]:
     return [chair.row(str(index), text) for index, text in enumerate(captions)]
 
 
-def _mention_states(adapter: VisionLanguageAdapter, one: Tokenwise, row: ChairRow, moment: Moment) -> Iterator[Tensor]:
+def _mention_states(adapter: LanguageModelAdapter, one: Tokenwise, row: ChairRow, moment: Moment) -> Iterator[Tensor]:
     """The states of each mention's tokens, (tokens, width), in the order of the mentions.
 
     Raises:
@@ -264,7 +264,7 @@ def _mention_states(adapter: VisionLanguageAdapter, one: Tokenwise, row: ChairRo
         yield one.states[places[of]] if moment == "named" else one.states[places[of[:1]] - 1]
 
 
-def _spans(adapter: VisionLanguageAdapter, ids: Sequence[int], text: str) -> list[tuple[int, int]]:
+def _spans(adapter: LanguageModelAdapter, ids: Sequence[int], text: str) -> list[tuple[int, int]]:
     """First and last character of each token in a text that they write.
 
     Raises:

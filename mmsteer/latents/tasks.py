@@ -6,15 +6,15 @@ from types import MappingProxyType
 
 import numpy as np
 
-from mmsteer.adapters import AnyAdapter, MusicgenAdapter, VisionLanguageAdapter
-from mmsteer.data.concepts import concept_clips
-from mmsteer.data.scenes import BRIEF_PROMPT, CAPTION_PROMPT, render_scene, split_scenes, write_caption
-from mmsteer.data.world import INSTRUMENTS, render_clip, sample_clip
+from mmsteer.adapters import AnyAdapter, LanguageModelAdapter, MusicgenAdapter
 from mmsteer.errors import DataError
 from mmsteer.eval.notes import parse_pitch_class
 from mmsteer.latents import worlds
 from mmsteer.latents.trials import Trials
 from mmsteer.types import Sample
+from mmsteer.worlds.music.concepts import concept_clips
+from mmsteer.worlds.music.world import INSTRUMENTS, render_clip, sample_clip
+from mmsteer.worlds.scenes import BRIEF_PROMPT, CAPTION_PROMPT, render_scene, split_scenes, write_caption
 
 MUSIC = "note:C to note:B, instrument, instrument:organ and other names"
 VISION = "questions, captions, brief"
@@ -23,7 +23,7 @@ SCENES = 40
 _SEED = 2_000_003
 """Of what shows a task; apart from the seeds of prompts."""
 
-VisionTrials = Callable[[VisionLanguageAdapter, int, int], Trials]
+VisionTrials = Callable[[LanguageModelAdapter, int, int], Trials]
 _VISION: Mapping[str, VisionTrials] = MappingProxyType(
     {
         "questions": lambda adapter, n, seed: _questions(adapter, n, seed),
@@ -120,7 +120,7 @@ def _no_task(task: str) -> str:
     return f"no task {task!r} for this model; music has {MUSIC}; vision has {VISION}"
 
 
-def _questions(adapter: VisionLanguageAdapter, n: int, seed: int) -> Trials:
+def _questions(adapter: LanguageModelAdapter, n: int, seed: int) -> Trials:
     [asked] = worlds.question_trials(adapter, max(SCENES, n // 2), seed=seed).split(n)
     return asked
 

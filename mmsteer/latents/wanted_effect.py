@@ -8,9 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mmsteer.adapters import AnyAdapter, MusicgenAdapter, VisionLanguageAdapter
-from mmsteer.data.scenes import CAPTION_PROMPT, OBJECTS, render_scene, split_scenes
-from mmsteer.data.world import render_clip, sample_clip
+from mmsteer.adapters import AnyAdapter, LanguageModelAdapter, MusicgenAdapter
 from mmsteer.errors import ProbeError
 from mmsteer.eval.chair_parser import object_parser
 from mmsteer.latents.effect_meters import music_meter, object_meter
@@ -19,6 +17,8 @@ from mmsteer.latents.effects import EffectModel, Ground, fit_effects, probing_ve
 from mmsteer.record import record
 from mmsteer.sae import SparseDictionary
 from mmsteer.types import Direction, Sample, Sampling, paired_score
+from mmsteer.worlds.music.world import render_clip, sample_clip
+from mmsteer.worlds.scenes import CAPTION_PROMPT, OBJECTS, render_scene, split_scenes
 
 SECONDS, TOKENS = 2.0, 48
 SEED = 77
@@ -193,7 +193,7 @@ def _music(adapter: MusicgenAdapter) -> Bench:
     return Bench(adapter, music_meter(adapter.sample_rate), read, items, make, f"{SECONDS} s")
 
 
-def _vision(adapter: VisionLanguageAdapter) -> Bench:
+def _vision(adapter: LanguageModelAdapter) -> Bench:
     def items(first: int, last: int) -> list[Sample]:
         scenes = split_scenes("train", last, SEED + 1)[first:]
         return [Sample(str(first + at), CAPTION_PROMPT, (render_scene(one),)) for at, one in enumerate(scenes)]

@@ -4,15 +4,15 @@ from collections.abc import Collection
 
 import numpy as np
 
-from mmsteer.adapters import MusicgenAdapter, VisionLanguageAdapter
-from mmsteer.bundled.listener import load_listener
-from mmsteer.data.scenes import CAPTION_PROMPT, Scene, render_scene, split_scenes
-from mmsteer.data.world import CLIP_SECONDS, Clip, sample_clip
+from mmsteer.adapters import LanguageModelAdapter, MusicgenAdapter
 from mmsteer.eval.chair_parser import mentioned, object_parser
 from mmsteer.eval.notes import read_notes
 from mmsteer.eval.pope import build_questions, parse_answer
 from mmsteer.latents.trials import Reward, Trials, sampled
 from mmsteer.types import Sample, Sampling
+from mmsteer.worlds.music.listener import load_listener
+from mmsteer.worlds.music.world import CLIP_SECONDS, Clip, sample_clip
+from mmsteer.worlds.scenes import CAPTION_PROMPT, Scene, render_scene, split_scenes
 
 STATED = ("instrument", "tempo", "register")
 """What music prompts name; never a pitch."""
@@ -78,7 +78,7 @@ def played_trials(adapter: MusicgenAdapter, instrument: str, n: int, *, seed: in
 
 
 def question_trials(
-    adapter: VisionLanguageAdapter, n: int, *, split: str = "test", seed: int = 0, questions: str = "adversarial"
+    adapter: LanguageModelAdapter, n: int, *, split: str = "test", seed: int = 0, questions: str = "adversarial"
 ) -> Trials:
     """POPE's six questions about each scene; an answer is right when it is.
 
@@ -102,7 +102,7 @@ def question_trials(
     return Trials(f"{questions} questions", prompts, sampled(adapter, Sampling(ANSWER_TOKENS)), reward)
 
 
-def caption_trials(adapter: VisionLanguageAdapter, n: int, *, split: str = "test", seed: int = 0) -> Trials:
+def caption_trials(adapter: LanguageModelAdapter, n: int, *, split: str = "test", seed: int = 0) -> Trials:
     """Captions of scenes; one is right when it names no object that is not there, and one that is.
 
     Args:
@@ -122,7 +122,7 @@ def caption_trials(adapter: VisionLanguageAdapter, n: int, *, split: str = "test
     return Trials("grounded captions", prompts, sampled(adapter, Sampling(CAPTION_TOKENS)), reward)
 
 
-def brief_trials(adapter: VisionLanguageAdapter, n: int, *, split: str = "test", seed: int = 0) -> Trials:
+def brief_trials(adapter: LanguageModelAdapter, n: int, *, split: str = "test", seed: int = 0) -> Trials:
     """Descriptions that are asked for in detail; one is right when it is as short as a brief one and names an object.
 
     Args:

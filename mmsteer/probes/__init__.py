@@ -1,7 +1,6 @@
 """From activations and labels to directions."""
 
 from mmsteer.probes.averaging import Sides, average_sides
-from mmsteer.probes.chance import Chance
 from mmsteer.probes.fitted import Fitted, JointProbe, Probe
 from mmsteer.probes.held_out import HeldOut, held_out
 from mmsteer.probes.kernel import Setting
@@ -11,10 +10,11 @@ from mmsteer.probes.logistic import Logistic
 from mmsteer.probes.mean_difference import MeanDifference
 from mmsteer.probes.pca import PCA
 from mmsteer.probes.per_image import per_image_directions
+from mmsteer.probes.random_direction import Chance
 from mmsteer.probes.rfm import RFM
 from mmsteer.probes.search import Ranges
 from mmsteer.probes.sweep import Row, Sweep, sweep
-from mmsteer.probes.targets import Labels, Task
+from mmsteer.probes.targets import Labels, TargetKind
 from mmsteer.probes.vti import VTI
 
 PROBES: dict[str, type[Probe]] = {
@@ -48,7 +48,7 @@ __all__ = [
     "Setting",
     "Sides",
     "Sweep",
-    "Task",
+    "TargetKind",
     "average_sides",
     "held_out",
     "per_image_directions",

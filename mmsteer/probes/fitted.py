@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from mmsteer.errors import ProbeError
-from mmsteer.probes.line import project
+from mmsteer.probes.linear_readout import project
 from mmsteer.probes.metrics import METRICS, column_scores, score
 from mmsteer.probes.split import Split
-from mmsteer.probes.targets import Labels, Targets, Task
+from mmsteer.probes.targets import Labels, TargetKind, Targets
 from mmsteer.types import Site
 
 Predictor = Callable[[Tensor], Tensor]
@@ -36,7 +36,7 @@ class Fitted:
         predictor: The function behind `scores`.
     """
 
-    task: Task
+    task: TargetKind
     directions: Mapping[str, Tensor]
     metric: str
     score: float
@@ -67,7 +67,7 @@ class Probe(Protocol):
         x: Tensor,
         y: Labels,
         *,
-        task: Task,
+        task: TargetKind,
         groups: Sequence[str] | None = None,
         progress: Progress | None = None,
     ) -> Fitted:
@@ -96,7 +96,7 @@ class JointProbe(Protocol):
         states: Mapping[Site, Tensor],
         y: Labels,
         *,
-        task: Task,
+        task: TargetKind,
         groups: Sequence[str] | None = None,
         progress: Progress | None = None,
     ) -> Mapping[Site, Fitted]:

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 from torch import Tensor
 
-from mmsteer.probes.line import project
+from mmsteer.probes.linear_readout import project
 from mmsteer.probes.split import split_by_source
 from mmsteer.probes.sweep import Sweep
-from mmsteer.probes.targets import Labels, Task, encode
+from mmsteer.probes.targets import Labels, TargetKind, encode
 from mmsteer.types import Activations, Score, Site
 
 FEWEST = 10
@@ -50,7 +50,7 @@ class HeldOut:
 
 
 def held_out(
-    found: Sweep, activations: Activations, labels: Labels, *, task: Task, groups: Sequence[str], seed: int = 0
+    found: Sweep, activations: Activations, labels: Labels, *, task: TargetKind, groups: Sequence[str], seed: int = 0
 ) -> HeldOut:
     """Judge the best site of a sweep on the part that no probe was fitted on.
 

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from mmsteer.errors import ProbeError
 from mmsteer.probes.fitted import Fitted, Progress, check_states, judge
-from mmsteer.probes.line import fit_line
+from mmsteer.probes.linear_readout import fit_line
 from mmsteer.probes.pairs import first_component, paired
 from mmsteer.probes.split import split_by_source
-from mmsteer.probes.targets import Labels, Task, encode
+from mmsteer.probes.targets import Labels, TargetKind, encode
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class LAT:
         x: Tensor,
         y: Labels,
         *,
-        task: Task,
+        task: TargetKind,
         groups: Sequence[str] | None = None,
         progress: Progress | None = None,
     ) -> Fitted:

@@ -10,7 +10,7 @@ from mmsteer.errors import ProbeError
 from mmsteer.probes.affine import Affine
 from mmsteer.probes.fitted import Fitted, Progress, check_states, judge
 from mmsteer.probes.split import split_by_source
-from mmsteer.probes.targets import Labels, Task, encode
+from mmsteer.probes.targets import Labels, TargetKind, encode
 
 GRID = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 
@@ -39,7 +39,7 @@ class Linear:
         x: Tensor,
         y: Labels,
         *,
-        task: Task,
+        task: TargetKind,
         groups: Sequence[str] | None = None,
         progress: Progress | None = None,
     ) -> Fitted:

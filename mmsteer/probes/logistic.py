@@ -16,7 +16,7 @@ from mmsteer.errors import ProbeError
 from mmsteer.probes.affine import Affine
 from mmsteer.probes.fitted import Fitted, Progress, check_states, judge
 from mmsteer.probes.split import split_by_source
-from mmsteer.probes.targets import Labels, Targets, Task, encode
+from mmsteer.probes.targets import Labels, TargetKind, Targets, encode
 
 GRID = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 UPDATES = 2000
@@ -50,7 +50,7 @@ class Logistic:
         x: Tensor,
         y: Labels,
         *,
-        task: Task,
+        task: TargetKind,
         groups: Sequence[str] | None = None,
         progress: Progress | None = None,
     ) -> Fitted:

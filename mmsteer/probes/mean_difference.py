@@ -8,9 +8,9 @@ from torch import Tensor
 
 from mmsteer.errors import ProbeError
 from mmsteer.probes.fitted import Fitted, Progress, check_states, judge
-from mmsteer.probes.line import COINCIDE, fit_line
+from mmsteer.probes.linear_readout import COINCIDE, fit_line
 from mmsteer.probes.split import split_by_source
-from mmsteer.probes.targets import Labels, Task, encode
+from mmsteer.probes.targets import Labels, TargetKind, encode
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class MeanDifference:
         x: Tensor,
         y: Labels,
         *,
-        task: Task,
+        task: TargetKind,
         groups: Sequence[str] | None = None,
         progress: Progress | None = None,
     ) -> Fitted:

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
-from mmsteer.probes.targets import Targets, Task
+from mmsteer.probes.targets import TargetKind, Targets
 
-METRICS: dict[Task, str] = {"binary": "auc", "multiclass": "accuracy", "regression": "r2"}
+METRICS: dict[TargetKind, str] = {"binary": "auc", "multiclass": "accuracy", "regression": "r2"}
 
 
 def auc(scores: Tensor, positive: Tensor) -> float:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from mmsteer.errors import ProbeError
-from mmsteer.probes.line import COINCIDE
+from mmsteer.probes.linear_readout import COINCIDE
 
 
 def paired(groups: Sequence[str] | None, positive: Tensor) -> bool:

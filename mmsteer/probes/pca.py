@@ -8,10 +8,10 @@ from torch import Tensor
 
 from mmsteer.errors import ProbeError
 from mmsteer.probes.fitted import Fitted, Progress, check_states, judge
-from mmsteer.probes.line import fit_line
+from mmsteer.probes.linear_readout import fit_line
 from mmsteer.probes.pairs import differences, first_component, paired
 from mmsteer.probes.split import split_by_source
-from mmsteer.probes.targets import Labels, Task, encode
+from mmsteer.probes.targets import Labels, TargetKind, encode
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class PCA:
         x: Tensor,
         y: Labels,
         *,
-        task: Task,
+        task: TargetKind,
         groups: Sequence[str] | None = None,
         progress: Progress | None = None,
     ) -> Fitted:
@@ -73,7 +73,7 @@ class PCA:
             progress(1.0)
         return fitted
 
-    def _direction(self, x: Tensor, positive: Tensor, groups: Sequence[str] | None, task: Task) -> Tensor:
+    def _direction(self, x: Tensor, positive: Tensor, groups: Sequence[str] | None, task: TargetKind) -> Tensor:
         own = groups is None and task == "multiclass"
         return principal_direction(x, positive, groups, own=own)
 
@@ -97,7 +97,7 @@ def principal_direction(x: Tensor, positive: Tensor, groups: Sequence[str] | Non
     return torch.where((between * vector).sum(dim=-1, keepdim=True) < 0, -vector, vector)
 
 
-def check_binary(probe: str, task: Task) -> None:
+def check_binary(probe: str, task: TargetKind) -> None:
     """Refuse a task with more than two classes or with values.
 
     Args:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from mmsteer.errors import ProbeError
 from mmsteer.probes.fitted import check_states
-from mmsteer.probes.line import COINCIDE
+from mmsteer.probes.linear_readout import COINCIDE
 from mmsteer.probes.pairs import differences, paired
 from mmsteer.probes.sweep import MODEL_KEY
 from mmsteer.probes.targets import Labels, encode

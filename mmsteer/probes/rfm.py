@@ -10,11 +10,11 @@ from torch import Tensor
 from mmsteer.errors import ProbeError
 from mmsteer.probes.fitted import Fitted, Json, Progress, check_states, judge
 from mmsteer.probes.kernel import Setting
-from mmsteer.probes.machine import Machine, Points, directions_of
+from mmsteer.probes.rfm_model import Machine, Points, directions_of
 from mmsteer.probes.search import Ranges, Search, Wanted
 from mmsteer.probes.space import Unit, span_of
 from mmsteer.probes.split import split_by_source
-from mmsteer.probes.targets import Labels, Task, encode
+from mmsteer.probes.targets import Labels, TargetKind, encode
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class RFM:
         x: Tensor,
         y: Labels,
         *,
-        task: Task,
+        task: TargetKind,
         groups: Sequence[str] | None = None,
         progress: Progress | None = None,
     ) -> Fitted:
@@ -100,7 +100,7 @@ class RFM:
             raise ProbeError(f"draws={self.draws} and no settings: there is nothing to try")
         return Search(tries, self.iterations, self.screen, self.seed)
 
-    def _settings(self, machine: Machine, task: Task) -> dict[str, Json]:
+    def _settings(self, machine: Machine, task: TargetKind) -> dict[str, Json]:
         return {
             "probe": "rfm",
             **asdict(self),
@@ -112,7 +112,7 @@ class RFM:
         }
 
 
-def _scale(columns: Tensor, task: Task) -> tuple[Tensor, Tensor]:
+def _scale(columns: Tensor, task: TargetKind) -> tuple[Tensor, Tensor]:
     """Offset and spread of the targets: all are centred, values are z-scored, (labels,) each."""
     spread = columns.std(dim=0) if task == "regression" else torch.ones_like(columns[0])
     return columns.mean(dim=0), spread

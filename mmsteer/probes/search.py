@@ -11,9 +11,9 @@ from torch import Tensor
 
 from mmsteer.probes.fitted import Progress
 from mmsteer.probes.kernel import Setting
-from mmsteer.probes.machine import Machine, Points, Quality, directions_of, fixed_trace, learn
 from mmsteer.probes.metrics import auc
-from mmsteer.probes.targets import Task
+from mmsteer.probes.rfm_model import Machine, Points, Quality, directions_of, fixed_trace, learn
+from mmsteer.probes.targets import TargetKind
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Search:
     screen: int
     seed: int
 
-    def best(self, points: Points, wanted: Wanted, task: Task, progress: Progress | None) -> Machine:
+    def best(self, points: Points, wanted: Wanted, task: TargetKind, progress: Progress | None) -> Machine:
         """The best machine of all settings that are tried, by its validation quality.
 
         Args:
@@ -107,7 +107,7 @@ class _Fits:
     """Machines for one set of targets."""
 
     iterations: int
-    task: Task
+    task: TargetKind
     progress: Progress | None
 
     def best(self, points: Points, wanted: Wanted, tries: Sequence[Setting], of: int) -> Machine:
@@ -167,7 +167,7 @@ def _log_uniform(random: np.random.Generator, low: float, high: float) -> float:
     return math.exp(random.uniform(math.log(low), math.log(high)))
 
 
-def _quality(truth: Tensor, task: Task) -> Quality:
+def _quality(truth: Tensor, task: TargetKind) -> Quality:
     """Validation quality: mean AUC over the labels, or for values the inverse of the mean squared error."""
     if task == "regression":
         return lambda scores: 1 / (float((scores - truth).square().mean()) + 1e-12)

@@ -12,7 +12,7 @@ from torch import Tensor
 from mmsteer.errors import ProbeError
 from mmsteer.probes.fitted import Fitted, JointProbe, Probe, Progress
 from mmsteer.probes.orthogonal import project_away, turned_away
-from mmsteer.probes.targets import Labels, Task
+from mmsteer.probes.targets import Labels, TargetKind
 from mmsteer.types import Activations, Direction, Site, SiteStats
 
 MODEL_KEY, POOL_KEY = "model", "pool"
@@ -57,7 +57,7 @@ def sweep(
     labels: Labels,
     *,
     family: str,
-    task: Task,
+    task: TargetKind,
     groups: Sequence[str] | None = None,
     sites: Iterable[Site] | None = None,
     without: Sequence[Direction] = (),
@@ -144,7 +144,7 @@ class _EachSite:
         states: Mapping[Site, Tensor],
         y: Labels,
         *,
-        task: Task,
+        task: TargetKind,
         groups: Sequence[str] | None = None,
         progress: Progress | None = None,
     ) -> Mapping[Site, Fitted]:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mmsteer.errors import ProbeError
 
-Task = Literal["binary", "multiclass", "regression"]
+TargetKind = Literal["binary", "multiclass", "regression"]
 Labels = Tensor | Sequence[str] | Sequence[int] | Sequence[float]
 
 POSITIVE = "yes"
@@ -26,12 +26,12 @@ class Targets:
         labels: The name of each column: `yes` (binary), the class (multiclass), `more` (regression).
     """
 
-    task: Task
+    task: TargetKind
     columns: Tensor
     labels: tuple[str, ...]
 
 
-def encode(y: Labels, task: Task) -> Targets:
+def encode(y: Labels, task: TargetKind) -> Targets:
     """Labels as targets; multiclass means one column a class, one against the rest.
 
     Args:
@@ -44,8 +44,8 @@ def encode(y: Labels, task: Task) -> Targets:
     >>> encode(["C", "D", "C"], "multiclass").columns[:, 0].tolist()
     [1.0, 0.0, 1.0]
     """
-    if task not in get_args(Task):
-        raise ProbeError(f"no task {task!r}; choose from {', '.join(get_args(Task))}")
+    if task not in get_args(TargetKind):
+        raise ProbeError(f"no task {task!r}; choose from {', '.join(get_args(TargetKind))}")
     if task == "multiclass":
         return _one_column_a_class(y)
     values = _numbers(y, task)
@@ -60,7 +60,7 @@ def encode(y: Labels, task: Task) -> Targets:
     return Targets(task, values[:, None].float(), (POSITIVE if task == "binary" else GROWING,))
 
 
-def _numbers(y: Labels, task: Task) -> Tensor:
+def _numbers(y: Labels, task: TargetKind) -> Tensor:
     try:
         values = torch.as_tensor(y, dtype=torch.float64).cpu()
     except (TypeError, ValueError) as error:

@@ -8,11 +8,11 @@ from torch import Tensor
 
 from mmsteer.errors import ProbeError
 from mmsteer.probes.fitted import Fitted, Progress, check_states, judge
-from mmsteer.probes.line import fit_line
+from mmsteer.probes.linear_readout import fit_line
 from mmsteer.probes.pairs import differences, first_component, paired
 from mmsteer.probes.pca import check_binary, principal_direction
 from mmsteer.probes.split import Split, split_by_source
-from mmsteer.probes.targets import Labels, Targets, Task, encode
+from mmsteer.probes.targets import Labels, TargetKind, Targets, encode
 from mmsteer.types import Site
 
 Mode = Literal["paper", "code"]
@@ -45,7 +45,7 @@ class VTI:
         x: Tensor,
         y: Labels,
         *,
-        task: Task,
+        task: TargetKind,
         groups: Sequence[str] | None = None,
         progress: Progress | None = None,
     ) -> Fitted:
@@ -65,7 +65,7 @@ class VTI:
         states: Mapping[Site, Tensor],
         y: Labels,
         *,
-        task: Task,
+        task: TargetKind,
         groups: Sequence[str] | None = None,
         progress: Progress | None = None,
     ) -> Mapping[Site, Fitted]:

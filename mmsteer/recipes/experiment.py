@@ -19,7 +19,7 @@ from mmsteer.recipes.checks import CheckedRecipe, check_recipe
 from mmsteer.recipes.dictionaries import dictionary_digest, dictionary_of, readable
 from mmsteer.recipes.expand import Condition
 from mmsteer.recipes.finding import left_out
-from mmsteer.recipes.modality import Bench, Modality
+from mmsteer.recipes.modality import Modality, Task
 from mmsteer.recipes.schema import FileDirections, FoundDirections, SaeProbe
 from mmsteer.types import Direction, Feature, Site, SiteStats, select_sites
 
@@ -34,7 +34,7 @@ PACKAGES = (
     "pydantic",
     "scikit-learn",
 )
-UNRELATED = ("cli", "report", "bundled")
+UNRELATED = ("cli", "report", "bundled", "worlds/training")
 """Parts of the package that no result depends on."""
 
 
@@ -44,14 +44,14 @@ class Experiment:
 
     Attributes:
         checked: The recipe.
-        bench: The recipe with its model.
+        task: The recipe with its model.
         items: What is generated from.
         validation: What conditions are tried on first; empty where the recipe chooses nothing.
         id: What the run depends on, as a short hash: recipe, model, direction files, code.
     """
 
     checked: CheckedRecipe
-    bench: Bench
+    task: Task
     items: tuple[Any, ...]
     validation: tuple[Any, ...]
     id: str
@@ -69,7 +69,7 @@ class Experiment:
     @property
     def adapter(self) -> Any:
         """The model."""
-        return self.bench.adapter
+        return self.task.adapter
 
     @property
     def name(self) -> str:
@@ -91,11 +91,11 @@ def prepare(name: str | Path, overrides: Sequence[str] = ()) -> Experiment:
     recipe, modality = checked.recipe, checked.modality
     model = recipe.model
     adapter = load(model.load, device=model.device, dtype=model.dtype, quantise=model.quantise)
-    bench = modality.bench(recipe, adapter)
-    _check_fit(checked, bench)
+    task = modality.task(recipe, adapter)
+    _check_fit(checked, task)
     items = modality.items(recipe, getattr(recipe, modality.SOURCE))
     validation = modality.items(recipe, getattr(recipe.choose, modality.SOURCE)) if recipe.choose else ()
-    return Experiment(checked, bench, items, validation, _identity(checked, bench))
+    return Experiment(checked, task, items, validation, _identity(checked, task))
 
 
 def environment(experiment: Experiment) -> dict[str, Any]:
@@ -117,7 +117,7 @@ def environment(experiment: Experiment) -> dict[str, Any]:
     }
 
 
-def _check_fit(checked: CheckedRecipe, bench: Bench) -> None:
+def _check_fit(checked: CheckedRecipe, task: Task) -> None:
     """Refuse what this model cannot do, all at once.
 
     Raises:
@@ -125,15 +125,15 @@ def _check_fit(checked: CheckedRecipe, bench: Bench) -> None:
     """
     problems = []
     for entry in checked.recipe.directions:
-        problems += _complaint(_check_directions, entry, checked, bench)
-    problems += _complaint(bench.check)
+        problems += _complaint(_check_directions, entry, checked, task)
+    problems += _complaint(task.check)
     if not problems:
         names: dict[str, Direction] = {}
         for entry in checked.recipe.directions:
-            problems += _complaint(_check_without, entry, names, bench)
-            names |= _shaped(entry, checked, bench)
+            problems += _complaint(_check_without, entry, names, task)
+            names |= _shaped(entry, checked, task)
         for condition in checked.conditions:
-            problems += _complaint(_check_condition, condition, names, bench)
+            problems += _complaint(_check_condition, condition, names, task)
     if problems:
         raise RecipeError("\n".join(f"{checked.recipe.name}: {problem}" for problem in dict.fromkeys(problems)))
 
@@ -146,25 +146,25 @@ def _complaint(check: Callable[..., None], *of: Any) -> list[str]:
     return []
 
 
-def _check_directions(entry: Any, checked: CheckedRecipe, bench: Bench) -> None:
+def _check_directions(entry: Any, checked: CheckedRecipe, task: Task) -> None:
     if isinstance(entry, FoundDirections):
-        _sites(entry, bench)
+        _sites(entry, task)
         return
     for direction in checked.files[entry.file].values():
         try:
-            direction.check_model(bench.adapter)
+            direction.check_model(task.adapter)
         except DirectionError as cause:
             raise DirectionError(f"{entry.file}: {cause}") from None
 
 
-def _check_without(entry: Any, names: Mapping[str, Direction], bench: Bench) -> None:
+def _check_without(entry: Any, names: Mapping[str, Direction], task: Task) -> None:
     """Refuse to leave out what is no single direction at each site of an entry.
 
     Raises:
         RecipeError: There is such a direction.
     """
     for direction in left_out(entry, names):
-        for site in _sites(entry, bench):
+        for site in _sites(entry, task):
             vector = direction.vectors.get(site)
             if vector is None or vector.ndim > 1:
                 have = "is not" if vector is None else "has not one vector"
@@ -173,44 +173,44 @@ def _check_without(entry: Any, names: Mapping[str, Direction], bench: Bench) -> 
                 )
 
 
-def _shaped(entry: Any, checked: CheckedRecipe, bench: Bench) -> Mapping[str, Direction]:
+def _shaped(entry: Any, checked: CheckedRecipe, task: Task) -> Mapping[str, Direction]:
     """The entry's directions; those still to be found as stand-ins at the sites where they will lie."""
     if isinstance(entry, FileDirections):
         return checked.files[entry.file]
-    sites = _sites(entry, bench)
+    sites = _sites(entry, task)
     stats = dict.fromkeys(sites, SiteStats(1.0, 0.0, 1.0, 1.0))
-    vectors = {site: _unit(bench.adapter.widths[site]) for site in sites}
-    features = {site: Feature(vectors[site], 0.0, 0.0) for site in sites if _is_feature(entry, bench)}
+    vectors = {site: _unit(task.adapter.widths[site]) for site in sites}
+    features = {site: Feature(vectors[site], 0.0, 0.0) for site in sites if _is_feature(entry, task)}
     names = [f"{entry.family}:{label}" for label in checked.modality.labels(entry)]
-    return {name: Direction(name, vectors, stats, bench.adapter.fingerprint, {}, features) for name in names}
+    return {name: Direction(name, vectors, stats, task.adapter.fingerprint, {}, features) for name in names}
 
 
-def _is_feature(entry: FoundDirections, bench: Bench) -> bool:
+def _is_feature(entry: FoundDirections, task: Task) -> bool:
     probe = entry.probe
-    return isinstance(probe, SaeProbe) and readable(probe, dictionary_of(entry, probe, bench.adapter))
+    return isinstance(probe, SaeProbe) and readable(probe, dictionary_of(entry, probe, task.adapter))
 
 
-def _sites(entry: FoundDirections, bench: Bench) -> tuple[Site, ...]:
+def _sites(entry: FoundDirections, task: Task) -> tuple[Site, ...]:
     """Where an entry's directions will lie; refuses a dictionary that does not fit the model."""
     if isinstance(entry.probe, SaeProbe):
-        dictionary = dictionary_of(entry, entry.probe, bench.adapter)
+        dictionary = dictionary_of(entry, entry.probe, task.adapter)
         assert dictionary.site is not None
         return (dictionary.site,)
-    return select_sites(entry.sites, bench.adapter.sites)
+    return select_sites(entry.sites, task.adapter.sites)
 
 
 def _unit(width: int) -> torch.Tensor:
     return torch.nn.functional.one_hot(torch.tensor(0), width).float()
 
 
-def _check_condition(condition: Condition, names: Mapping[str, Direction], bench: Bench) -> None:
+def _check_condition(condition: Condition, names: Mapping[str, Direction], task: Task) -> None:
     for item in condition.steering(names).attributes:
-        bench.check_attribute(item)
+        task.check_attribute(item)
         if item.gate:
             item.gate.check_sites(item.written)
 
 
-def _identity(checked: CheckedRecipe, bench: Bench) -> str:
+def _identity(checked: CheckedRecipe, task: Task) -> str:
     recipe = checked.modality.identity(checked.recipe)
     for entry in recipe["directions"]:
         if "file" in entry:
@@ -218,7 +218,7 @@ def _identity(checked: CheckedRecipe, bench: Bench) -> str:
         elif "dictionary" in entry["probe"]:
             entry["probe"]["dictionary"] = dictionary_digest(entry["probe"]["dictionary"])
     # Where a model lies and on which device it runs change no result that the fingerprint does not know of.
-    recipe["model"] = recipe["model"] | {"load": bench.adapter.fingerprint, "device": None}
+    recipe["model"] = recipe["model"] | {"load": task.adapter.fingerprint, "device": None}
     text = json.dumps([recipe, _code(), metadata.version("torch"), sys.version_info[:2]], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:10]
 
@@ -233,6 +233,6 @@ def _code() -> str:
     digest = hashlib.sha256()
     for file in sorted(root.rglob("*.py")):
         part = file.relative_to(root)
-        if part.parts[0].removesuffix(".py") not in UNRELATED:
+        if not part.as_posix().removesuffix(".py").startswith(UNRELATED):
             digest.update(part.as_posix().encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()[:16]

@@ -23,7 +23,7 @@ from mmsteer.probes import (
     Setting,
     Sides,
     Sweep,
-    Task,
+    TargetKind,
     average_sides,
     held_out,
     sweep,
@@ -60,7 +60,7 @@ def find(
     adapter: Adapter,
     entry: FoundDirections,
     data: Labelled,
-    task: Task,
+    task: TargetKind,
     folder: Path | None = None,
     *,
     without: Sequence[Direction] = (),
@@ -89,7 +89,7 @@ def find(
 
 
 def _probe(
-    entry: FoundDirections, sides: Sides, task: Task, *, without: Sequence[Direction], progress: bool
+    entry: FoundDirections, sides: Sides, task: TargetKind, *, without: Sequence[Direction], progress: bool
 ) -> tuple[Sweep, float]:
     start = time.perf_counter()
     found = sweep(
@@ -127,7 +127,7 @@ def _features(
     entry: FoundDirections,
     probe: SaeProbe,
     data: Labelled,
-    task: Task,
+    task: TargetKind,
     folder: Path | None,
     *,
     progress: bool,

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from mmsteer.probes import Task
+from mmsteer.probes import TargetKind
 from mmsteer.recipes.expand import Condition
 from mmsteer.recipes.folder import RunFolder
 from mmsteer.recipes.plan import Planned
@@ -15,7 +15,7 @@ from mmsteer.tasks import Labelled
 from mmsteer.types import Sample
 
 
-class Bench(Protocol):
+class Task(Protocol):
     """A recipe and its model, ready for work: what is generated, and how it is judged.
 
     An item is one thing to generate, such as a prompt or an image; it has an `index`.
@@ -77,7 +77,7 @@ class Modality(Protocol):
     SOURCE: str
     ITEM: str
     OWN: Mapping[str, Any]
-    TASK: Task
+    TASK: TargetKind
     POOLS: tuple[str, ...]
     CONTROLS: tuple[str, ...]
 
@@ -108,5 +108,5 @@ class Modality(Protocol):
     def files(self, recipe: Any) -> tuple[Path, ...]:
         """The files of data whose digests the run's environment should state."""
 
-    def bench(self, recipe: Any, adapter: Any) -> Bench:
+    def task(self, recipe: Any, adapter: Any) -> Task:
         """The recipe with its model."""

@@ -73,7 +73,7 @@ def _describe(experiment: Experiment, folder: RunFolder) -> None:
     recipe = experiment.recipe.model_dump(mode="json")
     folder.write_bytes("recipe.yaml", write_document(recipe).encode())
     folder.write("environment.json", environment(experiment))
-    experiment.bench.describe(folder, experiment.items)
+    experiment.task.describe(folder, experiment.items)
 
 
 def _axes(experiment: Experiment, folder: RunFolder, *, progress: bool) -> Axes:
@@ -154,7 +154,7 @@ def _chosen(
     if not part.has(SCORES):
         planner = Planner(True, 0, {}, experiment.recipe.seed, experiment.modality.OWN)
         plan = planner.plan(conditions, axes.directions)
-        experiment.bench.describe(part, experiment.validation)
+        experiment.task.describe(part, experiment.validation)
         _carry_out(experiment, part, plan, experiment.validation, None, progress=progress)
     choice = choose(rule, conditions, part.read(SCORES))
     folder.write(CHOICE, choice)
@@ -174,7 +174,7 @@ def _carry_out(
 ) -> None:
     """Generate, judge and score everything of a plan."""
     folder.write("conditions.json", [planned.to_json() for planned in plan])
-    sampler = Sampler(experiment.bench, folder, experiment.modality.ITEM, items, factors)
+    sampler = Sampler(experiment.task, folder, experiment.modality.ITEM, items, factors)
     applied = sampler.run(plan, progress=progress)
     _score(experiment, folder, plan, applied)
 
@@ -189,12 +189,12 @@ def _score(experiment: Experiment, folder: RunFolder, plan: Sequence[Planned], a
     }
     steered = [planned for planned in plan if planned.kind == "steered"]
     traces = {
-        one.name: experiment.bench.traces(applied[one.name], lines[one.name], lines.get(UNSTEERED)) for one in steered
+        one.name: experiment.task.traces(applied[one.name], lines[one.name], lines.get(UNSTEERED)) for one in steered
     }
     scored = [_scored(one, experiment, lines, receipts) for one in steered]
     folder.write("receipts.json", receipts)
     folder.write("traces.json", traces)
-    folder.write(SCORES, score_conditions(scored, experiment.bench.scores))
+    folder.write(SCORES, score_conditions(scored, experiment.task.scores))
 
 
 def _by_condition(lines: Sequence[dict[str, Any]], order: str) -> Lines:

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from mmsteer.recipes.doses import CONTEXTS, calibrated_factor, mean_divergence
 from mmsteer.recipes.expand import UNSTEERED
 from mmsteer.recipes.folder import CHUNKS, SAMPLES, RunFolder
-from mmsteer.recipes.modality import Bench
+from mmsteer.recipes.modality import Task
 from mmsteer.recipes.plan import Planned
 from mmsteer.steering import Steering
 from mmsteer.types import Sample
@@ -50,7 +50,7 @@ class Sampler:
 
     def __init__(
         self,
-        bench: Bench,
+        task: Task,
         folder: RunFolder,
         item: str,
         items: Sequence[Any],
@@ -59,17 +59,17 @@ class Sampler:
         """Take up what the folder holds.
 
         Args:
-            bench: The recipe and its model.
+            task: The recipe and its model.
             folder: Where everything is kept.
             item: The key of a line that says which item it is about.
             items: What is generated from.
             factors: For each condition the factor of its strengths, where that is known already.
         """
-        self._bench = bench
+        self._task = task
         self._folder = folder
         self._item = item
         self._items = items
-        self._chunks = chunks_of(items, bench.batch)
+        self._chunks = chunks_of(items, task.batch)
         self._judged = {(line["condition"], line[item]) for line in folder.lines(SAMPLES)}
         self._made = {(line["condition"], line["chunk"]): line for line in folder.lines(CHUNKS)}
         self._doses: dict[str, dict[str, float | None]] = folder.read(DOSES) if folder.has(DOSES) else {}
@@ -111,7 +111,7 @@ class Sampler:
             bar.advance(task, len(lines))
 
     def _make(self, planned: Planned, steering: Steering, chunk: Chunk) -> None:
-        files, made = self._bench.make(planned, steering, chunk.items)
+        files, made = self._task.make(planned, steering, chunk.items)
         for name, data in files.items():
             self._folder.write_bytes(name, data)
         # Only now: a line in this log promises that the files are there.
@@ -123,7 +123,7 @@ class Sampler:
         outputs, wanted = self._outputs(planned, chunk), {item.index for item in items}
         return [
             {"condition": planned.name, self._item: item.index}
-            | self._bench.line(self._folder.path, planned, item, output)
+            | self._task.line(self._folder.path, planned, item, output)
             for item, output in zip(chunk.items, outputs, strict=True)
             if item.index in wanted
         ]
@@ -146,7 +146,7 @@ class Sampler:
 
     def _measured(self, planned: Planned, first: Planned) -> dict[str, float | None]:
         assert planned.condition is not None
-        guidance, adapter = self._bench.guidance, self._bench.adapter
+        guidance, adapter = self._task.guidance, self._task.adapter
         samples = self._contexts(first)
         if self._factors is not None:
             factor = self._factors[planned.condition.name]
@@ -160,7 +160,7 @@ class Sampler:
         if first.kind != UNSTEERED:
             return []
         made = [output for chunk in self._chunks for output in self._outputs(first, chunk)]
-        return self._bench.contexts(self._folder.path, first, self._items[:CONTEXTS], made[:CONTEXTS])
+        return self._task.contexts(self._folder.path, first, self._items[:CONTEXTS], made[:CONTEXTS])
 
 
 def _bar(shown: bool) -> Progress:

@@ -13,7 +13,6 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from mmsteer.adapters import AnyAdapter, MusicgenAdapter
 from mmsteer.atomic import write_atomically
-from mmsteer.bundled.dictionary_data import Group
 from mmsteer.errors import DictionaryError
 from mmsteer.eval.notes import read_notes
 from mmsteer.latents.controls import at_maximum
@@ -25,6 +24,7 @@ from mmsteer.report.spectrograms import spectrogram
 from mmsteer.sae import SparseDictionary, Usage
 from mmsteer.steering import Steering, steer
 from mmsteer.types import Positions, Sampling
+from mmsteer.worlds.training.dictionary_data import Group
 
 PAGE = "features.html"
 JUDGED, MOMENTS = 8, 3

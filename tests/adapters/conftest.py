@@ -2,16 +2,16 @@
 
 import pytest
 
-from mmsteer.adapters import VisionLanguageAdapter, load
+from mmsteer.adapters import LanguageModelAdapter, load
 from tests.adapters.checkpoints import save
 
 
 @pytest.fixture(scope="session")
 def families(tmp_path_factory):
     """A function from a family's name to its adapter."""
-    loaded: dict[str, VisionLanguageAdapter] = {}
+    loaded: dict[str, LanguageModelAdapter] = {}
 
-    def adapter(name: str) -> VisionLanguageAdapter:
+    def adapter(name: str) -> LanguageModelAdapter:
         if name not in loaded:
             loaded[name] = load(save(name, tmp_path_factory.mktemp(name)))
         return loaded[name]
@@ -20,5 +20,5 @@ def families(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def llava(families) -> VisionLanguageAdapter:
+def llava(families) -> LanguageModelAdapter:
     return families("llava")

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from mmsteer import hooks
-from mmsteer.adapters import VisionLanguageAdapter
+from mmsteer.adapters import LanguageModelAdapter
 from mmsteer.errors import AdapterError
 from mmsteer.schedules import parse_schedule
 from mmsteer.steering import Attribute, Steering, steer
@@ -43,7 +43,7 @@ def family(request) -> str:
 
 
 @pytest.fixture
-def adapter(families, family) -> VisionLanguageAdapter:
+def adapter(families, family) -> LanguageModelAdapter:
     return families(family)
 
 

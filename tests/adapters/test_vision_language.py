@@ -6,7 +6,7 @@ from PIL import Image
 from transformers import BertConfig, BertModel, CompileConfig, LogitsProcessor
 
 from mmsteer import hooks
-from mmsteer.adapters import VisionLanguageAdapter, adapt, load
+from mmsteer.adapters import LanguageModelAdapter, adapt, load
 from mmsteer.errors import AdapterError, SteeringError
 from mmsteer.schedules import parse_schedule
 from mmsteer.steering import Attribute, Steering, steer
@@ -309,9 +309,9 @@ def test_half_precision(tmp_path):
 
 def test_spread_over_devices(tmp_path, llava):
     adapter = load(save("llava", tmp_path), device="auto")
-    assert isinstance(adapter, VisionLanguageAdapter)
+    assert isinstance(adapter, LanguageModelAdapter)
     assert adapter.fingerprint == llava.fingerprint
-    assert isinstance(adapt(adapter.model, adapter.processor), VisionLanguageAdapter)
+    assert isinstance(adapt(adapter.model, adapter.processor), LanguageModelAdapter)
 
 
 def test_quantised_loading(tmp_path, monkeypatch):

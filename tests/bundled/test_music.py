@@ -7,11 +7,11 @@ from transformers import AutoProcessor, MusicgenForConditionalGeneration
 
 import mmsteer
 from mmsteer.bundled import bundled_path
-from mmsteer.data.concepts import concept_clips
-from mmsteer.data.world import render_clip
 from mmsteer.errors import AdapterError
 from mmsteer.eval.notes import read_notes
 from mmsteer.types import Sampling
+from mmsteer.worlds.music.concepts import concept_clips
+from mmsteer.worlds.music.world import render_clip
 from tests.conftest import outputs
 
 

@@ -5,8 +5,8 @@ import torch
 from transformers import AutoProcessor, CLIPVisionModel, LlavaForConditionalGeneration
 
 from mmsteer.bundled import BUNDLED, bundled_path
-from mmsteer.bundled.vision_check import measure, replies
-from mmsteer.data.scenes import BRIEF_PROMPT, CAPTION_PROMPT, SCENES, question, split_scenes
+from mmsteer.worlds.scenes import BRIEF_PROMPT, CAPTION_PROMPT, SCENES, question, split_scenes
+from mmsteer.worlds.training.vision_check import measure, replies
 
 NAMES = tuple(name for name in BUNDLED if name.startswith("vision"))
 

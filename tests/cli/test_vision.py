@@ -2,7 +2,7 @@
 
 import pytest
 
-from mmsteer.data.scenes import render_scene, split_scenes
+from mmsteer.worlds.scenes import render_scene, split_scenes
 from tests.adapters.checkpoints import save
 from tests.recipes.vision.recipe import write_recipe
 

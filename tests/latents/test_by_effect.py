@@ -5,11 +5,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from mmsteer.data.scenes import split_scenes
 from mmsteer.errors import DictionaryError
 from mmsteer.latents import by_effect
 from mmsteer.latents.by_effect import Tried, best, choose_by_effect, effect_conditions, likely_features
 from mmsteer.sae import usage
+from mmsteer.worlds.scenes import split_scenes
 from tests.latents.dictionaries import drawn
 from tests.latents.test_mentions import planted
 from tests.steering.seeing import llava

@@ -6,7 +6,6 @@ import pytest
 import torch
 
 import mmsteer
-from mmsteer.data.scenes import split_scenes
 from mmsteer.latents.hallucination import (
     STEERINGS,
     _best,
@@ -21,6 +20,7 @@ from mmsteer.latents.hallucination import (
 )
 from mmsteer.latents.mentions import caption
 from mmsteer.sae import usage
+from mmsteer.worlds.scenes import split_scenes
 from tests.latents.dictionaries import drawn
 from tests.latents.test_mentions import planted
 

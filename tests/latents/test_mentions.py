@@ -5,11 +5,11 @@ import pytest
 import torch
 
 import mmsteer
-from mmsteer.data.scenes import caption_pair, split_scenes
 from mmsteer.errors import DictionaryError
 from mmsteer.eval.chair import Chair
 from mmsteer.latents.mentions import Mentions, _changes, _spans, detect_hallucination, read_mentions, truth
 from mmsteer.sae import Usage
+from mmsteer.worlds.scenes import caption_pair, split_scenes
 from tests.latents.dictionaries import drawn
 
 

@@ -6,7 +6,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from mmsteer.data.scenes import split_scenes
 from mmsteer.data.synthesis import TIMBRES, Note, render
 from mmsteer.latents.worlds import (
     BRIEF_WORDS,
@@ -17,6 +16,7 @@ from mmsteer.latents.worlds import (
     played_trials,
     question_trials,
 )
+from mmsteer.worlds.scenes import split_scenes
 
 RATE = 16000
 

@@ -7,7 +7,6 @@ import pytest
 import torch
 from PIL import Image
 
-from mmsteer.bundled.dictionary_data import Group
 from mmsteer.errors import DictionaryError
 from mmsteer.latents.maximal import Maximal, Moment
 from mmsteer.report import features
@@ -15,6 +14,7 @@ from mmsteer.report.feature_views import density_chart, shared, words
 from mmsteer.report.spectrograms import LOWEST_HZ, ROWS, spectrogram
 from mmsteer.sae import SparseDictionary, Usage
 from mmsteer.types import Positions, Sample, Site
+from mmsteer.worlds.training.dictionary_data import Group
 from tests.report.html import Page
 
 

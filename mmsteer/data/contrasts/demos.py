@@ -6,11 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from mmsteer.data.contrasts.endings import shares_a_sentence
-from mmsteer.data.scenes import CAPTION_PROMPT, Scene, caption_pair, render_scene
 from mmsteer.errors import DataError
 from mmsteer.types import Sample
 
@@ -52,29 +49,6 @@ def image_samples(demos: Sequence[Demo]) -> tuple[Sample, ...]:
         demos: The demos.
     """
     return tuple(Sample(demo.id, demo.question, (demo.image,)) for demo in demos)
-
-
-def scene_demos(scenes: Sequence[Scene], seed: int, *, matched: bool = True) -> tuple[Demo, ...]:
-    """Demos of rendered scenes.
-
-    Args:
-        scenes: Scenes that lack a companion, such as those of the split `demos`.
-        seed: Seed of the words.
-        matched: Whether the loose caption puts companions in the place of what is there, so that both name equally
-            many objects and can end alike (`end_alike`); otherwise it names them after everything else.
-
-    Raises:
-        DataError: A scene lacks no companion.
-    """
-    return tuple(_scene_demo(scene, [seed, index], matched) for index, scene in enumerate(scenes))
-
-
-def _scene_demo(scene: Scene, seed: list[int], matched: bool) -> Demo:
-    rng = np.random.default_rng(seed)
-    careful, loose = caption_pair(rng, scene, matched=matched)
-    while matched and not shares_a_sentence(careful.text, loose.text):
-        careful, loose = caption_pair(rng, scene, matched=True)
-    return Demo(f"scene {seed[1]}", render_scene(scene), CAPTION_PROMPT, careful.text, loose.text)
 
 
 def read_demos(file: str | Path, images: str | Path) -> tuple[Demo, ...]:

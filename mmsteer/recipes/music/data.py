@@ -5,15 +5,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mmsteer.data.concepts import CONCEPTS, concept_clips
 from mmsteer.data.syntheory import CATEGORIES, Catalogue, catalogue, synthesise
 from mmsteer.data.syntheory import render as render_item
 from mmsteer.data.synthesis import TIMBRES, render
-from mmsteer.data.world import CLIP_SECONDS, sample_clip
 from mmsteer.errors import DataError
 from mmsteer.recipes.music.schema import ConceptData, Prompts, SynTheoryData, Told, World, WorldPrompts
 from mmsteer.tasks import Labelled
 from mmsteer.types import Sample
+from mmsteer.worlds.music.concepts import CONCEPTS, concept_clips
+from mmsteer.worlds.music.world import CLIP_SECONDS, sample_clip
 
 
 @dataclass(frozen=True)

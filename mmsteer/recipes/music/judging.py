@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from mmsteer.data.concepts import CONCEPTS
 from mmsteer.eval.activity import HOP_S, Activity, read_activity
 from mmsteer.eval.adherence import SURE
 from mmsteer.eval.audio import Audio, read_audio
@@ -19,6 +18,7 @@ from mmsteer.eval.onsets import read_onsets
 from mmsteer.eval.register import register_from_activity
 from mmsteer.eval.tempo import tempo_from_onsets
 from mmsteer.types.pitch import PITCH_CLASSES
+from mmsteer.worlds.music.concepts import CONCEPTS
 
 Reading = Mapping[str, Any]
 
@@ -59,7 +59,7 @@ def judge_file(path: Path, evaluator: str) -> Reading:
 
 
 def _sure_instrument(heard: Heard) -> Reading:
-    from mmsteer.bundled.listener import load_listener  # brings the models, which the other evaluators do without
+    from mmsteer.worlds.music.listener import load_listener  # brings the models, which the other evaluators do without
 
     return {"instrument": load_listener().read(heard.audio.samples, heard.audio.sample_rate, SURE)["instrument"]}
 
@@ -98,12 +98,12 @@ def _key(heard: Heard) -> Reading:
 
 
 def _instrument(heard: Heard) -> Reading:
-    from mmsteer.bundled.listener import load_listener  # brings the models, which the other evaluators do without
+    from mmsteer.worlds.music.listener import load_listener  # brings the models, which the other evaluators do without
 
     return {"instrument": load_listener().read(heard.audio.samples, heard.audio.sample_rate)["instrument"]}
 
 
-# Half-way between the ranges of `mmsteer.data.world`: MIDI 58 | 60 and 75 | 77, 75 | 100 and 125 | 167 bpm.
+# Half-way between the ranges of `mmsteer.worlds.music.world`: MIDI 58 | 60 and 75 | 77, 75 | 100 and 125 | 167 bpm.
 REGISTER_EDGES = {"low": 59.0, "middle": 76.0, "high": float("inf")}
 TEMPO_EDGES = {"slow": 87.0, "medium": 145.0, "fast": float("inf")}
 

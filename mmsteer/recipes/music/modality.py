@@ -6,25 +6,25 @@ from pathlib import Path
 from typing import Any
 
 from mmsteer.adapters import MusicgenAdapter
-from mmsteer.bundled.listener import FILE as LISTENER
-from mmsteer.data.concepts import check_stated
 from mmsteer.errors import DataError, RecipeError
-from mmsteer.probes import Task
+from mmsteer.probes import TargetKind
 from mmsteer.recipes.document import Place
 from mmsteer.recipes.expand import Condition
 from mmsteer.recipes.loading import did_you_mean
-from mmsteer.recipes.music.bench import MusicBench
 from mmsteer.recipes.music.data import Prompt, clips_of, labels_of, prompts_of
 from mmsteer.recipes.music.judging import ADHERENCE, EVALUATORS, TARGETS, needed
 from mmsteer.recipes.music.schema import ConceptData, MusicDirections, MusicRecipe, Prompts, SynTheoryData
+from mmsteer.recipes.music.task import MusicTask
 from mmsteer.recipes.problems import Problem
 from mmsteer.tasks import Labelled
+from mmsteer.worlds.music.concepts import check_stated
+from mmsteer.worlds.music.listener import FILE as LISTENER
 
 SCHEMA: Any = MusicRecipe
 ENTRY: Any = MusicDirections
 SOURCE, ITEM = "prompts", "prompt"
 OWN: Mapping[str, Any] = {"target": {}}
-TASK: Task = "multiclass"
+TASK: TargetKind = "multiclass"
 POOLS: tuple[str, ...] = ("mean", "last", "max")
 CONTROLS: tuple[str, ...] = ()
 
@@ -132,14 +132,14 @@ def files(recipe: MusicRecipe) -> tuple[Path, ...]:
     return ()
 
 
-def bench(recipe: MusicRecipe, adapter: Any) -> MusicBench:
+def task(recipe: MusicRecipe, adapter: Any) -> MusicTask:
     """The recipe with its model.
 
     Args:
         recipe: The recipe.
         adapter: The model.
     """
-    return MusicBench(recipe, _player(adapter))
+    return MusicTask(recipe, _player(adapter))
 
 
 def _player(adapter: Any) -> MusicgenAdapter:

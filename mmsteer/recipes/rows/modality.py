@@ -6,22 +6,22 @@ from pathlib import Path
 from typing import Any
 
 from mmsteer.errors import MmsteerError
-from mmsteer.probes import Task
+from mmsteer.probes import TargetKind
 from mmsteer.recipes.document import Place
 from mmsteer.recipes.expand import Condition
 from mmsteer.recipes.loading import place_of
 from mmsteer.recipes.problems import Problem
-from mmsteer.recipes.rows.bench import RowsBench
 from mmsteer.recipes.rows.data import Item, items_of, labels_of, row_files, rows_of, samples_of
 from mmsteer.recipes.rows.schema import LabelledRows, RewardedOutputs, Rows, RowsDirections, RowsRecipe
 from mmsteer.recipes.rows.scorers import audio_scorers, text_scorers
+from mmsteer.recipes.rows.task import RowsTask
 from mmsteer.tasks import Labelled
 
 SCHEMA: Any = RowsRecipe
 ENTRY: Any = RowsDirections
 SOURCE, ITEM = "data", "example"
 OWN: Mapping[str, Any] = {}
-TASK: Task = "multiclass"
+TASK: TargetKind = "multiclass"
 POOLS: tuple[str, ...] = ("mean", "last", "max")
 CONTROLS: tuple[str, ...] = ("shuffled",)
 
@@ -126,14 +126,14 @@ def files(recipe: RowsRecipe) -> tuple[Path, ...]:
     return tuple(dict.fromkeys(path for path in named if path.is_file()))
 
 
-def bench(recipe: RowsRecipe, adapter: Any) -> RowsBench:
+def task(recipe: RowsRecipe, adapter: Any) -> RowsTask:
     """The recipe with its model.
 
     Args:
         recipe: The recipe.
         adapter: The model.
     """
-    return RowsBench(recipe, adapter)
+    return RowsTask(recipe, adapter)
 
 
 def _sources(recipe: RowsRecipe) -> list[tuple[Place, Rows]]:

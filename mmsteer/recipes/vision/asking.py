@@ -6,7 +6,7 @@ from typing import Any
 from transformers import LogitsProcessor
 
 from mmsteer import contrastive
-from mmsteer.adapters import VisionLanguageAdapter
+from mmsteer.adapters import LanguageModelAdapter
 from mmsteer.eval.pope import parse_answer
 from mmsteer.recipes.receipts import receipt_json
 from mmsteer.recipes.vision.pictures import Picture
@@ -23,7 +23,7 @@ DECODERS: Mapping[str, Callable[..., LogitsProcessor]] = {
 
 
 def ask_all(
-    adapter: VisionLanguageAdapter,
+    adapter: LanguageModelAdapter,
     steering: Steering,
     decode: Mapping[str, Any],
     pictures: Sequence[Picture],
@@ -54,7 +54,7 @@ def ask_all(
 
 
 def _captions(
-    adapter: VisionLanguageAdapter,
+    adapter: LanguageModelAdapter,
     decode: Mapping[str, Any],
     pictures: Sequence[Picture],
     images: Mapping[int, Any],
@@ -71,7 +71,7 @@ def _captions(
 
 
 def _answers(
-    adapter: VisionLanguageAdapter,
+    adapter: LanguageModelAdapter,
     session: Session,
     decode: Mapping[str, Any],
     pictures: Sequence[Picture],
@@ -98,14 +98,14 @@ def _answers(
     return found
 
 
-def _logits(adapter: VisionLanguageAdapter, samples: Sequence[Sample], how: Pope) -> list[float]:
+def _logits(adapter: LanguageModelAdapter, samples: Sequence[Sample], how: Pope) -> list[float]:
     """Log P(yes) - log P(no) of each next word."""
     words = adapter.next_word(samples, how.words)
     return [round(float(yes - no), 6) for yes, no in words.tolist()]
 
 
 def _processors(
-    adapter: VisionLanguageAdapter, decode: Mapping[str, Any], samples: Sequence[Sample], pictures: Sequence[Picture]
+    adapter: LanguageModelAdapter, decode: Mapping[str, Any], samples: Sequence[Sample], pictures: Sequence[Picture]
 ) -> list[LogitsProcessor]:
     return [
         DECODERS[name](adapter, samples, **options, **({"seeds": _seeds(pictures)} if name == "vcd" else {}))

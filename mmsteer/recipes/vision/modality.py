@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mmsteer.adapters import VisionLanguageAdapter
+from mmsteer.adapters import LanguageModelAdapter
 from mmsteer.data.contrasts import wrong_image
 from mmsteer.errors import MmsteerError, RecipeError
 from mmsteer.eval.chair import Chair
-from mmsteer.probes import Task
+from mmsteer.probes import TargetKind
 from mmsteer.recipes.document import Place
 from mmsteer.recipes.expand import Condition
 from mmsteer.recipes.loading import place_of
@@ -17,7 +17,6 @@ from mmsteer.recipes.problems import Problem
 from mmsteer.recipes.vision import pairs
 from mmsteer.recipes.vision import scoring as measures
 from mmsteer.recipes.vision.amber import files_of
-from mmsteer.recipes.vision.bench import VisionBench
 from mmsteer.recipes.vision.pictures import Picture, pictures_of
 from mmsteer.recipes.vision.schema import (
     AmberImages,
@@ -28,13 +27,14 @@ from mmsteer.recipes.vision.schema import (
     VisionDirections,
     VisionRecipe,
 )
+from mmsteer.recipes.vision.task import VisionTask
 from mmsteer.tasks import Labelled
 
 SCHEMA: Any = VisionRecipe
 ENTRY: Any = VisionDirections
 SOURCE, ITEM = "images", "image"
 OWN: Mapping[str, Any] = {"decode": {}}
-TASK: Task = "binary"
+TASK: TargetKind = "binary"
 POOLS: tuple[str, ...] = ("mean", "last", "max", "tokens")
 CONTROLS: tuple[str, ...] = ("wrong_image",)
 PATHS = {"coco": ("folder", "ids"), "folder": ("images", "objects"), "amber": ("folder", "images")}
@@ -160,23 +160,23 @@ def files(recipe: VisionRecipe) -> tuple[Path, ...]:
     return (*map(Path, (*asked, *(one.file for one in demos if isinstance(one, FileDemos)))), *dict.fromkeys(told))
 
 
-def bench(recipe: VisionRecipe, adapter: Any) -> VisionBench:
+def task(recipe: VisionRecipe, adapter: Any) -> VisionTask:
     """The recipe with its model.
 
     Args:
         recipe: The recipe.
         adapter: The model.
     """
-    return VisionBench(recipe, _seeing(adapter))
+    return VisionTask(recipe, _seeing(adapter))
 
 
-def _seeing(adapter: Any) -> VisionLanguageAdapter:
+def _seeing(adapter: Any) -> LanguageModelAdapter:
     """The adapter, refused where its model sees nothing.
 
     Raises:
         RecipeError: It does not.
     """
-    if not isinstance(adapter, VisionLanguageAdapter) or not any(site.stack == "vision" for site in adapter.sites):
+    if not isinstance(adapter, LanguageModelAdapter) or not any(site.stack == "vision" for site in adapter.sites):
         raise RecipeError("this model sees no images; recipes of `kind: vision` and contrasts need one that does")
     return adapter
 

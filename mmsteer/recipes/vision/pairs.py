@@ -4,10 +4,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mmsteer.adapters import VisionLanguageAdapter
+from mmsteer.adapters import LanguageModelAdapter
 from mmsteer.data import contrasts
 from mmsteer.data.contrasts import Contrast, Demo
-from mmsteer.data.scenes import Scene, split_scenes
 from mmsteer.errors import DataError
 from mmsteer.recipes.vision.schema import (
     AnswerPairs,
@@ -22,6 +21,8 @@ from mmsteer.recipes.vision.schema import (
     SceneDemos,
     Scenes,
 )
+from mmsteer.worlds.scenes import Scene, split_scenes
+from mmsteer.worlds.scenes import contrasts as scene_contrasts
 
 
 def check(data: Pairs) -> None:
@@ -35,7 +36,7 @@ def check(data: Pairs) -> None:
         _demos(demos, 0)
 
 
-def pairs_of(data: Pairs, adapter: VisionLanguageAdapter) -> Contrast:
+def pairs_of(data: Pairs, adapter: LanguageModelAdapter) -> Contrast:
     """Samples of both sides.
 
     Args:
@@ -52,43 +53,43 @@ def _scenes(scenes: Scenes) -> tuple[Scene, ...]:
 def _demos(demos: SceneDemos | FileDemos, seed: int) -> tuple[Demo, ...]:
     if isinstance(demos, FileDemos):
         return contrasts.read_demos(Path(demos.file), Path(demos.images))
-    return contrasts.scene_demos(_scenes(demos.scenes), seed, matched=demos.matched)
+    return scene_contrasts.scene_demos(_scenes(demos.scenes), seed, matched=demos.matched)
 
 
-def _captions(data: CaptionPairs, adapter: VisionLanguageAdapter) -> Contrast:
+def _captions(data: CaptionPairs, adapter: LanguageModelAdapter) -> Contrast:
     return contrasts.captions(_demos(data.demos, data.seed), ending=data.ending)
 
 
-def _counterfactual(data: CounterfactualPairs, adapter: VisionLanguageAdapter) -> Contrast:
-    return contrasts.counterfactual(_scenes(data.scenes), data.seed, decision=data.decision)
+def _counterfactual(data: CounterfactualPairs, adapter: LanguageModelAdapter) -> Contrast:
+    return scene_contrasts.counterfactual(_scenes(data.scenes), data.seed, decision=data.decision)
 
 
-def _mentions(data: MentionPairs, adapter: VisionLanguageAdapter) -> Contrast:
-    return contrasts.mentions(_scenes(data.scenes), data.seed)
+def _mentions(data: MentionPairs, adapter: LanguageModelAdapter) -> Contrast:
+    return scene_contrasts.mentions(_scenes(data.scenes), data.seed)
 
 
-def _answers(data: AnswerPairs, adapter: VisionLanguageAdapter) -> Contrast:
-    return contrasts.answers(_scenes(data.scenes), data.seed, balanced=data.balanced)
+def _answers(data: AnswerPairs, adapter: LanguageModelAdapter) -> Contrast:
+    return scene_contrasts.answers(_scenes(data.scenes), data.seed, balanced=data.balanced)
 
 
-def _masked(data: MaskedPairs, adapter: VisionLanguageAdapter) -> Contrast:
+def _masked(data: MaskedPairs, adapter: LanguageModelAdapter) -> Contrast:
     side, patch = _grid(adapter)
     samples = contrasts.image_samples(_demos(data.demos, data.seed))
     return contrasts.masked(samples, data.seed, side=side, patch=patch, copies=data.copies, ratio=data.ratio)
 
 
-def _no_image(data: NoImagePairs, adapter: VisionLanguageAdapter) -> Contrast:
+def _no_image(data: NoImagePairs, adapter: LanguageModelAdapter) -> Contrast:
     demos = _demos(data.demos, data.seed)
     if not data.answered:
         return contrasts.no_image(contrasts.image_samples(demos))
     return contrasts.no_image([demo.sample("true", demo.careful) for demo in demos])
 
 
-def _language_prior(data: LanguagePriorPairs, adapter: VisionLanguageAdapter) -> Contrast:
+def _language_prior(data: LanguagePriorPairs, adapter: LanguageModelAdapter) -> Contrast:
     return contrasts.language_prior(_demos(data.demos, data.seed), data.refusal)
 
 
-def _grid(adapter: VisionLanguageAdapter) -> tuple[int, int]:
+def _grid(adapter: LanguageModelAdapter) -> tuple[int, int]:
     """Side of the image that the tower sees and of its patches, in pixels.
 
     Raises:
@@ -102,7 +103,7 @@ def _grid(adapter: VisionLanguageAdapter) -> tuple[int, int]:
     return int(side), int(patch)
 
 
-MAKERS: Mapping[str, Callable[[Any, VisionLanguageAdapter], Contrast]] = {
+MAKERS: Mapping[str, Callable[[Any, LanguageModelAdapter], Contrast]] = {
     "captions": _captions,
     "counterfactual": _counterfactual,
     "mentions": _mentions,

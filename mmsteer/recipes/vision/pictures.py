@@ -11,7 +11,6 @@ import numpy as np
 from PIL import Image
 
 from mmsteer.adapters import read_image
-from mmsteer.data.scenes import Scene, render_scene, split_scenes
 from mmsteer.errors import DataError
 from mmsteer.eval.chair_data import image_name, read_coco, read_objects
 from mmsteer.eval.chair_parser import object_parser
@@ -30,6 +29,7 @@ from mmsteer.recipes.vision.schema import (
     Split,
     VisionRecipe,
 )
+from mmsteer.worlds.scenes import Scene, render_scene, split_scenes
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
 

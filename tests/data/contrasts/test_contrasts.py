@@ -8,26 +8,22 @@ import torch
 from PIL import Image
 
 from mmsteer.data.contrasts import (
-    DECISIONS,
     Contrast,
     Demo,
-    answers,
     captions,
-    counterfactual,
     image_samples,
     language_prior,
     masked,
-    mentions,
     no_image,
     read_demos,
-    scene_demos,
     wrong_image,
 )
 from mmsteer.data.contrasts.endings import end_alike
-from mmsteer.data.scenes import CAPTION_PROMPT, render_scene, split_scenes
 from mmsteer.errors import DataError
 from mmsteer.probes import VTI, MeanDifference
 from mmsteer.types import Sample
+from mmsteer.worlds.scenes import CAPTION_PROMPT, render_scene, split_scenes
+from mmsteer.worlds.scenes.contrasts import DECISIONS, answers, counterfactual, mentions, scene_demos
 
 SCENES = split_scenes("demos", 24, 0)
 BUILDERS = {

@@ -5,20 +5,17 @@ import torch
 
 from mmsteer.adapters import load
 from mmsteer.data.contrasts import (
-    answers,
     captions,
-    counterfactual,
     image_samples,
     masked,
-    mentions,
     no_image,
-    scene_demos,
     wrong_image,
 )
-from mmsteer.data.scenes import split_scenes
 from mmsteer.probes import PCA, VTI, MeanDifference, per_image_directions, sweep
 from mmsteer.record import record
 from mmsteer.types import Positions, select_sites
+from mmsteer.worlds.scenes import split_scenes
+from mmsteer.worlds.scenes.contrasts import answers, counterfactual, mentions, scene_demos
 from tests.adapters.checkpoints import save
 
 SCENES = split_scenes("demos", 8, 0)

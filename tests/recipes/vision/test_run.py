@@ -6,13 +6,13 @@ import shutil
 import pytest
 from PIL import Image
 
-from mmsteer.data.scenes import render_scene, split_scenes
 from mmsteer.direction_file import load_directions, save_directions
 from mmsteer.errors import RecipeError
 from mmsteer.eval.chair import Chair
 from mmsteer.recipes.experiment import prepare
 from mmsteer.recipes.folder import CHUNKS, SAMPLES, RunFolder
 from mmsteer.recipes.run import run
+from mmsteer.worlds.scenes import render_scene, split_scenes
 from tests.conftest import planted
 from tests.recipes.vision.recipe import write_recipe
 

@@ -1,0 +1,438 @@
+"""Vision-language models of transformers, and plain causal language models: one adapter.
+
+Three stacks: `text`, the blocks of the language model; `vision`, those of the vision tower; and `projector`, the one
+module between them. The clock of `text` is the cache position. An image is seen at once, so `vision` and `projector`
+know one step, 0.
+
+Families differ in `families.py` alone. Two differences show in what is read. Qwen3-VL adds further visual features
+after its first blocks, outside of them: what is read there is the state before that. In Mllama the image enters by
+cross-attention: no token of `text` is an `image` token.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from operator import attrgetter
+from typing import Any, Literal
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from mmsteer import hooks
+from mmsteer.adapters import locate
+from mmsteer.adapters.caches import cache_of, cached_tokens
+from mmsteer.adapters.families import FAMILIES, TEXT_ONLY
+from mmsteer.adapters.fingerprint import Weights
+from mmsteer.adapters.generation import configured, first_given, new_tokens, nobody_set_the_length
+from mmsteer.adapters.prompts import Prompts
+from mmsteer.adapters.sampling import check_seeds, checked_sampling, drawing
+from mmsteer.adapters.tokens import image_kinds, real_tokens, text_kinds
+from mmsteer.adapters.wrapped import execution_device
+from mmsteer.errors import AdapterError
+from mmsteer.types import Call, Forward, Layout, Reading, Sample, Sampling, Site, Sketch, as_samples
+
+ANY_LENGTH = 32_768
+"""Output steps that are planned for where neither the call nor the model sets a limit, as recurrent models do not."""
+
+_LENGTHS = ("max_position_embeddings", "max_seq_len")
+
+TEXT, VISION, PROJECTOR = "text", "vision", "projector"
+
+
+class LanguageModelAdapter:
+    """Reads, steers and runs a vision-language model or a plain causal language model.
+
+    Attributes:
+        model: The model.
+        processor: Its processor; the tokenizer, where it sees no images.
+        generator: `text`.
+        widths: Every site and the width of its hidden state.
+        rate: None: words have no duration.
+        max_steps: Positions that the language model was made for; `ANY_LENGTH` where there are none.
+        sampling: Greedy, unless asked otherwise.
+        output_kind: `text`.
+        sees: Whether prompts may have images.
+    """
+
+    generator = TEXT
+    output_kind: Literal["text", "audio"] = "text"
+    rate: float | None = None
+    sampling = Sampling(temperature=0.0, top_k=0, top_p=1.0, guidance=1.0, beams=1)
+
+    def __init__(self, model: Any, processor: Any) -> None:
+        self.model = model
+        self.processor = processor
+        self._weights = Weights(model)
+        self._family = FAMILIES.get(model.config.model_type, TEXT_ONLY)
+        self._tower = locate.vision_tower(model)
+        self.sees = self._tower is not None
+        if self._tower is not None and model.config.model_type not in FAMILIES:
+            raise AdapterError(
+                f"no adapter for vision-language models of type {model.config.model_type!r}; choose from "
+                f"{', '.join(FAMILIES)}"
+            )
+        self._has_class_token = self._tower is not None and locate.has_class_token(self._tower)
+        self._prompts = Prompts(processor, self._family, self.sees)
+        config = model.config.get_text_config(decoder=True)
+        self.max_steps: int = next((getattr(config, name) for name in _LENGTHS if hasattr(config, name)), ANY_LENGTH)
+        self._modules = self._located()
+        self.widths: Mapping[Site, int] = {
+            site: self._vision_width if site.stack == VISION else config.hidden_size for site in self._modules
+        }
+
+    @property
+    def fingerprint(self) -> str:
+        """What identifies its weights, as they are now; those of adapters, such as LoRA, do not count."""
+        return self._weights.fingerprint()
+
+    @property
+    def sketch(self) -> Sketch:
+        """What other weights are compared with these by."""
+        return self._weights.sketch()
+
+    @property
+    def sites(self) -> tuple[Site, ...]:
+        """Every site, in the order of the layers."""
+        return tuple(self.widths)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model takes its input."""
+        return execution_device(self.model)
+
+    def module(self, site: Site) -> nn.Module:
+        """The module whose output is the hidden state at a site.
+
+        Args:
+            site: The site.
+        """
+        return self._modules[site]
+
+    def writer(self, site: Site) -> nn.Linear:
+        """The linear layer whose output is the hidden state at an `mlp` or `attention` site.
+
+        Args:
+            site: The site.
+
+        Raises:
+            AdapterError: The site is a whole block, or a norm stands between it and the last linear layer.
+        """
+        return locate.writer(self.module(site), site)
+
+    def stack(self, name: str) -> nn.Module:
+        """The module whose forward is one tick of the clock of a stack.
+
+        For `text` it is the module under the head, which is given both the tokens and the cache. A vision tower's
+        first block runs once an image batch and sees what all of them see.
+
+        Args:
+            name: `text`, `vision` or `projector`.
+        """
+        if name == TEXT:
+            # Whose forward is compiled makes the prompt's forward in a graph too, where the clock cannot plan.
+            is_compiled = hasattr(self.model.forward, "_torchdynamo_orig_callable")
+            return self.model if is_compiled else self._family.running(self.model)
+        return self._modules[Site(name, 0)]
+
+    def call(self, arguments: Mapping[str, Any]) -> Call:
+        """Read the arguments of `generate`.
+
+        Args:
+            arguments: Its arguments, by name.
+
+        Raises:
+            AdapterError: They ask for classifier-free guidance, which runs a second sequence beside the first, or for
+                token healing, which rewrites the prompt.
+        """
+        # Some families hand embeddings to the language model inside.
+        model = attrgetter(self._family.runs)(self.model) if self._family.runs else self.model
+        config = configured(model, arguments)
+        if (config.guidance_scale or 1) != 1:
+            raise AdapterError(
+                "guidance_scale makes transformers run a second sequence with a clock of its own, which steering "
+                "cannot follow; leave it out, and contrast prompts by a direction instead"
+            )
+        if config.token_healing:
+            raise AdapterError("token_healing changes the prompt inside generate; heal it first, with heal_tokens")
+        ids, embeds = first_given(arguments, "input_ids", "inputs"), first_given(arguments, "inputs_embeds")
+        repeated = self._repeated(ids, embeds)
+        embedded = 0 if embeds is None else int(embeds.shape[1])
+        is_default = nobody_set_the_length(model, arguments)
+        new = new_tokens(model, config, repeated=repeated, embedded=embedded, is_default=is_default)
+        prompts = first_given(arguments, "input_ids", "inputs", "inputs_embeds", "pixel_values")
+        continues = bool(cached_tokens(arguments))
+        # With a cache, the prompt may be what is new alone; the mask is of the whole sequence.
+        mask = first_given(arguments, "attention_mask") if continues else None
+        prompt = embedded or (repeated if mask is None else int(mask.shape[1]))
+        samples = None if prompts is None else len(prompts)
+        return Call(1, max(1, new), prompt or None, samples, repeated, continues, self._all_see(ids))
+
+    def _repeated(self, ids: Tensor | None, embeds: Tensor | None) -> int:
+        """How many tokens of its prompt `generate` begins its output with."""
+        if ids is not None:
+            return int(ids.shape[1])
+        if embeds is not None:
+            return 0
+        # It makes a prompt itself: the token that begins every sequence, behind an image where one is needed.
+        return 1 + (getattr(self.model.config, self._family.queries) if self._family.queries else 0)
+
+    def forward(self, stack: str, arguments: Mapping[str, Any]) -> Forward:
+        """Read the arguments of one forward of a stack.
+
+        Args:
+            stack: Its name.
+            arguments: Its arguments, by name.
+        """
+        if stack != TEXT:
+            state = arguments.get("hidden_states", next(iter(arguments.values())))
+            rows = state.shape[:-2].numel() if state.ndim > 2 else 1
+            width = int(state.shape[-2])
+            return Forward(rows, self._projected(width) if stack == PROJECTOR else width, 0)
+        tokens = _tokens(arguments)
+        return Forward(tokens.shape[0], tokens.shape[1], cached_tokens(arguments), cache_of(arguments))
+
+    def layout(self, stack: str, forward: Forward, arguments: Mapping[str, Any], prompt: int) -> Layout:
+        """What the tokens of a forward are.
+
+        Args:
+            stack: The stack's name.
+            forward: The forward.
+            arguments: Its arguments, by name.
+            prompt: How many tokens of the sequence are given.
+        """
+        if stack != TEXT:
+            return self._image_layout(stack, forward, arguments)
+        tokens = _tokens(arguments)
+        real = real_tokens(forward, arguments.get("attention_mask"), tokens.device)
+        return Layout(text_kinds(forward, real, self._image_tokens(forward, arguments, real), prompt), prompt - 1)
+
+    def produced(self, output: Any, call: Call) -> int:
+        """How many tokens a finished `generate` made, to the end of its longest row.
+
+        Args:
+            output: The tokens, (rows, tokens), or transformers' output that holds them.
+            call: What was known of it.
+        """
+        tokens = output if isinstance(output, Tensor) else output.sequences
+        return int(tokens.shape[1]) - call.repeated
+
+    def canary(self) -> Tensor:
+        """Logits of one word under one small image."""
+        seen = (Image.linear_gradient("L").resize((32, 32)).convert("RGB"),) if self.sees else ()
+        with hooks.evaluating(self.model):
+            return self.read(self.reading([Sample("canary", "a", seen)]))
+
+    def reading(self, samples: Sequence[Sample], *, guided: bool = False) -> Reading:
+        """Images, prompts and answers in the token layout of generation.
+
+        Args:
+            samples: PIL images with their prompt, and what the model is taken to have answered.
+            guided: Not for these models.
+
+        Raises:
+            AdapterError: A prompt is empty, an image cannot be seen, or guidance is asked for.
+        """
+        if guided:
+            raise AdapterError("this model has no null branch; read it without guidance")
+        arguments = self._prompts.encode(samples)
+        prompt = arguments["input_ids"].shape[1]
+        arguments = self._prompts.answered(arguments, [sample.output for sample in samples])
+        if not self._has_own_positions:
+            real = arguments["attention_mask"]
+            position = (real.cumsum(1) - 1).clamp(min=0) + self._family.first_position
+            arguments["position_ids"] = position
+        return Reading(self._placed(arguments), Call(1, None, prompt, all_see=self._all_see(arguments["input_ids"])))
+
+    def read(self, reading: Reading) -> Tensor:
+        """Run the forward of `reading`; logits, (rows, tokens, 1, vocabulary).
+
+        Args:
+            reading: What `reading` returned.
+        """
+        with torch.no_grad():
+            logits: Tensor = self.model(**reading.arguments, use_cache=False).logits
+        return logits.unsqueeze(2)
+
+    def tokens(self, reading: Reading) -> Tensor:
+        """The tokens of a reading, (rows, tokens, 1).
+
+        Args:
+            reading: What `reading` returned.
+        """
+        return torch.as_tensor(reading.arguments["input_ids"]).unsqueeze(2)
+
+    def token_name(self, token: int) -> str:
+        """A token as the tokenizer writes it.
+
+        Args:
+            token: Its number.
+        """
+        return str(self._prompts.tokenizer.decode([token]))
+
+    def unembed(self, state: Tensor) -> Tensor:
+        """All that follows the last block, (..., 1, vocabulary): the last norm, the head, and what a family does after.
+
+        The model says it itself, in one small forward in which the states stand in place of the last block's output.
+
+        Args:
+            state: Hidden states after the last block, (..., width).
+        """
+        rows = state.reshape(1, -1, state.shape[-1]).to(self.device, self.model.dtype)
+        last = max(site for site in self.sites if (site.stack, site.point) == (TEXT, "block"))
+        with hooks.edits({self.module(last): lambda _: rows}):
+            logits = self.canary()
+        return logits.reshape(*state.shape[:-1], 1, logits.shape[-1])
+
+    def steps(self, sampling: Sampling) -> int:
+        """How many tokens a sampling may make.
+
+        Args:
+            sampling: The sampling.
+
+        Raises:
+            AdapterError: It asks for what this model cannot do.
+        """
+        full = checked_sampling(sampling, self.sampling, "tokens")
+        assert full.tokens is not None
+        assert full.beams is not None
+        if not 1 <= full.tokens <= self.max_steps:
+            raise AdapterError(f"{full.tokens} tokens cannot be generated; choose from 1 to {self.max_steps}")
+        if full.temperature and full.beams > 1:
+            raise AdapterError(
+                f"{full.beams} beams at temperature {full.temperature:g}; search with beams, or sample, not both"
+            )
+        if full.guidance != 1:
+            raise AdapterError("this model has no guidance; leave it out, and contrast prompts by a direction instead")
+        return full.tokens
+
+    def generate(
+        self,
+        samples: Sequence[Sample | str],
+        sampling: Sampling = Sampling(tokens=64),
+        seeds: Sequence[int] | None = None,
+    ) -> list[Sample]:
+        """The samples with their answers.
+
+        Args:
+            samples: Prompts, with their images.
+            sampling: How answers are sampled.
+            seeds: One a sample, where the temperature is not 0; the same seed draws the same noise in any batch.
+
+        Raises:
+            AdapterError: A sample cannot be shown, already has an answer, or the sampling cannot be done.
+        """
+        asked, tokens, full = as_samples(samples), self.steps(sampling), sampling.filled(self.sampling)
+        check_seeds(asked, seeds, full)
+        inputs = self._placed(self._prompts.encode(asked))
+        with torch.no_grad():
+            output = self.model.generate(
+                **inputs,
+                max_new_tokens=tokens,
+                do_sample=False,
+                num_beams=full.beams,
+                logits_processor=[*full.processors, *drawing(full, seeds, 1)],
+                pad_token_id=self._prompts.tokenizer.pad_token_id,
+            )
+        made = self._prompts.tokenizer.batch_decode(output[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+        return [replace(one, output=text.strip()) for one, text in zip(asked, made, strict=True)]
+
+    def next_word(self, samples: Sequence[Sample], words: Sequence[str]) -> Tensor:
+        """How likely each word is to come next, after the prompt and the answer so far.
+
+        Args:
+            samples: Images with their prompts.
+            words: Words that begin with different tokens, such as `Yes` and `No`.
+
+        Returns:
+            Log-probabilities of each word's first token, (samples, words) float32.
+
+        Raises:
+            AdapterError: Two words begin with the same token, or a sample cannot be shown.
+        """
+        firsts = [self._first_token(word) for word in words]
+        if len(set(firsts)) < len(firsts):
+            raise AdapterError(f"two of the words {', '.join(words)} begin with the same token; choose others")
+        reading = self.reading(samples)
+        real = reading.arguments["attention_mask"]
+        last = torch.where(real != 0, torch.arange(real.shape[1], device=real.device), -1).amax(dim=1)
+        logits = self.read(reading)[:, :, 0].to(last.device)
+        return logits[torch.arange(len(last), device=last.device), last].float().log_softmax(-1)[:, firsts]
+
+    def _located(self) -> dict[Site, nn.Module]:
+        found = self._sites_of(TEXT, self.model.get_decoder(), locate.decoder_blocks(self.model))
+        if self._tower is not None:
+            found |= self._sites_of(VISION, self._tower, locate.vision_blocks(self._tower, self._family))
+            found[Site(PROJECTOR, 0)] = attrgetter(self._family.projector)(self.model.base_model)
+        return found
+
+    def _sites_of(self, stack: str, tower: nn.Module, blocks: Sequence[nn.Module]) -> dict[Site, nn.Module]:
+        return {
+            Site(stack, layer, point): part
+            for layer, block in enumerate(blocks)
+            for point, part in locate.parts(tower, block).items()
+        }
+
+    @property
+    def _vision_width(self) -> int:
+        return locate.width(self.module(Site(VISION, 0, "mlp")))
+
+    def _projected(self, tokens: int) -> int:
+        return self._family.projected(self.model.config, tokens)
+
+    def _image_layout(self, stack: str, forward: Forward, arguments: Mapping[str, Any]) -> Layout:
+        place = torch.arange(forward.width, device=self.device)
+        tiles = attrgetter(self._family.tiles)(self.model.config) if self._family.tiles else 1
+        first = (place % (forward.width // tiles) == 0) & (stack == VISION and self._has_class_token)
+        real = real_tokens(forward, arguments.get("attention_mask"), self.device)
+        return Layout(image_kinds(forward, real, first), forward.width - 1)
+
+    def _image_tokens(self, forward: Forward, arguments: Mapping[str, Any], real: Tensor) -> Tensor:
+        """Which tokens of the text stack stand for images, (rows, tokens) bool.
+
+        Raises:
+            AdapterError: The model was given embeddings in place of tokens.
+        """
+        if self._tower is None or self._family.fused:
+            return torch.zeros_like(real)
+        if self._family.queries:
+            return (real.cumsum(1) <= getattr(self.model.config, self._family.queries)) & (int(forward.start) == 0)
+        ids = arguments.get("input_ids")
+        if ids is None:
+            raise AdapterError("the model was given embeddings, in which images cannot be found; give it input_ids")
+        return self._stands_for_images(ids)
+
+    def _stands_for_images(self, ids: Tensor) -> Tensor:
+        """Which tokens are an image's or a video's own, (rows, tokens) bool."""
+        image, video = (getattr(self.model.config, f"{name}_token_id", None) for name in ("image", "video"))
+        seen = torch.as_tensor(ids == image)
+        return seen if video is None else seen | (ids == video)
+
+    def _all_see(self, ids: Tensor | None) -> bool | None:
+        if self._tower is None or ids is None or ids.is_floating_point():
+            return None
+        return self._family.needs_image or bool(self._stands_for_images(ids).any(dim=1).all())
+
+    def _placed(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Arguments on the model's device, pictures in its precision."""
+        return {
+            name: value.to(self.device, self.model.dtype if value.is_floating_point() else value.dtype)
+            for name, value in arguments.items()
+        }
+
+    @property
+    def _has_own_positions(self) -> bool:
+        """Whether the model counts positions in three dimensions itself, as Qwen's do."""
+        rope = getattr(self.model.config.get_text_config(decoder=True), "rope_parameters", None) or {}
+        return "mrope_section" in rope
+
+    def _first_token(self, word: str) -> int:
+        tokens = self._prompts.words(word)
+        if not tokens:
+            raise AdapterError(f"the word {word!r} has no token in this model's vocabulary")
+        return tokens[0]
+
+
+def _tokens(arguments: Mapping[str, Any]) -> Tensor:
+    """The tokens of a forward, as ids or as embeddings."""
+    ids = arguments.get("input_ids")
+    return torch.as_tensor(arguments["inputs_embeds"] if ids is None else ids)

@@ -1,0 +1,231 @@
+"""Recipes on rows of one's own, with their model."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mmsteer.errors import EvalError, RecipeError
+from mmsteer.eval.audio import read_audio
+from mmsteer.likelihood import output_likelihood
+from mmsteer.recipes.audio_file import to_flac
+from mmsteer.recipes.beside import beside_controls
+from mmsteer.recipes.curves import check_curve, strength_curves
+from mmsteer.recipes.folder import RunFolder
+from mmsteer.recipes.plan import Planned
+from mmsteer.recipes.receipts import receipt_json
+from mmsteer.recipes.rows.data import Item, sampling_of
+from mmsteer.recipes.rows.schema import RowsRecipe
+from mmsteer.recipes.rows.scorers import Scorer, audio_scorers, read_audio_file, text_scorers
+from mmsteer.recipes.scoring import Line, Scored
+from mmsteer.steering import Attribute, Steering, steer
+from mmsteer.types import Adapter, Sample
+
+
+@dataclass(frozen=True, eq=False)
+class RowsTask:
+    """Rows are answered or played, and scored.
+
+    Attributes:
+        recipe: What to do.
+        adapter: The model.
+    """
+
+    recipe: RowsRecipe
+    adapter: Adapter
+
+    @property
+    def batch(self) -> int:
+        """Rows that run together."""
+        return self.recipe.generate.batch
+
+    @property
+    def guidance(self) -> float:
+        """Scale of classifier-free guidance."""
+        return sampling_of(self.recipe.generate).filled(self.adapter.sampling).guidance or 1.0
+
+    @cached_property
+    def scorers(self) -> tuple[Scorer, ...]:
+        """What outputs are scored by."""
+        parse = text_scorers if self._is_text else audio_scorers
+        return parse(self.recipe.score)
+
+    def check(self) -> None:
+        """Refuse what the model cannot make, and scorers of something else.
+
+        Raises:
+            RecipeError: A scorer reads another kind of output.
+        """
+        self.adapter.steps(sampling_of(self.recipe.generate))
+        try:
+            len(self.scorers)
+        except EvalError as cause:
+            raise RecipeError(f"this model makes {self.adapter.output_kind}: {cause}") from None
+
+    def check_attribute(self, item: Attribute) -> None:
+        """Refuse a schedule or positions under which nothing would be pushed.
+
+        Args:
+            item: What is pushed.
+        """
+        check_curve(item, self.adapter, self._steps)
+
+    def describe(self, folder: RunFolder, items: Sequence[Item]) -> None:
+        """Write `examples.json` and `metrics.json`, and copy the images that rows name.
+
+        Args:
+            folder: Where to.
+            items: The rows.
+        """
+        folder.write("examples.json", [_example(folder, item) for item in items])
+        folder.write("metrics.json", [vars(scorer.metric) for scorer in self.scorers])
+
+    def make(self, planned: Planned, steering: Steering, items: Sequence[Item]) -> tuple[dict[str, bytes], Line]:
+        """Generate a batch.
+
+        Args:
+            planned: The condition.
+            steering: What is applied.
+            items: The rows.
+        """
+        samples = [item.row.sample(self.adapter) for item in items]
+        with steer(self.adapter, steering) as session:
+            made = self.adapter.generate(samples, sampling_of(self.recipe.generate), [item.seed for item in items])
+            receipt = receipt_json(session.receipt())
+        if not self._is_text:
+            rate = self.adapter.sample_rate  # type: ignore[attr-defined]
+            files = {_audio(planned, item): to_flac(one.output, rate) for item, one in zip(items, made, strict=True)}
+            return files, {"receipt": receipt}
+        outputs = [{"text": one.output} for one in made]
+        for one, more in zip(outputs, self._asked(made, steering, items), strict=True):
+            one |= more
+        return {}, {"receipt": receipt, "outputs": outputs}
+
+    def line(self, path: Path, planned: Planned, item: Item, output: Any) -> dict[str, Any]:
+        """Score an output.
+
+        Args:
+            path: The run folder.
+            planned: The condition.
+            item: The row.
+            output: What the log holds of it.
+        """
+        if not self._is_text:
+            file = _audio(planned, item)
+            output = {"audio": file, "readings": read_audio_file(path / file, self.recipe.score.values())}
+        scores = {one.metric.name: list(one.score(output, item.row.reference)) for one in self.scorers}
+        return {"id": item.row.id, **output, "scores": scores}
+
+    def contexts(self, path: Path, planned: Planned, items: Sequence[Item], outputs: Sequence[Any]) -> list[Sample]:
+        """Unsteered outputs after their prompts.
+
+        Args:
+            path: The run folder.
+            planned: The unsteered condition.
+            items: Its first rows.
+            outputs: What the log holds of them.
+        """
+        samples = [item.row.sample(self.adapter) for item in items]
+        if self._is_text:
+            made = [replace(one, output=out["text"]) for one, out in zip(samples, outputs, strict=True)]
+            return [one for one in made if one.output]
+        clips = [read_audio(path / _audio(planned, item)).samples for item in items]
+        return [replace(one, output=clip) for one, clip in zip(samples, clips, strict=True)]
+
+    def scores(self, members: Sequence[Scored]) -> dict[str, Any]:
+        """Ratios of sums over rows, beside their controls.
+
+        Args:
+            members: Finished conditions.
+        """
+        counts = {one.metric.name: _count(one.metric.name) for one in self.scorers}
+        chance = {one.metric.name: one.metric.chance for one in self.scorers if one.metric.chance is not None}
+        return {"metrics": beside_controls(members, counts, "example", chance)}
+
+    def traces(self, steering: Steering, lines: Sequence[Line], unsteered: Sequence[Line] | None) -> dict[str, Any]:
+        """The strength of each attribute over the steps of an output.
+
+        Args:
+            steering: What was applied.
+            lines: The condition's lines.
+            unsteered: Those of the unsteered run.
+        """
+        return strength_curves(steering, self.adapter, self._steps)
+
+    @property
+    def _is_text(self) -> bool:
+        return self.adapter.output_kind == "text"
+
+    @property
+    def _steps(self) -> int:
+        return self.adapter.steps(sampling_of(self.recipe.generate))
+
+    def _asked(self, made: Sequence[Sample], steering: Steering, items: Sequence[Item]) -> list[dict[str, Any]]:
+        """What scorers ask of the model itself, for each output."""
+        asks, found = {one.asks for one in self.scorers}, [dict[str, Any]() for _ in made]
+        if "surprise" in asks:
+            for one, sums in zip(found, self._surprise(made), strict=True):
+                one["surprise"] = sums
+        if "options" in asks:
+            for one, right in zip(found, self._right(made, steering, items), strict=True):
+                one["right"] = right
+        return found
+
+    def _surprise(self, made: Sequence[Sample]) -> list[list[float]]:
+        """Minus the log-probability and the number of tokens of each answer, under the unsteered model."""
+        told = [place for place, one in enumerate(made) if one.output]
+        sums = [[0.0, 0.0] for _ in made]
+        found = output_likelihood(self.adapter, [made[place] for place in told]).tolist() if told else []
+        for place, (total, tokens) in zip(told, found, strict=True):
+            sums[place] = [-round(total, 6), tokens]
+        return sums
+
+    def _right(self, made: Sequence[Sample], steering: Steering, items: Sequence[Item]) -> list[bool | None]:
+        """Whether the right option of each row is the likeliest; None for a row that is no such question."""
+        asked = [place for place, item in enumerate(items) if item.row.answer in item.row.options]
+        each = [
+            replace(made[place], id=f"{place}/{at}", output=text)
+            for place in asked
+            for at, text in enumerate(items[place].row.options)
+        ]
+        # A batch at a time: a steering is attached to the model once for each, and memory grows with its rows.
+        parts = [each[start : start + self.batch] for start in range(0, len(each), self.batch)]
+        sums = torch.cat([output_likelihood(self.adapter, part, steering) for part in parts]) if parts else None
+        found: list[bool | None] = [None] * len(made)
+        for place in asked:
+            assert sums is not None
+            options = items[place].row.options
+            mine, sums = sums[: len(options)], sums[len(options) :]
+            found[place] = options[int(torch.argmax(mine[:, 0] / mine[:, 1]))] == items[place].row.answer
+        return found
+
+
+def _count(name: str) -> Any:
+    return lambda line: tuple(line["scores"][name])
+
+
+def _audio(planned: Planned, item: Item) -> str:
+    """Where a clip lies in the run folder."""
+    return f"audio/{planned.folder}/{item.index:05d}.flac"
+
+
+def _example(folder: RunFolder, item: Item) -> Mapping[str, Any]:
+    """A row as `examples.json` keeps it; its images are copied into the folder."""
+    row, images = item.row, []
+    for at, source in enumerate(row.images):
+        name = f"images/{item.index:05d}-{at}{source.suffix.lower()}"
+        if not folder.has(name):
+            folder.write_bytes(name, source.read_bytes())
+        images.append(name)
+    return {
+        "index": item.index,
+        "id": row.id,
+        "prompt": row.asked().text,
+        "answer": row.answer,
+        "options": list(row.options),
+        "images": images,
+        "seed": item.seed,
+    }

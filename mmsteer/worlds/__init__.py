@@ -1,0 +1,1 @@
+"""Rendered worlds whose truth is known: music and scenes, the models trained on them, and their fitted judges."""

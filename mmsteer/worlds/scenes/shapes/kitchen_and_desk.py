@@ -1,0 +1,208 @@
+"""What stands in kitchens and dining rooms, and on desks."""
+
+from collections.abc import Mapping
+
+from mmsteer.worlds.scenes.shapes.brush import Shape, box, disc, dot, half, line, poly, ring
+
+KITCHEN_AND_DESK: Mapping[str, Shape] = {
+    "oven": Shape(
+        0.95,
+        (0.32, 0.44),
+        "floor",
+        ("white", "grey", "black", "red"),
+        (
+            box("main", 0, 0, 1, 1, round=0.04),
+            box("dark", 0, 0, 1, 0.2),
+            *(dot("paper", x, 0.1, 0.05, 0.05) for x in (0.15, 0.38, 0.62, 0.85)),
+            line("steel", 0.05, 0.15, 0.28, 0.85, 0.28),
+            box("ink", 0.13, 0.36, 0.87, 0.84, round=0.05),
+            box("glow", 0.2, 0.44, 0.8, 0.76),
+            line("ink", 0.03, 0.2, 0.6, 0.8, 0.6),
+        ),
+    ),
+    "refrigerator": Shape(
+        0.5,
+        (0.5, 0.64),
+        "floor",
+        ("white", "grey", "blue", "red"),
+        (
+            box("main", 0, 0, 1, 0.97, round=0.04),
+            box("ink", 0.08, 0.96, 0.25, 1),
+            box("ink", 0.75, 0.96, 0.92, 1),
+            box("dark", 0, 0.34, 1, 0.365),
+            box("ink", 0.1, 0.14, 0.2, 0.3),
+            box("ink", 0.1, 0.41, 0.2, 0.66),
+        ),
+    ),
+    "microwave": Shape(
+        1.65,
+        (0.17, 0.24),
+        "surface",
+        ("white", "grey", "black", "red"),
+        (
+            box("main", 0, 0, 1, 0.96, round=0.06),
+            box("ink", 0.06, 0.14, 0.66, 0.84, round=0.06),
+            box("steel", 0.12, 0.24, 0.6, 0.74),
+            box("dark", 0.73, 0.1, 0.95, 0.88),
+            box("lamp_green", 0.76, 0.16, 0.92, 0.32),
+            *(dot("paper", x, y, 0.03, 0.05) for x in (0.79, 0.89) for y in (0.46, 0.62, 0.78)),
+        ),
+    ),
+    "sink": Shape(
+        1.0,
+        (0.28, 0.38),
+        "floor",
+        ("white", "grey", "pink", "blue"),
+        (
+            box("dark", 0.4, 0.5, 0.6, 1),
+            poly("dark", 0.3, 0.94, 0.7, 0.94, 0.75, 1, 0.25, 1),
+            half("main", 0, 0.0, 1, 0.74),
+            disc("light", 0, 0.28, 1, 0.46),
+            disc("steel", 0.12, 0.31, 0.88, 0.43),
+            line("ink", 0.07, 0.5, 0.36, 0.5, 0.06, 0.68, 0.06, 0.68, 0.18),
+        ),
+    ),
+    "bowl": Shape(
+        1.7,
+        (0.12, 0.18),
+        "surface",
+        ("red", "blue", "green", "yellow", "white", "purple"),
+        (
+            box("dark", 0.35, 0.88, 0.65, 1),
+            half("main", 0, -0.65, 1, 0.95),
+            disc("dark", 0, 0.0, 1, 0.32),
+            disc("light", 0.07, 0.06, 0.93, 0.27),
+        ),
+    ),
+    "dining table": Shape(
+        2.0,
+        (0.32, 0.4),
+        "floor",
+        ("brown", "white", "black", "yellow"),
+        (
+            box("dark", 0.06, 0.25, 0.13, 1),
+            box("dark", 0.87, 0.25, 0.94, 1),
+            box("dark", 0.2, 0.25, 0.25, 0.8),
+            box("dark", 0.75, 0.25, 0.8, 0.8),
+            poly("main", 0.12, 0, 0.88, 0, 1, 0.22, 0, 0.22),
+            box("dark", 0, 0.22, 1, 0.34),
+        ),
+    ),
+    "pizza": Shape(
+        1.7,
+        (0.13, 0.19),
+        "surface",
+        (),
+        (
+            disc("crust", 0, 0, 1, 1),
+            disc("cheese", 0.08, 0.1, 0.92, 0.88),
+            *(
+                dot("salami", x, y, 0.075, 0.11)
+                for x, y in (
+                    (0.3, 0.3),
+                    (0.55, 0.25),
+                    (0.73, 0.45),
+                    (0.25, 0.6),
+                    (0.5, 0.55),
+                    (0.65, 0.75),
+                    (0.42, 0.8),
+                )
+            ),
+        ),
+    ),
+    "wine glass": Shape(
+        0.5,
+        (0.2, 0.28),
+        "surface",
+        (),
+        (
+            line("glass", 0.06, 0.5, 0.5, 0.5, 0.95),
+            disc("glass", 0.14, 0.9, 0.86, 1),
+            half("glass", 0.06, -0.55, 0.94, 0.6),
+            half("wine", 0.12, -0.2, 0.88, 0.56),
+            disc("paper", 0.06, 0.0, 0.94, 0.08),
+        ),
+    ),
+    "chair": Shape(
+        0.62,
+        (0.36, 0.48),
+        "floor",
+        ("brown", "red", "blue", "white", "black"),
+        (
+            box("dark", 0.1, 0, 0.2, 1),
+            box("dark", 0.8, 0, 0.9, 1),
+            box("main", 0.1, 0.03, 0.9, 0.14),
+            box("main", 0.1, 0.24, 0.9, 0.35),
+            poly("main", 0.1, 0.52, 0.9, 0.52, 1, 0.64, 0, 0.64),
+            box("dark", 0, 0.62, 1, 0.68),
+            box("dark", 0.02, 0.66, 0.12, 1),
+            box("dark", 0.88, 0.66, 0.98, 1),
+        ),
+    ),
+    "laptop": Shape(
+        1.4,
+        (0.22, 0.32),
+        "surface",
+        ("grey", "black", "white", "pink"),
+        (
+            box("main", 0.13, 0, 0.87, 0.68, round=0.04),
+            box("screen", 0.18, 0.07, 0.82, 0.61),
+            box("paper", 0.24, 0.15, 0.55, 0.22),
+            box("paper", 0.24, 0.3, 0.7, 0.37),
+            poly("main", 0.13, 0.7, 0.87, 0.7, 1, 0.94, 0, 0.94),
+            poly("ink", 0.19, 0.73, 0.81, 0.73, 0.87, 0.85, 0.13, 0.85),
+            box("dark", 0, 0.94, 1, 1),
+        ),
+    ),
+    "keyboard": Shape(
+        2.9,
+        (0.1, 0.14),
+        "surface",
+        ("black", "white", "grey"),
+        (
+            box("main", 0, 0, 1, 1, round=0.12),
+            *(box("keys", 0.04 + 0.094 * i, y, 0.11 + 0.094 * i, y + 0.17) for y in (0.12, 0.4) for i in range(10)),
+            box("keys", 0.04, 0.68, 0.2, 0.86),
+            box("keys", 0.25, 0.68, 0.75, 0.86),
+            box("keys", 0.8, 0.68, 0.96, 0.86),
+        ),
+    ),
+    "cell phone": Shape(
+        0.52,
+        (0.18, 0.25),
+        "surface",
+        ("black", "white", "red", "pink"),
+        (
+            box("main", 0, 0, 1, 1, round=0.09),
+            box("screen", 0.1, 0.12, 0.9, 0.83),
+            *(box("paper", x, y, x + 0.16, y + 0.1) for x in (0.18, 0.42, 0.66) for y in (0.2, 0.36)),
+            line("keys", 0.025, 0.38, 0.06, 0.62, 0.06),
+            dot("keys", 0.5, 0.915, 0.1, 0.05),
+        ),
+    ),
+    "cup": Shape(
+        1.05,
+        (0.13, 0.19),
+        "surface",
+        ("red", "blue", "green", "yellow", "white", "pink"),
+        (
+            ring("dark", 0.12, 0.55, 0.24, 1, 0.76),
+            poly("main", 0.02, 0.12, 0.72, 0.12, 0.64, 1, 0.1, 1),
+            disc("dark", 0.02, 0, 0.72, 0.24),
+            disc("wood", 0.09, 0.05, 0.65, 0.2),
+        ),
+    ),
+    "book": Shape(
+        0.78,
+        (0.17, 0.24),
+        "surface",
+        ("red", "blue", "green", "brown", "purple"),
+        (
+            box("paper", 0.1, 0.04, 1, 0.98),
+            box("main", 0, 0, 0.9, 1),
+            box("dark", 0, 0, 0.16, 1),
+            box("paper", 0.28, 0.16, 0.8, 0.3),
+            box("paper", 0.36, 0.38, 0.72, 0.45),
+        ),
+    ),
+}

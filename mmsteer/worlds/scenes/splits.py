@@ -1,0 +1,48 @@
+"""Splits of the world that never share a scene."""
+
+import numpy as np
+
+from mmsteer.errors import DataError
+from mmsteer.worlds.scenes.captions import absent_companions
+from mmsteer.worlds.scenes.kinds import SCENES
+from mmsteer.worlds.scenes.scene import Scene, sample_scene
+
+SPLITS = ("train", "validation", "test", "demos")
+
+
+def split_scenes(split: str, n: int, seed: int) -> tuple[Scene, ...]:
+    """The first scenes of a split, kinds in turn; those of `demos` can all be told wrongly by `caption_pair`.
+
+    Scene number i depends on the split, the seed and i alone.
+
+    Args:
+        split: One of `SPLITS`.
+        n: How many.
+        seed: Any; different seeds give different scenes.
+
+    Raises:
+        DataError: There is no such split.
+    """
+    if split not in SPLITS:
+        raise DataError(f"no split {split!r}; choose from {', '.join(SPLITS)}")
+    return tuple(split_scene(split, index, seed) for index in range(n))
+
+
+def split_scene(split: str, index: int, seed: int) -> Scene:
+    """One scene of a split.
+
+    Args:
+        split: One of `SPLITS`.
+        index: Its number.
+        seed: The split's seed.
+    """
+    rng = np.random.default_rng([SPLITS.index(split), seed, index])
+    kind = list(SCENES)[index % len(SCENES)]
+    scene = sample_scene(rng, kind=kind)
+    while split == "demos" and not _can_be_told_wrongly(scene):
+        scene = sample_scene(rng, kind=kind)
+    return scene
+
+
+def _can_be_told_wrongly(scene: Scene) -> bool:
+    return bool(absent_companions(scene)) and {SCENES[scene.kind].anchor} < scene.objects

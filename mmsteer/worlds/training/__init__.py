@@ -1,0 +1,1 @@
+"""How the bundled models and dictionaries are trained."""
