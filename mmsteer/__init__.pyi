@@ -2,9 +2,12 @@ from .api import adapt, bundled_directions, load, steer
 from .calibrate import calibrate, divergence
 from .direction_file import load_directions, save_directions
 from .probes import RFM, MeanDifference, sweep
+from .recipes.evaluate import Results, evaluate
+from .recipes.rows.task import RowsTask
 from .record import record
 from .schedules import parse_schedule
 from .steering import Attribute, Receipt, Steering
+from .tasks import read_rows
 from .types import Chat, Direction, Positions, Raw, Sample, Sampling, Site
 
 __all__ = [
@@ -16,6 +19,8 @@ __all__ = [
     "Positions",
     "Raw",
     "Receipt",
+    "Results",
+    "RowsTask",
     "Sample",
     "Sampling",
     "Site",
@@ -24,9 +29,11 @@ __all__ = [
     "bundled_directions",
     "calibrate",
     "divergence",
+    "evaluate",
     "load",
     "load_directions",
     "parse_schedule",
+    "read_rows",
     "record",
     "save_directions",
     "steer",

@@ -31,10 +31,15 @@ def test_the_topics_rows_are_whole():
 
 
 @pytest.mark.usefixtures("smollm2")
-def test_the_topic_is_found_pushed_and_shown(mmsteer, tmp_path):
-    code, out, err = mmsteer("run", TOPIC / "recipe.yaml", *SMALL, "--out", tmp_path / "run", "--quiet")
+def test_the_guides_block_of_python_runs(mmsteer, tmp_path, monkeypatch):
+    guide = (TOPIC.parents[1] / "docs" / "from-a-paper-to-a-run.md").read_text()
+    block = guide.split("```python\n")[1].split("```")[0].replace("tokens=32", "tokens=4")
+    rows = (TOPIC / "questions.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "questions.jsonl").write_text("".join([row for row in rows if '"test"' in row][:2]))
+    monkeypatch.chdir(tmp_path)
+    found = ("--data", TOPIC / "sentences.jsonl", "--family", "topic", "--sites", "text.19", "--positions", "all")
+    code, _, err = mmsteer("probe", "--model", "bundled:text", *found, "--out", "topic.safetensors")
     assert code == 0, err
-    assert "sea at text.13, 0.25 (n = 2)" in out
-    page = (tmp_path / "run" / "report.html").read_text()
-    assert '<mark class="changed">' in page
-    assert "topic:sea 0.25" in page
+    seen: dict[str, object] = {}
+    exec(block, seen)
+    assert len(seen["results"].samples["pushed"]) == 2

@@ -112,7 +112,7 @@ def of_kind(kind: str, entry: Any, adapter: Any) -> Material:
         entry: From `concept_entry` or `contrast_entry`.
         adapter: The model.
     """
-    return Material(entry, KINDS[kind].samples(entry, adapter), KINDS[kind].TASK)
+    return Material(entry, KINDS[kind].samples(entry, adapter), KINDS[kind].TARGET_KIND)
 
 
 def family_of(path: Path, given: str | None) -> str:

@@ -16,9 +16,9 @@ from mmsteer.library import library
 from mmsteer.recipes.dictionaries import located
 from mmsteer.recipes.document import Document, Mark, Place, read_document
 from mmsteer.recipes.expand import Condition, expand
-from mmsteer.recipes.kinds import KINDS, modality_of
+from mmsteer.recipes.kind import Kind
+from mmsteer.recipes.kinds import KINDS, kind_of
 from mmsteer.recipes.loading import did_you_mean, find_recipe, load_document
-from mmsteer.recipes.modality import Modality
 from mmsteer.recipes.problems import Problem, refusal, schema_problems
 from mmsteer.recipes.schema import FileDirections, FoundDirections, Probe, SaeProbe
 from mmsteer.steering import parse_attribute
@@ -34,13 +34,13 @@ class CheckedRecipe:
 
     Attributes:
         recipe: What it says, with everything that it names put in.
-        modality: Its kind.
+        kind: Its kind.
         conditions: What is steered, every combination of every sweep.
         files: The directions of each file that it names.
     """
 
     recipe: Any
-    modality: Modality
+    kind: Kind
     conditions: tuple[Condition, ...]
     files: Files
 
@@ -57,18 +57,18 @@ def check_recipe(name: str | Path, overrides: Sequence[str] = ()) -> CheckedReci
     """
     document = load_document(name, overrides)
     home = find_recipe(name).parent
-    modality, recipe = _validated(document)
-    recipe, files, problems = _resolved(modality, modality.located(recipe, home), home)
-    conditions, more = expand(recipe.conditions, modality.OWN)
-    names, unknown = _names(modality, recipe, files)
-    problems += more + unknown + modality.problems(recipe, conditions)
+    kind, recipe = _validated(document)
+    recipe, files, problems = _resolved(kind, kind.located(recipe, home), home)
+    conditions, more = expand(recipe.conditions, kind.OWN)
+    names, unknown = _names(kind, recipe, files)
+    problems += more + unknown + kind.problems(recipe, conditions)
     for at, table in enumerate(recipe.conditions):
         mine = [one for one in conditions if one.place == ("conditions", at)]
         problems += _steering(mine, names if not unknown else {}, len(table.steer))
-    problems += _controls(modality, recipe) + _choose(modality, recipe, conditions)
+    problems += _controls(kind, recipe) + _choose(kind, recipe, conditions)
     if problems:
         raise RecipeError(refusal(document, problems))
-    return CheckedRecipe(recipe, modality, conditions, files)
+    return CheckedRecipe(recipe, kind, conditions, files)
 
 
 def found_directions(kind: str, data: Mapping[str, Any]) -> Any:
@@ -82,30 +82,30 @@ def found_directions(kind: str, data: Mapping[str, Any]) -> Any:
         RecipeError: Something is wrong with it.
     """
     document = Document(dict(data), {(): Mark("options")})
-    modality = KINDS[kind]
+    chosen = KINDS[kind]
     try:
-        entry = modality.ENTRY.model_validate_json(json.dumps(data))
+        entry = chosen.ENTRY.model_validate_json(json.dumps(data))
     except ValidationError as error:
-        raise RecipeError(refusal(document, schema_problems(modality.ENTRY, document.data, error))) from None
-    modality.labels(entry)
-    check_reading(entry, modality.POOLS)
-    modality.check_entry(entry)
+        raise RecipeError(refusal(document, schema_problems(chosen.ENTRY, document.data, error))) from None
+    chosen.labels(entry)
+    check_reading(entry, chosen.POOLS)
+    chosen.check_entry(entry)
     return entry.model_copy(update={"probe": read_probe(kind, str(entry.probe))})
 
 
-def _validated(document: Document) -> tuple[Modality, Any]:
-    modality = modality_of(document.data)
-    if modality is None:
+def _validated(document: Document) -> tuple[Kind, Any]:
+    kind = kind_of(document.data)
+    if kind is None:
         problem = Problem(("kind",), f"a recipe has one of the kinds {', '.join(KINDS)}, such as 'kind: music'")
         raise RecipeError(refusal(document, [problem]))
     try:
         # As JSON: there a list is the only way to write a tuple, so strictness does not mind it.
-        return modality, modality.SCHEMA.model_validate_json(json.dumps(document.data))
+        return kind, kind.SCHEMA.model_validate_json(json.dumps(document.data))
     except ValidationError as error:
-        raise RecipeError(refusal(document, schema_problems(modality.SCHEMA, document.data, error))) from None
+        raise RecipeError(refusal(document, schema_problems(kind.SCHEMA, document.data, error))) from None
 
 
-def _resolved(modality: Modality, recipe: Any, home: Path) -> tuple[Any, Files, list[Problem]]:
+def _resolved(kind: Kind, recipe: Any, home: Path) -> tuple[Any, Files, list[Problem]]:
     """The recipe with the content of the probes and the paths of the files that it names."""
     entries: list[Any] = []
     files: dict[str, Mapping[str, Direction]] = {}
@@ -119,8 +119,8 @@ def _resolved(modality: Modality, recipe: Any, home: Path) -> tuple[Any, Files, 
             elif isinstance(entry.probe, str):
                 entry = entry.model_copy(update={"probe": read_probe(recipe.kind, entry.probe)})
             if isinstance(entry, FoundDirections):
-                check_reading(entry, modality.POOLS)
-                modality.check_entry(entry)
+                check_reading(entry, kind.POOLS)
+                kind.check_entry(entry)
                 if isinstance(entry.probe, SaeProbe):
                     entry = entry.model_copy(update={"probe": located(entry.probe, home)})
         except MmsteerError as cause:
@@ -185,7 +185,7 @@ def read_probe(kind: str, name: str) -> Probe:
         raise RecipeError(f"{shipped[name]}: {'; '.join(lines)}") from None
 
 
-def _names(modality: Modality, recipe: Any, files: Files) -> tuple[dict[str, Direction], list[Problem]]:
+def _names(kind: Kind, recipe: Any, files: Files) -> tuple[dict[str, Direction], list[Problem]]:
     """Every direction that a line may name, with stand-ins for those that are still to be found."""
     names: dict[str, Direction] = {}
     problems: list[Problem] = []
@@ -193,7 +193,7 @@ def _names(modality: Modality, recipe: Any, files: Files) -> tuple[dict[str, Dir
         place: Place = ("directions", at)
         problems += _without(recipe.directions, at, names)
         try:
-            found = _stand_ins(modality, entry) if isinstance(entry, FoundDirections) else files.get(entry.file, {})
+            found = _stand_ins(kind, entry) if isinstance(entry, FoundDirections) else files.get(entry.file, {})
         except DataError as cause:
             problems.append(Problem((*place, "data"), str(cause)))
             continue
@@ -220,9 +220,9 @@ def _without(entries: Sequence[Any], at: int, names: Mapping[str, Direction]) ->
     return problems
 
 
-def _stand_ins(modality: Modality, entry: FoundDirections) -> dict[str, Direction]:
+def _stand_ins(kind: Kind, entry: FoundDirections) -> dict[str, Direction]:
     site = Site("decoder", 0)
-    names = [f"{entry.family}:{label}" for label in modality.labels(entry)]
+    names = [f"{entry.family}:{label}" for label in kind.labels(entry)]
     stats = {site: SiteStats(1.0, 0.0, 1.0, 1.0)}
     return {name: Direction(name, {site: torch.ones(1)}, stats, "") for name in names}
 
@@ -239,25 +239,25 @@ def _steering(conditions: Sequence[Condition], names: Mapping[str, Direction], l
     return list(problems.values())
 
 
-def _controls(modality: Modality, recipe: Any) -> list[Problem]:
+def _controls(kind: Kind, recipe: Any) -> list[Problem]:
     problems = []
     for at, table in enumerate(recipe.conditions):
         if table.calibrate and not recipe.controls.unsteered:
             place: Place = ("conditions", at, "calibrate")
             problems.append(Problem(place, "this is measured along unsteered outputs; set controls.unsteered: true"))
     read = [entry for entry in recipe.directions if isinstance(entry, FileDirections)]
-    for kind in modality.CONTROLS:
-        if getattr(recipe.controls, kind) and read:
+    for control in kind.CONTROLS:
+        if getattr(recipe.controls, control) and read:
             message = f"this is fitted on the data of a direction, and {read[0].file} brings none; find it in the run"
-            problems.append(Problem(("controls", kind), message))
+            problems.append(Problem(("controls", control), message))
     return problems
 
 
-def _choose(modality: Modality, recipe: Any, conditions: Sequence[Condition]) -> list[Problem]:
+def _choose(kind: Kind, recipe: Any, conditions: Sequence[Condition]) -> list[Problem]:
     """Metrics that no run of this recipe gives."""
     if recipe.choose is None:
         return []
-    known = modality.metric_names(recipe, conditions)
+    known = kind.metric_names(recipe, conditions)
     goal = "maximise" if recipe.choose.maximise else "minimise"
     asked: list[tuple[Place, str]] = [(("choose", goal), getattr(recipe.choose, goal))]
     asked += [(("choose", "bounds", metric), metric) for metric in recipe.choose.bounds]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mmsteer.recipes.document import Place
+from mmsteer.recipes.plan import UNSTEERED
 from mmsteer.recipes.problems import Problem
 from mmsteer.recipes.schema import Conditions, SteerMapping, Value
 from mmsteer.steering import Steering, parse_attribute
@@ -14,8 +15,6 @@ from mmsteer.steering.names import quoted
 from mmsteer.types import Direction
 
 MOST = 10_000
-UNSTEERED = "unsteered"
-"""The name of the plain model, which is a row like any condition."""
 _VARIABLE = re.compile(r"\{([^{}]*)\}")
 _WORDS = {"positions": "at", "sites": "on", "weights": "weights", "operator": "by", "branch": "branch", "gate": "when"}
 

@@ -1,41 +1,23 @@
 """A checked recipe and its model: everything that can fail before any compute has failed here."""
 
-import hashlib
-import json
-import platform
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import torch
 
-import mmsteer
 from mmsteer.api import load
 from mmsteer.errors import DirectionError, MmsteerError, RecipeError
 from mmsteer.recipes.checks import CheckedRecipe, check_recipe
 from mmsteer.recipes.dictionaries import dictionary_digest, dictionary_of, readable
+from mmsteer.recipes.environment import file_digest, run_id
 from mmsteer.recipes.expand import Condition
 from mmsteer.recipes.finding import left_out
-from mmsteer.recipes.modality import Modality, Task
+from mmsteer.recipes.kind import Kind
 from mmsteer.recipes.schema import FileDirections, FoundDirections, SaeProbe
+from mmsteer.recipes.task import Task
 from mmsteer.types import Direction, Feature, Site, SiteStats, select_sites
-
-PACKAGES = (
-    "torch",
-    "transformers",
-    "numpy",
-    "scipy",
-    "librosa",
-    "soundfile",
-    "safetensors",
-    "pydantic",
-    "scikit-learn",
-)
-UNRELATED = ("cli", "report", "bundled", "worlds/training")
-"""Parts of the package that no result depends on."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,16 +26,14 @@ class Experiment:
 
     Attributes:
         checked: The recipe.
-        task: The recipe with its model.
-        items: What is generated from.
-        validation: What conditions are tried on first; empty where the recipe chooses nothing.
+        task: What is reported.
+        validation: What conditions are tried on first; None where the recipe chooses nothing.
         id: What the run depends on, as a short hash: recipe, model, direction files, code.
     """
 
     checked: CheckedRecipe
     task: Task
-    items: tuple[Any, ...]
-    validation: tuple[Any, ...]
+    validation: Task | None
     id: str
 
     @property
@@ -62,9 +42,9 @@ class Experiment:
         return self.checked.recipe
 
     @property
-    def modality(self) -> Modality:
+    def kind(self) -> Kind:
         """The kind of recipe."""
-        return self.checked.modality
+        return self.checked.kind
 
     @property
     def adapter(self) -> Any:
@@ -88,33 +68,13 @@ def prepare(name: str | Path, overrides: Sequence[str] = ()) -> Experiment:
         RecipeError: The recipe is wrong, or does not fit the model.
     """
     checked = check_recipe(name, overrides)
-    recipe, modality = checked.recipe, checked.modality
+    recipe, kind = checked.recipe, checked.kind
     model = recipe.model
     adapter = load(model.load, device=model.device, dtype=model.dtype, quantise=model.quantise)
-    task = modality.task(recipe, adapter)
+    task = kind.task(recipe, adapter, getattr(recipe, kind.SOURCE))
     _check_fit(checked, task)
-    items = modality.items(recipe, getattr(recipe, modality.SOURCE))
-    validation = modality.items(recipe, getattr(recipe.choose, modality.SOURCE)) if recipe.choose else ()
-    return Experiment(checked, task, items, validation, _identity(checked, task))
-
-
-def environment(experiment: Experiment) -> dict[str, Any]:
-    """What the run was made with, as plain JSON.
-
-    Args:
-        experiment: The run.
-    """
-    return {
-        "id": experiment.id,
-        "mmsteer": metadata.version("mmsteer"),
-        "code": _code(),
-        "python": platform.python_version(),
-        "platform": f"{platform.system()} {platform.machine()}",
-        "packages": {name: metadata.version(name) for name in PACKAGES},
-        "model": {"name": experiment.recipe.model.load, "fingerprint": experiment.adapter.fingerprint},
-        "directions": {Path(file).name: _digest(Path(file)) for file in experiment.checked.files},
-        "files": {str(file): _digest(file) for file in experiment.modality.files(experiment.recipe)},
-    }
+    validation = kind.task(recipe, adapter, getattr(recipe.choose, kind.SOURCE)) if recipe.choose else None
+    return Experiment(checked, task, validation, _identity(checked, task))
 
 
 def _check_fit(checked: CheckedRecipe, task: Task) -> None:
@@ -181,7 +141,7 @@ def _shaped(entry: Any, checked: CheckedRecipe, task: Task) -> Mapping[str, Dire
     stats = dict.fromkeys(sites, SiteStats(1.0, 0.0, 1.0, 1.0))
     vectors = {site: _unit(task.adapter.widths[site]) for site in sites}
     features = {site: Feature(vectors[site], 0.0, 0.0) for site in sites if _is_feature(entry, task)}
-    names = [f"{entry.family}:{label}" for label in checked.modality.labels(entry)]
+    names = [f"{entry.family}:{label}" for label in checked.kind.labels(entry)]
     return {name: Direction(name, vectors, stats, task.adapter.fingerprint, {}, features) for name in names}
 
 
@@ -211,28 +171,12 @@ def _check_condition(condition: Condition, names: Mapping[str, Direction], task:
 
 
 def _identity(checked: CheckedRecipe, task: Task) -> str:
-    recipe = checked.modality.identity(checked.recipe)
+    recipe = checked.kind.identity(checked.recipe)
     for entry in recipe["directions"]:
         if "file" in entry:
-            entry["file"] = _digest(Path(entry["file"]))
+            entry["file"] = file_digest(Path(entry["file"]))
         elif "dictionary" in entry["probe"]:
             entry["probe"]["dictionary"] = dictionary_digest(entry["probe"]["dictionary"])
     # Where a model lies and on which device it runs change no result that the fingerprint does not know of.
     recipe["model"] = recipe["model"] | {"load": task.adapter.fingerprint, "device": None}
-    text = json.dumps([recipe, _code(), metadata.version("torch"), sys.version_info[:2]], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:10]
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _code() -> str:
-    """A hash of the code that results depend on."""
-    root = Path(mmsteer.__file__).parent
-    digest = hashlib.sha256()
-    for file in sorted(root.rglob("*.py")):
-        part = file.relative_to(root)
-        if not part.as_posix().removesuffix(".py").startswith(UNRELATED):
-            digest.update(part.as_posix().encode() + b"\0" + file.read_bytes())
-    return digest.hexdigest()[:16]
+    return run_id(recipe)

@@ -3,15 +3,15 @@
 from collections.abc import Mapping
 from typing import Any
 
-from mmsteer.recipes.modality import Modality
-from mmsteer.recipes.music import modality as music
-from mmsteer.recipes.rows import modality as rows
-from mmsteer.recipes.vision import modality as vision
+from mmsteer.recipes.kind import Kind
+from mmsteer.recipes.music import kind as music
+from mmsteer.recipes.rows import kind as rows
+from mmsteer.recipes.vision import kind as vision
 
-KINDS: Mapping[str, Modality] = {"music": music, "vision": vision, "text": rows, "image": rows}
+KINDS: Mapping[str, Kind] = {"music": music, "vision": vision, "text": rows, "image": rows}
 
 
-def modality_of(recipe: Mapping[str, Any]) -> Modality | None:
+def kind_of(recipe: Mapping[str, Any]) -> Kind | None:
     """What reads a recipe: rows of one's own are read alike whatever the model makes; None where there is no such kind.
 
     Args:
@@ -23,7 +23,7 @@ def modality_of(recipe: Mapping[str, Any]) -> Modality | None:
 
 def json_schema() -> dict[str, Any]:
     """The JSON Schema of a recipe, for editors; a recipe that extends another may leave out what that one says."""
-    schemas = {kind: _schema(modality) for kind, modality in KINDS.items()}
+    schemas = {name: _schema(kind) for name, kind in KINDS.items()}
     definitions = {name: part for schema in schemas.values() for name, part in schema.pop("$defs").items()}
     cases = [
         {"if": {"properties": {"kind": {"const": kind}}, "required": ["kind"]}, "then": schema}
@@ -33,8 +33,8 @@ def json_schema() -> dict[str, Any]:
     return {"title": "mmsteer recipe", "type": "object", "allOf": whole, "$defs": definitions}
 
 
-def _schema(modality: Modality) -> dict[str, Any]:
-    schema = modality.SCHEMA.model_json_schema()
+def _schema(kind: Kind) -> dict[str, Any]:
+    schema = kind.SCHEMA.model_json_schema()
     schema["properties"]["extends"] = {"type": "string", "description": "another recipe that this one is laid over"}
     required = schema.pop("required")
     return schema | {"anyOf": [{"required": ["extends"]}, {"required": required}]}

@@ -3,12 +3,37 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from mmsteer.recipes.controls import Controlled, dose, randomised, replaced
-from mmsteer.recipes.expand import UNSTEERED, Condition
 from mmsteer.steering import Steering
 from mmsteer.types import Direction
+
+UNSTEERED = "unsteered"
+"""The name of the plain model, which is a row like any condition."""
+
+
+class Condition(Protocol):
+    """One thing that is done to the model; of a recipe, or given as it is."""
+
+    @property
+    def name(self) -> str:
+        """Its name, of which there is no other."""
+
+    @property
+    def values(self) -> Mapping[str, Any]:
+        """The variables of its sweep."""
+
+    @property
+    def own(self) -> Mapping[str, Any]:
+        """What only its kind of task knows, such as the target of its sound."""
+
+    @property
+    def kl(self) -> float | None:
+        """Divergence to which the strengths are calibrated, in nats; None where they stay as they are."""
+
+    def steering(self, directions: Mapping[str, Direction]) -> Steering:
+        """What is applied, along the directions that it names."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,8 +1,9 @@
 """A prepared experiment → its run folder, step by step; every step takes up what is already there."""
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -11,22 +12,20 @@ from mmsteer.direction_file import load_directions, save_directions
 from mmsteer.recipes.choosing import choose
 from mmsteer.recipes.controls import Controlled
 from mmsteer.recipes.document import write_document
-from mmsteer.recipes.expand import UNSTEERED, Condition
-from mmsteer.recipes.experiment import Experiment, environment
+from mmsteer.recipes.environment import environment
+from mmsteer.recipes.expand import Condition
+from mmsteer.recipes.experiment import Experiment
 from mmsteer.recipes.finding import Found, find, left_out, recording_key
-from mmsteer.recipes.folder import CHUNKS, SAMPLES, RunFolder
-from mmsteer.recipes.plan import Planned, Planner
-from mmsteer.recipes.receipts import joined_receipt
-from mmsteer.recipes.sampling import DOSES, Sampler
+from mmsteer.recipes.folder import RunFolder
+from mmsteer.recipes.loop import SCORES, carry_out
+from mmsteer.recipes.plan import Planner
+from mmsteer.recipes.sampling import DOSES
 from mmsteer.recipes.schema import FileDirections, FoundDirections
-from mmsteer.recipes.scoring import Scored, score_conditions
-from mmsteer.steering import Steering
 from mmsteer.types import Direction
 
 DIRECTIONS, PROBE, RECORDINGS = "directions.safetensors", "probe.json", "recordings"
 TIMES = "times.json"
-CHOICE, SCORES, VALIDATION = "choice.json", "scores.json", "validation"
-Lines = Mapping[str, list[dict[str, Any]]]
+CHOICE, VALIDATION = "choice.json", "validation"
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,26 +58,26 @@ def run(experiment: Experiment, out: Path | None = None, *, progress: bool = Tru
             _describe(experiment, folder)
             axes = _axes(experiment, folder, progress=progress)
             conditions, factors = _chosen(experiment, folder, axes, progress=progress)
-            controls = experiment.recipe.controls
+            controls, group = experiment.recipe.controls, partial(_group, experiment.recipe)
             planner = Planner(
-                controls.unsteered, controls.random, axes.controls, experiment.recipe.seed, experiment.modality.OWN
+                controls.unsteered, controls.random, axes.controls, experiment.recipe.seed, experiment.kind.OWN
             )
             plan = planner.plan(conditions, axes.directions)
-            _carry_out(experiment, folder, plan, experiment.items, factors, progress=progress)
+            carry_out(experiment.task, folder, plan, group, factors, progress=progress)
             folder.finish()
     return folder
 
 
 def _describe(experiment: Experiment, folder: RunFolder) -> None:
-    recipe = experiment.recipe.model_dump(mode="json")
-    folder.write_bytes("recipe.yaml", write_document(recipe).encode())
-    folder.write("environment.json", environment(experiment))
-    experiment.task.describe(folder, experiment.items)
+    recipe, data = experiment.recipe, experiment.kind.files(experiment.recipe)
+    folder.write_bytes("recipe.yaml", write_document(recipe.model_dump(mode="json")).encode())
+    made = environment(recipe.model.load, experiment.adapter, map(Path, experiment.checked.files), data)
+    folder.write("environment.json", {"id": experiment.id} | made)
 
 
 def _axes(experiment: Experiment, folder: RunFolder, *, progress: bool) -> Axes:
     """The directions of all entries and their controls, found once and kept."""
-    kinds = [kind for kind in experiment.modality.CONTROLS if getattr(experiment.recipe.controls, kind)]
+    kinds = [kind for kind in experiment.kind.CONTROLS if getattr(experiment.recipe.controls, kind)]
     if not folder.has(PROBE):
         _find(experiment, folder, kinds, progress=progress)
     # From the files: a run that goes on steers along the very numbers of one that never stopped.
@@ -128,11 +127,11 @@ def _fitted(
     *,
     progress: bool,
 ) -> Found:
-    modality, adapter = experiment.modality, experiment.adapter
-    data = modality.samples(entry, adapter, control, experiment.recipe.seed)
+    kind, adapter = experiment.kind, experiment.adapter
+    data = kind.samples(entry, adapter, control, experiment.recipe.seed)
     place = _recording(folder, entry, control or "")
     without = left_out(entry, above)
-    return find(adapter, entry, data, modality.TASK, place, without=without, progress=progress)
+    return find(adapter, entry, data, kind.TARGET_KIND, place, without=without, progress=progress)
 
 
 def _control_file(kind: str) -> str:
@@ -150,12 +149,12 @@ def _chosen(
     rule, conditions = experiment.recipe.choose, experiment.checked.conditions
     if rule is None:
         return conditions, None
+    assert experiment.validation
     part = folder.part(VALIDATION)
     if not part.has(SCORES):
-        planner = Planner(True, 0, {}, experiment.recipe.seed, experiment.modality.OWN)
+        planner = Planner(True, 0, {}, experiment.recipe.seed, experiment.kind.OWN)
         plan = planner.plan(conditions, axes.directions)
-        experiment.task.describe(part, experiment.validation)
-        _carry_out(experiment, part, plan, experiment.validation, None, progress=progress)
+        carry_out(experiment.validation, part, plan, partial(_group, experiment.recipe), progress=progress)
     choice = choose(rule, conditions, part.read(SCORES))
     folder.write(CHOICE, choice)
     names = {one["condition"] for one in choice}
@@ -163,63 +162,10 @@ def _chosen(
     return tuple(one for one in conditions if one.name in names), factors
 
 
-def _carry_out(
-    experiment: Experiment,
-    folder: RunFolder,
-    plan: Sequence[Planned],
-    items: Sequence[Any],
-    factors: Mapping[str, float | None] | None,
-    *,
-    progress: bool,
-) -> None:
-    """Generate, judge and score everything of a plan."""
-    folder.write("conditions.json", [planned.to_json() for planned in plan])
-    sampler = Sampler(experiment.task, folder, experiment.modality.ITEM, items, factors)
-    applied = sampler.run(plan, progress=progress)
-    _score(experiment, folder, plan, applied)
-
-
-def _score(experiment: Experiment, folder: RunFolder, plan: Sequence[Planned], applied: Mapping[str, Steering]) -> None:
-    """Everything that follows from the finished outputs."""
-    lines = _by_condition(folder.lines(SAMPLES), experiment.modality.ITEM)
-    doses = folder.read(DOSES)
-    receipts = {
-        name: joined_receipt([line["receipt"] for line in made]) | {"kl": doses.get(name, {}).get("kl")}
-        for name, made in _by_condition(folder.lines(CHUNKS), "chunk").items()
-    }
-    steered = [planned for planned in plan if planned.kind == "steered"]
-    traces = {
-        one.name: experiment.task.traces(applied[one.name], lines[one.name], lines.get(UNSTEERED)) for one in steered
-    }
-    scored = [_scored(one, experiment, lines, receipts) for one in steered]
-    folder.write("receipts.json", receipts)
-    folder.write("traces.json", traces)
-    folder.write(SCORES, score_conditions(scored, experiment.task.scores))
-
-
-def _by_condition(lines: Sequence[dict[str, Any]], order: str) -> Lines:
-    grouped: dict[str, list[dict[str, Any]]] = {}
-    for line in sorted(lines, key=lambda line: int(line[order])):
-        grouped.setdefault(line["condition"], []).append(line)
-    return grouped
-
-
-def _scored(planned: Planned, experiment: Experiment, lines: Lines, receipts: Mapping[str, dict[str, Any]]) -> Scored:
-    condition = planned.condition
-    assert condition is not None
-    table = experiment.recipe.conditions[int(condition.place[1])]
+def _group(recipe: Any, condition: Condition) -> Hashable:
+    """What a condition shares with those that differ from it in their target alone."""
+    table = recipe.conditions[int(condition.place[1])]
     # Variables that the target names tell targets apart, the others tell groups of them apart.
     targets = getattr(table, "target", {}).values()
     named = {key for key in condition.values if any(f"{{{key}}}" in text for text in targets)}
-    rest = tuple((key, value) for key, value in condition.values.items() if key not in named)
-    return Scored(
-        name=planned.name,
-        values=condition.values,
-        own=planned.own,
-        group=(condition.place, rest),
-        lines=lines[planned.name],
-        unsteered=lines.get(UNSTEERED),
-        controls={kind: [lines[name] for name in names] for kind, names in planned.controls.items()},
-        kl=receipts[planned.name]["kl"],
-        ratio=receipts[planned.name]["ratio"],
-    )
+    return condition.place, tuple((key, value) for key, value in condition.values.items() if key not in named)

@@ -10,10 +10,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from mmsteer.recipes.doses import CONTEXTS, calibrated_factor, mean_divergence
-from mmsteer.recipes.expand import UNSTEERED
 from mmsteer.recipes.folder import CHUNKS, SAMPLES, RunFolder
-from mmsteer.recipes.modality import Task
-from mmsteer.recipes.plan import Planned
+from mmsteer.recipes.plan import UNSTEERED, Planned
+from mmsteer.recipes.task import Task
 from mmsteer.steering import Steering
 from mmsteer.types import Sample
 
@@ -48,29 +47,18 @@ def chunks_of(items: Sequence[Any], size: int) -> tuple[Chunk, ...]:
 class Sampler:
     """Generates and judges everything of a plan that the folder does not hold yet."""
 
-    def __init__(
-        self,
-        task: Task,
-        folder: RunFolder,
-        item: str,
-        items: Sequence[Any],
-        factors: Mapping[str, float | None] | None = None,
-    ) -> None:
+    def __init__(self, task: Task, folder: RunFolder, factors: Mapping[str, float | None] | None = None) -> None:
         """Take up what the folder holds.
 
         Args:
-            task: The recipe and its model.
+            task: What is generated and scored.
             folder: Where everything is kept.
-            item: The key of a line that says which item it is about.
-            items: What is generated from.
             factors: For each condition the factor of its strengths, where that is known already.
         """
         self._task = task
         self._folder = folder
-        self._item = item
-        self._items = items
-        self._chunks = chunks_of(items, task.batch)
-        self._judged = {(line["condition"], line[item]) for line in folder.lines(SAMPLES)}
+        self._chunks = chunks_of(task.items, task.batch)
+        self._judged = {(line["condition"], line[task.ITEM]) for line in folder.lines(SAMPLES)}
         self._made = {(line["condition"], line["chunk"]): line for line in folder.lines(CHUNKS)}
         self._doses: dict[str, dict[str, float | None]] = folder.read(DOSES) if folder.has(DOSES) else {}
         self._factors = factors
@@ -85,7 +73,7 @@ class Sampler:
         """
         applied = {}
         with _bar(progress) as bar, ThreadPoolExecutor(1) as judges:
-            task = bar.add_task("generating", total=len(plan) * len(self._items), completed=len(self._judged))
+            task = bar.add_task("generating", total=len(plan) * len(self._task.items), completed=len(self._judged))
             for planned in plan:
                 bar.update(task, description=planned.name)
                 applied[planned.name] = self._dosed(planned, plan[0])
@@ -122,7 +110,7 @@ class Sampler:
     def _judge(self, planned: Planned, chunk: Chunk, items: Sequence[Any]) -> Lines:
         outputs, wanted = self._outputs(planned, chunk), {item.index for item in items}
         return [
-            {"condition": planned.name, self._item: item.index}
+            {"condition": planned.name, self._task.ITEM: item.index}
             | self._task.line(self._folder.path, planned, item, output)
             for item, output in zip(chunk.items, outputs, strict=True)
             if item.index in wanted
@@ -160,7 +148,7 @@ class Sampler:
         if first.kind != UNSTEERED:
             return []
         made = [output for chunk in self._chunks for output in self._outputs(first, chunk)]
-        return self._task.contexts(self._folder.path, first, self._items[:CONTEXTS], made[:CONTEXTS])
+        return self._task.contexts(self._folder.path, first, self._task.items[:CONTEXTS], made[:CONTEXTS])
 
 
 def _bar(shown: bool) -> Progress:

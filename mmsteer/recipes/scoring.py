@@ -1,6 +1,6 @@
 """Finished conditions → `scores.json`: a row for each, and one for each group that differs in its target alone."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +27,7 @@ class Scored:
     name: str
     values: Mapping[str, Any]
     own: Mapping[str, Any]
-    group: tuple[Any, ...]
+    group: Hashable
     lines: Sequence[Line]
     unsteered: Sequence[Line] | None
     controls: Mapping[str, Sequence[Sequence[Line]]]
@@ -42,7 +42,7 @@ def score_conditions(conditions: Sequence[Scored], scores: Scores) -> dict[str, 
         conditions: All steered conditions.
         scores: What is measured on some of them, pooled; at least `metrics`.
     """
-    groups: dict[tuple[Any, ...], list[Scored]] = {}
+    groups: dict[Hashable, list[Scored]] = {}
     for one in conditions:
         groups.setdefault(one.group, []).append(one)
     several = [members for members in groups.values() if len(members) > 1]

@@ -53,6 +53,11 @@ class Row:
         """What makes rows one group where none is given: the same prompt about the same images."""
         return (repr(self.prompt), self.images) if self.audio is None else (self.id,)
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that the row names."""
+        return (*self.images, *([self.audio] if self.audio else []))
+
     def asked(self) -> Sample:
         """The row as a sample to generate from, without its images' content."""
         return Sample(self.id, self.prompt)

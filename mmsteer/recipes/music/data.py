@@ -9,6 +9,7 @@ from mmsteer.data.syntheory import CATEGORIES, Catalogue, catalogue, synthesise
 from mmsteer.data.syntheory import render as render_item
 from mmsteer.data.synthesis import TIMBRES, render
 from mmsteer.errors import DataError
+from mmsteer.recipes.generation import seed_of
 from mmsteer.recipes.music.schema import ConceptData, Prompts, SynTheoryData, Told, World, WorldPrompts
 from mmsteer.tasks import Labelled
 from mmsteer.types import Sample
@@ -83,7 +84,7 @@ def prompts_of(prompts: Prompts, seed: int) -> tuple[Prompt, ...]:
         pairs = [_world(prompts.world, index) for index in range(prompts.world.n)]
     else:
         pairs = [(text, {}) for text in prompts]
-    return tuple(Prompt(at, text, _seed(seed, at), truth) for at, (text, truth) in enumerate(pairs))
+    return tuple(Prompt(at, text, seed_of(seed, at), truth) for at, (text, truth) in enumerate(pairs))
 
 
 def _audible(clips: Catalogue) -> Catalogue:
@@ -110,7 +111,3 @@ def _world(world: World, index: int) -> tuple[str, Mapping[str, str]]:
     if not clip.prompt:
         raise DataError("the world wrote an empty prompt; let `state` name more")
     return clip.prompt, {name: getattr(clip, name) for name in world.state}
-
-
-def _seed(seed: int, index: int) -> int:
-    return int(np.random.SeedSequence([seed, index]).generate_state(1)[0] >> 1)

@@ -1,14 +1,12 @@
-"""Finished clips → scores: each condition beside the unsteered run, a random direction, and chance."""
+"""Finished clips → scores: what each clip adds to the mean of each metric, under the target of its condition."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+from mmsteer.recipes.beside import Count, beside_controls, share
 from mmsteer.recipes.music.judging import TARGETS
 from mmsteer.recipes.scoring import Line, Scored, mean
-from mmsteer.types import mean_score, paired_score
-
-Values = list[float | None]
-Json = dict[str, Any] | None
 
 
 def clip_values(clip: Line, target: Mapping[str, str]) -> dict[str, float | None]:
@@ -24,8 +22,7 @@ def clip_values(clip: Line, target: Mapping[str, str]) -> dict[str, float | None
         scores = TARGETS[attribute].scores(readings, label)
         found |= {f"{attribute}.{kind}": value for kind, value in scores.items()}
     if clip["adherence"] is not None:
-        told = [value for value in clip["adherence"].values() if value is not None]
-        found["adherence"] = sum(told) / len(told) if told else None
+        found["adherence"] = mean(clip["adherence"].values())
     if "notes" in readings:
         found["voiced"] = readings["notes"]["voiced"]
     return found
@@ -34,54 +31,33 @@ def clip_values(clip: Line, target: Mapping[str, str]) -> dict[str, float | None
 def metrics(members: Sequence[Scored]) -> dict[str, Any]:
     """Means over the clips of some conditions, beside their controls; intervals are over prompts.
 
+    All targets share one unsteered clip a prompt, so the prompt is what a repetition would draw anew.
+
     Args:
         members: The conditions.
     """
-    steered, unsteered, random = (_gathered(members, part) for part in (_steered, _unsteered, _random))
-    # All targets share one unsteered clip a prompt, so the prompt is what a repetition would draw anew.
-    prompts = [clip["prompt"] for one in members for clip in one.lines]
-
-    def of(values: Values | None) -> Json:
-        return mean_score(values, groups=prompts).to_json() if values else None
-
-    def change(after: Values | None, before: Values | None) -> Json:
-        return paired_score(after, before, groups=prompts).to_json() if after and before else None
-
-    return {
-        metric: {
-            "steered": of(values),
-            "unsteered": of(unsteered.get(metric)),
-            "difference": change(values, unsteered.get(metric)),
-            "random": of(random.get(metric)),
-            "random_difference": change(random.get(metric), unsteered.get(metric)),
-            "chance": _chance(metric),
-        }
-        for metric, values in steered.items()
-    }
+    valued = [_valued(one) for one in members]
+    names = dict.fromkeys(name for one in valued for line in one.lines for name in line["values"])
+    chance = {name: value for name in names if (value := _chance(name)) is not None}
+    return beside_controls(valued, {name: _count(name) for name in names}, "prompt", chance)
 
 
-def _gathered(members: Sequence[Scored], part: Any) -> dict[str, Values]:
-    """For each metric the values of all clips of all members, in one order for every part."""
-    gathered: dict[str, Values] = {}
-    for one in members:
-        for clip in part(one):
-            for metric, value in clip.items():
-                gathered.setdefault(metric, []).append(value)
-    return gathered
+def _valued(one: Scored) -> Scored:
+    """The condition and what it stands beside, each clip held against the condition's own target."""
+
+    def against(lines: Sequence[Line]) -> list[Line]:
+        return [{"prompt": line["prompt"], "values": clip_values(line, one.own["target"])} for line in lines]
+
+    return replace(
+        one,
+        lines=against(one.lines),
+        unsteered=one.unsteered and against(one.unsteered),
+        controls={kind: [against(run) for run in runs] for kind, runs in one.controls.items()},
+    )
 
 
-def _steered(one: Scored) -> list[dict[str, float | None]]:
-    return [clip_values(clip, one.own["target"]) for clip in one.lines]
-
-
-def _unsteered(one: Scored) -> list[dict[str, float | None]]:
-    return [clip_values(clip, one.own["target"]) for clip in one.unsteered or ()]
-
-
-def _random(one: Scored) -> list[dict[str, float | None]]:
-    """The mean over the random directions, prompt by prompt."""
-    rounds = [[clip_values(clip, one.own["target"]) for clip in control] for control in one.controls["random"]]
-    return [{metric: mean(clip[metric] for clip in same) for metric in same[0]} for same in zip(*rounds, strict=True)]
+def _count(name: str) -> Count:
+    return lambda line: share(line["values"].get(name))
 
 
 def _chance(metric: str) -> float | None:

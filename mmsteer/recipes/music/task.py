@@ -1,15 +1,16 @@
-"""Recipes of the kind music, with their model."""
+"""Prompts in the words of the music world, played and judged against the target of each condition."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from mmsteer.adapters import MusicgenAdapter
 from mmsteer.eval.audio import read_audio
+from mmsteer.recipes.audio_file import to_flac
 from mmsteer.recipes.folder import RunFolder
+from mmsteer.recipes.generation import generate_steered
 from mmsteer.recipes.music.data import Prompt
-from mmsteer.recipes.music.generation import generate_clips
 from mmsteer.recipes.music.judging import ADHERENCE, adherence, judge, needed
 from mmsteer.recipes.music.schema import MusicRecipe
 from mmsteer.recipes.music.scoring import metrics
@@ -18,20 +19,24 @@ from mmsteer.recipes.plan import Planned
 from mmsteer.recipes.scoring import Line, Scored
 from mmsteer.schedules import Timeline
 from mmsteer.steering import Attribute, Steering
-from mmsteer.types import Sample
+from mmsteer.types import Sample, Sampling
 
 
 @dataclass(frozen=True, eq=False)
 class MusicTask:
-    """Prompts are played and listened to.
+    """Prompts are played, and clips are scored.
 
     Attributes:
-        recipe: What to do.
+        recipe: How.
         adapter: The model.
+        items: The prompts.
     """
 
+    ITEM: ClassVar[str] = "prompt"
+    OWN: ClassVar[Mapping[str, Any]] = {"target": {}}
     recipe: MusicRecipe
     adapter: MusicgenAdapter
+    items: Sequence[Prompt]
 
     @property
     def batch(self) -> int:
@@ -59,14 +64,13 @@ class MusicTask:
         """
         item.schedule.values(Timeline(self._steps, self.adapter.rate, len(item.written)))
 
-    def describe(self, folder: RunFolder, items: Sequence[Prompt]) -> None:
+    def describe(self, folder: RunFolder) -> None:
         """Write `prompts.json`.
 
         Args:
             folder: Where to.
-            items: The prompts.
         """
-        folder.write("prompts.json", [vars(prompt) | {"truth": dict(prompt.truth)} for prompt in items])
+        folder.write("prompts.json", [vars(prompt) | {"truth": dict(prompt.truth)} for prompt in self.items])
 
     def make(
         self, planned: Planned, steering: Steering, items: Sequence[Prompt]
@@ -78,9 +82,14 @@ class MusicTask:
             steering: What is applied.
             items: The prompts.
         """
-        clips, receipt = generate_clips(self.adapter, steering, items, self.recipe.generate)
-        files = {_audio(planned, prompt): data for prompt, data in zip(items, clips, strict=True)}
-        return files, {"receipt": receipt}
+        how = self.recipe.generate
+        sampling = Sampling(seconds=how.seconds, guidance=how.guidance, temperature=how.temperature, top_k=how.top_k)
+        texts, seeds = [one.text for one in items], [one.seed for one in items]
+        made, receipt = generate_steered(self.adapter, steering, texts, sampling, seeds)
+        rate = self.adapter.sample_rate
+        return {_audio(planned, item): to_flac(one.output, rate) for item, one in zip(items, made, strict=True)}, {
+            "receipt": receipt
+        }
 
     def line(self, path: Path, planned: Planned, item: Prompt, output: None) -> dict[str, Any]:
         """Listen to a clip.

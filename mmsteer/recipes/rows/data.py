@@ -1,35 +1,19 @@
 """Rows of a recipe, and the labelled samples that its directions are found in."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from mmsteer.errors import DataError
 from mmsteer.eval.text import parse_reward
+from mmsteer.recipes.generation import seed_of
 from mmsteer.recipes.rows.schema import Generate, LabelledRows, RewardedOutputs, Rows, RowsDirections, SystemPairs
 from mmsteer.tasks import Labelled, Row, check_labels, labelled, read_rows
 from mmsteer.types import Adapter, Chat, Sample, Sampling
 
 FEWEST = 4
 """Outputs of each class, for a direction to be found among rewarded ones and judged on others."""
-
-
-@dataclass(frozen=True)
-class Item:
-    """One row to generate from.
-
-    Attributes:
-        index: Its place.
-        row: The row.
-        seed: Seed of its noise, the same under every condition.
-    """
-
-    index: int
-    row: Row
-    seed: int
 
 
 def rows_of(data: Rows) -> tuple[Row, ...]:
@@ -42,16 +26,6 @@ def rows_of(data: Rows) -> tuple[Row, ...]:
         DataError: They cannot be read.
     """
     return read_rows(data.files, split=data.split)[: data.n]
-
-
-def items_of(data: Rows, seed: int) -> tuple[Item, ...]:
-    """Rows as what is generated from, each with a seed of its own.
-
-    Args:
-        data: What the recipe says.
-        seed: The recipe's seed.
-    """
-    return tuple(Item(at, row, _seed(seed, at)) for at, row in enumerate(rows_of(data)))
 
 
 def labels_of(data: Any) -> tuple[str, ...]:
@@ -135,7 +109,7 @@ def _rewarded(data: RewardedOutputs, adapter: Adapter) -> Labelled:
 
 def _generated(adapter: Adapter, asked: Sequence[Sample], how: Generate, seed: int) -> list[Sample]:
     starts = range(0, len(asked), how.batch)
-    seeds = [_seed(seed, at) for at in range(len(asked))]
+    seeds = [seed_of(seed, at) for at in range(len(asked))]
     return [
         one
         for start in starts
@@ -145,15 +119,11 @@ def _generated(adapter: Adapter, asked: Sequence[Sample], how: Generate, seed: i
     ]
 
 
-def _seed(seed: int, index: int) -> int:
-    return int(np.random.SeedSequence([seed, index]).generate_state(1)[0] >> 1)
-
-
 def row_files(data: Rows) -> tuple[Path, ...]:
     """The files that rows come from, and those that they name.
 
     Args:
         data: What the recipe says.
     """
-    named = [path for row in rows_of(data) for path in (*row.images, *([row.audio] if row.audio else []))]
+    named = [path for row in rows_of(data) for path in row.files]
     return (*([Path(data.files)] if Path(data.files).is_file() else []), *dict.fromkeys(named))

@@ -1,11 +1,12 @@
 """Outputs → numbers, by the names that a recipe writes under `score`."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from mmsteer.errors import EvalError
+from mmsteer.eval.audio import read_audio
 from mmsteer.eval.text import Reference, parse_reward
 from mmsteer.eval.words import count_words
 from mmsteer.recipes.beside import Pair, share
@@ -15,6 +16,8 @@ from mmsteer.types.metric import Metric
 Output = Mapping[str, Any]
 """What the log holds of an output: `text`; and `surprise`, `right`, where the model itself was asked for them."""
 Judge = Callable[[Output, Reference], Pair]
+Measure = str | Callable[[Any], float | None]
+"""What a metric measures: a name, or a function of an answer (text) or of an `Audio`."""
 
 
 @dataclass(frozen=True)
@@ -32,44 +35,52 @@ class Scorer:
     asks: Literal["surprise", "options"] | None = None
 
 
-def text_scorers(measures: Mapping[str, str]) -> tuple[Scorer, ...]:
+def text_scorers(measures: Mapping[str, Measure]) -> tuple[Scorer, ...]:
     """Scorers of text.
 
     Args:
-        measures: For the name of each metric what it measures: a reward, or a name in `TEXT`.
+        measures: For the name of each metric what it measures: a reward, a name in `TEXT`, or a function of an answer.
 
     Raises:
         EvalError: There is no such scorer; the message has a line for each.
     """
-    return _parsed(measures, _text_scorer)
+    return _parsed(measures, _text_scorer, lambda _, measure: lambda output, truth: share(measure(output["text"])))
 
 
-def audio_scorers(measures: Mapping[str, str]) -> tuple[Scorer, ...]:
+def audio_scorers(measures: Mapping[str, Measure]) -> tuple[Scorer, ...]:
     """Scorers of audio, whose outputs hold the `readings` of `read_audio_file`.
 
     Args:
-        measures: For the name of each metric what it measures, such as `note:C` or `voiced`.
+        measures: For the name of each metric what it measures, such as `note:C` or `voiced`, or a function of an
+            `Audio`.
 
     Raises:
         EvalError: There is no such scorer; the message has a line for each.
     """
-    return _parsed(measures, _audio_scorer)
+    return _parsed(measures, _audio_scorer, lambda name, _: lambda output, truth: share(output["readings"][name]))
 
 
-def read_audio_file(path: Path, measures: Iterable[str]) -> dict[str, Any]:
-    """What the evaluators behind some scorers read in a file.
+def read_audio_file(path: Path, measures: Mapping[str, Measure]) -> dict[str, Any]:
+    """What the evaluators behind some scorers read in a file, and what functions make of it, by metric.
 
     Args:
         path: The audio file.
         measures: What is measured, as for `audio_scorers`.
     """
-    needed = {TARGETS[name.partition(":")[0]].evaluator if ":" in name else "notes" for name in measures}
-    return judge(path, tuple(name for name in EVALUATORS if name in needed))
+    names = [name for name in measures.values() if isinstance(name, str)]
+    needed = {TARGETS[name.partition(":")[0]].evaluator if ":" in name else "notes" for name in names}
+    own = {metric: measure(read_audio(path)) for metric, measure in measures.items() if not isinstance(measure, str)}
+    return {**judge(path, tuple(name for name in EVALUATORS if name in needed)), **own}
 
 
-def _parsed(measures: Mapping[str, str], parse: Callable[[str], Scorer]) -> tuple[Scorer, ...]:
+def _parsed(
+    measures: Mapping[str, Measure], parse: Callable[[str], Scorer], own: Callable[[str, Callable[[Any], Any]], Judge]
+) -> tuple[Scorer, ...]:
     found, problems = [], []
     for name, measure in measures.items():
+        if not isinstance(measure, str):
+            found.append(Scorer(Metric(name, f"Mean of {called(measure)}.", None, ""), own(name, measure)))
+            continue
         try:
             scorer = parse(measure)
             found.append(replace(scorer, metric=replace(scorer.metric, name=name)))
@@ -78,6 +89,15 @@ def _parsed(measures: Mapping[str, str], parse: Callable[[str], Scorer]) -> tupl
     if problems:
         raise EvalError("\n".join(problems))
     return tuple(found)
+
+
+def called(measure: Callable[[Any], Any]) -> str:
+    """The name of a function that scores.
+
+    Args:
+        measure: The function.
+    """
+    return getattr(measure, "__name__", type(measure).__name__)
 
 
 def _text_scorer(name: str) -> Scorer:

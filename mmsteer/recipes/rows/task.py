@@ -1,10 +1,10 @@
-"""Recipes on rows of one's own, with their model."""
+"""Rows of one's own, answered or played, and scored by name or by any function."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -14,15 +14,30 @@ from mmsteer.likelihood import output_likelihood
 from mmsteer.recipes.audio_file import to_flac
 from mmsteer.recipes.beside import beside_controls
 from mmsteer.recipes.curves import check_curve, strength_curves
+from mmsteer.recipes.environment import file_digest
 from mmsteer.recipes.folder import RunFolder
+from mmsteer.recipes.generation import generate_steered, seed_of
 from mmsteer.recipes.plan import Planned
-from mmsteer.recipes.receipts import receipt_json
-from mmsteer.recipes.rows.data import Item, sampling_of
-from mmsteer.recipes.rows.schema import RowsRecipe
-from mmsteer.recipes.rows.scorers import Scorer, audio_scorers, read_audio_file, text_scorers
+from mmsteer.recipes.rows.scorers import Measure, Scorer, audio_scorers, called, read_audio_file, text_scorers
 from mmsteer.recipes.scoring import Line, Scored
-from mmsteer.steering import Attribute, Steering, steer
-from mmsteer.types import Adapter, Sample
+from mmsteer.steering import Attribute, Steering
+from mmsteer.tasks import Row
+from mmsteer.types import Adapter, Sample, Sampling
+
+
+@dataclass(frozen=True)
+class Item:
+    """One row to generate from.
+
+    Attributes:
+        index: Its place.
+        row: The row.
+        seed: Seed of its noise, the same under every condition.
+    """
+
+    index: int
+    row: Row
+    seed: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,28 +45,54 @@ class RowsTask:
     """Rows are answered or played, and scored.
 
     Attributes:
-        recipe: What to do.
         adapter: The model.
+        rows: What it is given, from `read_rows`.
+        score: For the name of each metric what it measures, such as `contains:Arr`; from Python also any function of
+            an answer, or of an `Audio`, that gives a number, or None where nothing can be said.
+        sampling: How outputs are sampled; what is None is as usual for the model.
+        batch: Rows that run together.
+        seed: Of the rows' seeds.
     """
 
-    recipe: RowsRecipe
+    ITEM: ClassVar[str] = "example"
+    OWN: ClassVar[Mapping[str, Any]] = {}
     adapter: Adapter
+    rows: Sequence[Row]
+    score: Mapping[str, Measure]
+    sampling: Sampling
+    batch: int = 8
+    seed: int = 0
 
-    @property
-    def batch(self) -> int:
-        """Rows that run together."""
-        return self.recipe.generate.batch
+    @cached_property
+    def items(self) -> tuple[Item, ...]:
+        """The rows, each with a seed of its own, the same under every condition."""
+        return tuple(Item(at, row, seed_of(self.seed, at)) for at, row in enumerate(self.rows))
 
     @property
     def guidance(self) -> float:
         """Scale of classifier-free guidance."""
-        return sampling_of(self.recipe.generate).filled(self.adapter.sampling).guidance or 1.0
+        return self.sampling.filled(self.adapter.sampling).guidance or 1.0
 
     @cached_property
     def scorers(self) -> tuple[Scorer, ...]:
         """What outputs are scored by."""
         parse = text_scorers if self._is_text else audio_scorers
-        return parse(self.recipe.score)
+        return parse(self.score)
+
+    def identity(self) -> dict[str, Any]:
+        """All that outputs and scores depend on, as plain JSON; a function is known by its name alone."""
+        named = {
+            name: measure if isinstance(measure, str) else f"function {called(measure)}"
+            for name, measure in self.score.items()
+        }
+        return {
+            "rows": [_content(row) for row in self.rows],
+            "score": named,
+            "sampling": repr(self.sampling),
+            "batch": self.batch,
+            "seed": self.seed,
+            "model": self.adapter.fingerprint,
+        }
 
     def check(self) -> None:
         """Refuse what the model cannot make, and scorers of something else.
@@ -59,7 +100,7 @@ class RowsTask:
         Raises:
             RecipeError: A scorer reads another kind of output.
         """
-        self.adapter.steps(sampling_of(self.recipe.generate))
+        self.adapter.steps(self.sampling)
         try:
             len(self.scorers)
         except EvalError as cause:
@@ -73,14 +114,13 @@ class RowsTask:
         """
         check_curve(item, self.adapter, self._steps)
 
-    def describe(self, folder: RunFolder, items: Sequence[Item]) -> None:
+    def describe(self, folder: RunFolder) -> None:
         """Write `examples.json` and `metrics.json`, and copy the images that rows name.
 
         Args:
             folder: Where to.
-            items: The rows.
         """
-        folder.write("examples.json", [_example(folder, item) for item in items])
+        folder.write("examples.json", [_example(folder, item) for item in self.items])
         folder.write("metrics.json", [vars(scorer.metric) for scorer in self.scorers])
 
     def make(self, planned: Planned, steering: Steering, items: Sequence[Item]) -> tuple[dict[str, bytes], Line]:
@@ -92,9 +132,8 @@ class RowsTask:
             items: The rows.
         """
         samples = [item.row.sample(self.adapter) for item in items]
-        with steer(self.adapter, steering) as session:
-            made = self.adapter.generate(samples, sampling_of(self.recipe.generate), [item.seed for item in items])
-            receipt = receipt_json(session.receipt())
+        seeds = [item.seed for item in items]
+        made, receipt = generate_steered(self.adapter, steering, samples, self.sampling, seeds)
         if not self._is_text:
             rate = self.adapter.sample_rate  # type: ignore[attr-defined]
             files = {_audio(planned, item): to_flac(one.output, rate) for item, one in zip(items, made, strict=True)}
@@ -115,7 +154,7 @@ class RowsTask:
         """
         if not self._is_text:
             file = _audio(planned, item)
-            output = {"audio": file, "readings": read_audio_file(path / file, self.recipe.score.values())}
+            output = {"audio": file, "readings": read_audio_file(path / file, self.score)}
         scores = {one.metric.name: list(one.score(output, item.row.reference)) for one in self.scorers}
         return {"id": item.row.id, **output, "scores": scores}
 
@@ -161,7 +200,7 @@ class RowsTask:
 
     @property
     def _steps(self) -> int:
-        return self.adapter.steps(sampling_of(self.recipe.generate))
+        return self.adapter.steps(self.sampling)
 
     def _asked(self, made: Sequence[Sample], steering: Steering, items: Sequence[Item]) -> list[dict[str, Any]]:
         """What scorers ask of the model itself, for each output."""
@@ -201,6 +240,12 @@ class RowsTask:
             mine, sums = sums[: len(options)], sums[len(options) :]
             found[place] = options[int(torch.argmax(mine[:, 0] / mine[:, 1]))] == items[place].row.answer
         return found
+
+
+def _content(row: Row) -> list[Any]:
+    """A row and the digests of its files, wherever these lie."""
+    bare = replace(row, place="", images=(), audio=None)
+    return [repr(bare), [file_digest(path) for path in row.files]]
 
 
 def _count(name: str) -> Any:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 
 from mmsteer.adapters import read_image
@@ -15,6 +14,7 @@ from mmsteer.errors import DataError
 from mmsteer.eval.chair_data import image_name, read_coco, read_objects
 from mmsteer.eval.chair_parser import object_parser
 from mmsteer.eval.pope import Question, build_questions, read_questions
+from mmsteer.recipes.generation import seed_of
 from mmsteer.recipes.vision.amber import AmberTruth, read_amber
 from mmsteer.recipes.vision.schema import (
     Amber,
@@ -109,11 +109,7 @@ def pictures_of(recipe: VisionRecipe, images: Images) -> tuple[Picture, ...]:
 
 
 def _numbered(recipe: VisionRecipe, pictures: Sequence[Picture]) -> tuple[Picture, ...]:
-    return tuple(replace(one, index=at, seed=_seed(recipe.seed, at)) for at, one in enumerate(pictures))
-
-
-def _seed(seed: int, index: int) -> int:
-    return int(np.random.SeedSequence([seed, index]).generate_state(1)[0] >> 1)
+    return tuple(replace(one, index=at, seed=seed_of(recipe.seed, at)) for at, one in enumerate(pictures))
 
 
 def _shown(images: Images, taken: Collection[str]) -> list[Picture]:

@@ -1,10 +1,10 @@
-"""Recipes of the kind vision, with their model."""
+"""Pictures with what they show, described and asked about, and scored against that."""
 
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from mmsteer.adapters import LanguageModelAdapter
 from mmsteer.errors import RecipeError
@@ -26,12 +26,16 @@ class VisionTask:
     """Pictures are described and asked about.
 
     Attributes:
-        recipe: What to do.
+        recipe: How.
         adapter: The model.
+        items: The pictures.
     """
 
+    ITEM: ClassVar[str] = "image"
+    OWN: ClassVar[Mapping[str, Any]] = {"decode": {}}
     recipe: VisionRecipe
     adapter: LanguageModelAdapter
+    items: Sequence[Picture]
     guidance = 1.0
 
     @property
@@ -66,15 +70,14 @@ class VisionTask:
         """
         check_curve(item, self.adapter, self._steps)
 
-    def describe(self, folder: RunFolder, items: Sequence[Picture]) -> None:
+    def describe(self, folder: RunFolder) -> None:
         """Write `images.json`, and each image as PNG.
 
         Args:
             folder: Where to.
-            items: The pictures.
         """
         rows = []
-        for picture in items:
+        for picture in self.items:
             file = f"images/{picture.index:05d}.png"
             if not folder.has(file):
                 folder.write_bytes(file, _png(picture))

@@ -12,7 +12,7 @@ from mmsteer.recipes.experiment import prepare
 from mmsteer.recipes.folder import SAMPLES
 from mmsteer.recipes.run import run
 from mmsteer.recipes.vision.amber import read_amber
-from mmsteer.recipes.vision.modality import items
+from mmsteer.recipes.vision.pictures import pictures_of
 from mmsteer.recipes.vision.schema import Amber
 from mmsteer.report import write_report
 from tests.recipes.vision.layouts import write_amber
@@ -76,7 +76,7 @@ def test_a_run_gives_the_numbers_of_the_evaluator(recipe, tmp_path):
 
 def test_conditions_are_chosen_on_other_images(recipe):
     checked = check_recipe(recipe, [*LINES, "images.amber.n=3", VALIDATION]).recipe
-    test, validation = (items(checked, source) for source in (checked.images, checked.choose.images))
+    test, validation = (pictures_of(checked, source) for source in (checked.images, checked.choose.images))
     assert (len(test), len(validation)) == (3, 2)
     assert not {one.name for one in test} & {one.name for one in validation}
 

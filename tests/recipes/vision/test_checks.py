@@ -7,7 +7,7 @@ import pytest
 
 from mmsteer.errors import RecipeError
 from mmsteer.recipes.checks import check_recipe
-from mmsteer.recipes.vision.modality import items
+from mmsteer.recipes.vision.pictures import pictures_of
 from tests.recipes.vision.recipe import write_recipe
 
 CHOOSE = "choose={of: all, maximise: f1, images: {scenes: {n: 9, split: train, seed: 0}}"
@@ -23,7 +23,7 @@ def complaints(path, *overrides):
 
 def pictures(path, *overrides):
     recipe = check_recipe(path, overrides).recipe
-    return items(recipe, recipe.images)
+    return pictures_of(recipe, recipe.images)
 
 
 @pytest.fixture
@@ -152,7 +152,7 @@ def test_published_questions_bring_their_own_images(recipe):
 def test_a_draw_for_the_validation_leaves_out_the_test(recipe):
     choose = "choose={of: all, maximise: f1, images: {coco: {folder: coco, split: val2014, ids: ~, n: 6, seed: 0}}}"
     checked = check_recipe(recipe, [COCO, "images.coco.n=4", FILES, choose]).recipe
-    test, validation = (items(checked, source) for source in (checked.images, checked.choose.images))
+    test, validation = (pictures_of(checked, source) for source in (checked.images, checked.choose.images))
     assert not {one.name for one in test} & {one.name for one in validation}
     assert len(validation) == 6
 

@@ -10,7 +10,7 @@ from mmsteer.recipes.checks import check_recipe
 from mmsteer.recipes.experiment import prepare
 from mmsteer.recipes.finding import find
 from mmsteer.recipes.run import run
-from mmsteer.recipes.vision import modality
+from mmsteer.recipes.vision import kind
 from tests.recipes.vision.recipe import write_recipe
 
 DEMOS = "demos: {matched: true, scenes: {n: 6, split: demos, seed: 0}}"
@@ -53,7 +53,7 @@ def test_a_family_is_orthogonal_to_those_that_it_leaves_out(recipe, tmp_path):
     assert min(cosines(*(one["raw:yes"] for one in both))) < 0.9999
     plain = prepare(recipe, [*lines, "directions.1.without=[]"])
     alone = find(
-        plain.adapter, plain.recipe.directions[1], modality.samples(plain.recipe.directions[1], plain.adapter), "binary"
+        plain.adapter, plain.recipe.directions[1], kind.samples(plain.recipe.directions[1], plain.adapter), "binary"
     )
     assert max(map(abs, cosines(alone.directions["raw:yes"], both[0]["prior:yes"]))) > 0.01
 
@@ -100,7 +100,7 @@ def test_averaged_copies_give_the_same_direction(recipe, tmp_path):
     found = []
     for experiment in (whole, averaged):
         (entry,) = experiment.recipe.directions
-        data = modality.samples(entry, experiment.adapter)
+        data = kind.samples(entry, experiment.adapter)
         found.append(
             find(experiment.adapter, entry, data, "binary", tmp_path / str(len(found))).directions["masked:yes"]
         )

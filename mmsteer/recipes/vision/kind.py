@@ -32,9 +32,9 @@ from mmsteer.tasks import Labelled
 
 SCHEMA: Any = VisionRecipe
 ENTRY: Any = VisionDirections
-SOURCE, ITEM = "images", "image"
-OWN: Mapping[str, Any] = {"decode": {}}
-TASK: TargetKind = "binary"
+SOURCE = "images"
+OWN: Mapping[str, Any] = VisionTask.OWN
+TARGET_KIND: TargetKind = "binary"
 POOLS: tuple[str, ...] = ("mean", "last", "max", "tokens")
 CONTROLS: tuple[str, ...] = ("wrong_image",)
 PATHS = {"coco": ("folder", "ids"), "folder": ("images", "objects"), "amber": ("folder", "images")}
@@ -120,16 +120,6 @@ def metric_names(recipe: VisionRecipe, conditions: Sequence[Condition]) -> tuple
     return tuple(measures.metrics_of(recipe))
 
 
-def items(recipe: VisionRecipe, source: Images) -> tuple[Picture, ...]:
-    """The pictures.
-
-    Args:
-        recipe: The recipe.
-        source: Its own images, or those that conditions are tried on.
-    """
-    return pictures_of(recipe, source)
-
-
 def identity(recipe: VisionRecipe) -> dict[str, Any]:
     """The recipe as plain data in which digests stand for the names of files and folders.
 
@@ -160,14 +150,15 @@ def files(recipe: VisionRecipe) -> tuple[Path, ...]:
     return (*map(Path, (*asked, *(one.file for one in demos if isinstance(one, FileDemos)))), *dict.fromkeys(told))
 
 
-def task(recipe: VisionRecipe, adapter: Any) -> VisionTask:
-    """The recipe with its model.
+def task(recipe: VisionRecipe, adapter: Any, source: Images) -> VisionTask:
+    """Pictures to be described and asked about.
 
     Args:
         recipe: The recipe.
         adapter: The model.
+        source: The recipe's own images, or those that conditions are tried on.
     """
-    return VisionTask(recipe, _seeing(adapter))
+    return VisionTask(recipe, _seeing(adapter), pictures_of(recipe, source))
 
 
 def _seeing(adapter: Any) -> LanguageModelAdapter:

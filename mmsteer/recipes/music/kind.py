@@ -11,7 +11,7 @@ from mmsteer.probes import TargetKind
 from mmsteer.recipes.document import Place
 from mmsteer.recipes.expand import Condition
 from mmsteer.recipes.loading import did_you_mean
-from mmsteer.recipes.music.data import Prompt, clips_of, labels_of, prompts_of
+from mmsteer.recipes.music.data import clips_of, labels_of, prompts_of
 from mmsteer.recipes.music.judging import ADHERENCE, EVALUATORS, TARGETS, needed
 from mmsteer.recipes.music.schema import ConceptData, MusicDirections, MusicRecipe, Prompts, SynTheoryData
 from mmsteer.recipes.music.task import MusicTask
@@ -22,9 +22,9 @@ from mmsteer.worlds.music.listener import FILE as LISTENER
 
 SCHEMA: Any = MusicRecipe
 ENTRY: Any = MusicDirections
-SOURCE, ITEM = "prompts", "prompt"
-OWN: Mapping[str, Any] = {"target": {}}
-TASK: TargetKind = "multiclass"
+SOURCE = "prompts"
+OWN: Mapping[str, Any] = MusicTask.OWN
+TARGET_KIND: TargetKind = "multiclass"
 POOLS: tuple[str, ...] = ("mean", "last", "max")
 CONTROLS: tuple[str, ...] = ()
 
@@ -104,16 +104,6 @@ def metric_names(recipe: MusicRecipe, conditions: Sequence[Condition]) -> tuple[
     return (*hits, *shares, *told, *(["voiced"] if "notes" in needed(recipe.evaluate) else []))
 
 
-def items(recipe: MusicRecipe, source: Prompts) -> tuple[Prompt, ...]:
-    """The prompts.
-
-    Args:
-        recipe: The recipe.
-        source: Its own prompts, or those that conditions are tried on.
-    """
-    return prompts_of(source, recipe.seed)
-
-
 def identity(recipe: MusicRecipe) -> dict[str, Any]:
     """The recipe as plain data, and the fitted judge of instruments: another one would give other scores.
 
@@ -132,14 +122,15 @@ def files(recipe: MusicRecipe) -> tuple[Path, ...]:
     return ()
 
 
-def task(recipe: MusicRecipe, adapter: Any) -> MusicTask:
-    """The recipe with its model.
+def task(recipe: MusicRecipe, adapter: Any, source: Prompts) -> MusicTask:
+    """Prompts to be played.
 
     Args:
         recipe: The recipe.
         adapter: The model.
+        source: The recipe's own prompts, or those that conditions are tried on.
     """
-    return MusicTask(recipe, _player(adapter))
+    return MusicTask(recipe, _player(adapter), prompts_of(source, recipe.seed))
 
 
 def _player(adapter: Any) -> MusicgenAdapter:

@@ -11,7 +11,7 @@ from mmsteer.recipes.document import Place
 from mmsteer.recipes.expand import Condition
 from mmsteer.recipes.loading import place_of
 from mmsteer.recipes.problems import Problem
-from mmsteer.recipes.rows.data import Item, items_of, labels_of, row_files, rows_of, samples_of
+from mmsteer.recipes.rows.data import labels_of, row_files, rows_of, samples_of, sampling_of
 from mmsteer.recipes.rows.schema import LabelledRows, RewardedOutputs, Rows, RowsDirections, RowsRecipe
 from mmsteer.recipes.rows.scorers import audio_scorers, text_scorers
 from mmsteer.recipes.rows.task import RowsTask
@@ -19,9 +19,9 @@ from mmsteer.tasks import Labelled
 
 SCHEMA: Any = RowsRecipe
 ENTRY: Any = RowsDirections
-SOURCE, ITEM = "data", "example"
-OWN: Mapping[str, Any] = {}
-TASK: TargetKind = "multiclass"
+SOURCE = "data"
+OWN: Mapping[str, Any] = RowsTask.OWN
+TARGET_KIND: TargetKind = "multiclass"
 POOLS: tuple[str, ...] = ("mean", "last", "max")
 CONTROLS: tuple[str, ...] = ("shuffled",)
 
@@ -95,16 +95,6 @@ def metric_names(recipe: RowsRecipe, conditions: Sequence[Condition]) -> tuple[s
     return tuple(recipe.score)
 
 
-def items(recipe: RowsRecipe, source: Rows) -> tuple[Item, ...]:
-    """The rows.
-
-    Args:
-        recipe: The recipe.
-        source: Its own rows, or those that conditions are tried on.
-    """
-    return items_of(source, recipe.seed)
-
-
 def identity(recipe: RowsRecipe) -> dict[str, Any]:
     """The recipe as plain data in which digests stand for the names of files.
 
@@ -126,14 +116,16 @@ def files(recipe: RowsRecipe) -> tuple[Path, ...]:
     return tuple(dict.fromkeys(path for path in named if path.is_file()))
 
 
-def task(recipe: RowsRecipe, adapter: Any) -> RowsTask:
-    """The recipe with its model.
+def task(recipe: RowsRecipe, adapter: Any, source: Rows) -> RowsTask:
+    """Rows to be answered or played.
 
     Args:
         recipe: The recipe.
         adapter: The model.
+        source: The recipe's own rows, or those that conditions are tried on.
     """
-    return RowsTask(recipe, adapter)
+    how = recipe.generate
+    return RowsTask(adapter, rows_of(source), recipe.score, sampling_of(how), how.batch, recipe.seed)
 
 
 def _sources(recipe: RowsRecipe) -> list[tuple[Place, Rows]]:

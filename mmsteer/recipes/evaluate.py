@@ -1,0 +1,210 @@
+"""A task under steerings that are given in Python: the loop of recipes without a recipe."""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from mmsteer.api import parse_steering
+from mmsteer.direction_file import load_directions, save_directions
+from mmsteer.errors import MmsteerError, RecipeError
+from mmsteer.recipes.document import write_document
+from mmsteer.recipes.environment import environment, run_id
+from mmsteer.recipes.folder import SAMPLES, RunFolder
+from mmsteer.recipes.loop import SCORES, carry_out
+from mmsteer.recipes.plan import UNSTEERED, Planner
+from mmsteer.recipes.rows.task import RowsTask
+from mmsteer.steering import Steering
+from mmsteer.types import Direction
+
+Controls = Mapping[str, Mapping[str, Direction]]
+"""For each kind of control, the directions that stand for those of the same names."""
+
+
+@dataclass(frozen=True, eq=False)
+class Given:
+    """A condition as it was given.
+
+    Attributes:
+        name: Its name.
+        applied: What is applied.
+        kl: Divergence to which its strengths are calibrated, in nats; None where they stay as they are.
+    """
+
+    name: str
+    applied: Steering
+    kl: float | None = None
+    values: Mapping[str, Any] = field(default_factory=dict)
+    own: Mapping[str, Any] = field(default_factory=dict)
+
+    def steering(self, directions: Mapping[str, Direction]) -> Steering:
+        """What is applied.
+
+        Args:
+            directions: Not needed: the steering has its own.
+        """
+        return self.applied
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """A finished evaluation.
+
+    Attributes:
+        path: Its run folder, for which `mmsteer report` makes a page.
+        scores: For each condition and metric the scores `steered`, `unsteered`, `difference`, and those of the
+            controls; each has `value`, `low`, `high` (95 %), `n` and `unscored`, or is None.
+        samples: For each condition and control the lines of its outputs.
+    """
+
+    path: Path
+    scores: Mapping[str, Mapping[str, Mapping[str, Any]]]
+    samples: Mapping[str, Sequence[Mapping[str, Any]]]
+
+    def __str__(self) -> str:
+        rows: list[tuple[str, ...]] = [("condition", "metric", *ARMS)]
+        for condition, metrics in self.scores.items():
+            rows += [(condition, name, *(_shown(one.get(arm)) for arm in ARMS)) for name, one in metrics.items()]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+
+
+ARMS = ("steered", UNSTEERED, "random")
+
+
+def evaluate(
+    task: RowsTask,
+    steerings: Mapping[str, Steering | str],
+    directions: Mapping[str, Direction] | str | Path | None = None,
+    *,
+    folder: str | Path,
+    random: int = 1,
+    controls: Controls | None = None,
+    kl: float | None = None,
+    seed: int = 0,
+    progress: bool = True,
+) -> Results:
+    """Generate and score a task under each steering, beside the unsteered model and controls.
+
+    Every condition sees the same rows with the same seeds. Run again with the same arguments, it goes on where it
+    stopped, and gives what it has where it is finished. A function among the scorers is known by its name alone: when
+    its body changes, take another folder.
+
+    Args:
+        task: Rows, the model, how outputs are sampled, and scorers.
+        steerings: For the name of each condition what is applied, or a line such as `style:pirate 0.3 on text.14`.
+        directions: What the lines name: directions, or the file that holds them.
+        folder: The run folder; new, empty, or of this very evaluation.
+        random: Random directions of the same dose that stand beside each condition.
+        controls: Further controls by their kind, such as `{"shuffled": directions}`.
+        kl: Divergence in nats that 95 % of the tokens stay below, to which the strengths of all conditions are
+            calibrated; None to leave them.
+        seed: Of the random directions.
+        progress: Show what is running and how long it takes.
+
+    Raises:
+        RecipeError: There is nothing to evaluate, a condition does not fit the model, or the folder holds another run.
+    """
+    known = load_directions(directions) if isinstance(directions, str | Path) else directions or {}
+    given = _given(steerings, known, kl)
+    _check(task, given)
+    plan = Planner(True, random, controls or {}, seed, task.OWN).plan(given, known)
+    used = _used(given, controls or {})
+    told = {"task": task.identity(), "plan": [one.to_json() for one in plan], "kl": kl, "vectors": _digest(used)}
+    run = RunFolder.open(Path(folder), run_id(told), Path(folder).name)
+    with run.locked():
+        if not run.finished:
+            run.write_bytes("recipe.yaml", write_document(_described(task, plan, Path(folder).name)).encode())
+            run.write("environment.json", {"id": run.id} | environment("given from Python", task.adapter, (), ()))
+            save_directions(run.path / "directions.safetensors", _distinct(used), overwrite=True)
+            carry_out(task, run, plan, lambda one: one.name, progress=progress)
+            run.finish()
+    return _results(run)
+
+
+def _given(steerings: Mapping[str, Steering | str], known: Mapping[str, Direction], kl: float | None) -> list[Given]:
+    found, problems = [], []
+    for name, one in steerings.items():
+        try:
+            found.append(Given(name, one if isinstance(one, Steering) else parse_steering(one, known), kl))
+        except MmsteerError as cause:
+            problems.append(f"{name}: {cause}")
+    if problems:
+        raise RecipeError("\n".join(problems))
+    return found
+
+
+def _check(task: RowsTask, given: Sequence[Given]) -> None:
+    """Refuse what no run can be made of, all problems at once.
+
+    Raises:
+        RecipeError: There is such a thing.
+    """
+    problems = [] if given else ["no steering is given; name at least one condition"]
+    if not task.rows:
+        problems.append("the task has no rows")
+    if not task.score:
+        problems.append("the task has no scorer; give score, such as {'sea': 'contains:sea'}")
+    problems += [f"{one.name!r} is the name of a control; take another" for one in given if one.name == UNSTEERED]
+    problems += _complaint("the task", task.check)
+    for one in given:
+        for item in one.applied.attributes:
+            problems += _complaint(one.name, partial(item.direction.check_model, task.adapter))
+            problems += _complaint(one.name, partial(task.check_attribute, item))
+    if problems:
+        raise RecipeError("\n".join(dict.fromkeys(problems)))
+
+
+def _complaint(name: str, check: Callable[[], object]) -> list[str]:
+    try:
+        check()
+    except MmsteerError as cause:
+        return [f"{name}: {cause}"]
+    return []
+
+
+def _used(given: Sequence[Given], controls: Controls) -> list[Direction]:
+    mine = [item.direction for one in given for item in one.applied.attributes]
+    return mine + [direction for kind in controls.values() for direction in kind.values()]
+
+
+def _distinct(directions: Sequence[Direction]) -> list[Direction]:
+    return list({one.name: one for one in reversed(directions)}.values())
+
+
+def _digest(directions: Sequence[Direction]) -> str:
+    digest = hashlib.sha256()
+    for one in directions:
+        digest.update(one.name.encode())
+        for site, vector in sorted(one.vectors.items(), key=lambda pair: str(pair[0])):
+            digest.update(str(site).encode() + vector.detach().cpu().float().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _described(task: RowsTask, plan: Sequence[Any], name: str) -> dict[str, Any]:
+    """What a report needs to know of the run, in the words of a recipe."""
+    kind = {"audio": "music"}.get(task.adapter.output_kind, "image" if any(row.images for row in task.rows) else "text")
+    conditions = [one.to_json() for one in plan if one.kind == "steered"]
+    return {
+        "name": name,
+        "kind": kind,
+        "data": {"rows": len(task.rows)},
+        "score": task.identity()["score"],
+        "conditions": [{"name": one["name"], "steer": one["steering"]} for one in conditions],
+    }
+
+
+def _results(run: RunFolder) -> Results:
+    scores = {row["condition"]: row["metrics"] for row in run.read(SCORES)["rows"]}
+    samples: dict[str, list[dict[str, Any]]] = {}
+    for line in sorted(run.lines(SAMPLES), key=lambda line: int(line[RowsTask.ITEM])):
+        samples.setdefault(line["condition"], []).append(line)
+    return Results(run.path, scores, samples)
+
+
+def _shown(score: Mapping[str, Any] | None) -> str:
+    if not score or score["value"] is None:
+        return "-"
+    return f"{score['value']:.3f} [{score['low']:.3f}, {score['high']:.3f}]"

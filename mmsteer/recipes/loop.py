@@ -1,0 +1,77 @@
+"""The loop: a task under each steering of a plan, generated, scored and set beside its controls, in a run folder."""
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any
+
+from mmsteer.recipes.folder import CHUNKS, SAMPLES, RunFolder
+from mmsteer.recipes.plan import UNSTEERED, Planned
+from mmsteer.recipes.receipts import joined_receipt
+from mmsteer.recipes.sampling import DOSES, Sampler
+from mmsteer.recipes.scoring import Scored, score_conditions
+from mmsteer.recipes.task import Task
+
+SCORES = "scores.json"
+Lines = Mapping[str, list[dict[str, Any]]]
+Group = Callable[[Any], Hashable]
+"""What a condition shares with those that its scores are pooled with."""
+
+
+def carry_out(
+    task: Task,
+    folder: RunFolder,
+    plan: Sequence[Planned],
+    group: Group,
+    factors: Mapping[str, float | None] | None = None,
+    *,
+    progress: bool,
+) -> None:
+    """Generate and score everything of a plan, or what is left of it.
+
+    Args:
+        task: What is generated and scored.
+        folder: Where everything is kept.
+        plan: All conditions and controls; the unsteered one first.
+        group: Conditions of one group are also scored together.
+        factors: For each condition the factor of its strengths, where that is known already.
+        progress: Show what is running and how long it takes.
+    """
+    task.describe(folder)
+    folder.write("conditions.json", [planned.to_json() for planned in plan])
+    applied = Sampler(task, folder, factors).run(plan, progress=progress)
+    lines, receipts = _by_condition(folder.lines(SAMPLES), task.ITEM), _receipts(folder)
+    steered = [planned for planned in plan if planned.kind == "steered"]
+    traces = {one.name: task.traces(applied[one.name], lines[one.name], lines.get(UNSTEERED)) for one in steered}
+    scored = [_scored(one, group, lines, receipts) for one in steered]
+    folder.write("receipts.json", receipts)
+    folder.write("traces.json", traces)
+    folder.write(SCORES, score_conditions(scored, task.scores))
+
+
+def _receipts(folder: RunFolder) -> dict[str, dict[str, Any]]:
+    doses = folder.read(DOSES)
+    return {
+        name: joined_receipt([line["receipt"] for line in made]) | {"kl": doses.get(name, {}).get("kl")}
+        for name, made in _by_condition(folder.lines(CHUNKS), "chunk").items()
+    }
+
+
+def _by_condition(lines: Sequence[dict[str, Any]], order: str) -> Lines:
+    grouped: dict[str, list[dict[str, Any]]] = {}
+    for line in sorted(lines, key=lambda line: int(line[order])):
+        grouped.setdefault(line["condition"], []).append(line)
+    return grouped
+
+
+def _scored(planned: Planned, group: Group, lines: Lines, receipts: Mapping[str, dict[str, Any]]) -> Scored:
+    assert planned.condition is not None
+    return Scored(
+        name=planned.name,
+        values=planned.condition.values,
+        own=planned.own,
+        group=group(planned.condition),
+        lines=lines[planned.name],
+        unsteered=lines.get(UNSTEERED),
+        controls={kind: [lines[name] for name in names] for kind, names in planned.controls.items()},
+        kl=receipts[planned.name]["kl"],
+        ratio=receipts[planned.name]["ratio"],
+    )
