@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 HELP = """Sparse dictionaries: train, measure, convert, look at and steer their features.
 
-A dictionary is [bold]bundled:music[/], [bold]bundled:vision[/], or a folder in the layout of SAELens, Gemma Scope,
-sparsify, dictionary_learning or Llama Scope.
+A dictionary is [bold]bundled:music[/], [bold]bundled:vision[/], [bold]bundled:text[/] (of several layers: --site), or
+a folder in the layout of SAELens, Gemma Scope, sparsify, dictionary_learning or Llama Scope.
 
 [bold]Look[/]    mmsteer sae browse bundled:music --out features
 [bold]Train[/]   mmsteer sae train --site decoder.3 --out mine
@@ -23,9 +23,14 @@ sparsify, dictionary_learning or Llama Scope.
 
 app = typer.Typer(help=HELP, no_args_is_help=True, rich_markup_mode="rich")
 
-Dictionary = Annotated[str, typer.Argument(help="bundled:music, bundled:vision, or a folder")]
+Dictionary = Annotated[str, typer.Argument(help="bundled:music, bundled:vision, bundled:text, or a folder")]
 Model = Annotated[str | None, typer.Option(help="a bundled model, a folder, or a Hugging Face name")]
-Where = Annotated[str | None, typer.Option(help="the dictionary's site, if its file does not say it, such as text.12")]
+Where = Annotated[
+    str | None,
+    typer.Option(
+        help="the dictionary's site, if its file does not say it, such as text.12; with bundled:text, which layer"
+    ),
+]
 Data = Annotated[
     Path | None,
     typer.Option(help="rows.jsonl, or a folder of audio or images, a .txt beside each (default: the world)"),
@@ -128,7 +133,7 @@ def measure(
 
     mmsteer sae measure bundled:music --samples 8
     """
-    from mmsteer.cli.sae_inputs import given, loaded, opened, pieces
+    from mmsteer.cli.sae_inputs import given, loaded, opened, pieces, rows_beside
     from mmsteer.latents.bound import placed
     from mmsteer.sae import loss_recovered
     from mmsteer.sae import measure as measured
@@ -136,9 +141,9 @@ def measure(
     from mmsteer.types import Site
 
     adapter = loaded(model, dictionary, device, dtype)
-    found = placed(opened(dictionary), adapter, Site.parse(site) if site else None)
+    found = placed(opened(dictionary, site), adapter, Site.parse(site) if site else None)
     place = found.located(adapter.widths, adapter.fingerprint)
-    group = given(adapter, data, samples, prompt, seed)
+    group = given(adapter, rows_beside(data, dictionary), samples, prompt, seed)
     states = ReadStates(adapter, group.samples, place, group.positions, tokens or group.tokens)
     _show(found, measured(found, pieces(states)), loss_recovered(adapter, found, group.samples))
 
@@ -188,15 +193,15 @@ def browse(
     mmsteer sae browse bundled:music --out features
     """
     check_absent(out)
-    from mmsteer.cli.sae_inputs import given, loaded, opened, usage_of
+    from mmsteer.cli.sae_inputs import given, loaded, opened, rows_beside, usage_of
     from mmsteer.latents.bound import bind, placed
     from mmsteer.report.features import write_browser
     from mmsteer.types import Site
 
     adapter = loaded(model, dictionary, device, dtype)
-    found = placed(opened(dictionary), adapter, Site.parse(site) if site else None)
+    found = placed(opened(dictionary, site), adapter, Site.parse(site) if site else None)
     used = usage_of(dictionary, found)
-    group = given(adapter, data, samples, prompt, seed)
+    group = given(adapter, rows_beside(data, dictionary), samples, prompt, seed)
     if used is None:
         bound = bind(found, adapter, group.samples)
         found, used = bound.dictionary, bound.used
