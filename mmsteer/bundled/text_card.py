@@ -18,7 +18,9 @@ encoder and decoder in float16; `usage.safetensors` holds mean, spread, maximum 
 
 It learned from {rows:,} hidden states of tokens: answers that the model samples to varied prompts (temperature 0.8,
 top-k 50), read under its chat template, and passages of openly licensed text, read without. Attention sinks are left
-out. Passages are of {sources}.
+out. Passages are docstrings and documentation of, and for timm the definitions of ImageNet's classes in,
+
+{sources}
 
 | on {held:,} hidden states of other answers and passages | |
 |---|---|
@@ -70,7 +72,7 @@ def write_text_card(folder: Path, report: TextReport) -> None:
         layer=dictionary.site.layer,
         fingerprint=dictionary.model,
         width=dictionary.width,
-        sources=", ".join(sources()),
+        sources="\n".join(f"- {source}" for source in sources()),
         held=quality.rows,
         fvu=quality.fvu,
         l0=quality.l0,

@@ -34,8 +34,6 @@ AT_ONCE = 8
 HELD_EVERY = 8
 """Of so many rounds the first is not learned from."""
 ANSWERS = Sampling(tokens=112, temperature=0.8, top_k=50)
-HELD = "held.jsonl"
-"""Answers that no dictionary learned from, beside the dictionaries."""
 _MANIFEST = "corpus.json"
 
 
@@ -195,12 +193,11 @@ class LayerStates:
             return int(opened.get_slice(str(self.site)).get_shape()[0])
 
 
-def learned_and_held(corpus: Corpus, rounds: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def learned_and_held(rounds: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Numbers of the chunks to learn from, and of those to judge by; no document is in both.
 
     Args:
-        corpus: The corpus.
-        rounds: How many rounds of it are there.
+        rounds: How many rounds of a corpus there are.
     """
     chunks = range(rounds * CHUNKS_A_ROUND)
     held = tuple(one for one in chunks if one // CHUNKS_A_ROUND % HELD_EVERY == 0)

@@ -16,9 +16,10 @@ from torch import Tensor
 
 from mmsteer.adapters import AnyAdapter, load
 from mmsteer.bundled import bundled_path
+from mmsteer.bundled.dictionary import ROWS
 from mmsteer.bundled.text import cache_directory
 from mmsteer.bundled.text_card import TextReport, write_text_card
-from mmsteer.bundled.text_states import HELD, Corpus, LayerStates, learned_and_held
+from mmsteer.bundled.text_states import Corpus, LayerStates, learned_and_held
 from mmsteer.sae import (
     BatchTopK,
     Shuffled,
@@ -36,23 +37,32 @@ from mmsteer.types import Site, select_sites
 
 BEGAN = time.monotonic()
 CHECKPOINT_STEPS = 100
-JUDGED = 24
+JUDGED = 48
 """Held answers that loss recovered is measured on."""
 AT_ONCE = 4
 BLOCK = 2048
 
 
 def main() -> None:
-    """Run all stages."""
+    """Run all stages on `bundled:text`."""
     options = _options().parse_args()
     torch.set_num_threads(options.threads)
-    adapter = load(bundled_path("text"), device="cpu", dtype="float32")
+    make_all(options, load(bundled_path("text"), device="cpu", dtype="float32"))
+
+
+def make_all(options: argparse.Namespace, adapter: AnyAdapter) -> None:
+    """Fill the corpus, and make the dictionaries that are not there.
+
+    Args:
+        options: As the command line gives them.
+        adapter: The model.
+    """
     sites = select_sites(options.sites, adapter.sites)
     corpus = Corpus(options.corpus, adapter, sites, options.seed)
     corpus.fill(options.rounds, _say)
     learned, held = learned_and_held(options.rounds)
     options.out.mkdir(parents=True, exist_ok=True)
-    corpus.write_answers(options.out / HELD, held)
+    corpus.write_answers(options.out / ROWS, held)
     for site in sites:
         if not (options.out / str(site) / "README.md").exists():
             _make(options, adapter, corpus, site, learned, held)

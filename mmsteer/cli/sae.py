@@ -181,6 +181,10 @@ def browse(
     samples: Samples = 64,
     features: Annotated[int, typer.Option(min=1, help="how many features: the most telling ones")] = 40,
     steered: Annotated[int, typer.Option(min=0, help="how many of them are also steered")] = 12,
+    neuronpedia: Annotated[
+        Path | None,
+        typer.Option(help="also write all features as the JSON batches that Neuronpedia takes; a new folder"),
+    ] = None,
     prompt: Prompt = ASKED,
     seed: Annotated[int, typer.Option(min=0, help="of the world and of what is generated")] = 2,
     device: Device = "cpu",
@@ -191,11 +195,16 @@ def browse(
     [bold]Example[/]
 
     mmsteer sae browse bundled:music --out features
+
+    mmsteer sae browse bundled:text --site text.14 --out features --neuronpedia batches
     """
     check_absent(out)
+    if neuronpedia is not None:
+        check_absent(neuronpedia)
     from mmsteer.cli.sae_inputs import given, loaded, opened, rows_beside, usage_of
     from mmsteer.latents.bound import bind, placed
     from mmsteer.report.features import write_browser
+    from mmsteer.report.neuronpedia import Source, write_neuronpedia
     from mmsteer.types import Site
 
     adapter = loaded(model, dictionary, device, dtype)
@@ -207,6 +216,10 @@ def browse(
         found, used = bound.dictionary, bound.used
     page = write_browser(out, adapter, found, used, group, features=features, steered=steered, seed=seed)
     print(f"feature browser: {page}")
+    if neuronpedia is not None:
+        source = Source(Path(model or dictionary).name.replace(":", "-"))
+        count = write_neuronpedia(neuronpedia, adapter, found, group, source)
+        print(f"Neuronpedia: {count} features in {neuronpedia}")
 
 
 def _check_new(out: Path) -> None:
