@@ -11,6 +11,7 @@ from mmsteer.errors import StoreError
 from mmsteer.record import data_fingerprint, record
 from mmsteer.store import ActivationStore
 from mmsteer.types import Adapter, Positions, Sample, Site
+from mmsteer.types.sinks import SINK
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +68,8 @@ class ReadStates:
     """A site of a model as chunks of samples, read anew whenever they are asked for.
 
     Of each sample a fixed number of tokens is drawn: neighbours are nearly the same, and a long clip should not count
-    for more than a short one.
+    for more than a short one. Attention sinks (`mmsteer.types.sinks`) are not drawn: a dictionary would learn little
+    else.
 
     Attributes:
         adapter: The model.
@@ -115,6 +117,9 @@ class ReadStates:
 
     def _drawn(self, sample: Sample, state: Tensor, generator: torch.Generator) -> Tensor:
         chosen = state[state.any(dim=-1)]  # tokens that were not chosen are zero
+        norms = chosen.norm(dim=-1)
+        if not self.positions.names("first"):
+            chosen = chosen[norms <= SINK * norms.median()]
         if len(chosen) < self.tokens:
             raise StoreError(
                 f"sample {sample.id!r} has {len(chosen)} tokens at '{self.positions}'; {self.tokens} cannot be drawn"

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 HELP = """Sparse dictionaries: train, measure, convert, look at and steer their features.
 
-A dictionary is [bold]bundled:music[/], [bold]bundled:vision[/], or a folder in the layout of SAELens, Gemma Scope,
-sparsify, dictionary_learning or Llama Scope.
+A dictionary is [bold]bundled:music[/], [bold]bundled:vision[/], [bold]bundled:text[/] (of several layers: --site), or
+a folder in the layout of SAELens, Gemma Scope, sparsify, dictionary_learning or Llama Scope.
 
 [bold]Look[/]    mmsteer sae browse bundled:music --out features
 [bold]Train[/]   mmsteer sae train --site decoder.3 --out mine
@@ -23,9 +23,14 @@ sparsify, dictionary_learning or Llama Scope.
 
 app = typer.Typer(help=HELP, no_args_is_help=True, rich_markup_mode="rich")
 
-Dictionary = Annotated[str, typer.Argument(help="bundled:music, bundled:vision, or a folder")]
+Dictionary = Annotated[str, typer.Argument(help="bundled:music, bundled:vision, bundled:text, or a folder")]
 Model = Annotated[str | None, typer.Option(help="a bundled model, a folder, or a Hugging Face name")]
-Where = Annotated[str | None, typer.Option(help="the dictionary's site, if its file does not say it, such as text.12")]
+Where = Annotated[
+    str | None,
+    typer.Option(
+        help="the dictionary's site, if its file does not say it, such as text.12; with bundled:text, which layer"
+    ),
+]
 Data = Annotated[
     Path | None,
     typer.Option(help="rows.jsonl, or a folder of audio or images, a .txt beside each (default: the world)"),
@@ -128,7 +133,7 @@ def measure(
 
     mmsteer sae measure bundled:music --samples 8
     """
-    from mmsteer.cli.sae_inputs import given, loaded, opened, pieces
+    from mmsteer.cli.sae_inputs import given, loaded, opened, pieces, rows_beside
     from mmsteer.latents.bound import placed
     from mmsteer.sae import loss_recovered
     from mmsteer.sae import measure as measured
@@ -136,9 +141,9 @@ def measure(
     from mmsteer.types import Site
 
     adapter = loaded(model, dictionary, device, dtype)
-    found = placed(opened(dictionary), adapter, Site.parse(site) if site else None)
+    found = placed(opened(dictionary, site), adapter, Site.parse(site) if site else None)
     place = found.located(adapter.widths, adapter.fingerprint)
-    group = given(adapter, data, samples, prompt, seed)
+    group = given(adapter, rows_beside(data, dictionary), samples, prompt, seed)
     states = ReadStates(adapter, group.samples, place, group.positions, tokens or group.tokens)
     _show(found, measured(found, pieces(states)), loss_recovered(adapter, found, group.samples))
 
@@ -176,6 +181,10 @@ def browse(
     samples: Samples = 64,
     features: Annotated[int, typer.Option(min=1, help="how many features: the most telling ones")] = 40,
     steered: Annotated[int, typer.Option(min=0, help="how many of them are also steered")] = 12,
+    neuronpedia: Annotated[
+        Path | None,
+        typer.Option(help="also write all features as the JSON batches that Neuronpedia takes; a new folder"),
+    ] = None,
     prompt: Prompt = ASKED,
     seed: Annotated[int, typer.Option(min=0, help="of the world and of what is generated")] = 2,
     device: Device = "cpu",
@@ -186,22 +195,31 @@ def browse(
     [bold]Example[/]
 
     mmsteer sae browse bundled:music --out features
+
+    mmsteer sae browse bundled:text --site text.14 --out features --neuronpedia batches
     """
     check_absent(out)
-    from mmsteer.cli.sae_inputs import given, loaded, opened, usage_of
+    if neuronpedia is not None:
+        check_absent(neuronpedia)
+    from mmsteer.cli.sae_inputs import given, loaded, opened, rows_beside, usage_of
     from mmsteer.latents.bound import bind, placed
     from mmsteer.report.features import write_browser
+    from mmsteer.report.neuronpedia import Source, write_neuronpedia
     from mmsteer.types import Site
 
     adapter = loaded(model, dictionary, device, dtype)
-    found = placed(opened(dictionary), adapter, Site.parse(site) if site else None)
+    found = placed(opened(dictionary, site), adapter, Site.parse(site) if site else None)
     used = usage_of(dictionary, found)
-    group = given(adapter, data, samples, prompt, seed)
+    group = given(adapter, rows_beside(data, dictionary), samples, prompt, seed)
     if used is None:
         bound = bind(found, adapter, group.samples)
         found, used = bound.dictionary, bound.used
     page = write_browser(out, adapter, found, used, group, features=features, steered=steered, seed=seed)
     print(f"feature browser: {page}")
+    if neuronpedia is not None:
+        source = Source(Path(model or dictionary).name.replace(":", "-"))
+        count = write_neuronpedia(neuronpedia, adapter, found, group, source)
+        print(f"Neuronpedia: {count} features in {neuronpedia}")
 
 
 def _check_new(out: Path) -> None:

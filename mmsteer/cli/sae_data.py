@@ -205,4 +205,4 @@ def _bound(
     from mmsteer.types import Site
 
     place = None if site is None else Site.parse(site)
-    return bind(open_dictionary(name), adapter, samples, site=place, cache=cache)
+    return bind(open_dictionary(name, place), adapter, samples, site=place, cache=cache)

@@ -25,13 +25,26 @@ def opened(name: str, site: str | None = None) -> "SparseDictionary":
 
     Args:
         name: `bundled:music`, or a folder.
-        site: Where it belongs, if its file does not say.
+        site: Where it belongs, if its file does not say; which one, where a bundled model has several.
     """
     from mmsteer.bundled.dictionary import open_dictionary
     from mmsteer.types import Site
 
-    found = open_dictionary(name)
-    return found if site is None else found.at(Site.parse(site), found.model)
+    place = None if site is None else Site.parse(site)
+    found = open_dictionary(name, place)
+    return found if place is None else found.at(place, found.model)
+
+
+def rows_beside(data: Path | None, dictionary: str) -> Path | None:
+    """Samples that are given, or the rows that ship beside a bundled dictionary of a language model.
+
+    Args:
+        data: What is given.
+        dictionary: The dictionary's name.
+    """
+    from mmsteer.bundled.dictionary import rows_path
+
+    return rows_path(dictionary) if data is None else data
 
 
 def usage_of(name: str, dictionary: "SparseDictionary") -> "Usage | None":
@@ -44,7 +57,8 @@ def usage_of(name: str, dictionary: "SparseDictionary") -> "Usage | None":
     from mmsteer.bundled.dictionary import BUNDLED, dictionary_path
     from mmsteer.sae.formats.usage_file import USAGE, read_usage
 
-    folder = dictionary_path(name.removeprefix(BUNDLED)) if name.startswith(BUNDLED) else Path(name)
+    bundled = name.startswith(BUNDLED)
+    folder = dictionary_path(name.removeprefix(BUNDLED), dictionary.site) if bundled else Path(name)
     return read_usage(folder, dictionary.features) if (folder / USAGE).exists() else None
 
 
@@ -61,13 +75,13 @@ def loaded(model: str | None, dictionary: str, device: str, dtype: str) -> "AnyA
         DictionaryError: Neither says which model.
     """
     from mmsteer.api import load
-    from mmsteer.bundled.dictionary import BUNDLED
+    from mmsteer.bundled.dictionary import BUNDLED, model_of
     from mmsteer.cli.quiet import hush
 
     if model is None and not dictionary.startswith(BUNDLED):
         raise DictionaryError(f"{dictionary} is a folder; say which model it belongs to with --model")
     hush()
-    return load(model or dictionary, device=device, dtype=dtype)
+    return load(model or model_of(dictionary), device=device, dtype=dtype)
 
 
 def given(adapter: "AnyAdapter", data: Path | None, samples: int, prompt: str, seed: int) -> "Group":
@@ -114,7 +128,7 @@ def _rows_of(adapter: "AnyAdapter", file: Path, samples: int) -> "Group":
     read = tuple(row.sample(adapter, answered=True) for row in rows)
     positions = Positions("text" if adapter.sees else "all")
     site = next(one for one in adapter.sites if one.stack == adapter.generator)
-    shortest = min(int(one.chosen(positions).sum()) for one in tokenwise(adapter, read, site))
+    shortest = min(int(one.pooled_over(positions).sum()) for one in tokenwise(adapter, read, site))
     labels = {row.id: {"label": row.label} for row in rows if row.label is not None}
     return Group(str(file), read, positions, min(32, shortest), labels)
 

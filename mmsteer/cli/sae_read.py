@@ -92,14 +92,15 @@ def scores(
     mmsteer sae scores bundled:music --steer
     """
     output = Output(as_json, out)
-    from mmsteer.cli.sae_inputs import opened
+    from mmsteer.cli.sae_inputs import opened, rows_beside
     from mmsteer.latents.material import material
     from mmsteer.latents.maximal import maximal_moments
     from mmsteer.latents.rows import row_material
     from mmsteer.latents.score_study import filtered, moved_by
     from mmsteer.latents.scores import input_scores, output_scores
 
-    _check_features(features or [], opened(dictionary).features)
+    data = rows_beside(data, dictionary)
+    _check_features(features or [], opened(dictionary, site).features)
     if data is not None:
         own = Given(data, None, corpus, cache, site, tokens, temperature, model, device, dtype, seed).opened(
             [dictionary]
@@ -150,12 +151,13 @@ def evaluate(
     mmsteer sae evaluate bundled:vision --drawn 24
     """
     output = Output(as_json, out)
-    from mmsteer.cli.sae_inputs import opened
+    from mmsteer.cli.sae_inputs import opened, rows_beside
     from mmsteer.latents.description_study import evaluate_descriptions
     from mmsteer.latents.material import material
     from mmsteer.latents.rows import row_material
 
-    _check_features(features or [], opened(dictionary).features)
+    data = rows_beside(data, dictionary)
+    _check_features(features or [], opened(dictionary, site).features)
     if data is not None:
         own = Given(data, None, corpus, cache, site, tokens, temperature, model, device, dtype, seed).opened(
             [dictionary]

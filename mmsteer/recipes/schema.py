@@ -89,7 +89,9 @@ class SaeProbe(Part):
     """Features of a sparse dictionary that go with a label, added up at the dictionary's site."""
 
     name: Literal["sae"]
-    dictionary: Text = Field(description="`bundled:music`, `bundled:vision`, or a folder beside the recipe")
+    dictionary: Text = Field(
+        description="`bundled:music`, `bundled:vision`, `bundled:text/text.14`, or a folder beside the recipe"
+    )
     selector: Literal[
         "mean_difference",
         "frequency",

@@ -14,6 +14,7 @@ from mmsteer.report.svg import Axis, drawing, element, frame
 
 LEAST_LIFT = 0.25
 """A label is named where it is this much more frequent among the moments than among all samples."""
+LINE_END, TAB, SPACE = "↵", "⇥", "␣"
 BINS = 24
 LOWEST = -4.0
 """log10 of the lowest density that is drawn; rarer features and dead ones stand at the left edge."""
@@ -114,7 +115,7 @@ def shared(found: Maximal, labels: Mapping[str, Mapping[str, str]], *, words: bo
     said = [f"{value} {attribute} (+{100 * lift:.0f} %)" for attribute, value, lift in lifts[:3] if lift >= LEAST_LIFT]
     telling = max([0.0, *(lift for _, _, lift in lifts[:1])])
     if words and found.moments:
-        [(word, count)] = Counter(moment.words.strip() for moment in found.moments).most_common(1)
+        [(word, count)] = Counter(visible(moment.words) for moment in found.moments).most_common(1)
         share = count / len(found.moments)
         said = [f"“{word}” ({100 * share:.0f} %)", *said] if share > 0.5 else said
         telling = max(telling, share)
@@ -128,8 +129,27 @@ def named(ranking: Ranking, count: int = 8) -> tuple[str, str]:
         ranking: The ends.
         count: Tokens at each.
     """
-    top, bottom = (" ".join(entry.name.strip() for entry in end[:count]) for end in (ranking.top, ranking.bottom))
+    top, bottom = (" ".join(visible(entry.name) for entry in end[:count]) for end in (ranking.top, ranking.bottom))
     return top, bottom
+
+
+def visible(name: str) -> str:
+    """A token without the space around it; a token that is nothing else is shown by signs.
+
+    Args:
+        name: As the tokenizer writes it.
+    """
+    return name.strip() or name.replace("\n", LINE_END).replace("\t", TAB).replace(" ", SPACE)
+
+
+def spaced(names: Sequence[str]) -> list[str]:
+    """Tokens as they follow one another in a text.
+
+    Args:
+        names: As the tokenizer writes them: with the spaces between words, or as bare words.
+    """
+    bare = not any(name[:1].isspace() for name in names)
+    return [f"{name} " if bare else name.replace("\n", LINE_END) for name in names]
 
 
 def curve(z: Tensor, largest: float) -> Markup:

@@ -19,7 +19,17 @@ from mmsteer.latents.controls import at_maximum
 from mmsteer.latents.maximal import Maximal, Moment, maximal_moments
 from mmsteer.latents.tokenwise import Tokenwise, tokenwise
 from mmsteer.latents.vocabulary import vocabulary
-from mmsteer.report.feature_views import FeatureView, MomentView, Steered, curve, density_chart, named, shared, words
+from mmsteer.report.feature_views import (
+    FeatureView,
+    MomentView,
+    Steered,
+    curve,
+    density_chart,
+    named,
+    shared,
+    spaced,
+    words,
+)
 from mmsteer.report.spectrograms import spectrogram
 from mmsteer.sae import SparseDictionary, Usage
 from mmsteer.steering import Steering, steer
@@ -33,6 +43,8 @@ ALIKE = 3
 """Features that share the same label are shown by so many at a time, with others between."""
 RARE, DENSE = 1e-3, 0.2
 """Features that are more rarely or more often active than this are not among the most telling ones."""
+BEFORE, AFTER = 40, 16
+"""Tokens of a text that are shown before and after a moment."""
 SECONDS = 4.0
 ANSWER_TOKENS = 64
 FALLBACK = "a slow piano melody"
@@ -168,9 +180,9 @@ def _moment(show: _Shelf, dictionary: SparseDictionary, one: Tokenwise, moment: 
             moment.activation, f"{sample.text or 'no text'}{when}", audio, picture, at, curve(z, largest), ()
         )
     seen = show.picture(_safe(sample.id.rsplit("-", 1)[0]), sample.images[0]) if sample.images else None
-    shown = _worded(one)
+    shown = _around(_worded(one), moment.place)
     names = [" ".join(show.adapter.token_name(int(token)) for token in one.given[place]) for place in shown]
-    marked = words(names, z[shown], moment, shown[0])
+    marked = words(spaced(names), z[shown], moment, shown[0])
     return MomentView(moment.activation, sample.text or "", None, seen, None, None, marked)
 
 
@@ -180,6 +192,12 @@ def _worded(one: Tokenwise) -> list[int]:
     # Words before the image are the template's.
     gap = max((at for at in range(1, len(places)) if places[at] > places[at - 1] + 1), default=0)
     return places[gap:]
+
+
+def _around(places: list[int], moment: int) -> list[int]:
+    """Of a long text what is near the moment, most of it before."""
+    at = next((index for index, place in enumerate(places) if place >= moment), len(places) - 1)
+    return places[max(0, at - BEFORE) : at + AFTER + 1]
 
 
 def _steered(

@@ -50,13 +50,16 @@ def read_sae_lens(folder: Path) -> SparseDictionary:
     return _remembering(found, config, architecture)
 
 
-def write_sae_lens(folder: str | Path, dictionary: SparseDictionary, *, overwrite: bool = False) -> None:
+def write_sae_lens(
+    folder: str | Path, dictionary: SparseDictionary, *, overwrite: bool = False, half: bool = False
+) -> None:
     """Write a dictionary so that SAELens and this project read it: as `topk`, `jumprelu`, or `standard` for plain ReLU.
 
     Args:
         folder: Made if it is not there.
         dictionary: The dictionary.
         overwrite: Replace one that is there.
+        half: Write encoder and decoder in float16, which halves the file; biases and thresholds stay float32.
 
     Raises:
         DictionaryError: The folder holds a dictionary, or cannot be written.
@@ -73,6 +76,8 @@ def write_sae_lens(folder: str | Path, dictionary: SparseDictionary, *, overwrit
     architecture = "topk" if dictionary.k is not None else "standard"
     if bool((dictionary.threshold > 0).any()):
         architecture, tensors["threshold"] = "jumprelu", dictionary.threshold
+    if half:
+        tensors |= {name: tensors[name].half() for name in ("W_enc", "W_dec")}
     data = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
     try:
         folder.mkdir(parents=True, exist_ok=True)
