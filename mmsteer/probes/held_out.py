@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 from torch import Tensor
 
 from mmsteer.probes.line import project
@@ -66,6 +65,8 @@ def held_out(
 
     Source: maximum statistic, Westfall and Young 1993, Resampling-Based Multiple Testing.
     """
+    from scipy.stats import rankdata  # slow to import
+
     targets = encode(labels, task)
     settings = next(iter(found.fitted.values())).settings
     test = split_by_source(targets, groups, int(str(settings["seed"]))).test

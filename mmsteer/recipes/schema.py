@@ -31,7 +31,9 @@ class Part(BaseModel):
 class Model(Part):
     """Which model, and where it runs."""
 
-    load: Text = Field(description="`bundled:music`, a folder in the from_pretrained layout, or a Hugging Face name")
+    load: Text = Field(
+        description="`bundled:music`, a folder in the from_pretrained layout beside the recipe, or a Hugging Face name"
+    )
     device: Text = Field(description="`cpu`, `cuda` or `auto`")
     dtype: Literal["auto", "float32", "bfloat16", "float16"]
     quantise: Literal["4bit", "8bit"] | None = Field(default=None, description="hold the weights so, by bitsandbytes")
@@ -187,7 +189,7 @@ class FoundDirections(Part):
 class FileDirections(Part):
     """Directions that are there already."""
 
-    file: Text = Field(description="a file beside the recipe, or in the folder probes/")
+    file: Text = Field(description="a file beside the recipe, or in the folder probes/ of mmsteer")
     compatibility: Literal["exact", "architecture", "dimension"] = Field(
         default="exact", description="how alike the model must be to the one that they were found in"
     )

@@ -36,6 +36,6 @@ def test_a_processor_that_lacks_a_package_is_one_error(musicgen_folder, monkeypa
     def missing(_):
         raise ImportError("MusicgenMelodyFeatureExtractor requires the Torchaudio library but it was not found")
 
-    monkeypatch.setattr("mmsteer.adapters.AutoProcessor.from_pretrained", missing)
+    monkeypatch.setattr("transformers.AutoProcessor.from_pretrained", missing)
     with pytest.raises(AdapterError, match="requires the Torchaudio library"):
         load(musicgen_folder)

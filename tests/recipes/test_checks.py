@@ -48,6 +48,19 @@ def test_all_errors_come_at_once_with_their_lines(tmp_path):
     assert "did you mean 'top_k'" in found[3]
 
 
+def test_a_model_lies_beside_the_recipe_as_all_files_do(tmp_path, monkeypatch):
+    (tmp_path / "home" / "mine").mkdir(parents=True)
+    path = write_recipe(tmp_path / "home", model="mine")
+    monkeypatch.chdir(tmp_path)
+    assert check_recipe(path).recipe.model.load == str(tmp_path / "home" / "mine")
+    assert check_recipe(path, ["model.load=someone/model"]).recipe.model.load == "someone/model"
+    (line,) = complaints(path, "model.load=./mime")
+    assert (
+        line == "command line, model.load=./mime: model.load: no folder './mime' beside the recipe or here; give "
+        "one, a name on the Hugging Face hub or a bundled model"
+    )
+
+
 def test_a_missing_key_stops(tmp_path):
     (line,) = complaints(write_recipe(tmp_path, **{", batch: 2": ""}))
     assert "generate.batch: this key is missing" in line

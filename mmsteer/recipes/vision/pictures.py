@@ -116,7 +116,7 @@ def _seed(seed: int, index: int) -> int:
     return int(np.random.SeedSequence([seed, index]).generate_state(1)[0] >> 1)
 
 
-def _shown(images: Images, taken: Collection[str]) -> list[Picture]:
+def _shown(images: Images, taken: Collection[str]) -> Sequence[Picture]:
     if isinstance(images, SceneImages):
         return _scenes(images.scenes)
     if isinstance(images, AmberImages):
@@ -124,10 +124,12 @@ def _shown(images: Images, taken: Collection[str]) -> list[Picture]:
     return _coco(images.coco, taken) if isinstance(images, CocoImages) else _folder(images.folder)
 
 
-def _scenes(scenes: Scenes) -> list[Picture]:
+@lru_cache(maxsize=4)
+def _scenes(scenes: Scenes) -> tuple[Picture, ...]:
+    """Drawing a scene takes milliseconds, and checks, choosing and the run ask for the same ones."""
     found = split_scenes(scenes.split, scenes.n, scenes.seed)
     names = [f"{scenes.split}-{scenes.seed}-{at:05d}" for at in range(len(found))]
-    return [Picture(0, name, scene, scene.objects, 0) for name, scene in zip(names, found, strict=True)]
+    return tuple(Picture(0, name, scene, scene.objects, 0) for name, scene in zip(names, found, strict=True))
 
 
 def _coco(coco: Coco, taken: Collection[str]) -> list[Picture]:
