@@ -85,6 +85,12 @@ def test_pieces_may_be_missing(folder, name):
     assert ("schedules" in sections) == (name != "traces.json")
 
 
+def test_cells_of_scores_name_their_column_where_a_narrow_page_folds_the_head_away(page):
+    columns = [one["data-column"] for one in page.all("td") if "data-column" in one]
+    assert columns[:6] == ["steered", "change", "unsteered", "random direction", "chance", "n"]
+    assert set(columns) == set(columns[:6])
+
+
 def test_receipts_state_ratios_gates_sums_and_warnings(page):
     assert "10 % (8 % to 15 %)" in page.text
     assert "1,206 of 4,824" in page.text
