@@ -252,11 +252,15 @@ def _steering(conditions: Sequence[Condition], names: Mapping[str, Direction], l
     """The first thing wrong with each steering line; a sweep repeats it for every value."""
     problems: dict[int, Problem] = {}
     for condition in conditions if names else ():
-        for at in range(lines):
+        for at, line in enumerate(condition.lines):
+            # Where one text holds several lines, the problem stands at all of them.
+            place: Place = (
+                (*condition.place, "steer", at) if len(condition.lines) == lines else (*condition.place, "steer")
+            )
             try:
-                parse_attribute(condition.lines[at], names)
+                parse_attribute(line, names)
             except MmsteerError as cause:
-                problems.setdefault(at, Problem((*condition.place, "steer", at), str(cause)))
+                problems.setdefault(at, Problem(place, str(cause)))
     return list(problems.values())
 
 

@@ -229,7 +229,9 @@ class Conditions(Part):
     sweep: dict[str, Annotated[tuple[Value, ...], Field(min_length=1)]] = Field(
         default={}, description="each combination of values is a condition; {variable} in a text stands for its value"
     )
-    steer: Annotated[tuple[Steer, ...], Field(min_length=1)]
+    steer: Annotated[tuple[Steer, ...], Field(min_length=1)] = Field(
+        description="lines such as 'note:C 0.1 fade-in 0..4s', several in one text with ; between them, or their parts"
+    )
     compose: Literal["sum", "gram_schmidt", "whiten"] = "sum"
     budget: Positive | None = None
     calibrate: Calibrate | None = None

@@ -1,4 +1,4 @@
-"""What a run was generated from, in words: taken from the run, because the text of a copied recipe may speak of another."""
+"""What a run was generated from, from the run itself: the words of a copied recipe may be about other data."""
 
 from collections.abc import Mapping
 from pathlib import PurePath

@@ -20,6 +20,14 @@ def test_a_sweep_is_every_combination(tmp_path):
     assert last.values == {"note": "F#", "strength": 1}
 
 
+def test_several_lines_may_stand_in_one_text_as_on_the_command_line(tmp_path):
+    together = check_recipe(write_recipe(tmp_path), ["conditions.0.steer=['note:C 0.5; note:{note} 0.1']"])
+    assert together.conditions[1].lines == ("note:C 0.5", "note:F# 0.1")
+    (line,) = complaints(write_recipe(tmp_path), "conditions.0.steer=['note:C 0.5; note:X 0.1']")
+    assert "'note:X 0.1': no direction 'note:X'" in line
+    assert "cannot read ' ; '" in complaints(write_recipe(tmp_path), "conditions.0.steer=[' ; ']")[0]
+
+
 def test_the_mapping_form_is_the_line(tmp_path):
     mapping = "{direction: 'note:{note}', strength: '{strength}', schedule: 'fade-in 0..100%', unit: absolute}"
     line = check_recipe(write_recipe(tmp_path), ["conditions.0.steer=['note:{note} {strength}abs fade-in 0..100%']"])
