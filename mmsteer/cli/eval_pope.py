@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from mmsteer.cli.eval_table import named, show
+from mmsteer.cli.options import refuse_idle
 from mmsteer.errors import EvalError
 
 LABELS = {
@@ -23,6 +24,7 @@ LABELS = {
 
 
 def pope(
+    context: typer.Context,
     questions: Annotated[Path, typer.Option(help="a POPE file: JSON lines or an array")],
     answers: Annotated[Path | None, typer.Option(help="as of POPE, LLaVA or AMBER, one a line or an array")] = None,
     logits: Annotated[
@@ -38,6 +40,8 @@ def pope(
 
     mmsteer eval pope --questions coco_pope_random.json --answers answers.jsonl --parser official --json
     """
+    if logits is not None:
+        refuse_idle(context, ("parser",), "is about written answers, and logits need none; give --answers")
     _check(answers, logits, before)
     from mmsteer.eval.answers import sha256
     from mmsteer.eval.pope import question_version, read_questions

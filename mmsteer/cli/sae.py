@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mmsteer.cli.options import refuse_idle
 from mmsteer.cli.sae_tables import check_absent
 from mmsteer.errors import DictionaryError
 
@@ -40,6 +41,7 @@ ASKED = "Please describe this image in detail."
 
 @app.command()
 def train(
+    context: typer.Context,
     out: Annotated[Path, typer.Option(help="the folder to write; a dictionary that is there is never overwritten")],
     site: Annotated[str, typer.Option(help="where to read, such as decoder.3 or text.12")],
     model: Model = None,
@@ -71,6 +73,11 @@ def train(
 
     mmsteer sae train --model llava-hf/llava-1.5-7b-hf --site text.16 --data photos --features 32768 --out llava-16
     """
+    if store is not None:
+        of_samples = ("samples", "tokens", "positions", "prompt")
+        refuse_idle(
+            context, of_samples, "is about samples that are read, and --store holds what was read; leave out --store"
+        )
     _check_new(out)
     _check_one(data, store)
     from contextlib import nullcontext
