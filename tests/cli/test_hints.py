@@ -36,7 +36,7 @@ def test_demonstrations_of_one_sentence(mmsteer, tmp_path):
     lines = []
     for at, scene in enumerate(split_scenes("demos", 6, 0)):
         render_scene(scene).save(tmp_path / f"{at}.png")
-        said = {"question": "describe the image", "value": "the cup is red", "h_value": "the cup is blue"}
+        said = {"question": "describe the image", "value": "there is a cup", "h_value": "there is a table"}
         lines.append(json.dumps({"image": f"{at}.png"} | said))
     (tmp_path / "demos.jsonl").write_text("\n".join(lines))
     model = save("llava", tmp_path / "llava")
