@@ -1,4 +1,4 @@
-"""`mmsteer recipes list|copy|check|schema`."""
+"""`mmsteer recipes list|copy|check|keys|schema`."""
 
 import json
 from pathlib import Path
@@ -72,6 +72,19 @@ def check(
 
     checked = check_recipe(recipe, overrides or [])
     print(f"ok: {checked.recipe.name}, {len(checked.conditions)} conditions")
+
+
+@app.command()
+def keys() -> None:
+    """Print every key of a recipe with what may stand there, as Markdown: the tables of docs/recipes.md.
+
+    [bold]Example[/]
+
+    mmsteer recipes keys
+    """
+    from mmsteer.recipes.keys import key_tables
+
+    print(key_tables())
 
 
 @app.command()

@@ -272,9 +272,11 @@ class Recipe(Part):
     """An experiment; what is made, asked and judged is said by each kind."""
 
     kind: str
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
-    about: Text
-    seed: Seed
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)] = Field(
+        description="of the run folder, with an id behind it"
+    )
+    about: Text = Field(description="what the recipe is for; reports show it beside the recipe")
+    seed: Seed = Field(description="of all that is drawn and says no seed of its own")
     model: Model
     directions: Any
     conditions: Any
