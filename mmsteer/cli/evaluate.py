@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from mmsteer.cli.eval_about import about
 from mmsteer.cli.eval_amber import amber
 from mmsteer.cli.eval_chair import chair
 from mmsteer.cli.eval_hallusion import hallusionbench
@@ -14,27 +15,29 @@ from mmsteer.cli.eval_mmhal import mmhal
 from mmsteer.cli.eval_pope import pope, pope_build
 from mmsteer.errors import EvalError
 
+ANSWERS, AUDIO = "Captions and answers", "Audio"
 EXTENSIONS = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif")
 
 app = typer.Typer(
-    help="Judge audio files, anybody's, in any format that soundfile reads.",
+    help="Judge outputs, anybody's: answers and captions in the files of public benchmarks, and audio in any format.",
     no_args_is_help=True,
     rich_markup_mode="rich",
 )
 
-app.command()(chair)
-app.command()(pope)
-app.command("pope-build")(pope_build)
-app.command()(amber)
-app.command()(mmhal)
-app.command()(hallusionbench)
-app.command()(mme)
+app.command()(about)
+app.command(rich_help_panel=ANSWERS)(chair)
+app.command(rich_help_panel=ANSWERS)(pope)
+app.command("pope-build", rich_help_panel=ANSWERS)(pope_build)
+app.command(rich_help_panel=ANSWERS)(amber)
+app.command(rich_help_panel=ANSWERS)(mmhal)
+app.command(rich_help_panel=ANSWERS)(hallusionbench)
+app.command(rich_help_panel=ANSWERS)(mme)
 
 Files = Annotated[list[Path], typer.Argument(help="audio files, or folders of them")]
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON instead of a table")]
 
 
-@app.command()
+@app.command(rich_help_panel=AUDIO)
 def notes(
     files: Files,
     target: Annotated[str | None, typer.Option(help="the pitch class that was asked for, such as C or Bb")] = None,
@@ -57,31 +60,31 @@ def notes(
         print(f"{name}: {_shown(score['value'] if isinstance(score, dict) else score)}")
 
 
-@app.command()
+@app.command(rich_help_panel=AUDIO)
 def chords(files: Files, as_json: AsJson = False) -> None:
     """Which triad is played: root and quality."""
     _judge("chords", files, as_json)
 
 
-@app.command()
+@app.command(rich_help_panel=AUDIO)
 def register(files: Files, as_json: AsJson = False) -> None:
     """How high the main line lies, as a MIDI number and a word."""
     _judge("register", files, as_json)
 
 
-@app.command()
+@app.command(rich_help_panel=AUDIO)
 def tempo(files: Files, as_json: AsJson = False) -> None:
     """How many beats a minute."""
     _judge("tempo", files, as_json)
 
 
-@app.command()
+@app.command(rich_help_panel=AUDIO)
 def key(files: Files, as_json: AsJson = False) -> None:
     """Which key and scale."""
     _judge("key", files, as_json)
 
 
-@app.command()
+@app.command(rich_help_panel=AUDIO)
 def instrument(files: Files, as_json: AsJson = False) -> None:
     """Which instrument of the rendered world.
 

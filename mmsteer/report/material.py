@@ -18,15 +18,17 @@ def material(run: Run) -> str:
 
 
 def _origin(sources: Mapping[str, Any]) -> str:
-    data, prompts, images = (sources.get(key) or {} for key in ("data", "prompts", "images"))
+    data, prompts = sources.get("data"), sources.get("prompts")
     if data:
         return f"of {PurePath(data['files']).name}"
     if prompts:
         return "of the rendered world" if "world" in prompts else "of the recipe"
+    images: Mapping[str, Any] = sources.get("images") or {"": {}}
+    kind, source = next(iter(images.items()))
     words = {
-        "scenes": lambda scenes: f"of the rendered world, split {scenes['split']}",
-        "coco": lambda coco: f"of COCO, split {coco['split']}",
-        "folder": lambda folder: f"of the folder {PurePath(folder['images']).name}",
-        "amber": lambda _: "of AMBER",
+        "scenes": f"of the rendered world, split {source.get('split')}",
+        "coco": f"of COCO's layout, split {source.get('split')}",
+        "folder": f"of the folder {PurePath(source.get('images') or '').name}",
+        "amber": "of AMBER",
     }
-    return next((word(images[key]) for key, word in words.items() if key in images), "")
+    return words.get(kind, "")

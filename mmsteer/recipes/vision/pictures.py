@@ -97,7 +97,9 @@ def pictures_of(recipe: VisionRecipe, images: Images) -> tuple[Picture, ...]:
     pope = recipe.ask.pope
     if pope is None:
         return _numbered(recipe, shown)
-    questions = {split: _questions(recipe, pope, split, shown, test=test) for split in pope.splits}
+    questions: dict[str, Sequence[Question]] = {
+        split: _questions(recipe, pope, split, shown, test=test) for split in pope.splits
+    }
     asked = _asked(questions)
     known = {picture.name: picture for picture in shown}
     others = [_named(name, pope, images) for name in asked if name not in known]
