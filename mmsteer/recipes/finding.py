@@ -79,7 +79,11 @@ def find(
     sides = _read(adapter, entry, data, folder, progress=progress)
     found, seconds = _probe(entry, sides, task, without=without, progress=progress)
     sure = held_out(found, sides.activations, sides.labels, task=task, groups=sides.groups) if judged else None
-    return Found(found.directions, _table(entry, found), seconds, sure)
+    if sure is None:
+        return Found(found.directions, _table(entry, found), seconds)
+    known = {"held_out": str(sure).removeprefix("held out: ").replace("\n", "; ")}
+    directions = {name: replace(one, provenance={**one.provenance, **known}) for name, one in found.directions.items()}
+    return Found(directions, _table(entry, found), seconds, sure)
 
 
 def _probe(
