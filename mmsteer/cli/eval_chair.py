@@ -28,7 +28,7 @@ LABELS = {
 def chair(
     captions: Annotated[Path, typer.Option(help='JSON lines of {"image_id", "caption"}')],
     objects: Annotated[
-        Path | None, typer.Option(help="JSON of {image: [class, ...]}, or of instances as COCO has them")
+        Path | None, typer.Option(help="JSON of {image: \\[class, ...]}, or of instances as COCO has them")
     ] = None,
     coco: Annotated[Path | None, typer.Option(help="folder of instances_*.json and captions_*.json")] = None,
     compat: Annotated[str, typer.Option(help="fixed, or pattern or wordnet to reproduce published numbers")] = "fixed",

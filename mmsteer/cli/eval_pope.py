@@ -87,7 +87,7 @@ def _report(asked: Any, answers: Path | None, logits: Path | None, before: Path 
 
 
 def pope_build(
-    objects: Annotated[Path, typer.Option(help="JSON of {image: [object, ...]}; the first three are asked for")],
+    objects: Annotated[Path, typer.Option(help="JSON of {image: \\[object, ...]}; the first three are asked for")],
     split: Annotated[str, typer.Option(help="random, popular or adversarial")],
     out: Annotated[Path, typer.Option(help="the file to write, as POPE publishes it; never overwritten")],
     images: Annotated[int | None, typer.Option(min=1, help="draw this many images (default: all that qualify)")] = None,

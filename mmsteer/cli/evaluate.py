@@ -13,6 +13,7 @@ from mmsteer.cli.eval_hallusion import hallusionbench
 from mmsteer.cli.eval_mme import mme
 from mmsteer.cli.eval_mmhal import mmhal
 from mmsteer.cli.eval_pope import pope, pope_build
+from mmsteer.cli.tables import table
 from mmsteer.errors import EvalError
 
 ANSWERS, AUDIO = "Captions and answers", "Audio"
@@ -129,12 +130,8 @@ def _top(row: dict[str, Any]) -> dict[str, str]:
 
 def _table(rows: list[dict[str, Any]]) -> None:
     from rich.console import Console
-    from rich.table import Table
 
-    table = Table(*rows[0])
-    for row in rows:
-        table.add_row(*(_shown(value) for value in row.values()))
-    Console().print(table)
+    Console().print(table(rows[0], ([_shown(value) for value in row.values()] for row in rows)))
 
 
 def _shown(value: object) -> str:

@@ -25,7 +25,9 @@ def generate(
     ] = None,
     steer: Annotated[
         list[str] | None,
-        typer.Option(help="NAME STRENGTH [SCHEDULE] [at POSITIONS] [on SITES]; several with ; between, or repeated"),
+        typer.Option(
+            help="NAME STRENGTH \\[SCHEDULE] \\[at POSITIONS] \\[on SITES]; several with ; between, or repeated"
+        ),
     ] = None,
     directions: Annotated[
         Path | None, typer.Option(help="a file of directions (default: the ready-made ones of a bundled model)")
