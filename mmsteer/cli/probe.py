@@ -96,7 +96,7 @@ def probe(
     else:
         refuse_idle(context, ("images",), "is the folder with the images of --demos; give that, too")
     from mmsteer.api import load
-    from mmsteer.cli.probe_sources import concept_entry, contrast_entry, family_of, of_kind, of_rows, read_labelled
+    from mmsteer.cli.probe_sources import YES, concept_entry, contrast_entry, family_of, of_kind, of_rows, read_labelled
     from mmsteer.cli.probe_table import show
     from mmsteer.cli.quiet import hush
     from mmsteer.direction_file import save_directions
@@ -122,6 +122,8 @@ def probe(
     save_directions(out, found.directions.values(), overwrite=force)
     show(found)
     print(f"{out}: {', '.join(found.directions)}")
+    if contrast is not None:
+        print(f"{', '.join(found.directions)} points to {YES[contrast]}")
 
 
 def _check_source(sources: Mapping[str, object], given: Mapping[str, object], model: str | None) -> None:

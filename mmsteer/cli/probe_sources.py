@@ -16,6 +16,16 @@ from mmsteer.recipes.kinds import KINDS
 from mmsteer.recipes.schema import FoundDirections
 from mmsteer.tasks import Labelled, Row, check_labels, labelled, read_rows
 
+YES = {
+    "captions": "true captions, away from hallucinated ones",
+    "counterfactual": "scenes without an object, away from the same scenes with it",
+    "mentions": "mentions of what is there, away from mentions of what is not",
+    "answers": "true answers, away from false ones",
+    "masked": "masked copies, away from the whole image",
+    "no_image": "the prompt with its image, away from the prompt alone",
+}
+"""Where the direction `yes` of each contrast points."""
+
 
 @dataclass(frozen=True, eq=False)
 class Material:
