@@ -80,6 +80,7 @@ def train(
         )
     _check_new(out)
     _check_one(data, store)
+    _check_prompt(context, data)
     from contextlib import nullcontext
 
     from mmsteer.cli.sae_inputs import architecture_of, learned_and_judged, loaded, pieces
@@ -116,6 +117,7 @@ def train(
 
 @app.command()
 def measure(
+    context: typer.Context,
     dictionary: Dictionary,
     model: Model = None,
     site: Where = None,
@@ -135,6 +137,9 @@ def measure(
 
     mmsteer sae measure bundled:music --samples 8
     """
+    _check_prompt(context, data)
+    if data is not None:
+        refuse_idle(context, ("seed",), "is about the rendered world; leave out --data")
     from mmsteer.cli.sae_inputs import given, loaded, opened, pieces
     from mmsteer.latents.bound import placed
     from mmsteer.sae import loss_recovered
@@ -175,6 +180,7 @@ def convert(
 
 @app.command()
 def browse(
+    context: typer.Context,
     dictionary: Dictionary,
     out: Annotated[Path, typer.Option(help="the folder to write; it must not exist")],
     model: Model = None,
@@ -195,6 +201,7 @@ def browse(
     mmsteer sae browse bundled:music --out features
     """
     check_absent(out)
+    _check_prompt(context, data)
     from mmsteer.cli.sae_inputs import given, loaded, opened, usage_of
     from mmsteer.latents.bound import bind, placed
     from mmsteer.report.features import write_browser
@@ -214,6 +221,11 @@ def browse(
 def _check_new(out: Path) -> None:
     if (out / "sae_weights.safetensors").exists():
         raise DictionaryError(f"{out} holds a dictionary and is not overwritten; give another name")
+
+
+def _check_prompt(context: typer.Context, data: Path | None) -> None:
+    if data is None or not data.is_dir():
+        refuse_idle(context, ("prompt",), "is asked about the images of a folder; give --data, such a folder")
 
 
 def _check_one(data: Path | None, store: Path | None) -> None:
