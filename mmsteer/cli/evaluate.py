@@ -101,8 +101,19 @@ def _judge(name: str, files: list[Path], as_json: bool) -> None:
     rows = [{"file": str(file), **judge_file(file, name)} for file in audio_files(files)]
     if as_json:
         print(json.dumps({"files": rows}, allow_nan=False))
+        return
+    if name == "instrument":
+        rows = [row | {"instrument": row["instrument"] or "unknown"} for row in rows]
+        _table(rows)
+        print(f"unknown: none of {', '.join(_instruments())}, or not surely one of them")
     else:
         _table(rows)
+
+
+def _instruments() -> tuple[str, ...]:
+    from mmsteer.bundled.listener import load_listener
+
+    return load_listener().instruments
 
 
 def audio_files(paths: list[Path]) -> list[Path]:

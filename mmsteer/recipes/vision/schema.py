@@ -122,6 +122,14 @@ class Pope(Part):
     tokens: Count = Field(description="at most this many tokens an answer")
     parser: Literal["strict", "official", "vcd", "lmms"] = Field(description="how answers are read")
 
+    @model_validator(mode="after")
+    def _asked(self) -> "Pope":
+        if idle := sorted(set(self.files) - set(self.splits)):
+            raise ValueError(f"files has {', '.join(idle)}, which splits does not ask for")
+        if self.images is not None and not self.files:
+            raise ValueError("images is the folder with the images that files name; give files, too")
+        return self
+
 
 class Ask(Part):
     """What the model is asked about each image."""

@@ -47,6 +47,8 @@ def recipe(tmp_path, public):
         ("ask.pope.files={random: gone.json}", "gone.json"),
         ("ask.pope.files={random: coco/annotations/captions_val2014.json}", "of another benchmark"),
         ("ask.pope.splits=[]", "at least 1"),
+        ("ask.pope.files={popular: pope/coco_pope_popular.json}", "files has popular, which splits does not ask for"),
+        ("ask.pope.images=coco/val2014", "give files, too"),
         ("ask.pope.parser=loose", "'strict', 'official', 'vcd' or 'lmms'"),
         ("conditions.0.steer=[]", "either steers or decodes"),
         ("conditions.0.decode={vcd: {strength: 1, cutoff: 0.1, step: 5}}", "either steers or decodes"),
