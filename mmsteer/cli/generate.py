@@ -87,6 +87,7 @@ def generate(
     shown = (read_image(image),) if image else ()
     sampling = Sampling(tokens, seconds, temperature, top_k, top_p, guidance)
     adapter = load(name, device=device, dtype=dtype)
+    _check_drawn(sampling.filled(adapter.sampling), {"--top-p": top_p, "--top-k": top_k, "--seed": seed})
     if adapter.output_kind == "audio":
         of_text = {"--tokens": tokens, "--system": system, "--raw": raw, "--image": image, "--compare": compare}
         _refuse(of_text, f"text, and {name} makes music")
@@ -97,7 +98,6 @@ def generate(
     _refuse({"--seconds": seconds, "--guidance": guidance}, f"music, and {name} writes text")
     if not adapter.sees:
         _refuse({"--image": image}, f"models that see, and {name} does not")
-    _check_drawn(sampling, seed)
     sample = Sample("prompt", chat(prompt, system, raw), shown)
     answer(adapter, steering, sample, sampling.filled(Sampling(LONGEST)), seed or 0, out, compare=compare)
 
@@ -140,8 +140,7 @@ def _refuse(given: Mapping[str, object], whose: str) -> None:
             raise AdapterError(f"{option} is for {whose}; leave it out, or choose another --model")
 
 
-def _check_drawn(sampling: "Sampling", seed: int | None) -> None:
-    drawn = {"--top-p": sampling.top_p, "--top-k": sampling.top_k, "--seed": seed}
+def _check_drawn(sampling: "Sampling", drawn: Mapping[str, object]) -> None:
     idle = [option for option, value in drawn.items() if value is not None]
     if idle and not sampling.temperature:
         raise AdapterError(f"{idle[0]} does nothing at temperature 0, where nothing is drawn; give --temperature 1")

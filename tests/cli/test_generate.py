@@ -154,6 +154,13 @@ def test_a_clip_without_steering_says_nothing_of_steering(mmsteer, musicgen_fold
     assert (code, out) == (0, f"{tmp_path / 'x.wav'}: 0.30 s\n")
 
 
+def test_a_seed_of_music_that_is_not_drawn_is_an_error(mmsteer, musicgen_folder, tmp_path):
+    words = ["--seconds", 0.3, "--out", tmp_path / "x.wav", "--temperature", 0, "--seed", 3]
+    code, _, err = mmsteer("generate", "--model", musicgen_folder, "--prompt", "piano", *words)
+    assert code == 2
+    assert "--seed does nothing at temperature 0" in err
+
+
 def test_ready_made_directions_without_an_effect_are_said_to_have_none(mmsteer, tmp_path):
     words = ["--seconds", 0.5, "--out", tmp_path / "x.wav", "--prompt", "piano"]
     out = mmsteer("generate", "--steer", "tempo:fast 0.1; note:C 0.1", *words)[1]
