@@ -170,7 +170,7 @@ def _digest(header: str, tensors: Mapping[str, Tensor]) -> str:
 def _check_file(path: Path) -> None:
     if not path.is_file():
         problem = "is a folder, not a file" if path.is_dir() else "does not exist, or is no file"
-        raise DirectionError(f"{path} {problem}; name a file that save_directions wrote")
+        raise DirectionError(f"{path} {problem}; name a file of directions, as `mmsteer probe` writes them")
     try:
         size = path.stat().st_size
         with path.open("rb") as file:

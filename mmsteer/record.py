@@ -26,6 +26,7 @@ from mmsteer.types import (
     Site,
     Tokens,
     binned,
+    select_sites,
     sink_mask,
     without_sinks,
 )
@@ -40,7 +41,7 @@ Batch = tuple[Mapping[Site, Tensor], Mapping[Site, LogHistogram]]
 def record(
     adapter: Adapter,
     samples: Sequence[Sample],
-    sites: Sequence[Site],
+    sites: Sequence[Site] | str | None = None,
     *,
     positions: Positions = Positions("all"),
     pool: str = "mean",
@@ -62,7 +63,8 @@ def record(
     Args:
         adapter: The model.
         samples: What to read.
-        sites: Where to read.
+        sites: Where to read: sites, or a pattern such as `text.8-16, text.4.mlp`; None for the output of every block
+            of the stack that makes the output.
         positions: Which tokens.
         pool: `mean`, `max` or `last` over the chosen tokens, `windows(0.5s)` for means over windows of time, or
             `tokens` for all of them, zero where a token was not chosen.
@@ -73,7 +75,11 @@ def record(
     Raises:
         StoreError: The pool is unknown, or the folder holds another recording.
         PositionsError: The positions select nothing in some sample.
+        SiteError: The model has no such site.
     """
+    if sites is None or isinstance(sites, str):
+        sites = select_sites(sites or f"{adapter.generator}.*", adapter.sites)
+    chosen = tuple(sites)
     if pool not in POOLS and not _WINDOWS.fullmatch(pool):
         raise StoreError(f"no pool {pool!r}; choose from {', '.join(POOLS)}, windows(0.5s)")
     source = {
@@ -82,15 +88,15 @@ def record(
         "data": data_fingerprint(samples),
         "positions": str(positions),
         "pool": pool,
-        "sites": ",".join(map(str, sites)),
+        "sites": ",".join(map(str, chosen)),
     }
-    if any(site.stack != adapter.generator for site in sites):
+    if any(site.stack != adapter.generator for site in chosen):
         batch = 1
 
     def read(some: Sequence[Sample]) -> Batch:
-        return _read(adapter, some, sites, positions, pool)
+        return _read(adapter, some, chosen, positions, pool)
 
-    return collect(samples, sites, source, read, batch=batch, folder=folder, progress=progress)
+    return collect(samples, chosen, source, read, batch=batch, folder=folder, progress=progress)
 
 
 def collect(

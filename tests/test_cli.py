@@ -32,6 +32,14 @@ def test_help_needs_no_torch():
     assert all(word in done.stdout for word in ("run", "recipes", "generate", "probe", "search", "eval", "report"))
 
 
+def test_a_recipe_is_checked_without_what_runs_models():
+    slow = ("sklearn", "scipy.stats", "scipy.signal", "torch._dynamo", "transformers.modeling_utils", "librosa")
+    script = "import sys; from mmsteer.recipes.checks import check_recipe; check_recipe('one-note')\n"
+    script += f"print([m for m in {slow} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 @pytest.mark.parametrize(
     "command", [["run"], ["recipes"], ["recipes", "copy"], ["generate"], ["probe"], ["search"], ["eval", "notes"]]
 )

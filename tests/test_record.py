@@ -52,6 +52,12 @@ def test_batches_and_the_order_of_sites_change_nothing(musicgen):
         assert one.norms[site].count == many.norms[site].count
 
 
+def test_blocks_are_read_unless_other_sites_are_named(musicgen):
+    assert set(record(musicgen, samples()).sites) == {Site("decoder", layer) for layer in range(4)}
+    named = record(musicgen, samples(), "decoder.1-2, decoder.0.mlp").sites
+    assert set(named) == {Site("decoder", 1), Site("decoder", 2), Site("decoder", 0, "mlp")}
+
+
 def test_norms_are_of_single_tokens(musicgen):
     found = record(musicgen, samples(), [SITE])
     tokens = record(musicgen, samples(), [SITE], pool="tokens").values[SITE]

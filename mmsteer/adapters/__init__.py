@@ -1,22 +1,12 @@
 """Models whose hidden states can be read and steered."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
 from packaging.version import Version
-from transformers import (
-    AutoConfig,
-    AutoModelForCausalLM,
-    AutoModelForImageTextToText,
-    AutoModelForTextToWaveform,
-    AutoProcessor,
-    AutoTokenizer,
-    BitsAndBytesConfig,
-)
-from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, MODEL_FOR_MASKED_LM_MAPPING_NAMES
-from transformers.utils import is_bitsandbytes_available
 
 from mmsteer.adapters.families import FAMILIES
 from mmsteer.adapters.images import read_image
@@ -30,6 +20,9 @@ AnyAdapter = MusicgenAdapter | LanguageModelAdapter
 MUSICGENS = ("musicgen", "musicgen_melody")
 
 QUANTISED: dict[str, dict[str, bool]] = {"4bit": {"load_in_4bit": True}, "8bit": {"load_in_8bit": True}}
+
+HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+"""What a name on the hub looks like: `owner/model`, or `model` alone."""
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
@@ -76,9 +69,9 @@ def load(name: str | Path, *, device: str = "cpu", dtype: str = "auto", quantise
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise AdapterError(f"device {device!r}: PyTorch finds no such device here; take 'cpu' or 'auto'")
     try:
-        kind = AutoConfig.from_pretrained(name).model_type
+        kind = transformers.AutoConfig.from_pretrained(name).model_type
     except (OSError, ValueError) as reason:
-        raise AdapterError(f"cannot load a model from {str(name)!r}: {_first_line(reason)}") from reason
+        raise AdapterError(f"cannot load a model from {str(name)!r}: {_why_not(name, reason)}") from reason
     adapter, models, processors = _classes(kind)
     place = "auto" if device == "auto" else {"": torch.device(device)}
     options = _quantisation(quantise)
@@ -96,14 +89,17 @@ def _classes(kind: str) -> tuple[type[AnyAdapter], Any, Any]:
     Raises:
         AdapterError: There is none, or this version of transformers runs the model wrongly.
     """
+    from transformers.models.auto import modeling_auto as auto
+
     _check_version(kind)
+    # Asked of transformers one by one: each brings a part of it that takes its time.
     if kind in MUSICGENS:
-        return MusicgenAdapter, AutoModelForTextToWaveform, AutoProcessor
+        return MusicgenAdapter, transformers.AutoModelForTextToWaveform, transformers.AutoProcessor
     if kind in FAMILIES:
-        return LanguageModelAdapter, AutoModelForImageTextToText, AutoProcessor
+        return LanguageModelAdapter, transformers.AutoModelForImageTextToText, transformers.AutoProcessor
     # What also fills in masked words (BERT) does not write from left to right.
-    if kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and kind not in MODEL_FOR_MASKED_LM_MAPPING_NAMES:
-        return LanguageModelAdapter, AutoModelForCausalLM, AutoTokenizer
+    if kind in auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and kind not in auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES:
+        return LanguageModelAdapter, transformers.AutoModelForCausalLM, transformers.AutoTokenizer
     choice = ", ".join((*MUSICGENS, *FAMILIES))
     raise AdapterError(f"no adapter for models of type {kind!r}; choose from {choice}, and causal language models")
 
@@ -120,11 +116,20 @@ def _quantisation(quantise: str | None) -> dict[str, Any]:
         return {}
     if quantise not in QUANTISED:
         raise AdapterError(f"cannot quantise to {quantise!r}; choose from {', '.join(QUANTISED)}")
-    if not is_bitsandbytes_available():
+    if not transformers.utils.is_bitsandbytes_available():
         raise AdapterError(
             f"quantise={quantise!r} needs bitsandbytes, which is not installed; pip install bitsandbytes"
         )
-    return {"quantization_config": BitsAndBytesConfig(**QUANTISED[quantise])}
+    return {"quantization_config": transformers.BitsAndBytesConfig(**QUANTISED[quantise])}
+
+
+def _why_not(name: str | Path, reason: Exception) -> str:
+    """Why nothing is loaded: a folder that is not there is taken for a name on the hub, whose errors speak of that."""
+    if Path(name).exists():
+        return _first_line(reason)
+    if isinstance(name, Path) or not HUB_NAME.fullmatch(name):
+        return "there is no such folder"
+    return f"there is no such folder; as a name on the Hugging Face hub: {_first_line(reason)}"
 
 
 def _first_line(reason: Exception) -> str:

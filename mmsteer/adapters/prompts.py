@@ -158,6 +158,12 @@ class Prompts:
             )
         except TemplateError as cause:
             raise AdapterError(f"{name}: the chat template refuses these messages: {cause}") from None
+        for turn in chat.messages:
+            if turn["role"] in ("system", "user") and turn["content"].strip() not in written:
+                raise AdapterError(
+                    f"{name}: the chat template of this model leaves out the {turn['role']}'s words; put them into a "
+                    "turn that it writes, or give raw text"
+                )
         return str(written)
 
     def _parts(self, turn: Mapping[str, str], images: int) -> dict[str, Any]:

@@ -4,18 +4,18 @@ Every wrapper runs the model that it holds, `generate` included, so hooks on tha
 """
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-import torch._dynamo
 from torch import nn
-from torch._dynamo.eval_frame import OptimizedModule
-from transformers import PreTrainedModel
 
 from mmsteer.errors import AdapterError
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
-def unwrapped(model: Any) -> PreTrainedModel:
+
+def unwrapped(model: Any) -> "PreTrainedModel":
     """The transformers model that a wrapper runs; a bare model is returned as it is.
 
     Args:
@@ -24,9 +24,11 @@ def unwrapped(model: Any) -> PreTrainedModel:
     Raises:
         AdapterError: There is no transformers model inside, or the wrapper cannot be steered.
     """
+    from transformers import PreTrainedModel  # slow to import: it brings torch's compiler
+
     outer = model
     while not isinstance(model, PreTrainedModel):
-        if isinstance(model, OptimizedModule):
+        if _is_compiled(model):
             _guard_hooks()
             model = model._orig_mod
         elif isinstance(model, nn.DataParallel):
@@ -43,7 +45,7 @@ def unwrapped(model: Any) -> PreTrainedModel:
     return model
 
 
-def execution_device(model: PreTrainedModel) -> torch.device:
+def execution_device(model: "PreTrainedModel") -> torch.device:
     """Where a model takes its input; offloaded weights lie nowhere, but their hook of accelerate knows where they run.
 
     Args:
@@ -56,8 +58,16 @@ def execution_device(model: PreTrainedModel) -> torch.device:
     return torch.device(hook.execution_device)
 
 
+def _is_compiled(model: Any) -> bool:
+    # Whoever holds such a model has imported the compiler, which takes its time.
+    compiler = sys.modules.get("torch._dynamo.eval_frame")
+    return compiler is not None and isinstance(model, compiler.OptimizedModule)
+
+
 def _guard_hooks() -> None:
     """Have compiled code look for hooks: by default it runs on without them, or with those that are gone."""
+    import torch._dynamo
+
     if torch._dynamo.config.skip_nnmodule_hook_guards:
         torch._dynamo.config.skip_nnmodule_hook_guards = False
         torch.compiler.reset()

@@ -18,8 +18,6 @@ from importlib.metadata import PackagePath
 from pathlib import Path
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
-from transformers.utils import is_gguf_available
 
 from mmsteer.bundled.progress_bars import without_progress_bars
 from mmsteer.errors import AdapterError
@@ -103,6 +101,8 @@ def _check_whole(weights: Path, digest: str) -> None:
     Raises:
         AdapterError: They differ from what was installed, or what reads them is missing.
     """
+    from transformers.utils import is_gguf_available
+
     if not is_gguf_available():
         raise AdapterError(f"bundled:text is converted with the package gguf, which is not installed; {ADVICE}")
     with weights.open("rb") as file:
@@ -112,6 +112,8 @@ def _check_whole(weights: Path, digest: str) -> None:
 
 
 def _convert(weights: Path, folder: Path) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer  # slow to import, and needed once
+
     # The reader of GGUF draws a bar of its own, which no setting of transformers hides.
     with without_progress_bars(), redirect_stderr(io.StringIO()):
         model = AutoModelForCausalLM.from_pretrained(weights.parent, gguf_file=weights.name, dtype=torch.float32)

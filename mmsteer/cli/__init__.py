@@ -10,6 +10,7 @@ import typer
 from mmsteer.cli.evaluate import app as evaluate
 from mmsteer.cli.fold import fold
 from mmsteer.cli.generate import generate
+from mmsteer.cli.hints import as_typed
 from mmsteer.cli.probe import probe
 from mmsteer.cli.recipes import app as recipes
 from mmsteer.cli.run import report, run
@@ -43,7 +44,8 @@ def main() -> None:
     try:
         app()
     except MmsteerError as error:
-        print(f"error: {error}", file=sys.stderr)
+        message = as_typed(str(error), typer.main.get_command(app), sys.argv[1:])
+        print(f"error: {message}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)

@@ -27,8 +27,10 @@ LABELS = {
 
 def chair(
     captions: Annotated[Path, typer.Option(help='JSON lines of {"image_id", "caption"}')],
-    objects: Annotated[Path | None, typer.Option(help="JSON of {image: [class, ...]}")] = None,
-    coco: Annotated[Path | None, typer.Option(help="folder of instances_*2014.json and captions_*2014.json")] = None,
+    objects: Annotated[
+        Path | None, typer.Option(help="JSON of {image: \\[class, ...]}, or of instances as COCO has them")
+    ] = None,
+    coco: Annotated[Path | None, typer.Option(help="folder of instances_*.json and captions_*.json")] = None,
     compat: Annotated[str, typer.Option(help="fixed, or pattern or wordnet to reproduce published numbers")] = "fixed",
     synonyms: Annotated[Path | None, typer.Option(help="another list of synonyms, in the published format")] = None,
     rows: Annotated[Path | None, typer.Option(help="write every caption with its mentions here, as JSON lines")] = None,

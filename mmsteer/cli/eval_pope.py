@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from mmsteer.cli.eval_table import named, show
+from mmsteer.cli.options import refuse_idle
 from mmsteer.errors import EvalError
 
 LABELS = {
@@ -23,6 +24,7 @@ LABELS = {
 
 
 def pope(
+    context: typer.Context,
     questions: Annotated[Path, typer.Option(help="a POPE file: JSON lines or an array")],
     answers: Annotated[Path | None, typer.Option(help="as of POPE, LLaVA or AMBER, one a line or an array")] = None,
     logits: Annotated[
@@ -38,6 +40,8 @@ def pope(
 
     mmsteer eval pope --questions coco_pope_random.json --answers answers.jsonl --parser official --json
     """
+    if logits is not None:
+        refuse_idle(context, ("parser",), "is about written answers, and logits need none; give --answers")
     _check(answers, logits, before)
     from mmsteer.eval.answers import sha256
     from mmsteer.eval.pope import question_version, read_questions
@@ -83,7 +87,7 @@ def _report(asked: Any, answers: Path | None, logits: Path | None, before: Path 
 
 
 def pope_build(
-    objects: Annotated[Path, typer.Option(help="JSON of {image: [object, ...]}; the first three are asked for")],
+    objects: Annotated[Path, typer.Option(help="JSON of {image: \\[object, ...]}; the first three are asked for")],
     split: Annotated[str, typer.Option(help="random, popular or adversarial")],
     out: Annotated[Path, typer.Option(help="the file to write, as POPE publishes it; never overwritten")],
     images: Annotated[int | None, typer.Option(min=1, help="draw this many images (default: all that qualify)")] = None,

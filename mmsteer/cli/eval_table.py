@@ -4,6 +4,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mmsteer.cli.tables import table
+
 Line = tuple[str, float | int | None, Sequence[float | None] | None]
 
 
@@ -20,12 +22,9 @@ def show(title: str, lines: Sequence[Line], report: Mapping[str, Any], as_json: 
         print(json.dumps(report, allow_nan=False))
         return
     from rich.console import Console
-    from rich.table import Table
 
-    table = Table("", "value", "95 % interval", title=title, title_justify="left")
-    for label, value, interval in lines:
-        table.add_row(label, _number(value), _interval(interval))
-    Console().print(table)
+    rows = [(label, _number(value), _interval(interval)) for label, value, interval in lines]
+    Console().print(table(("", "value", "95 % interval"), rows, title))
 
 
 def named(labels: Mapping[str, str], report: Mapping[str, Any]) -> list[Line]:

@@ -6,35 +6,39 @@ from typing import Annotated, Any
 
 import typer
 
+from mmsteer.cli.eval_about import about
 from mmsteer.cli.eval_amber import amber
 from mmsteer.cli.eval_chair import chair
 from mmsteer.cli.eval_hallusion import hallusionbench
 from mmsteer.cli.eval_mme import mme
 from mmsteer.cli.eval_mmhal import mmhal
 from mmsteer.cli.eval_pope import pope, pope_build
+from mmsteer.cli.tables import table
 from mmsteer.errors import EvalError
 
+ANSWERS, AUDIO = "Captions and answers", "Audio"
 EXTENSIONS = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif")
 
 app = typer.Typer(
-    help="Judge audio files, anybody's, in any format that soundfile reads.",
+    help="Judge outputs, anybody's: answers and captions in the files of public benchmarks, and audio in any format.",
     no_args_is_help=True,
     rich_markup_mode="rich",
 )
 
-app.command()(chair)
-app.command()(pope)
-app.command("pope-build")(pope_build)
-app.command()(amber)
-app.command()(mmhal)
-app.command()(hallusionbench)
-app.command()(mme)
+app.command()(about)
+app.command(rich_help_panel=ANSWERS)(chair)
+app.command(rich_help_panel=ANSWERS)(pope)
+app.command("pope-build", rich_help_panel=ANSWERS)(pope_build)
+app.command(rich_help_panel=ANSWERS)(amber)
+app.command(rich_help_panel=ANSWERS)(mmhal)
+app.command(rich_help_panel=ANSWERS)(hallusionbench)
+app.command(rich_help_panel=ANSWERS)(mme)
 
 Files = Annotated[list[Path], typer.Argument(help="audio files, or folders of them")]
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON instead of a table")]
 
 
-@app.command()
+@app.command(rich_help_panel=AUDIO)
 def notes(
     files: Files,
     target: Annotated[str | None, typer.Option(help="the pitch class that was asked for, such as C or Bb")] = None,
@@ -57,31 +61,31 @@ def notes(
         print(f"{name}: {_shown(score['value'] if isinstance(score, dict) else score)}")
 
 
-@app.command()
+@app.command(rich_help_panel=AUDIO)
 def chords(files: Files, as_json: AsJson = False) -> None:
     """Which triad is played: root and quality."""
     _judge("chords", files, as_json)
 
 
-@app.command()
+@app.command(rich_help_panel=AUDIO)
 def register(files: Files, as_json: AsJson = False) -> None:
     """How high the main line lies, as a MIDI number and a word."""
     _judge("register", files, as_json)
 
 
-@app.command()
+@app.command(rich_help_panel=AUDIO)
 def tempo(files: Files, as_json: AsJson = False) -> None:
     """How many beats a minute."""
     _judge("tempo", files, as_json)
 
 
-@app.command()
+@app.command(rich_help_panel=AUDIO)
 def key(files: Files, as_json: AsJson = False) -> None:
     """Which key and scale."""
     _judge("key", files, as_json)
 
 
-@app.command()
+@app.command(rich_help_panel=AUDIO)
 def instrument(files: Files, as_json: AsJson = False) -> None:
     """Which instrument of the rendered world.
 
@@ -97,8 +101,19 @@ def _judge(name: str, files: list[Path], as_json: bool) -> None:
     rows = [{"file": str(file), **judge_file(file, name)} for file in audio_files(files)]
     if as_json:
         print(json.dumps({"files": rows}, allow_nan=False))
+        return
+    if name == "instrument":
+        rows = [row | {"instrument": row["instrument"] or "unknown"} for row in rows]
+        _table(rows)
+        print(f"unknown: none of {', '.join(_instruments())}, or not surely one of them")
     else:
         _table(rows)
+
+
+def _instruments() -> tuple[str, ...]:
+    from mmsteer.worlds.music.listener import load_listener
+
+    return load_listener().instruments
 
 
 def audio_files(paths: list[Path]) -> list[Path]:
@@ -126,12 +141,8 @@ def _top(row: dict[str, Any]) -> dict[str, str]:
 
 def _table(rows: list[dict[str, Any]]) -> None:
     from rich.console import Console
-    from rich.table import Table
 
-    table = Table(*rows[0])
-    for row in rows:
-        table.add_row(*(_shown(value) for value in row.values()))
-    Console().print(table)
+    Console().print(table(rows[0], ([_shown(value) for value in row.values()] for row in rows)))
 
 
 def _shown(value: object) -> str:

@@ -25,15 +25,17 @@ def generate(
     ] = None,
     steer: Annotated[
         list[str] | None,
-        typer.Option(help="NAME STRENGTH [SCHEDULE] [at POSITIONS] [on SITES]; several with ; between, or repeated"),
+        typer.Option(
+            help="NAME STRENGTH \\[SCHEDULE] \\[at POSITIONS] \\[on SITES]; several with ; between, or repeated"
+        ),
     ] = None,
     directions: Annotated[
         Path | None, typer.Option(help="a file of directions (default: the ready-made ones of a bundled model)")
     ] = None,
     compatibility: Annotated[
-        Literal["exact", "architecture", "dimension"],
-        typer.Option(help="how alike the model must be to the one that the directions were found in"),
-    ] = "exact",
+        Literal["exact", "architecture", "dimension"] | None,
+        typer.Option(help="how alike the model must be to the one that --directions were found in (usual: exact)"),
+    ] = None,
     compare: Annotated[bool, typer.Option("--compare", help="text: show the unsteered answer, and what changed")] = (
         False
     ),
@@ -71,11 +73,12 @@ def generate(
     """
     if out is not None:
         check_out(out, force)
-    _check_together(raw and system is not None, compare and not steer)
+    _check_together(raw and system is not None)
+    _check_steered(steer or [], {"--compare": compare, "--directions": directions, "--compatibility": compatibility})
     name = model or BUNDLED + ("vision" if image else "music")
     from mmsteer.adapters import read_image
     from mmsteer.api import load
-    from mmsteer.cli.made import answer, chat, play
+    from mmsteer.cli.made import answer, chat, play, warn_of_no_effect
     from mmsteer.cli.quiet import hush
     from mmsteer.types import Sample, Sampling
 
@@ -84,24 +87,37 @@ def generate(
     shown = (read_image(image),) if image else ()
     sampling = Sampling(tokens, seconds, temperature, top_k, top_p, guidance)
     adapter = load(name, device=device, dtype=dtype)
+    _check_drawn(sampling.filled(adapter.sampling), {"--top-p": top_p, "--top-k": top_k, "--seed": seed})
     if adapter.output_kind == "audio":
         of_text = {"--tokens": tokens, "--system": system, "--raw": raw, "--image": image, "--compare": compare}
         _refuse(of_text, f"text, and {name} makes music")
         play(adapter, steering, Sample("prompt", prompt), sampling, seed or 0, _audio_file(name, out))
+        if directions is None:
+            warn_of_no_effect(steering)
         return
     _refuse({"--seconds": seconds, "--guidance": guidance}, f"music, and {name} writes text")
     if not adapter.sees:
         _refuse({"--image": image}, f"models that see, and {name} does not")
-    _check_drawn(sampling, seed)
     sample = Sample("prompt", chat(prompt, system, raw), shown)
     answer(adapter, steering, sample, sampling.filled(Sampling(LONGEST)), seed or 0, out, compare=compare)
 
 
-def _check_together(raw_system: bool, compare_nothing: bool) -> None:
+def _check_together(raw_system: bool) -> None:
     if raw_system:
         raise AdapterError("--raw text has no turns; put what --system says into the prompt, or leave out --raw")
-    if compare_nothing:
-        raise SteeringError("--compare shows what steering changes; give --steer, too")
+
+
+def _check_steered(steer: list[str], of_steering: Mapping[str, object]) -> None:
+    """Refuse options of steering where nothing is steered.
+
+    Raises:
+        SteeringError: One was given.
+    """
+    for option, value in of_steering.items():
+        if value and not steer:
+            raise SteeringError(f"{option} is about what is steered; give --steer, too, or leave it out")
+    if of_steering["--compatibility"] and not of_steering["--directions"]:
+        raise SteeringError("--compatibility is about a file of directions; give --directions, too, or leave it out")
 
 
 def _steering(texts: list[str], known: "Mapping[str, Direction]") -> "Steering":
@@ -124,8 +140,7 @@ def _refuse(given: Mapping[str, object], whose: str) -> None:
             raise AdapterError(f"{option} is for {whose}; leave it out, or choose another --model")
 
 
-def _check_drawn(sampling: "Sampling", seed: int | None) -> None:
-    drawn = {"--top-p": sampling.top_p, "--top-k": sampling.top_k, "--seed": seed}
+def _check_drawn(sampling: "Sampling", drawn: Mapping[str, object]) -> None:
     idle = [option for option, value in drawn.items() if value is not None]
     if idle and not sampling.temperature:
         raise AdapterError(f"{idle[0]} does nothing at temperature 0, where nothing is drawn; give --temperature 1")
@@ -139,12 +154,12 @@ def _audio_file(model: str, out: Path | None) -> Path:
     return out
 
 
-def _directions(model: str, file: Path | None, compatibility: str) -> "Mapping[str, Direction]":
+def _directions(model: str, file: Path | None, compatibility: str | None) -> "Mapping[str, Direction]":
     from mmsteer.api import bundled_directions
     from mmsteer.direction_file import load_directions
 
     if file is not None:
-        return load_directions(file, compatibility=compatibility)
+        return load_directions(file, compatibility=compatibility or "exact")
     known = bundled_directions(model.removeprefix(BUNDLED)) if model.startswith(BUNDLED) else {}
     if not known:
         raise SteeringError(

@@ -2,22 +2,24 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from mmsteer.cli.files import check_out
+from mmsteer.cli.options import refuse_idle
 from mmsteer.errors import DataError
 
 OWN = {
     "--concept": ("--clips", "--text", "--seed"),
-    "--contrast": ("--pairs", "--demos", "--images", "--seed"),
+    "--contrast": ("--pairs", "--demos", "--images", "--ending", "--seed"),
     "--data": ("--split", "--seed"),
 }
 """The sources, and the options that apply to one source and not to all."""
 
 
 def probe(
+    context: typer.Context,
     out: Annotated[Path, typer.Option(help="the file of directions to write: .safetensors")],
     data: Annotated[
         Path | None,
@@ -49,6 +51,12 @@ def probe(
         Path | None, typer.Option(help="contrast: your own pairs, JSON lines of image, question, value, h_value")
     ] = None,
     images: Annotated[Path | None, typer.Option(help="contrast: the folder with the images of --demos")] = None,
+    ending: Annotated[
+        Literal["shared", "written"] | None,
+        typer.Option(
+            help="contrast captions: both captions of a pair made to end alike (usual), or as they are written"
+        ),
+    ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="of clips or pairs; of data, of the held-out part")] = None,
     sites: Annotated[
         str | None, typer.Option(help="where to read, such as text.8-16 (default: every block of the stack)")
@@ -74,10 +82,21 @@ def probe(
     """
     check_out(out, force)
     sources = {"--data": data, "--concept": concept, "--contrast": contrast}
-    given = {"--clips": clips, "--text": text, "--pairs": pairs, "--demos": demos, "--images": images}
+    given = {
+        "--clips": clips,
+        "--text": text,
+        "--pairs": pairs,
+        "--demos": demos,
+        "--images": images,
+        "--ending": ending,
+    }
     _check_source(sources, given | {"--split": split}, model)
+    if demos is not None:
+        refuse_idle(context, ("pairs",), "is about pairs of the rendered world, and --demos brings your own")
+    else:
+        refuse_idle(context, ("images",), "is the folder with the images of --demos; give that, too")
     from mmsteer.api import load
-    from mmsteer.cli.probe_sources import concept_entry, contrast_entry, family_of, of_kind, of_rows, read_labelled
+    from mmsteer.cli.probe_sources import YES, concept_entry, contrast_entry, family_of, of_kind, of_rows, read_labelled
     from mmsteer.cli.probe_table import show
     from mmsteer.cli.quiet import hush
     from mmsteer.direction_file import save_directions
@@ -95,7 +114,7 @@ def probe(
         entry = (
             concept_entry(concept, clips or 20, seed or 0, text or "prompt", common)
             if concept
-            else contrast_entry(str(contrast), pairs or 60, seed or 0, demos, images, common)
+            else contrast_entry(str(contrast), pairs or 60, seed or 0, demos, images, ending, common)
         )
         adapter = load(model or f"bundled:{kind}", device=device, dtype=dtype)
         material = of_kind(kind, entry, adapter)
@@ -103,6 +122,8 @@ def probe(
     save_directions(out, found.directions.values(), overwrite=force)
     show(found)
     print(f"{out}: {', '.join(found.directions)}")
+    if contrast is not None:
+        print(f"{', '.join(found.directions)} points to {YES[contrast]}")
 
 
 def _check_source(sources: Mapping[str, object], given: Mapping[str, object], model: str | None) -> None:

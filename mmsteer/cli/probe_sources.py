@@ -16,6 +16,16 @@ from mmsteer.recipes.kinds import KINDS
 from mmsteer.recipes.schema import FoundDirections
 from mmsteer.tasks import Labelled, Row, check_labels, labelled, read_rows
 
+YES = {
+    "captions": "true captions, away from hallucinated ones",
+    "counterfactual": "scenes without an object, away from the same scenes with it",
+    "mentions": "mentions of what is there, away from mentions of what is not",
+    "answers": "true answers, away from false ones",
+    "masked": "masked copies, away from the whole image",
+    "no_image": "the prompt with its image, away from the prompt alone",
+}
+"""Where the direction `yes` of each contrast points."""
+
 
 @dataclass(frozen=True, eq=False)
 class Material:
@@ -86,7 +96,13 @@ def concept_entry(concept: str, clips: int, seed: int, text: str, common: Mappin
 
 
 def contrast_entry(
-    contrast: str, pairs: int, seed: int, demos: Path | None, images: Path | None, common: Mapping[str, str | None]
+    contrast: str,
+    pairs: int,
+    seed: int,
+    demos: Path | None,
+    images: Path | None,
+    ending: str | None,
+    common: Mapping[str, str | None],
 ) -> Any:
     """Pairs of images, answers or both.
 
@@ -96,10 +112,17 @@ def contrast_entry(
         seed: Of the pairs.
         demos: The user's own pairs.
         images: The folder of their images.
+        ending: Whether both captions of a pair are made to end alike, `shared`, or stay as they are `written`.
         common: The options of all sources.
+
+    Raises:
+        DataError: The contrast is not of captions, and an ending is given.
     """
+    if ending is not None and contrast != "captions":
+        raise DataError(f"--ending is about the contrast captions, not {contrast}; leave it out")
     stack, pool = ("vision", "tokens") if contrast == "masked" else ("text", "last")
     data = _pairs(contrast, pairs, seed, demos, images)
+    data |= {"ending": ending} if ending else {}
     own = {"family": contrast, "positions": "all", "sites": f"{stack}.*", "pool": pool, "data": data}
     return found_directions("vision", own | _given(common))
 

@@ -7,8 +7,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mmsteer.probes.held_out import DRAWS, FEWEST, HeldOut
-from mmsteer.probes.split import SHARES
 from mmsteer.recipes.finding import Found
 
 LONGEST_LABEL = 14
@@ -26,29 +24,7 @@ def show(found: Found) -> None:
     for table in _tables(found.table, console.width):
         console.print(table)
     if found.held_out is not None:
-        console.print(Text(verdict(found.held_out)))
-
-
-def verdict(held: HeldOut) -> str:
-    """What the held-out part says of the best site, and how sure that is.
-
-    Args:
-        held: Its numbers.
-    """
-    counts = ", ".join(f"{label} {count}" for label, count in held.sources.items())
-    part = f"held out: {held.rows} rows (sources of each label: {counts})"
-    if held.p is None:
-        rare = min(held.sources, key=lambda label: held.sources[label])
-        return (
-            f"{part}\nbest site: {held.site}, AUC {held.auc.value:.3f}; too few to tell it from chance: {rare} has "
-            f"{held.sources[rare]} held-out sources, and {FEWEST} are needed (give each label "
-            f"{round(FEWEST / SHARES[-1])} or more)"
-        )
-    return (
-        f"{part}\nbest site: {held.site}, AUC {held.auc.value:.3f} [{held.auc.low:.3f}, {held.auc.high:.3f}]; "
-        f"p {'<' if held.p * DRAWS < 1.5 else '='} {max(held.p, 1 / DRAWS):.2g} that the best of {held.sites} sites "
-        "reaches this with permuted labels"
-    )
+        console.print(Text(str(found.held_out)))
 
 
 def _tables(scores: Mapping[str, Any], width: int) -> Iterator[Table]:

@@ -1,4 +1,4 @@
-"""`mmsteer recipes list|copy|check|schema`."""
+"""`mmsteer recipes list|copy|check|keys|schema`."""
 
 import json
 from pathlib import Path
@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from mmsteer.cli.tables import table
 from mmsteer.errors import RecipeError
 
 app = typer.Typer(help="The recipes that come with mmsteer, and yours.", no_args_is_help=True, rich_markup_mode="rich")
@@ -15,15 +16,12 @@ app = typer.Typer(help="The recipes that come with mmsteer, and yours.", no_args
 def list_recipes() -> None:
     """Show the recipes that come with mmsteer."""
     from rich.console import Console
-    from rich.table import Table
 
     from mmsteer.recipes.loading import load_document, recipe_files
 
-    table = Table("recipe", "model", "about")
-    for file in recipe_files():
-        data = load_document(file).data
-        table.add_row(file.stem, data["model"]["load"], data["about"])
-    Console().print(table)
+    known = {file.stem: load_document(file).data for file in recipe_files()}
+    rows = [(name, data["model"]["load"], data["about"]) for name, data in known.items()]
+    Console().print(table(("recipe", "model", "about"), rows))
     print("Run one with `mmsteer run NAME`; make it your own with `mmsteer recipes copy NAME`.")
 
 
@@ -72,6 +70,19 @@ def check(
 
     checked = check_recipe(recipe, overrides or [])
     print(f"ok: {checked.recipe.name}, {len(checked.conditions)} conditions")
+
+
+@app.command()
+def keys() -> None:
+    """Print every key of a recipe with what may stand there, as Markdown: the tables of docs/recipes.md.
+
+    [bold]Example[/]
+
+    mmsteer recipes keys
+    """
+    from mmsteer.recipes.keys import key_tables
+
+    print(key_tables())
 
 
 @app.command()

@@ -99,15 +99,18 @@ def _table(condition: str, metrics: dict[str, Any]) -> "Table":
     """A condition beside its controls, narrow enough for a terminal of 80 columns."""
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
     shown = {name: found for name, found in metrics.items() if not name.endswith(DETAILS)}
     beside = [name for name in BESIDE if 2 * sum(bool(found.get(name)) for found in shown.values()) > len(shown)]
     count = max(found["steered"]["n"] for found in shown.values())
-    table = Table(title=f"{condition} (n = {count})", title_justify="left", box=box.SIMPLE, padding=(0, 1, 0, 0))
-    for name in ("metric", "steered", "95 %", *beside):
-        table.add_column(name.replace("_", "\n"), justify="left" if name == "metric" else "right", no_wrap=True)
+    title = Text(f"{condition} (n = {count})")
+    table = Table(title=title, title_justify="left", box=box.SIMPLE, padding=(0, 1, 0, 0))
+    table.add_column("metric", overflow="fold")
+    for name in ("steered", "95 %", *beside):
+        table.add_column(name.replace("_", "\n"), justify="right", no_wrap=True)
     for name, found in shown.items():
-        table.add_row(name, *_cells(found, beside))
+        table.add_row(Text(name), *_cells(found, beside))
     return table
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mmsteer.cli.options import refuse_idle
 from mmsteer.cli.sae_tables import check_absent
 from mmsteer.errors import DictionaryError
 
@@ -45,6 +46,7 @@ ASKED = "Please describe this image in detail."
 
 @app.command()
 def train(
+    context: typer.Context,
     out: Annotated[Path, typer.Option(help="the folder to write; a dictionary that is there is never overwritten")],
     site: Annotated[str, typer.Option(help="where to read, such as decoder.3 or text.12")],
     model: Model = None,
@@ -76,8 +78,14 @@ def train(
 
     mmsteer sae train --model llava-hf/llava-1.5-7b-hf --site text.16 --data photos --features 32768 --out llava-16
     """
+    if store is not None:
+        of_samples = ("samples", "tokens", "positions", "prompt")
+        refuse_idle(
+            context, of_samples, "is about samples that are read, and --store holds what was read; leave out --store"
+        )
     _check_new(out)
     _check_one(data, store)
+    _check_prompt(context, data)
     from contextlib import nullcontext
 
     from mmsteer.cli.sae_inputs import architecture_of, learned_and_judged, loaded, pieces
@@ -114,6 +122,7 @@ def train(
 
 @app.command()
 def measure(
+    context: typer.Context,
     dictionary: Dictionary,
     model: Model = None,
     site: Where = None,
@@ -133,6 +142,9 @@ def measure(
 
     mmsteer sae measure bundled:music --samples 8
     """
+    _check_prompt(context, data)
+    if data is not None:
+        refuse_idle(context, ("seed",), "is about the rendered world; leave out --data")
     from mmsteer.cli.sae_inputs import given, loaded, opened, pieces, rows_beside
     from mmsteer.latents.bound import placed
     from mmsteer.sae import loss_recovered
@@ -173,6 +185,7 @@ def convert(
 
 @app.command()
 def browse(
+    context: typer.Context,
     dictionary: Dictionary,
     out: Annotated[Path, typer.Option(help="the folder to write; it must not exist")],
     model: Model = None,
@@ -199,6 +212,7 @@ def browse(
     mmsteer sae browse bundled:text --site text.14 --out features --neuronpedia batches
     """
     check_absent(out)
+    _check_prompt(context, data)
     if neuronpedia is not None:
         check_absent(neuronpedia)
     from mmsteer.cli.sae_inputs import given, loaded, opened, rows_beside, usage_of
@@ -225,6 +239,11 @@ def browse(
 def _check_new(out: Path) -> None:
     if (out / "sae_weights.safetensors").exists():
         raise DictionaryError(f"{out} holds a dictionary and is not overwritten; give another name")
+
+
+def _check_prompt(context: typer.Context, data: Path | None) -> None:
+    if data is None or not data.is_dir():
+        refuse_idle(context, ("prompt",), "is asked about the images of a folder; give --data, such a folder")
 
 
 def _check_one(data: Path | None, store: Path | None) -> None:

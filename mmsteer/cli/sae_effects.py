@@ -5,12 +5,14 @@ from typing import Annotated
 
 import typer
 
+from mmsteer.cli.options import check_sources
 from mmsteer.cli.sae import Device, Dictionary, Dtype, Model, Where
 from mmsteer.cli.sae_data import Cache, Corpus, Given, NewTokens, Rows, Temperature, in_world
 from mmsteer.cli.sae_tables import AsJson, Out, Output, check_absent, working
 
 
 def effects(
+    context: typer.Context,
     dictionary: Dictionary,
     target: Annotated[
         str, typer.Option(help="what is wanted: note:C to note:B, register; object:cup; with --data sae:12")
@@ -48,6 +50,7 @@ def effects(
 
     mmsteer sae effects bundled:vision --target object:cup --items 8
     """
+    check_sources(context, data, ())
     output = Output(as_json, out)
     if vector is not None:
         check_absent(vector)

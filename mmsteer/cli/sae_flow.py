@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mmsteer.cli.options import check_sources, refuse_idle
 from mmsteer.cli.sae import Device, Dtype, Model
 from mmsteer.cli.sae_data import Cache, Corpus, Given, NewTokens, Rows, Temperature, in_world
 from mmsteer.cli.sae_tables import AsJson, Out, Output, Row, Say, check_absent, working
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 
 def flow(
+    context: typer.Context,
     dictionaries: Annotated[list[str], typer.Argument(help="dictionaries of several sites of one model, or one")],
     feature: Annotated[int | None, typer.Option(min=0, help="its number (default: the one that goes on best)")] = None,
     site: Annotated[str | None, typer.Option(help="where it is, such as decoder.2 (default: of the first)")] = None,
@@ -50,6 +52,11 @@ def flow(
 
     mmsteer sae flow bundled:music --steer note:C
     """
+    check_sources(context, data, ())
+    if len(dictionaries) > 1:
+        refuse_idle(context, ("around",), "is about layers around one dictionary, and several are given; give one")
+    if steer is None:
+        refuse_idle(context, ("n",), "is about steering along the feature; give --steer, too")
     output = Output(as_json, out)
     if drawing is not None:
         check_absent(drawing)

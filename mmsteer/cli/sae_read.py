@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mmsteer.cli.options import check_sources, refuse_idle
 from mmsteer.cli.sae import Device, Dictionary, Dtype, Model, Where
 from mmsteer.cli.sae_data import Cache, Corpus, Given, NewTokens, Rows, Temperature, in_world
 from mmsteer.cli.sae_tables import AsJson, Out, Output, Row, working
@@ -23,6 +24,7 @@ Seed = Annotated[int, typer.Option(min=0, help="of the draw")]
 
 
 def decompose(
+    context: typer.Context,
     dictionary: Dictionary,
     directions: Annotated[
         Path | None, typer.Option(help="a file that `mmsteer probe` writes (default: what ships for the model)")
@@ -45,6 +47,8 @@ def decompose(
 
     mmsteer sae decompose bundled:music --name note:C
     """
+    if name is None:
+        refuse_idle(context, ("method",), "is about one direction, term by term; give --name, too")
     output = Output(as_json, out)
     from mmsteer.cli.sae_inputs import opened
     from mmsteer.direction_file import load_directions
@@ -61,6 +65,7 @@ def decompose(
 
 
 def scores(
+    context: typer.Context,
     dictionary: Dictionary,
     features: Annotated[list[int] | None, typer.Argument(help="numbers of features; none: some are drawn")] = None,
     drawn: Drawn = 24,
@@ -91,6 +96,9 @@ def scores(
 
     mmsteer sae scores bundled:music --steer
     """
+    check_sources(context, data, ())
+    if features:
+        refuse_idle(context, ("drawn",), "is about features that are drawn, and some are named; name none")
     output = Output(as_json, out)
     from mmsteer.cli.sae_inputs import opened, rows_beside
     from mmsteer.latents.material import material
@@ -124,6 +132,7 @@ def scores(
 
 
 def evaluate(
+    context: typer.Context,
     dictionary: Dictionary,
     features: Annotated[list[int] | None, typer.Argument(help="numbers of features; none: some are drawn")] = None,
     drawn: Drawn = 16,
@@ -150,6 +159,9 @@ def evaluate(
 
     mmsteer sae evaluate bundled:vision --drawn 24
     """
+    check_sources(context, data, ())
+    if features:
+        refuse_idle(context, ("drawn",), "is about features that are drawn, and some are named; name none")
     output = Output(as_json, out)
     from mmsteer.cli.sae_inputs import opened, rows_beside
     from mmsteer.latents.description_study import evaluate_descriptions

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from mmsteer.cli.options import check_sources, refuse_idle
 from mmsteer.cli.sae import Device, Dictionary, Dtype, Model, Where
 from mmsteer.cli.sae_data import Cache, Corpus, Given, NewTokens, RewardName, Rows, Temperature, in_world, task_named
 from mmsteer.cli.sae_tables import AsJson, Out, Output, working
@@ -31,6 +32,7 @@ Dictionaries = Annotated[list[str], typer.Argument(help="a dictionary, or one fo
 
 
 def clamp(
+    context: typer.Context,
     dictionary: Dictionary,
     task: Task = None,
     archetype: Annotated[Path | None, typer.Option(help="a clip or picture that shows what is wanted")] = None,
@@ -65,6 +67,9 @@ def clamp(
 
     mmsteer sae clamp bundled:vision --task brief --unrelated captions
     """
+    check_sources(context, data, ("task", "n", "archetype", "text", "answer"))
+    if archetype is None:
+        refuse_idle(context, ("text", "answer"), "is about the clip or picture of --archetype; give it, too")
     output, values = Output(as_json, out), numbers("--multiples", multiples)
     from mmsteer.latents.clamping import clamp_sweep
     from mmsteer.latents.tasks import archetype_of, trials_of
@@ -102,6 +107,7 @@ def clamp(
 
 
 def corrsteer(
+    context: typer.Context,
     dictionaries: Dictionaries,
     task: Task = None,
     variant: Annotated[
@@ -135,6 +141,7 @@ def corrsteer(
 
     mmsteer sae corrsteer bundled:music --task note:C --n 96 --multiple 2
     """
+    check_sources(context, data, ("task", "n"))
     output, chosen = Output(as_json, out), _variant(variant)
     from mmsteer.latents.corrsteer import run_corrsteer
     from mmsteer.latents.rows import halves
@@ -172,6 +179,7 @@ def corrsteer(
 
 
 def saif(
+    context: typer.Context,
     dictionary: Dictionary,
     task: Annotated[
         str | None, typer.Option(help="what the instruction asks for: music: instrument:organ; vision: brief")
@@ -204,6 +212,7 @@ def saif(
 
     mmsteer sae saif bundled:vision --task brief
     """
+    check_sources(context, data, ("task", "n"))
     output = Output(as_json, out)
     from mmsteer.latents.rows import halves, row_pairs
     from mmsteer.latents.saif import LAST, run_saif
@@ -235,6 +244,7 @@ def saif(
 
 
 def lf(
+    context: typer.Context,
     dictionaries: Dictionaries,
     task: Task = None,
     n: Count = 96,
@@ -267,6 +277,7 @@ def lf(
 
     mmsteer sae lf bundled:vision --task captions --n 120
     """
+    check_sources(context, data, ("task", "n"))
     output = Output(as_json, out)
     from mmsteer.latents.lf import run_lf
     from mmsteer.latents.rows import halves

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mmsteer.cli.tables import table
 from mmsteer.errors import DictionaryError
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def working(text: str) -> Iterator[Say]:
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(text)
@@ -98,12 +99,8 @@ def working(text: str) -> Iterator[Say]:
 
 
 def _show(title: str, rows: Sequence[Row]) -> None:
-    from rich.table import Table
-
-    table = Table(*(rows[0] if rows else ()), title=title, title_justify="left")
-    for row in rows:
-        table.add_row(*map(_text, row.values()))
-    _console().print(table)
+    cells = ([_text(value) for value in row.values()] for row in rows)
+    _console().print(table(rows[0] if rows else (), cells, title))
 
 
 def _console() -> "Console":

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mmsteer.cli.options import check_sources, refuse_idle
 from mmsteer.cli.sae import Device, Dictionary, Dtype, Model, Where
 from mmsteer.cli.sae_data import Cache, Corpus, Given, Rows, check_world
 from mmsteer.cli.sae_steer import numbers
@@ -31,6 +32,7 @@ Seed = Annotated[int, typer.Option(min=0, help="of clips, scenes, noise and cont
 
 
 def detect(
+    context: typer.Context,
     dictionary: Dictionary,
     concept: Concept = "note",
     labels: Labels = None,
@@ -59,6 +61,7 @@ def detect(
 
     mmsteer sae detect bundled:music --concept tempo --labels fast
     """
+    check_sources(context, data, ("concept", "clips", "scenes", "explained"))
     output = Output(as_json, out)
     from mmsteer.adapters import MusicgenAdapter
     from mmsteer.cli.sae_inputs import loaded, opened
@@ -70,6 +73,8 @@ def detect(
         return
     found, adapter = opened(dictionary, site), loaded(model, dictionary, device, dtype)
     check_world(adapter)
+    idle = ("scenes",) if adapter.output_kind == "audio" else ("concept", "labels", "clips")
+    refuse_idle(context, idle, "does nothing for this model; choose another --model")
     with working("Reading") as say:
         if isinstance(adapter, MusicgenAdapter):
             tables = _detect_labels(adapter, found, concept, labels, clips, explained, seed, say)
@@ -115,6 +120,7 @@ def attributes(
 
 
 def hallucination(
+    context: typer.Context,
     dictionary: Dictionary,
     methods: Annotated[str, typer.Option(help="some of effect,SAVE,SSL,AUROC")] = "effect",
     learn: Annotated[int, typer.Option(min=8, help="scenes to find features on")] = 60,
@@ -143,6 +149,8 @@ def hallucination(
     mmsteer sae hallucination bundled:vision --methods SAVE,SSL,AUROC
     """
     output, values, chosen = Output(as_json, out), numbers("--strengths", strengths), _methods(methods)
+    if "effect" not in chosen:
+        refuse_idle(context, ("candidates",), "is about the method effect; name it in --methods")
     from mmsteer.cli.sae_inputs import loaded, opened
     from mmsteer.latents.mentions import caption, read_mentions
     from mmsteer.worlds.scenes import split_scenes

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from mmsteer.errors import EvalError, clip, shorten
@@ -87,7 +87,7 @@ def check_images(captions: Sequence[Caption], truth: Truth, source: str | Path) 
 
 
 def read_objects(path: str | Path) -> Truth:
-    """Objects as `{image: [class, ...]}`.
+    """Objects as `{image: [class, ...]}`, or instances in the layout of COCO.
 
     Args:
         path: A JSON file.
@@ -98,10 +98,14 @@ def read_objects(path: str | Path) -> Truth:
     # A file of JSON lines is better told apart from a mapping than called broken JSON.
     first = read_text(Path(path)).lstrip().partition("\n")[0]
     value = None if _is_record(first) else read_json(path)
+    own = Path(path).stem.removeprefix("instances_") not in SPLITS
+    if own and isinstance(value, dict) and {"annotations", "categories"} <= value.keys():
+        return _grouped(Path(path))
     if not isinstance(value, dict) or not all(_are_names(names) for names in value.values()):
         raise EvalError(
             f"{path}: objects are one JSON object {{image: [class, ...]}}, such as "
-            '{"42": ["dog", "tv"]}; for the annotation files of COCO give their folder as --coco'
+            '{"42": ["dog", "tv"]}, or instances of your own as COCO has them; for the annotation files of COCO, whose '
+            "truth counts captions, too, give their folder as --coco"
         )
     truth = {image_name(image): frozenset(names) for image, names in value.items()}
     if len(truth) != len(value):
@@ -110,40 +114,53 @@ def read_objects(path: str | Path) -> Truth:
 
 
 def _is_record(line: str) -> bool:
-    return line.startswith('{"') and line.rstrip().endswith("}") and '"image' in line
+    return line.startswith('{"') and line.rstrip().endswith("}") and '"image' in line and '"annotations"' not in line
 
 
 def _are_names(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(name, str) for name in value)
 
 
-def read_coco(folder: str | Path, parse: Parse, images: Collection[str]) -> Truth:
+def _grouped(path: Path) -> Truth:
+    """The objects of every image that a file of instances lists or annotates."""
+    truth: dict[str, set[str]] = {name: set() for name in _file_names(read_json(path)).values()}
+    for image, name in _instances(path):
+        truth.setdefault(image, set()).add(name)
+    return {image: frozenset(names) for image, names in truth.items()}
+
+
+def read_coco(folder: str | Path, parse: Parse, images: Collection[str], splits: Sequence[str] | None = None) -> Truth:
     """Objects as CHAIR defines them: COCO's instances, and what the human captions name.
 
     Args:
-        folder: Holds `instances_*.json` and `captions_*.json` of train2014, val2014 or both, as published.
+        folder: Holds `instances_*.json` and `captions_*.json`, as published, or of one's own images in that layout;
+            there captions may be missing.
         parse: The reader of the human captions.
         images: The images that are asked for; the captions of others are not parsed.
+        splits: Which files, such as val2014; None for train2014 and val2014, and where there is neither, for all.
 
     Raises:
         EvalError: A file is missing or is not COCO's.
     """
     wanted, truth = set(images), dict[str, set[str]]()
-    for split in _splits(Path(folder)):
+    for split in _splits(Path(folder), splits):
         for image, name in _instances(Path(folder) / f"instances_{split}.json"):
             if image in wanted:
                 truth.setdefault(image, set()).add(name)
-        for image, text in _captions(Path(folder) / f"captions_{split}.json"):
+        said = Path(folder) / f"captions_{split}.json"
+        for image, text in _captions(said) if said.exists() else ():
             if image in wanted:
                 truth.setdefault(image, set()).update(mentioned(parse, [text]))
     return {image: frozenset(names) for image, names in truth.items()}
 
 
-def _splits(folder: Path) -> list[str]:
-    found = [split for split in SPLITS if (folder / f"instances_{split}.json").exists()]
-    missing = [split for split in found if not (folder / f"captions_{split}.json").exists()]
+def _splits(folder: Path, wanted: Sequence[str] | None) -> list[str]:
+    there = sorted(path.stem.removeprefix("instances_") for path in folder.glob("instances_*.json"))
+    found = [split for split in wanted or SPLITS if split in there] or ([] if wanted else there)
+    # The truth of COCO's own splits counts what people say, too.
+    missing = [split for split in found if split in SPLITS and not (folder / f"captions_{split}.json").exists()]
     if missing or not found:
-        name = f"captions_{missing[0]}.json" if missing else "instances_val2014.json"
+        name = f"captions_{missing[0]}.json" if missing else f"instances_{(wanted or SPLITS[1:])[0]}.json"
         raise EvalError(
             f"{folder}: no {name}; CHAIR needs instances_*.json and captions_*.json of train2014, val2014 or both, "
             "from annotations_trainval2014.zip"
@@ -157,10 +174,11 @@ def _instances(path: Path) -> Iterator[tuple[str, str]]:
     if not isinstance(listed, list) or not all(isinstance(one, dict) and _is_id(one.get("id")) for one in listed):
         raise EvalError(f"{path}: categories are a list of {{id, name}}, as COCO's are; download it again")
     names = {category["id"]: str(category.get("name")) for category in listed}
+    files = _file_names(data)
     for image, category in data["annotations"]:
         if category not in names:
             raise EvalError(f"{path}: no category {clip(category)} in its list; is it a file of another benchmark?")
-        yield image_name(image), names[category]
+        yield files.get(image, image_name(image)), names[category]
 
 
 def _is_id(value: Any) -> bool:
@@ -168,8 +186,16 @@ def _is_id(value: Any) -> bool:
 
 
 def _captions(path: Path) -> Iterator[tuple[str, str]]:
-    for image, text in _load(path, ("image_id", "caption"))["annotations"]:
-        yield image_name(image), str(text)
+    data = _load(path, ("image_id", "caption"))
+    files = _file_names(data)
+    for image, text in data["annotations"]:
+        yield files.get(image, image_name(image)), str(text)
+
+
+def _file_names(data: Mapping[str, Any]) -> dict[int | str, str]:
+    """The name of each image by its id, where the file lists images."""
+    listed = [one for one in data.get("images") or () if isinstance(one, dict) and _is_id(one.get("id"))]
+    return {one["id"]: image_name(PurePath(str(one["file_name"])).name) for one in listed if one.get("file_name")}
 
 
 def _load(path: Path, keys: tuple[str, str]) -> dict[str, Any]:

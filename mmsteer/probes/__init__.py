@@ -1,5 +1,7 @@
 """From activations and labels to directions."""
 
+from collections.abc import Callable, Mapping
+
 from mmsteer.probes.averaging import Sides, average_sides
 from mmsteer.probes.fitted import Fitted, JointProbe, Probe
 from mmsteer.probes.held_out import HeldOut, held_out
@@ -17,7 +19,7 @@ from mmsteer.probes.sweep import Row, Sweep, sweep
 from mmsteer.probes.targets import Labels, TargetKind
 from mmsteer.probes.vti import VTI
 
-PROBES: dict[str, type[Probe]] = {
+PROBES: Mapping[str, Callable[..., Probe]] = {
     "mean_difference": MeanDifference,
     "pca": PCA,
     "lat": LAT,
@@ -27,6 +29,7 @@ PROBES: dict[str, type[Probe]] = {
     "vti": VTI,
     "random": Chance,
 }
+"""Probes by the name that settings give them."""
 
 __all__ = [
     "LAT",

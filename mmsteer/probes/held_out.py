@@ -10,11 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 from torch import Tensor
 
 from mmsteer.probes.linear_readout import project
-from mmsteer.probes.split import split_by_source
+from mmsteer.probes.split import SHARES, split_by_source
 from mmsteer.probes.sweep import Sweep
 from mmsteer.probes.targets import Labels, TargetKind, encode
 from mmsteer.types import Activations, Score, Site
@@ -48,6 +47,22 @@ class HeldOut:
     auc: Score
     p: float | None
 
+    def __str__(self) -> str:
+        counts = ", ".join(f"{label} {count}" for label, count in self.sources.items())
+        part = f"held out: {self.rows} rows (sources of each label: {counts})"
+        if self.p is None:
+            rare = min(self.sources, key=lambda label: self.sources[label])
+            return (
+                f"{part}\nbest site: {self.site}, AUC {self.auc.value:.3f}; too few to tell it from chance: {rare} has "
+                f"{self.sources[rare]} held-out sources, and {FEWEST} are needed (give each label "
+                f"{round(FEWEST / SHARES[-1])} or more)"
+            )
+        return (
+            f"{part}\nbest site: {self.site}, AUC {self.auc.value:.3f} [{self.auc.low:.3f}, {self.auc.high:.3f}]; "
+            f"p {'<' if self.p * DRAWS < 1.5 else '='} {max(self.p, 1 / DRAWS):.2g} that the best of {self.sites} "
+            "sites reaches this with permuted labels"
+        )
+
 
 def held_out(
     found: Sweep, activations: Activations, labels: Labels, *, task: TargetKind, groups: Sequence[str], seed: int = 0
@@ -66,6 +81,8 @@ def held_out(
 
     Source: maximum statistic, Westfall and Young 1993, Resampling-Based Multiple Testing.
     """
+    from scipy.stats import rankdata  # slow to import
+
     targets = encode(labels, task)
     settings = next(iter(found.fitted.values())).settings
     test = split_by_source(targets, groups, int(str(settings["seed"]))).test

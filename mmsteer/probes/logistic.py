@@ -7,9 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import log_loss
 from torch import Tensor
 
 from mmsteer.errors import ProbeError
@@ -104,6 +101,8 @@ def _both(one: Affine) -> Affine:
 
 def _loss(x: Tensor, classes: np.ndarray[Any, Any], train: Tensor, validation: Tensor, penalty: float) -> float:
     """Log loss on the validation part."""
+    from sklearn.metrics import log_loss  # slow to import, and needed only where a regression is fitted
+
     logits = regression(x, classes, train, penalty)(x[validation.to(x.device)]).double().cpu()
     # In the binary case the logit of the other class is zero.
     both = torch.cat([torch.zeros_like(logits), logits], dim=1) if logits.shape[1] == 1 else logits
@@ -119,6 +118,9 @@ def regression(x: Tensor, classes: np.ndarray[Any, Any], rows: Tensor, penalty: 
         rows: Which samples to fit, (rows,).
         penalty: C.
     """
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
     train = x[rows.to(x.device)].double()
     mean, spread = train.mean(dim=0), train.std(dim=0)
     spread = torch.where(spread > 0, spread, 1.0)  # a coordinate that never varies gets no weight anyway

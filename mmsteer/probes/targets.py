@@ -1,6 +1,6 @@
 """Labels as the numbers that a probe is fitted to."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -10,6 +10,8 @@ from torch import Tensor
 from mmsteer.errors import ProbeError
 
 TargetKind = Literal["binary", "multiclass", "regression"]
+SIDES = {"yes": 1.0, "no": 0.0, "true": 1.0, "false": 0.0, "positive": 1.0, "negative": 0.0}
+"""Words that say which of two classes is the one that is looked for."""
 Labels = Tensor | Sequence[str] | Sequence[int] | Sequence[float]
 
 POSITIVE = "yes"
@@ -35,13 +37,16 @@ def encode(y: Labels, task: TargetKind) -> Targets:
     """Labels as targets; multiclass means one column a class, one against the rest.
 
     Args:
-        y: One label a sample: 0 or 1 (binary), class names or numbers (multiclass), values (regression).
+        y: One label a sample: 0 or 1, or a word of `SIDES` (binary), class names or numbers (multiclass), values
+            (regression). Numbers may be written as text.
         task: What they are.
 
     Raises:
         ProbeError: The labels do not fit the task, are not finite, or never differ.
 
     >>> encode(["C", "D", "C"], "multiclass").columns[:, 0].tolist()
+    [1.0, 0.0, 1.0]
+    >>> encode(["yes", "no", "yes"], "binary").columns[:, 0].tolist()
     [1.0, 0.0, 1.0]
     """
     if task not in get_args(TargetKind):
@@ -61,17 +66,32 @@ def encode(y: Labels, task: TargetKind) -> Targets:
 
 
 def _numbers(y: Labels, task: TargetKind) -> Tensor:
+    words = SIDES if task == "binary" else {}
+    plain = y if isinstance(y, Tensor) else [_number(label, words) for label in y]
     try:
-        values = torch.as_tensor(y, dtype=torch.float64).cpu()
-    except (TypeError, ValueError) as error:
+        values = torch.as_tensor(plain, dtype=torch.float64).cpu()
+    except (TypeError, ValueError):
+        strange = [repr(label) for label in dict.fromkeys(plain) if isinstance(label, str)]
+        taken = "0 and 1, or yes and no," if words else "numbers"
         raise ProbeError(
-            f"a {task} probe takes numbers as labels ({error}); fit multiclass, which takes the names of classes"
+            f"a {task} probe takes {taken} as labels, got {', '.join(strange[:3]) or type(y).__name__}; fit "
+            "multiclass, which finds a direction for each class by its name"
         ) from None
     if values.ndim != 1:
         raise ProbeError(f"labels: expected (n,), got {tuple(values.shape)}")
     if not values.isfinite().all():
         raise ProbeError("labels: some are NaN or infinite; leave those samples out")
     return values
+
+
+def _number(label: object, words: Mapping[str, float]) -> object:
+    """A label written as text as the number it stands for; other text stays."""
+    if not isinstance(label, str):
+        return label
+    try:
+        return words[label.lower()] if label.lower() in words else float(label)
+    except ValueError:
+        return label
 
 
 def _one_column_a_class(y: Labels) -> Targets:

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from pydantic import TypeAdapter, ValidationError
 
+from mmsteer.adapters import HUB_NAME
+from mmsteer.bundled.dictionary import BUNDLED
 from mmsteer.direction_file import load_directions
 from mmsteer.errors import DataError, DirectionError, MmsteerError, RecipeError
 from mmsteer.latents.pooling import POOLS
@@ -18,9 +20,9 @@ from mmsteer.recipes.document import Document, Mark, Place, read_document
 from mmsteer.recipes.expand import Condition, expand
 from mmsteer.recipes.kind import Kind
 from mmsteer.recipes.kinds import KINDS, kind_of
-from mmsteer.recipes.loading import did_you_mean, find_recipe, load_document
+from mmsteer.recipes.loading import did_you_mean, find_recipe, load_document, place_of
 from mmsteer.recipes.problems import Problem, refusal, schema_problems
-from mmsteer.recipes.schema import FileDirections, FoundDirections, Probe, SaeProbe
+from mmsteer.recipes.schema import FileDirections, FoundDirections, Model, Probe, SaeProbe
 from mmsteer.steering import parse_attribute
 from mmsteer.types import Direction, Positions, Site, SiteStats
 
@@ -58,7 +60,9 @@ def check_recipe(name: str | Path, overrides: Sequence[str] = ()) -> CheckedReci
     document = load_document(name, overrides)
     home = find_recipe(name).parent
     kind, recipe = _validated(document)
+    recipe = recipe.model_copy(update={"model": _located_model(recipe.model, home)})
     recipe, files, problems = _resolved(kind, kind.located(recipe, home), home)
+    problems += _model(recipe.model)
     conditions, more = expand(recipe.conditions, kind.OWN)
     names, unknown = _names(kind, recipe, files)
     problems += more + unknown + kind.problems(recipe, conditions)
@@ -129,6 +133,24 @@ def _resolved(kind: Kind, recipe: Any, home: Path) -> tuple[Any, Files, list[Pro
     return recipe.model_copy(update={"directions": tuple(entries)}), files, problems
 
 
+def _located_model(model: Model, home: Path) -> Model:
+    """The model with the whole path of its folder, where it is one."""
+    place = place_of(model.load, home)
+    return model.model_copy(update={"load": str(place)}) if place.is_dir() else model
+
+
+def _model(model: Model) -> list[Problem]:
+    """A model that is neither a folder nor a name that could be found elsewhere."""
+    named = model.load.startswith(BUNDLED) or HUB_NAME.fullmatch(model.load)
+    if named or Path(model.load).is_dir():
+        return []
+    message = (
+        f"no folder {model.load!r} beside the recipe or here; give one, a name on the Hugging Face hub or a bundled "
+        "model"
+    )
+    return [Problem(("model", "load"), message)]
+
+
 def check_reading(entry: FoundDirections, pools: tuple[str, ...]) -> None:
     """Refuse positions and pools that cannot be read.
 
@@ -149,16 +171,15 @@ def check_reading(entry: FoundDirections, pools: tuple[str, ...]) -> None:
 
 
 def _direction_file(name: str, home: Path) -> Path:
-    """A file beside the recipe, or one of those that come with mmsteer.
+    """A file beside the recipe or here, or one of those that come with mmsteer.
 
     Raises:
         DirectionError: There is none.
     """
-    places = [home / name, library("probes") / name]
-    for path in places:
+    for path in (place_of(name, home), library("probes") / name):
         if path.is_file():
             return path.resolve()
-    raise DirectionError(f"no file {name!r} beside the recipe ({places[0]}) or in {library('probes')}")
+    raise DirectionError(f"no file {name!r} beside the recipe ({home / name}), here or in {library('probes')}")
 
 
 def read_probe(kind: str, name: str) -> Probe:
@@ -231,11 +252,15 @@ def _steering(conditions: Sequence[Condition], names: Mapping[str, Direction], l
     """The first thing wrong with each steering line; a sweep repeats it for every value."""
     problems: dict[int, Problem] = {}
     for condition in conditions if names else ():
-        for at in range(lines):
+        for at, line in enumerate(condition.lines):
+            # Where one text holds several lines, the problem stands at all of them.
+            place: Place = (
+                (*condition.place, "steer", at) if len(condition.lines) == lines else (*condition.place, "steer")
+            )
             try:
-                parse_attribute(condition.lines[at], names)
+                parse_attribute(line, names)
             except MmsteerError as cause:
-                problems.setdefault(at, Problem((*condition.place, "steer", at), str(cause)))
+                problems.setdefault(at, Problem(place, str(cause)))
     return list(problems.values())
 
 

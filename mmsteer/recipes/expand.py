@@ -11,7 +11,7 @@ from mmsteer.recipes.plan import UNSTEERED
 from mmsteer.recipes.problems import Problem
 from mmsteer.recipes.schema import Conditions, SteerMapping, Value
 from mmsteer.steering import Steering, parse_attribute
-from mmsteer.steering.names import quoted
+from mmsteer.steering.names import lines, quoted
 from mmsteer.types import Direction
 
 MOST = 10_000
@@ -91,13 +91,18 @@ def _condition(table: Conditions, values: Mapping[str, Value], own: Mapping[str,
     return Condition(
         name=_filled(table.name, values),
         values=values,
-        lines=tuple(_filled(_line(item), values) for item in table.steer),
+        lines=tuple(line for item in table.steer for line in _lines(_filled(_line(item), values))),
         compose=table.compose,
         budget=table.budget,
         kl=table.calibrate.kl if table.calibrate else None,
         own={**own, **_filled_all(written, values)},
         place=place,
     )
+
+
+def _lines(text: str) -> list[str]:
+    """A text's lines; one of semicolons alone stays as it is, to be refused."""
+    return lines(text) or [text]
 
 
 def _line(item: SteerMapping | str) -> str:

@@ -2,22 +2,16 @@
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from mmsteer.latents.finder import FeatureFinder, feature_directions, record_features
 from mmsteer.probes import (
-    LAT,
-    PCA,
+    PROBES,
     RFM,
-    VTI,
-    Chance,
     HeldOut,
-    Linear,
-    Logistic,
-    MeanDifference,
     Probe,
     Ranges,
     Setting,
@@ -29,7 +23,7 @@ from mmsteer.probes import (
     sweep,
 )
 from mmsteer.recipes.dictionaries import as_feature, dictionary_of, readable
-from mmsteer.recipes.schema import FoundDirections, RfmProbe, SaeProbe, VtiProbe
+from mmsteer.recipes.schema import FoundDirections, RfmProbe, SaeProbe
 from mmsteer.record import record
 from mmsteer.sae import SparseDictionary
 from mmsteer.tasks import Labelled
@@ -85,7 +79,11 @@ def find(
     sides = _read(adapter, entry, data, folder, progress=progress)
     found, seconds = _probe(entry, sides, task, without=without, progress=progress)
     sure = held_out(found, sides.activations, sides.labels, task=task, groups=sides.groups) if judged else None
-    return Found(found.directions, _table(entry, found), seconds, sure)
+    if sure is None:
+        return Found(found.directions, _table(entry, found), seconds)
+    known = {"held_out": str(sure).removeprefix("held out: ").replace("\n", "; ")}
+    directions = {name: replace(one, provenance={**one.provenance, **known}) for name, one in found.directions.items()}
+    return Found(directions, _table(entry, found), seconds, sure)
 
 
 def _probe(
@@ -195,28 +193,14 @@ def recording_key(entry: FoundDirections) -> str:
     return json.dumps([read, getattr(entry.probe, "dictionary", None)], sort_keys=True)
 
 
-PLAIN: Mapping[str, Callable[..., Probe]] = {
-    "mean_difference": MeanDifference,
-    "pca": PCA,
-    "lat": LAT,
-    "logistic": Logistic,
-    "linear": Linear,
-    "random": Chance,
-}
-"""Probes whose settings in a recipe are their own."""
-
-
 def build_probe(probe: Any) -> Probe:
     """The probe of a recipe's settings.
 
     Args:
         probe: A part of a recipe.
     """
-    if probe.name in PLAIN:
-        return PLAIN[probe.name](**probe.model_dump(exclude={"name"}))
-    if isinstance(probe, VtiProbe):
-        return VTI(probe.mode, probe.seed)
-    assert isinstance(probe, RfmProbe)
+    if not isinstance(probe, RfmProbe):
+        return PROBES[probe.name](**probe.model_dump(exclude={"name"}))
     ranges = Ranges(probe.ranges.bandwidth, probe.ranges.exponent, probe.ranges.ridge, probe.ranges.centre)
     settings = tuple(Setting(**one.model_dump()) for one in probe.settings)
     return RFM(probe.draws, probe.iterations, ranges, settings, probe.screen, probe.unit, probe.seed)

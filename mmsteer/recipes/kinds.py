@@ -21,20 +21,46 @@ def kind_of(recipe: Mapping[str, Any]) -> Kind | None:
     return rows if kind == "music" and "data" in recipe else KINDS.get(str(kind))
 
 
+def schemas() -> dict[str, dict[str, Any]]:
+    """The JSON Schema of each kind of recipe; the three kinds that may be on rows of one's own share one.
+
+    Raises:
+        RuntimeError: Two kinds give different parts one name, so that no document could hold both.
+    """
+    found = {
+        "music": music.SCHEMA.model_json_schema(),
+        "vision": vision.SCHEMA.model_json_schema(),
+        "rows (text, image, or music with data)": rows.SCHEMA.model_json_schema(),
+    }
+    parts: dict[str, Any] = {}
+    for schema in found.values():
+        for name, part in schema["$defs"].items():
+            if parts.setdefault(name, part) != part:
+                raise RuntimeError(f"two kinds of recipes have different parts {name}; rename one of the classes")
+    return found
+
+
 def json_schema() -> dict[str, Any]:
     """The JSON Schema of a recipe, for editors; a recipe that extends another may leave out what that one says."""
-    schemas = {name: _schema(kind) for name, kind in KINDS.items()}
-    definitions = {name: part for schema in schemas.values() for name, part in schema.pop("$defs").items()}
+    parts = schemas().values()
+    definitions = {name: part for schema in parts for name, part in schema.pop("$defs").items()}
+    own, seen, data = map(_extending, parts)
     cases = [
-        {"if": {"properties": {"kind": {"const": kind}}, "required": ["kind"]}, "then": schema}
-        for kind, schema in schemas.items()
+        _case({"kind": {"const": "music"}}, own, {"required": ["data"]}),
+        _case({"kind": {"const": "vision"}}, seen),
+        _case({"kind": {"enum": ["text", "image"]}}, data),
+        _case({"kind": {"const": "music"}, "data": True}, data),
     ]
     whole = [*cases, {"anyOf": [{"required": ["extends"]}, {"properties": {"kind": {"enum": list(KINDS)}}}]}]
     return {"title": "mmsteer recipe", "type": "object", "allOf": whole, "$defs": definitions}
 
 
-def _schema(kind: Kind) -> dict[str, Any]:
-    schema = kind.SCHEMA.model_json_schema()
+def _case(properties: dict[str, Any], then: dict[str, Any], but: dict[str, Any] | None = None) -> dict[str, Any]:
+    condition: dict[str, Any] = {"properties": properties, "required": list(properties)}
+    return {"if": condition | ({"not": but} if but else {}), "then": then}
+
+
+def _extending(schema: dict[str, Any]) -> dict[str, Any]:
     schema["properties"]["extends"] = {"type": "string", "description": "another recipe that this one is laid over"}
     required = schema.pop("required")
     return schema | {"anyOf": [{"required": ["extends"]}, {"required": required}]}

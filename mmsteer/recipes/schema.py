@@ -31,7 +31,9 @@ class Part(BaseModel):
 class Model(Part):
     """Which model, and where it runs."""
 
-    load: Text = Field(description="`bundled:music`, a folder in the from_pretrained layout, or a Hugging Face name")
+    load: Text = Field(
+        description="`bundled:music`, a folder in the from_pretrained layout beside the recipe, or a Hugging Face name"
+    )
     device: Text = Field(description="`cpu`, `cuda` or `auto`")
     dtype: Literal["auto", "float32", "bfloat16", "float16"]
     quantise: Literal["4bit", "8bit"] | None = Field(default=None, description="hold the weights so, by bitsandbytes")
@@ -189,7 +191,7 @@ class FoundDirections(Part):
 class FileDirections(Part):
     """Directions that are there already."""
 
-    file: Text = Field(description="a file beside the recipe, or in the folder probes/")
+    file: Text = Field(description="a file beside the recipe, or in the folder probes/ of mmsteer")
     compatibility: Literal["exact", "architecture", "dimension"] = Field(
         default="exact", description="how alike the model must be to the one that they were found in"
     )
@@ -229,7 +231,9 @@ class Conditions(Part):
     sweep: dict[str, Annotated[tuple[Value, ...], Field(min_length=1)]] = Field(
         default={}, description="each combination of values is a condition; {variable} in a text stands for its value"
     )
-    steer: Annotated[tuple[Steer, ...], Field(min_length=1)]
+    steer: Annotated[tuple[Steer, ...], Field(min_length=1)] = Field(
+        description="lines such as 'note:C 0.1 fade-in 0..4s', several in one text with ; between them, or their parts"
+    )
     compose: Literal["sum", "gram_schmidt", "whiten"] = "sum"
     budget: Positive | None = None
     calibrate: Calibrate | None = None
@@ -270,9 +274,11 @@ class Recipe(Part):
     """An experiment; what is made, asked and judged is said by each kind."""
 
     kind: str
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
-    about: Text
-    seed: Seed
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)] = Field(
+        description="of the run folder, with an id behind it"
+    )
+    about: Text = Field(description="what the recipe is for; reports show it beside the recipe")
+    seed: Seed = Field(description="of all that is drawn and says no seed of its own")
     model: Model
     directions: Any
     conditions: Any

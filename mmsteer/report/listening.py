@@ -5,6 +5,7 @@ from urllib.parse import quote
 
 from markupsafe import Markup
 
+from mmsteer.eval.attributes import READINGS
 from mmsteer.report.music_parts import Prompt, Sample
 from mmsteer.report.parts import Condition
 from mmsteer.report.run_data import Run
@@ -14,15 +15,6 @@ from mmsteer.types.pitch import PITCH_CLASSES
 
 PLAYERS = 4
 """Prompts with players in each condition: the first ones."""
-HEARD = {
-    "note": ("notes", "main_note"),
-    "chord": ("chords", "quality"),
-    "register": ("register", "register"),
-    "tempo": ("tempo", "tempo"),
-    "instrument": ("instrument", "instrument"),
-    "mode": ("key", "mode"),
-}
-"""Where a reading says what a target asks for."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +124,7 @@ def _clip(run: Run, role: str, sample: Sample, condition: Condition, *, drawn: b
 def _heard(sample: Sample, condition: Condition) -> tuple[str, ...]:
     found = []
     for attribute, label in condition.target.items():
-        evaluator, field = HEARD.get(attribute, (attribute, attribute))
+        evaluator, field = READINGS.get(attribute, (attribute, attribute))
         heard = sample.readings.label(evaluator, field)
         mark = "?" if heard is None else "✓" if heard == label else "✗"
         share = _share(sample, label) if attribute == "note" else ""

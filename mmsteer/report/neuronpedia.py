@@ -18,12 +18,12 @@ from torch import Tensor
 
 from mmsteer.adapters import AnyAdapter
 from mmsteer.atomic import write_atomically
-from mmsteer.bundled.dictionary_data import Group
 from mmsteer.errors import DictionaryError
 from mmsteer.latents.tokenwise import Tokenwise, tokenwise
 from mmsteer.latents.vocabulary import lens
 from mmsteer.sae import SparseDictionary
 from mmsteer.types import Positions
+from mmsteer.worlds.training.dictionary_data import Group
 
 BATCH = 128
 """Features a file."""

@@ -11,6 +11,7 @@ from mmsteer.report.answers import answers
 from mmsteer.report.choosing import choosing
 from mmsteer.report.finders import finders
 from mmsteer.report.listening import PLAYERS, listening
+from mmsteer.report.material import material
 from mmsteer.report.parts import ProbeTable
 from mmsteer.report.pictures import galleries
 from mmsteer.report.run_data import Run
@@ -83,6 +84,7 @@ def _view(run: Run) -> dict[str, Any]:
     return {
         "run": run,
         "nouns": NOUNS[run.kind],
+        "material": material(run),
         "planned": len(run.conditions) * run.items,
         "verdicts": verdicts(run),
         "spoken": SPOKEN,

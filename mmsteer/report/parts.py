@@ -288,6 +288,8 @@ class Recipe(Part):
     about: str | None = None
     choose: Rule | None = None
     data: Any = None
+    prompts: Any = None
+    images: Any = None
 
     @property
     def shape(self) -> str:

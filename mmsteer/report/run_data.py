@@ -70,6 +70,7 @@ class Run:
     kind: str
     recipe: str
     about: str | None
+    sources: Mapping[str, Any]
     environment: Environment | None
     conditions: list[Condition]
     prompts: list[Prompt]
@@ -145,6 +146,7 @@ def read_run(folder: Path) -> Run:
         kind=recipe.shape,
         recipe=text,
         about=recipe.about,
+        sources={"data": recipe.data, "prompts": recipe.prompts, "images": recipe.images},
         environment=_optional(folder / "environment.json", Environment, None),
         conditions=_optional(folder / "conditions.json", list[Condition], []),
         prompts=_optional(folder / "prompts.json", list[Prompt], []) if music else [],

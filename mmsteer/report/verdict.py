@@ -40,10 +40,22 @@ def _claim(hits: Sequence[Metric]) -> str:
         what = "its target" if len(hits) == 1 else "each of its targets"
         return f"Steering reaches {what} more often than every control"
     if all(_gained(metric) for metric in hits):
-        return "Steering moves towards its target, but a random direction is not told apart from it"
+        return f"Steering moves towards its target, but {_doubt(hits)}"
     if all(metric.difference is None for metric in hits):
         return "Nothing unsteered stands beside this"
     return "No effect is shown" if len(hits) == 1 else "Not every target is reached more often"
+
+
+def _doubt(hits: Sequence[Metric]) -> str:
+    """Which comparison a gain does not survive, with its numbers."""
+    metric = next(one for one in hits if not _above(one))
+    random, low, n = metric.controls.get("random"), metric.steered.low, metric.steered.n
+    if random is None or (low is not None and random.high is not None and low > random.high):
+        return f"{plural(n, 'clip')} do not show that it is above chance ({number(metric.chance)})"
+    both = f"{number(metric.steered.value)} against {number(random.value)}, n = {n} and {random.n}"
+    if (metric.steered.value or 0) > (random.value or 0):
+        return f"the difference from a random direction may be luck ({both})"
+    return f"a random direction does as much ({both})"
 
 
 def _gained(metric: Metric) -> bool:

@@ -99,7 +99,8 @@ def loss_recovered(
         predicted += int(plain.targeted.any(-1).sum())
     if not kl[1] > 0:
         raise DictionaryError(f"zeros at {site} change no prediction of {len(samples)} samples; nothing to recover")
-    return Recovery(*(kl / tokens).tolist(), tokens, *(losses / predicted).tolist())
+    means, costs = (kl / tokens).tolist(), (losses / predicted).tolist()
+    return Recovery(means[0], means[1], tokens, *costs)
 
 
 class _Plain:

@@ -9,8 +9,6 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 import torch
-from scipy.sparse import csr_array
-from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from mmsteer.errors import DictionaryError
@@ -116,6 +114,9 @@ def importance(z: Tensor, y: Tensor) -> Tensor:
     Source: the classifier on sparse features of Kuznetsov et al. 2025, arXiv:2503.03601, who use boosted trees; the
     penalty of Donoho and Johnstone 1994, doi:10.1093/biomet/81.3.425, for a slope of variance n / 4.
     """
+    from scipy.sparse import csr_array  # slow to import, as is scikit-learn, and of use here alone
+    from sklearn.linear_model import LogisticRegression
+
     z, y = check_samples(z, y)
     positive = positive_samples(y).cpu().numpy()
     size = z.square().mean(dim=0).sqrt().clamp(min=torch.finfo(torch.float64).tiny)

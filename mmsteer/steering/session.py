@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from threading import RLock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 import torch
@@ -12,13 +12,15 @@ from torch import nn
 from mmsteer import hooks
 from mmsteer.errors import SteeringError
 from mmsteer.steering.attribute import Steering
-from mmsteer.steering.driver import Driver
 from mmsteer.steering.plan import planned_sites
 from mmsteer.steering.receipt import GateReceipt, Receipt, SiteReceipt
 from mmsteer.steering.stacks import steerings_of_stack
 from mmsteer.steering.total import totals
 from mmsteer.steering.units import stale_units
 from mmsteer.types import COMPATIBILITIES, Adapter, Call, Identity, Site
+
+if TYPE_CHECKING:
+    from mmsteer.steering.driver import Driver
 
 QUIET, LOUD = 0.0, 1e3
 """Entries of the canary's vector: nothing, or large against any residual stream and small enough for half precision."""
@@ -225,7 +227,7 @@ class Session:
         for driver in drivers:
             driver.shout(None)
 
-    def _unread(self, driver: Driver, quiet: torch.Tensor) -> list[Site]:
+    def _unread(self, driver: "Driver", quiet: torch.Tensor) -> list[Site]:
         """Sites of the deepest layers that the output does not depend on; what a layer passes on, later ones hear."""
         unread: list[Site] = []
         for layer in sorted({site.layer for site in driver.sites}, reverse=True):
@@ -298,7 +300,9 @@ def _refused(method: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     return lambda _: refuse
 
 
-def _drivers(adapter: Adapter, steerings: Sequence[Steering]) -> dict[str, Driver]:
+def _drivers(adapter: Adapter, steerings: Sequence[Steering]) -> "dict[str, Driver]":
+    from mmsteer.steering.driver import Driver  # brings torch's compiler, which reading a steering line does without
+
     stacks: dict[str, list[Site]] = {}
     for site in planned_sites(steerings, adapter.sites):
         stacks.setdefault(site.stack, []).append(site)

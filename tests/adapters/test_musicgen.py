@@ -166,6 +166,20 @@ def test_models_that_cannot_be_loaded(tmp_path):
         load(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("./nowhere", "'./nowhere': there is no such folder$"),
+        ("a/b/c", "'a/b/c': there is no such folder$"),
+        ("nobody/nothing", "'nobody/nothing': there is no such folder; as a name on the Hugging Face hub: "),
+    ],
+)
+def test_a_folder_that_is_not_there_is_no_matter_of_the_network(name, said, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(AdapterError, match=f"cannot load a model from {said}"):
+        load(name)
+
+
 @pytest.mark.parametrize("version", ["5.17.0", "5.18.0.dev0"])
 def test_a_model_that_this_transformers_runs_wrongly_is_refused(melody, monkeypatch, version):
     assert adapt(melody.model, melody.processor)

@@ -318,7 +318,7 @@ def test_quantised_loading(tmp_path, monkeypatch):
     folder = save("llava", tmp_path)
     with pytest.raises(AdapterError, match="cannot quantise to '2bit'; choose from 4bit, 8bit"):
         load(folder, quantise="2bit")
-    monkeypatch.setattr("mmsteer.adapters.is_bitsandbytes_available", lambda: False)
+    monkeypatch.setattr("transformers.utils.is_bitsandbytes_available", lambda: False)
     with pytest.raises(AdapterError, match="needs bitsandbytes"):
         load(folder, quantise="4bit")
 

@@ -4,7 +4,7 @@ import pytest
 
 from mmsteer.adapters import load
 from mmsteer.errors import AdapterError
-from mmsteer.types import Sample, Sampling
+from mmsteer.types import Chat, Sample, Sampling
 from tests.adapters.test_families import picture
 
 
@@ -36,6 +36,16 @@ def test_a_processor_that_lacks_a_package_is_one_error(musicgen_folder, monkeypa
     def missing(_):
         raise ImportError("MusicgenMelodyFeatureExtractor requires the Torchaudio library but it was not found")
 
-    monkeypatch.setattr("mmsteer.adapters.AutoProcessor.from_pretrained", missing)
+    monkeypatch.setattr("transformers.AutoProcessor.from_pretrained", missing)
     with pytest.raises(AdapterError, match="requires the Torchaudio library"):
         load(musicgen_folder)
+
+
+def test_a_template_that_leaves_out_the_system_prompt_is_refused(llava, monkeypatch):
+    said = Chat(({"role": "system", "content": "the cup is there"}, {"role": "user", "content": "describe"}))
+    seen = (picture((20, 30)),)
+    llava.generate([Sample("0", said, seen)], Sampling(2))
+    without = llava.processor.chat_template.replace("in messages", "in messages if message.role != 'system'")
+    monkeypatch.setattr(llava.processor, "chat_template", without)
+    with pytest.raises(AdapterError, match="0: the chat template of this model leaves out the system's words"):
+        llava.generate([Sample("0", said, seen)], Sampling(2))

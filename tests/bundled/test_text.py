@@ -55,7 +55,7 @@ def package(tmp_path, monkeypatch):
     value = base64.urlsafe_b64encode(hashlib.sha256(b"abc").digest()).decode().rstrip("=")
     on_record = SimpleNamespace(suffix=".gguf", hash=SimpleNamespace(value=value), locate=lambda: file)
     monkeypatch.setattr(text.metadata, "distribution", lambda _: SimpleNamespace(files=[on_record]))
-    monkeypatch.setattr(text, "is_gguf_available", lambda: True)
+    monkeypatch.setattr("transformers.utils.is_gguf_available", lambda: True)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return file
 
@@ -90,7 +90,7 @@ def test_the_conversion_says_nothing(package, monkeypatch, capsys):
         print("Converting: 50%", file=sys.stderr)
         raise OSError("stopped")
 
-    monkeypatch.setattr(text.AutoModelForCausalLM, "from_pretrained", speak)
+    monkeypatch.setattr("transformers.AutoModelForCausalLM.from_pretrained", speak)
     with pytest.raises(AdapterError, match="stopped"):
         bundled_path("text")
     assert capsys.readouterr() == ("", "")
@@ -118,7 +118,7 @@ def test_weights_that_changed_are_refused(package):
 
 
 def test_without_gguf_it_cannot_be_converted(package, monkeypatch):
-    monkeypatch.setattr(text, "is_gguf_available", lambda: False)
+    monkeypatch.setattr("transformers.utils.is_gguf_available", lambda: False)
     with pytest.raises(AdapterError, match="the package gguf, which is not installed; `pip install gguf`"):
         bundled_path("text")
 

@@ -151,3 +151,13 @@ def test_help_teaches_by_example(mmsteer, command):
     code, out, _ = mmsteer(command, "--help")
     assert code == 0
     assert f"mmsteer eval {command}" in out.split("Example", 1)[1]
+
+
+def test_judges_say_what_they_know(mmsteer):
+    code, out, _ = mmsteer("about")
+    assert code == 0
+    assert {line.split(":")[0] for line in out.splitlines()} >= {"pope", "chair", "music_tempo"}
+    assert "convention: a network of 32 units" in mmsteer("about", "music_adherence")[1]
+    code, _, err = mmsteer("about", "pop")
+    assert code == 2
+    assert "choose from amber, chair" in err

@@ -49,3 +49,11 @@ def test_noise_has_no_tempo(evaluate, tmp_path, seed):
     soundfile.write(tmp_path / "a.wav", noise(12.0, seed=seed), 16000)
     (row,) = json.loads(evaluate("tempo", "a.wav", "--json")[1])["files"]
     assert (row["bpm"], row["tempo"]) == (None, None)
+
+
+def test_an_instrument_that_is_not_surely_known_is_unknown_and_the_known_ones_are_named(evaluate, tmp_path):
+    soundfile.write(tmp_path / "a.wav", noise(4.0, seed=0), 16000)
+    assert json.loads(evaluate("instrument", "a.wav", "--json")[1])["files"][0]["instrument"] is None
+    out = evaluate("instrument", "a.wav")[1]
+    assert "│ unknown " in out
+    assert "none of bell, clarinet, flute, guitar, marimba, organ, piano, strings" in out

@@ -99,7 +99,10 @@ def test_a_file_that_cannot_be_written_keeps_its_content(talk, tmp_path, monkeyp
         (["--image", "{image}"], "--image is for models that see"),
         (["--seed", 1], "--seed does nothing at temperature 0"),
         (["--top-p", 0.5], "--top-p does nothing at temperature 0"),
-        (["--compare"], "give --steer, too"),
+        (["--compare"], "--compare is about what is steered; give --steer, too"),
+        (["--directions", "{directions}"], "--directions is about what is steered; give --steer, too"),
+        (["--compatibility", "exact"], "--compatibility is about what is steered; give --steer, too"),
+        (["--compatibility", "exact", "--steer", "word:cup 4"], "give --directions, too"),
         (["--raw", "--system", "x"], "--raw text has no turns"),
         (["--steer", " ; ", "--directions", "{directions}"], "--steer is empty"),
     ],
@@ -126,13 +129,43 @@ def test_music_takes_no_options_of_text(mmsteer, musicgen, musicgen_folder, tmp_
     assert "is for text, and" in err
 
 
-@pytest.mark.parametrize(("name", "heard"), [("note:C", True), ("tempo:fast", False)])
-def test_notes_are_named_where_they_are_steered(mmsteer, musicgen, musicgen_folder, tmp_path, name, heard):
+@pytest.mark.parametrize(
+    ("name", "heard"),
+    [
+        ("note:C", "heard:   main note"),
+        ("tempo:fast", "heard:   tempo "),
+        ("mode:major", "heard:   mode "),
+        ("x:y", ""),
+    ],
+)
+def test_what_is_steered_is_looked_for_in_the_clip(mmsteer, musicgen, musicgen_folder, tmp_path, name, heard):
     save_directions(tmp_path / "d.safetensors", [planted(musicgen, name, [1])])
     words = ["--directions", tmp_path / "d.safetensors", "--steer", f"{name} 0.1", "--out", tmp_path / "x.wav"]
     code, out, _ = mmsteer("generate", "--model", musicgen_folder, "--prompt", "piano", "--seconds", 0.3, *words)
     assert code == 0
-    assert ("heard:" in out) is heard
+    assert heard in out
+    assert out.count("heard:") == bool(heard)
+    assert "warning" not in out
+
+
+def test_a_clip_without_steering_says_nothing_of_steering(mmsteer, musicgen_folder, tmp_path):
+    words = ["--seconds", 0.3, "--out", tmp_path / "x.wav"]
+    code, out, _ = mmsteer("generate", "--model", musicgen_folder, "--prompt", "piano", *words)
+    assert (code, out) == (0, f"{tmp_path / 'x.wav'}: 0.30 s\n")
+
+
+def test_a_seed_of_music_that_is_not_drawn_is_an_error(mmsteer, musicgen_folder, tmp_path):
+    words = ["--seconds", 0.3, "--out", tmp_path / "x.wav", "--temperature", 0, "--seed", 3]
+    code, _, err = mmsteer("generate", "--model", musicgen_folder, "--prompt", "piano", *words)
+    assert code == 2
+    assert "--seed does nothing at temperature 0" in err
+
+
+def test_ready_made_directions_without_an_effect_are_said_to_have_none(mmsteer, tmp_path):
+    words = ["--seconds", 0.5, "--out", tmp_path / "x.wav", "--prompt", "piano"]
+    out = mmsteer("generate", "--steer", "tempo:fast 0.1; note:C 0.1", *words)[1]
+    assert "warning: no effect of tempo directions was measured" in out
+    assert "effect of note" not in out
 
 
 def test_marks_lie_on_the_changed_words_and_white_space_stays():

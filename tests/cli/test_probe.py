@@ -60,7 +60,9 @@ def test_prompts_without_answers_are_read_at_their_last_token(find, tmp_path):
 def test_few_rows_are_too_few_to_tell(find, tmp_path):
     code, out, _ = find("--data", _rows(tmp_path / "tone.jsonl", 20))
     assert code == 0
-    assert "too few to tell it from chance: cold has 3 held-out sources, and 10 are needed" in out
+    told = "too few to tell it from chance: cold has 3 held-out sources, and 10 are needed"
+    assert told in out
+    assert told in load_directions(tmp_path / "d.safetensors")["tone:warm"].provenance["held_out"]
     assert "p <" not in out
 
 

@@ -19,7 +19,7 @@ def test_probe_then_generate(mmsteer, model, tmp_path):
     code, out, _ = mmsteer("probe", *words)
     assert code == 0
     assert "text.2" in out
-    assert out.endswith("mine.safetensors: mine:yes\n")
+    assert out.endswith("mine.safetensors: mine:yes\nmine:yes points to true captions, away from hallucinated ones\n")
     words = [
         "--image",
         picture,

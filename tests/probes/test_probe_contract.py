@@ -163,7 +163,7 @@ def test_rfm_sees_the_boundary_where_the_means_mislead():
         (lambda x, y: (x[:, None, None], y), "pool them first"),
         (lambda x, y: (x[:6], torch.tensor([0, 1, 0, 1, 0, 1.0])), "give every class five sources"),
         (lambda x, y: (x, y + 1), "labels 0 and 1"),
-        (lambda x, y: (x, ["a"] * 60), "takes numbers as labels"),
+        (lambda x, y: (x, ["a"] * 60), "as labels, got"),
         (lambda x, y: (x, y[:, None]), r"expected \(n,\)"),
     ],
 )

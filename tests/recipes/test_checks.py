@@ -20,6 +20,14 @@ def test_a_sweep_is_every_combination(tmp_path):
     assert last.values == {"note": "F#", "strength": 1}
 
 
+def test_several_lines_may_stand_in_one_text_as_on_the_command_line(tmp_path):
+    together = check_recipe(write_recipe(tmp_path), ["conditions.0.steer=['note:C 0.5; note:{note} 0.1']"])
+    assert together.conditions[1].lines == ("note:C 0.5", "note:F# 0.1")
+    (line,) = complaints(write_recipe(tmp_path), "conditions.0.steer=['note:C 0.5; note:X 0.1']")
+    assert "'note:X 0.1': no direction 'note:X'" in line
+    assert "cannot read ' ; '" in complaints(write_recipe(tmp_path), "conditions.0.steer=[' ; ']")[0]
+
+
 def test_the_mapping_form_is_the_line(tmp_path):
     mapping = "{direction: 'note:{note}', strength: '{strength}', schedule: 'fade-in 0..100%', unit: absolute}"
     line = check_recipe(write_recipe(tmp_path), ["conditions.0.steer=['note:{note} {strength}abs fade-in 0..100%']"])
@@ -46,6 +54,19 @@ def test_all_errors_come_at_once_with_their_lines(tmp_path):
     assert "did you mean 'device'" in found[0]
     assert "generate.seconds" in found[2]
     assert "did you mean 'top_k'" in found[3]
+
+
+def test_a_model_lies_beside_the_recipe_as_all_files_do(tmp_path, monkeypatch):
+    (tmp_path / "home" / "mine").mkdir(parents=True)
+    path = write_recipe(tmp_path / "home", model="mine")
+    monkeypatch.chdir(tmp_path)
+    assert check_recipe(path).recipe.model.load == str(tmp_path / "home" / "mine")
+    assert check_recipe(path, ["model.load=someone/model"]).recipe.model.load == "someone/model"
+    (line,) = complaints(path, "model.load=./mime")
+    assert (
+        line == "command line, model.load=./mime: model.load: no folder './mime' beside the recipe or here; give "
+        "one, a name on the Hugging Face hub or a bundled model"
+    )
 
 
 def test_a_missing_key_stops(tmp_path):

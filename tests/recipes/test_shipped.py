@@ -1,11 +1,13 @@
 """Every recipe that comes with mmsteer parses, validates and expands, and editors know the schema."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from mmsteer.library import library
 from mmsteer.recipes.checks import check_recipe, read_probe
+from mmsteer.recipes.keys import key_tables
 from mmsteer.recipes.kinds import json_schema
 from mmsteer.recipes.loading import recipe_files
 
@@ -75,3 +77,15 @@ def test_selectors_are_tried_on_other_material():
 
 def test_the_schema_for_editors_is_true():
     assert json.loads((library("recipes") / "schema.json").read_text()) == json_schema()
+
+
+def test_kinds_that_call_different_parts_alike_do_not_share_them():
+    parts = json_schema()["$defs"]
+    assert {"seconds", "guidance", "top_k"} <= set(parts["Generate"]["required"])
+    assert "tokens" in parts["RowsGenerate"]["properties"]
+
+
+def test_every_key_stands_in_the_docs():
+    page = (Path(__file__).parents[2] / "docs" / "recipes.md").read_text()
+    assert page.endswith(key_tables() + "\n"), "write the output of `mmsteer recipes keys` behind '## Keys' again"
+    assert "| `folder` | [Folder](#folder)" in page

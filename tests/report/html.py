@@ -9,7 +9,7 @@ from mmsteer.report import write_report
 class Page(HTMLParser):
     """The tags of a page, its text outside of scripts and styles, and its words with single spaces between them."""
 
-    VOID = ("meta", "link", "br", "img")
+    VOID = ("meta", "link", "br", "img", "wbr")
 
     def __init__(self, html: str) -> None:
         super().__init__()

@@ -34,6 +34,13 @@ def test_every_file_is_read(folder):
     assert len(found.directions) == 12
 
 
+def test_the_page_opens_with_what_ran_and_not_with_the_words_of_a_recipe(folder):
+    opening, rest = write_report(folder).read_text().split("</header>")
+    assert "4 steered conditions on 3 prompts of the recipe" in opening
+    assert "two notes, to test by" not in opening
+    assert "The recipe says of itself: two notes, to test by" in rest
+
+
 def test_the_page_shows_it(folder):
     html = write_report(folder).read_text()
     for text in (

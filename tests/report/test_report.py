@@ -85,6 +85,15 @@ def test_pieces_may_be_missing(folder, name):
     assert ("schedules" in sections) == (name != "traces.json")
 
 
+def test_cells_name_their_column_where_a_narrow_page_folds_the_head_away(page):
+    columns = [one["data-column"] for one in page.all("td") if "data-column" in one]
+    scored = ["steered", "change", "unsteered", "random direction", "chance", "n"]
+    assert columns[:6] == scored
+    assert columns[-10:-7] == ["sites", "calls", "rows"]
+    assert columns[-2:] == ["calibrated ×", "KL (nats)"]
+    assert columns.count("n") == columns.count("steered")
+
+
 def test_receipts_state_ratios_gates_sums_and_warnings(page):
     assert "10 % (8 % to 15 %)" in page.text
     assert "1,206 of 4,824" in page.text

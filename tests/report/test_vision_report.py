@@ -51,7 +51,7 @@ def test_sections_in_order(page):
         "applied",
         "reproduce",
     ]
-    assert "2 steered conditions × 10 images · 50 images done" in page.words
+    assert "seeing 2 steered conditions on 10 images run abcdef0123 · model tiny · 50 images done" in page.words
 
 
 def test_texts_of_strangers_stay_texts(page):

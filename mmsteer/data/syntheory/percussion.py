@@ -6,7 +6,6 @@ from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import fftconvolve
 
 from mmsteer.data.midi import DRUM_CHANNEL, MAX_VALUE, MidiTrack
 from mmsteer.data.theory import SEMITONES
@@ -77,6 +76,8 @@ def render_clicks(track: MidiTrack, seconds: float, sample_rate: int) -> NDArray
         room += note.velocity / MAX_VALUE * sounds[note.pitch][: len(room)]
     wet = ROOM_LEVEL * (track.reverb or 0) / MAX_VALUE
     if wet:
+        from scipy.signal import fftconvolve  # slow to import
+
         mix += wet * fftconvolve(mix, _room(sample_rate))[: len(mix)]
     return mix.astype(np.float32)
 

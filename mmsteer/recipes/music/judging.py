@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from mmsteer.eval.activity import HOP_S, Activity, read_activity
-from mmsteer.eval.adherence import SURE
+from mmsteer.eval.adherence import SURE, AdherenceJudge
+from mmsteer.eval.attributes import READINGS
 from mmsteer.eval.audio import Audio, read_audio
 from mmsteer.eval.chords import chord_from_activity
 from mmsteer.eval.keys import key_from_activity
@@ -59,9 +60,7 @@ def judge_file(path: Path, evaluator: str) -> Reading:
 
 
 def _sure_instrument(heard: Heard) -> Reading:
-    from mmsteer.worlds.music.listener import load_listener  # brings the models, which the other evaluators do without
-
-    return {"instrument": load_listener().read(heard.audio.samples, heard.audio.sample_rate, SURE)["instrument"]}
+    return {"instrument": _listener().read(heard.audio.samples, heard.audio.sample_rate, SURE)["instrument"]}
 
 
 def _notes(heard: Heard) -> Reading:
@@ -79,7 +78,7 @@ def _chords(heard: Heard) -> Reading:
 
 def _register(heard: Heard) -> Reading:
     midi = register_from_activity(heard.activity).midi
-    return {"midi": None if midi is None else round(midi, 3), "register": _between(midi, REGISTER_EDGES)}
+    return {"midi": None if midi is None else round(midi, 3), "register": _listener().registers.read(midi)}
 
 
 def _tempo(heard: Heard) -> Reading:
@@ -89,7 +88,7 @@ def _tempo(heard: Heard) -> Reading:
     # Steady noise, which is never voiced, has a few onsets, too: half of 60 such clips would have a tempo.
     if bpm is None and onsets.per_second and heard.activity.voiced.mean() >= MIN_VOICED:
         bpm = 60 * onsets.per_second
-    return {"bpm": None if bpm is None else round(bpm, 3), "tempo": _between(bpm, TEMPO_EDGES)}
+    return {"bpm": None if bpm is None else round(bpm, 3), "tempo": _listener().tempi.read(bpm)}
 
 
 def _key(heard: Heard) -> Reading:
@@ -98,18 +97,14 @@ def _key(heard: Heard) -> Reading:
 
 
 def _instrument(heard: Heard) -> Reading:
+    return {"instrument": _listener().read(heard.audio.samples, heard.audio.sample_rate)["instrument"]}
+
+
+def _listener() -> AdherenceJudge:
+    """The judge that ships: its words for instruments, tempi and registers are the only ones."""
     from mmsteer.worlds.music.listener import load_listener  # brings the models, which the other evaluators do without
 
-    return {"instrument": load_listener().read(heard.audio.samples, heard.audio.sample_rate)["instrument"]}
-
-
-# Half-way between the ranges of `mmsteer.worlds.music.world`: MIDI 58 | 60 and 75 | 77, 75 | 100 and 125 | 167 bpm.
-REGISTER_EDGES = {"low": 59.0, "middle": 76.0, "high": float("inf")}
-TEMPO_EDGES = {"slow": 87.0, "medium": 145.0, "fast": float("inf")}
-
-
-def _between(value: float | None, edges: Mapping[str, float]) -> str | None:
-    return None if value is None else next(word for word, edge in edges.items() if value < edge)
+    return load_listener()
 
 
 EVALUATORS: Mapping[str, Callable[[Heard], Reading]] = {
@@ -156,12 +151,12 @@ class Target:
 
 TRIAD_NAMES = {"maj": "major", "min": "minor", "aug": "aug", "dim": "dim"}
 TARGETS: Mapping[str, Target] = {
-    "note": Target("notes", "main_note", PITCH_CLASSES, "share"),
-    "chord": Target("chords", "quality", CONCEPTS["chord"].labels),
-    "register": Target("register", "register", CONCEPTS["register"].labels),
-    "tempo": Target("tempo", "tempo", CONCEPTS["tempo"].labels),
-    "instrument": Target("instrument", "instrument", CONCEPTS["instrument"].labels),
-    "mode": Target("key", "mode", CONCEPTS["mode"].labels),
+    "note": Target(*READINGS["note"], PITCH_CLASSES, "share"),
+    "chord": Target(*READINGS["chord"], CONCEPTS["chord"].labels),
+    "register": Target(*READINGS["register"], CONCEPTS["register"].labels),
+    "tempo": Target(*READINGS["tempo"], CONCEPTS["tempo"].labels),
+    "instrument": Target(*READINGS["instrument"], CONCEPTS["instrument"].labels),
+    "mode": Target(*READINGS["mode"], CONCEPTS["mode"].labels),
 }
 
 

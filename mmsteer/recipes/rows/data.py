@@ -8,7 +8,14 @@ from typing import Any
 from mmsteer.errors import DataError
 from mmsteer.eval.text import parse_reward
 from mmsteer.recipes.generation import seed_of
-from mmsteer.recipes.rows.schema import Generate, LabelledRows, RewardedOutputs, Rows, RowsDirections, SystemPairs
+from mmsteer.recipes.rows.schema import (
+    LabelledRows,
+    RewardedOutputs,
+    Rows,
+    RowsDirections,
+    RowsGenerate,
+    SystemPairs,
+)
 from mmsteer.tasks import Labelled, Row, check_labels, labelled, read_rows
 from mmsteer.types import Adapter, Chat, Sample, Sampling
 
@@ -62,7 +69,7 @@ def samples_of(entry: RowsDirections, adapter: Adapter, shuffle: int | None = No
     return found if shuffle is None else found.shuffled(shuffle)
 
 
-def sampling_of(how: Generate) -> Sampling:
+def sampling_of(how: RowsGenerate) -> Sampling:
     """Sampling as adapters take it.
 
     Args:
@@ -107,7 +114,7 @@ def _rewarded(data: RewardedOutputs, adapter: Adapter) -> Labelled:
     return Labelled(tuple(made[place] for place in kept), tuple(labels), tuple(rows[place].id for place in kept))
 
 
-def _generated(adapter: Adapter, asked: Sequence[Sample], how: Generate, seed: int) -> list[Sample]:
+def _generated(adapter: Adapter, asked: Sequence[Sample], how: RowsGenerate, seed: int) -> list[Sample]:
     starts = range(0, len(asked), how.batch)
     seeds = [seed_of(seed, at) for at in range(len(asked))]
     return [

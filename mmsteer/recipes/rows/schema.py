@@ -28,7 +28,7 @@ class Rows(Part):
     n: Count | None = Field(default=None, description="at most so many, the first ones")
 
 
-class Generate(Part):
+class RowsGenerate(Part):
     """How outputs are sampled; what is left out is as usual for the model."""
 
     tokens: Count | None = Field(default=None, description="text: at most so many tokens")
@@ -41,7 +41,7 @@ class Generate(Part):
     batch: Annotated[int, Field(ge=1, le=4096)] = Field(description="rows that run together")
 
     @model_validator(mode="after")
-    def _one_length(self) -> "Generate":
+    def _one_length(self) -> "RowsGenerate":
         if (self.tokens is None) == (self.seconds is None):
             raise ValueError("give the length of an output as tokens or as seconds, one of the two")
         return self
@@ -58,7 +58,7 @@ class SystemPairs(Part):
     systems: Annotated[dict[Text, Text], Field(min_length=2)] = Field(
         description="for each label its system prompt, such as {pirate: Talk like a pirate., plain: Answer briefly.}"
     )
-    generate: Generate
+    generate: RowsGenerate
     seed: Seed
 
 
@@ -68,7 +68,7 @@ class RewardedOutputs(Part):
     prompts: Rows
     reward: Text = Field(description="such as contains:Arr or not refusal")
     samples: Count = Field(description="outputs of each prompt")
-    generate: Generate
+    generate: RowsGenerate
     seed: Seed
 
 
@@ -111,7 +111,7 @@ class RowsRecipe(Recipe):
     kind: Literal["text", "image", "music"]
     directions: tuple[Directions, ...]
     data: Rows
-    generate: Generate
+    generate: RowsGenerate
     score: Annotated[dict[Text, Text], Field(min_length=1)] = Field(
         description="for the name of each metric what it measures; text: rewards such as contains:Arr or refusal, "
         "and length, blank, surprise, options; audio: targets such as note:C or instrument:flute, and voiced"

@@ -79,8 +79,9 @@ class Picture:
 def pictures_of(recipe: VisionRecipe, images: Images) -> tuple[Picture, ...]:
     """The pictures of a recipe, each with a seed and its questions.
 
-    Question files are for the recipe's own images; those that conditions are tried on get questions of their own, and
-    are drawn from what the test does not show.
+    Question files serve the recipe's own images and those that conditions are tried on, each with the questions about
+    it; where no file asks about images that conditions are tried on, their questions are built from the truth. Images
+    that conditions are tried on are drawn from what the test does not show.
 
     Args:
         recipe: The recipe.
@@ -96,10 +97,9 @@ def pictures_of(recipe: VisionRecipe, images: Images) -> tuple[Picture, ...]:
     pope = recipe.ask.pope
     if pope is None:
         return _numbered(recipe, shown)
-    read = pope.files if test else {}
-    questions: dict[str, Sequence[Question]] = {}
-    for split in pope.splits:
-        questions[split] = read_questions(read[split]) if split in read else _built(pope, split, shown)
+    questions: dict[str, Sequence[Question]] = {
+        split: _questions(recipe, pope, split, shown, test=test) for split in pope.splits
+    }
     asked = _asked(questions)
     known = {picture.name: picture for picture in shown}
     others = [_named(name, pope, images) for name in asked if name not in known]
@@ -108,11 +108,34 @@ def pictures_of(recipe: VisionRecipe, images: Images) -> tuple[Picture, ...]:
     return _numbered(recipe, pictures)
 
 
+def _questions(
+    recipe: VisionRecipe, pope: Pope, split: Split, shown: Sequence[Picture], *, test: bool
+) -> Sequence[Question]:
+    """The questions of a split about some pictures; about the test's also about pictures that only a file names."""
+    given = read_questions(pope.files[split]) if split in pope.files else ()
+    names = {picture.name for picture in shown}
+    if test and given:
+        others = _tried_on(recipe) - names
+        return [one for one in given if one.image not in others]
+    return [one for one in given if one.image in names] or _built(pope, split, shown)
+
+
+def _tried_on(recipe: VisionRecipe) -> frozenset[str]:
+    """Images that conditions are tried on, as far as they are named and not drawn from what the test leaves."""
+    images = recipe.choose.images if recipe.choose else None
+    source = (
+        images.coco if isinstance(images, CocoImages) else images.amber if isinstance(images, AmberImages) else None
+    )
+    if images is None or (source is not None and source.n is not None):
+        return frozenset()
+    return frozenset(one.name for one in _shown(images, ()))
+
+
 def _numbered(recipe: VisionRecipe, pictures: Sequence[Picture]) -> tuple[Picture, ...]:
     return tuple(replace(one, index=at, seed=seed_of(recipe.seed, at)) for at, one in enumerate(pictures))
 
 
-def _shown(images: Images, taken: Collection[str]) -> list[Picture]:
+def _shown(images: Images, taken: Collection[str]) -> Sequence[Picture]:
     if isinstance(images, SceneImages):
         return _scenes(images.scenes)
     if isinstance(images, AmberImages):
@@ -120,10 +143,12 @@ def _shown(images: Images, taken: Collection[str]) -> list[Picture]:
     return _coco(images.coco, taken) if isinstance(images, CocoImages) else _folder(images.folder)
 
 
-def _scenes(scenes: Scenes) -> list[Picture]:
+@lru_cache(maxsize=4)
+def _scenes(scenes: Scenes) -> tuple[Picture, ...]:
+    """Drawing a scene takes milliseconds, and checks, choosing and the run ask for the same ones."""
     found = split_scenes(scenes.split, scenes.n, scenes.seed)
     names = [f"{scenes.split}-{scenes.seed}-{at:05d}" for at in range(len(found))]
-    return [Picture(0, name, scene, scene.objects, 0) for name, scene in zip(names, found, strict=True)]
+    return tuple(Picture(0, name, scene, scene.objects, 0) for name, scene in zip(names, found, strict=True))
 
 
 def _coco(coco: Coco, taken: Collection[str]) -> list[Picture]:
@@ -132,25 +157,28 @@ def _coco(coco: Coco, taken: Collection[str]) -> list[Picture]:
     known = {image_name(name): path for name, path in places.items()}
     annotations = folder / "annotations" / f"instances_{coco.split}.json"
     if not annotations.is_file():
-        raise DataError(f"there is no {annotations}, which says what the images show; get annotations_trainval2014.zip")
+        raise DataError(
+            f"there is no {annotations}, which says what the images show; of COCO's own splits it is in "
+            "annotations_trainval2014.zip"
+        )
     names = _ids(Path(coco.ids)) if coco.ids else sorted(known, key=_order)
     missing = [name for name in names if name not in known]
     if missing:
         raise DataError(
-            f"{folder / coco.split} has no image {missing[0]} ({len(missing)} of {len(names)} are missing); download "
-            f"{coco.split}.zip, or name others in `ids`"
+            f"{folder / coco.split} has no image {missing[0]} ({len(missing)} of {len(names)} are missing); add them, "
+            f"of COCO's own splits from {coco.split}.zip, or name others in `ids`"
         )
     if coco.n is not None:
         free = [name for name in names if known[name].name not in taken]
         names = _drawn(free, coco.n, coco.seed, folder / coco.split)
-    truth = _coco_truth(folder / "annotations", tuple(names))
+    truth = _coco_truth(folder / "annotations", tuple(names), coco.split)
     return [Picture(0, known[name].name, known[name], truth.get(name, frozenset()), 0) for name in names]
 
 
 @lru_cache(maxsize=4)
-def _coco_truth(folder: Path, names: tuple[str, ...]) -> Mapping[str, frozenset[str]]:
+def _coco_truth(folder: Path, names: tuple[str, ...], split: str) -> Mapping[str, frozenset[str]]:
     """Reading the annotations takes long, and both the checks and the run ask for them."""
-    return read_coco(folder, object_parser(), names)
+    return read_coco(folder, object_parser(), names, (split,))
 
 
 def _folder(folder: Folder) -> list[Picture]:

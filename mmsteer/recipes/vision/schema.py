@@ -37,10 +37,13 @@ class SceneImages(Part):
 
 
 class Coco(Part):
-    """Images of COCO 2014 in the published layout, with the objects that CHAIR takes for the truth."""
+    """Images of COCO, or of one's own in its layout, with the objects that CHAIR takes for the truth."""
 
-    folder: Text = Field(description="holds annotations/instances_*.json, annotations/captions_*.json and the images")
-    split: Literal["train2014", "val2014"]
+    folder: Text = Field(
+        description="holds annotations/instances_SPLIT.json, annotations/captions_SPLIT.json (of one's own images "
+        "optional) and the folder SPLIT with the images"
+    )
+    split: Text = Field(description="any name; COCO's own are train2014 and val2014")
     ids: Text | None = Field(description="a file that names the images: one id a line, or JSON lines with image_id")
     n: Count | None = Field(description="how many to draw; null for all that `ids` names")
     seed: Seed = Field(description="seed of the draw")
@@ -56,7 +59,9 @@ class Folder(Part):
     """Anybody's images, with the objects in each."""
 
     images: Text = Field(description="the folder with the images")
-    objects: Text = Field(description='a file {"name.jpg": ["dog", "tv"]}, in COCO\'s names of objects')
+    objects: Text = Field(
+        description='a file {"name.jpg": ["dog", "tv"]}, or of instances as COCO has them; in COCO\'s names of objects'
+    )
 
 
 class FolderImages(Part):
@@ -106,7 +111,9 @@ class Pope(Part):
 
     splits: Annotated[tuple[Split, ...], Field(min_length=1)]
     files: dict[Split, Text] = Field(
-        default={}, description="question files as POPE publishes them; without, questions are built from the truth"
+        default={},
+        description="question files as POPE publishes them, for the test and for choosing, each by the images that it "
+        "shows; where there are none, questions are built from the truth",
     )
     images: Text | None = Field(default=None, description="the folder with the images that the files name")
     seed: Seed = Field(description="seed of the questions that are built")
@@ -114,6 +121,14 @@ class Pope(Part):
     words: tuple[Text, Text] = Field(default=("Yes", "No"), description="the words whose logits are compared")
     tokens: Count = Field(description="at most this many tokens an answer")
     parser: Literal["strict", "official", "vcd", "lmms"] = Field(description="how answers are read")
+
+    @model_validator(mode="after")
+    def _asked(self) -> "Pope":
+        if idle := sorted(set(self.files) - set(self.splits)):
+            raise ValueError(f"files has {', '.join(idle)}, which splits does not ask for")
+        if self.images is not None and not self.files:
+            raise ValueError("images is the folder with the images that files name; give files, too")
+        return self
 
 
 class Ask(Part):

@@ -47,6 +47,8 @@ def recipe(tmp_path, public):
         ("ask.pope.files={random: gone.json}", "gone.json"),
         ("ask.pope.files={random: coco/annotations/captions_val2014.json}", "of another benchmark"),
         ("ask.pope.splits=[]", "at least 1"),
+        ("ask.pope.files={popular: pope/coco_pope_popular.json}", "files has popular, which splits does not ask for"),
+        ("ask.pope.images=coco/val2014", "give files, too"),
         ("ask.pope.parser=loose", "'strict', 'official', 'vcd' or 'lmms'"),
         ("conditions.0.steer=[]", "either steers or decodes"),
         ("conditions.0.decode={vcd: {strength: 1, cutoff: 0.1, step: 5}}", "either steers or decodes"),
@@ -168,3 +170,56 @@ def test_a_strangers_folder(recipe):
     assert [one.objects for one in pictures(recipe, line, "ask.pope=~")] == [{"dog"}, {"cup", "person"}]
     (recipe.parent / "objects.json").write_text(json.dumps({"000000000001.jpg": ["dgo"]}))
     assert "did you mean 'dog'?" in complaints(recipe, line, "ask.pope=~")[0]
+
+
+def _own(folder, split):
+    """Six images of one's own in COCO's layout, names that are no numbers, and no captions."""
+    (folder / "own" / split).mkdir(parents=True)
+    (folder / "own" / "annotations").mkdir(exist_ok=True)
+    for at, name in enumerate(("hall", "desk", "park", "yard", "road", "bed")):
+        shutil.copy(folder / "coco" / "val2014" / f"COCO_val2014_{at:012d}.jpg", folder / "own" / split / f"{name}.jpg")
+    images = [{"id": at, "file_name": f"{split}/{name}.jpg"} for at, name in enumerate(("hall", "desk", "park"))]
+    kinds = [{"id": 1, "name": "dog"}, {"id": 2, "name": "cup"}]
+    seen = [{"image_id": 0, "category_id": 1}, {"image_id": 2, "category_id": 2}, {"image_id": 2, "category_id": 1}]
+    file = folder / "own" / "annotations" / f"instances_{split}.json"
+    file.write_text(json.dumps({"images": images, "categories": kinds, "annotations": seen}))
+    return file
+
+
+def test_images_of_ones_own_in_the_layout_of_coco(recipe):
+    _own(recipe.parent, "winter")
+    (recipe.parent / "ids.txt").write_text("hall.jpg\ndesk.jpg\npark.jpg")
+    line = "images={coco: {folder: own, split: winter, ids: ids.txt, n: ~, seed: 0}}"
+    shown = {one.name: one.objects for one in pictures(recipe, line, "ask.pope=~")}
+    assert shown == {"hall.jpg": {"dog"}, "desk.jpg": set(), "park.jpg": {"cup", "dog"}}
+
+
+def test_instances_of_ones_own_say_what_a_folder_shows(recipe):
+    _own(recipe.parent, "winter")
+    line = "images={folder: {images: own/winter, objects: own/annotations/instances_winter.json}}"
+    shown = {one.name: one.objects for one in pictures(recipe, line, "ask.pope=~")}
+    assert shown == {"hall.jpg": {"dog"}, "desk.jpg": set(), "park.jpg": {"cup", "dog"}}
+
+
+def test_given_questions_are_used_for_choosing_too(recipe):
+    _own(recipe.parent, "winter")
+    names = ("hall", "desk", "park", "yard", "road", "bed")
+    rows = [
+        {"question_id": at, "image": f"{name}.jpg", "text": "A dog?", "label": "no"} for at, name in enumerate(names)
+    ]
+    (recipe.parent / "asked.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    for part, some in (("test", names[:3]), ("choose", names[3:])):
+        (recipe.parent / f"{part}.json").write_text(json.dumps({f"{name}.jpg": ["dog"] for name in some}))
+    checked = check_recipe(
+        recipe,
+        [
+            "images={folder: {images: own/winter, objects: test.json}}",
+            "choose={of: all, maximise: f1, images: {folder: {images: own/winter, objects: choose.json}}}",
+            "ask.pope.splits=[random]",
+            "ask.pope.files={random: asked.jsonl}",
+        ],
+    ).recipe
+    for source, some in ((checked.images, names[:3]), (checked.choose.images, names[3:])):
+        shown = pictures_of(checked, source)
+        assert {one.name for one in shown} == {f"{name}.jpg" for name in some}
+        assert all([asked.text for asked in one.questions] == ["A dog?"] for one in shown)

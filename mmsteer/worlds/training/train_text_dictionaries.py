@@ -1,6 +1,6 @@
 """Read `bundled:text` once, and train, measure and write a dictionary of each of several layers.
 
-    python -m mmsteer.bundled.train_text_dictionaries --out runs/text-dictionaries
+    python -m mmsteer.worlds.training.train_text_dictionaries --out runs/text-dictionaries
 
 What was stopped goes on when the same command is given again: the corpus with its next chunk, training from its last
 checkpoint, with the same bits as if it had not been stopped. Layers whose dictionary is written are left alone.
@@ -18,8 +18,6 @@ from mmsteer.adapters import AnyAdapter, load
 from mmsteer.bundled import bundled_path
 from mmsteer.bundled.dictionary import ROWS
 from mmsteer.bundled.text import cache_directory
-from mmsteer.bundled.text_card import TextReport, write_text_card
-from mmsteer.bundled.text_states import Corpus, LayerStates, learned_and_held
 from mmsteer.sae import (
     BatchTopK,
     Shuffled,
@@ -34,6 +32,8 @@ from mmsteer.sae import (
 )
 from mmsteer.sae.formats.usage_file import write_usage
 from mmsteer.types import Site, select_sites
+from mmsteer.worlds.training.text_card import TextReport, write_text_card
+from mmsteer.worlds.training.text_states import Corpus, LayerStates, learned_and_held
 
 BEGAN = time.monotonic()
 CHECKPOINT_STEPS = 100
@@ -126,7 +126,7 @@ def _blocks(states: LayerStates) -> Iterator[Tensor]:
 def _command(options: argparse.Namespace) -> str:
     shown = ("sites", "rounds", "features", "k", "steps", "batch", "rate", "seed")
     given = " ".join(f"--{name} {getattr(options, name)}" for name in shown)
-    return f"python -m mmsteer.bundled.train_text_dictionaries {given}"
+    return f"python -m mmsteer.worlds.training.train_text_dictionaries {given}"
 
 
 def _say(line: str) -> None:

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmsteer.bundled.text_passages import sources
 from mmsteer.sae import Quality, Recovery, SparseDictionary
+from mmsteer.worlds.training.text_passages import sources
 
 _CARD = """---
 license: apache-2.0

@@ -20,11 +20,11 @@ from torch import Tensor
 from mmsteer import hooks
 from mmsteer.adapters import AnyAdapter
 from mmsteer.atomic import write_atomically
-from mmsteer.bundled.text_passages import passages, sources
-from mmsteer.bundled.text_prompts import write_prompts
 from mmsteer.errors import DictionaryError
 from mmsteer.layouts import layouts
 from mmsteer.types import Chat, Positions, Raw, Sample, Sampling, Site, Tokens, sink_mask
+from mmsteer.worlds.training.text_passages import passages, sources
+from mmsteer.worlds.training.text_prompts import write_prompts
 
 SAMPLES = 64
 """Of a chunk."""
@@ -218,7 +218,8 @@ def read_layers(
         sites: Where; all of one stack.
         first: Tokens of the first sample, (tokens,); None where these samples are the first.
     """
-    reading, states = adapter.reading(samples), {}
+    reading = adapter.reading(samples)
+    states: dict[Site, Tensor] = {}
     modules = {adapter.module(site): partial(states.__setitem__, site) for site in sites}
     stack = adapter.stack(sites[0].stack)
     # Without the head, whose logits would be most of the memory and a fifth of the work.

@@ -6,15 +6,15 @@ from itertools import islice
 import pytest
 import torch
 
-from mmsteer.bundled import text_passages, text_states, train_text_dictionaries
-from mmsteer.bundled.text_passages import Collection, passages
-from mmsteer.bundled.text_prompts import write_prompts
-from mmsteer.bundled.text_states import Corpus, LayerStates, learned_and_held, read_layers
 from mmsteer.errors import DictionaryError
 from mmsteer.latents.tokenwise import tokenwise
 from mmsteer.sae import Shuffled, read_dictionary
 from mmsteer.tasks import read_rows
 from mmsteer.types import Chat, Positions, Raw, Sample, Sampling, Site
+from mmsteer.worlds.training import text_passages, text_states, train_text_dictionaries
+from mmsteer.worlds.training.text_passages import Collection, passages
+from mmsteer.worlds.training.text_prompts import write_prompts
+from mmsteer.worlds.training.text_states import Corpus, LayerStates, learned_and_held, read_layers
 
 SITES = (Site("text", 1), Site("text", 2))
 ASKED = Sample("a", "say red cup", output="the cup is red")
