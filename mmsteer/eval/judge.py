@@ -21,6 +21,7 @@ from mmsteer.json_lines import parse_json
 
 URL, MODEL, KEY = "MMSTEER_JUDGE_URL", "MMSTEER_JUDGE_MODEL", "MMSTEER_JUDGE_KEY"
 TRIES = 4
+LATE = "no whole answer within {:g} s"
 LONGEST_BODY = 4 << 20  # bytes of one answer
 BUSY = (429, 500, 502, 503, 504)
 
@@ -114,7 +115,7 @@ class EndpointJudge:
                 if len(body) > LONGEST_BODY:
                     raise EvalError(f"judge {self.url} sent more than {LONGEST_BODY >> 20} MiB; is the address right?")
                 if time.monotonic() > stop:
-                    raise TimeoutError  # nobody waits for it any more
+                    raise TimeoutError(LATE.format(self.timeout_s))  # nobody waits for it any more
         return bytes(body)
 
     def _verdict(self, body: bytes) -> str:
@@ -146,7 +147,7 @@ def _within(seconds: float, ask: Callable[[], bytes]) -> bytes:
     try:
         found = done.get(timeout=seconds)
     except queue.Empty:
-        raise TimeoutError(f"no whole answer within {seconds:g} s") from None
+        raise TimeoutError(LATE.format(seconds)) from None
     if isinstance(found, BaseException):
         raise found
     return found
