@@ -20,7 +20,8 @@ def material(run: Run) -> str:
 def _origin(sources: Mapping[str, Any]) -> str:
     data, prompts = sources.get("data"), sources.get("prompts")
     if data:
-        return f"of {PurePath(data['files']).name}"
+        # Rows that were given from Python come from no file.
+        return f"of {PurePath(data['files']).name}" if "files" in data else "given from Python"
     if prompts:
         return "of the rendered world" if "world" in prompts else "of the recipe"
     images: Mapping[str, Any] = sources.get("images") or {"": {}}
