@@ -9,12 +9,13 @@ from mmsteer.report.wording import NOUNS, plural
 
 
 def material(run: Run) -> str:
-    """How many prompts, images or rows there are, and whose.
+    """How many conditions were steered, on how many prompts, images or rows, and whose.
 
     Args:
         run: The run.
     """
-    return f"{plural(run.items, NOUNS[run.kind][0])} {_origin(run.sources)}".strip()
+    conditions = plural(len(run.steered), "steered condition")
+    return f"{conditions} on {plural(run.items, NOUNS[run.kind][0])} {_origin(run.sources)}".strip()
 
 
 def _origin(sources: Mapping[str, Any]) -> str:

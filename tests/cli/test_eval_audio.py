@@ -57,3 +57,13 @@ def test_an_instrument_that_is_not_surely_known_is_unknown_and_the_known_ones_ar
     out = evaluate("instrument", "a.wav")[1]
     assert "│ unknown " in out
     assert "none of bell, clarinet, flute, guitar, marimba, organ, piano, strings" in out
+
+
+def test_words_for_registers_are_those_of_the_judge_that_ships(evaluate, tmp_path):
+    from mmsteer.bundled.listener import load_listener
+
+    low, _ = load_listener().registers.bounds
+    soundfile.write(tmp_path / "a.wav", tone(59.2, 2.0), 16000)
+    (row,) = json.loads(evaluate("register", "a.wav", "--json")[1])["files"]
+    assert 59.0 < row["midi"] < low
+    assert row["register"] == "low"
