@@ -27,7 +27,7 @@ def pope(
     answers: Annotated[Path | None, typer.Option(help="as of POPE, LLaVA or AMBER, one a line or an array")] = None,
     logits: Annotated[
         Path | None,
-        typer.Option(help='{"question_id", "logit", "mass"?} instead: log P(yes) - log P(no), P(yes) + P(no)'),
+        typer.Option(help='{"question_id", "logit", "mass"?} instead: log-odds of yes, P(yes) + P(no)'),
     ] = None,
     before: Annotated[Path | None, typer.Option(help="other answers, such as unsteered: count the flips")] = None,
     parser: Annotated[str, typer.Option(help="strict, official, vcd or lmms")] = "strict",

@@ -8,8 +8,8 @@ from mmsteer.eval.answer_words import NO, YES, Decision
 LEAST_MASS = 0.05
 """Least P(yes) + P(no) at which their odds are an answer.
 
-A model that answers gives the two words nearly all of it: where it also writes "yes" and " Yes", a third or more. One that
-is about to write something else gives them about .001 (.0006 was met). Below .05, other words are 19 times as likely.
+A model that answers gives the two words nearly all of it, and still a third or so where it also writes "yes" and "YES".
+One that is about to write something else gives them .001 (.0006 was met). Below .05, other words are 19 times as likely.
 """
 
 

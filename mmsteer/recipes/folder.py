@@ -56,8 +56,8 @@ A recipe of the kind vision differs in:
       samples.jsonl           {"condition", "image": index, "name", "caption": text | null, "mentions": [{"object",
                               "words", "start", "stop", "hallucinated"}], "missed": [class], "answers": null | [{
                               "question", "label", "splits", "answer", "logit", "mass": P(yes) + P(no), "outcome":
-                              "tp"|"fp"|"tn"|"fn"|"unparsed"}]}; for AMBER's images also the counts "covered" (objects), "tempted" and
-                              "tempting" (objects that tend to be seen there)
+                              "tp"|"fp"|"tn"|"fn"|"unparsed"}]}; for AMBER's images also the counts "covered"
+                              (objects), "tempted" and "tempting" (objects that tend to be seen there)
       scores.json             a row has "decode", and "flips": {split: {"tp->fn": n}}, from the unsteered run; an M also
                               "wrong_image", "wrong_image_difference", "against_random" and "against_wrong_image", the
                               last two from the control to the condition. Metrics: "chair_s", "chair_i", "recall",
