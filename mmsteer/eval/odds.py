@@ -8,7 +8,7 @@ from mmsteer.eval.answer_words import NO, YES, Decision
 LEAST_MASS = 0.05
 """Least P(yes) + P(no) at which their odds are an answer.
 
-A model that answers gives the two words nearly all of it, and still a third or so where it also writes "yes" and "YES".
+A model that answers gives the two words nearly all of it, and still a third or so if it writes "yes" and "YES", too.
 One that is about to write something else gives them .001 (.0006 was met). Below .05, other words are 19 times as likely.
 """
 

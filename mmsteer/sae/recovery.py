@@ -67,7 +67,7 @@ def loss_recovered(
     """
     kl = kl_zero = 0.0
     tokens = 0
-    site = dictionary.located(adapter.widths, adapter.fingerprint)
+    site = dictionary.located(adapter)
     for start in range(0, len(samples), batch):
         reading = adapter.reading(samples[start : start + batch])
         plain, counts = _plain(adapter, reading)
