@@ -28,7 +28,8 @@ def pope(
     questions: Annotated[Path, typer.Option(help="a POPE file: JSON lines or an array")],
     answers: Annotated[Path | None, typer.Option(help="as of POPE, LLaVA or AMBER, one a line or an array")] = None,
     logits: Annotated[
-        Path | None, typer.Option(help='{"question_id", "logit"} instead: log P(yes) - log P(no)')
+        Path | None,
+        typer.Option(help='{"question_id", "logit", "mass"?} instead: log-odds of yes, P(yes) + P(no)'),
     ] = None,
     before: Annotated[Path | None, typer.Option(help="other answers, such as unsteered: count the flips")] = None,
     parser: Annotated[str, typer.Option(help="strict, official, vcd or lmms")] = "strict",
@@ -77,7 +78,7 @@ def _report(asked: Any, answers: Path | None, logits: Path | None, before: Path 
     )
 
     if logits is not None:
-        return score_logits(asked, read_logits(logits, asked)).to_json()
+        return score_logits(asked, *read_logits(logits, asked)).to_json()
     said = read_pope_answers(answers or Path(), asked)
     report = score_answers(asked, said, parser).to_json()
     if before is not None:

@@ -109,6 +109,7 @@ def train(
             plan,
             site=place,
             model=adapter.fingerprint,
+            sketch=adapter.sketch,
             checkpoint=checkpoint,
             device=adapter.device,
             report=report,
@@ -154,7 +155,7 @@ def measure(
 
     adapter = loaded(model, dictionary, device, dtype)
     found = placed(opened(dictionary, site), adapter, Site.parse(site) if site else None)
-    place = found.located(adapter.widths, adapter.fingerprint)
+    place = found.located(adapter)
     group = given(adapter, rows_beside(data, dictionary), samples, prompt, seed)
     states = ReadStates(adapter, group.samples, place, group.positions, tokens or group.tokens)
     _show(found, measured(found, pieces(states)), loss_recovered(adapter, found, group.samples))

@@ -73,6 +73,16 @@ class Activity:
         return (self.loudness > AUDIBLE) & (self.loudness > GATE * self.loudness.max())
 
     @property
+    def first_sound(self) -> int:
+        """The first audible frame; 0 where none is."""
+        return int(self.audible.argmax())
+
+    @property
+    def voiced_share(self) -> float:
+        """The share of voiced frames from the first sound on: what a recording begins with is no part of the music."""
+        return float(self.voiced[self.first_sound :].mean())
+
+    @property
     def voiced(self) -> NDArray[np.bool_]:
         """Audible frames in which some pitch stands out, (frames,)."""
         chroma = self.chroma

@@ -44,9 +44,9 @@ _THOUGHT = re.compile(r"</(?:think|thinking|thought|reasoning|analysis)>", re.IG
 _THINKING = re.compile(r"<(?:think|thinking|thought|reasoning|analysis)>", re.IGNORECASE)
 _ANSWER = re.compile(r"<answer>([^<]*+)(?:</answer>|$)", re.IGNORECASE)
 _MARKUP = re.compile(r"</?\w+>|\\(?:boxed|text|textbf)\b|[*_`#{}$]")
-_ENDS = re.compile(r"[\s.,;:!?\"'()\[\]।。、，！？．؟،…–—-]*")
-_FIRST = re.compile(r"[^\s.,;:!?\"'()\[\]।。、，！？．؟،…–—-]+")
-_RUNS_ON = re.compile(r"\s+\S|-\w")
+_ENDS = re.compile(r"[\s.,;:!?¡¿«»“”\"'()\[\]।。、，！？．؟،…–—-]*")
+_FIRST = re.compile(r"[^\s.,;:!?¡¿«»“”\"'()\[\]।。、，！？．؟،…–—-]+")
+_RUNS_ON = re.compile(r"\s+\w|-\w")
 _ENGLISH = re.compile(r"\W*(yes|no)(?!['’\w])")
 
 

@@ -75,7 +75,7 @@ def chord_from_activity(activity: Activity) -> ChordReading:
     starts = range(0, len(notes), per_window)
     trace = tuple(_label(notes[at : at + per_window])[0] or NO_CHORD for at in starts)
     edges = np.minimum(np.array([*starts, len(notes)]), len(notes)) * HOP_S
-    label, fit = _label(notes) if voiced.mean() >= MIN_VOICED else (None, 0.0)
+    label, fit = _label(notes) if activity.voiced_share >= MIN_VOICED else (None, 0.0)
     root, quality = label.split(":") if label else (None, None)
     return ChordReading(label, root, quality, fit, np.stack([edges[:-1], edges[1:]], axis=1), trace)
 

@@ -33,7 +33,7 @@ class NoteReading:
         share: For each pitch class C..B the share of voiced frames in which it is the strongest; they sum
             to 1. None when the clip is unvoiced.
         main_note: The pitch class with the largest share; None when unvoiced or when two are even.
-        voiced: The fraction of frames in which a pitch is heard.
+        voiced: The fraction of frames, from the first sound on, in which a pitch is heard.
         trace: 1 where a pitch class is the strongest of a voiced frame, else 0, (frames, 12).
         salience: The strength of every pitch class, each voiced frame summing to 1, (frames, 12).
         times_s: The middle of each frame, (frames,).
@@ -69,7 +69,7 @@ def notes_from_activity(activity: Activity) -> NoteReading:
     chroma, voiced = activity.chroma, activity.voiced
     trace = np.eye(12)[chroma.argmax(axis=1)] * voiced[:, None]
     salience = chroma / np.maximum(chroma.sum(axis=1, keepdims=True), 1e-12) * voiced[:, None]
-    fraction = float(voiced.mean())
+    fraction = activity.voiced_share
     if fraction < MIN_VOICED:
         nothing = np.zeros_like(trace)
         return NoteReading(None, None, 0.0, nothing, nothing, activity.times_s)

@@ -14,8 +14,9 @@ import numpy as np
 
 from mmsteer.errors import EvalError, clip
 from mmsteer.eval.answer_words import Decision
-from mmsteer.eval.answers import Id, by_id, read_answers, read_rows
+from mmsteer.eval.answers import Id, Row, by_id, read_answers, read_rows
 from mmsteer.eval.bootstrap import Floats, bootstrap, ratio, ratio_interval
+from mmsteer.eval.odds import verdict
 from mmsteer.eval.pope_parsers import PARSERS, parse_answer
 from mmsteer.eval.pope_questions import Question, build_questions, question_version, read_questions, write_questions
 from mmsteer.types.score import Score
@@ -114,22 +115,30 @@ def score_answers(questions: Sequence[Question], answers: Mapping[Id, str | None
     return _score(questions, read_outcomes(questions, answers, parser), parser, None)
 
 
-def score_logits(questions: Sequence[Question], logits: Mapping[Id, float]) -> PopeScore:
-    """POPE's metrics without any text: yes where yes is the likelier next word. Equal ones are unparsed.
+def score_logits(
+    questions: Sequence[Question], logits: Mapping[Id, float], masses: Mapping[Id, float] | None = None
+) -> PopeScore:
+    """POPE's metrics without any text: yes where yes is the likelier next word.
+
+    Unparsed are questions at which both are as likely, or neither is likely to come (`mmsteer.eval.odds.LEAST_MASS`).
+    The AUC ranks these, too.
 
     Args:
         questions: The questions.
         logits: log P(yes) - log P(no), by the question's id; absent is unscored.
+        masses: P(yes) + P(no), by the question's id; where it is absent, the odds alone decide.
 
     Raises:
         EvalError: A logit is not finite, or has no question.
     """
     _check_known(questions, logits)
+    masses = masses or {}
     broken = [id_ for id_, logit in logits.items() if not np.isfinite(logit)]
     if broken:
         raise EvalError(f"question {clip(broken[0])}: its logit is {logits[broken[0]]}; leave out what was not scored")
     outcomes: dict[Id, Outcome] = {
-        one.id: _outcome(one, _sign(logits[one.id])) if one.id in logits else "unscored" for one in questions
+        one.id: _outcome(one, verdict(logits[one.id], masses.get(one.id))) if one.id in logits else "unscored"
+        for one in questions
     }
     return _score(questions, outcomes, "logit", _auc([one for one in questions if one.id in logits], logits))
 
@@ -163,8 +172,8 @@ def read_pope_answers(path: str | Path, questions: Sequence[Question]) -> dict[I
     return read_answers(path, {one.id: one.text for one in questions})
 
 
-def read_logits(path: str | Path, questions: Sequence[Question]) -> dict[Id, float]:
-    """The logits of a file of `{"question_id", "logit"}`.
+def read_logits(path: str | Path, questions: Sequence[Question]) -> tuple[dict[Id, float], dict[Id, float]]:
+    """The logits of a file of `{"question_id", "logit"}`, and P(yes) + P(no) where it has a `mass` as well.
 
     Args:
         path: JSON lines or an array.
@@ -180,7 +189,16 @@ def read_logits(path: str | Path, questions: Sequence[Question]) -> dict[Id, flo
         logit = row.fields["logit"]
         if isinstance(logit, bool) or not isinstance(logit, int | float):
             raise EvalError(f"{row.where}: logit is {clip(logit)}; give log P(yes) - log P(no), a finite number")
-    return {id_: float(row.fields["logit"]) for id_, row in rows.items()}
+    masses = {id_: _mass(row) for id_, row in rows.items() if "mass" in row.fields}
+    return {id_: float(row.fields["logit"]) for id_, row in rows.items()}, masses
+
+
+def _mass(row: Row) -> float:
+    mass = row.fields["mass"]
+    # What rounding adds to a probability of 1 is none of the file's faults.
+    if isinstance(mass, bool) or not isinstance(mass, int | float) or not 0 <= mass <= 1 + 1e-3:
+        raise EvalError(f"{row.where}: mass is {clip(mass)}; give P(yes) + P(no), from 0 to 1, or leave it out")
+    return float(mass)
 
 
 def _check_known(questions: Sequence[Question], answers: Mapping[Id, object]) -> None:
@@ -195,10 +213,6 @@ def _outcome(question: Question, decision: Decision | None) -> Outcome:
     if decision == "yes":
         return "tp" if question.label == "yes" else "fp"
     return "tn" if question.label == "no" else "fn"
-
-
-def _sign(logit: float) -> Decision | None:
-    return "yes" if logit > 0 else "no" if logit < 0 else None
 
 
 def _score(questions: Sequence[Question], outcomes: Mapping[Id, Outcome], parser: str, auc: Score | None) -> PopeScore:

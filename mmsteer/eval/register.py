@@ -53,7 +53,7 @@ def register_from_activity(activity: Activity) -> RegisterReading:
     """
     trace = main_line(activity)
     voiced = np.isfinite(trace)
-    if voiced.mean() < MIN_VOICED:
+    if activity.voiced_share < MIN_VOICED:
         return RegisterReading(None, None, np.full(len(trace), np.nan), activity.times_s)
     midi = float(np.median(trace[voiced]))
     return RegisterReading(midi, int(round(midi) // 12 - 1), trace, activity.times_s)

@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from mmsteer.eval.activity import BINS, LOWEST, Activity
+from mmsteer.eval.activity import BINS, HOP_S, LOWEST, Activity
 from mmsteer.eval.audio import Floats, resample
 from mmsteer.eval.onsets import OnsetReading
 
@@ -21,6 +21,8 @@ def timbre_features(
 ) -> Floats:
     """Harmonic profile, envelope around the onsets, bands and register, (features,).
 
+    Silence before the first sound and a constant offset, which a recording may have, are left out.
+
     Args:
         samples: Mono audio, (samples,).
         sample_rate: Samples per second.
@@ -28,11 +30,17 @@ def timbre_features(
         onsets: The onsets of the clip.
     """
     clip = resample(samples, sample_rate, RATE)
+    clip -= clip.mean()
     voiced = activity.voiced
     pitch = activity.notes.argmax(axis=1)[voiced] + LOWEST
     profile = _profile(activity.spectrum[voiced], pitch)
     register = np.array([np.median(pitch), np.percentile(pitch, 10), np.percentile(pitch, 90)]) / 12
-    return np.concatenate([profile, _envelope(clip, onsets), _bands(clip), register])
+    return np.concatenate([profile, _envelope(clip, onsets), _bands(_from_first_sound(clip, activity)), register])
+
+
+def _from_first_sound(clip: Floats, activity: Activity) -> Floats:
+    # The frames of an activity are as wide as that: the first that is audible begins before the sound does.
+    return clip[round(activity.first_sound * HOP_S * RATE) :]
 
 
 def _decibel(amplitude: Floats, reference: Floats | float) -> Floats:

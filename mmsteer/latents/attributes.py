@@ -80,7 +80,7 @@ def read_clips(
     clips = concept_clips(concept, per_label, seed)
     samples = [Sample(f"{concept}-{index}", output=render_clip(one.clip)) for index, one in enumerate(clips)]
     read = pooled(adapter, dictionary, samples, positions=EVERYWHERE, pool=pool, batch=BATCH)
-    site = dictionary.located(adapter.widths, adapter.fingerprint)
+    site = dictionary.located(adapter)
     states = record(adapter, samples, [site], positions=EVERYWHERE, pool="mean", batch=BATCH).values[site]
     return Clips(concept, read.z, states, _of(clips, "label"), _of(clips, "group"), read.used)
 

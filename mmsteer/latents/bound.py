@@ -69,9 +69,9 @@ def placed(dictionary: SparseDictionary, adapter: Adapter, site: Site | None = N
                 f"the dictionary's file names no site; say where it was trained with --site, such as {adapter.sites[0]}"
             )
         place = site_of_hook(hook, adapter.generator)
-    found = dictionary.at(place, dictionary.model)
-    found.located(adapter.widths, adapter.fingerprint)
-    return found.at(place, adapter.fingerprint)
+    found = replace(dictionary, site=place)
+    found.located(adapter)
+    return found.at(place, adapter.fingerprint, adapter.sketch)
 
 
 def bind(
@@ -149,7 +149,7 @@ def _checked(
     positions: Positions,
     states: Sequence[Tensor],
 ) -> dict[Site, float]:
-    site = dictionary.located(adapter.widths, adapter.fingerprint)
+    site = dictionary.located(adapter)
     own = measure(dictionary, states).fvu
     some = corpus[:CHECKED]
     mine = own if len(some) == len(corpus) else measure(dictionary, _states(adapter, some, site, positions)).fvu

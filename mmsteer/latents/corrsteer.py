@@ -166,7 +166,7 @@ def _candidate(
     seed: int,
 ) -> Candidate | None:
     """The feature with the largest correlation, if that is above zero."""
-    site = dictionary.located(adapter.widths, adapter.fingerprint)
+    site = dictionary.located(adapter)
     found = pooled(adapter, dictionary, samples, positions=read, pool=pool, batch=batch)
     correlations = SELECTORS["pearson"](found.z, rewards)
     best = int(correlations.argmax())

@@ -74,7 +74,7 @@ def feature_meter(
         sample: From an item and its output to what the model reads.
         positions: Tokens that are averaged; the paper takes all.
     """
-    site = dictionary.located(adapter.widths, adapter.fingerprint)
+    site = dictionary.located(adapter)
     content = f"{dictionary_content(dictionary)} {positions}"
 
     def read(items: Sequence[Any], outputs: Sequence[Any]) -> Tensor:

@@ -118,7 +118,7 @@ def excerpts(
 
     Source: MaxAct in Gur-Arieh et al. 2025, arXiv:2501.08319: activations scaled to 0 to 10.
     """
-    site = dictionary.located(adapter.widths, adapter.fingerprint)
+    site = dictionary.located(adapter)
     known = {sample.id: sample for sample in samples}
     missing = [moment.sample for moment in found.moments if moment.sample not in known]
     if missing:

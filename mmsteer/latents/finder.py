@@ -59,7 +59,7 @@ def record_features(
     """
     if pool not in POOLS:
         raise DictionaryError(f"activations of features are pooled by {', '.join(POOLS)}, not {pool!r}")
-    site = dictionary.located(adapter.widths, adapter.fingerprint)
+    site = dictionary.located(adapter)
     source = {
         "model": adapter.fingerprint,
         **adapter.sketch.written(),

@@ -63,7 +63,7 @@ def small_dictionaries(
         # Dictionaries that start alike stay alike: of one seed, features match across layers by their numbers.
         plan = Training(features=features, steps=steps, rate=1e-3, warmup=50, dead_after=100_000, seed=1 + site.layer)
         source = Shuffled(Held(states), batch=min(1024, len(states)))
-        trained = train_dictionary(source, TopK(k), plan, site=site, model=adapter.fingerprint)
+        trained = train_dictionary(source, TopK(k), plan, site=site, model=adapter.fingerprint, sketch=adapter.sketch)
         kept = with_thresholds(trained, states.split(4096))
         found[site] = kept, usage(kept, states.split(4096))
     return found

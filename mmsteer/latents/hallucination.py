@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mmsteer.adapters import LanguageModelAdapter
 from mmsteer.eval.chair import ChairScore
+from mmsteer.eval.odds import odds_of
 from mmsteer.eval.pope import PopeScore, score_logits
 from mmsteer.eval.pope_questions import Question, build_questions
 from mmsteer.latents.controls import random_features
@@ -107,7 +108,7 @@ def save_latents(
     Source: SAVE, Park et al. 2025, arXiv:2512.07730.
     """
     questions = _questions(scenes, split)
-    logits = _logits(adapter, scenes, questions)
+    logits, _ = _logits(adapter, scenes, questions)
     asked = [
         Sample(str(one.id), one.text, (render_scene(scenes[int(one.image)]),), "Yes" if logits[one.id] > 0 else "No")
         for one in questions
@@ -231,7 +232,7 @@ def answers(
     """
     questions = _questions(scenes, split)
     with steer(adapter, steering or Steering()):
-        return score_logits(questions, _logits(adapter, scenes, questions))
+        return score_logits(questions, *_logits(adapter, scenes, questions))
 
 
 def steer_latents(
@@ -307,9 +308,10 @@ def _questions(scenes: Sequence[Scene], split: str) -> tuple[Question, ...]:
 
 def _logits(
     adapter: LanguageModelAdapter, scenes: Sequence[Scene], questions: Sequence[Question]
-) -> dict[int | str, float]:
-    """Log P(Yes) - log P(No) of each question."""
+) -> tuple[dict[int | str, float], dict[int | str, float]]:
+    """Log P(Yes) - log P(No) of each question, and P(Yes) + P(No)."""
     asked = [Sample(str(one.id), one.text, (render_scene(scenes[int(one.image)]),)) for one in questions]
     starts = range(0, len(asked), BATCH)
     both = torch.cat([adapter.next_word(asked[start : start + BATCH], ("Yes", "No")) for start in starts])
-    return {one.id: float(yes - no) for one, (yes, no) in zip(questions, both.tolist(), strict=True)}
+    odds = {one.id: odds_of(words) for one, words in zip(questions, both.tolist(), strict=True)}
+    return {id_: logit for id_, (logit, _) in odds.items()}, {id_: mass for id_, (_, mass) in odds.items()}

@@ -96,7 +96,7 @@ def run_lf(
     samples = [replace(one, id=str(place)) for place, one in enumerate([*wanted, *unwanted])]
     y = torch.arange(len(samples)) < len(wanted)
     scores = _layer_scores(adapter, dictionaries, samples, y, positions, batch)
-    dictionary = max(dictionaries, key=lambda one: scores[one.located(adapter.widths, adapter.fingerprint)])
+    dictionary = max(dictionaries, key=lambda one: scores[one.located(adapter)])
     found = pooled(adapter, dictionary, samples, positions=positions, pool=pool, batch=batch)
     features = _telling(found, y, selector, k)
     biases = mean_difference(found.z, y, features, alpha=alpha).tolist()
@@ -117,7 +117,7 @@ def _layer_scores(
     positions: Positions,
     batch: int,
 ) -> dict[Site, float]:
-    sites = [one.located(adapter.widths, adapter.fingerprint) for one in dictionaries]
+    sites = [one.located(adapter) for one in dictionaries]
     states = record(adapter, samples, sites, positions=positions, pool="mean", batch=batch)
     found = sweep(Logistic(), states, y.int().tolist(), family="wanted", task="binary", progress=False)
     return {row.site: row.score for row in found.rows}

@@ -88,7 +88,7 @@ def maximal_moments(
 
     Source: MaxAct in Gur-Arieh et al. 2025, arXiv:2501.08319.
     """
-    site = dictionary.located(adapter.widths, adapter.fingerprint)
+    site = dictionary.located(adapter)
     which = torch.arange(dictionary.features) if features is None else torch.as_tensor(list(features), dtype=torch.long)
     seen: list[Tokenwise] = []
     best = torch.zeros(count, len(which))
@@ -131,7 +131,7 @@ def activations(
         features: Which features.
         batch: Samples a forward.
     """
-    site = dictionary.located(adapter.widths, adapter.fingerprint)
+    site = dictionary.located(adapter)
     which = torch.as_tensor(list(features), dtype=torch.long)
     return [_encode(dictionary, one)[:, which] for one in tokenwise(adapter, samples, site, batch=batch)]
 

@@ -106,7 +106,7 @@ def read_mentions(
     Raises:
         DictionaryError: The dictionary does not fit the model, or nothing is named.
     """
-    site = dictionary.located(adapter.widths, adapter.fingerprint)
+    site = dictionary.located(adapter)
     rows = _judged(scenes, captions)
     samples = [
         Sample(row.image, CAPTION_PROMPT, (render_scene(scene),), row.caption)

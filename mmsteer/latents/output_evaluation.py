@@ -262,7 +262,7 @@ def input_score(
 def _mean_peak(
     adapter: Adapter, dictionary: SparseDictionary, feature: int, samples: Sequence[Sample], positions: Positions
 ) -> float:
-    site = dictionary.located(adapter.widths, adapter.fingerprint)
+    site = dictionary.located(adapter)
     peaks = [
         float((dictionary.encode(one.states)[:, feature] * one.chosen(positions)).max())
         for one in tokenwise(adapter, samples, site)

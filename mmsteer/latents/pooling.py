@@ -63,7 +63,7 @@ def pooled(
     """
     if pool not in POOLS:
         raise DictionaryError(f"no pool {pool!r}; choose from {', '.join(POOLS)}")
-    site = dictionary.located(adapter.widths, adapter.fingerprint)
+    site = dictionary.located(adapter)
     rows: list[Tensor] = []
 
     def states() -> Iterator[Tensor]:

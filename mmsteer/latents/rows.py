@@ -161,7 +161,7 @@ def row_clips(adapter: AnyAdapter, dictionary: SparseDictionary, rows: Sequence[
     """
     samples = [row.sample(adapter, answered=True) for row in rows]
     read = pooled(adapter, dictionary, samples, positions=EVERYWHERE, pool=pool)
-    site = dictionary.located(adapter.widths, adapter.fingerprint)
+    site = dictionary.located(adapter)
     states = record(adapter, samples, [site], positions=EVERYWHERE, pool="mean").values[site]
     labels = tuple(str(row.label) for row in rows)
     return Clips("label", read.z, states, labels, tuple(sources_of(rows)), read.used)

@@ -118,7 +118,7 @@ def output_scores(
     """
     if not contexts:
         raise DictionaryError("no context was given; a push is judged by what it makes of one or more")
-    site = dictionary.located(adapter.widths, adapter.fingerprint)
+    site = dictionary.located(adapter)
     promoted = top_tokens(adapter, dictionary, features, count=count)
     total = torch.zeros(promoted.shape[:2], dtype=torch.float64)
     for context in contexts:
@@ -196,7 +196,7 @@ def _largest(dictionary: SparseDictionary, one: Tokenwise, step: int) -> float:
 
 def _push(adapter: Adapter, dictionary: SparseDictionary, feature: int, z: float, step: int) -> Steering:
     """More of a feature at one step, by z: its decoder row, as long as it is."""
-    site = dictionary.located(adapter.widths, adapter.fingerprint)
+    site = dictionary.located(adapter)
     length = float(dictionary.decoder[feature].norm())
     plain = Direction(
         f"sae:{feature}",

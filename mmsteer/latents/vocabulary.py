@@ -93,7 +93,7 @@ def lens(adapter: Adapter, dictionary: SparseDictionary, features: Sequence[int]
     Raises:
         DictionaryError: The dictionary does not belong to the model, or the heads do not read its site.
     """
-    site = dictionary.located(adapter.widths, adapter.fingerprint)
+    site = dictionary.located(adapter)
     if site.stack != adapter.generator:
         raise DictionaryError(
             f"the output heads read the stack {adapter.generator!r}, not {site}; no lens there, but "

@@ -121,7 +121,7 @@ def run_sae_ts(
     if target not in names:
         raise ProbeError(f"no effect {target!r} is measured here; choose from {', '.join(names)}")
     adapter = setting.adapter
-    site = dictionary.located(adapter.widths, adapter.fingerprint)
+    site = dictionary.located(adapter)
     states = record(adapter, setting.read, [site], pool="tokens").values[site].flatten(0, 1)
     ground = Ground(site, adapter.fingerprint, states[states.any(dim=1)])
     dose = EqualDose(adapter, setting.read[:1], kl)

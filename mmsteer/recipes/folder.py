@@ -51,12 +51,13 @@ A recipe of the kind vision differs in:
       images.json, images/    in the place of prompts.json: [{"index", "name", "file": "images/<nnnnn>.png",
                               "objects": [class] | null}]; without objects an image is only asked about
       wrong_image.safetensors the directions of that control, under the names of those that they stand for
-      chunks.jsonl            with "outputs": [{"caption", "answers": [text] | null, "logits": [number] | null}]
+      chunks.jsonl            with "outputs": [{"caption", "answers": [text] | null, "logits": [[odds, mass]]
+                              | null}]
       samples.jsonl           {"condition", "image": index, "name", "caption": text | null, "mentions": [{"object",
                               "words", "start", "stop", "hallucinated"}], "missed": [class], "answers": null | [{
-                              "question", "label", "splits", "answer", "logit", "outcome": "tp"|"fp"|"tn"|"fn"|
-                              "unparsed"}]}; for AMBER's images also the counts "covered" (objects), "tempted" and
-                              "tempting" (objects that tend to be seen there)
+                              "question", "label", "splits", "answer", "logit", "mass": P(yes) + P(no), "outcome":
+                              "tp"|"fp"|"tn"|"fn"|"unparsed"}]}; for AMBER's images also the counts "covered"
+                              (objects), "tempted" and "tempting" (objects that tend to be seen there)
       scores.json             a row has "decode", and "flips": {split: {"tp->fn": n}}, from the unsteered run; an M also
                               "wrong_image", "wrong_image_difference", "against_random" and "against_wrong_image", the
                               last two from the control to the condition. Metrics: "chair_s", "chair_i", "recall",

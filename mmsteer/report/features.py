@@ -76,7 +76,7 @@ def write_browser(
     Raises:
         DictionaryError: The folder exists, the dictionary does not fit, or no feature is active here.
     """
-    site = dictionary.located(adapter.widths, adapter.fingerprint)
+    site = dictionary.located(adapter)
     if folder.exists():
         raise DictionaryError(f"{folder} exists and is not overwritten; give another name")
     ours = _chosen(adapter, dictionary, used, group, features)

@@ -66,7 +66,7 @@ def write_neuronpedia(
     Raises:
         DictionaryError: The folder exists or cannot be written, or the model makes no text.
     """
-    site = dictionary.located(adapter.widths, adapter.fingerprint)
+    site = dictionary.located(adapter)
     if adapter.output_kind != "text":
         raise DictionaryError(f"Neuronpedia shows words, and this model makes {adapter.output_kind}")
     if folder.exists():

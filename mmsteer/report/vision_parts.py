@@ -33,6 +33,7 @@ class Answer(Part):
     splits: list[str]
     answer: str | None
     logit: float | None
+    mass: float | None = None
     outcome: Outcome
 
     @property

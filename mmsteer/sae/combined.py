@@ -47,6 +47,8 @@ def combined_direction(
         {dictionary.site: _stats(dictionary, vector, used)},
         dictionary.model,
         {**dictionary.provenance, "probe": "sae", "features": written, STRENGTH: repr(strength)},
+        sketch=dictionary.sketch,
+        compatibility=dictionary.compatibility,
     )
 
 

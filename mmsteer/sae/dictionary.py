@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from mmsteer.errors import DictionaryError
-from mmsteer.types import Site
+from mmsteer.types import COMPATIBILITIES, Identified, Site, Sketch, likeness
 
 _SHAPES = {
     "encoder": ("width", "features"),
@@ -39,6 +39,9 @@ class SparseDictionary:
         k: Most active features of one hidden state; None where the thresholds alone decide.
         site: Where it was read, and is written; None where a file does not say it as a site of this project.
         model: Fingerprint of the model it was trained on; None where it is not known.
+        sketch: What other models are compared with that one by; None where it is not known.
+        compatibility: How alike a model must be that it is used with, as of directions: `exact`, `architecture` or
+            `dimension`.
         provenance: How it came to be: architecture and settings, or the file's own words.
     """
 
@@ -50,9 +53,13 @@ class SparseDictionary:
     k: int | None = None
     site: Site | None = None
     model: str | None = None
+    sketch: Sketch | None = None
+    compatibility: str = "exact"
     provenance: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if self.compatibility not in COMPATIBILITIES:
+            raise DictionaryError(f"no compatibility {self.compatibility!r}; choose from {', '.join(COMPATIBILITIES)}")
         tensors = {name: getattr(self, name) for name in _SHAPES}
         _check_shapes(tensors)
         for name, tensor in tensors.items():
@@ -132,35 +139,37 @@ class SparseDictionary:
         """
         return replace(self, **{name: getattr(self, name).to(device) for name in _SHAPES})
 
-    def at(self, site: Site, model: str | None = None) -> "SparseDictionary":
+    def at(self, site: Site, model: str | None = None, sketch: Sketch | None = None) -> "SparseDictionary":
         """The same dictionary, told where it belongs; for files that do not say it.
 
         Args:
             site: The site it was trained at.
             model: Fingerprint of the model, or None.
+            sketch: The model's sketch, or None.
         """
-        return replace(self, site=site, model=model)
+        return replace(self, site=site, model=model, sketch=sketch)
 
-    def located(self, widths: Mapping[Site, int], fingerprint: str) -> Site:
-        """The site, once it is sure that a model has it and is the one this dictionary was trained on.
+    def located(self, model: Identified) -> Site:
+        """The site, once it is sure that a model has it and is as like the one it was trained on as it must be.
 
         Args:
-            widths: The model's sites and the width of the hidden state at each.
-            fingerprint: The model's fingerprint.
+            model: The model.
 
         Raises:
             DictionaryError: No site is named, or the site, its width, or the model is another.
         """
         if self.site is None:
             raise DictionaryError("the dictionary's file names no site; say which with dictionary.at(Site(...))")
-        if widths.get(self.site) != self.width:
-            have = f"width {widths[self.site]}" if self.site in widths else "no such site"
+        if model.widths.get(self.site) != self.width:
+            have = f"width {model.widths[self.site]}" if self.site in model.widths else "no such site"
             raise DictionaryError(
                 f"a dictionary of width {self.width} does not fit {self.site}, where this model has {have}"
             )
-        if self.model not in (None, fingerprint):
+        level = "exact" if self.model is None else likeness(self.model, self.sketch, model)
+        if COMPATIBILITIES.index(level) > COMPATIBILITIES.index(self.compatibility):
             raise DictionaryError(
-                f"the dictionary was trained on model {self.model}, this model is {fingerprint}; train one on this"
+                f"the dictionary was trained on model {self.model}, this model is {model.fingerprint}; train one on "
+                f"this, or accept it with dataclasses.replace(dictionary, compatibility={level!r})"
             )
         return self.site
 

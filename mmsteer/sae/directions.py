@@ -49,6 +49,8 @@ def feature_direction(dictionary: SparseDictionary, feature: int, used: Usage, n
         dictionary.model,
         {"probe": "sae", "feature": str(feature)} | dict(dictionary.provenance),
         {dictionary.site: read},
+        dictionary.sketch,
+        dictionary.compatibility,
     )
 
 

@@ -55,7 +55,7 @@ def spliced(
     Raises:
         DictionaryError: The dictionary names no site, or was trained at another one or on another model.
     """
-    site = dictionary.located(adapter.widths, adapter.fingerprint)
+    site = dictionary.located(adapter)
     module = adapter.module(site)
     moved = dictionary.to(next(module.parameters()).device)
     with hooks.edits({module: latent_edit(moved, change, error_term=error_term)}):

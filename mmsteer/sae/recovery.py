@@ -81,7 +81,7 @@ def loss_recovered(
     Raises:
         DictionaryError: There are no samples, or zeros at the site change nothing.
     """
-    site = dictionary.located(adapter.widths, adapter.fingerprint)
+    site = dictionary.located(adapter)
     moved = dictionary.to(next(adapter.module(site).parameters()).device)
     edits = (latent_edit(moved, change, error_term=error_term), torch.zeros_like)
     kl = torch.zeros(2, dtype=torch.float64)

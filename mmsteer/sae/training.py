@@ -17,7 +17,7 @@ from mmsteer.sae.dictionary import SparseDictionary
 from mmsteer.sae.quality import Meter, Quality
 from mmsteer.sae.source import Source
 from mmsteer.sae.weights import Weights
-from mmsteer.types import Site
+from mmsteer.types import Site, Sketch
 
 REPORT_STEPS = 100
 
@@ -103,6 +103,7 @@ def train_dictionary(
     *,
     site: Site | None = None,
     model: str | None = None,
+    sketch: Sketch | None = None,
     checkpoint: str | Path | None = None,
     checkpoint_steps: int = 1000,
     device: torch.device | str = "cpu",
@@ -120,6 +121,7 @@ def train_dictionary(
         training: How.
         site: Where the hidden states were read; the dictionary remembers it.
         model: Fingerprint of the model; the dictionary remembers it.
+        sketch: Sketch of the model, by which the dictionary knows it in another precision.
         checkpoint: A file for the state of training; None to keep none.
         checkpoint_steps: Steps between checkpoints.
         device: Where to train.
@@ -150,7 +152,7 @@ def train_dictionary(
         last = step + 1 == training.steps
         if path is not None and (last or (step + 1) % checkpoint_steps == 0):
             save_checkpoint(path, provenance, step + 1, run.tensors())
-    return replace(run.frozen(), site=site, model=model, provenance=provenance)
+    return replace(run.frozen(), site=site, model=model, sketch=sketch, provenance=provenance)
 
 
 def _start(source: Source, training: Training, path: Path | None, device: torch.device | str) -> tuple[Tensor, Tensor]:

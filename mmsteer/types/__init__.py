@@ -1,7 +1,7 @@
 """The frozen values that every part of mmsteer speaks in."""
 
 from mmsteer.types.activations import Activations
-from mmsteer.types.adapter import Adapter, Call, Forward, Identified, Identity, Layout, Reading
+from mmsteer.types.adapter import Adapter, Call, Forward, Identified, Identity, Layout, Reading, likeness
 from mmsteer.types.direction import Direction, NormSpread, SiteStats, random_direction
 from mmsteer.types.feature import Feature
 from mmsteer.types.histogram import LogHistogram, binned
@@ -41,6 +41,7 @@ __all__ = [
     "Tokens",
     "as_samples",
     "binned",
+    "likeness",
     "mean_score",
     "paired_score",
     "random_direction",

@@ -94,6 +94,22 @@ class Identified(Protocol):
         """Every site, in the order of the layers, with the width of its hidden state."""
 
 
+def likeness(fingerprint: str, sketch: Sketch | None, model: Identified) -> str:
+    """How alike a model is to another: the strictest of `COMPATIBILITIES` that holds, their widths taken for granted.
+
+    Args:
+        fingerprint: Of the other model.
+        sketch: Of the other model; None where it is not known.
+        model: The model.
+    """
+    if fingerprint == model.fingerprint:
+        return "exact"
+    its = model.sketch
+    if sketch is None or sketch.architecture != its.architecture:
+        return "dimension"
+    return "exact" if sketch.is_of(its) else "architecture"
+
+
 class Identity:
     """What identifies a model at one moment: its weights are read once, however many directions are compared.
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from mmsteer.errors import DirectionError
-from mmsteer.types.adapter import Identified
+from mmsteer.types.adapter import Identified, likeness
 from mmsteer.types.feature import Feature
 from mmsteer.types.histogram import LogHistogram
 from mmsteer.types.site import Site
@@ -154,7 +154,7 @@ class Direction:
                     f"direction {self.name!r} writes {vector.shape[-1]} numbers at {site}, where this model has "
                     f"{have}; it was found in another model, so fit it again on this one"
                 )
-        level = self._likeness(model)
+        level = likeness(self.model, self.sketch, model)
         if COMPATIBILITIES.index(level) > COMPATIBILITIES.index(self.compatibility):
             unknown = "" if self.sketch else ", and what its architecture was is not known"
             raise DirectionError(
@@ -162,14 +162,6 @@ class Direction:
                 f"fit it again on this one, or accept it with compatibility={level!r}"
             )
         return level
-
-    def _likeness(self, model: Identified) -> str:
-        if self.model == model.fingerprint:
-            return "exact"
-        its = model.sketch
-        if self.sketch is None or self.sketch.architecture != its.architecture:
-            return "dimension"
-        return "exact" if self.sketch.is_of(its) else "architecture"
 
 
 def random_direction(like: Direction, seed: int) -> Direction:

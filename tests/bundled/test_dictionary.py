@@ -5,7 +5,7 @@ import pytest
 import mmsteer
 from mmsteer.bundled import bundled_dictionary, bundled_path, bundled_usage, dictionary_path
 from mmsteer.errors import DictionaryError
-from mmsteer.sae import feature_direction, measure
+from mmsteer.sae import feature_direction, measure, read_dictionary, write_sae_lens
 from mmsteer.streams import ReadStates
 from mmsteer.types import Positions, Sample
 
@@ -25,10 +25,21 @@ def test_it_belongs_to_its_model_and_can_be_steered(name):
     dictionary, used = bundled_dictionary(name), bundled_usage(name)
     adapter = mmsteer.load(f"bundled:{name}")
     assert dictionary.k is None
-    site = dictionary.located(adapter.widths, adapter.fingerprint)
+    site = dictionary.located(adapter)
     assert site.stack == adapter.generator
     busiest = int(used.density.argmax())
     assert feature_direction(dictionary, busiest, used).model == adapter.fingerprint
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_serves_its_model_in_half_precision(name, tmp_path):
+    adapter = mmsteer.load(f"bundled:{name}", dtype="float16")
+    dictionary, used = bundled_dictionary(name), bundled_usage(name)
+    assert dictionary.model != adapter.fingerprint
+    assert dictionary.located(adapter) == dictionary.site
+    assert feature_direction(dictionary, int(used.density.argmax()), used).check_model(adapter) == "exact"
+    write_sae_lens(tmp_path / "again", dictionary)
+    assert read_dictionary(tmp_path / "again").located(adapter) == dictionary.site
 
 
 def test_it_explains_what_its_model_says():

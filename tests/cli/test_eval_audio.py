@@ -60,7 +60,7 @@ def test_an_instrument_that_is_not_surely_known_is_unknown_and_the_known_ones_ar
 
 
 def test_words_for_registers_are_those_of_the_judge_that_ships(evaluate, tmp_path):
-    from mmsteer.bundled.listener import load_listener
+    from mmsteer.worlds.music.listener import load_listener
 
     low, _ = load_listener().registers.bounds
     soundfile.write(tmp_path / "a.wav", tone(59.2, 2.0), 16000)

@@ -22,6 +22,8 @@ YES = [
         "Ja, auf dem Bild.",
         "Oui, il y a un chien.",
         "Sí, hay un perro.",
+        "¡Sí!",
+        "« Oui »",
         "sim",
         "Да.",
         "是的，图中有一只狗。",

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from mmsteer.errors import EvalError
+from mmsteer.eval.odds import LEAST_MASS
 from mmsteer.eval.pope import (
     PARSERS,
     Question,
@@ -150,6 +151,24 @@ def test_logits_need_no_parser():
     assert score_logits(four(), {1: 1.0}).auc.value is None
     with pytest.raises(EvalError, match="its logit is nan"):
         score_logits(four(), {1: math.nan})
+
+
+def test_words_that_nobody_would_say_are_no_answer():
+    # P(yes) + P(no) of .0006 was met in a model that begins to describe the image.
+    masses = {1: 0.0006, 2: LEAST_MASS, 3: 0.9}
+    score = score_logits(four(), {1: 2.0, 2: 1.0, 3: -1.0, 4: -1.0}, masses)
+    assert [score.counts[name] for name in ("tp", "fp", "fn", "tn", "unparsed")] == [0, 1, 1, 1, 1]
+    assert score.auc.value == 2.5 / 4
+
+
+@pytest.mark.parametrize("mass", ["1.5", "-0.1", "null", "true"])
+def test_a_mass_is_a_probability(tmp_path, mass):
+    path = tmp_path / "l.jsonl"
+    path.write_text('{"question_id": 1, "logit": 1, "mass": 0.5}\n{"question_id": 2, "logit": 1}\n')
+    assert read_logits(path, four()) == ({1: 1.0, 2: 1.0}, {1: 0.5})
+    path.write_text('{"question_id": 1, "logit": 1, "mass": ' + mass + "}")
+    with pytest.raises(EvalError, match=r"l.jsonl:1: mass is"):
+        read_logits(path, four())
 
 
 def test_auc_is_the_share_of_pairs_in_order():

@@ -1,6 +1,7 @@
 """The one form of a dictionary."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from torch.testing import assert_close
 from mmsteer.errors import DictionaryError
 from mmsteer.sae import SparseDictionary
 from mmsteer.sae.dictionary import folded, gated
-from mmsteer.types import Site
+from mmsteer.types import Site, Sketch
 
 
 def hand() -> SparseDictionary:
@@ -85,6 +86,10 @@ def test_what_does_not_fit_is_refused(change, message):
         replace(hand(), **change)
 
 
+def model(widths, fingerprint="m", sketch=None):
+    return SimpleNamespace(widths=widths, fingerprint=fingerprint, sketch=sketch or Sketch("other", torch.zeros(1)))
+
+
 def test_wrong_states_features_and_models_are_refused():
     with pytest.raises(DictionaryError, match="width 3 do not fit a dictionary of width 2"):
         hand().encode(torch.zeros(3))
@@ -94,12 +99,25 @@ def test_wrong_states_features_and_models_are_refused():
         replace(hand(), decoder=torch.zeros(3, 2)).direction(0)
     site = Site("text", 1)
     with pytest.raises(DictionaryError, match="names no site"):
-        hand().located({site: 2}, "m")
+        hand().located(model({site: 2}))
     known = hand().at(site, "m")
-    assert known.located({site: 2}, "m") == site
+    assert known.located(model({site: 2})) == site
     with pytest.raises(DictionaryError, match="this model has width 4"):
-        known.located({site: 4}, "m")
+        known.located(model({site: 4}))
     with pytest.raises(DictionaryError, match="no such site"):
-        known.located({}, "m")
-    with pytest.raises(DictionaryError, match="trained on model m, this model is n"):
-        known.located({site: 2}, "n")
+        known.located(model({}))
+    with pytest.raises(DictionaryError, match=r"trained on model m, this model is n.*compatibility='dimension'"):
+        known.located(model({site: 2}, "n"))
+
+
+def test_a_model_in_another_precision_or_a_fine_tune_of_it():
+    site, numbers = Site("text", 1), torch.tensor([1.0, -0.5, 0.25])
+    known = hand().at(site, "m", Sketch("llama", numbers.bfloat16()))
+    cast = model({site: 2}, "half", Sketch("llama", (numbers * 1.001).bfloat16()))
+    assert known.located(cast) == site
+    tuned = model({site: 2}, "tuned", Sketch("llama", (numbers * 1.2).bfloat16()))
+    with pytest.raises(DictionaryError, match="compatibility='architecture'"):
+        known.located(tuned)
+    assert replace(known, compatibility="architecture").located(tuned) == site
+    with pytest.raises(DictionaryError, match="no compatibility 'same'"):
+        replace(known, compatibility="same")

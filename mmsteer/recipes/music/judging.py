@@ -86,7 +86,7 @@ def _tempo(heard: Heard) -> Reading:
     # The world has one onset a beat, so onsets still tell slow from fast where their rhythm is irregular.
     bpm = tempo_from_onsets(onsets).bpm
     # Steady noise, which is never voiced, has a few onsets, too: half of 60 such clips would have a tempo.
-    if bpm is None and onsets.per_second and heard.activity.voiced.mean() >= MIN_VOICED:
+    if bpm is None and onsets.per_second and heard.activity.voiced_share >= MIN_VOICED:
         bpm = 60 * onsets.per_second
     return {"bpm": None if bpm is None else round(bpm, 3), "tempo": _listener().tempi.read(bpm)}
 

@@ -7,6 +7,7 @@ from transformers import LogitsProcessor
 
 from mmsteer import contrastive
 from mmsteer.adapters import LanguageModelAdapter
+from mmsteer.eval.odds import odds_of, verdict
 from mmsteer.eval.pope import parse_answer
 from mmsteer.recipes.receipts import receipt_json
 from mmsteer.recipes.vision.pictures import Picture
@@ -98,10 +99,9 @@ def _answers(
     return found
 
 
-def _logits(adapter: LanguageModelAdapter, samples: Sequence[Sample], how: Pope) -> list[float]:
-    """Log P(yes) - log P(no) of each next word."""
-    words = adapter.next_word(samples, how.words)
-    return [round(float(yes - no), 6) for yes, no in words.tolist()]
+def _logits(adapter: LanguageModelAdapter, samples: Sequence[Sample], how: Pope) -> list[tuple[float, float]]:
+    """Log P(yes) - log P(no) of each next word, and P(yes) + P(no)."""
+    return [odds_of(words) for words in adapter.next_word(samples, how.words).tolist()]
 
 
 def _processors(
@@ -127,20 +127,18 @@ def outcomes(picture: Picture, output: Output, pope: Pope) -> Iterator[dict[str,
     """
     texts = output["answers"] or [None] * len(picture.questions)
     logits = output["logits"] or [None] * len(picture.questions)
-    for asked, text, logit in zip(picture.questions, texts, logits, strict=True):
-        decision = _sign(logit) if logit is not None else parse_answer(text, pope.parser, asked.label)
+    for asked, text, odds in zip(picture.questions, texts, logits, strict=True):
+        logit, mass = odds or (None, None)
+        decision = parse_answer(text, pope.parser, asked.label) if logit is None else verdict(logit, mass)
         yield {
             "question": asked.text,
             "label": asked.label,
             "splits": list(asked.splits),
             "answer": text,
             "logit": logit,
+            "mass": mass,
             "outcome": _outcome(decision, asked.label),
         }
-
-
-def _sign(logit: float) -> str | None:
-    return "yes" if logit > 0 else "no" if logit < 0 else None
 
 
 def _outcome(decision: str | None, label: str) -> str:

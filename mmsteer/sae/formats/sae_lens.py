@@ -12,7 +12,7 @@ from mmsteer.atomic import write_atomically
 from mmsteer.errors import DictionaryError, SiteError
 from mmsteer.sae.dictionary import SparseDictionary, folded, gated
 from mmsteer.sae.formats.files import Config, Numbers, at_path, check_sizes, read_safetensors, take, unit_rows
-from mmsteer.types import Site
+from mmsteer.types import Site, Sketch
 
 CONFIG = "cfg.json"
 WEIGHTS = "sae_weights.safetensors"
@@ -89,7 +89,9 @@ def write_sae_lens(
 
 
 def _config(dictionary: SparseDictionary, architecture: str) -> dict[str, object]:
-    ours = {"model": dictionary.model, "provenance": dict(dictionary.provenance)}
+    ours: dict[str, object] = {"model": dictionary.model, "provenance": dict(dictionary.provenance)}
+    if dictionary.sketch is not None:
+        ours["sketch"] = dictionary.sketch.written()
     site = None if dictionary.site is None else str(dictionary.site)
     active = {} if dictionary.k is None else {"k": dictionary.k, "rescale_acts_by_decoder_norm": False}
     return {
@@ -167,6 +169,8 @@ def _remembering(dictionary: SparseDictionary, config: Config, architecture: str
     provenance = {str(key): str(value) for key, value in ours.get("provenance", dict).items()}
     try:
         place = Site.parse(site) if site else None
-    except SiteError as cause:
+        # Files of earlier versions have none.
+        sketch = Sketch.read(ours.get("sketch", dict, {}))
+    except (SiteError, ValueError, TypeError) as cause:
         raise DictionaryError(f"{config.path}: {cause}") from None
-    return replace(dictionary, site=place, model=model or None, provenance=provenance)
+    return replace(dictionary, site=place, model=model or None, sketch=sketch, provenance=provenance)

@@ -71,6 +71,7 @@ def main() -> None:
         ),
         site=site,
         model=adapter.fingerprint,
+        sketch=adapter.sketch,
         report=lambda status: _say(f"step {status.step}: {status}"),
     )
     quality = measure(dictionary, held.split(BLOCK))

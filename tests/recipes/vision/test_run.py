@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
@@ -9,9 +10,11 @@ from PIL import Image
 from mmsteer.direction_file import load_directions, save_directions
 from mmsteer.errors import RecipeError
 from mmsteer.eval.chair import Chair
+from mmsteer.eval.odds import LEAST_MASS
 from mmsteer.recipes.experiment import prepare
 from mmsteer.recipes.folder import CHUNKS, SAMPLES, RunFolder
 from mmsteer.recipes.run import run
+from mmsteer.recipes.vision.asking import outcomes
 from mmsteer.worlds.scenes import render_scene, split_scenes
 from tests.conftest import planted
 from tests.recipes.vision.recipe import write_recipe
@@ -47,6 +50,18 @@ def test_every_picture_has_a_line_under_every_condition(finished):
     assert [row["name"] for row in finished.read("conditions.json")] == NAMES
     assert [(line["condition"], line["image"]) for line in lines] == [(name, at) for name in NAMES for at in range(5)]
     assert all(line["answers"] is None or line["answers"][0]["logit"] is not None for line in lines)
+
+
+def test_a_word_that_is_unlikely_to_come_is_no_answer(finished):
+    answers = [one for line in finished.lines(SAMPLES) for one in line["answers"] or ()]
+    assert answers
+    assert all((one["outcome"] == "unparsed") == (one["mass"] < LEAST_MASS) for one in answers)
+
+
+def test_odds_decide_where_one_of_the_words_comes():
+    picture = SimpleNamespace(questions=[SimpleNamespace(text="?", label="yes", splits=("random",))] * 3)
+    output = {"answers": None, "logits": [(2.0, 0.9), (-2.0, 0.9), (2.0, 0.0006)]}
+    assert [one["outcome"] for one in outcomes(picture, output, None)] == ["tp", "fn", "unparsed"]
 
 
 def test_pictures_are_kept_as_they_were_shown(finished):
