@@ -17,10 +17,14 @@ from torch import Tensor, nn
 
 from mmsteer.adapters import locate
 from mmsteer.adapters.caches import cache_of, cached_tokens
+from mmsteer.adapters.codebooks import Codebooks
 from mmsteer.adapters.fingerprint import Weights
 from mmsteer.adapters.generation import configured, first_given, new_tokens
+from mmsteer.adapters.musicgen_conditions import Conditions, with_null_branch
 from mmsteer.adapters.musicgen_decoding import decode
+from mmsteer.adapters.musicgen_inputs import check_room, described, given_frames, output_of, prompt_codes
 from mmsteer.adapters.sampling import AfterGuidance, check_seeds, checked_sampling, drawing
+from mmsteer.adapters.waves import alike, fitted, frames_of
 from mmsteer.adapters.wrapped import execution_device
 from mmsteer.errors import AdapterError
 from mmsteer.hooks import around, evaluating
@@ -41,6 +45,8 @@ class MusicgenAdapter:
         max_steps: Frames that the position table of the checkpoint was made for.
         sample_rate: Of the audio, in Hz.
         codebooks: Token streams, both channels counted.
+        channels: Of the audio.
+        streams: How codes are laid out.
         delay: Tokens beyond the frames: the delay of the last codebook.
         sampling: As the authors of MusicGen sample.
         output_kind: `audio`.
@@ -56,6 +62,7 @@ class MusicgenAdapter:
         self.model = model
         self.processor = processor
         self._weights = Weights(model)
+        self._conditions = Conditions(model, processor)
         config = model.config.decoder
         layers = range(config.num_hidden_layers)
         points = ("block", "attention", "mlp")
@@ -67,7 +74,8 @@ class MusicgenAdapter:
         self.max_steps: int = config.max_position_embeddings
         self.codebooks: int = config.num_codebooks
         self.channels: int = config.audio_channels
-        self.delay = self.codebooks // self.channels - 1
+        self.streams = Codebooks(self.codebooks, self.channels, config.pad_token_id)
+        self.delay = self.streams.delay
 
     @property
     def fingerprint(self) -> str:
@@ -170,9 +178,7 @@ class MusicgenAdapter:
         ids = arguments["input_ids"].reshape(forward.rows, self.codebooks, -1)
         prefix = self._prefix(arguments)
         place = int(forward.start) + torch.arange(ids.shape[-1], device=ids.device)
-        kinds = torch.where(place < prompt - prefix, int(Kind.PROMPT), int(Kind.GENERATED))
-        kinds = kinds + int(Kind.FIRST) * (place == 0) + int(Kind.LAST) * (place == prompt - prefix - 1)
-        kinds = kinds.expand(forward.rows, -1).masked_fill(self._past_the_end(ids, place), int(Kind.PADDING))
+        kinds = self.streams.kinds(ids, place, prompt - prefix)
         return Layout(nn.functional.pad(kinds, (prefix, 0), value=int(Kind.PADDING)), prefix)
 
     def produced(self, output: Any, call: Call) -> int:
@@ -237,8 +243,8 @@ class MusicgenAdapter:
         """The samples with their audio, (samples,) or (samples, 2) float32.
 
         Args:
-            samples: Descriptions of what to play.
-            sampling: How audio is sampled.
+            samples: Descriptions of what to play, with an audio prompt or, for the melody variant, a melody.
+            sampling: How audio is sampled; an audio prompt is part of its seconds.
             seeds: One a sample; the same seed draws the same noise in any batch.
 
         Raises:
@@ -246,35 +252,30 @@ class MusicgenAdapter:
         """
         asked, frames, full = as_samples(samples), self.steps(sampling), sampling.filled(self.sampling)
         check_seeds(asked, seeds, full)
-        inputs = self.processor(text=_described(asked), padding=True, return_tensors="pt").to(self.device)
-        with self._own_loop():
-            audio = self.model.generate(
-                **inputs,
-                max_new_tokens=frames + self.delay,
-                guidance_scale=full.guidance,
-                do_sample=False,
-                logits_processor=AfterGuidance([*full.processors, *drawing(full, seeds, self.codebooks)]),
-            )
-        waves = [wave[0] if self.channels == 1 else wave.T for wave in audio.float().cpu().numpy()]
-        return [replace(one, output=wave) for one, wave in zip(asked, waves, strict=True)]
+        made = dict[int, Sample]()
+        for rows in alike(asked):
+            part = [asked[row] for row in rows]
+            waves = self._played(part, frames, full, [seeds[row] for row in rows] if seeds else None)
+            made |= {row: replace(one, output=wave) for row, one, wave in zip(rows, part, waves, strict=True)}
+        return [made[row] for row in range(len(asked))]
 
     def reading(self, samples: Sequence[Sample], *, guided: bool = False) -> Reading:
-        """Audio in the layout of generation: start token, then delayed codes, under its text.
+        """Audio in the layout of generation: start token, then delayed codes, under its text and melody.
 
         Args:
             samples: Mono audio at the model's sample rate with its text; all texts None for the null branch.
-                Stereo models hear it on both channels.
+                Stereo models take it on both channels.
             guided: Run both branches, rows [conditional; null].
 
         Raises:
             AdapterError: Audio is empty or not mono, or only some samples have a text.
         """
-        ids = self.delayed([self._encode(sample) for sample in samples]).flatten(0, 1)[:, :-1]
-        condition = self._condition([None if sample.prompt is None else sample.text for sample in samples])
+        ids = self.streams.delayed([self._encode(sample) for sample in samples], self.device)[..., :-1].flatten(0, 1)
+        condition = self._conditions.of_outputs(samples, self.device)
         if guided:
-            ids = ids.repeat(2, 1)
-            condition = {name: torch.cat([value, _null(name, value)]) for name, value in condition.items()}
-        call = Call(2 if guided else 1, ids.shape[1] - self.delay, prompt=1 + self._condition_length(condition))
+            ids, condition = ids.repeat(2, 1), with_null_branch(condition)
+        prompt = 1 + given_frames(samples, float(self.rate or 1)) + self._conditions.prefix(condition)
+        call = Call(2 if guided else 1, ids.shape[1] - self.delay, prompt=prompt)
         return Reading({"decoder_input_ids": ids, **condition}, call)
 
     def read(self, reading: Reading) -> Tensor:
@@ -314,66 +315,37 @@ class MusicgenAdapter:
             normed = self.stack(STACK).layer_norm(state.to(self.device, self.model.dtype))
             return torch.stack([head(normed) for head in self.model.decoder.lm_heads], dim=-2)
 
-    def delayed(self, codes: Sequence[Tensor]) -> Tensor:
-        """Codes as the decoder meets them: start token first, codebook k delayed by k, padded at the end.
-
-        Args:
-            codes: For each clip its codes, (codebooks, frames).
-
-        Returns:
-            Tokens, (clips, codebooks, longest frames + 1 + delay).
-        """
-        pad = self.model.config.decoder.pad_token_id
-        longest = max(code.shape[1] for code in codes)
-        tokens = torch.full((len(codes), self.codebooks, longest + 1 + self.delay), pad, device=self.device)
-        for clip, code in enumerate(codes):
-            for book in range(self.codebooks):
-                first = 1 + book // self.channels
-                tokens[clip, book, first : first + code.shape[1]] = code[book]
-        return tokens
-
     def _own_loop(self) -> AbstractContextManager[None]:
         """The loop of `generate` replaced; melody's, whose condition is part of its sequence, stays as it is."""
-        if self._is_melody:
+        if self._conditions.is_melody:
             return nullcontext()
         return around(self.model, "_sample", lambda _: partial(decode, self.model))
 
-    def _encode(self, sample: Sample) -> Tensor:
-        wave = np.asarray(() if sample.output is None else sample.output)
-        if wave.ndim != 1 or not len(wave):
-            raise AdapterError(
-                f"{sample.id}: expected mono audio (samples,), got shape {wave.shape}; average the channels first"
+    def _played(
+        self, samples: Sequence[Sample], frames: int, sampling: Sampling, seeds: Sequence[int] | None
+    ) -> list[np.ndarray]:
+        """The audio of samples whose audio prompts and melodies are equally long."""
+        inputs = self._conditions.of_texts(described(samples), samples, self.device)
+        codes = prompt_codes(samples, self._codes, self.sample_rate, self.channels)
+        given = check_room(codes, frames, float(self.rate or 1))
+        if codes is not None:
+            inputs["decoder_input_ids"] = codes.flatten(0, 1)
+        with self._own_loop():
+            audio = self.model.generate(
+                **inputs,
+                max_new_tokens=frames + self.delay - given,
+                guidance_scale=sampling.guidance,
+                do_sample=False,
+                logits_processor=AfterGuidance([*sampling.processors, *drawing(sampling, seeds, self.codebooks)]),
             )
-        audio = torch.from_numpy(np.ascontiguousarray(wave, dtype=np.float32)).to(self.device, self.model.dtype)
-        with torch.no_grad():
-            codes = self.model.audio_encoder.encode(audio[None, None]).audio_codes[0, 0]
-        return codes.repeat_interleave(self.channels, dim=0)
+        return [wave[0] if self.channels == 1 else wave.T for wave in audio.float().cpu().numpy()]
 
-    def _condition(self, texts: Sequence[str | None]) -> dict[str, Tensor]:
-        known = [text for text in texts if text is not None]
-        if known and len(known) < len(texts):
-            raise AdapterError(f"{len(known)} of {len(texts)} samples have a text; give one to all or to none")
-        if known:
-            return dict(self.processor(text=known, padding=True, return_tensors="pt").to(self.device))
-        if not self._is_melody:
-            ids = torch.zeros(len(texts), 1, dtype=torch.long, device=self.device)
-            return {"input_ids": ids, "attention_mask": torch.zeros_like(ids)}
-        config = self.model.config
-        shape = (len(texts), config.chroma_length + 1, config.decoder.hidden_size)
-        return {"encoder_hidden_states": torch.zeros(shape, device=self.device, dtype=self.model.dtype)}
+    def _encode(self, sample: Sample) -> Tensor:
+        wave = replace(output_of(sample), sample_rate=self.sample_rate)
+        return self._codes(fitted(wave, self.sample_rate, self.channels, sample.id))
 
-    def _condition_length(self, condition: Mapping[str, Tensor]) -> int:
-        """Tokens that the melody variant puts before the start token."""
-        if not self._is_melody:
-            return 0
-        if "encoder_hidden_states" in condition:
-            return condition["encoder_hidden_states"].shape[1]
-        return condition["input_ids"].shape[1] + self.model.config.chroma_length
-
-    def _past_the_end(self, ids: Tensor, place: Tensor) -> Tensor:
-        """Columns that generation never reads: of nothing but padding, or followed by it, (rows, tokens)."""
-        empty = (ids == self.model.config.decoder.pad_token_id).all(dim=1) & (place > 0)
-        return empty | nn.functional.pad(empty[:, 1:], (0, 1))
+    def _codes(self, wave: np.ndarray) -> Tensor:
+        return self._conditions.codes(wave, self.device)
 
     @property
     def _fewest(self) -> int:
@@ -382,11 +354,7 @@ class MusicgenAdapter:
 
     def _prefix(self, kwargs: Mapping[str, Any]) -> int:
         condition = kwargs.get("encoder_hidden_states")
-        return condition.shape[1] if self._is_melody and condition is not None else 0
-
-    @property
-    def _is_melody(self) -> bool:
-        return self.model.config.model_type == "musicgen_melody"
+        return condition.shape[1] if self._conditions.is_melody and condition is not None else 0
 
     def _prompt_frames(self, arguments: Mapping[str, Any]) -> int:
         codes, audio = first_given(arguments, "decoder_input_ids"), first_given(arguments, "input_values")
@@ -394,24 +362,5 @@ class MusicgenAdapter:
             # Without its start token, generate puts one before it.
             return int(codes.shape[-1]) - bool((codes[..., 0] == self.model.config.decoder.pad_token_id).any())
         if audio is not None:
-            return int(np.ceil(audio.shape[-1] / self.sample_rate * float(self.rate or 1)))
+            return frames_of(audio.shape[-1], self.sample_rate, float(self.rate or 1))
         return 0
-
-
-def _described(samples: Sequence[Sample]) -> list[str]:
-    """The prompts of samples, all of them plain texts that say something.
-
-    Raises:
-        AdapterError: One is not.
-    """
-    for sample in samples:
-        if sample.images or not isinstance(sample.prompt, str) or not sample.prompt.strip():
-            raise AdapterError(
-                f"{sample.id}: the prompt is empty or no text; say what to play, as in 'a slow piano melody'"
-            )
-    return [sample.text for sample in samples]
-
-
-def _null(name: str, value: Tensor) -> Tensor:
-    """The null branch: the same text under a mask of zeros, so that nothing of it is heard."""
-    return value if name == "input_ids" else torch.zeros_like(value)

@@ -7,7 +7,7 @@ from mmsteer.types.feature import Feature
 from mmsteer.types.histogram import LogHistogram, binned
 from mmsteer.types.metric import Metric
 from mmsteer.types.positions import Kind, Positions, Tokens
-from mmsteer.types.sample import Chat, Raw, Sample, Sampling, as_samples
+from mmsteer.types.sample import Chat, Raw, Sample, Sampling, Waveform, as_samples
 from mmsteer.types.score import Score, mean_score, paired_score
 from mmsteer.types.sinks import sink_mask, without_sinks
 from mmsteer.types.site import Site, select_sites
@@ -39,6 +39,7 @@ __all__ = [
     "SiteStats",
     "Sketch",
     "Tokens",
+    "Waveform",
     "as_samples",
     "binned",
     "mean_score",
