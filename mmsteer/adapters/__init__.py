@@ -18,9 +18,11 @@ from transformers import (
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, MODEL_FOR_MASKED_LM_MAPPING_NAMES
 from transformers.utils import is_bitsandbytes_available
 
+from mmsteer.adapters.audiocraft import PREFIX, AudiocraftMusicgen, is_musicgen, load_musicgen
 from mmsteer.adapters.families import FAMILIES
 from mmsteer.adapters.images import read_image
 from mmsteer.adapters.musicgen import MusicgenAdapter
+from mmsteer.adapters.musicgen_transformers import TransformersMusicgen
 from mmsteer.adapters.vision_language import VisionLanguageAdapter
 from mmsteer.adapters.wrapped import unwrapped
 from mmsteer.errors import AdapterError
@@ -39,22 +41,35 @@ MENDED = {
 }
 """Models that transformers runs wrongly, the version that mends it, and what is wrong before."""
 
-__all__ = ["AnyAdapter", "MusicgenAdapter", "VisionLanguageAdapter", "adapt", "load", "read_image"]
+__all__ = [
+    "AnyAdapter",
+    "AudiocraftMusicgen",
+    "MusicgenAdapter",
+    "TransformersMusicgen",
+    "VisionLanguageAdapter",
+    "adapt",
+    "load",
+    "read_image",
+]
 
 
-def adapt(model: Any, processor: Any) -> AnyAdapter:
+def adapt(model: Any, processor: Any = None) -> AnyAdapter:
     """Make a model that is already loaded readable and steerable.
 
     Args:
         model: The model, or what PEFT, torch.compile, DataParallel or DistributedDataParallel made of it: calls of the
             wrapper are steered as well. It is used as it is, training or not. For a compiled one, torch.compile is set
-            to check hooks from now on, and what it has compiled so far is compiled again.
-        processor: Its processor; the tokenizer of a plain language model.
+            to check hooks from now on, and what it has compiled so far is compiled again. Or audiocraft's `MusicGen`.
+        processor: Its processor; the tokenizer of a plain language model; None for a model of audiocraft.
 
     Raises:
-        AdapterError: No adapter serves this type of model.
+        AdapterError: No adapter serves this type of model, or its processor is missing.
     """
+    if is_musicgen(model):
+        return AudiocraftMusicgen(model)
     inner = unwrapped(model)
+    if processor is None:
+        raise AdapterError(f"{type(inner).__name__} needs its processor or tokenizer; give it as the second argument")
     adapter, _, _ = _classes(inner.config.model_type)
     return adapter(inner, processor)
 
@@ -63,7 +78,8 @@ def load(name: str | Path, *, device: str = "cpu", dtype: str = "auto", quantise
     """Load a model and its processor.
 
     Args:
-        name: A folder in the `from_pretrained` layout, or a name on the Hugging Face hub.
+        name: A folder in the `from_pretrained` layout, or a name on the Hugging Face hub; `audiocraft:` before either
+            takes a checkpoint in audiocraft's layout and runs it with audiocraft.
         device: `cpu`, `cuda` or `auto`, which spreads the model over what there is.
         dtype: `auto`, as the checkpoint says, or `float32`, `bfloat16`, `float16`.
         quantise: `4bit` or `8bit` to hold the weights so, by bitsandbytes; None to hold them as they are.
@@ -75,6 +91,12 @@ def load(name: str | Path, *, device: str = "cpu", dtype: str = "auto", quantise
         raise AdapterError(f"no dtype {dtype!r}; choose from {', '.join(DTYPES)}")
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise AdapterError(f"device {device!r}: PyTorch finds no such device here; take 'cpu' or 'auto'")
+    if str(name).startswith(PREFIX):
+        if quantise is not None:
+            raise AdapterError(
+                f"{name}: audiocraft holds no weights in {quantise}; leave it out, or load by transformers"
+            )
+        return AudiocraftMusicgen(load_musicgen(str(name).removeprefix(PREFIX), device, dtype))
     try:
         kind = AutoConfig.from_pretrained(name).model_type
     except (OSError, ValueError) as reason:
@@ -90,7 +112,7 @@ def load(name: str | Path, *, device: str = "cpu", dtype: str = "auto", quantise
     return adapter(model.eval(), processor)
 
 
-def _classes(kind: str) -> tuple[type[AnyAdapter], Any, Any]:
+def _classes(kind: str) -> tuple[type[TransformersMusicgen | VisionLanguageAdapter], Any, Any]:
     """The adapter of a type of model, and what loads the model and its processor.
 
     Raises:
@@ -98,7 +120,7 @@ def _classes(kind: str) -> tuple[type[AnyAdapter], Any, Any]:
     """
     _check_version(kind)
     if kind in MUSICGENS:
-        return MusicgenAdapter, AutoModelForTextToWaveform, AutoProcessor
+        return TransformersMusicgen, AutoModelForTextToWaveform, AutoProcessor
     if kind in FAMILIES:
         return VisionLanguageAdapter, AutoModelForImageTextToText, AutoProcessor
     # What also fills in masked words (BERT) does not write from left to right.

@@ -1,7 +1,7 @@
 """The frozen values that every part of mmsteer speaks in."""
 
 from mmsteer.types.activations import Activations
-from mmsteer.types.adapter import Adapter, Call, Forward, Identified, Identity, Layout, Reading
+from mmsteer.types.adapter import Adapter, Call, Forward, Identified, Identity, Layout, Reading, Wrap
 from mmsteer.types.direction import Direction, NormSpread, SiteStats, random_direction
 from mmsteer.types.feature import Feature
 from mmsteer.types.histogram import LogHistogram, binned
@@ -40,6 +40,7 @@ __all__ = [
     "Sketch",
     "Tokens",
     "Waveform",
+    "Wrap",
     "as_samples",
     "binned",
     "mean_score",
