@@ -22,9 +22,8 @@ from transformers import (
 from mmsteer.adapters import adapt, load
 from tests.conftest import PAD, _codec, _decoder, _save, _text, word_tokenizer
 
-if find_spec("audiocraft") is None:
-    collect_ignore_glob = ["test_*.py"]
-else:
+IS_THERE = find_spec("audiocraft") is not None
+if IS_THERE:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import audiocraft.models.musicgen  # noqa: F401
@@ -46,6 +45,9 @@ def pytest_collection_modifyitems(items):
         if "tests/audiocraft" in item.nodeid:
             # Its dependencies are of 2023 and warn of what they will not follow.
             item.add_marker(pytest.mark.filterwarnings("ignore"))
+            item.add_marker(
+                pytest.mark.skipif(not IS_THERE, reason="audiocraft is not installed: make test-audiocraft")
+            )
 
 
 def sharp(model):
@@ -140,7 +142,9 @@ def audiocraft_model(model, conditioners, prepend, **options):
         dropout=0.0,
         **options,
     )
-    lm.load_state_dict(lm_weights(model))
+    missing, unexpected = lm.load_state_dict(lm_weights(model), strict=False)
+    assert not unexpected
+    assert all(".chroma." in name for name in missing)  # a window and filters, which nobody trained
     musicgen = MusicGen("small", HFEncodecCompressionModel(copy.deepcopy(model.audio_encoder)), lm, max_duration=30)
     musicgen.max_duration = WINDOW
     musicgen.set_generation_params(duration=0.5, use_sampling=False, extend_stride=0.6)
@@ -174,7 +178,7 @@ def sung():
     torch.manual_seed(1)
     decoder = _decoder(MusicgenMelodyDecoderConfig, num_codebooks=4)
     config = MusicgenMelodyConfig(
-        text_encoder=_text(), audio_encoder=_codec(), decoder=decoder, chroma_length=9, num_chroma=12
+        text_encoder=_text(), audio_encoder=_codec(), decoder=decoder, chroma_length=8, num_chroma=12
     )
     model = sharp(MusicgenMelodyForConditionalGeneration(config)).eval()
     for layer in model.audio_encoder.quantizer.layers:

@@ -171,7 +171,7 @@ def test_a_melody_before_the_start_token_is_no_output(sung_crafted):
     time = torch.arange(16000) / 16000
     tune = 0.5 * torch.sin(2 * torch.pi * 262 * time)[None]
     run = lambda: musicgen.generate_with_chroma(PROMPTS[:1], tune[None], 16000)  # noqa: E731
-    prefix = 9 + 5  # chroma, words
+    prefix = 8 + 5  # chroma, words
     for two_step in (False, True):
         musicgen.generation_params["two_step_cfg"] = two_step
         forwards = pushes(sung_crafted, line(sung_crafted, ramp(25), positions=Positions("all")), run)
@@ -180,7 +180,7 @@ def test_a_melody_before_the_start_token_is_no_output(sung_crafted):
         expected = forwards[2 if two_step else 1][0]
         torch.testing.assert_close(expected, torch.tensor([1.0]), atol=1e-4, rtol=0)
         if two_step:
-            assert forwards[1].shape[1] == 9 + 1 + 1
+            assert forwards[1].shape[1] == 8 + 1 + 1
             torch.testing.assert_close(forwards[-1][0], torch.tensor([24.0]), atol=1e-3, rtol=0)
 
 

@@ -30,6 +30,9 @@ LAYERS = (
 )
 """Of the language model."""
 
+OTHERS = "condition_provider."
+"""What conditions hold besides: a T5 that is named below, and the constants of a chroma's transform."""
+
 CODEC = (
     (r"^(encoder|decoder)\.model\.", r"\1.layers."),
     (r"\.(conv\.conv|convtr\.convtr)\.", ".conv."),
@@ -68,7 +71,9 @@ def _model_type(lm: Any) -> str:
 
 def _named(musicgen: Any) -> Iterator[tuple[str, Tensor]]:
     for name, weight in _saved(musicgen.lm):
-        yield from _split(_renamed(name, LAYERS), weight)
+        renamed = _renamed(name, LAYERS)
+        if not renamed.startswith(OTHERS):
+            yield from _split(renamed, weight)
     for conditioner in musicgen.lm.condition_provider.conditioners.values():
         if hasattr(conditioner, "t5"):
             for name, weight in _saved(conditioner.t5):
