@@ -16,6 +16,8 @@ from mmsteer.types import Chat, Raw, Sample, Sampling
 
 PITCHED = ("note", "chord", "mode", "key", "interval")
 """Families of directions of which the notes of a clip say something."""
+LONG = 4.0
+"""Seconds of music that are made."""
 STYLES = {"removed": "bold red strike", "added": "bold green"}
 
 
@@ -80,12 +82,18 @@ def play(adapter: Any, steering: Steering, sample: Sample, sampling: Sampling, s
         seed: Of what is drawn.
         out: The audio file.
     """
-    made, receipt = _made(adapter, steering, sample, sampling.filled(Sampling(seconds=4.0)), seed)
+    made, receipt = _made(adapter, steering, sample, sampling.filled(Sampling(seconds=_usual_seconds(sample))), seed)
     write_out(out, _encoded(made, adapter.sample_rate, out.suffix.lower().removeprefix(".")))
     print(f"{out}: {len(made) / adapter.sample_rate:.2f} s\napplied: {receipt}")
     families = {item.direction.name.partition(":")[0] for item in steering.attributes}
     if not families or families & set(PITCHED):
         print(f"heard:   {_heard(out)}")
+
+
+def _usual_seconds(sample: Sample) -> float:
+    """Duration unless another is asked for: an audio prompt and so much beyond it."""
+    given = sample.audio_prompt
+    return LONG + (0.0 if given is None else len(given.samples) / given.sample_rate)
 
 
 def marked(text: str, changes: Sequence[Segment], change: Literal["removed", "added"]) -> Text:

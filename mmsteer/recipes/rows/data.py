@@ -100,7 +100,7 @@ def sampling_of(how: Generate) -> Sampling:
 def _under_systems(data: SystemPairs, adapter: Adapter) -> Labelled:
     rows = rows_of(data.prompts)
     asked = [
-        (label, row, Sample(f"{row.id}/{label}", _with_system(row, system), row.sample(adapter).images))
+        (label, row, replace(row.sample(adapter), id=f"{row.id}/{label}", prompt=_with_system(row, system)))
         for label, system in data.systems.items()
         for row in rows
     ]
@@ -155,5 +155,5 @@ def row_files(data: Rows) -> tuple[Path, ...]:
     Args:
         data: What the recipe says.
     """
-    named = [path for row in rows_of(data) for path in (*row.images, *([row.audio] if row.audio else []))]
+    named = [path for row in rows_of(data) for path in row.files]
     return (*([Path(data.files)] if Path(data.files).is_file() else []), *dict.fromkeys(named))
