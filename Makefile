@@ -4,7 +4,7 @@ UV ?= $(shell command -v uv || echo .cache/uv/bin/uv)
 export HF_HUB_OFFLINE = 1
 export UV_FROZEN = 1
 
-.PHONY: demo test oracles bench clean
+.PHONY: demo test test-audiocraft oracles bench clean
 
 demo: .venv/demo  ## steer the bundled models: notes on a schedule, fewer imagined objects, a topic in answers; the proof beside it
 	.venv/bin/mmsteer run demo
@@ -17,6 +17,10 @@ test: .venv/test  ## lint, types, import order, doctests and tests
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 	OMP_NUM_THREADS=1 .venv/bin/pytest -q -n 2 --dist loadfile
+
+# An environment of its own: what audiocraft asks for is of no use to anybody else.
+test-audiocraft: .venv-audiocraft/test  ## the tests of audiocraft's MusicGen, which skip in the ordinary environment
+	OMP_NUM_THREADS=1 .venv-audiocraft/bin/pytest -q tests/audiocraft
 
 oracles: .venv/test  ## compare the numbers of commands with those kept in tests/oracles, in 10 to 15 minutes
 	.venv/bin/python tests/oracles/make.py --check
@@ -36,9 +40,13 @@ bench: .venv/test  ## speed beside peers, tables in runs/benchmarks; peers that 
 	$(UV) sync --extra soundfont --extra clip --group text --inexact
 	touch $@
 
+.venv-audiocraft/test: $(UV) uv.lock pyproject.toml
+	UV_PROJECT_ENVIRONMENT=.venv-audiocraft $(UV) sync --extra audiocraft --inexact
+	touch $@
+
 .cache/uv/bin/uv:
 	$(PYTHON) -m venv .cache/uv
 	.cache/uv/bin/pip install --quiet uv
 
 clean:
-	rm -rf .venv .cache
+	rm -rf .venv .venv-audiocraft .cache

@@ -25,7 +25,8 @@ def load(name: str | Path, *, device: str = "cpu", dtype: str = "auto", quantise
     """Load a model: a bundled one, a folder, or a name on the Hugging Face hub.
 
     Args:
-        name: `bundled:music`, `bundled:vision`, `bundled:text`, a folder of `from_pretrained`, or a hub name.
+        name: `bundled:music`, `bundled:vision`, `bundled:text`, a folder of `from_pretrained`, or a hub name; and
+            `audiocraft:` before a folder or hub name, to run MusicGen with audiocraft.
         device: `cpu`, `cuda` or `auto`.
         dtype: `auto`, `float32`, `bfloat16` or `float16`.
         quantise: `4bit`, `8bit` or None.
@@ -37,12 +38,12 @@ def load(name: str | Path, *, device: str = "cpu", dtype: str = "auto", quantise
         return _load(bundled_path(text.removeprefix(BUNDLED)), device=device, dtype=dtype, quantise=quantise)
 
 
-def adapt(model: Any, processor: Any) -> AnyAdapter:
+def adapt(model: Any, processor: Any = None) -> AnyAdapter:
     """Make a model that is already loaded readable and steerable.
 
     Args:
-        model: The transformers model.
-        processor: Its processor.
+        model: The transformers model, or audiocraft's `MusicGen`.
+        processor: Its processor; None for audiocraft's.
     """
     return _adapt(model, processor)
 

@@ -97,10 +97,14 @@ def save_folded(adapter: Writable, folder: str | Path, folds: Sequence[Fold], ba
         base: Name of the model that was folded.
 
     Raises:
-        AdapterError: The folder exists, or cannot be written.
+        AdapterError: The folder exists, or cannot be written, or the model is none of transformers.
     """
     path = Path(folder)
     check_folder(path)
+    if adapter.processor is None:
+        raise AdapterError(
+            f"{base}: only a model of transformers is saved as from_pretrained reads it; fold that of the same weights"
+        )
     try:
         with TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as place:
             draft = Path(place) / path.name

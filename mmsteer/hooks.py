@@ -95,7 +95,7 @@ def readings(modules: Mapping[nn.Module, See]) -> Iterator[None]:
 
 
 @contextmanager
-def around(model: nn.Module, method: str, wrap: Callable[[Callable[..., Any]], Callable[..., Any]]) -> Iterator[None]:
+def around(model: Any, method: str, wrap: Callable[[Callable[..., Any]], Callable[..., Any]]) -> Iterator[None]:
     """Stand around one method of one model instance, such as `generate`.
 
     Blocks around the same method may end in any order.
@@ -153,7 +153,7 @@ def hidden_state(output: Any) -> Tensor:
 class _Wrapper:
     """What stands in place of a method, over what was there: the method, or another wrapper."""
 
-    def __init__(self, model: nn.Module, method: str, wrap: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
+    def __init__(self, model: Any, method: str, wrap: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
         self._model, self._method = model, method
         self._inner: Callable[..., Any] = getattr(model, method)
         self._is_first = method not in vars(model)

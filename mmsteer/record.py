@@ -136,7 +136,7 @@ def collect(
 
 
 def data_fingerprint(samples: Sequence[Sample]) -> str:
-    """A short hash of names, prompts, images and outputs.
+    """A short hash of names, prompts, images, outputs, audio prompts and melodies.
 
     Args:
         samples: The samples.
@@ -145,7 +145,8 @@ def data_fingerprint(samples: Sequence[Sample]) -> str:
     for sample in samples:
         said = repr(sample.output) if isinstance(sample.output, str) else ""
         digest.update(f"{sample.id!r}{sample.prompt!r}{said}\0".encode())
-        for one in (*sample.images, *(() if isinstance(sample.output, str | None) else (sample.output,))):
+        given = [wave.samples for wave in (sample.audio_prompt, sample.melody) if wave is not None]
+        for one in (*sample.images, *given, *(() if isinstance(sample.output, str | None) else (sample.output,))):
             content = np.ascontiguousarray(one)
             digest.update(f"{content.shape}{content.dtype}".encode())
             digest.update(content.tobytes())

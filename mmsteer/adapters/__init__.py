@@ -8,10 +8,12 @@ import torch
 import transformers
 from packaging.version import Version
 
+from mmsteer.adapters.audiocraft import PREFIX, AudiocraftMusicgen, is_musicgen, load_musicgen
 from mmsteer.adapters.families import FAMILIES
 from mmsteer.adapters.images import read_image
 from mmsteer.adapters.language_model import LanguageModelAdapter
 from mmsteer.adapters.musicgen import MusicgenAdapter
+from mmsteer.adapters.musicgen_transformers import TransformersMusicgen
 from mmsteer.adapters.wrapped import unwrapped
 from mmsteer.errors import AdapterError
 
@@ -32,22 +34,35 @@ MENDED = {
 }
 """Models that transformers runs wrongly, the version that mends it, and what is wrong before."""
 
-__all__ = ["AnyAdapter", "LanguageModelAdapter", "MusicgenAdapter", "adapt", "load", "read_image"]
+__all__ = [
+    "AnyAdapter",
+    "AudiocraftMusicgen",
+    "LanguageModelAdapter",
+    "MusicgenAdapter",
+    "TransformersMusicgen",
+    "adapt",
+    "load",
+    "read_image",
+]
 
 
-def adapt(model: Any, processor: Any) -> AnyAdapter:
+def adapt(model: Any, processor: Any = None) -> AnyAdapter:
     """Make a model that is already loaded readable and steerable.
 
     Args:
         model: The model, or what PEFT, torch.compile, DataParallel or DistributedDataParallel made of it: calls of the
             wrapper are steered as well. It is used as it is, training or not. For a compiled one, torch.compile is set
-            to check hooks from now on, and what it has compiled so far is compiled again.
-        processor: Its processor; the tokenizer of a plain language model.
+            to check hooks from now on, and what it has compiled so far is compiled again. Or audiocraft's `MusicGen`.
+        processor: Its processor; the tokenizer of a plain language model; None for a model of audiocraft.
 
     Raises:
-        AdapterError: No adapter serves this type of model.
+        AdapterError: No adapter serves this type of model, or its processor is missing.
     """
+    if is_musicgen(model):
+        return AudiocraftMusicgen(model)
     inner = unwrapped(model)
+    if processor is None:
+        raise AdapterError(f"{type(inner).__name__} needs its processor or tokenizer; give it as the second argument")
     adapter, _, _ = _classes(inner.config.model_type)
     return adapter(inner, processor)
 
@@ -56,7 +71,8 @@ def load(name: str | Path, *, device: str = "cpu", dtype: str = "auto", quantise
     """Load a model and its processor.
 
     Args:
-        name: A folder in the `from_pretrained` layout, or a name on the Hugging Face hub.
+        name: A folder in the `from_pretrained` layout, or a name on the Hugging Face hub; `audiocraft:` before either
+            takes a checkpoint in audiocraft's layout and runs it with audiocraft.
         device: `cpu`, `cuda` or `auto`, which spreads the model over what there is.
         dtype: `auto`, as the checkpoint says, or `float32`, `bfloat16`, `float16`.
         quantise: `4bit` or `8bit` to hold the weights so, by bitsandbytes; None to hold them as they are.
@@ -68,6 +84,12 @@ def load(name: str | Path, *, device: str = "cpu", dtype: str = "auto", quantise
         raise AdapterError(f"no dtype {dtype!r}; choose from {', '.join(DTYPES)}")
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise AdapterError(f"device {device!r}: PyTorch finds no such device here; take 'cpu' or 'auto'")
+    if str(name).startswith(PREFIX):
+        if quantise is not None:
+            raise AdapterError(
+                f"{name}: audiocraft holds no weights in {quantise}; leave it out, or load by transformers"
+            )
+        return AudiocraftMusicgen(load_musicgen(str(name).removeprefix(PREFIX), device, dtype))
     try:
         kind = transformers.AutoConfig.from_pretrained(name).model_type
     except (OSError, ValueError) as reason:
@@ -83,7 +105,7 @@ def load(name: str | Path, *, device: str = "cpu", dtype: str = "auto", quantise
     return adapter(model.eval(), processor)
 
 
-def _classes(kind: str) -> tuple[type[AnyAdapter], Any, Any]:
+def _classes(kind: str) -> tuple[type[TransformersMusicgen | LanguageModelAdapter], Any, Any]:
     """The adapter of a type of model, and what loads the model and its processor.
 
     Raises:
@@ -94,7 +116,7 @@ def _classes(kind: str) -> tuple[type[AnyAdapter], Any, Any]:
     _check_version(kind)
     # Asked of transformers one by one: each brings a part of it that takes its time.
     if kind in MUSICGENS:
-        return MusicgenAdapter, transformers.AutoModelForTextToWaveform, transformers.AutoProcessor
+        return TransformersMusicgen, transformers.AutoModelForTextToWaveform, transformers.AutoProcessor
     if kind in FAMILIES:
         return LanguageModelAdapter, transformers.AutoModelForImageTextToText, transformers.AutoProcessor
     # What also fills in masked words (BERT) does not write from left to right.

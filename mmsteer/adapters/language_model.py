@@ -10,6 +10,7 @@ cross-attention: no token of `text` is an `image` token.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from operator import attrgetter
 from typing import Any, Literal
@@ -29,7 +30,7 @@ from mmsteer.adapters.sampling import check_seeds, checked_sampling, drawing
 from mmsteer.adapters.tokens import image_kinds, real_tokens, text_kinds
 from mmsteer.adapters.wrapped import execution_device
 from mmsteer.errors import AdapterError
-from mmsteer.types import Call, Forward, Layout, Reading, Sample, Sampling, Site, Sketch, as_samples
+from mmsteer.types import Call, Forward, Layout, Reading, Sample, Sampling, Site, Sketch, Wrap, as_samples
 
 ANY_LENGTH = 32_768
 """Output steps that are planned for where neither the call nor the model sets a limit, as recurrent models do not."""
@@ -133,6 +134,14 @@ class LanguageModelAdapter:
             is_compiled = hasattr(self.model.forward, "_torchdynamo_orig_callable")
             return self.model if is_compiled else self._family.running(self.model)
         return self._modules[Site(name, 0)]
+
+    def entries(self, wrap: Wrap) -> AbstractContextManager[None]:
+        """Stand around the model's own `generate`.
+
+        Args:
+            wrap: Makes what is called instead.
+        """
+        return hooks.around(self.model, "generate", wrap)
 
     def call(self, arguments: Mapping[str, Any]) -> Call:
         """Read the arguments of `generate`.

@@ -1,14 +1,14 @@
-"""MusicGen of transformers: all sizes, stereo, and melody.
+"""MusicGen, whichever library runs it.
 
 The clock is in seconds: the state at position s of the decoder (0 is the start token) predicts frame s - k of codebook
 k, so output step s is frame s of the first codebook, and S seconds take `rate * S` frames plus one token for every
 further codebook of a channel.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import replace
-from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -16,30 +16,29 @@ import torch
 from torch import Tensor, nn
 
 from mmsteer.adapters import locate
-from mmsteer.adapters.caches import cache_of, cached_tokens
-from mmsteer.adapters.fingerprint import Weights
-from mmsteer.adapters.generation import configured, first_given, new_tokens
-from mmsteer.adapters.musicgen_decoding import decode
-from mmsteer.adapters.sampling import AfterGuidance, check_seeds, checked_sampling, drawing
-from mmsteer.adapters.wrapped import execution_device
+from mmsteer.adapters.codebooks import Codebooks
+from mmsteer.adapters.musicgen_inputs import output_of
+from mmsteer.adapters.sampling import check_seeds, checked_sampling
+from mmsteer.adapters.waves import alike, fitted
 from mmsteer.errors import AdapterError
-from mmsteer.hooks import around, evaluating
-from mmsteer.types import Call, Forward, Kind, Layout, Reading, Sample, Sampling, Site, Sketch, as_samples
+from mmsteer.types import Call, Forward, Layout, Reading, Sample, Sampling, Site, Sketch, Wrap, as_samples
 
 STACK = "decoder"
 
 
-class MusicgenAdapter:
-    """Reads, steers and runs `MusicgenForConditionalGeneration` and its melody variant.
+class MusicgenAdapter(ABC):
+    """Reads, steers and runs MusicGen: text to music, continuation, melody.
 
     Attributes:
-        model: The model.
-        processor: Its processor.
+        model: The module whose forward is one pass of the whole model.
+        processor: Of transformers' models; None for audiocraft's.
         generator: `decoder`, the only stack.
         widths: Every site and the width of its hidden state.
         rate: Frames per second.
-        max_steps: Frames that the position table of the checkpoint was made for.
+        max_steps: Frames that the model was made for.
         sample_rate: Of the audio, in Hz.
+        channels: Of the audio.
+        streams: How codes are laid out.
         codebooks: Token streams, both channels counted.
         delay: Tokens beyond the frames: the delay of the last codebook.
         sampling: As the authors of MusicGen sample.
@@ -51,47 +50,57 @@ class MusicgenAdapter:
     output_kind: Literal["text", "audio"] = "audio"
     sees = False
     sampling = Sampling(temperature=1.0, top_k=250, top_p=1.0, guidance=3.0, beams=1)
+    processor: Any = None
 
-    def __init__(self, model: Any, processor: Any) -> None:
+    def __init__(
+        self,
+        model: Any,
+        streams: Codebooks,
+        layers: int,
+        width: int,
+        *,
+        rate: float,
+        sample_rate: int,
+        channels: int,
+        max_steps: int,
+    ) -> None:
         self.model = model
-        self.processor = processor
-        self._weights = Weights(model)
-        config = model.config.decoder
-        layers = range(config.num_hidden_layers)
+        self.streams = streams
         points = ("block", "attention", "mlp")
         self.widths: Mapping[Site, int] = {
-            Site(STACK, layer, point): config.hidden_size for layer in layers for point in points
+            Site(STACK, layer, point): width for layer in range(layers) for point in points
         }
-        self.rate: float | None = float(model.config.audio_encoder.frame_rate)
-        self.sample_rate: int = model.config.audio_encoder.sampling_rate
-        self.max_steps: int = config.max_position_embeddings
-        self.codebooks: int = config.num_codebooks
-        self.channels: int = config.audio_channels
-        self.delay = self.codebooks // self.channels - 1
+        self.rate: float | None = rate
+        self._rate = rate
+        self.sample_rate = sample_rate
+        self.channels = channels
+        self.max_steps = max_steps
+        self.codebooks = streams.streams
+        self.delay = streams.delay
 
     @property
+    @abstractmethod
     def fingerprint(self) -> str:
-        """What identifies its weights, as they are now; those of adapters, such as LoRA, do not count."""
-        return self._weights.fingerprint()
+        """What identifies its weights, as they are now, in either library."""
 
     @property
+    @abstractmethod
     def sketch(self) -> Sketch:
         """What other weights are compared with these by."""
-        return self._weights.sketch()
+
+    @property
+    @abstractmethod
+    def device(self) -> torch.device:
+        """Where the model runs."""
 
     @property
     def sites(self) -> tuple[Site, ...]:
         """Every site, in the order of the layers."""
         return tuple(self.widths)
 
+    @abstractmethod
     def module(self, site: Site) -> Any:
-        """The module whose output is the hidden state at a site.
-
-        Args:
-            site: The site.
-        """
-        layer = self.stack(STACK).layers[site.layer]
-        return {"block": layer, "attention": layer.self_attn, "mlp": layer.fc2}[site.point]
+        """The module whose output is the hidden state at a site."""
 
     def writer(self, site: Site) -> nn.Linear:
         """The linear layer whose output is the hidden state at an `mlp` or `attention` site.
@@ -104,115 +113,37 @@ class MusicgenAdapter:
         """
         return locate.writer(self.module(site), site)
 
+    @abstractmethod
     def stack(self, name: str) -> Any:
-        """The decoder's stack of layers.
+        """The module whose forward is one tick of the clock."""
 
-        Args:
-            name: `decoder`.
-        """
-        return self.model.decoder.model.decoder
+    @abstractmethod
+    def entries(self, wrap: Wrap) -> AbstractContextManager[None]:
+        """Stand around the methods by which users have the model make output."""
 
+    @abstractmethod
     def call(self, arguments: Mapping[str, Any]) -> Call:
-        """Read the arguments of `generate`.
+        """Read the arguments of a call of such a method."""
 
-        Args:
-            arguments: Its keyword arguments.
-
-        Raises:
-            AdapterError: They ask for several sequences a prompt, which the model's code garbles.
-        """
-        config = configured(self.model, arguments)
-        if config.num_return_sequences > 1:
-            raise AdapterError(
-                "MusicGen mixes up the codebooks of num_return_sequences > 1 (its reshape counts prompts, not "
-                "sequences); repeat each prompt instead"
-            )
-        branches = 2 if (config.guidance_scale or 1) > 1 else 1
-        given = self._prompt_frames(arguments)
-        # Its generate takes any length but that of `max_length=` for one of the new tokens.
-        is_default = arguments.get("max_length") is None
-        tokens = given + new_tokens(self.model, config, repeated=1 + given, is_default=is_default)
-        if tokens < self._fewest + self.delay:
-            raise AdapterError(
-                f"{tokens} tokens make no audio; {self._fewest + self.delay} or more do, and S seconds take "
-                f"{self.rate:g} * S + {self.delay}"
-            )
-        prompts = first_given(arguments, "input_ids", "inputs", "inputs_embeds", "attention_mask")
-        states = first_given(arguments, "encoder_outputs")
-        if prompts is None and states is not None:
-            prompts = states[0]
-        return Call(branches, tokens - self.delay, samples=None if prompts is None else len(prompts))
-
+    @abstractmethod
     def forward(self, stack: str, arguments: Mapping[str, Any]) -> Forward:
-        """Read the arguments of one forward of the decoder's stack.
+        """Read the arguments of one forward of the stack."""
 
-        Args:
-            stack: `decoder`.
-            arguments: Its arguments, by name.
-        """
-        ids = arguments["input_ids"]
-        rows = ids.shape[0] // self.codebooks
-        width = self._prefix(arguments) + ids.shape[1]
-        return Forward(rows, width, cached_tokens(arguments), cache_of(arguments))
-
+    @abstractmethod
     def layout(self, stack: str, forward: Forward, arguments: Mapping[str, Any], prompt: int) -> Layout:
-        """The start token and an audio prompt are the prompt; columns of nothing but padding are padding.
+        """The start token and an audio prompt are the prompt; columns of nothing but padding are padding."""
 
-        The melody variant puts its conditioning before the start token. That prefix is no output, so no positions
-        select it.
-
-        Args:
-            stack: `decoder`.
-            forward: The forward.
-            arguments: Its arguments, by name.
-            prompt: How many of the tokens are given, prefix included.
-        """
-        ids = arguments["input_ids"].reshape(forward.rows, self.codebooks, -1)
-        prefix = self._prefix(arguments)
-        place = int(forward.start) + torch.arange(ids.shape[-1], device=ids.device)
-        kinds = torch.where(place < prompt - prefix, int(Kind.PROMPT), int(Kind.GENERATED))
-        kinds = kinds + int(Kind.FIRST) * (place == 0) + int(Kind.LAST) * (place == prompt - prefix - 1)
-        kinds = kinds.expand(forward.rows, -1).masked_fill(self._past_the_end(ids, place), int(Kind.PADDING))
-        return Layout(nn.functional.pad(kinds, (prefix, 0), value=int(Kind.PADDING)), prefix)
-
+    @abstractmethod
     def produced(self, output: Any, call: Call) -> int:
-        """Frames of a finished `generate`.
+        """Frames of a finished output."""
 
-        Args:
-            output: The audio, (samples, channels, time), or transformers' output that holds it.
-            call: What was known of it; the audio tells it all.
-        """
-        audio = output if isinstance(output, Tensor) else output.sequences
-        return round(audio.shape[-1] / self.sample_rate * float(self.rate or 1))
-
+    @abstractmethod
     def canary(self) -> Tensor:
         """Logits of the start token and one column of codes under a constant condition."""
-        decoder = self.model.decoder
-        ids = torch.tensor([[decoder.config.pad_token_id, 0]] * self.codebooks, device=self.device)
-        condition = torch.ones(1, 1, decoder.config.hidden_size, device=self.device, dtype=self.model.dtype)
-        with torch.no_grad(), evaluating(self.model):
-            return decoder(input_ids=ids, encoder_hidden_states=condition, use_cache=False).logits
 
-    @property
-    def device(self) -> torch.device:
-        """Where the model runs."""
-        return execution_device(self.model)
-
+    @abstractmethod
     def frames(self, seconds: float) -> int:
-        """The frames of a duration.
-
-        Args:
-            seconds: The duration.
-
-        Raises:
-            AdapterError: It is shorter than the delay pattern, or longer than the model's positions.
-        """
-        frames = round(float(self.rate or 1) * seconds)
-        fewest, most = self._fewest, self.max_steps - self.delay
-        if not fewest <= frames <= most:
-            limits = f"{fewest / float(self.rate or 1):g} to {most / float(self.rate or 1):g} s"
-            raise AdapterError(f"{seconds:g} s cannot be generated; choose from {limits}")
-        return frames
+        """The frames of a duration, refused where the model cannot make it."""
 
     def steps(self, sampling: Sampling) -> int:
         """The frames of a sampling.
@@ -237,64 +168,33 @@ class MusicgenAdapter:
         """The samples with their audio, (samples,) or (samples, 2) float32.
 
         Args:
-            samples: Descriptions of what to play.
-            sampling: How audio is sampled.
-            seeds: One a sample; the same seed draws the same noise in any batch.
+            samples: Descriptions of what to play, with an audio prompt or, for the melody variant, a melody.
+            sampling: How audio is sampled; an audio prompt is part of its seconds.
+            seeds: One a sample; the same seed draws the same noise in any batch, and in either library.
 
         Raises:
             AdapterError: A prompt is empty, the counts differ, or the sampling cannot be done.
         """
         asked, frames, full = as_samples(samples), self.steps(sampling), sampling.filled(self.sampling)
         check_seeds(asked, seeds, full)
-        inputs = self.processor(text=_described(asked), padding=True, return_tensors="pt").to(self.device)
-        with self._own_loop():
-            audio = self.model.generate(
-                **inputs,
-                max_new_tokens=frames + self.delay,
-                guidance_scale=full.guidance,
-                do_sample=False,
-                logits_processor=AfterGuidance([*full.processors, *drawing(full, seeds, self.codebooks)]),
-            )
-        waves = [wave[0] if self.channels == 1 else wave.T for wave in audio.float().cpu().numpy()]
-        return [replace(one, output=wave) for one, wave in zip(asked, waves, strict=True)]
+        made = dict[int, Sample]()
+        for rows in alike(asked):
+            part = [asked[row] for row in rows]
+            waves = self._played(part, frames, full, [seeds[row] for row in rows] if seeds else None)
+            made |= {row: replace(one, output=wave) for row, one, wave in zip(rows, part, waves, strict=True)}
+        return [made[row] for row in range(len(asked))]
 
+    @abstractmethod
     def reading(self, samples: Sequence[Sample], *, guided: bool = False) -> Reading:
-        """Audio in the layout of generation: start token, then delayed codes, under its text.
+        """Audio in the layout of generation: start token, then delayed codes, under its text and melody."""
 
-        Args:
-            samples: Mono audio at the model's sample rate with its text; all texts None for the null branch.
-                Stereo models hear it on both channels.
-            guided: Run both branches, rows [conditional; null].
-
-        Raises:
-            AdapterError: Audio is empty or not mono, or only some samples have a text.
-        """
-        ids = self.delayed([self._encode(sample) for sample in samples]).flatten(0, 1)[:, :-1]
-        condition = self._condition([None if sample.prompt is None else sample.text for sample in samples])
-        if guided:
-            ids = ids.repeat(2, 1)
-            condition = {name: torch.cat([value, _null(name, value)]) for name, value in condition.items()}
-        call = Call(2 if guided else 1, ids.shape[1] - self.delay, prompt=1 + self._condition_length(condition))
-        return Reading({"decoder_input_ids": ids, **condition}, call)
-
+    @abstractmethod
     def read(self, reading: Reading) -> Tensor:
-        """Run the forward of `reading`; logits, (rows, tokens, codebooks, vocabulary).
+        """Run the forward of `reading`; logits, (rows, tokens, codebooks, vocabulary)."""
 
-        Args:
-            reading: What `reading` returned.
-        """
-        with torch.no_grad():
-            logits = self.model(**reading.arguments, use_cache=False).logits
-        tokens = reading.arguments["decoder_input_ids"].shape[1]
-        return logits[:, -tokens:].unflatten(0, (-1, self.codebooks)).transpose(1, 2)
-
+    @abstractmethod
     def tokens(self, reading: Reading) -> Tensor:
-        """The codes of a reading, delayed as the decoder meets them, (rows, tokens, codebooks).
-
-        Args:
-            reading: What `reading` returned.
-        """
-        return reading.arguments["decoder_input_ids"].unflatten(0, (-1, self.codebooks)).transpose(1, 2)
+        """The codes of a reading, delayed as the decoder meets them, (rows, tokens, codebooks)."""
 
     def token_name(self, token: int) -> str:
         """The number of a code, which means something else in each codebook.
@@ -304,114 +204,24 @@ class MusicgenAdapter:
         """
         return str(token)
 
+    @abstractmethod
     def unembed(self, state: Tensor) -> Tensor:
-        """The last norm and the head of each codebook, (..., codebooks, vocabulary).
+        """The last norm and the head of each codebook, (..., codebooks, vocabulary)."""
 
-        Args:
-            state: Hidden states after the last block, (..., width).
-        """
-        with torch.no_grad():
-            normed = self.stack(STACK).layer_norm(state.to(self.device, self.model.dtype))
-            return torch.stack([head(normed) for head in self.model.decoder.lm_heads], dim=-2)
+    @abstractmethod
+    def _played(
+        self, samples: Sequence[Sample], frames: int, sampling: Sampling, seeds: Sequence[int] | None
+    ) -> list[np.ndarray]:
+        """The audio of samples whose audio prompts and melodies are equally long."""
 
-    def delayed(self, codes: Sequence[Tensor]) -> Tensor:
-        """Codes as the decoder meets them: start token first, codebook k delayed by k, padded at the end.
-
-        Args:
-            codes: For each clip its codes, (codebooks, frames).
-
-        Returns:
-            Tokens, (clips, codebooks, longest frames + 1 + delay).
-        """
-        pad = self.model.config.decoder.pad_token_id
-        longest = max(code.shape[1] for code in codes)
-        tokens = torch.full((len(codes), self.codebooks, longest + 1 + self.delay), pad, device=self.device)
-        for clip, code in enumerate(codes):
-            for book in range(self.codebooks):
-                first = 1 + book // self.channels
-                tokens[clip, book, first : first + code.shape[1]] = code[book]
-        return tokens
-
-    def _own_loop(self) -> AbstractContextManager[None]:
-        """The loop of `generate` replaced; melody's, whose condition is part of its sequence, stays as it is."""
-        if self._is_melody:
-            return nullcontext()
-        return around(self.model, "_sample", lambda _: partial(decode, self.model))
+    @abstractmethod
+    def _codes(self, wave: np.ndarray) -> Tensor:
+        """Codes of audio, (channels, samples), as (streams, frames)."""
 
     def _encode(self, sample: Sample) -> Tensor:
-        wave = np.asarray(() if sample.output is None else sample.output)
-        if wave.ndim != 1 or not len(wave):
-            raise AdapterError(
-                f"{sample.id}: expected mono audio (samples,), got shape {wave.shape}; average the channels first"
-            )
-        audio = torch.from_numpy(np.ascontiguousarray(wave, dtype=np.float32)).to(self.device, self.model.dtype)
-        with torch.no_grad():
-            codes = self.model.audio_encoder.encode(audio[None, None]).audio_codes[0, 0]
-        return codes.repeat_interleave(self.channels, dim=0)
+        wave = replace(output_of(sample), sample_rate=self.sample_rate)
+        return self._codes(fitted(wave, self.sample_rate, self.channels, sample.id))
 
-    def _condition(self, texts: Sequence[str | None]) -> dict[str, Tensor]:
-        known = [text for text in texts if text is not None]
-        if known and len(known) < len(texts):
-            raise AdapterError(f"{len(known)} of {len(texts)} samples have a text; give one to all or to none")
-        if known:
-            return dict(self.processor(text=known, padding=True, return_tensors="pt").to(self.device))
-        if not self._is_melody:
-            ids = torch.zeros(len(texts), 1, dtype=torch.long, device=self.device)
-            return {"input_ids": ids, "attention_mask": torch.zeros_like(ids)}
-        config = self.model.config
-        shape = (len(texts), config.chroma_length + 1, config.decoder.hidden_size)
-        return {"encoder_hidden_states": torch.zeros(shape, device=self.device, dtype=self.model.dtype)}
-
-    def _condition_length(self, condition: Mapping[str, Tensor]) -> int:
-        """Tokens that the melody variant puts before the start token."""
-        if not self._is_melody:
-            return 0
-        if "encoder_hidden_states" in condition:
-            return condition["encoder_hidden_states"].shape[1]
-        return condition["input_ids"].shape[1] + self.model.config.chroma_length
-
-    def _past_the_end(self, ids: Tensor, place: Tensor) -> Tensor:
-        """Columns that generation never reads: of nothing but padding, or followed by it, (rows, tokens)."""
-        empty = (ids == self.model.config.decoder.pad_token_id).all(dim=1) & (place > 0)
-        return empty | nn.functional.pad(empty[:, 1:], (0, 1))
-
-    @property
-    def _fewest(self) -> int:
-        """Frames below which the model's code leaves out the delay pattern."""
-        return max(1, self.delay)
-
-    def _prefix(self, kwargs: Mapping[str, Any]) -> int:
-        condition = kwargs.get("encoder_hidden_states")
-        return condition.shape[1] if self._is_melody and condition is not None else 0
-
-    @property
-    def _is_melody(self) -> bool:
-        return self.model.config.model_type == "musicgen_melody"
-
-    def _prompt_frames(self, arguments: Mapping[str, Any]) -> int:
-        codes, audio = first_given(arguments, "decoder_input_ids"), first_given(arguments, "input_values")
-        if codes is not None:
-            # Without its start token, generate puts one before it.
-            return int(codes.shape[-1]) - bool((codes[..., 0] == self.model.config.decoder.pad_token_id).any())
-        if audio is not None:
-            return int(np.ceil(audio.shape[-1] / self.sample_rate * float(self.rate or 1)))
-        return 0
-
-
-def _described(samples: Sequence[Sample]) -> list[str]:
-    """The prompts of samples, all of them plain texts that say something.
-
-    Raises:
-        AdapterError: One is not.
-    """
-    for sample in samples:
-        if sample.images or not isinstance(sample.prompt, str) or not sample.prompt.strip():
-            raise AdapterError(
-                f"{sample.id}: the prompt is empty or no text; say what to play, as in 'a slow piano melody'"
-            )
-    return [sample.text for sample in samples]
-
-
-def _null(name: str, value: Tensor) -> Tensor:
-    """The null branch: the same text under a mask of zeros, so that nothing of it is heard."""
-    return value if name == "input_ids" else torch.zeros_like(value)
+    def _delayed(self, samples: Sequence[Sample]) -> Tensor:
+        """The tokens that outputs are read from, (samples, streams, tokens): the last one predicts nothing."""
+        return self.streams.delayed([self._encode(sample) for sample in samples], self.device)[..., :-1]

@@ -112,6 +112,8 @@ class Prompts:
         several = sample.images
         if not isinstance(several, list | tuple):
             raise AdapterError(f"{sample.id}: images are given as a tuple of PIL images, not {type(several).__name__}")
+        if sample.audio_prompt is not None or sample.melody is not None:
+            raise AdapterError(f"{sample.id}: this model takes no audio; give samples without audio prompt and melody")
         if several and not self._sees:
             raise AdapterError(f"{sample.id}: this model sees no images; give samples without")
         if not several and self._family.needs_image:

@@ -41,12 +41,18 @@ def generate(
     ),
     out: Annotated[Path | None, typer.Option(help="where to write the answer, or the audio (.wav or .flac)")] = None,
     image: Annotated[Path | None, typer.Option(help="an image that is shown to a model that sees")] = None,
+    continued: Annotated[
+        Path | None, typer.Option("--continue", help="music: a clip that the output begins with and continues")
+    ] = None,
+    melody: Annotated[Path | None, typer.Option(help="music: a clip whose melody a melody variant follows")] = None,
     system: Annotated[str | None, typer.Option(help="text: the system prompt")] = None,
     raw: Annotated[bool, typer.Option("--raw", help="text: continue the prompt as it is, without a template")] = False,
     tokens: Annotated[int | None, typer.Option(min=1, help=f"text: at most this many tokens (usual: {LONGEST})")] = (
         None
     ),
-    seconds: Annotated[float | None, typer.Option(help="music: duration (usual: 4)")] = None,
+    seconds: Annotated[
+        float | None, typer.Option(help="music: duration, that of --continue included (usual: 4 beyond it)")
+    ] = None,
     guidance: Annotated[float | None, typer.Option(help="music: scale of classifier-free guidance (usual: 3)")] = None,
     temperature: Annotated[
         float | None, typer.Option(min=0, help="0 takes the likeliest token (usual for text), 1 draws (for music)")
@@ -66,6 +72,8 @@ def generate(
 
     mmsteer generate --prompt "flute" --steer "note:C 0.1 fade-out 0..4s; note:G 0.1 fade-in 0..4s" --out x.wav
 
+    mmsteer generate --prompt "flute" --continue intro.wav --seconds 4 --steer "note:C 0.1" --out more.wav
+
     mmsteer generate --image room.png --prompt "Describe this image." --steer "grounded:yes 0.1" --compare
 
     mmsteer generate --model bundled:text --prompt "Who are you?" --directions style.safetensors
@@ -80,6 +88,7 @@ def generate(
     from mmsteer.api import load
     from mmsteer.cli.made import answer, chat, play, warn_of_no_effect
     from mmsteer.cli.quiet import hush
+    from mmsteer.tasks import read_waveform
     from mmsteer.types import Sample, Sampling
 
     hush()
@@ -91,11 +100,13 @@ def generate(
     if adapter.output_kind == "audio":
         of_text = {"--tokens": tokens, "--system": system, "--raw": raw, "--image": image, "--compare": compare}
         _refuse(of_text, f"text, and {name} makes music")
-        play(adapter, steering, Sample("prompt", prompt), sampling, seed or 0, _audio_file(name, out))
+        sample = Sample("prompt", prompt, audio_prompt=read_waveform(continued), melody=read_waveform(melody))
+        play(adapter, steering, sample, sampling, seed or 0, _audio_file(name, out))
         if directions is None:
             warn_of_no_effect(steering)
         return
-    _refuse({"--seconds": seconds, "--guidance": guidance}, f"music, and {name} writes text")
+    of_music = {"--seconds": seconds, "--guidance": guidance, "--continue": continued, "--melody": melody}
+    _refuse(of_music, f"music, and {name} writes text")
     if not adapter.sees:
         _refuse({"--image": image}, f"models that see, and {name} does not")
     sample = Sample("prompt", chat(prompt, system, raw), shown)

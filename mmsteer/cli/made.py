@@ -20,6 +20,8 @@ WITHOUT_EFFECT = {
     "chord": "the quality asked for was heard in .38 of the clips in which one was told, by chance in .25",
 }
 """Families of ready-made directions that were measured to change nothing; the numbers are those of docs/results.md."""
+LONG = 4.0
+"""Seconds of music that are made."""
 STYLES = {"removed": "bold red strike", "added": "bold green"}
 
 
@@ -84,7 +86,7 @@ def play(adapter: Any, steering: Steering, sample: Sample, sampling: Sampling, s
         seed: Of what is drawn.
         out: The audio file.
     """
-    made, receipt = _made(adapter, steering, sample, sampling.filled(Sampling(seconds=4.0)), seed)
+    made, receipt = _made(adapter, steering, sample, sampling.filled(Sampling(seconds=_usual_seconds(sample))), seed)
     write_out(out, _encoded(made, adapter.sample_rate, out.suffix.lower().removeprefix(".")))
     print(f"{out}: {len(made) / adapter.sample_rate:.2f} s")
     if steering.attributes:
@@ -115,6 +117,12 @@ def warn_of_no_effect(steering: Steering) -> None:
     for family in families(steering):
         if family in WITHOUT_EFFECT:
             print(f"warning: no effect of {family} directions was measured: {WITHOUT_EFFECT[family]} (docs/results.md)")
+
+
+def _usual_seconds(sample: Sample) -> float:
+    """Duration unless another is asked for: an audio prompt and so much beyond it."""
+    given = sample.audio_prompt
+    return LONG + (0.0 if given is None else len(given.samples) / given.sample_rate)
 
 
 def marked(text: str, changes: Sequence[Segment], change: Literal["removed", "added"]) -> Text:

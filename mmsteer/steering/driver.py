@@ -22,6 +22,7 @@ from mmsteer.steering.meter import Meter
 from mmsteer.steering.operators import TARGETED
 from mmsteer.steering.others import Others
 from mmsteer.steering.plan import Plan, compile_plan
+from mmsteer.steering.track import Track, decode_table
 from mmsteer.types import Adapter, Call, Forward, Kind, Layout, Positions, Site, Tokens
 
 OWN_LOOP = Call()
@@ -53,12 +54,14 @@ class Driver:
         self._plan: Plan | None = None
         self._call = OWN_LOOP
         self._fresh = True
-        self._rows = self._images = self._given = self._origin = self._end = 0
+        self._rows = self._images = self._end = 0
+        self._tracks: dict[int | None, Track] = {}
+        self._track: Track | None = None
         self._cache: Any = None
         # Columns that steered something: in this call, and in any.
         self._steered: Tensor | None = None
         self._ever: Tensor | None = None
-        self._is_prompted = self._is_judged = self._has_drafts = self._awaits_edit = self._is_packed = False
+        self._is_judged = self._has_drafts = self._awaits_edit = self._is_packed = False
         self._deltas: Sequence[Tensor] = ()
         self._dtype = torch.float32
         self._now: int | Tensor | None = None
@@ -92,7 +95,7 @@ class Driver:
         others = [other for other in self._plan.others if self._plan.table[..., other.column].any()]
         self._others = Others(others, self._stack, self.meter)
         self._steered, self._is_judged, self._has_drafts, self._awaits_edit = None, False, False, False
-        self._fresh = True
+        self._fresh, self._tracks, self._track = True, {}, None
 
     def made(self, steps: int) -> None:
         """Note how long the output is: what was drafted and not taken is no part of it.
@@ -110,7 +113,8 @@ class Driver:
             self._check_edited()
             if not self._is_judged:
                 self._judge(self.meter.reached())
-            self.meter.close(self._decoding.table, self._plan.vectors, self._others.places)
+            table = decode_table([*self._tracks.values()])
+            self.meter.close(table, self._plan.vectors, self._others.places)
         self.drop()
 
     def drop(self) -> None:
@@ -118,6 +122,7 @@ class Driver:
         if self._steered is not None:
             self._ever = self._steered | (self._steered if self._ever is None else self._ever)
         self._plan, self._fresh, self._usual, self._cache = None, True, None, None
+        self._tracks, self._track = {}, None
         self._steered, self._awaits_edit = None, False
 
     def tick(self, arguments: Mapping[str, Any]) -> None:
@@ -165,7 +170,8 @@ class Driver:
         if self._fresh or self.beside:
             return False
         forward = self._adapter.forward(self._stack, arguments)
-        if forward.width > 1 or _starts(forward) or forward.rows != self._rows or not self._is_prompted:
+        track = self._tracks.get(forward.branch)
+        if forward.width > 1 or _starts(forward) or forward.rows != self._rows or not (track and track.is_prompted):
             return False
         if self._call == OWN_LOOP:
             self._follow(forward)
@@ -178,13 +184,14 @@ class Driver:
         forward = self._adapter.forward(self._stack, arguments)
         forward = replace(forward, start=int(forward.start))
         self._begin_unannounced(forward)
-        if self.beside:
-            self._several(forward, self._adapter.layout(self._stack, forward, arguments, forward.width))
-            return
-        if self._fresh:
-            self._given = self._call.prompt or int(forward.start) + forward.width
-        self._several(forward, self._adapter.layout(self._stack, forward, arguments, self._given))
+        given = forward.width if self.beside else self._given(forward)
+        self._several(forward, self._adapter.layout(self._stack, forward, arguments, given), given)
         self._end, self._cache = int(forward.start) + forward.width, forward.cache
+
+    def _given(self, forward: Forward) -> int:
+        """How many tokens of a sequence are its prompt: what was announced, or all of its first forward."""
+        known = None if self._fresh else self._tracks.get(forward.branch)
+        return known.given if known else self._call.prompt or int(forward.start) + forward.width
 
     def _begin_unannounced(self, forward: Forward) -> None:
         """A sequence of the user's own loop begins where the cache is empty."""
@@ -207,39 +214,51 @@ class Driver:
                 )
             self._end, self._cache = forward.start + forward.width, forward.cache
 
-    def _several(self, forward: Forward, layout: Layout) -> None:
+    def _several(self, forward: Forward, layout: Layout, given: int) -> None:
         """A forward of a prompt, of a part of it, or of several steps at once."""
         plan = self._compiled()
-        device = layout.kinds.device
         is_new = self._fresh or self.beside or _starts(forward) or forward.rows != self._rows
-        self._images = forward.rows + (self._images if self.beside and not self._fresh else 0)
-        self._rows, self._origin = forward.rows, layout.origin
+        self._note_rows(forward)
         if is_new:
-            self._lay_out(plan, device)
-        drafted = not is_new and self._is_prompted
+            self._tracks[forward.branch] = self._lay_out(plan, layout.kinds.device, forward.branch, given)
+        self._track = track = self._tracks[forward.branch]
+        track.origin = layout.origin
+        drafted = not is_new and track.is_prompted
         self._has_drafts |= drafted
         steps = self._steps(forward, layout)
         mask = _masks(plan.selections, Tokens(layout.kinds, steps, self._adapter.rate))
         # (layers, rows, tokens, columns)
-        self._coefficients = self._table[:, steps.clamp(0, self._table.shape[1] - 1)].transpose(1, 2) * mask
+        self._coefficients = track.table[:, steps.clamp(0, track.table.shape[1] - 1)].transpose(1, 2) * mask
         self._deltas = ()
         self._now = self._usual = None
         steered = (self._coefficients != 0).flatten(0, 2).any(0)
         self._steered = steered if self._steered is None else self._steered | steered
-        self._is_prompted = int(forward.start) + forward.width >= self._given
-        if self._is_prompted and not self._is_judged and not self.beside:
+        track.is_prompted = self.beside or int(forward.start) + forward.width >= track.given
+        if self._are_prompted and not self._is_judged and not self.beside:
             self._judge(None)
-        is_more = not self._fresh and (self.beside or not _starts(forward))
+        is_more = not self._fresh and (self.beside or track.is_beside or not _starts(forward))
         self.meter.prompt(self._coefficients, steps, self._images, more=is_more, drafted=drafted)
         # Last: a prompt that is refused was none.
         self._fresh, self._awaits_edit = False, True
 
-    def _lay_out(self, plan: Plan, device: torch.device) -> None:
+    def _note_rows(self, forward: Forward) -> None:
+        self._rows = forward.rows
+        branches = 1 if forward.branch is None else self._compiled().branches
+        self._images = forward.rows * branches + (self._images if self.beside and not self._fresh else 0)
+
+    @property
+    def _are_prompted(self) -> bool:
+        """Whether the prompt has run to its end in every branch."""
+        tracks = self._tracks.values()
+        expected = 1 if None in self._tracks else self._compiled().branches
+        return len(tracks) == expected and all(track.is_prompted for track in tracks)
+
+    def _lay_out(self, plan: Plan, device: torch.device, branch: int | None, given: int) -> Track:
         """Give each row its coefficients; made here, so that the first compiled step finds what the later ones do."""
-        self._table = plan.table.to(device).index_select(2, self._sample_of_row(self._rows).to(device))
-        steps = self._table.shape[1]
-        decode = self._table[:, :0] if self.beside else self._table * self._later(steps, device)
-        self._decoding = Decoding(decode, self._bank(device), len(self.sites))
+        table = plan.table.to(device).index_select(2, self._sample_of_row(self._rows, branch).to(device))
+        steps = table.shape[1]
+        decode = table[:, :0] if self.beside else table * self._later(steps, device)
+        return Track(branch, table, Decoding(decode, self._bank(device), len(self.sites)), given)
 
     def _steps(self, forward: Forward, layout: Layout) -> Tensor:
         """The output step of each token, (tokens,)."""
@@ -255,10 +274,11 @@ class Driver:
         return masks[0, :, None].unsqueeze(0)
 
     def _step(self, forward: Forward) -> None:
-        step = self._now = forward.start - self._origin
-        self._deltas = self._decoding.added(step, self._dtype)
+        self._track = track = self._tracks[forward.branch]
+        step = self._now = forward.start - track.origin
+        self._deltas = track.decoding.added(step, self._dtype)
         if self._others.places:
-            self._coefficients = self._decoding.coefficients(step)
+            self._coefficients = track.decoding.coefficients(step)
         self._usual = None
         sums_alone = not self._others.places and not self._is_packed and len(self._placed) == 1
         if sums_alone and isinstance(step, int) and self.meter.is_quiet(step):
@@ -291,7 +311,7 @@ class Driver:
         if place in self._others.places:
             edited = self._others.edit(place, hidden, edited, self._amount(place))
         if self.meter.measuring:
-            self.meter.measure(place, hidden, edited)
+            self.meter.measure(place, hidden, edited, joined=self._track is not None and self._track.is_beside)
         return edited
 
     def _delta(self, place: int, hidden: Tensor) -> Tensor:
@@ -363,7 +383,7 @@ class Driver:
                     "be steered there; leave its sites out, or start the schedule above 0"
                 )
 
-    def _sample_of_row(self, rows: int) -> Tensor:
+    def _sample_of_row(self, rows: int, branch: int | None) -> Tensor:
         # The row of the table that each row of the batch takes.
         plan = self._compiled()
         # With as many rows as samples, one each has one only if each has any.
@@ -374,13 +394,14 @@ class Driver:
                 "the samples one by one"
             )
         # Branches are outermost, then samples, then beams or return sequences.
-        each, rest = divmod(rows, plan.branches * plan.samples)
+        branches = plan.branches if branch is None else 1
+        each, rest = divmod(rows, branches * plan.samples)
         if rest or not each:
             raise SteeringError(
-                f"the steering is for {plan.samples} samples in {plan.branches} branches, the model runs {rows} rows; "
+                f"the steering is for {plan.samples} samples in {branches} branches, the model runs {rows} rows; "
                 "give one steering for each sample, or a single one for all"
             )
-        return torch.arange(plan.branches * plan.samples).repeat_interleave(each)
+        return torch.arange(branches * plan.samples).repeat_interleave(each) + (branch or 0) * plan.samples
 
     def _judge(self, reached: int | None) -> None:
         """Refuse a call in which an attribute steers nothing, as soon as that is certain.
@@ -391,7 +412,7 @@ class Driver:
         steps = self._call.steps or reached or self._adapter.max_steps
         # Whoever sets no limit may stop at any step.
         self._is_judged = self._call.steps is not None
-        later = (self._decoding.table[:, 1:steps] != 0).flatten(0, 2).any(0)
+        later = (decode_table([*self._tracks.values()])[:, 1:steps] != 0).flatten(0, 2).any(0)
         known = later if self._steered is None else later | self._steered
         # What decoding steers counts where it is certain to run.
         self._steered = known if self._is_judged or reached else self._steered

@@ -24,6 +24,14 @@ class Moment:
     size: Tensor
     change: Tensor
 
+    def beside(self, other: "Moment") -> "Moment":
+        """This moment with the rows of another branch behind its own.
+
+        Args:
+            other: The same step of that branch.
+        """
+        return Moment(self.step, torch.cat([self.size, other.size]), torch.cat([self.change, other.change]))
+
 
 class Meter:
     """The books of one stack.
@@ -108,13 +116,14 @@ class Meter:
             self._reached.fill_(step) if isinstance(step, int) else self._reached.copy_(step.reshape(()))
 
     @torch.no_grad()
-    def measure(self, place: int, before: Tensor, after: Tensor) -> None:
+    def measure(self, place: int, before: Tensor, after: Tensor, *, joined: bool = False) -> None:
         """Note the change at one site.
 
         Args:
             place: Index of the site.
             before: Hidden state before the edit, (rows, tokens, width).
             after: And after it.
+            joined: Whether these are further rows of the moment that was measured last.
         """
         change = torch.linalg.vector_norm((after - before).float(), dim=-1)
         size = torch.linalg.vector_norm(before.float(), dim=-1)
@@ -122,8 +131,9 @@ class Meter:
         if is_prompt:
             self._prompts.setdefault(place, []).append((change, size))
         moment = Moment(0 if is_prompt else self.known, size[:, -1], change[:, -1])
-        self._moments.setdefault(place, []).append(moment)
-        self._measured[place] = self._measured.get(place, 0) + 1
+        moments = self._moments.setdefault(place, [])
+        moments.append(moments.pop().beside(moment) if joined else moment)
+        self._measured[place] = self._measured.get(place, 0) + (not joined)
 
     def gate(self, place: int, asked: Tensor, is_open: Tensor) -> None:
         """Count the tokens that a gate lets through at a site, on the device.

@@ -99,7 +99,7 @@ class Session:
         for stack, driver in self._drivers.items():
             exits.enter_context(hooks.clock(stacks[stack], driver.tick))
             exits.enter_context(hooks.edits(driver.edits()))
-        exits.enter_context(hooks.around(model, "generate", self._generate))
+        exits.enter_context(self._adapter.entries(self._generate))
         for method in REFUSED:
             if hasattr(model, method):
                 exits.enter_context(hooks.around(model, method, _refused(method)))

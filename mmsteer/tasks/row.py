@@ -10,7 +10,7 @@ from mmsteer.adapters import read_image
 from mmsteer.errors import DataError
 from mmsteer.eval.audio import read_audio, resample
 from mmsteer.eval.text import Reference
-from mmsteer.types import Adapter, Chat, Raw, Sample
+from mmsteer.types import Adapter, Chat, Raw, Sample, Waveform
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,8 @@ class Row:
         prompt: What the model is given.
         images: Image files that the prompt is about.
         audio: An audio file: the output that the model is taken to have made.
+        audio_prompt: An audio file that the output begins with.
+        melody: An audio file whose melody the output follows.
         answer: The answer that the model is taken to have given; the right one, where answers are scored.
         options: Options of a multiple-choice question.
         instructions: Instructions that the answer should follow.
@@ -42,6 +44,13 @@ class Row:
     label: str | None = None
     group: str | None = None
     split: str | None = None
+    audio_prompt: Path | None = None
+    melody: Path | None = None
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that it names."""
+        return (*self.images, *(path for path in (self.audio, self.audio_prompt, self.melody) if path is not None))
 
     @property
     def reference(self) -> Reference:
@@ -50,16 +59,12 @@ class Row:
 
     @property
     def source(self) -> tuple[Any, ...]:
-        """What makes rows one group where none is given: the same prompt about the same images."""
-        return (repr(self.prompt), self.images) if self.audio is None else (self.id,)
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """The files that the row names."""
-        return (*self.images, *([self.audio] if self.audio else []))
+        """What makes rows one group where none is given: the same prompt about the same images or sounds."""
+        given = (repr(self.prompt), self.images, self.audio_prompt, self.melody)
+        return given if self.audio is None else (self.id,)
 
     def asked(self) -> Sample:
-        """The row as a sample to generate from, without its images' content."""
+        """The row as a sample to generate from, without the content of its files."""
         return Sample(self.id, self.prompt)
 
     def sample(self, adapter: Adapter, *, answered: bool = False) -> Sample:
@@ -72,11 +77,15 @@ class Row:
         Raises:
             DataError: The model takes or makes no such thing.
             AdapterError: An image cannot be read.
+            EvalError: A sound cannot be read.
         """
         if self.images and not adapter.sees:
             raise DataError(f"{self.place}: this model sees no images")
+        if (self.audio_prompt or self.melody) and adapter.output_kind != "audio":
+            raise DataError(f"{self.place}: this model makes text, so it continues no audio and follows no melody")
         seen = tuple(read_image(path) for path in self.images)
-        return Sample(self.id, self.prompt, seen, self._output(adapter) if answered else None)
+        output = self._output(adapter) if answered else None
+        return Sample(self.id, self.prompt, seen, output, read_waveform(self.audio_prompt), read_waveform(self.melody))
 
     def _output(self, adapter: Adapter) -> Any:
         if adapter.output_kind == "text":
@@ -86,6 +95,21 @@ class Row:
         if self.audio is None:
             raise DataError(f"{self.place}: this model makes audio; name the clip as `audio`")
         return _clip(self.audio, adapter.sample_rate)  # type: ignore[attr-defined]
+
+
+def read_waveform(path: Path | None) -> Waveform | None:
+    """A file of audio as models are given it, mixed to mono; None for none.
+
+    Args:
+        path: The file.
+
+    Raises:
+        EvalError: It cannot be read.
+    """
+    if path is None:
+        return None
+    audio = read_audio(path)
+    return Waveform(audio.samples, audio.sample_rate)
 
 
 def _clip(path: Path, sample_rate: int) -> Any:

@@ -43,6 +43,8 @@ class _Record(BaseModel):
     raw: _Text | None = None
     image: _Names | None = None
     audio: _Text | None = None
+    audio_prompt: Annotated[_Text | None, Field(alias="continue")] = None
+    melody: _Text | None = None
     answer: str | None = None
     options: list[str] = []
     instructions: list[str] = []
@@ -51,12 +53,16 @@ class _Record(BaseModel):
     split: str | None = None
 
 
+_KEYS = [field.alias or name for name, field in _Record.model_fields.items()]
+
+
 def read_rows(path: str | Path, *, split: str | None = None) -> tuple[Row, ...]:
     """The rows of a file of JSON lines, or of a folder that holds a folder of audio or images for each label.
 
-    A line has `prompt`, `messages` or `raw`; and `answer`, `image` (one or a list), `audio`, `options`, `instructions`,
-    `label`, `group`, `split`, `id`, as far as it needs them. Files are named relative to the file of lines. In a
-    folder, a text file of a clip's or picture's name beside it holds its prompt.
+    A line has `prompt`, `messages` or `raw`; and `answer`, `image` (one or a list), `audio`, `continue`, `melody`,
+    `options`, `instructions`, `label`, `group`, `split`, `id`, as far as it needs them. Music begins with the clip that
+    `continue` names and follows that of `melody`; `audio` is what the model is taken to have made. Files are named
+    relative to the file of lines. In a folder, a text file of a clip's or picture's name beside it holds its prompt.
 
     Args:
         path: The file or folder.
@@ -152,8 +158,7 @@ def _problems(record: dict[str, Any], home: Path) -> list[str]:
     found = [
         f"there is no key {clip(key)}; did you mean {close[0]!r}?"
         for key in record
-        if key not in _Record.model_fields
-        and (close := difflib.get_close_matches(key, _Record.model_fields, n=1, cutoff=0.8))
+        if key not in _KEYS and (close := difflib.get_close_matches(key, _KEYS, n=1, cutoff=0.8))
     ]
     try:
         row = _Record.model_validate(record)
@@ -180,7 +185,7 @@ def _missing(path: Path) -> list[str]:
 
 def _files(row: _Record) -> list[str]:
     images = [row.image] if isinstance(row.image, str) else row.image or []
-    return [*images, *([row.audio] if row.audio is not None else [])]
+    return [*images, *(name for name in (row.audio, row.audio_prompt, row.melody) if name is not None)]
 
 
 def _row(record: _Record, place: str, home: Path, number: int) -> Row:
@@ -190,7 +195,9 @@ def _row(record: _Record, place: str, home: Path, number: int) -> Row:
         place=place,
         prompt=_prompt(record),
         images=tuple(home / name for name in images),
-        audio=None if record.audio is None else home / record.audio,
+        audio=_beside(home, record.audio),
+        audio_prompt=_beside(home, record.audio_prompt),
+        melody=_beside(home, record.melody),
         answer=record.answer,
         options=tuple(record.options),
         instructions=tuple(record.instructions),
@@ -198,6 +205,10 @@ def _row(record: _Record, place: str, home: Path, number: int) -> Row:
         group=None if record.group is None else str(record.group),
         split=record.split,
     )
+
+
+def _beside(home: Path, name: str | None) -> Path | None:
+    return None if name is None else home / name
 
 
 def _label(label: str | int | float) -> str:

@@ -1,13 +1,13 @@
 """The frozen values that every part of mmsteer speaks in."""
 
 from mmsteer.types.activations import Activations
-from mmsteer.types.adapter import Adapter, Call, Forward, Identified, Identity, Layout, Reading, likeness
+from mmsteer.types.adapter import Adapter, Call, Forward, Identified, Identity, Layout, Reading, Wrap, likeness
 from mmsteer.types.direction import Direction, NormSpread, SiteStats, random_direction
 from mmsteer.types.feature import Feature
 from mmsteer.types.histogram import LogHistogram, binned
 from mmsteer.types.metric import Metric
 from mmsteer.types.positions import Kind, Positions, Tokens
-from mmsteer.types.sample import Chat, Raw, Sample, Sampling, as_samples
+from mmsteer.types.sample import Chat, Raw, Sample, Sampling, Waveform, as_samples
 from mmsteer.types.score import Score, mean_score, paired_score
 from mmsteer.types.sinks import sink_mask, without_sinks
 from mmsteer.types.site import Site, select_sites
@@ -39,6 +39,8 @@ __all__ = [
     "SiteStats",
     "Sketch",
     "Tokens",
+    "Waveform",
+    "Wrap",
     "as_samples",
     "binned",
     "likeness",

@@ -1,6 +1,7 @@
 """What the engine asks of a model."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, Protocol
@@ -10,6 +11,9 @@ from torch import Tensor, nn
 from mmsteer.types.sample import Sample, Sampling
 from mmsteer.types.site import Site
 from mmsteer.types.sketch import Sketch
+
+Wrap = Callable[[Callable[..., Any]], Callable[..., Any]]
+"""Makes the function to call instead of another."""
 
 
 @dataclass(frozen=True)
@@ -44,12 +48,15 @@ class Forward:
         width: Tokens a row.
         start: Cache position of the first token; a tensor where the cache is static.
         cache: The cache, by which forwards of one sequence are known; None where it is not there yet.
+        branch: The branch of guidance that its rows are, where branches run one after another; None where all run at
+            once.
     """
 
     rows: int
     width: int
     start: int | Tensor
     cache: Any = None
+    branch: int | None = None
 
 
 @dataclass(frozen=True)
@@ -136,7 +143,7 @@ class Adapter(Identified, Protocol):
     """A model whose hidden states can be read and written.
 
     Attributes:
-        model: The model itself; its `generate` is the user's own.
+        model: The module whose forward is one pass of the whole model.
         generator: Name of the stack that makes the output, step by step.
         rate: Output steps per second; None where the output has no duration.
         max_steps: Most output steps the model supports.
@@ -163,8 +170,11 @@ class Adapter(Identified, Protocol):
     def stack(self, name: str) -> nn.Module:
         """The module whose forward is one tick of the clock of that stack."""
 
+    def entries(self, wrap: Wrap) -> AbstractContextManager[None]:
+        """Stand around the methods by which users have the model make output, each as `wrap` makes it."""
+
     def call(self, arguments: Mapping[str, Any]) -> Call:
-        """Read the arguments of a call of `generate`; refuse what the model cannot do."""
+        """Read the arguments of a call of such a method; refuse what the model cannot do."""
 
     def forward(self, stack: str, arguments: Mapping[str, Any]) -> Forward:
         """Read the arguments of one forward of a stack, given by name."""

@@ -30,6 +30,19 @@ class Chat:
 
 
 @dataclass(frozen=True, eq=False)
+class Waveform:
+    """Audio that a model is given.
+
+    Attributes:
+        samples: (samples,) or (samples, channels), full scale 1.
+        sample_rate: In Hz; adapters resample it to their model's.
+    """
+
+    samples: Any
+    sample_rate: int
+
+
+@dataclass(frozen=True, eq=False)
 class Sample:
     """One input of a model, and the output that it is taken to have made of it.
 
@@ -40,12 +53,16 @@ class Sample:
         images: PIL images that the prompt is about.
         output: The output that follows, None where there is none: text, or audio, (samples,) at the model's sample
             rate.
+        audio_prompt: Music that the output begins with and continues; it is part of the output and of its length.
+        melody: Music whose melody the output follows.
     """
 
     id: str
     prompt: str | Chat | Raw | None = None
     images: tuple[Any, ...] = ()
     output: Any = None
+    audio_prompt: Waveform | None = None
+    melody: Waveform | None = None
 
     @property
     def text(self) -> str:

@@ -72,7 +72,7 @@ def test_seconds_are_exact(name, request):
 
 def test_codebooks_of_stereo_are_delayed_in_pairs(stereo):
     codes = torch.arange(8)[:, None].expand(8, 2)
-    tokens = stereo.delayed([codes])[0]
+    tokens = stereo.streams.delayed([codes], stereo.device)[0]
     assert tokens.shape == (8, 2 + 1 + 3)
     firsts = [int((row != PAD).nonzero()[0]) for row in tokens]
     assert firsts == [1, 1, 2, 2, 3, 3, 4, 4]

@@ -1,6 +1,8 @@
 """`mmsteer generate` for models that write, and what it refuses."""
 
+import numpy as np
 import pytest
+import soundfile
 from rich.text import Text
 
 from mmsteer.api import parse_steering
@@ -180,3 +182,32 @@ def test_marks_lie_on_the_changed_words_and_white_space_stays():
 
 def test_a_text_without_attributes_is_no_steering():
     assert not parse_steering(" ; ", {}).attributes
+
+
+def test_music_goes_on_from_a_clip(mmsteer, musicgen_folder, tmp_path):
+    soundfile.write(tmp_path / "intro.wav", np.zeros(3200), 16000)
+    words = ["generate", "--model", musicgen_folder, "--prompt", "piano", "--continue", tmp_path / "intro.wav"]
+    code, out, _ = mmsteer(*words, "--out", tmp_path / "x.wav")
+    assert code == 0
+    assert "x.wav: 4.20 s" in out  # 4 s beyond the clip
+    code, _, err = mmsteer(*words, "--seconds", 0.2, "--out", tmp_path / "y.wav")
+    assert code == 2
+    assert "the audio prompt lasts 0.2 s and the output 0.2 s" in err
+
+
+def test_a_melody_needs_a_melody_variant(mmsteer, musicgen_folder, tmp_path):
+    soundfile.write(tmp_path / "tune.wav", np.zeros(3200), 16000)
+    words = ["--prompt", "piano", "--melody", tmp_path / "tune.wav", "--out", tmp_path / "x.wav"]
+    code, _, err = mmsteer("generate", "--model", musicgen_folder, *words)
+    assert code == 2
+    assert "this checkpoint follows no melody" in err
+    code, _, err = mmsteer("generate", "--model", musicgen_folder, "--prompt", "a", "--melody", "no.wav", *words[4:])
+    assert code == 2
+    assert "no.wav: no such audio file" in err
+
+
+@pytest.mark.parametrize("option", ["--continue", "--melody"])
+def test_text_takes_no_clips(talk, option):
+    code, _, err = talk(option, "a.wav")
+    assert code == 2
+    assert f"{option} is for music, and" in err

@@ -4,6 +4,7 @@ import torch
 
 from mmsteer.adapters.caches import cached_tokens
 from mmsteer.adapters.fingerprint import Weights
+from mmsteer.hooks import around
 from mmsteer.types import Call, Forward, Kind, Layout, Site
 
 
@@ -28,6 +29,9 @@ class CausalAdapter:
     @property
     def sites(self):
         return tuple(self.widths)
+
+    def entries(self, wrap):
+        return around(self.model, "generate", wrap)
 
     def module(self, site):
         return self.model.model.layers[site.layer]

@@ -164,3 +164,31 @@ def test_a_folder_for_each_label(tmp_path):
     empty = tmp_path / "bell"
     with pytest.raises(DataError, match="no folder in it holds files"):
         read_rows(empty)
+
+
+def test_music_continues_clips_and_follows_melodies(tmp_path, plain, musicgen):
+    for name in ("intro.wav", "tune.wav"):
+        soundfile.write(tmp_path / name, np.full((800, 2), 0.25), 8000, "FLOAT")
+    path = write(
+        tmp_path,
+        {"prompt": "a slow piano", "continue": "intro.wav"},
+        {"prompt": "a slow piano", "melody": "tune.wav"},
+        {"prompt": "a slow piano"},
+    )
+    rows = read_rows(path)
+    assert len({row.source for row in rows}) == 3
+    assert [row.files for row in rows] == [(tmp_path / "intro.wav",), (tmp_path / "tune.wav",), ()]
+    first, second, third = (row.sample(musicgen) for row in rows)
+    assert first.audio_prompt.samples.shape == (800,)
+    assert first.audio_prompt.sample_rate == 8000
+    assert (first.output, first.melody, second.audio_prompt, third.melody) == (None, None, None, None)
+    assert second.melody.samples.max() == 0.25
+    with pytest.raises(DataError, match=r"rows.jsonl:1: this model makes text, so it continues no audio"):
+        rows[0].sample(plain)
+
+
+def test_a_clip_that_is_not_there_or_a_key_misspelt(tmp_path):
+    path = write(tmp_path, {"prompt": "a", "continue": "no.wav"}, {"prompt": "a", "continues": "no.wav"})
+    with pytest.raises(DataError, match=r"no.wav: there is no such file") as error:
+        read_rows(path)
+    assert "rows.jsonl:2: there is no key 'continues'; did you mean 'continue'?" in str(error.value)

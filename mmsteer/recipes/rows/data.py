@@ -81,7 +81,7 @@ def sampling_of(how: RowsGenerate) -> Sampling:
 def _under_systems(data: SystemPairs, adapter: Adapter) -> Labelled:
     rows = rows_of(data.prompts)
     asked = [
-        (label, row, Sample(f"{row.id}/{label}", _with_system(row, system), row.sample(adapter).images))
+        (label, row, replace(row.sample(adapter), id=f"{row.id}/{label}", prompt=_with_system(row, system)))
         for label, system in data.systems.items()
         for row in rows
     ]

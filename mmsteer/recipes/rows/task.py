@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import torch
 
+from mmsteer.adapters.waves import alike
 from mmsteer.errors import EvalError, RecipeError
 from mmsteer.eval.audio import read_audio
 from mmsteer.likelihood import output_likelihood
@@ -172,7 +173,8 @@ class RowsTask:
             made = [replace(one, output=out["text"]) for one, out in zip(samples, outputs, strict=True)]
             return [one for one in made if one.output]
         clips = [read_audio(path / _audio(planned, item)).samples for item in items]
-        return [replace(one, output=clip) for one, clip in zip(samples, clips, strict=True)]
+        made = [replace(one, output=clip) for one, clip in zip(samples, clips, strict=True)]
+        return [made[row] for row in alike(made)[0]]  # read at once
 
     def scores(self, members: Sequence[Scored]) -> dict[str, Any]:
         """Ratios of sums over rows, beside their controls.
@@ -244,7 +246,7 @@ class RowsTask:
 
 def _content(row: Row) -> list[Any]:
     """A row and the digests of its files, wherever these lie."""
-    bare = replace(row, place="", images=(), audio=None)
+    bare = replace(row, place="", images=(), audio=None, audio_prompt=None, melody=None)
     return [repr(bare), [file_digest(path) for path in row.files]]
 
 

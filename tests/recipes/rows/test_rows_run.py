@@ -9,6 +9,7 @@ from PIL import Image
 from transformers import AutoTokenizer
 
 from mmsteer.adapters import load
+from mmsteer.direction_file import save_directions
 from mmsteer.errors import RecipeError
 from mmsteer.recipes.checks import check_recipe
 from mmsteer.recipes.experiment import prepare
@@ -17,6 +18,7 @@ from mmsteer.recipes.run import run
 from mmsteer.report import write_report
 from mmsteer.report.run_data import read_run
 from tests.adapters.checkpoints import save
+from tests.conftest import planted
 from tests.recipes.rows.recipe import PROMPTS, write, write_recipe, write_rows
 from tests.report.html import Page
 
@@ -188,6 +190,32 @@ def test_audio_of_ones_own(tmp_path, musicgen_folder):
     assert folder.read("scores.json")["rows"][0]["metrics"]["C"]["chance"] == pytest.approx(1 / 12)
     page = Page(write_report(folder.path).read_text())
     assert len(page.all("audio")) == 2 * 4 * 2
+
+
+def test_rows_that_continue_clips_of_any_length(tmp_path, musicgen_folder, musicgen):
+    save_directions(tmp_path / "said.safetensors", [planted(musicgen, "said:yes", [1])])
+    random = np.random.default_rng(0)
+    for place, frames in enumerate((3, 5, 5)):
+        soundfile.write(tmp_path / f"{place}.wav", 0.1 * random.standard_normal(320 * frames), 16000, "FLOAT")
+    write(tmp_path / "test.jsonl", [{"prompt": "a slow piano", "continue": f"{place}.wav"} for place in range(3)])
+    recipe = write_recipe(
+        tmp_path,
+        musicgen_folder,
+        kind="music",
+        stack="decoder",
+        score="{voiced: voiced}",
+        generate="seconds: 0.3, temperature: 1.0",
+    )
+    text = recipe.read_text()
+    found = text[text.index("  - family: said") : text.index("data: {files: test.jsonl}")]
+    text = text.replace(found, "  - file: said.safetensors\n").replace("shuffled: true", "shuffled: false")
+    recipe.write_text("\n".join(one for one in text.splitlines() if not one.startswith("choose")))
+    experiment = prepare(recipe)
+    folder = run(experiment, tmp_path / "run", progress=False)
+    made = [one for one in lines(folder) if one["condition"] == "at 1.0"]
+    assert [soundfile.info(folder.path / one["audio"]).frames for one in made] == [4800] * 3
+    soundfile.write(tmp_path / "0.wav", np.zeros(960), 16000, "FLOAT")
+    assert prepare(recipe).id != experiment.id  # another clip is another experiment
 
 
 SYSTEMS = """    data:
