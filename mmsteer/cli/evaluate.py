@@ -92,9 +92,9 @@ def instrument(files: Files, as_json: AsJson = False) -> None:
 
 
 def _judge(name: str, files: list[Path], as_json: bool) -> None:
-    from mmsteer.recipes.music.judging import judge_file
+    from mmsteer.eval.attributes import read_any_file
 
-    rows = [{"file": str(file), **judge_file(file, name)} for file in audio_files(files)]
+    rows = [{"file": str(file), **read_any_file(file, name)} for file in audio_files(files)]
     if as_json:
         print(json.dumps({"files": rows}, allow_nan=False))
     else:

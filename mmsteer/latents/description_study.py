@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mmsteer.adapters import AnyAdapter, MusicgenAdapter
+from mmsteer.eval.adherence import load_judge
 from mmsteer.latents.evidence import Evidence
 from mmsteer.latents.material import Material
 from mmsteer.latents.maximal import maximal_moments
@@ -12,7 +13,6 @@ from mmsteer.latents.token_change import token_change
 from mmsteer.latents.vocabulary import vocabulary
 from mmsteer.sae import SparseDictionary, Usage, feature_direction
 from mmsteer.types import Sample
-from mmsteer.worlds.music.listener import load_listener
 
 WORDS = 5
 """Words of each kind in a description."""
@@ -79,7 +79,7 @@ def evaluate_descriptions(
         if outputs[str(feature)] and one.maximal and one.maximal.moments
     }
     if isinstance(adapter, MusicgenAdapter):
-        listener = load_listener()
+        listener = load_judge()
         judge = heard(lambda sample: listener.read(sample.output, adapter.sample_rate))
         pairs = {str(feature): given.describe(one.maximal) for feature, one in alive.items() if one.maximal}
         return _judged({"MaxAct, its labels": pairs}, outputs, judge, seed)

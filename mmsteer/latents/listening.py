@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmsteer.adapters import MusicgenAdapter
-from mmsteer.eval.adherence import adherence
+from mmsteer.eval.adherence import adherence, load_judge
 from mmsteer.eval.notes import read_notes
 from mmsteer.eval.register import read_register
 from mmsteer.eval.tempo import read_tempo
@@ -18,7 +18,6 @@ from mmsteer.latents.trials import sampled
 from mmsteer.sae import SparseDictionary, Usage
 from mmsteer.steering import Attribute, Steering, steer
 from mmsteer.types import Direction, Sample, Sampling, Score, mean_score
-from mmsteer.worlds.music.listener import load_listener
 from mmsteer.worlds.music.world import CLIP_SECONDS, sample_clip
 
 HEARD = ("note", "register", "tempo", "instrument")
@@ -134,7 +133,7 @@ def listen(
     """
     asked = prompts(concept, n, seed)
     waves = play(adapter, [sample for sample, _ in asked], steering, seed=seed)
-    words = [load_listener().read(wave, adapter.sample_rate) for wave in waves]
+    words = [load_judge().read(wave, adapter.sample_rate) for wave in waves]
     said = [_note(adapter, wave) for wave in waves] if concept == "note" else [one[concept] for one in words]
     hits = [None if one is None else float(one == label) for one in said]
     kept = [adherence(named, one) for (_, named), one in zip(asked, words, strict=True)]
@@ -186,7 +185,7 @@ class _Described:
 
 def _described(adapter: MusicgenAdapter, wave: NDArray[np.float32]) -> _Described:
     rate = adapter.sample_rate
-    instrument = load_listener().read(wave, rate)["instrument"]
+    instrument = load_judge().read(wave, rate)["instrument"]
     return _Described(
         read_notes(wave, rate).share, read_register(wave, rate).midi, read_tempo(wave, rate).bpm, instrument
     )

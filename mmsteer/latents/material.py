@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mmsteer.adapters import AnyAdapter, LanguageModelAdapter, MusicgenAdapter
+from mmsteer.eval.adherence import load_judge
 from mmsteer.latents.evidence import label_lift
 from mmsteer.latents.maximal import Maximal
 from mmsteer.latents.trials import Generate, sampled
 from mmsteer.types import Sample, Sampling
-from mmsteer.worlds.music.listener import load_listener
 from mmsteer.worlds.music.world import CLIP_SECONDS, render_clip, sample_clip
 from mmsteer.worlds.scenes import CAPTION_PROMPT, render_scene, split_scenes, write_conversation
 
@@ -71,7 +71,7 @@ def _music(adapter: MusicgenAdapter) -> Material:
     bare = [sample_clip(np.random.default_rng([SEED - 1, index]), stated=("texture",)).prompt for index in range(6)]
     prompts = tuple(Sample(str(seed), text) for seed, text in enumerate(bare))
     contexts = tuple(replace(one, output=one.output[: adapter.sample_rate]) for one in labelled[-4:])
-    listener = load_listener()
+    listener = load_judge()
 
     def share(described: object, outputs: Sequence[Sample]) -> list[float | None]:
         attribute, value = described if isinstance(described, tuple) else ("", "")

@@ -5,12 +5,12 @@ from collections.abc import Collection
 import numpy as np
 
 from mmsteer.adapters import LanguageModelAdapter, MusicgenAdapter
+from mmsteer.eval.adherence import load_judge
 from mmsteer.eval.chair_parser import mentioned, object_parser
 from mmsteer.eval.notes import read_notes
 from mmsteer.eval.pope import build_questions, parse_answer
 from mmsteer.latents.trials import Reward, Trials, sampled
 from mmsteer.types import Sample, Sampling
-from mmsteer.worlds.music.listener import load_listener
 from mmsteer.worlds.music.world import CLIP_SECONDS, Clip, sample_clip
 from mmsteer.worlds.scenes import CAPTION_PROMPT, Scene, render_scene, split_scenes
 
@@ -53,7 +53,7 @@ def instrument_trials(adapter: MusicgenAdapter, n: int, *, seed: int = 0, guidan
     asked = {name: clip.instrument for name, clip in _clips(n, seed).items()}
 
     def reward(sample: Sample) -> float | None:
-        heard = load_listener().read(sample.output, adapter.sample_rate)["instrument"]
+        heard = load_judge().read(sample.output, adapter.sample_rate)["instrument"]
         return None if heard is None else float(heard == asked[sample.id])
 
     return _music(adapter, "instrument as asked", n, seed, guidance, reward)
@@ -71,7 +71,7 @@ def played_trials(adapter: MusicgenAdapter, instrument: str, n: int, *, seed: in
     """
 
     def reward(sample: Sample) -> float | None:
-        heard = load_listener().read(sample.output, adapter.sample_rate)["instrument"]
+        heard = load_judge().read(sample.output, adapter.sample_rate)["instrument"]
         return None if heard is None else float(heard == instrument)
 
     return _music(adapter, f"{instrument} unasked", n, seed, guidance, reward, stated=("tempo", "register"))

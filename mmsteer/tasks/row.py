@@ -1,6 +1,7 @@
 """One row of somebody's data: what a model is given, and what is true of it."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 
 from mmsteer.adapters import read_image
 from mmsteer.errors import DataError
+from mmsteer.eval.attributes import Clip
 from mmsteer.eval.audio import read_audio, resample
 from mmsteer.eval.text import Reference
 from mmsteer.types import Adapter, Chat, Raw, Sample
@@ -15,17 +17,19 @@ from mmsteer.types import Adapter, Chat, Raw, Sample
 
 @dataclass(frozen=True)
 class Row:
-    """A row, whose files are read when they are needed.
+    """A row; what it names of files is read when it is needed.
 
     Attributes:
         id: Its name.
         place: Where it stands, such as `rows.jsonl:3`.
         prompt: What the model is given.
-        images: Image files that the prompt is about.
-        audio: An audio file: the output that the model is taken to have made.
+        images: What the prompt is about: image files, or PIL images.
+        audio: The output that the model is taken to have made: an audio file, or a clip in memory.
         answer: The answer that the model is taken to have given; the right one, where answers are scored.
         options: Options of a multiple-choice question.
         instructions: Instructions that the answer should follow.
+        objects: What the images show, in classes of COCO; None where it is not known.
+        attributes: Labels of the clip, or of what its prompt asks for, by attribute, such as `{"tempo": "fast"}`.
         label: Its class.
         group: What it shares with other rows: rows of a group are never on both sides of a split.
         split: The part of the data that it belongs to.
@@ -34,19 +38,21 @@ class Row:
     id: str
     place: str
     prompt: str | Chat | Raw | None = None
-    images: tuple[Path, ...] = ()
-    audio: Path | None = None
+    images: tuple[Any, ...] = ()
+    audio: Path | Clip | None = None
     answer: str | None = None
     options: tuple[str, ...] = ()
     instructions: tuple[str, ...] = ()
+    objects: frozenset[str] | None = None
+    attributes: Mapping[str, str] = field(default_factory=dict)
     label: str | None = None
     group: str | None = None
     split: str | None = None
 
     @property
     def reference(self) -> Reference:
-        """What scorers of answers ask."""
-        return Reference(self.asked().text, self.answer, self.options, self.instructions)
+        """What scorers of outputs ask."""
+        return Reference(self.asked().text, self.answer, self.options, self.instructions, self.objects, self.attributes)
 
     @property
     def source(self) -> tuple[Any, ...]:
@@ -70,7 +76,7 @@ class Row:
         """
         if self.images and not adapter.sees:
             raise DataError(f"{self.place}: this model sees no images")
-        seen = tuple(read_image(path) for path in self.images)
+        seen = tuple(read_image(one) if isinstance(one, Path) else one for one in self.images)
         return Sample(self.id, self.prompt, seen, self._output(adapter) if answered else None)
 
     def _output(self, adapter: Adapter) -> Any:
@@ -80,10 +86,6 @@ class Row:
             return self.answer
         if self.audio is None:
             raise DataError(f"{self.place}: this model makes audio; name the clip as `audio`")
-        return _clip(self.audio, adapter.sample_rate)  # type: ignore[attr-defined]
-
-
-def _clip(path: Path, sample_rate: int) -> Any:
-    """Audio as a model reads it: mono, at its sample rate."""
-    audio = read_audio(path)
-    return resample(audio.samples, audio.sample_rate, sample_rate).astype(np.float32)
+        audio = read_audio(self.audio) if isinstance(self.audio, Path) else self.audio
+        # As a model reads it: mono, at its sample rate.
+        return resample(audio.samples, audio.sample_rate, adapter.sample_rate).astype(np.float32)  # type: ignore[attr-defined]

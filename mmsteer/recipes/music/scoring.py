@@ -3,9 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mmsteer.recipes.music.judging import TARGETS
+from mmsteer.eval.attributes import ATTRIBUTES, Reading
 from mmsteer.recipes.scoring import Line, Scored, mean
 from mmsteer.types import mean_score, paired_score
+
+ADHERENCE = "adherence"
+STATED = ("instrument", "tempo", "register")
+"""What `adherence` reads."""
 
 Values = list[float | None]
 Json = dict[str, Any] | None
@@ -21,7 +25,7 @@ def clip_values(clip: Line, target: Mapping[str, str]) -> dict[str, float | None
     readings = clip["readings"]
     found: dict[str, float | None] = {}
     for attribute, label in target.items():
-        scores = TARGETS[attribute].scores(readings, label)
+        scores = ATTRIBUTES[attribute].scores(readings, label)
         found |= {f"{attribute}.{kind}": value for kind, value in scores.items()}
     if clip["adherence"] is not None:
         told = [value for value in clip["adherence"].values() if value is not None]
@@ -86,4 +90,25 @@ def _random(one: Scored) -> list[dict[str, float | None]]:
 
 def _chance(metric: str) -> float | None:
     attribute = metric.split(".")[0]
-    return 1 / len(TARGETS[attribute].labels) if attribute in TARGETS else None
+    return 1 / len(ATTRIBUTES[attribute].labels) if attribute in ATTRIBUTES else None
+
+
+def needed(evaluate: tuple[str, ...]) -> tuple[str, ...]:
+    """The evaluators behind a recipe's list: `adherence` takes those of what a prompt may state.
+
+    Args:
+        evaluate: Names of evaluators, and `adherence`.
+    """
+    more = [ATTRIBUTES[name].evaluator for name in STATED] if ADHERENCE in evaluate else []
+    return tuple(dict.fromkeys([name for name in evaluate if name != ADHERENCE] + more))
+
+
+def adherence(readings: Mapping[str, Reading], truth: Mapping[str, str]) -> dict[str, float | None]:
+    """For each attribute that the prompt states and an evaluator reads, whether the clip has it.
+
+    Args:
+        readings: What was read.
+        truth: What the prompt states.
+    """
+    known = {name: ATTRIBUTES[name] for name in truth if name in ATTRIBUTES and ATTRIBUTES[name].evaluator in readings}
+    return {name: one.scores(readings, truth[name])["hit"] for name, one in known.items()}

@@ -155,5 +155,5 @@ def row_files(data: Rows) -> tuple[Path, ...]:
     Args:
         data: What the recipe says.
     """
-    named = [path for row in rows_of(data) for path in (*row.images, *([row.audio] if row.audio else []))]
+    named = [path for row in rows_of(data) for path in (*row.images, row.audio) if isinstance(path, Path)]
     return (*([Path(data.files)] if Path(data.files).is_file() else []), *dict.fromkeys(named))

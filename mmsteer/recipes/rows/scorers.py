@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mmsteer.errors import EvalError
+from mmsteer.eval.attributes import EVALUATORS, read_file
+from mmsteer.eval.audio_reward import parse_audio_reward
 from mmsteer.eval.text import Reference, parse_reward
 from mmsteer.eval.words import count_words
 from mmsteer.recipes.beside import Pair, share
-from mmsteer.recipes.music.judging import EVALUATORS, TARGETS, judge
 from mmsteer.types.metric import Metric
 
 Output = Mapping[str, Any]
@@ -63,8 +64,8 @@ def read_audio_file(path: Path, measures: Iterable[str]) -> dict[str, Any]:
         path: The audio file.
         measures: What is measured, as for `audio_scorers`.
     """
-    needed = {TARGETS[name.partition(":")[0]].evaluator if ":" in name else "notes" for name in measures}
-    return judge(path, tuple(name for name in EVALUATORS if name in needed))
+    needed = {parse_audio_reward(name).evaluator for name in measures}
+    return read_file(path, [name for name in EVALUATORS if name in needed])
 
 
 def _parsed(measures: Mapping[str, str], parse: Callable[[str], Scorer]) -> tuple[Scorer, ...]:
@@ -91,18 +92,8 @@ def _text_scorer(name: str) -> Scorer:
 
 
 def _audio_scorer(name: str) -> Scorer:
-    attribute, _, label = name.partition(":")
-    if name == "voiced":
-        return Scorer(
-            Metric("voiced", "Share of frames in which a pitch sounds.", None, "share"),
-            lambda output, _: share(output["readings"]["notes"]["voiced"]),
-        )
-    if attribute not in TARGETS or label not in TARGETS[attribute].labels:
-        choice = ", ".join(f"{one}:{target.labels[0]}" for one, target in TARGETS.items())
-        raise EvalError(f"no scorer {name!r} of audio; write such as {choice}, or voiced")
-    target = TARGETS[attribute]
-    metric = Metric(name, f"Share of clips whose {attribute} is {label}.", "higher", "share", 1 / len(target.labels))
-    return Scorer(metric, lambda output, _: share(target.scores(output["readings"], label)["hit"]))
+    reward = parse_audio_reward(name)
+    return Scorer(reward.metric, lambda output, truth: share(reward.rate(output["readings"], truth)))
 
 
 TEXT: Mapping[str, Scorer] = {
