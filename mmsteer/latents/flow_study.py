@@ -6,9 +6,9 @@ from types import MappingProxyType
 import torch
 
 from mmsteer.calibrate import calibrate
+from mmsteer.latents.effect_data import EffectData
 from mmsteer.latents.flow_steering import LayerSchedule, activate, constant, exponential, flow_directions, linear
-from mmsteer.latents.wanted_effect import TESTED, Bench
-from mmsteer.record import record
+from mmsteer.latents.token_states import selected_states
 from mmsteer.sae import (
     Held,
     Shuffled,
@@ -53,13 +53,10 @@ def small_dictionaries(
         steps: Of each training.
         say: Told how far it is.
     """
-    say(f"Reading {len(samples)} samples at {len(sites)} sites")
-    read = record(adapter, samples, sites, pool="tokens").values
     found = {}
     for site in sites:
         say(f"Training a small dictionary of {site}")
-        flat = read[site].flatten(0, 1)
-        states = flat[flat.any(dim=1)]
+        states = torch.cat(selected_states(adapter, samples, site))
         # Dictionaries that start alike stay alike: of one seed, features match across layers by their numbers.
         plan = Training(features=features, steps=steps, rate=1e-3, warmup=50, dead_after=100_000, seed=1 + site.layer)
         source = Shuffled(Held(states), batch=min(1024, len(states)))
@@ -70,7 +67,7 @@ def small_dictionaries(
 
 
 def steer_flow(
-    setting: Bench,
+    data: EffectData,
     flow: Flow,
     dictionaries: Sequence[SparseDictionary],
     used: Mapping[Site, Usage],
@@ -86,12 +83,12 @@ def steer_flow(
     Beside them stand a random feature of the same layer and a random direction.
 
     Args:
-        setting: What effects are measured on.
+        data: What effects are measured on.
         flow: The flow.
         dictionaries: Those it was found in.
         used: How they are used.
         target: What is read, a name of the meter's.
-        items: Prompts or pictures.
+        items: Prompts.
         kl: The dose, in nats.
         seed: Seed of the controls.
         say: Told how far it is.
@@ -105,14 +102,14 @@ def steer_flow(
         "random feature, one layer": ({flow.start: _another(flow.start, dictionaries, used, seed)}, constant(START)),
         "random direction, one layer": ({flow.start: random_direction(start, seed)}, constant(START)),
     }
-    rollouts = setting.rollouts(TESTED, TESTED + items)
-    column = setting.meter.names.index(target)
+    rollouts = data.rollouts(data.test[:items])
+    column = data.meter.names.index(target)
     plain = rollouts.read([Steering()])[0, :, column]
     rows: list[dict[str, str | int | float | Score]] = []
     for name, (some, schedule) in chosen.items():
         say(f"Steering {name}")
         steering = Steering(activate(some, schedule))
-        factor = calibrate(setting.adapter, steering, setting.read[:1], kl).factor
+        factor = calibrate(data.adapter, steering, data.ground[:1], kl).factor
         change = rollouts.read([steering.scaled(factor)])[0, :, column]
         told = paired_score(_known(change), _known(plain))
         rows.append({"steered": name, "layers": len(some), "strength": START * factor, f"change of {target}": told})

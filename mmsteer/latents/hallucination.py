@@ -1,26 +1,24 @@
 """Features that go with naming what is not there: found as SAVE and SSL find them, and steered.
 
-The truth is that of rendered scenes. What is found, what is chosen and what is reported are scenes of three disjoint
-sets.
+What is found, what is chosen and what is reported are images of three disjoint sets, whose objects are known.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from mmsteer.adapters import LanguageModelAdapter
+from mmsteer.adapters import AnyAdapter
 from mmsteer.eval.chair import ChairScore
 from mmsteer.eval.pope import PopeScore, score_logits
 from mmsteer.eval.pope_questions import Question, build_questions
 from mmsteer.latents.controls import random_features
-from mmsteer.latents.mentions import BATCH, Mentions, caption, score_captions, truth
+from mmsteer.latents.object_mentions import BATCH, Mentions, Pictures, caption, score_captions
 from mmsteer.latents.pooling import pooled
 from mmsteer.sae import SELECTORS, SparseDictionary, Usage, feature_direction
 from mmsteer.steering import Attribute, Steering, steer
 from mmsteer.types import Direction, Positions, Sample, Score, paired_score
-from mmsteer.worlds.scenes import Scene, render_scene
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +40,7 @@ class Latents:
 
 @dataclass(frozen=True)
 class Judged:
-    """What a steered model says of some scenes.
+    """What a steered model writes about some images.
 
     Attributes:
         condition: How it was steered.
@@ -66,10 +64,10 @@ class Judged:
 
 
 def against(rows: Sequence[Judged], others: Sequence[Judged]) -> Score:
-    """By how much fewer or more captions name what is not there than under other steerings, scene by scene.
+    """By how much fewer or more captions name what is not there than under other steerings, image by image.
 
     Args:
-        rows: Judged on some scenes.
+        rows: Judged on some images.
         others: Judged on the same ones, such as several controls.
     """
     mine, theirs = (
@@ -88,7 +86,7 @@ def compared(rows: Sequence[Judged]) -> list[dict[str, Score | str]]:
 
 
 def save_latents(
-    adapter: LanguageModelAdapter, dictionary: SparseDictionary, scenes: Sequence[Scene], *, split: str = "adversarial"
+    adapter: AnyAdapter, dictionary: SparseDictionary, shown: Pictures, *, split: str = "adversarial"
 ) -> Latents:
     """The features most often active in right, and most often in wrong answers whether an object is there.
 
@@ -98,7 +96,7 @@ def save_latents(
     Args:
         adapter: The model.
         dictionary: A dictionary that fits it.
-        scenes: What is asked about.
+        shown: What is asked about.
         split: POPE's choice of absent objects.
 
     Raises:
@@ -106,11 +104,11 @@ def save_latents(
 
     Source: SAVE, Park et al. 2025, arXiv:2512.07730.
     """
-    questions = _questions(scenes, split)
-    logits = _logits(adapter, scenes, questions)
+    questions = build_questions(shown.truth, split)
+    logits = _logits(adapter, shown, questions)
     asked = [
-        Sample(str(one.id), one.text, (render_scene(scenes[int(one.image)]),), "Yes" if logits[one.id] > 0 else "No")
-        for one in questions
+        replace(one, output="Yes" if logits[question.id] > 0 else "No")
+        for one, question in zip(_asked(shown, questions), questions, strict=True)
     ]
     right = torch.tensor([(logits[one.id] > 0) == (one.label == "yes") for one in questions])
     read = pooled(adapter, dictionary, asked, positions=Positions("generated"), batch=BATCH)
@@ -194,8 +192,8 @@ STEERINGS = {"SAVE": save_steering, "SSL": ssl_steering, "AUROC": words_steering
 
 
 def judge(
-    adapter: LanguageModelAdapter,
-    scenes: Sequence[Scene],
+    adapter: AnyAdapter,
+    shown: Pictures,
     condition: str,
     steering: Steering | None = None,
     *,
@@ -205,18 +203,18 @@ def judge(
 
     Args:
         adapter: The model.
-        scenes: What it is shown.
+        shown: The images.
         condition: Name of the steering.
         steering: What is applied; nothing where it is left out.
         split: POPE's choice of absent objects.
     """
-    chair = score_captions(scenes, caption(adapter, scenes, steering))
-    return Judged(condition, chair, answers(adapter, scenes, steering, split=split))
+    chair = score_captions(shown, caption(adapter, shown, steering))
+    return Judged(condition, chair, answers(adapter, shown, steering, split=split))
 
 
 def answers(
-    adapter: LanguageModelAdapter,
-    scenes: Sequence[Scene],
+    adapter: AnyAdapter,
+    shown: Pictures,
     steering: Steering | None = None,
     *,
     split: str = "adversarial",
@@ -225,21 +223,21 @@ def answers(
 
     Args:
         adapter: The model.
-        scenes: What it is shown.
+        shown: The images.
         steering: What is applied; nothing where it is left out.
         split: POPE's choice of absent objects.
     """
-    questions = _questions(scenes, split)
+    questions = build_questions(shown.truth, split)
     with steer(adapter, steering or Steering()):
-        return score_logits(questions, _logits(adapter, scenes, questions))
+        return score_logits(questions, _logits(adapter, shown, questions))
 
 
 def steer_latents(
-    adapter: LanguageModelAdapter,
+    adapter: AnyAdapter,
     found: Mapping[str, Latents],
     used: Usage,
     dictionary: SparseDictionary,
-    scenes: tuple[Sequence[Scene], Sequence[Scene]],
+    shown: tuple[Pictures, Pictures],
     *,
     strengths: Sequence[float] = (0.1, 0.2, 0.4),
     keep: float = 0.95,
@@ -256,19 +254,19 @@ def steer_latents(
         found: Features by a name of `STEERINGS`.
         used: How the features are used, for the control.
         dictionary: The dictionary.
-        scenes: Those to choose the strength on, and those to report on.
+        shown: Images to choose the strength on, and images to report on.
         strengths: Shares of a token's own norm.
         keep: Least share of the unsteered recall.
         seed: Seed of the control.
         say: Told what is being done.
     """
-    to_choose, to_report = scenes
+    to_choose, to_report = shown
     plain = judge(adapter, to_choose, "unsteered")
     rows = [judge(adapter, to_report, "unsteered")]
     taken = [int(one.provenance["feature"]) for two in found.values() for one in (two.faithful, two.hallucinated)]
     control = random_latents(dictionary, used, seed, without=taken)
     for method, latents in found.items():
-        say(f"{method}: choosing its strength, then steering {len(to_report)} scenes")
+        say(f"{method}: choosing its strength, then steering {len(to_report)} images")
         tried = [(one, judge(adapter, to_choose, "", STEERINGS[method](latents, one)).chair) for one in strengths]
         strength = _best(tried, keep * (plain.chair.recall.value or 0))
         for name, two in ((method, latents), (f"{method}, random features", control)):
@@ -301,15 +299,15 @@ def _extremes(method: str, dictionary: SparseDictionary, scores: Tensor, used: U
     )
 
 
-def _questions(scenes: Sequence[Scene], split: str) -> tuple[Question, ...]:
-    return build_questions(truth(scenes), split)
+def _asked(shown: Pictures, questions: Sequence[Question]) -> list[Sample]:
+    images = {one.id: one.images for one in shown.samples}
+    return [Sample(str(one.id), one.text, images[one.image]) for one in questions]
 
 
-def _logits(
-    adapter: LanguageModelAdapter, scenes: Sequence[Scene], questions: Sequence[Question]
-) -> dict[int | str, float]:
+def _logits(adapter: AnyAdapter, shown: Pictures, questions: Sequence[Question]) -> dict[int | str, float]:
     """Log P(Yes) - log P(No) of each question."""
-    asked = [Sample(str(one.id), one.text, (render_scene(scenes[int(one.image)]),)) for one in questions]
+    asked = _asked(shown, questions)
     starts = range(0, len(asked), BATCH)
-    both = torch.cat([adapter.next_word(asked[start : start + BATCH], ("Yes", "No")) for start in starts])
+    batches = [asked[start : start + BATCH] for start in starts]
+    both = torch.cat([adapter.next_word(some, ("Yes", "No")) for some in batches])  # type: ignore[union-attr]
     return {one.id: float(yes - no) for one, (yes, no) in zip(questions, both.tolist(), strict=True)}

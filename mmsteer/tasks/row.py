@@ -12,7 +12,7 @@ from mmsteer.errors import DataError
 from mmsteer.eval.attributes import Clip
 from mmsteer.eval.audio import read_audio, resample
 from mmsteer.eval.text import Reference
-from mmsteer.types import Adapter, Chat, Raw, Sample
+from mmsteer.types import Adapter, Chat, Raw, Sample, Sampling
 
 
 @dataclass(frozen=True)
@@ -89,3 +89,16 @@ class Row:
         audio = read_audio(self.audio) if isinstance(self.audio, Path) else self.audio
         # As a model reads it: mono, at its sample rate.
         return resample(audio.samples, audio.sample_rate, adapter.sample_rate).astype(np.float32)  # type: ignore[attr-defined]
+
+
+@dataclass(frozen=True)
+class RowSet:
+    """Rows, and how they are usually answered.
+
+    Attributes:
+        rows: The rows.
+        sampling: How outputs are sampled where nothing else is asked for.
+    """
+
+    rows: tuple[Row, ...]
+    sampling: Sampling

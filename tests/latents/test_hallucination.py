@@ -18,11 +18,11 @@ from mmsteer.latents.hallucination import (
     ssl_steering,
     steer_latents,
 )
-from mmsteer.latents.mentions import caption
+from mmsteer.latents.object_mentions import caption
 from mmsteer.sae import usage
-from mmsteer.worlds.scenes import split_scenes
 from tests.latents.dictionaries import drawn
-from tests.latents.test_mentions import planted
+from tests.latents.scenes import shown
+from tests.latents.test_object_mentions import planted
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def test_features_of_mentions_by_another_rule(dictionary):
 
 
 def test_save_compares_right_with_wrong_answers(seeing, dictionary):
-    found = save_latents(seeing, dictionary, split_scenes("demos", 12, 0))
+    found = save_latents(seeing, dictionary, shown("demos", 12))
     faithful, hallucinated = found.found
     assert hallucinated <= 0 <= faithful <= 1
     assert found.faithful.provenance["feature"] != found.hallucinated.provenance["feature"]
@@ -76,7 +76,7 @@ def test_where_each_method_pushes(dictionary, used):
 
 
 def test_no_strength_is_no_change(seeing, dictionary, used):
-    scenes = split_scenes("validation", 8, 0)
+    scenes = shown("validation", 8)
     latents = random_latents(dictionary, used, 0)
     plain = caption(seeing, scenes)
     assert caption(seeing, scenes, save_steering(latents, 0.0)) == plain
@@ -89,7 +89,7 @@ def test_no_strength_is_no_change(seeing, dictionary, used):
 
 def test_a_control_stands_beside_every_method(seeing, dictionary, used):
     found = {name: random_latents(dictionary, used, seed) for seed, name in enumerate(STEERINGS)}
-    scenes = split_scenes("validation", 8, 0), split_scenes("validation", 8, 1)
+    scenes = shown("validation", 8), shown("validation", 8, 1)
     rows = steer_latents(seeing, found, used, dictionary, scenes, strengths=(0.2,))
     assert [row.condition for row in rows] == [
         "unsteered",
