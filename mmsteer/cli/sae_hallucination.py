@@ -116,12 +116,12 @@ def _by_papers(
     strengths: Sequence[float],
     say: Say,
 ) -> dict[str, Sequence[Row]]:
-    from mmsteer.latents.hallucination import compared, mention_latents, save_latents, ssl_latents, steer_latents
+    from mmsteer.latents.hallucination import compared, mention_latents, save_latents, steer_latents
 
     adapter, found = opened.adapter, opened.dictionary
     finders = {
         "SAVE": lambda: save_latents(adapter, found, learnt),
-        "SSL": lambda: ssl_latents(found, mentions),
+        "SSL": lambda: mention_latents(found, mentions, "mean_difference"),
         "AUROC": lambda: mention_latents(found, mentions, "auroc"),
     }
     latents = {name: finders[name]() for name in methods}

@@ -1,6 +1,6 @@
 """What effects of many vectors are measured on: rows to learn from and to test on, and what is read of outputs."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from mmsteer.adapters import AnyAdapter
@@ -9,11 +9,14 @@ from mmsteer.latents.effect_rollouts import EffectMeter, Rollouts
 from mmsteer.latents.rows import prompted
 from mmsteer.latents.trials import Generate, sampled
 from mmsteer.sae import SparseDictionary
+from mmsteer.steering import Steering
 from mmsteer.tasks import Row
-from mmsteer.types import Sample, Sampling
+from mmsteer.types import Sample, Sampling, Score, paired_score
 
 GROUND = 24
 """Prompts at most whose unsteered outputs are the ground of vectors."""
+DOSED = 4
+"""Of these, how many doses are measured along: the divergence along one alone may have no strength in between."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +26,7 @@ class EffectData:
     Attributes:
         adapter: The model.
         meter: What is read of outputs.
-        ground: Unsteered outputs, whose states are the ground of vectors; doses are measured along the first.
+        ground: Unsteered outputs, whose states are the ground of vectors; doses are measured along the first few.
         learned: Prompts that effects are measured on.
         test: Prompts that vectors are tested on.
         generate: Outputs of prompts.
@@ -47,6 +50,21 @@ class EffectData:
         return Rollouts(
             self.adapter, items, lambda some: [one.output for one in self.generate(some)], self.meter, self.settings
         )
+
+    def changes(self, items: Sequence[Sample], target: str) -> Callable[[Steering], Score]:
+        """From a steering to the mean change of a target, beside the unsteered outputs of the same prompts.
+
+        Args:
+            items: The prompts.
+            target: A name of the meter's.
+        """
+        rollouts, column = self.rollouts(items), self.meter.names.index(target)
+
+        def read(steering: Steering) -> list[float | None]:
+            return [None if one != one else one for one in rollouts.read([steering])[0, :, column].tolist()]
+
+        plain = read(Steering())
+        return lambda steering: paired_score(read(steering), plain)
 
 
 def effect_data(

@@ -5,6 +5,7 @@ What is found, what is chosen and what is reported are images of three disjoint 
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
@@ -19,6 +20,9 @@ from mmsteer.latents.pooling import pooled
 from mmsteer.sae import SELECTORS, SparseDictionary, Usage, feature_direction
 from mmsteer.steering import Attribute, Steering, steer
 from mmsteer.types import Direction, Positions, Sample, Score, paired_score
+
+QUESTIONS = "adversarial"
+"""POPE's choice of absent objects."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,9 +89,7 @@ def compared(rows: Sequence[Judged]) -> list[dict[str, Score | str]]:
     return [row.row() | {"change of chair_s": against([row], rows[:1])} for row in rows]
 
 
-def save_latents(
-    adapter: AnyAdapter, dictionary: SparseDictionary, shown: Pictures, *, split: str = "adversarial"
-) -> Latents:
+def save_latents(adapter: AnyAdapter, dictionary: SparseDictionary, shown: Pictures) -> Latents:
     """The features most often active in right, and most often in wrong answers whether an object is there.
 
     As in the released code, activations are those at the answer's own word; a feature's score is the share of right
@@ -97,14 +99,13 @@ def save_latents(
         adapter: The model.
         dictionary: A dictionary that fits it.
         shown: What is asked about.
-        split: POPE's choice of absent objects.
 
     Raises:
         DictionaryError: All answers are right, or all are wrong.
 
     Source: SAVE, Park et al. 2025, arXiv:2512.07730.
     """
-    questions = build_questions(shown.truth, split)
+    questions = build_questions(shown.truth, QUESTIONS)
     logits = _logits(adapter, shown, questions)
     asked = [
         replace(one, output="Yes" if logits[question.id] > 0 else "No")
@@ -116,25 +117,13 @@ def save_latents(
     return _extremes("SAVE", dictionary, scores, read.used)
 
 
-def ssl_latents(dictionary: SparseDictionary, mentions: Mentions) -> Latents:
-    """The features more active at mentions of what is there, and at mentions of what is not, by mean difference.
-
-    Args:
-        dictionary: The dictionary.
-        mentions: What captions named.
-
-    Source: SSL, arXiv:2505.16146.
-    """
-    return mention_latents(dictionary, mentions, "mean_difference")
-
-
 def mention_latents(dictionary: SparseDictionary, mentions: Mentions, how: str) -> Latents:
     """The feature that goes with mentions of what is there the most, and the one that goes with the others.
 
     Args:
         dictionary: The dictionary.
         mentions: What captions named.
-        how: A name of `SELECTORS`.
+        how: A name of `SELECTORS`; SSL (arXiv:2505.16146) takes `mean_difference`.
     """
     return _extremes(how, dictionary, SELECTORS[how](mentions.z, ~mentions.wrong), mentions.used)
 
@@ -153,52 +142,34 @@ def random_latents(dictionary: SparseDictionary, used: Usage, seed: int, without
     return Latents(f"random {seed}", faithful, hallucinated, (0.0, 0.0))
 
 
-def save_steering(latents: Latents, strength: float) -> Steering:
-    """Towards the faithful and away from the hallucinated feature, at every token.
+WORDS = "last | generated"
+STEERINGS: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {"SAVE": ("all", "all"), "SSL": ("image", WORDS), "AUROC": (WORDS, WORDS)}
+)
+"""Where each method adds the faithful feature, and where it takes the hallucinated one away.
+
+SAVE (arXiv:2512.07730) steers every token, SSL (arXiv:2505.16146, α = γ |h| / |d|) the image's tokens and the words.
+"""
+
+
+def latents_steering(method: str, latents: Latents, strength: float) -> Steering:
+    """Towards the faithful and away from the hallucinated feature.
 
     Args:
+        method: A name of `STEERINGS`.
         latents: The features.
-        strength: Share of each token's own norm.
-
-    Source: SAVE, arXiv:2512.07730, with the share γ of its ablation in place of a fixed length.
+        strength: Share of each token's own norm: the γ of both papers.
     """
-    return _steering(latents, strength, "all", "all")
+    towards, away = map(Positions, STEERINGS[method])
+    return Steering(
+        (
+            Attribute(latents.faithful, strength, positions=towards, unit="own"),
+            Attribute(latents.hallucinated, -strength, positions=away, unit="own"),
+        )
+    )
 
 
-def ssl_steering(latents: Latents, strength: float) -> Steering:
-    """Towards the faithful feature at the image's tokens, away from the hallucinated one while words are made.
-
-    Args:
-        latents: The features.
-        strength: Share of each token's own norm.
-
-    Source: SSL, arXiv:2505.16146: α = γ |h| / |d|.
-    """
-    return _steering(latents, strength, "image", "last | generated")
-
-
-def words_steering(latents: Latents, strength: float) -> Steering:
-    """Towards the faithful and away from the hallucinated feature, while words are made; the image is left alone.
-
-    Args:
-        latents: The features.
-        strength: Share of each token's own norm.
-    """
-    return _steering(latents, strength, "last | generated", "last | generated")
-
-
-STEERINGS = {"SAVE": save_steering, "SSL": ssl_steering, "AUROC": words_steering}
-"""Where each method pushes; features by AUROC are pushed at words alone."""
-
-
-def judge(
-    adapter: AnyAdapter,
-    shown: Pictures,
-    condition: str,
-    steering: Steering | None = None,
-    *,
-    split: str = "adversarial",
-) -> Judged:
+def judge(adapter: AnyAdapter, shown: Pictures, condition: str, steering: Steering | None = None) -> Judged:
     """CHAIR of captions and POPE of answers under a steering.
 
     Args:
@@ -206,28 +177,20 @@ def judge(
         shown: The images.
         condition: Name of the steering.
         steering: What is applied; nothing where it is left out.
-        split: POPE's choice of absent objects.
     """
     chair = score_captions(shown, caption(adapter, shown, steering))
-    return Judged(condition, chair, answers(adapter, shown, steering, split=split))
+    return Judged(condition, chair, answers(adapter, shown, steering))
 
 
-def answers(
-    adapter: AnyAdapter,
-    shown: Pictures,
-    steering: Steering | None = None,
-    *,
-    split: str = "adversarial",
-) -> PopeScore:
+def answers(adapter: AnyAdapter, shown: Pictures, steering: Steering | None = None) -> PopeScore:
     """POPE's questions, answered by the likelier of yes and no.
 
     Args:
         adapter: The model.
         shown: The images.
         steering: What is applied; nothing where it is left out.
-        split: POPE's choice of absent objects.
     """
-    questions = build_questions(shown.truth, split)
+    questions = build_questions(shown.truth, QUESTIONS)
     with steer(adapter, steering or Steering()):
         return score_logits(questions, _logits(adapter, shown, questions))
 
@@ -267,26 +230,18 @@ def steer_latents(
     control = random_latents(dictionary, used, seed, without=taken)
     for method, latents in found.items():
         say(f"{method}: choosing its strength, then steering {len(to_report)} images")
-        tried = [(one, judge(adapter, to_choose, "", STEERINGS[method](latents, one)).chair) for one in strengths]
+        steerings = {one: latents_steering(method, latents, one) for one in strengths}
+        tried = [(one, judge(adapter, to_choose, "", steering).chair) for one, steering in steerings.items()]
         strength = _best(tried, keep * (plain.chair.recall.value or 0))
         for name, two in ((method, latents), (f"{method}, random features", control)):
             told = f"{name} at {strength:g} own"
-            rows.append(judge(adapter, to_report, told, STEERINGS[method](two, strength)))
+            rows.append(judge(adapter, to_report, told, latents_steering(method, two, strength)))
     return rows
 
 
 def _best(tried: Sequence[tuple[float, ChairScore]], least_recall: float) -> float:
     fit = [one for one in tried if (one[1].recall.value or 0) >= least_recall] or list(tried[:1])
     return min(fit, key=lambda one: 1.0 if one[1].chair_i.value is None else one[1].chair_i.value)[0]
-
-
-def _steering(latents: Latents, strength: float, towards: str, away: str) -> Steering:
-    return Steering(
-        (
-            Attribute(latents.faithful, strength, positions=Positions(towards), unit="own"),
-            Attribute(latents.hallucinated, -strength, positions=Positions(away), unit="own"),
-        )
-    )
 
 
 def _extremes(method: str, dictionary: SparseDictionary, scores: Tensor, used: Usage) -> Latents:

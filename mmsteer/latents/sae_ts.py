@@ -6,13 +6,13 @@ from pathlib import Path
 
 import torch
 
-from mmsteer.latents.effect_data import EffectData
-from mmsteer.latents.effect_rollouts import Dose, EqualDose, Rollouts, measure_effects
+from mmsteer.latents.effect_data import DOSED, EffectData
+from mmsteer.latents.effect_rollouts import EqualDose, measure_effects
 from mmsteer.latents.effects import EffectModel, Ground, fit_effects, probing_vectors
 from mmsteer.latents.token_states import selected_states
 from mmsteer.sae import SparseDictionary
 from mmsteer.steering import Steering
-from mmsteer.types import Direction, paired_score
+from mmsteer.types import Direction
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +69,7 @@ def run_sae_ts(
     names, adapter = data.meter.names, data.adapter
     site = dictionary.located(adapter.widths, adapter.fingerprint)
     ground = Ground(site, adapter.fingerprint, torch.cat(selected_states(adapter, data.ground, site)))
-    dose = EqualDose(adapter, data.ground[:1], kl)
+    dose = EqualDose(adapter, data.ground[:DOSED], kl)
     vectors = probing_vectors(ground, dictionary, features, random, seed)
     kept = None if folder is None else folder / "measured"
     effects = measure_effects(data.rollouts(data.learned[:items]), vectors, dose, folder=kept, progress=True)
@@ -90,29 +90,15 @@ def run_sae_ts(
         "random decoder row": vectors[(best + 1) % len(features)],
         "random vector": probing_vectors(ground, dictionary, [], 1, seed + 1)[0],
     }
-    rows = _tested(data.rollouts(data.test[:tested]), candidates, dose, column)
+    doses = {name: dose(one) for name, one in candidates.items()}
+    change = data.changes(data.test[:tested], target)
     predicted = model.predict(torch.stack([one.vectors[site] for one in candidates.values()]))
-    place = model.names.index(target)
-    return Wanted(
-        model, tuple(row | {"predicted": float(p[place])} for row, p in zip(rows, predicted, strict=True)), wish
+    expected = predicted[:, model.names.index(target)].tolist()
+    rows = (
+        {"vector": name, "strength": float(one.strength), "change": change(Steering((one,))), "predicted": value}
+        for (name, one), value in zip(doses.items(), expected, strict=True)
     )
-
-
-def _tested(
-    rollouts: Rollouts, candidates: Mapping[str, Direction], dose: Dose, column: int
-) -> list[dict[str, object]]:
-    plain = rollouts.read([Steering()])[0, :, column]
-    rows: list[dict[str, object]] = []
-    for name, direction in candidates.items():
-        attribute = dose(direction)
-        read = rollouts.read([Steering((attribute,))])[0, :, column]
-        change = paired_score(_known(read), _known(plain))
-        rows.append({"vector": name, "strength": float(attribute.strength), "change": change})
-    return rows
-
-
-def _known(values: torch.Tensor) -> list[float | None]:
-    return [None if value != value else value for value in values.tolist()]
+    return Wanted(model, tuple(rows), wish)
 
 
 def _varying(effects: torch.Tensor) -> list[int]:

@@ -10,12 +10,10 @@ from mmsteer.latents.hallucination import (
     STEERINGS,
     _best,
     judge,
+    latents_steering,
     mention_latents,
     random_latents,
     save_latents,
-    save_steering,
-    ssl_latents,
-    ssl_steering,
     steer_latents,
 )
 from mmsteer.latents.object_mentions import caption
@@ -43,7 +41,7 @@ def used(dictionary):
 def test_ssl_finds_what_is_more_active_at_wrong_mentions(dictionary):
     mentions = planted(200, 0)
     mentions.z[:, 8] += 1.0 * ~mentions.wrong
-    found = ssl_latents(dictionary, mentions)
+    found = mention_latents(dictionary, mentions, "mean_difference")
     assert (found.faithful.provenance["feature"], found.hallucinated.provenance["feature"]) == ("8", "3")
     assert found.found[0] == pytest.approx(1.0, abs=0.15)
     assert found.found[1] == pytest.approx(-2.0, abs=0.15)
@@ -66,10 +64,10 @@ def test_save_compares_right_with_wrong_answers(seeing, dictionary):
 
 def test_where_each_method_pushes(dictionary, used):
     latents = random_latents(dictionary, used, 0)
-    towards, away = save_steering(latents, 0.2).attributes
+    towards, away = latents_steering("SAVE", latents, 0.2).attributes
     assert (towards.strength, away.strength, towards.unit) == (0.2, -0.2, "own")
     assert (str(towards.positions), str(away.positions)) == ("all", "all")
-    towards, away = ssl_steering(latents, 0.2).attributes
+    towards, away = latents_steering("SSL", latents, 0.2).attributes
     assert (str(towards.positions), str(away.positions)) == ("image", "last | generated")
     others = random_latents(dictionary, used, 0, without=[int(latents.faithful.provenance["feature"])])
     assert others.faithful.provenance["feature"] != latents.faithful.provenance["feature"]
@@ -79,11 +77,11 @@ def test_no_strength_is_no_change(seeing, dictionary, used):
     scenes = shown("validation", 8)
     latents = random_latents(dictionary, used, 0)
     plain = caption(seeing, scenes)
-    assert caption(seeing, scenes, save_steering(latents, 0.0)) == plain
-    assert caption(seeing, scenes, save_steering(latents, 3.0)) != plain
+    assert caption(seeing, scenes, latents_steering("SAVE", latents, 0.0)) == plain
+    assert caption(seeing, scenes, latents_steering("SAVE", latents, 3.0)) != plain
     assert (
         judge(seeing, scenes, "plain").chair.rows
-        == judge(seeing, scenes, "none", ssl_steering(latents, 0.0)).chair.rows
+        == judge(seeing, scenes, "none", latents_steering("SSL", latents, 0.0)).chair.rows
     )
 
 
