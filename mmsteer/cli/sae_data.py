@@ -20,10 +20,7 @@ if TYPE_CHECKING:
     from mmsteer.sae import SparseDictionary, Usage
     from mmsteer.tasks import Row, RowSet
     from mmsteer.types import Sample, Sampling
-    from mmsteer.worlds.music.rows import MusicWorld
-    from mmsteer.worlds.scenes.rows import SceneWorld
-
-    AnyWorld = MusicWorld | SceneWorld
+    from mmsteer.worlds.rows import World
 
 P = ParamSpec("P")
 WORLD = "world"
@@ -96,7 +93,7 @@ class Inputs:
     def opened(
         self,
         names: "Sequence[str]",
-        world: "Callable[[Any], RowSet]",
+        world: "Callable[[World], RowSet]",
         *,
         reward: str | None = None,
         check: "Callable[[Sequence[Row]], object]" = lambda _: None,
@@ -135,10 +132,8 @@ class Inputs:
         if unfit := ("--seconds" if is_text and self.seconds else "--tokens" if not is_text and self.tokens else None):
             raise DataError(f"{unfit} does not apply, because this model makes {adapter.output_kind}; leave it out")
         rendered = world_of(adapter) if own is None else None
-        if own is None:
-            given: RowSet = world(rendered)
-        else:
-            given = RowSet(own, Sampling(usual) if is_text else Sampling(seconds=SECONDS))
+        plain = Sampling(usual) if is_text else Sampling(seconds=SECONDS)
+        given = world(rendered) if rendered is not None else RowSet(own or (), plain)
         sampling = Sampling(self.tokens, self.seconds, self.temperature).filled(given.sampling)
         adapter.steps(sampling)
         bound = self._bound(names, adapter, given.rows, sampling)
@@ -199,7 +194,7 @@ class Opened:
     sampling: "Sampling"
     reward: "OutputReward | None"
     seed: int
-    world: "AnyWorld | None"
+    world: "World | None"
 
     @property
     def dictionary(self) -> "SparseDictionary":

@@ -14,7 +14,6 @@ from mmsteer.errors import DictionaryError
 if TYPE_CHECKING:
     from mmsteer.latents.hallucination import Judged
     from mmsteer.latents.object_mentions import Mentions, Pictures
-    from mmsteer.tasks import RowSet
     from mmsteer.types import Score
 
 METHODS = ("effect", "SAVE", "SSL", "AUROC")
@@ -49,14 +48,11 @@ def hallucination(
     values, chosen = numbers("--strengths", strengths), _methods(methods)
     from mmsteer.latents.object_mentions import caption, check_pictures, pictures, read_mentions
     from mmsteer.latents.rows import parts
-    from mmsteer.worlds.scenes.rows import SceneWorld
 
-    def rendered(world: object) -> "RowSet":
-        if not isinstance(world, SceneWorld):
-            raise DictionaryError("this model writes no captions; for music: mmsteer sae attributes")
-        return world.pictured(dict(zip(SPLITS, (learn, choose, scenes), strict=True)), inputs.seed)
-
-    opened = inputs.opened([dictionary], rendered, check=check_pictures, usual=CAPTION_TOKENS)
+    sizes = dict(zip(SPLITS, (learn, choose, scenes), strict=True))
+    opened = inputs.opened(
+        [dictionary], lambda world: world.pictured(sizes, inputs.seed), check=check_pictures, usual=CAPTION_TOKENS
+    )
     adapter, found = opened.adapter, opened.dictionary
     learnt, *shown = (pictures(some, adapter, opened.sampling) for some in parts(opened.rows, SPLITS, inputs.seed))
     with working(f"Reading captions of {len(learnt)} images") as say:

@@ -1,7 +1,7 @@
 """`mmsteer sae detect|attributes`: features of labels and of wrong mentions, detected and steered."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from mmsteer.latents.attributes import LabelledActivations
     from mmsteer.latents.object_mentions import Pictures
     from mmsteer.tasks import Row as DataRow
-    from mmsteer.tasks import RowSet
 
 CAPTION_TOKENS = 64
 NOTE = "note"
@@ -49,13 +48,12 @@ def detect(
 
     mmsteer sae detect bundled:music --concept tempo --labels fast
     """
-
-    def rendered(world: object) -> "RowSet":
-        return _clips_of(world, concept, clips, 0, inputs.seed) or _pictures_of(world, scenes, inputs.seed)
-
     with working("Reading") as say:
         opened = inputs.opened(
-            [dictionary], rendered, check=lambda rows: _check_detected(rows, concept), usual=CAPTION_TOKENS
+            [dictionary],
+            lambda world: world.detected(concept or NOTE, clips, scenes, inputs.seed),
+            check=lambda rows: _check_detected(rows, concept),
+            usual=CAPTION_TOKENS,
         )
         if _is_pictured(opened.rows, concept):
             tables = _detect_mentions(opened, explained, say)
@@ -88,21 +86,19 @@ def attributes(
     values = numbers("--strengths", strengths)
     from mmsteer.latents.attributes import check_audible, labelled_by, steer_labels
 
-    def rendered(world: object) -> "RowSet":
-        return _clips_of(world, concept, clips, n, inputs.seed) or _no_audio()
+    name = concept or (NOTE if inputs.in_world else "label")
+    check_audible(name)
 
     def check(rows: "Sequence[DataRow]") -> None:
-        check_audible(concept or "label")
         if not any(row.audio for row in rows):
             raise DataError(f"{rows[0].place}: no row has audio, and features are chosen on labelled clips")
         _prompts(rows, inputs.seed)
         found = labelled_by([row for row in rows if row.audio], concept)
-        check_audible(concept or "label", _labels([str(row.label) for row in found], labels))
+        check_audible(name, _labels([str(row.label) for row in found], labels))
 
     with working("Reading clips") as say:
-        opened = inputs.opened([dictionary], rendered, check=check)
-        if opened.adapter.output_kind != "audio":
-            _no_audio()
+        opened = inputs.opened([dictionary], lambda world: world.labelled(name, clips, n, inputs.seed), check=check)
+        _check_audio(opened)
         read = _read(opened, concept)
         rows = steer_labels(
             opened.adapter,
@@ -119,26 +115,9 @@ def attributes(
     inputs.output.tell({f"{read.concept}, steered by one feature": [vars(row) for row in rows]})
 
 
-def _no_audio() -> NoReturn:
-    raise DictionaryError("this model makes no audio; for captions: mmsteer sae hallucination")
-
-
-def _clips_of(world: object, concept: str | None, clips: int, prompts: int, seed: int) -> "RowSet | None":
-    """Labelled clips of the music world; None for another one."""
-    from mmsteer.latents.attributes import check_audible
-    from mmsteer.worlds.music.rows import MusicWorld
-
-    if not isinstance(world, MusicWorld):
-        return None
-    check_audible(concept or NOTE)
-    return world.labelled(concept or NOTE, clips, prompts, seed)
-
-
-def _pictures_of(world: object, scenes: int, seed: int) -> "RowSet":
-    from mmsteer.worlds.scenes.rows import SceneWorld
-
-    assert isinstance(world, SceneWorld)
-    return world.pictured({"validation": scenes, "test": scenes}, seed)
+def _check_audio(opened: Opened) -> None:
+    if opened.adapter.output_kind != "audio":
+        raise DictionaryError("this model makes no audio; for captions: mmsteer sae hallucination")
 
 
 def _is_pictured(rows: "Sequence[DataRow]", concept: str | None) -> bool:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from mmsteer.errors import ProbeError
 from mmsteer.latents.effect_data import DOSED, EffectData
 from mmsteer.latents.effect_rollouts import EqualDose, measure_effects
 from mmsteer.latents.effects import EffectModel, Ground, fit_effects, probing_vectors
@@ -62,7 +63,7 @@ def run_sae_ts(
         raw: Fit effects in their own units, as published.
 
     Raises:
-        ProbeError: Too little was measured.
+        ProbeError: No vector moves the target, or too little was measured.
 
     Source: Chalnev, Siu and Conmy 2024, arXiv:2411.02193.
     """
@@ -74,6 +75,10 @@ def run_sae_ts(
     kept = None if folder is None else folder / "measured"
     effects = measure_effects(data.rollouts(data.learned[:items]), vectors, dose, folder=kept, progress=True)
     known = _varying(effects.values)
+    if names.index(target) not in known:
+        raise ProbeError(
+            f"none of {len(vectors)} vectors changes {target} on {items} items; give more items, vectors or nats"
+        )
     model = fit_effects(
         torch.stack([one.vectors[site] for one in vectors]),
         effects.values[:, known],

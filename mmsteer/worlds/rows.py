@@ -1,5 +1,6 @@
 """The rendered worlds as sources of rows, by what a model takes and makes."""
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from mmsteer.errors import DataError
@@ -27,8 +28,17 @@ class World(Protocol):
     def measured(self, learned: int, tested: int) -> RowSet:
         """Rows that effects are measured on, and rows to test on."""
 
+    def detected(self, concept: str, clips: int, scenes: int, seed: int) -> RowSet:
+        """Rows with labels, or images whose objects are known."""
 
-def world_of(adapter: Adapter) -> MusicWorld | SceneWorld:
+    def labelled(self, concept: str, per_label: int, prompts: int, seed: int) -> RowSet:
+        """Clips of every label, and prompts that leave it open; refused where nothing makes audio."""
+
+    def pictured(self, sizes: Mapping[str, int], seed: int) -> RowSet:
+        """Images whose objects are known, by split; refused where nothing is seen."""
+
+
+def world_of(adapter: Adapter) -> World:
     """The world of a model.
 
     Args:

@@ -195,7 +195,8 @@ def test_scores_wants_features_that_are_there(mmsteer, written):
         (["saif", "bundled:music", "--reward", "note:C"], "world asks for 'note:C'; choose instrument:NAME"),
         (["saif", "bundled:music", "--reward", "instrument:tuba"], "no reward 'instrument:tuba' of audio"),
         (["lf", "missing", "--reward", "grounded"], "missing"),
-        (["detect", "bundled:music", "--concept", "mood"], "'mood' is not read from audio"),
+        (["detect", "bundled:music", "--concept", "mood"], "no concept 'mood'; choose from note"),
+        (["attributes", "bundled:music", "--concept", "mood"], "'mood' is not read from audio"),
         (
             ["clamp", "bundled:music", "--reward", "note:C", "--multiples", "one"],
             "--multiples 'one' is no list of numbers",

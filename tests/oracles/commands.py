@@ -132,7 +132,7 @@ ORACLES = {
     "sae-saif-vision": sae("saif bundled:vision --reward brief:14 --n 24"),
     "sae-lf-music": sae("lf bundled:music --reward instrument --n 36 --alpha 30"),
     "sae-lf-vision": sae("lf bundled:vision --reward grounded --n 32 --alpha 30"),
-    "sae-effects-music": sae("effects bundled:music --target note:C --rows 3 --random 3 --items 1 --test 4"),
+    "sae-effects-music": sae("effects bundled:music --target note:C --rows 3 --random 3 --items 3 --test 4"),
     "sae-effects-vision": sae("effects bundled:vision --target object:cup --rows 8 --random 8 --items 2 --test 8"),
     "sae-hallucination": sae(
         "hallucination bundled:vision --methods effect,SAVE,SSL,AUROC --learn 24 --choose 16 --scenes 24 "

@@ -1,6 +1,6 @@
 """The music world as rows: prompts that leave something open, and rendered clips whose every attribute is known."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
 
@@ -94,6 +94,29 @@ class MusicWorld:
             for at in numbers
         ]
         return RowSet(tuple(rows), Sampling(seconds=CLIP_SECONDS / 2))
+
+    def detected(self, concept: str, clips: int, scenes: int, seed: int) -> RowSet:
+        """Clips of every label of a concept.
+
+        Args:
+            concept: One of `CONCEPTS`.
+            clips: Clips of each label.
+            scenes: Of the other world.
+            seed: Of the clips.
+        """
+        return self.labelled(concept, clips, 0, seed)
+
+    def pictured(self, sizes: Mapping[str, int], seed: int) -> RowSet:
+        """Nothing: this world has no pictures.
+
+        Args:
+            sizes: Of the other world.
+            seed: The same.
+
+        Raises:
+            DataError: Always.
+        """
+        raise DataError("this model writes no captions; for music: mmsteer sae attributes")
 
     def labelled(self, concept: str, per_label: int, prompts: int, seed: int) -> RowSet:
         """Clips of every label of a concept, and prompts that leave it open: to choose by, and to report on.

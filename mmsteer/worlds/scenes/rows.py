@@ -105,6 +105,31 @@ class SceneWorld:
         ]
         return RowSet(tuple(rows), Sampling(48))
 
+    def detected(self, concept: str, clips: int, scenes: int, seed: int) -> RowSet:
+        """Pictures whose objects are known, to learn from and to judge by.
+
+        Args:
+            concept: Of the other world.
+            clips: The same.
+            scenes: How many of each.
+            seed: Of the scenes.
+        """
+        return self.pictured({"validation": scenes, "test": scenes}, seed)
+
+    def labelled(self, concept: str, per_label: int, prompts: int, seed: int) -> RowSet:
+        """Nothing: this world has no clips.
+
+        Args:
+            concept: Of the other world.
+            per_label: The same.
+            prompts: The same.
+            seed: The same.
+
+        Raises:
+            DataError: Always.
+        """
+        raise DataError("this model makes no audio; for captions: mmsteer sae hallucination")
+
     def pictured(self, sizes: Mapping[str, int], seed: int) -> RowSet:
         """Pictures whose objects are known, by split.
 
