@@ -18,14 +18,22 @@ from mmsteer.data.syntheory import Item, catalogue, render, synthesise
 from mmsteer.data.synthesis import TIMBRES, Note
 from mmsteer.data.synthesis import render as render_notes
 from mmsteer.eval import tempo
-from mmsteer.eval.adherence import ATTRIBUTES, MIN_POSTERIOR, SURE, AdherenceJudge, Example, coded, under_noise
+from mmsteer.eval.adherence import (
+    ATTRIBUTES,
+    MIN_POSTERIOR,
+    SURE,
+    AdherenceJudge,
+    Example,
+    coded,
+    load_judge,
+    under_noise,
+)
 from mmsteer.eval.chords import read_chord
 from mmsteer.eval.intervals import read_interval
 from mmsteer.eval.keys import read_key
 from mmsteer.eval.notes import read_notes
 from mmsteer.eval.register import read_register
 from mmsteer.types.pitch import PITCH_CLASSES
-from mmsteer.worlds.music.listener import load_listener
 from mmsteer.worlds.music.world import render_clip, sample_clip
 
 RATE = 16000
@@ -182,7 +190,7 @@ def brass_line(seed: int) -> np.ndarray:
 
 def measure_confidence() -> None:
     """At both thresholds: the world's instruments (right), and a tone that is none of them (right: not named)."""
-    judge, rng = load_listener(), np.random.default_rng(5)
+    judge, rng = load_judge(), np.random.default_rng(5)
     clips = [sample_clip(rng) for _ in range(160)]
     known = [(render_clip(clip), clip.instrument) for clip in clips]
     unknown = [brass_line(seed) for seed in range(60)]

@@ -96,9 +96,9 @@ def instrument(files: Files, as_json: AsJson = False) -> None:
 
 
 def _judge(name: str, files: list[Path], as_json: bool) -> None:
-    from mmsteer.recipes.music.judging import judge_file
+    from mmsteer.eval.attributes import read_any_file
 
-    rows = [{"file": str(file), **judge_file(file, name)} for file in audio_files(files)]
+    rows = [{"file": str(file), **read_any_file(file, name)} for file in audio_files(files)]
     if as_json:
         print(json.dumps({"files": rows}, allow_nan=False))
         return
@@ -111,9 +111,9 @@ def _judge(name: str, files: list[Path], as_json: bool) -> None:
 
 
 def _instruments() -> tuple[str, ...]:
-    from mmsteer.worlds.music.listener import load_listener
+    from mmsteer.eval.adherence import load_judge
 
-    return load_listener().instruments
+    return load_judge().instruments
 
 
 def audio_files(paths: list[Path]) -> list[Path]:

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.text import Text
 
 from mmsteer.cli.files import write_out
+from mmsteer.eval.attributes import ATTRIBUTES, read_any_file
 from mmsteer.eval.text import Segment, word_changes
-from mmsteer.recipes.music.judging import TARGETS, judge_file
 from mmsteer.steering import Receipt, Steering, steer
 from mmsteer.types import Chat, Raw, Sample, Sampling
 
@@ -94,8 +94,8 @@ def play(adapter: Any, steering: Steering, sample: Sample, sampling: Sampling, s
     for family in families(steering):
         if family == "note":
             print(f"heard:   {_notes(out)}")
-        elif family in TARGETS:
-            label = judge_file(out, TARGETS[family].evaluator)[TARGETS[family].field]
+        elif family in ATTRIBUTES:
+            label = read_any_file(out, ATTRIBUTES[family].evaluator)[ATTRIBUTES[family].field]
             print(f"heard:   {family} {label or 'not told'}")
 
 

@@ -1,208 +1,297 @@
-"""Rows of one's own for `mmsteer sae`: what they are, and dictionaries bound to the model that reads them."""
+"""What every method of `mmsteer sae` is given: rows of one's own or rendered ones, a model, bound dictionaries."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Concatenate, ParamSpec
 
+import click
 import typer
 
+from mmsteer.cli.options import refuse_idle
+from mmsteer.cli.sae import Device, Dtype, Model, Where
+from mmsteer.cli.sae_tables import AsJson, Out, Output
 from mmsteer.errors import DataError, DictionaryError
 
 if TYPE_CHECKING:
     from mmsteer.adapters import AnyAdapter
-    from mmsteer.eval.text import NamedReward
-    from mmsteer.latents.bound import BoundDictionary
+    from mmsteer.eval.rewards import OutputReward
+    from mmsteer.latents.material import Material
     from mmsteer.latents.trials import Trials
     from mmsteer.sae import SparseDictionary, Usage
-    from mmsteer.tasks import Row
+    from mmsteer.tasks import Row, RowSet
     from mmsteer.types import Sample, Sampling
+    from mmsteer.worlds.rows import World
 
-HELP = "rows of your own: JSON lines with prompt, messages or raw, and answer, label, group, split as needed"
+P = ParamSpec("P")
+WORLD = "world"
+TOKENS, SECONDS = 32, 4.0
+CORPUS = {"text": 64, "audio": 16}
+"""Rows whose outputs are made where no picture's or clip's row has one."""
 
-Rows = Annotated[Path | None, typer.Option("--data", help=f"{HELP} (default: the rendered world)")]
 RewardName = Annotated[
-    str | None, typer.Option("--reward", help="with --data, how answers are judged: contains:Arr, regex:…, choice, …")
+    str,
+    typer.Option(
+        "--reward",
+        help="how outputs are judged: contains:Arr, regex:…, exact, …; of captions and answers grounded, mentions:dog, "
+        "brief:14, yes_no; of audio note:C, instrument:organ, tempo:fast, …, or instrument (as the row says)",
+    ),
 ]
-Corpus = Annotated[
-    Path | None, typer.Option(help="rows that usage is counted on, with --data (default: the rows of --data)")
-]
-Cache = Annotated[Path | None, typer.Option(help="a folder that keeps counted usage, by content")]
-NewTokens = Annotated[int, typer.Option("--tokens", min=1, help="with --data, tokens of an answer, at most")]
-Temperature = Annotated[float | None, typer.Option(help="with --data (default: as the model is usually sampled)")]
-PLAIN = "a language model has no rendered world: give --data rows.jsonl, and --reward where answers are judged"
-
-
-@dataclass(frozen=True, eq=False)
-class Own:
-    """Rows of one's own, the model, and dictionaries bound to it.
-
-    Attributes:
-        rows: The rows.
-        adapter: The model.
-        bound: The dictionaries.
-        sampling: How rows are answered.
-        reward: How answers are judged; None where none is asked for.
-        seed: Of sampling and draws.
-    """
-
-    rows: "tuple[Row, ...]"
-    adapter: "AnyAdapter"
-    bound: "tuple[BoundDictionary, ...]"
-    sampling: "Sampling"
-    reward: "NamedReward | None"
-    seed: int
-
-    @property
-    def reward_name(self) -> str:
-        """As it is written."""
-        assert self.reward is not None
-        return self.reward.name
-
-    def trials(self, name: str, rows: "Sequence[Row]") -> "Trials":
-        """Rows to be answered and judged.
-
-        Args:
-            name: Of the trials.
-            rows: The rows.
-        """
-        from mmsteer.latents.rows import row_trials
-
-        assert self.reward is not None
-        return row_trials(name, rows, self.adapter, self.sampling, self.reward, seed=self.seed)
 
 
 @dataclass(frozen=True)
-class Given:
-    """What a command was given for rows of one's own.
+class Inputs:
+    """Options that all methods share.
 
     Attributes:
-        data: The rows' file or folder.
-        reward: Name of the reward.
+        data: File or folder of rows, or `world`.
         corpus: Rows that usage is counted on.
         cache: Folder for counted usage.
         site: The dictionary's site, where its file does not say it.
         tokens: Tokens of an answer, at most.
+        seconds: Duration of a clip.
         temperature: Of sampling.
         model: The model's name.
+        seed: Of rows, sampling and draws.
         device: Where to run.
         dtype: In which precision.
-        seed: Of sampling and draws.
+        as_json: Print JSON in place of tables.
+        out: A file to write the same JSON to.
+        output: Where results go, as these two say.
     """
 
-    data: Path
-    reward: str | None
-    corpus: Path | None
-    cache: Path | None
-    site: str | None
-    tokens: int
-    temperature: float | None
-    model: str | None
-    device: str
-    dtype: str
-    seed: int
+    data: Annotated[
+        str,
+        typer.Option(
+            help="rows of your own: JSON lines with prompt, messages or raw, and image, audio, answer, objects, "
+            "attributes, label, group, split as needed; a folder for each label; or world: rendered for the model"
+        ),
+    ] = WORLD
+    corpus: Annotated[
+        str | None, typer.Option(help="rows that usage is counted on, with rows of your own (default: these)")
+    ] = None
+    cache: Annotated[str | None, typer.Option(help="a folder that keeps counted usage, by content")] = None
+    site: Where = None
+    tokens: Annotated[int | None, typer.Option(min=1, help=f"tokens of an answer, at most (usual: {TOKENS})")] = None
+    seconds: Annotated[float | None, typer.Option(help=f"duration of a clip (usual: {SECONDS:g})")] = None
+    temperature: Annotated[float | None, typer.Option(help="(default: as the model is usually sampled)")] = None
+    model: Model = None
+    seed: Annotated[int, typer.Option(min=0, help="of rows, sampling and controls")] = 0
+    device: Device = "cpu"
+    dtype: Dtype = "float32"
+    as_json: AsJson = False
+    out: Out = None
+    output: Output = field(init=False)
 
-    def opened(self, names: "Sequence[str]", *, judged: bool = False, positive: str | None = None) -> Own:
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "output", Output(self.as_json, self.out))
+
+    @property
+    def in_world(self) -> bool:
+        """Whether rows are rendered."""
+        return self.data == WORLD
+
+    def refuse(self, names: "Sequence[str]", why: str) -> None:
+        """Refuse options of the command that were given although they do nothing.
+
+        Args:
+            names: The parameters, as they are called in Python.
+            why: What they are for, after the name of the option.
+        """
+        refuse_idle(click.get_current_context(), names, why)
+
+    def rows_of(self, dictionary: str) -> "tuple[Row, ...] | None":
+        """Rows of one's own, or those beside a bundled dictionary of a language model; None to render some.
+
+        Args:
+            dictionary: The dictionary's name.
+        """
+        from mmsteer.cli.sae_inputs import rows_beside
+        from mmsteer.tasks import read_rows
+
+        file = rows_beside(None if self.in_world else Path(self.data), dictionary)
+        return None if file is None else read_rows(file)
+
+    def opened(
+        self,
+        names: "Sequence[str]",
+        world: "Callable[[World], RowSet]",
+        *,
+        reward: str | None = None,
+        check: "Callable[[Sequence[Row]], object]" = lambda _: None,
+        usual: int = TOKENS,
+    ) -> "Opened":
         """Read the rows, load the model and bind dictionaries; what can be refused is refused before that.
 
         Args:
             names: The dictionaries.
-            judged: Whether a reward is needed.
-            positive: The label that rows need, beside another one; "" for any.
+            world: From the model's world to the rows that fit; used where no rows are given.
+            reward: Name of the reward, where outputs are judged.
+            check: Refuses rows that do not serve.
+            usual: Tokens of an answer to rows of one's own.
 
         Raises:
-            DataError: Rows, labels or reward do not serve.
-            DictionaryError: A dictionary does not fit.
+            DictionaryError: A site is given for several dictionaries.
+            DataError: An option is not for what the model makes.
         """
-        from mmsteer.eval.text import parse_reward
-        from mmsteer.latents.rows import check_label
-        from mmsteer.tasks import check_labels, read_rows
+        from mmsteer.eval.rewards import parse_output_reward
+        from mmsteer.latents.rows import check_truth
+        from mmsteer.tasks import RowSet
         from mmsteer.types import Sampling
+        from mmsteer.worlds.rows import world_of
 
-        if judged and self.reward is None:
-            raise DataError("rows of your own are judged by a reward; give --reward, such as contains:Arr")
         if self.site is not None and len(names) > 1:
             raise DictionaryError(f"--site is of one dictionary, not of {len(names)}; write sites in their files")
-        reward = None if self.reward is None else parse_reward(self.reward)
-        rows = read_rows(self.data)
-        if positive is not None:
-            check_label(rows, positive) if positive else check_labels(rows)
-        read = rows if self.corpus is None else read_rows(self.corpus)
-        adapter = self._loaded(names[0])
-        samples = [row.sample(adapter, answered=True) for row in read]
-        bound = tuple(_bound(name, self.site, adapter, samples, self.cache) for name in names)
-        return Own(rows, adapter, bound, Sampling(self.tokens, temperature=self.temperature), reward, self.seed)
+        judged = None if reward is None else parse_output_reward(reward)
+        own = self.rows_of(names[0])
+        if own is not None:
+            check(own)
+            check_truth(judged, own)
+        adapter = self.adapter(names[0])
+        if judged is not None:
+            parse_output_reward(judged.name, adapter.output_kind)
+        is_text = adapter.output_kind == "text"
+        if unfit := ("--seconds" if is_text and self.seconds else "--tokens" if not is_text and self.tokens else None):
+            raise DataError(f"{unfit} does not apply, because this model makes {adapter.output_kind}; leave it out")
+        rendered = world_of(adapter) if own is None else None
+        plain = Sampling(usual) if is_text else Sampling(seconds=SECONDS)
+        given = world(rendered) if rendered is not None else RowSet(own or (), plain)
+        sampling = Sampling(self.tokens, self.seconds, self.temperature).filled(given.sampling)
+        adapter.steps(sampling)
+        bound = self._bound(names, adapter, given.rows, sampling)
+        return Opened(given.rows, adapter, bound, sampling, judged, self.seed, rendered)
 
-    def _loaded(self, name: str) -> "AnyAdapter":
+    def adapter(self, dictionary: str) -> "AnyAdapter":
+        """The model of a dictionary.
+
+        Args:
+            dictionary: The dictionary's name.
+        """
         from mmsteer.cli.sae_inputs import loaded
 
-        return loaded(self.model, name, self.device, self.dtype)
+        return loaded(self.model, dictionary, self.device, self.dtype)
+
+    def _bound(
+        self, names: "Sequence[str]", adapter: "AnyAdapter", rows: "Sequence[Row]", sampling: "Sampling"
+    ) -> "tuple[tuple[SparseDictionary, Usage], ...]":
+        """Dictionaries with how they are used; where rows are rendered, as the file beside a dictionary says."""
+        from mmsteer.bundled.dictionary import open_dictionary
+        from mmsteer.cli.sae_inputs import given, opened, usage_of
+        from mmsteer.latents.bound import bind
+        from mmsteer.tasks import read_rows
+        from mmsteer.types import Site
+
+        known = (
+            {name: usage_of(name, opened(name, self.site)) for name in names}
+            if self.in_world and not self.corpus
+            else {}
+        )
+        found = {name: (opened(name, self.site), used) for name, used in known.items() if used is not None}
+        if others := [name for name in names if name not in found]:
+            if self.in_world and not self.corpus:
+                samples: Sequence[Sample] = given(adapter, None, 64, "", 1).samples
+            else:
+                samples = _corpus(read_rows(self.corpus) if self.corpus else rows, adapter, sampling)
+            place = None if self.site is None else Site.parse(self.site)
+            cache = None if self.cache is None else Path(self.cache)
+            bound = {
+                name: bind(open_dictionary(name, place), adapter, samples, site=place, cache=cache) for name in others
+            }
+            found |= {name: (one.dictionary, one.used) for name, one in bound.items()}
+        return tuple(found[name] for name in names)
 
 
-def in_world(
-    names: "Sequence[str]", model: str | None, device: str, dtype: str, site: str | None = None
-) -> "tuple[AnyAdapter, list[tuple[SparseDictionary, Usage]]]":
-    """A model whose world is rendered, and dictionaries with how they are used; it is counted where no file says it.
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """Rows, the model, and dictionaries bound to it.
 
-    Args:
-        names: The dictionaries.
-        model: The model's name.
-        device: Where to run.
-        dtype: In which precision.
-        site: The dictionary's site, where its file does not say it.
-
-    Raises:
-        DictionaryError: The model is a language model, or a dictionary does not fit it.
-    """
-    from mmsteer.cli.sae_inputs import given, loaded, opened, usage_of
-    from mmsteer.latents.bound import bind
-
-    found = [opened(name, site) for name in names]
-    adapter = loaded(model, names[0], device, dtype)
-    check_world(adapter)
-    pairs = []
-    for name, one in zip(names, found, strict=True):
-        if (used := usage_of(name, one)) is not None:
-            pairs.append((one, used))
-            continue
-        bound = bind(one, adapter, given(adapter, None, 64, "", 1).samples)
-        pairs.append((bound.dictionary, bound.used))
-    return adapter, pairs
-
-
-def check_world(adapter: "AnyAdapter") -> None:
-    """Refuse a language model, for which nothing is rendered.
-
-    Args:
+    Attributes:
+        rows: The rows.
         adapter: The model.
-
-    Raises:
-        DictionaryError: It reads and writes text alone.
+        bound: The dictionaries with how their features are used.
+        sampling: How rows are answered.
+        reward: How outputs are judged; None where none is asked for.
+        seed: Of sampling and draws.
+        world: Where rows are rendered; None for rows of one's own.
     """
-    if adapter.output_kind == "text" and not adapter.sees:
-        raise DictionaryError(PLAIN)
+
+    rows: "tuple[Row, ...]"
+    adapter: "AnyAdapter"
+    bound: "tuple[tuple[SparseDictionary, Usage], ...]"
+    sampling: "Sampling"
+    reward: "OutputReward | None"
+    seed: int
+    world: "World | None"
+
+    @property
+    def dictionary(self) -> "SparseDictionary":
+        """The only dictionary, or the first."""
+        return self.bound[0][0]
+
+    @property
+    def used(self) -> "Usage":
+        """How its features are used."""
+        return self.bound[0][1]
+
+    @property
+    def dictionaries(self) -> "list[SparseDictionary]":
+        """All of them."""
+        return [one for one, _ in self.bound]
+
+    def material(self) -> "Material":
+        """The rows as what features are looked up in, dosed along, and steered on."""
+        from mmsteer.latents.material import material
+
+        return material(self.rows, self.adapter, self.sampling)
+
+    def trials(self, rows: "Sequence[Row]", what: str = "") -> "Trials":
+        """Rows to be answered and judged by the reward.
+
+        Args:
+            rows: The rows.
+            what: What they are for, where that is not the test.
+        """
+        from mmsteer.latents.rows import row_trials
+
+        assert self.reward is not None
+        name = f"{self.reward.name}, {what}" if what else self.reward.name
+        return row_trials(name, rows, self.adapter, self.sampling, self.reward, seed=self.seed)
 
 
-def task_named(task: str | None) -> str:
-    """The task of the rendered world.
+def method(command: Callable[Concatenate[Inputs, P], None]) -> Callable[..., None]:
+    """A command of typer that takes the options of `Inputs` after its own.
 
     Args:
-        task: Its name.
-
-    Raises:
-        DictionaryError: None is named.
+        command: Takes the inputs first.
     """
-    if task is None:
-        raise DictionaryError("give --task, a task of the rendered world, or --data rows.jsonl with --reward")
-    return task
+    own = list(inspect.signature(command).parameters.values())[1:]
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    shared = [
+        inspect.Parameter(one.name, keyword, default=one.default, annotation=one.type)
+        for one in fields(Inputs)
+        if one.init
+    ]
+
+    @wraps(command)
+    def run(**options: Any) -> None:
+        inputs = Inputs(**{one.name: options.pop(one.name) for one in shared})
+        command(inputs, **options)  # type: ignore[call-arg]
+
+    del run.__wrapped__
+    parameters = [*(one.replace(kind=keyword) for one in own), *shared]
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {one.name: one.annotation for one in parameters}
+    return run
 
 
-def _bound(
-    name: str, site: str | None, adapter: "AnyAdapter", samples: "Sequence[Sample]", cache: Path | None
-) -> "BoundDictionary":
-    from mmsteer.bundled.dictionary import open_dictionary
-    from mmsteer.latents.bound import bind
-    from mmsteer.types import Site
+def _corpus(rows: "Sequence[Row]", adapter: "AnyAdapter", sampling: "Sampling") -> "Sequence[Sample]":
+    """What usage is counted on: texts as they are; pictures and clips with their outputs, which the model may make."""
+    from mmsteer.latents.rows import has_output, with_outputs
+    from mmsteer.latents.trials import sampled
 
-    place = None if site is None else Site.parse(site)
-    return bind(open_dictionary(name, place), adapter, samples, site=place, cache=cache)
+    if adapter.output_kind == "text" and not any(row.images for row in rows):
+        return [row.sample(adapter, answered=True) for row in rows]
+    made = [row for row in rows if has_output(row, adapter)] or rows[: CORPUS[adapter.output_kind]]
+    return with_outputs(made, adapter, sampled(adapter, sampling))

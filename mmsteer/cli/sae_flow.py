@@ -1,50 +1,41 @@
 """`mmsteer sae flow`: a feature through the layers."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mmsteer.cli.options import check_sources, refuse_idle
-from mmsteer.cli.sae import Device, Dtype, Model
-from mmsteer.cli.sae_data import Cache, Corpus, Given, NewTokens, Rows, Temperature, in_world
-from mmsteer.cli.sae_tables import AsJson, Out, Output, Row, Say, check_absent, working
+from mmsteer.cli.sae_data import Inputs, method
+from mmsteer.cli.sae_tables import Row, Say, check_absent, working
 from mmsteer.errors import DictionaryError
 
 if TYPE_CHECKING:
-    from mmsteer.latents.wanted_effect import Bench
+    from mmsteer.latents.effect_data import EffectData
     from mmsteer.sae import SparseDictionary, Usage
     from mmsteer.sae.flow import Flow
     from mmsteer.types import Site
 
+ANY_FEATURE = "sae:0"
+"""Names the meter of features where nothing is to be read."""
 
+
+@method
 def flow(
-    context: typer.Context,
+    inputs: Inputs,
     dictionaries: Annotated[list[str], typer.Argument(help="dictionaries of several sites of one model, or one")],
     feature: Annotated[int | None, typer.Option(min=0, help="its number (default: the one that goes on best)")] = None,
-    site: Annotated[str | None, typer.Option(help="where it is, such as decoder.2 (default: of the first)")] = None,
     drawing: Annotated[Path | None, typer.Option(help="a drawing to write: .svg")] = None,
     around: Annotated[int, typer.Option(min=1, help="of one dictionary: layers before and after")] = 1,
     steer: Annotated[
-        str | None, typer.Option(help="also steer along it and read this: note:C, object:cup; with --data sae:12")
+        str | None, typer.Option(help="also steer along it and read this: sae:12; note:C of audio, object:cup of text")
     ] = None,
-    n: Annotated[int, typer.Option(min=2, help="prompts or pictures that are steered")] = 16,
-    data: Rows = None,
-    corpus: Corpus = None,
-    cache: Cache = None,
-    tokens: NewTokens = 32,
-    temperature: Temperature = None,
-    model: Model = None,
-    seed: Annotated[int, typer.Option(min=0, help="of the controls")] = 0,
-    device: Device = "cpu",
-    dtype: Dtype = "float32",
-    as_json: AsJson = False,
-    out: Out = None,
+    n: Annotated[int, typer.Option(min=2, help="prompts that are steered")] = 16,
 ) -> None:
     """Follow a feature through the layers by the cosines of decoder rows, and steer along it (Laptev et al. 2025).
 
-    Several dictionaries need neither data nor model. Of one alone, small dictionaries of the layers around it are
-    trained in a minute on the rendered world.
+    --site says where the feature is (default: where the first dictionary is). Several dictionaries need neither data
+    nor model. Of one alone, small dictionaries of the layers around it are trained in a minute on what the model makes.
 
     [bold]Examples[/]
 
@@ -52,56 +43,55 @@ def flow(
 
     mmsteer sae flow bundled:music --steer note:C
     """
-    check_sources(context, data, ())
-    if len(dictionaries) > 1:
-        refuse_idle(context, ("around",), "is about layers around one dictionary, and several are given; give one")
-    if steer is None:
-        refuse_idle(context, ("n",), "is about steering along the feature; give --steer, too")
-    output = Output(as_json, out)
     if drawing is not None:
         check_absent(drawing)
+    if len(dictionaries) > 1:
+        inputs.refuse(("around",), "is about layers around one dictionary, and several are given; give one")
+    if steer is None:
+        inputs.refuse(("n",), "is about steering along the feature; give --steer, too")
     from mmsteer.cli.sae_inputs import opened
-    from mmsteer.latents.rows import halves, row_bench
-    from mmsteer.latents.wanted_effect import bench
     from mmsteer.report.flow import save_flow
     from mmsteer.sae.flow import feature_flow
-    from mmsteer.types import Site
 
-    found = [opened(name) for name in dictionaries]
-    setting, used = None, {}
+    found, data = [opened(name) for name in dictionaries], None
+    used: dict[Site, Usage] = {}
     with working("Loading") as say:
-        if data is not None:
-            own = Given(data, None, corpus, cache, None, tokens, temperature, model, device, dtype, seed).opened(
-                dictionaries
-            )
-            found = [one.dictionary for one in own.bound]
-            used = {one.site: one.used for one in own.bound}
-            place = Site.parse(site) if site else own.bound[0].site
-            read_by = next((one.dictionary for one in own.bound if one.site == place), found[0])
-            learned, tested = halves(own.rows, seed)
-            n = min(n, len(tested))
-            setting = row_bench(own.adapter, read_by, learned, tested, own.sampling)
-        elif len(found) == 1 or steer:
-            adapter, pairs = in_world(dictionaries, model, device, dtype, site if len(found) == 1 else None)
-            found = [one for one, _ in pairs]
-            used = {one.site: counted for one, counted in pairs if one.site}
-            place = Site.parse(site) if site else _named(dictionaries[0], found[0])
-            setting = bench(adapter)
-        else:
-            place = Site.parse(site) if site else _named(dictionaries[0], found[0])
-        if setting is not None and len(found) == 1:
-            around_it = _neighbours(setting, place, around, say)
+        if len(found) == 1 or steer or not inputs.in_world:
+            found, used, data = _measured(inputs, dictionaries, steer, n)
+        place = _place(inputs.site, dictionaries[0], found[0])
+        if data is not None and len(found) == 1:
+            around_it = _neighbours(data, place, around, say)
             found += [one for one, _ in around_it.values()]
             used |= {at: usage for at, (_, usage) in around_it.items()}
         followed = feature_flow(found, place, _lasting(found, place) if feature is None else feature)
-        tables = (
-            {} if setting is None or steer is None else _steered(setting, followed, found, used, steer, n, seed, say)
-        )
+        tables = {} if data is None or steer is None else _steered(data, followed, found, used, steer, n, inputs, say)
     if drawing is not None:
         save_flow(followed, drawing)
-    if not as_json:
+    if not inputs.as_json:
         print(followed.table())
-    output.tell(tables, flow=str(followed.start), passes=[str(node) for node in sorted(followed.nodes)])
+    inputs.output.tell(tables, flow=str(followed.start), passes=[str(node) for node in sorted(followed.nodes)])
+
+
+def _measured(
+    inputs: Inputs, dictionaries: list[str], steer: str | None, n: int
+) -> "tuple[list[SparseDictionary], dict[Site, Usage], EffectData]":
+    """Bound dictionaries, how they are used, and what effects are measured on."""
+    from mmsteer.latents.effect_data import GROUND, effect_data
+    from mmsteer.latents.rows import halves
+
+    alone = inputs if len(dictionaries) == 1 else replace(inputs, site=None)
+    opened = alone.opened(dictionaries, lambda world: world.measured(GROUND, n))
+    place = _place(inputs.site, dictionaries[0], opened.dictionary)
+    reads = next((one for one in opened.dictionaries if one.site == place), opened.dictionary)
+    parts = halves(opened.rows, inputs.seed)
+    data = effect_data(opened.adapter, reads, steer or ANY_FEATURE, parts, opened.sampling)
+    return opened.dictionaries, {one.site: used for one, used in opened.bound if one.site}, data
+
+
+def _place(site: str | None, name: str, found: "SparseDictionary") -> "Site":
+    from mmsteer.types import Site
+
+    return Site.parse(site) if site else _named(name, found)
 
 
 def _named(name: str, found: "SparseDictionary") -> "Site":
@@ -123,32 +113,32 @@ def _lasting(found: "list[SparseDictionary]", place: "Site") -> int:
     return int(torch.stack(cosines).amin(dim=0).argmax())
 
 
-def _neighbours(setting: "Bench", place: "Site", around: int, say: Say) -> "dict[Site, tuple[SparseDictionary, Usage]]":
+def _neighbours(
+    data: "EffectData", place: "Site", around: int, say: Say
+) -> "dict[Site, tuple[SparseDictionary, Usage]]":
     from mmsteer.latents.flow_study import small_dictionaries
 
     near = [
         one
-        for one in setting.adapter.sites
+        for one in data.adapter.sites
         if one.stack == place.stack and one.point == place.point and 0 < abs(one.layer - place.layer) <= around
     ]
     if not near:
         raise DictionaryError(f"there is no layer beside {place}; give dictionaries of other sites")
-    return small_dictionaries(setting.adapter, setting.read, near, say=say)
+    return small_dictionaries(data.adapter, data.ground, near, say=say)
 
 
 def _steered(
-    setting: "Bench",
+    data: "EffectData",
     followed: "Flow",
     found: "list[SparseDictionary]",
     used: "dict[Site, Usage]",
     target: str,
     n: int,
-    seed: int,
+    inputs: Inputs,
     say: Say,
 ) -> dict[str, list[Row]]:
     from mmsteer.latents.flow_study import steer_flow
 
-    if target not in setting.meter.names:
-        raise DictionaryError(f"--steer {target!r} is not measured here; choose from {', '.join(setting.meter.names)}")
-    rows = steer_flow(setting, followed, found, used, target, items=n, seed=seed, say=say)
+    rows = steer_flow(data, followed, found, used, target, items=n, seed=inputs.seed, say=say)
     return {"Steering at one dose, 0.5 nats": list(rows)}

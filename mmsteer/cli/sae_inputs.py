@@ -119,7 +119,7 @@ def given(adapter: "AnyAdapter", data: Path | None, samples: int, prompt: str, s
 
 def _rows_of(adapter: "AnyAdapter", file: Path, samples: int) -> "Group":
     """Rows of one's own; as many tokens are drawn of each as the shortest has."""
-    from mmsteer.latents.tokenwise import tokenwise
+    from mmsteer.latents.token_states import token_states
     from mmsteer.tasks import read_rows
     from mmsteer.types import Positions
     from mmsteer.worlds.training.dictionary_data import Group
@@ -128,7 +128,7 @@ def _rows_of(adapter: "AnyAdapter", file: Path, samples: int) -> "Group":
     read = tuple(row.sample(adapter, answered=True) for row in rows)
     positions = Positions("text" if adapter.sees else "all")
     site = next(one for one in adapter.sites if one.stack == adapter.generator)
-    shortest = min(int(one.pooled_over(positions).sum()) for one in tokenwise(adapter, read, site))
+    shortest = min(int(one.pooled_over(positions).sum()) for one in token_states(adapter, read, site))
     labels = {row.id: {"label": row.label} for row in rows if row.label is not None}
     return Group(str(file), read, positions, min(32, shortest), labels)
 

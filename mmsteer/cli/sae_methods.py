@@ -3,9 +3,10 @@
 from mmsteer.cli.sae import app
 from mmsteer.cli.sae_effects import effects
 from mmsteer.cli.sae_flow import flow
+from mmsteer.cli.sae_hallucination import hallucination
+from mmsteer.cli.sae_labels import attributes, detect
 from mmsteer.cli.sae_read import decompose, evaluate, scores
 from mmsteer.cli.sae_steer import clamp, corrsteer, lf, saif
-from mmsteer.cli.sae_worlds import attributes, detect, hallucination
 
 READ, STEER = "What features are", "What steering them does"
 

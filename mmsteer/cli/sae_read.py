@@ -1,4 +1,4 @@
-"""`mmsteer sae decompose|scores|evaluate`: what features are made of, read and say."""
+"""`mmsteer sae decompose|scores|evaluate`: what features are made of, read and bring about."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mmsteer.cli.options import check_sources, refuse_idle
-from mmsteer.cli.sae import Device, Dictionary, Dtype, Model, Where
-from mmsteer.cli.sae_data import Cache, Corpus, Given, NewTokens, Rows, Temperature, in_world
+from mmsteer.cli.sae import Dictionary, Where
+from mmsteer.cli.sae_data import Inputs, Opened, method
 from mmsteer.cli.sae_tables import AsJson, Out, Output, Row, working
 from mmsteer.errors import DictionaryError
 
@@ -20,11 +19,9 @@ if TYPE_CHECKING:
     from mmsteer.types import Direction
 
 Drawn = Annotated[int, typer.Option(min=1, help="features to draw where none is named")]
-Seed = Annotated[int, typer.Option(min=0, help="of the draw")]
 
 
 def decompose(
-    context: typer.Context,
     dictionary: Dictionary,
     directions: Annotated[
         Path | None, typer.Option(help="a file that `mmsteer probe` writes (default: what ships for the model)")
@@ -47,8 +44,6 @@ def decompose(
 
     mmsteer sae decompose bundled:music --name note:C
     """
-    if name is None:
-        refuse_idle(context, ("method",), "is about one direction, term by term; give --name, too")
     output = Output(as_json, out)
     from mmsteer.cli.sae_inputs import opened
     from mmsteer.direction_file import load_directions
@@ -64,26 +59,15 @@ def decompose(
     output.tell({f"{name}, {method} pursuit": rows}, below_zero=found_terms.negative)
 
 
+@method
 def scores(
-    context: typer.Context,
+    inputs: Inputs,
     dictionary: Dictionary,
     features: Annotated[list[int] | None, typer.Argument(help="numbers of features; none: some are drawn")] = None,
     drawn: Drawn = 24,
     steer: Annotated[
-        bool, typer.Option("--steer", help="also add them at 0.5 nats: does the score tell who steers?")
+        bool, typer.Option("--steer", help="also add them at 0.5 nats: does the score predict what they steer?")
     ] = False,
-    data: Rows = None,
-    corpus: Corpus = None,
-    cache: Cache = None,
-    site: Where = None,
-    tokens: NewTokens = 32,
-    temperature: Temperature = None,
-    model: Model = None,
-    seed: Seed = 0,
-    device: Device = "cpu",
-    dtype: Dtype = "float32",
-    as_json: AsJson = False,
-    out: Out = None,
 ) -> None:
     """Score features by what activates them (S_in) and by what they bring about (S_out) (Arad et al. 2025).
 
@@ -96,92 +80,62 @@ def scores(
 
     mmsteer sae scores bundled:music --steer
     """
-    check_sources(context, data, ())
-    if features:
-        refuse_idle(context, ("drawn",), "is about features that are drawn, and some are named; name none")
-    output = Output(as_json, out)
-    from mmsteer.cli.sae_inputs import opened, rows_beside
-    from mmsteer.latents.material import material
     from mmsteer.latents.maximal import maximal_moments
-    from mmsteer.latents.rows import row_material
     from mmsteer.latents.score_study import filtered, moved_by
     from mmsteer.latents.scores import input_scores, output_scores
 
-    data = rows_beside(data, dictionary)
-    _check_features(features or [], opened(dictionary, site).features)
-    if data is not None:
-        own = Given(data, None, corpus, cache, site, tokens, temperature, model, device, dtype, seed).opened(
-            [dictionary]
-        )
-        adapter, found, used = own.adapter, own.bound[0].dictionary, own.bound[0].used
-    else:
-        adapter, [(found, used)] = in_world([dictionary], model, device, dtype, site)
-    chosen = features or _drawn(used, drawn, seed)
+    opened, chosen = _features_of(inputs, dictionary, features, drawn)
+    adapter, found = opened.adapter, opened.dictionary
     with working("Looking for top activating moments") as say:
-        given = material(adapter) if data is None else row_material(own.rows, adapter, own.sampling)
+        given = opened.material()
         moments = maximal_moments(adapter, found, given.labelled, chosen, count=40)
-        inputs = input_scores(adapter, found, moments, count=given.promotes)
-        say("Pushing features")
-        outputs = output_scores(adapter, found, chosen, given.contexts, count=given.promotes)
-        tables: dict[str, Sequence[Row]] = {"The best head of each": _score_rows(inputs, outputs)}
+        into = input_scores(adapter, found, moments, count=given.promotes)
+        say("Adding features")
+        out_of = output_scores(adapter, found, chosen, given.contexts, count=given.promotes)
+        tables: dict[str, Sequence[Row]] = {"The best head of each": _score_rows(into, out_of)}
         if steer:
-            moved = moved_by(adapter, found, used, given, moments, say)
-            into, out_of = ({one.feature: one for one in some} for some in (inputs, outputs))
-            tables["Added at 0.5 nats, mean change"] = filtered(moved, into, out_of)
-    output.tell(tables)
+            moved = moved_by(adapter, found, opened.used, given, moments, say)
+            by_feature = ({one.feature: one for one in some} for some in (into, out_of))
+            tables["Added at 0.5 nats, mean change"] = filtered(moved, *by_feature)
+    inputs.output.tell(tables)
 
 
+@method
 def evaluate(
-    context: typer.Context,
+    inputs: Inputs,
     dictionary: Dictionary,
     features: Annotated[list[int] | None, typer.Argument(help="numbers of features; none: some are drawn")] = None,
     drawn: Drawn = 16,
-    data: Rows = None,
-    corpus: Corpus = None,
-    cache: Cache = None,
-    site: Where = None,
-    tokens: NewTokens = 32,
-    temperature: Temperature = None,
-    model: Model = None,
-    seed: Seed = 0,
-    device: Device = "cpu",
-    dtype: Dtype = "float32",
-    as_json: AsJson = False,
-    out: Out = None,
 ) -> None:
-    """Does what describes a feature tell what it does? VocabProj, TokenChange, MaxAct (Gur-Arieh et al. 2025).
+    """Does what describes a feature predict what it does? VocabProj, TokenChange, MaxAct (Gur-Arieh et al. 2025).
 
     Features are added at 0.25 and 0.5 nats; a judge who reads a description picks the outputs of its feature among
-    those of three. Words are judged by their share of the captions, music by listening. As a control the judge reads
-    what describes another feature.
+    those of three. Text is judged by the share of the described words, audio by the described label. As a control the
+    judge reads what describes another feature.
 
     [bold]Example[/]
 
     mmsteer sae evaluate bundled:vision --drawn 24
     """
-    check_sources(context, data, ())
-    if features:
-        refuse_idle(context, ("drawn",), "is about features that are drawn, and some are named; name none")
-    output = Output(as_json, out)
-    from mmsteer.cli.sae_inputs import opened, rows_beside
     from mmsteer.latents.description_study import evaluate_descriptions
-    from mmsteer.latents.material import material
-    from mmsteer.latents.rows import row_material
 
-    data = rows_beside(data, dictionary)
-    _check_features(features or [], opened(dictionary, site).features)
-    if data is not None:
-        own = Given(data, None, corpus, cache, site, tokens, temperature, model, device, dtype, seed).opened(
-            [dictionary]
-        )
-        adapter, found, used = own.adapter, own.bound[0].dictionary, own.bound[0].used
-    else:
-        adapter, [(found, used)] = in_world([dictionary], model, device, dtype, site)
-    chosen = features or _drawn(used, drawn, seed)
+    opened, chosen = _features_of(inputs, dictionary, features, drawn)
     with working("Gathering evidence") as say:
-        given = material(adapter) if data is None else row_material(own.rows, adapter, own.sampling)
-        rows = evaluate_descriptions(adapter, found, used, chosen, given, seed=seed, say=say)
-    output.tell({f"Outputs of {len(chosen)} features, told by a description": rows})
+        rows = evaluate_descriptions(
+            opened.adapter, opened.dictionary, opened.used, chosen, opened.material(), seed=inputs.seed, say=say
+        )
+    inputs.output.tell({f"Outputs of {len(chosen)} features, recognised by a description": rows})
+
+
+def _features_of(inputs: Inputs, dictionary: str, features: list[int] | None, drawn: int) -> "tuple[Opened, list[int]]":
+    """Everything bound, and the features that are named or drawn."""
+    if features:
+        inputs.refuse(("drawn",), "is about features that are drawn, and some are named; name none")
+    from mmsteer.cli.sae_inputs import opened as read
+
+    _check_features(features or [], read(dictionary).features)
+    opened = inputs.opened([dictionary], lambda world: world.described())
+    return opened, features or _drawn(opened.used, drawn, inputs.seed)
 
 
 def _drawn(used: "Usage", count: int, seed: int) -> list[int]:

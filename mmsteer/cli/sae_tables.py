@@ -81,6 +81,22 @@ def check_absent(out: Path) -> None:
         raise DictionaryError(f"{out} exists and is not overwritten; give another name")
 
 
+def numbers(option: str, text: str) -> tuple[float, ...]:
+    """Numbers from a list with commas.
+
+    Args:
+        option: Its name, for errors.
+        text: The list.
+
+    Raises:
+        DictionaryError: One is no number.
+    """
+    try:
+        return tuple(float(one) for one in text.split(","))
+    except ValueError:
+        raise DictionaryError(f"{option} {text!r} is no list of numbers; write them like 0.1,0.2") from None
+
+
 @contextmanager
 def working(text: str) -> Iterator[Say]:
     """Show on the terminal's other channel what is being done and for how long.

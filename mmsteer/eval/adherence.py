@@ -8,9 +8,12 @@ benchmarks/evaluators.py` measures it again. Through the codec of the bundled mo
 88 %, most of the others not told.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,6 +28,8 @@ from mmsteer.eval.tempo import tempo_from_onsets
 from mmsteer.eval.timbre import timbre_features
 
 ATTRIBUTES = ("instrument", "tempo", "register")
+JUDGE = Path(__file__).parent / "clip_judge.json"
+"""The judge that ships; `python -m mmsteer.worlds.music.listener` fits it again."""
 MIN_POSTERIOR = 0.5
 SURE = 0.9
 """Posterior below which an instrument of a clip of unknown origin is not named.
@@ -185,6 +190,12 @@ class AdherenceJudge:
             return None
         posterior = self.network.posterior(timbre)
         return self.instruments[int(posterior.argmax())] if posterior.max() >= least else None
+
+
+@cache
+def load_judge() -> AdherenceJudge:
+    """The judge that ships."""
+    return AdherenceJudge.from_json(json.loads(JUDGE.read_text()))
 
 
 def adherence(named: Mapping[str, str], reading: Mapping[str, str | None]) -> float | None:

@@ -1,38 +1,39 @@
-"""Features that go with an attribute of music: note, register, tempo or instrument of a clip; detected, and steered."""
+"""Features that go with a label of rows, such as the note or the instrument of clips; detected, and steered."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from mmsteer.adapters import MusicgenAdapter
-from mmsteer.errors import DictionaryError
+from mmsteer.adapters import AnyAdapter
+from mmsteer.errors import DataError, DictionaryError
+from mmsteer.eval.attributes import ATTRIBUTES
+from mmsteer.latents.audio_effects import LabelEffect, label_effect, on_prompt_branch
 from mmsteer.latents.controls import random_features
 from mmsteer.latents.detection import Detection, compare_detectors
-from mmsteer.latents.listening import BATCH, HEARD, Heard, listen, pushed
 from mmsteer.latents.pooling import pooled
+from mmsteer.latents.rows import BATCH
 from mmsteer.probes.split import split_by_source
 from mmsteer.probes.targets import encode
 from mmsteer.record import record
 from mmsteer.sae import SparseDictionary, Usage, feature_direction, select
-from mmsteer.types import Direction, Positions, Sample, random_direction
-from mmsteer.worlds.music.concepts import LabelledClip, concept_clips
-from mmsteer.worlds.music.world import render_clip
+from mmsteer.tasks import Row, sources_of
+from mmsteer.types import Direction, Positions, Sampling, random_direction
 
 EVERYWHERE = Positions("all")
 
 
 @dataclass(frozen=True, eq=False)
-class Clips:
-    """Rendered clips of a concept, as a dictionary and the model itself see them.
+class LabelledActivations:
+    """Labelled rows, as a dictionary and the model itself represent them.
 
     Attributes:
-        concept: One of `CONCEPTS`.
-        z: Activations pooled over the tokens of each clip, (n, features).
-        states: Mean hidden states of the same clips, (n, width).
-        labels: One a clip.
-        groups: The source of each clip.
+        concept: What the labels are of.
+        z: Activations pooled over the tokens of each row, (n, features).
+        states: Mean hidden states of the same rows, (n, width).
+        labels: One a row.
+        groups: The source of each row.
         used: How the features are used.
     """
 
@@ -44,7 +45,7 @@ class Clips:
     used: Usage
 
     def members(self, label: str) -> Tensor:
-        """Which clips have a label, (n,) bool.
+        """Which rows have a label, (n,) bool.
 
         Args:
             label: The label.
@@ -54,54 +55,70 @@ class Clips:
         """
         found = torch.tensor([one == label for one in self.labels])
         if not found.any():
-            raise DictionaryError(f"no clip of {self.concept} {label!r}; choose from {sorted(set(self.labels))}")
+            raise DictionaryError(f"no row of {self.concept} {label!r}; choose from {sorted(set(self.labels))}")
         return found
 
 
-def read_clips(
-    adapter: MusicgenAdapter,
-    dictionary: SparseDictionary,
-    concept: str,
-    *,
-    per_label: int = 24,
-    pool: str = "mean",
-    seed: int = 0,
-) -> Clips:
-    """Render clips of every label of a concept and read them on the null branch, where no text gives the label away.
+def labelled_by(rows: Sequence[Row], concept: str | None) -> tuple[Row, ...]:
+    """Rows whose label is that of an attribute, or their own where their attributes do not have it.
+
+    Args:
+        rows: The rows.
+        concept: The attribute; None for the rows' own labels.
+
+    Raises:
+        DataError: A row has no label.
+    """
+    found = tuple(replace(row, label=row.attributes.get(concept or "", row.label)) for row in rows)
+    if bare := [row for row in found if row.label is None]:
+        what = f"neither a label nor an attribute {concept!r}" if concept else "no label"
+        raise DataError(f"{bare[0].place}: the row has {what}, and {len(bare)} rows have none; label all rows")
+    return found
+
+
+def read_labelled(
+    adapter: AnyAdapter, dictionary: SparseDictionary, rows: Sequence[Row], concept: str, *, pool: str = "mean"
+) -> LabelledActivations:
+    """Read rows with their outputs; clips on the null branch, where no prompt gives the label away.
 
     Args:
         adapter: The model.
         dictionary: A dictionary that fits it.
-        concept: One of `CONCEPTS`.
-        per_label: Clips of each label.
-        pool: How a clip's activations become one: `sum`, `mean`, `max` or `count`.
-        seed: Seed of the clips.
+        rows: Rows with labels.
+        concept: What the labels are of.
+        pool: How a row's activations become one: `sum`, `mean`, `max` or `count`.
     """
-    clips = concept_clips(concept, per_label, seed)
-    samples = [Sample(f"{concept}-{index}", output=render_clip(one.clip)) for index, one in enumerate(clips)]
-    read = pooled(adapter, dictionary, samples, positions=EVERYWHERE, pool=pool, batch=BATCH)
-    site = dictionary.located(adapter)
-    states = record(adapter, samples, [site], positions=EVERYWHERE, pool="mean", batch=BATCH).values[site]
-    return Clips(concept, read.z, states, _of(clips, "label"), _of(clips, "group"), read.used)
+    samples = [row.sample(adapter, answered=True) for row in rows]
+    if adapter.output_kind == "audio":
+        samples = [replace(one, prompt=None) for one in samples]
+    batch, site = BATCH[adapter.output_kind], dictionary.located(adapter)
+    read = pooled(adapter, dictionary, samples, positions=EVERYWHERE, pool=pool, batch=batch)
+    states = record(adapter, samples, [site], positions=EVERYWHERE, pool="mean", batch=batch).values[site]
+    labels = tuple(str(row.label) for row in rows)
+    return LabelledActivations(concept, read.z, states, labels, tuple(sources_of(rows)), read.used)
 
 
-def detect_attribute(
-    clips: Clips, label: str, *, names: Sequence[str] = ("single", "logistic", "trees"), seed: int = 0
+def detect_label(
+    found: LabelledActivations,
+    label: str,
+    *,
+    names: Sequence[str] = ("single", "logistic", "trees"),
+    seed: int = 0,
 ) -> list[Detection]:
-    """Tell clips of one label from the others; no source of a clip is on both sides of the split.
+    """Tell rows of one label from the others; no source is on both sides of the split.
 
     Args:
-        clips: The clips.
+        found: The rows.
         label: The label.
         names: Which of `DETECTORS`.
         seed: Seed of split, detectors and intervals.
     """
-    y = clips.members(label)
-    split = split_by_source(encode(y.long(), "binary"), clips.groups, seed)
+    y = found.members(label)
+    split = split_by_source(encode(y.long(), "binary"), found.groups, seed)
     train, test = split.fitting, split.test
     return compare_detectors(
-        (clips.z[train], clips.z[test]),
-        (clips.states[train], clips.states[test]),
+        (found.z[train], found.z[test]),
+        (found.states[train], found.states[test]),
         y[train],
         y[test],
         names=names,
@@ -109,17 +126,19 @@ def detect_attribute(
     )
 
 
-def label_feature(dictionary: SparseDictionary, clips: Clips, label: str, *, how: str = "auroc") -> Direction:
+def label_feature(
+    dictionary: SparseDictionary, found: LabelledActivations, label: str, *, how: str = "auroc"
+) -> Direction:
     """The feature that goes with a label most.
 
     Args:
-        dictionary: The dictionary that the clips were read with.
-        clips: The clips.
+        dictionary: The dictionary that the rows were read with.
+        found: The rows.
         label: The label.
         how: A name of `SELECTORS`.
     """
-    (feature,) = select(clips.z, clips.members(label), how, 1)
-    return feature_direction(dictionary, feature, clips.used, f"{clips.concept}:{label}")
+    (feature,) = select(found.z, found.members(label), how, 1)
+    return feature_direction(dictionary, feature, found.used, f"{found.concept}:{label}")
 
 
 def random_feature(dictionary: SparseDictionary, used: Usage, seed: int, without: Sequence[int] = ()) -> Direction:
@@ -135,57 +154,73 @@ def random_feature(dictionary: SparseDictionary, used: Usage, seed: int, without
     return feature_direction(dictionary, feature, used, f"random:{feature}")
 
 
-def steer_attributes(
-    adapter: MusicgenAdapter,
+def check_audible(concept: str, labels: Sequence[str] = ()) -> None:
+    """Refuse an attribute, or labels of it, that no evaluator reads from audio.
+
+    Args:
+        concept: The attribute.
+        labels: Its labels.
+
+    Raises:
+        DataError: None does.
+    """
+    if concept not in ATTRIBUTES:
+        raise DataError(f"{concept!r} is not read from audio; give --concept, one of {', '.join(ATTRIBUTES)}")
+    if unknown := [one for one in labels if one not in ATTRIBUTES[concept].labels]:
+        known = ", ".join(ATTRIBUTES[concept].labels)
+        raise DataError(f"the {concept} {unknown[0]!r} is not read from audio; the evaluator knows {known}")
+
+
+def steer_labels(
+    adapter: AnyAdapter,
     dictionary: SparseDictionary,
-    clips: Clips,
+    found: LabelledActivations,
     labels: Sequence[str],
+    prompts: tuple[Sequence[Row], Sequence[Row]],
+    sampling: Sampling,
     *,
     how: str = "mean_difference",
     strengths: Sequence[float] = (0.1, 0.2, 0.4),
-    n: int = 8,
     seed: int = 0,
     say: Callable[[str], None] = lambda _: None,
-) -> list[Heard]:
+) -> list[LabelEffect]:
     """Steer each label's feature, unsteered model and a random feature beside it, at a strength chosen elsewhere.
 
     Args:
-        adapter: The model.
+        adapter: The model, which makes audio.
         dictionary: The dictionary.
-        clips: Rendered clips of the concept, from which features are chosen.
+        found: Labelled clips, from which features are chosen; their concept can be read from audio.
         labels: Which labels.
+        prompts: Rows to choose the strength on, and rows to report on.
+        sampling: How clips are sampled.
         how: A name of `SELECTORS`.
         strengths: Shares of the typical norm; the one with the most hits on other prompts is taken.
-        n: Prompts to report on; half as many serve to choose.
-        seed: Of prompts, noise and control.
+        seed: Of noise and control.
         say: Told what is being done.
-
-    Raises:
-        DictionaryError: The concept cannot be judged from the audio.
     """
-    concept = clips.concept
-    if concept not in HEARD:
-        raise DictionaryError(f"{concept!r} is not judged from the audio; choose from {', '.join(HEARD)}")
+    concept, (choose, report) = found.concept, prompts
     rows = []
     for label in labels:
-        direction = label_feature(dictionary, clips, label, how=how)
+        direction = label_feature(dictionary, found, label, how=how)
         feature = int(direction.provenance["feature"])
-        say(f"{concept}:{label}, feature {feature}: choosing among {len(strengths)} strengths, then {n} prompts")
+        say(f"{concept}:{label}, feature {feature}: {len(strengths)} strengths to choose from, {len(report)} prompts")
         tried = {
-            one: listen(adapter, concept, label, "", pushed(direction, one), n=n // 2, seed=seed + 1).hit.value or 0
+            one: label_effect(
+                adapter, choose, sampling, concept, label, "", on_prompt_branch(direction, one), seed=seed + 1
+            ).hit.value
+            or 0
             for one in strengths
         }
         strength = max(tried, key=lambda one: tried[one])
-        control = random_feature(dictionary, clips.used, seed, without=[feature])
-        told = {
+        control = random_feature(dictionary, found.used, seed, without=[feature])
+        conditions = {
             "unsteered": None,
-            f"feature {feature} at {strength:g}": pushed(direction, strength),
-            f"random feature at {strength:g}": pushed(control, strength),
-            f"random direction at {strength:g}": pushed(random_direction(direction, seed), strength),
+            f"feature {feature} at {strength:g}": on_prompt_branch(direction, strength),
+            f"random feature at {strength:g}": on_prompt_branch(control, strength),
+            f"random direction at {strength:g}": on_prompt_branch(random_direction(direction, seed), strength),
         }
-        rows += [listen(adapter, concept, label, name, how, n=n, seed=seed) for name, how in told.items()]
+        rows += [
+            label_effect(adapter, report, sampling, concept, label, name, steering, seed=seed)
+            for name, steering in conditions.items()
+        ]
     return rows
-
-
-def _of(clips: Sequence[LabelledClip], name: str) -> tuple[str, ...]:
-    return tuple(getattr(one, name) for one in clips)

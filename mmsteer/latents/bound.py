@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mmsteer.atomic import write_atomically
 from mmsteer.errors import DictionaryError
-from mmsteer.latents.tokenwise import tokenwise
+from mmsteer.latents.token_states import token_states
 from mmsteer.record import data_fingerprint
 from mmsteer.sae import SparseDictionary, Usage, measure, usage, with_thresholds
 from mmsteer.sae.formats.usage_file import read_usage, write_usage
@@ -136,7 +136,7 @@ def _key(dictionary: SparseDictionary, adapter: Adapter, corpus: Sequence[Sample
 
 
 def _states(adapter: Adapter, corpus: Sequence[Sample], site: Site, positions: Positions) -> Iterator[Tensor]:
-    for one in tokenwise(adapter, corpus, site):
+    for one in token_states(adapter, corpus, site):
         chosen = one.states[one.pooled_over(positions)]
         if len(chosen):
             yield chosen

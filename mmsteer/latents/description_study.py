@@ -1,18 +1,19 @@
-"""How well each kind of evidence, and all together, predict what features do to outputs, on a bundled model."""
+"""How well each kind of evidence, and all together, predict what features do to outputs."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from mmsteer.adapters import AnyAdapter, MusicgenAdapter
+from mmsteer.adapters import AnyAdapter
+from mmsteer.eval.attributes import Clip, read_labels
 from mmsteer.latents.evidence import Evidence
 from mmsteer.latents.material import Material
 from mmsteer.latents.maximal import maximal_moments
-from mmsteer.latents.output_evaluation import Judge, heard, matched, output_evaluation, steered_outputs, word_overlap
+from mmsteer.latents.output_evaluation import Judge, by_label, matched, output_evaluation, steered_outputs, word_overlap
 from mmsteer.latents.token_change import token_change
+from mmsteer.latents.trials import sample_rate_of
 from mmsteer.latents.vocabulary import vocabulary
 from mmsteer.sae import SparseDictionary, Usage, feature_direction
 from mmsteer.types import Sample
-from mmsteer.worlds.music.listener import load_listener
 
 WORDS = 5
 """Words of each kind in a description."""
@@ -51,8 +52,9 @@ def evaluate_descriptions(
 ) -> list[dict[str, object]]:
     """For each kind of description how often a judge who reads it picks the outputs that the feature made.
 
-    On music a description is what the labelled clips that activate a feature have in common, and the judge listens. On
-    captions descriptions are words. The control gives the judge the description of another feature.
+    Of audio a description is what the labelled clips that activate a feature have in common, and the judge reads that
+    attribute from the audio. Of text descriptions are words. As a control the judge is given the
+    description of another feature.
 
     Args:
         adapter: The model.
@@ -78,9 +80,9 @@ def evaluate_descriptions(
         for feature, one in evidence.items()
         if outputs[str(feature)] and one.maximal and one.maximal.moments
     }
-    if isinstance(adapter, MusicgenAdapter):
-        listener = load_listener()
-        judge = heard(lambda sample: listener.read(sample.output, adapter.sample_rate))
+    if adapter.output_kind == "audio":
+        rate = sample_rate_of(adapter)
+        judge = by_label(lambda sample, attribute: read_labels(Clip(sample.output, rate), [attribute])[attribute])
         pairs = {str(feature): given.describe(one.maximal) for feature, one in alive.items() if one.maximal}
         return _judged({"MaxAct, its labels": pairs}, outputs, judge, seed)
     kinds: Mapping[str, Callable[[Evidence], Evidence]] = {

@@ -1,7 +1,7 @@
-"""What an effect can be measured by: notes that are heard, objects that are mentioned, a dictionary's features."""
+"""What an effect can be measured by: notes of clips, objects that captions mention, a dictionary's features."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -9,17 +9,43 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mmsteer.adapters import AnyAdapter
+from mmsteer.errors import ProbeError
 from mmsteer.eval.activity import read_activity
-from mmsteer.eval.chair_parser import Parse
+from mmsteer.eval.chair_parser import Parse, object_parser
+from mmsteer.eval.chair_synonyms import coco_synonyms
 from mmsteer.eval.notes import notes_from_activity
 from mmsteer.eval.register import register_from_activity
 from mmsteer.eval.tempo import read_tempo
 from mmsteer.latents.bound import dictionary_content
 from mmsteer.latents.effect_rollouts import EffectMeter
-from mmsteer.record import record
+from mmsteer.latents.token_states import selected_states
+from mmsteer.latents.trials import sample_rate_of
 from mmsteer.sae import SparseDictionary
-from mmsteer.types import Adapter, Positions, Sample
+from mmsteer.types import Adapter, Positions
 from mmsteer.types.pitch import PITCH_CLASSES
+
+
+def effect_meter(adapter: AnyAdapter, dictionary: SparseDictionary, target: str) -> EffectMeter:
+    """The meter that reads a target, and what else is read along with it.
+
+    Args:
+        adapter: The model.
+        dictionary: A dictionary that knows its site.
+        target: `sae:12`; of audio `note:C`, `register` or `tempo`; of text `object:cup`.
+
+    Raises:
+        ProbeError: Nothing reads it in what this model puts out.
+    """
+    if target.startswith("sae:"):
+        meter = feature_meter(adapter, dictionary)
+    elif adapter.output_kind == "audio":
+        meter = music_meter(sample_rate_of(adapter), tempo=target == "tempo")
+    else:
+        meter = object_meter(sorted(coco_synonyms()), object_parser())
+    if target not in meter.names:
+        raise ProbeError(f"no effect {target!r} is measured here; choose from sae:0, ..., {', '.join(meter.names)}")
+    return meter
 
 
 def music_meter(sample_rate: int, *, tempo: bool = False) -> EffectMeter:
@@ -32,12 +58,12 @@ def music_meter(sample_rate: int, *, tempo: bool = False) -> EffectMeter:
     names = (*(f"note:{name}" for name in PITCH_CLASSES), "register", *(["tempo"] if tempo else []))
 
     def read(items: Sequence[Any], outputs: Sequence[Any]) -> Tensor:
-        return torch.tensor([_heard(wave, sample_rate, tempo) for wave in outputs], dtype=torch.float64)
+        return torch.tensor([_clip_readings(wave, sample_rate, tempo) for wave in outputs], dtype=torch.float64)
 
     return EffectMeter(names, read)
 
 
-def _heard(wave: Any, sample_rate: int, tempo: bool) -> list[float]:
+def _clip_readings(wave: Any, sample_rate: int, tempo: bool) -> list[float]:
     activity = read_activity(np.asarray(wave), sample_rate)
     notes, register = notes_from_activity(activity), register_from_activity(activity)
     shares = [math.nan] * 12 if notes.share is None else [notes.share[name] for name in PITCH_CLASSES]
@@ -61,17 +87,13 @@ def object_meter(classes: Sequence[str], parse: Parse) -> EffectMeter:
 
 
 def feature_meter(
-    adapter: Adapter,
-    dictionary: SparseDictionary,
-    sample: Callable[[Any, Any], Sample],
-    positions: Positions = Positions("all"),
+    adapter: Adapter, dictionary: SparseDictionary, positions: Positions = Positions("all")
 ) -> EffectMeter:
     """Mean activation of a dictionary's features on outputs that the unsteered model reads again: SAE-TS as published.
 
     Args:
         adapter: The model.
         dictionary: A dictionary that knows its site.
-        sample: From an item and its output to what the model reads.
         positions: Tokens that are averaged; the paper takes all.
     """
     site = dictionary.located(adapter)
@@ -80,17 +102,8 @@ def feature_meter(
     def read(items: Sequence[Any], outputs: Sequence[Any]) -> Tensor:
         # Names count rows: several rows of a batch come from one item.
         pairs = enumerate(zip(items, outputs, strict=True))
-        samples = [_named(sample(item, output), str(row)) for row, (item, output) in pairs]
-        states = record(adapter, samples, [site], positions=positions, pool="tokens").values[site]
-        return torch.stack([_mean_activation(dictionary, state) for state in states])
+        samples = [replace(item, id=str(row), output=output) for row, (item, output) in pairs]
+        states = selected_states(adapter, samples, site, positions)
+        return torch.stack([dictionary.encode(state).double().mean(dim=0) for state in states])
 
     return EffectMeter(tuple(f"sae:{feature}" for feature in range(dictionary.features)), read, content)
-
-
-def _named(sample: Sample, name: str) -> Sample:
-    return replace(sample, id=name)
-
-
-def _mean_activation(dictionary: SparseDictionary, state: Tensor) -> Tensor:
-    chosen = state[state.any(dim=-1)]  # tokens that were not chosen are zero
-    return dictionary.encode(chosen).double().mean(dim=0)

@@ -48,7 +48,7 @@ class Rollouts:
 
     Attributes:
         adapter: The model.
-        items: What is generated from: prompts with seeds, or questions about images.
+        items: What is generated from.
         make: From items to an output each, by the adapter's `generate`; the same item always draws the same noise.
         meter: What is read.
         settings: How `make` samples, in words; measurements of other settings or items are not taken up.

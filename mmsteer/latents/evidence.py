@@ -9,7 +9,7 @@ import torch
 from mmsteer.errors import DictionaryError
 from mmsteer.latents.maximal import Maximal, Moment
 from mmsteer.latents.token_change import TokenChange
-from mmsteer.latents.tokenwise import Tokenwise, tokenwise
+from mmsteer.latents.token_states import TokenStates, token_states
 from mmsteer.latents.vocabulary import Ranking, Vocabulary
 from mmsteer.sae import SparseDictionary
 from mmsteer.types import Adapter, Kind, Sample
@@ -124,7 +124,7 @@ def excerpts(
     if missing:
         raise DictionaryError(f"sample {missing[0]!r} is not among those that were given; give all that were read")
     wanted = [known[moment.sample] for moment in found.moments]
-    read = tokenwise(adapter, wanted, site)
+    read = token_states(adapter, wanted, site)
     return tuple(
         _excerpt(adapter, dictionary, one, moment, found, around)
         for one, moment in zip(read, found.moments, strict=True)
@@ -156,7 +156,7 @@ def _share(some: Sequence[Mapping[str, str]], pair: tuple[str, str]) -> float:
 
 
 def _excerpt(
-    adapter: Adapter, dictionary: SparseDictionary, one: Tokenwise, moment: Moment, found: Maximal, around: int
+    adapter: Adapter, dictionary: SparseDictionary, one: TokenStates, moment: Moment, found: Maximal, around: int
 ) -> Excerpt:
     z = dictionary.encode(one.states)[:, found.feature]
     places = range(max(0, moment.place - around), min(len(z), moment.place + around + 1))

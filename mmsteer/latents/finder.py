@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mmsteer.errors import DictionaryError, PositionsError
 from mmsteer.latents.pooling import POOLS
-from mmsteer.latents.tokenwise import Tokenwise, tokenwise
+from mmsteer.latents.token_states import TokenStates, token_states
 from mmsteer.probes import Labels, Row, Sweep, TargetKind
 from mmsteer.probes.fitted import check_states, judge
 from mmsteer.probes.linear_readout import fit_line
@@ -70,7 +70,7 @@ def record_features(
     }
 
     def read(some: Sequence[Sample]) -> Batch:
-        states = [_chosen(one, positions) for one in tokenwise(adapter, some, site, batch=batch)]
+        states = [_chosen(one, positions) for one in token_states(adapter, some, site, batch=batch)]
         z = torch.stack([POOLS[pool](dictionary.encode(h)) for h in states])
         return {site: z}, {site: LogHistogram.of(torch.cat(states).norm(dim=-1))}
 
@@ -220,7 +220,7 @@ def _scored(direction: Direction, score: float, read: Activations, finder: Featu
     return replace(direction, stats=stats, provenance=provenance, sketch=read.sketch)
 
 
-def _chosen(one: Tokenwise, positions: Positions) -> Tensor:
+def _chosen(one: TokenStates, positions: Positions) -> Tensor:
     """Hidden states of the chosen tokens less attention sinks, (tokens, width).
 
     Raises:

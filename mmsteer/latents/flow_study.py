@@ -6,9 +6,10 @@ from types import MappingProxyType
 import torch
 
 from mmsteer.calibrate import calibrate
+from mmsteer.latents.controls import random_features
+from mmsteer.latents.effect_data import DOSED, EffectData
 from mmsteer.latents.flow_steering import LayerSchedule, activate, constant, exponential, flow_directions, linear
-from mmsteer.latents.wanted_effect import TESTED, Bench
-from mmsteer.record import record
+from mmsteer.latents.token_states import selected_states
 from mmsteer.sae import (
     Held,
     Shuffled,
@@ -23,7 +24,7 @@ from mmsteer.sae import (
 )
 from mmsteer.sae.flow import Flow, Node
 from mmsteer.steering import Steering
-from mmsteer.types import Adapter, Direction, Sample, Score, Site, paired_score, random_direction
+from mmsteer.types import Adapter, Direction, Sample, Score, Site, random_direction
 
 START = 0.1
 """Relative strength that the search for the dose starts from."""
@@ -53,13 +54,10 @@ def small_dictionaries(
         steps: Of each training.
         say: Told how far it is.
     """
-    say(f"Reading {len(samples)} samples at {len(sites)} sites")
-    read = record(adapter, samples, sites, pool="tokens").values
     found = {}
     for site in sites:
         say(f"Training a small dictionary of {site}")
-        flat = read[site].flatten(0, 1)
-        states = flat[flat.any(dim=1)]
+        states = torch.cat(selected_states(adapter, samples, site))
         # Dictionaries that start alike stay alike: of one seed, features match across layers by their numbers.
         plan = Training(features=features, steps=steps, rate=1e-3, warmup=50, dead_after=100_000, seed=1 + site.layer)
         source = Shuffled(Held(states), batch=min(1024, len(states)))
@@ -70,7 +68,7 @@ def small_dictionaries(
 
 
 def steer_flow(
-    setting: Bench,
+    data: EffectData,
     flow: Flow,
     dictionaries: Sequence[SparseDictionary],
     used: Mapping[Site, Usage],
@@ -86,12 +84,12 @@ def steer_flow(
     Beside them stand a random feature of the same layer and a random direction.
 
     Args:
-        setting: What effects are measured on.
+        data: What effects are measured on.
         flow: The flow.
         dictionaries: Those it was found in.
         used: How they are used.
         target: What is read, a name of the meter's.
-        items: Prompts or pictures.
+        items: Prompts.
         kl: The dose, in nats.
         seed: Seed of the controls.
         say: Told how far it is.
@@ -99,33 +97,21 @@ def steer_flow(
     directions = flow_directions(flow, dictionaries, used)
     stream = {node: directions[node] for node in flow.stream}
     start = directions[flow.start]
+    [home] = [one for one in dictionaries if one.site == flow.start.site]
+    [feature] = random_features(used[flow.start.site], 1, without=[flow.start.feature], seed=seed)
+    other = feature_direction(home, feature, used[flow.start.site])
     chosen: dict[str, tuple[Mapping[Node, Direction], LayerSchedule]] = {
         "one layer": ({flow.start: start}, constant(START)),
         **{f"flow, {name}": (stream, schedule) for name, schedule in SCHEDULES.items()},
-        "random feature, one layer": ({flow.start: _another(flow.start, dictionaries, used, seed)}, constant(START)),
+        "random feature, one layer": ({flow.start: other}, constant(START)),
         "random direction, one layer": ({flow.start: random_direction(start, seed)}, constant(START)),
     }
-    rollouts = setting.rollouts(TESTED, TESTED + items)
-    column = setting.meter.names.index(target)
-    plain = rollouts.read([Steering()])[0, :, column]
+    change = data.changes(data.test[:items], target)
     rows: list[dict[str, str | int | float | Score]] = []
     for name, (some, schedule) in chosen.items():
         say(f"Steering {name}")
         steering = Steering(activate(some, schedule))
-        factor = calibrate(setting.adapter, steering, setting.read[:1], kl).factor
-        change = rollouts.read([steering.scaled(factor)])[0, :, column]
-        told = paired_score(_known(change), _known(plain))
-        rows.append({"steered": name, "layers": len(some), "strength": START * factor, f"change of {target}": told})
+        factor = calibrate(data.adapter, steering, data.ground[:DOSED], kl).factor
+        score = change(steering.scaled(factor))
+        rows.append({"steered": name, "layers": len(some), "strength": START * factor, f"change of {target}": score})
     return rows
-
-
-def _another(start: Node, dictionaries: Sequence[SparseDictionary], used: Mapping[Site, Usage], seed: int) -> Direction:
-    [dictionary] = [one for one in dictionaries if one.site == start.site]
-    alive = torch.nonzero(used[start.site].density > 0).flatten()
-    others = alive[alive != start.feature]
-    at = int(torch.randint(len(others), (1,), generator=torch.Generator().manual_seed(seed)))
-    return feature_direction(dictionary, int(others[at]), used[start.site])
-
-
-def _known(values: torch.Tensor) -> list[float | None]:
-    return [None if value != value else value for value in values.tolist()]

@@ -1,27 +1,29 @@
 """Features that go with naming what is not there: found as SAVE and SSL find them, and steered.
 
-The truth is that of rendered scenes. What is found, what is chosen and what is reported are scenes of three disjoint
-sets.
+What is found, what is chosen and what is reported are images of three disjoint sets, whose objects are known.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
 
-from mmsteer.adapters import LanguageModelAdapter
+from mmsteer.adapters import AnyAdapter
 from mmsteer.eval.chair import ChairScore
 from mmsteer.eval.odds import odds_of
 from mmsteer.eval.pope import PopeScore, score_logits
 from mmsteer.eval.pope_questions import Question, build_questions
 from mmsteer.latents.controls import random_features
-from mmsteer.latents.mentions import BATCH, Mentions, caption, score_captions, truth
+from mmsteer.latents.object_mentions import BATCH, Mentions, Pictures, caption, score_captions
 from mmsteer.latents.pooling import pooled
 from mmsteer.sae import SELECTORS, SparseDictionary, Usage, feature_direction
 from mmsteer.steering import Attribute, Steering, steer
 from mmsteer.types import Direction, Positions, Sample, Score, paired_score
-from mmsteer.worlds.scenes import Scene, render_scene
+
+QUESTIONS = "adversarial"
+"""POPE's choice of absent objects."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +45,7 @@ class Latents:
 
 @dataclass(frozen=True)
 class Judged:
-    """What a steered model says of some scenes.
+    """What a steered model writes about some images.
 
     Attributes:
         condition: How it was steered.
@@ -67,10 +69,10 @@ class Judged:
 
 
 def against(rows: Sequence[Judged], others: Sequence[Judged]) -> Score:
-    """By how much fewer or more captions name what is not there than under other steerings, scene by scene.
+    """By how much fewer or more captions name what is not there than under other steerings, image by image.
 
     Args:
-        rows: Judged on some scenes.
+        rows: Judged on some images.
         others: Judged on the same ones, such as several controls.
     """
     mine, theirs = (
@@ -88,9 +90,7 @@ def compared(rows: Sequence[Judged]) -> list[dict[str, Score | str]]:
     return [row.row() | {"change of chair_s": against([row], rows[:1])} for row in rows]
 
 
-def save_latents(
-    adapter: LanguageModelAdapter, dictionary: SparseDictionary, scenes: Sequence[Scene], *, split: str = "adversarial"
-) -> Latents:
+def save_latents(adapter: AnyAdapter, dictionary: SparseDictionary, shown: Pictures) -> Latents:
     """The features most often active in right, and most often in wrong answers whether an object is there.
 
     As in the released code, activations are those at the answer's own word; a feature's score is the share of right
@@ -99,36 +99,23 @@ def save_latents(
     Args:
         adapter: The model.
         dictionary: A dictionary that fits it.
-        scenes: What is asked about.
-        split: POPE's choice of absent objects.
+        shown: What is asked about.
 
     Raises:
         DictionaryError: All answers are right, or all are wrong.
 
     Source: SAVE, Park et al. 2025, arXiv:2512.07730.
     """
-    questions = _questions(scenes, split)
-    logits, _ = _logits(adapter, scenes, questions)
+    questions = build_questions(shown.truth, QUESTIONS)
+    logits, _ = _logits(adapter, shown, questions)
     asked = [
-        Sample(str(one.id), one.text, (render_scene(scenes[int(one.image)]),), "Yes" if logits[one.id] > 0 else "No")
-        for one in questions
+        replace(one, output="Yes" if logits[question.id] > 0 else "No")
+        for one, question in zip(_asked(shown, questions), questions, strict=True)
     ]
     right = torch.tensor([(logits[one.id] > 0) == (one.label == "yes") for one in questions])
     read = pooled(adapter, dictionary, asked, positions=Positions("generated"), batch=BATCH)
     scores = SELECTORS["frequency"](read.z, right)
     return _extremes("SAVE", dictionary, scores, read.used)
-
-
-def ssl_latents(dictionary: SparseDictionary, mentions: Mentions) -> Latents:
-    """The features more active at mentions of what is there, and at mentions of what is not, by mean difference.
-
-    Args:
-        dictionary: The dictionary.
-        mentions: What captions named.
-
-    Source: SSL, arXiv:2505.16146.
-    """
-    return mention_latents(dictionary, mentions, "mean_difference")
 
 
 def mention_latents(dictionary: SparseDictionary, mentions: Mentions, how: str) -> Latents:
@@ -137,7 +124,7 @@ def mention_latents(dictionary: SparseDictionary, mentions: Mentions, how: str) 
     Args:
         dictionary: The dictionary.
         mentions: What captions named.
-        how: A name of `SELECTORS`.
+        how: A name of `SELECTORS`; SSL (arXiv:2505.16146) takes `mean_difference`.
     """
     return _extremes(how, dictionary, SELECTORS[how](mentions.z, ~mentions.wrong), mentions.used)
 
@@ -156,91 +143,65 @@ def random_latents(dictionary: SparseDictionary, used: Usage, seed: int, without
     return Latents(f"random {seed}", faithful, hallucinated, (0.0, 0.0))
 
 
-def save_steering(latents: Latents, strength: float) -> Steering:
-    """Towards the faithful and away from the hallucinated feature, at every token.
+WORDS = "last | generated"
+STEERINGS: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {"SAVE": ("all", "all"), "SSL": ("image", WORDS), "AUROC": (WORDS, WORDS)}
+)
+"""Where each method adds the faithful feature, and where it takes the hallucinated one away.
+
+SAVE (arXiv:2512.07730) steers every token, SSL (arXiv:2505.16146, α = γ |h| / |d|) the image's tokens and the words.
+"""
+
+
+def latents_steering(method: str, latents: Latents, strength: float) -> Steering:
+    """Towards the faithful and away from the hallucinated feature.
 
     Args:
+        method: A name of `STEERINGS`.
         latents: The features.
-        strength: Share of each token's own norm.
-
-    Source: SAVE, arXiv:2512.07730, with the share γ of its ablation in place of a fixed length.
+        strength: Share of each token's own norm: the γ of both papers.
     """
-    return _steering(latents, strength, "all", "all")
+    towards, away = map(Positions, STEERINGS[method])
+    return Steering(
+        (
+            Attribute(latents.faithful, strength, positions=towards, unit="own"),
+            Attribute(latents.hallucinated, -strength, positions=away, unit="own"),
+        )
+    )
 
 
-def ssl_steering(latents: Latents, strength: float) -> Steering:
-    """Towards the faithful feature at the image's tokens, away from the hallucinated one while words are made.
-
-    Args:
-        latents: The features.
-        strength: Share of each token's own norm.
-
-    Source: SSL, arXiv:2505.16146: α = γ |h| / |d|.
-    """
-    return _steering(latents, strength, "image", "last | generated")
-
-
-def words_steering(latents: Latents, strength: float) -> Steering:
-    """Towards the faithful and away from the hallucinated feature, while words are made; the image is left alone.
-
-    Args:
-        latents: The features.
-        strength: Share of each token's own norm.
-    """
-    return _steering(latents, strength, "last | generated", "last | generated")
-
-
-STEERINGS = {"SAVE": save_steering, "SSL": ssl_steering, "AUROC": words_steering}
-"""Where each method pushes; features by AUROC are pushed at words alone."""
-
-
-def judge(
-    adapter: LanguageModelAdapter,
-    scenes: Sequence[Scene],
-    condition: str,
-    steering: Steering | None = None,
-    *,
-    split: str = "adversarial",
-) -> Judged:
+def judge(adapter: AnyAdapter, shown: Pictures, condition: str, steering: Steering | None = None) -> Judged:
     """CHAIR of captions and POPE of answers under a steering.
 
     Args:
         adapter: The model.
-        scenes: What it is shown.
+        shown: The images.
         condition: Name of the steering.
         steering: What is applied; nothing where it is left out.
-        split: POPE's choice of absent objects.
     """
-    chair = score_captions(scenes, caption(adapter, scenes, steering))
-    return Judged(condition, chair, answers(adapter, scenes, steering, split=split))
+    chair = score_captions(shown, caption(adapter, shown, steering))
+    return Judged(condition, chair, answers(adapter, shown, steering))
 
 
-def answers(
-    adapter: LanguageModelAdapter,
-    scenes: Sequence[Scene],
-    steering: Steering | None = None,
-    *,
-    split: str = "adversarial",
-) -> PopeScore:
+def answers(adapter: AnyAdapter, shown: Pictures, steering: Steering | None = None) -> PopeScore:
     """POPE's questions, answered by the likelier of yes and no.
 
     Args:
         adapter: The model.
-        scenes: What it is shown.
+        shown: The images.
         steering: What is applied; nothing where it is left out.
-        split: POPE's choice of absent objects.
     """
-    questions = _questions(scenes, split)
+    questions = build_questions(shown.truth, QUESTIONS)
     with steer(adapter, steering or Steering()):
-        return score_logits(questions, *_logits(adapter, scenes, questions))
+        return score_logits(questions, *_logits(adapter, shown, questions))
 
 
 def steer_latents(
-    adapter: LanguageModelAdapter,
+    adapter: AnyAdapter,
     found: Mapping[str, Latents],
     used: Usage,
     dictionary: SparseDictionary,
-    scenes: tuple[Sequence[Scene], Sequence[Scene]],
+    shown: tuple[Pictures, Pictures],
     *,
     strengths: Sequence[float] = (0.1, 0.2, 0.4),
     keep: float = 0.95,
@@ -257,39 +218,31 @@ def steer_latents(
         found: Features by a name of `STEERINGS`.
         used: How the features are used, for the control.
         dictionary: The dictionary.
-        scenes: Those to choose the strength on, and those to report on.
+        shown: Images to choose the strength on, and images to report on.
         strengths: Shares of a token's own norm.
         keep: Least share of the unsteered recall.
         seed: Seed of the control.
         say: Told what is being done.
     """
-    to_choose, to_report = scenes
+    to_choose, to_report = shown
     plain = judge(adapter, to_choose, "unsteered")
     rows = [judge(adapter, to_report, "unsteered")]
     taken = [int(one.provenance["feature"]) for two in found.values() for one in (two.faithful, two.hallucinated)]
     control = random_latents(dictionary, used, seed, without=taken)
     for method, latents in found.items():
-        say(f"{method}: choosing its strength, then steering {len(to_report)} scenes")
-        tried = [(one, judge(adapter, to_choose, "", STEERINGS[method](latents, one)).chair) for one in strengths]
+        say(f"{method}: choosing its strength, then steering {len(to_report)} images")
+        steerings = {one: latents_steering(method, latents, one) for one in strengths}
+        tried = [(one, judge(adapter, to_choose, "", steering).chair) for one, steering in steerings.items()]
         strength = _best(tried, keep * (plain.chair.recall.value or 0))
         for name, two in ((method, latents), (f"{method}, random features", control)):
             told = f"{name} at {strength:g} own"
-            rows.append(judge(adapter, to_report, told, STEERINGS[method](two, strength)))
+            rows.append(judge(adapter, to_report, told, latents_steering(method, two, strength)))
     return rows
 
 
 def _best(tried: Sequence[tuple[float, ChairScore]], least_recall: float) -> float:
     fit = [one for one in tried if (one[1].recall.value or 0) >= least_recall] or list(tried[:1])
     return min(fit, key=lambda one: 1.0 if one[1].chair_i.value is None else one[1].chair_i.value)[0]
-
-
-def _steering(latents: Latents, strength: float, towards: str, away: str) -> Steering:
-    return Steering(
-        (
-            Attribute(latents.faithful, strength, positions=Positions(towards), unit="own"),
-            Attribute(latents.hallucinated, -strength, positions=Positions(away), unit="own"),
-        )
-    )
 
 
 def _extremes(method: str, dictionary: SparseDictionary, scores: Tensor, used: Usage) -> Latents:
@@ -302,16 +255,18 @@ def _extremes(method: str, dictionary: SparseDictionary, scores: Tensor, used: U
     )
 
 
-def _questions(scenes: Sequence[Scene], split: str) -> tuple[Question, ...]:
-    return build_questions(truth(scenes), split)
+def _asked(shown: Pictures, questions: Sequence[Question]) -> list[Sample]:
+    images = {one.id: one.images for one in shown.samples}
+    return [Sample(str(one.id), one.text, images[one.image]) for one in questions]
 
 
 def _logits(
-    adapter: LanguageModelAdapter, scenes: Sequence[Scene], questions: Sequence[Question]
+    adapter: AnyAdapter, shown: Pictures, questions: Sequence[Question]
 ) -> tuple[dict[int | str, float], dict[int | str, float]]:
     """Log P(Yes) - log P(No) of each question, and P(Yes) + P(No)."""
-    asked = [Sample(str(one.id), one.text, (render_scene(scenes[int(one.image)]),)) for one in questions]
+    asked = _asked(shown, questions)
     starts = range(0, len(asked), BATCH)
-    both = torch.cat([adapter.next_word(asked[start : start + BATCH], ("Yes", "No")) for start in starts])
+    batches = [asked[start : start + BATCH] for start in starts]
+    both = torch.cat([adapter.next_word(some, ("Yes", "No")) for some in batches])  # type: ignore[union-attr]
     odds = {one.id: odds_of(words) for one, words in zip(questions, both.tolist(), strict=True)}
     return {id_: logit for id_, (logit, _) in odds.items()}, {id_: mass for id_, (_, mass) in odds.items()}

@@ -1,25 +1,24 @@
-"""What features of a model are looked up in, dosed along, and steered on: of the worlds of the bundled models."""
+"""What features are looked up in, dosed along, and steered on, made of rows."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
-from mmsteer.adapters import AnyAdapter, LanguageModelAdapter, MusicgenAdapter
+from mmsteer.adapters import AnyAdapter
+from mmsteer.errors import DataError
+from mmsteer.eval.attributes import ATTRIBUTES, Clip, read_labels
 from mmsteer.latents.evidence import label_lift
 from mmsteer.latents.maximal import Maximal
-from mmsteer.latents.trials import Generate, sampled
+from mmsteer.latents.rows import TEST, prompted, with_outputs
+from mmsteer.latents.trials import Generate, sample_rate_of, sampled
+from mmsteer.tasks import Row
 from mmsteer.types import Sample, Sampling
-from mmsteer.worlds.music.listener import load_listener
-from mmsteer.worlds.music.world import CLIP_SECONDS, render_clip, sample_clip
-from mmsteer.worlds.scenes import CAPTION_PROMPT, render_scene, split_scenes, write_conversation
 
-SEED = 98
-"""No model and no dictionary was trained on it."""
-ANSWER_TOKENS = 48
 DESCRIBED_BY = 10
 """Top activating moments that describe a feature."""
+CONTEXTS, CONTEXT_WORDS, CONTEXT_SECONDS = {"text": 8, "audio": 4}, 4, 1.0
+PROMOTED = {"text": 5, "audio": 20}
+PROMPTS = 12
 
 Describe = Callable[[Maximal], object]
 Share = Callable[[object, Sequence[Sample]], list[float | None]]
@@ -27,7 +26,7 @@ Share = Callable[[object, Sequence[Sample]], list[float | None]]
 
 @dataclass(frozen=True, eq=False)
 class Material:
-    """Samples of one modality, and how outputs of it are judged.
+    """Samples of one modality, and how outputs of it are described.
 
     Attributes:
         promotes: Tokens that count as promoted by a feature, in each head.
@@ -48,68 +47,55 @@ class Material:
     share: Share
 
 
-def material(adapter: AnyAdapter) -> Material:
-    """The material of a model's kind.
+def check_described(rows: Sequence[Row], output_kind: str) -> None:
+    """Refuse clips without attributes: what they have in common is what describes a feature of audio.
 
     Args:
-        adapter: The model.
+        rows: The rows.
+        output_kind: What the model puts out.
+
+    Raises:
+        DataError: A clip has none that can be read from audio.
     """
-    return _music(adapter) if isinstance(adapter, MusicgenAdapter) else _vision(adapter)
-
-
-def _music(adapter: MusicgenAdapter) -> Material:
-    """Clips, the first second of some, and prompts that name neither instrument, tempo nor register."""
-    clips = [sample_clip(np.random.default_rng([SEED, index])) for index in range(80)]
-    labelled = tuple(
-        Sample(f"clip-{index}", clip.prompt, output=render_clip(clip, np.random.default_rng([SEED, index])))
-        for index, clip in enumerate(clips)
-    )
-    labels = {
-        sample.id: {"instrument": clip.instrument, "tempo": clip.tempo, "register": clip.register}
-        for sample, clip in zip(labelled, clips, strict=True)
-    }
-    bare = [sample_clip(np.random.default_rng([SEED - 1, index]), stated=("texture",)).prompt for index in range(6)]
-    prompts = tuple(Sample(str(seed), text) for seed, text in enumerate(bare))
-    contexts = tuple(replace(one, output=one.output[: adapter.sample_rate]) for one in labelled[-4:])
-    listener = load_listener()
-
-    def share(described: object, outputs: Sequence[Sample]) -> list[float | None]:
-        attribute, value = described if isinstance(described, tuple) else ("", "")
-        heard = [listener.read(np.asarray(one.output, dtype=np.float64), adapter.sample_rate) for one in outputs]
-        return [None if one[attribute] is None else float(one[attribute] == value) for one in heard]
-
-    return Material(
-        20,
-        contexts,
-        labelled,
-        prompts,
-        sampled(adapter, Sampling(seconds=CLIP_SECONDS)),
-        lambda one: _attribute(one, labels),
-        share,
-    )
-
-
-def _attribute(found: Maximal, labels: Mapping[str, Mapping[str, str]]) -> tuple[str, str]:
-    attribute, value, _ = label_lift(found, labels, count=DESCRIBED_BY)[0]
-    return attribute, value
-
-
-def _vision(adapter: LanguageModelAdapter) -> Material:
-    """Scenes with their captions, captions that break off, and pictures to describe."""
-    rng = np.random.default_rng(SEED)
-    labelled = tuple(
-        Sample(
-            f"scene-{index}",
-            CAPTION_PROMPT,
-            (render_scene(scene),),
-            write_conversation(rng, scene, "careful")[0].answer,
+    clips = [row for row in rows if row.audio is not None] if output_kind == "audio" else []
+    if output_kind == "audio" and not clips:
+        raise DataError(f"{rows[0].place}: no row has audio, so there is nothing to look features up in")
+    if bare := [row for row in clips if not set(row.attributes) & set(ATTRIBUTES)]:
+        raise DataError(
+            f"{bare[0].place}: a feature of audio is described by what clips have in common; give each `attributes`, "
+            f"with some of {', '.join(ATTRIBUTES)}"
         )
-        for index, scene in enumerate(split_scenes("train", 120, SEED))
+
+
+def material(rows: Sequence[Row], adapter: AnyAdapter, sampling: Sampling) -> Material:
+    """Rows to look features up in, whose missing outputs the model makes, and prompts to steer.
+
+    Rows with the split `test` are the prompts where there are any; otherwise the first twelve rows that have a prompt.
+
+    Args:
+        rows: The rows.
+        adapter: The model.
+        sampling: How it is sampled.
+
+    Raises:
+        DataError: Clips have no attributes, no row has a prompt, or all are prompts.
+    """
+    check_described(rows, adapter.output_kind)
+    generate, kind = sampled(adapter, sampling), adapter.output_kind
+    looked = [row for row in rows if row.split != TEST and (kind == "text" or row.audio is not None)]
+    asked = [row for row in rows if row.split == TEST] or prompted(rows)[:PROMPTS]
+    if not looked:
+        raise DataError(f"no row is left to look features up in; all {len(rows)} have the split {TEST!r}")
+    labelled = with_outputs(looked, adapter, generate)
+    contexts = tuple(_cut(one, adapter) for one in labelled[-CONTEXTS[kind] :])
+    prompts = tuple(row.sample(adapter) for row in prompted(asked))
+    if kind == "text":
+        return Material(PROMOTED[kind], contexts, labelled, prompts, generate, words_of, word_shares)
+    labels = {row.id: {name: row.attributes[name] for name in ATTRIBUTES if name in row.attributes} for row in looked}
+    share = _label_shares(sample_rate_of(adapter))
+    return Material(
+        PROMOTED[kind], contexts, labelled, prompts, generate, lambda one: _common_label(one, labels), share
     )
-    contexts = tuple(replace(one, output=" ".join((one.output or "").split()[:4])) for one in labelled[-8:])
-    scenes = split_scenes("train", 12, SEED - 1)
-    prompts = tuple(Sample(str(index), CAPTION_PROMPT, (render_scene(scene),)) for index, scene in enumerate(scenes))
-    return Material(5, contexts, labelled, prompts, sampled(adapter, Sampling(ANSWER_TOKENS)), words_of, word_shares)
 
 
 def words_of(found: Maximal) -> tuple[str, ...]:
@@ -129,5 +115,27 @@ def word_shares(described: object, outputs: Sequence[Sample]) -> list[float | No
         outputs: Samples with outputs of text.
     """
     wanted = set(described) if isinstance(described, tuple) else set()
-    said = [re.findall(r"\w+", (one.output or "").lower()) for one in outputs]
-    return [sum(word in wanted for word in one) / len(one) if one else None for one in said]
+    found = [re.findall(r"\w+", (one.output or "").lower()) for one in outputs]
+    return [sum(word in wanted for word in one) / len(one) if one else None for one in found]
+
+
+def _cut(sample: Sample, adapter: AnyAdapter) -> Sample:
+    """The beginning of an output: four words, or a second."""
+    if adapter.output_kind == "text":
+        return replace(sample, output=" ".join(str(sample.output).split()[:CONTEXT_WORDS]))
+    samples = round(CONTEXT_SECONDS * sample_rate_of(adapter))
+    return replace(sample, output=sample.output[:samples])
+
+
+def _common_label(found: Maximal, labels: Mapping[str, Mapping[str, str]]) -> tuple[str, str]:
+    attribute, value, _ = label_lift(found, labels, count=DESCRIBED_BY)[0]
+    return attribute, value
+
+
+def _label_shares(sample_rate: int) -> Share:
+    def share(described: object, outputs: Sequence[Sample]) -> list[float | None]:
+        attribute, value = described if isinstance(described, tuple) else ("", "")
+        found = [read_labels(Clip(one.output, sample_rate), [attribute])[attribute] for one in outputs]
+        return [None if one is None else float(one == value) for one in found]
+
+    return share

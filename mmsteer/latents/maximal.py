@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mmsteer.latents.tokenwise import Tokenwise, tokenwise
+from mmsteer.latents.token_states import TokenStates, token_states
 from mmsteer.sae import SparseDictionary
 from mmsteer.types import Adapter, Kind, Positions, Sample
 
@@ -90,17 +90,17 @@ def maximal_moments(
     """
     site = dictionary.located(adapter)
     which = torch.arange(dictionary.features) if features is None else torch.as_tensor(list(features), dtype=torch.long)
-    seen: list[Tokenwise] = []
+    seen: list[TokenStates] = []
     best = torch.zeros(count, len(which))
     where = torch.zeros(2, count, len(which), dtype=torch.long)
-    for number, one in enumerate(tokenwise(adapter, samples, site, batch=batch)):
+    for number, one in enumerate(token_states(adapter, samples, site, batch=batch)):
         activation, place = _peaks(dictionary, one, positions, which)
         found = torch.stack([torch.full_like(place, number), place])
         # A sample enters with its largest activation; of the sample and those kept so far the largest stay.
         merged = torch.cat([best, activation[None]])
         best, order = merged.topk(count, dim=0)
         where = torch.cat([where, found[:, None]], dim=1).gather(1, order.expand(2, -1, -1))
-        seen.append(Tokenwise(one.sample, one.states[:0], one.tokens, one.given))
+        seen.append(TokenStates(one.sample, one.states[:0], one.tokens, one.given))
     return tuple(
         Maximal(
             int(feature),
@@ -133,21 +133,23 @@ def activations(
     """
     site = dictionary.located(adapter)
     which = torch.as_tensor(list(features), dtype=torch.long)
-    return [_encode(dictionary, one)[:, which] for one in tokenwise(adapter, samples, site, batch=batch)]
+    return [_encode(dictionary, one)[:, which] for one in token_states(adapter, samples, site, batch=batch)]
 
 
-def _peaks(dictionary: SparseDictionary, one: Tokenwise, positions: Positions, which: Tensor) -> tuple[Tensor, Tensor]:
+def _peaks(
+    dictionary: SparseDictionary, one: TokenStates, positions: Positions, which: Tensor
+) -> tuple[Tensor, Tensor]:
     """Largest activation of each feature in a sample, and its place, (features,) both."""
     z = _encode(dictionary, one) * one.chosen(positions)[:, None]
     activation, place = z[:, which].max(dim=0)
     return activation, place
 
 
-def _encode(dictionary: SparseDictionary, one: Tokenwise) -> Tensor:
+def _encode(dictionary: SparseDictionary, one: TokenStates) -> Tensor:
     return dictionary.encode(one.states.to(dictionary.decoder.device)).cpu()
 
 
-def _moment(adapter: Adapter, one: Tokenwise, place: int, activation: float) -> Moment:
+def _moment(adapter: Adapter, one: TokenStates, place: int, activation: float) -> Moment:
     step = int(one.tokens.steps[place])
     tokens = tuple(int(token) for token in one.given[place])
     return Moment(

@@ -16,7 +16,7 @@ from typing import Any, Protocol, TypeVar
 from mmsteer.calibrate import Dose, calibrate
 from mmsteer.errors import DictionaryError, SteeringError
 from mmsteer.latents.maximal import NOT_FIRST
-from mmsteer.latents.tokenwise import tokenwise
+from mmsteer.latents.token_states import token_states
 from mmsteer.latents.trials import Generate
 from mmsteer.sae import SparseDictionary
 from mmsteer.steering import Attribute, Steering, steer
@@ -26,7 +26,7 @@ DOSES = (0.25, 0.5)
 OTHERS = 2
 
 Description = TypeVar("Description", contravariant=True)
-Reader = Callable[[Sample], Mapping[str, str | None]]
+Reader = Callable[[Sample, str], str | None]
 """What an evaluator hears in a clip, attribute by attribute; None where it cannot tell."""
 
 
@@ -197,16 +197,16 @@ def word_overlap(description: Sequence[str], sets: Sequence[Sequence[Sample]]) -
     return _largest(shares)
 
 
-def heard(read: Reader) -> Judge[tuple[str, str]]:
-    """A judge that listens: the set in most of whose clips an attribute has the described value.
+def by_label(read: Reader) -> Judge[tuple[str, str]]:
+    """A judge of audio: the set in most of whose clips an attribute has the described label.
 
     Args:
-        read: What the evaluator hears in a clip.
+        read: The label of a clip's attribute, by the evaluator.
     """
 
     def judge(description: tuple[str, str], sets: Sequence[Sequence[Sample]]) -> int | None:
         attribute, value = description
-        return _largest([sum(read(one)[attribute] == value for one in made) / len(made) for made in sets])
+        return _largest([sum(read(one, attribute) == value for one in made) / len(made) for made in sets])
 
     return judge
 
@@ -265,7 +265,7 @@ def _mean_peak(
     site = dictionary.located(adapter)
     peaks = [
         float((dictionary.encode(one.states)[:, feature] * one.chosen(positions)).max())
-        for one in tokenwise(adapter, samples, site)
+        for one in token_states(adapter, samples, site)
     ]
     return sum(peaks) / len(peaks)
 

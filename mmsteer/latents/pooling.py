@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mmsteer.errors import DictionaryError
-from mmsteer.latents.tokenwise import tokenwise
+from mmsteer.latents.token_states import token_states
 from mmsteer.sae import SparseDictionary, Usage, usage
 from mmsteer.types import Adapter, Positions, Sample
 
@@ -67,7 +67,7 @@ def pooled(
     rows: list[Tensor] = []
 
     def states() -> Iterator[Tensor]:
-        for one in tokenwise(adapter, samples, site, batch=batch):
+        for one in token_states(adapter, samples, site, batch=batch):
             chosen = one.states[one.pooled_over(positions)]
             if not len(chosen):
                 raise DictionaryError(f"the positions '{positions}' select no token of sample {one.sample.id!r}")

@@ -1,29 +1,20 @@
-"""Rows of one's own data as what methods take: trials, pairs, material, labelled activations and rollouts."""
+"""Rows as what methods take: parts that share no source, trials with a reward, pairs, and samples with outputs."""
 
 import random
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from mmsteer.adapters import AnyAdapter
 from mmsteer.errors import DataError
-from mmsteer.eval.text import Reward
-from mmsteer.latents.attributes import EVERYWHERE, Clips
-from mmsteer.latents.effect_meters import feature_meter
-from mmsteer.latents.material import Material, word_shares, words_of
-from mmsteer.latents.pooling import pooled
-from mmsteer.latents.trials import Trials, sampled
-from mmsteer.latents.wanted_effect import TESTED, Bench
-from mmsteer.record import record
-from mmsteer.sae import SparseDictionary
+from mmsteer.eval.rewards import OutputReward, rate_outputs
+from mmsteer.latents.trials import Generate, Trials, sample_rate_of, sampled
 from mmsteer.tasks import Row, sources_of
 from mmsteer.types import Adapter, Sample, Sampling
 
 ARCHETYPE = "archetype"
-"""Label of a row whose answer shows what is wanted."""
-TEST = "test"
-CONTEXTS, CONTEXT_WORDS = 8, 4
-PROMOTED = 5
+"""Label of a row whose output shows what is wanted."""
+TRAIN, VALIDATION, TEST = "train", "validation", "test"
+BATCH = {"text": 8, "audio": 16}
 
 
 def halves(rows: Sequence[Row], seed: int = 0) -> tuple[tuple[Row, ...], tuple[Row, ...]]:
@@ -38,50 +29,99 @@ def halves(rows: Sequence[Row], seed: int = 0) -> tuple[tuple[Row, ...], tuple[R
     Raises:
         DataError: One of the halves has no row.
     """
-    tested = {row.id for row in rows if row.split == TEST}
-    if not tested:
-        sources = dict(zip((row.id for row in rows), sources_of(rows), strict=True))
-        groups = sorted(set(sources.values()))
-        random.Random(seed).shuffle(groups)
-        chosen = set(groups[len(groups) // 2 :])
-        tested = {name for name, source in sources.items() if source in chosen}
-    learned = tuple(row for row in rows if row.id not in tested)
-    test = tuple(row for row in rows if row.id in tested)
-    if not (learned and test):
-        raise DataError(
-            f"{len(learned)} rows to learn from and {len(test)} to test on; give two groups of rows or more, or rows "
-            f"with the split {TEST!r} beside others"
-        )
+    learned, test = parts(rows, (TRAIN, TEST), seed)
     return learned, test
 
 
+def parts(rows: Sequence[Row], names: Sequence[str], seed: int = 0) -> tuple[tuple[Row, ...], ...]:
+    """Rows by their split; rows of a split that is not named are of the first part.
+
+    Where no row has one of the other splits, sources are dealt to the parts at random, as many to each.
+
+    Args:
+        rows: The rows.
+        names: Splits.
+        seed: Of the draw.
+
+    Raises:
+        DataError: A part has no row.
+    """
+    of = {row.id: row.split if row.split in names else names[0] for row in rows}
+    if not set(of.values()) & set(names[1:]):
+        sources = dict(zip((row.id for row in rows), sources_of(rows), strict=True))
+        groups = sorted(set(sources.values()))
+        random.Random(seed).shuffle(groups)
+        part = {group: names[at * len(names) // len(groups)] for at, group in enumerate(groups)}
+        of = {name: part[source] for name, source in sources.items()}
+    found = tuple(tuple(row for row in rows if of[row.id] == name) for name in names)
+    if not all(found):
+        counts = ", ".join(f"{len(some)} of {name}" for name, some in zip(names, found, strict=True))
+        raise DataError(
+            f"the rows make these parts: {counts}; give {len(names)} groups of rows or more, or rows with each of the "
+            f"splits {', '.join(names)}"
+        )
+    return found
+
+
+def check_truth(reward: OutputReward | None, rows: Sequence[Row]) -> None:
+    """Refuse rows of which none has what a reward compares with.
+
+    Args:
+        reward: The reward; None where nothing is judged.
+        rows: The rows.
+
+    Raises:
+        DataError: None has.
+    """
+    if reward and reward.needs and rows and not any(_serves(row, reward) for row in rows):
+        raise DataError(
+            f"{rows[0].place}: the reward {reward.name} compares with {reward.needs!r}, and no row has it; add it to "
+            "the rows, or give another reward"
+        )
+
+
 def row_trials(
-    name: str, rows: Sequence[Row], adapter: Adapter, sampling: Sampling, reward: Reward, *, seed: int = 0
+    name: str, rows: Sequence[Row], adapter: AnyAdapter, sampling: Sampling, reward: OutputReward, *, seed: int = 0
 ) -> Trials:
-    """Rows to be answered, judged by a reward of text.
+    """Rows to generate from, judged by a reward.
 
     Args:
         name: Of the trials.
-        rows: The rows; their answers are what the reward compares with.
-        adapter: The model, which makes text.
+        rows: The rows; their truth is what the reward compares with.
+        adapter: The model.
         sampling: How it is sampled.
-        reward: The reward.
+        reward: A reward of what the model puts out.
         seed: Of the sampling.
 
     Raises:
-        DataError: The model makes no text, or there is no row.
+        DataError: No row has a prompt, or what the reward compares with.
     """
-    if adapter.output_kind != "text":
-        raise DataError(f"the reward {reward.name} reads text, and this model makes {adapter.output_kind}")
-    if not rows:
-        raise DataError(f"{name}: there are no rows to answer")
+    rows = prompted(rows)
+    check_truth(reward, rows)
     references = {row.id: row.reference for row in rows}
+    rate = None if adapter.output_kind == "text" else sample_rate_of(adapter)
 
     def judged(sample: Sample) -> float | None:
-        return reward([sample.output or ""], [references[sample.id]])[0]
+        return rate_outputs(reward, [sample.output], [references[sample.id]], rate)[0]
 
     prompts = tuple(row.sample(adapter) for row in rows)
-    return Trials(name, prompts, sampled(adapter, sampling, seed=seed), judged)
+    generate = sampled(adapter, sampling, seed=seed)
+    return Trials(name, prompts, generate, judged, BATCH[adapter.output_kind])
+
+
+def prompted(rows: Sequence[Row]) -> tuple[Row, ...]:
+    """Rows that have a prompt to generate from; a clip may have none.
+
+    Args:
+        rows: The rows.
+
+    Raises:
+        DataError: No row has one.
+    """
+    found = tuple(row for row in rows if row.prompt is not None)
+    if not found:
+        raise DataError(f"none of {len(rows)} rows has a prompt to generate from; add rows with prompts")
+    return found
 
 
 def row_pairs(rows: Sequence[Row], positive: str) -> tuple[tuple[Row, ...], tuple[Row, ...]]:
@@ -107,6 +147,23 @@ def row_pairs(rows: Sequence[Row], positive: str) -> tuple[tuple[Row, ...], tupl
     return first, second
 
 
+def paired_halves(
+    rows: Sequence[Row], positive: str, seed: int = 0
+) -> tuple[tuple[tuple[Row, ...], tuple[Row, ...]], tuple[Row, ...]]:
+    """Pairs to learn from, as `row_pairs` gives them, and rows of the other label to test on; pairs stay whole.
+
+    Args:
+        rows: Rows with two labels.
+        positive: The label of the first side.
+        seed: Of the draw.
+    """
+    if not any(row.split == TEST for row in rows):
+        pairs = enumerate(zip(*row_pairs(rows, positive), strict=True))
+        rows = [replace(row, group=str(at)) for at, pair in pairs for row in pair]
+    learned, test = halves(rows, seed)
+    return row_pairs(learned, positive), tuple(row for row in test if row.label != positive)
+
+
 def check_label(rows: Sequence[Row], positive: str) -> None:
     """Refuse rows without labels, or of which none or all have the label.
 
@@ -124,80 +181,31 @@ def check_label(rows: Sequence[Row], positive: str) -> None:
         raise DataError(f"the labels are {', '.join(known)}; give {positive!r} and another one, or another --label")
 
 
-def row_material(rows: Sequence[Row], adapter: AnyAdapter, sampling: Sampling, *, prompts: int = 12) -> Material:
-    """Rows with answers to look features up in, and prompts to steer; the model answers rows that have none.
+def with_outputs(rows: Sequence[Row], adapter: Adapter, generate: Generate) -> tuple[Sample, ...]:
+    """Rows with their outputs; the model makes those that are missing.
 
     Args:
         rows: The rows.
-        adapter: The model, which makes text.
-        sampling: How it is sampled.
-        prompts: Rows that are generated from, at most.
-
-    Raises:
-        DataError: The model makes no text.
+        adapter: The model.
+        generate: Outputs of prompts.
     """
-    if adapter.output_kind != "text":
-        raise DataError(f"descriptions of features are words, and this model makes {adapter.output_kind}")
-    generate = sampled(adapter, sampling)
-    given = tuple(row.sample(adapter, answered=True) for row in rows)
-    bare = [replace(one, output=None) for one in given]
-    silent = [one for one, known in zip(bare, given, strict=True) if not known.output]
-    made = iter(generate(silent) if silent else ())
-    labelled = tuple(one if one.output else next(made) for one in given)
-    contexts = tuple(
-        replace(one, output=" ".join(str(one.output).split()[:CONTEXT_WORDS])) for one in labelled[-CONTEXTS:]
-    )
-    return Material(PROMOTED, contexts, labelled, tuple(bare[:prompts]), generate, words_of, word_shares)
+    given = [row.sample(adapter, answered=has_output(row, adapter)) for row in rows]
+    silent, size = [one for one in given if one.output is None], BATCH[adapter.output_kind]
+    made = (one for start in range(0, len(silent), size) for one in generate(silent[start : start + size]))
+    return tuple(next(made) if one.output is None else one for one in given)
 
 
-def row_clips(adapter: AnyAdapter, dictionary: SparseDictionary, rows: Sequence[Row], *, pool: str = "mean") -> Clips:
-    """Labelled rows read by a model, with their features and hidden states pooled over tokens.
+def has_output(row: Row, adapter: Adapter) -> bool:
+    """Whether a row has what the model is taken to have put out.
 
     Args:
+        row: The row.
         adapter: The model.
-        dictionary: A dictionary that knows its site.
-        rows: Rows with labels.
-        pool: How a row's activations become one.
     """
-    samples = [row.sample(adapter, answered=True) for row in rows]
-    read = pooled(adapter, dictionary, samples, positions=EVERYWHERE, pool=pool)
-    site = dictionary.located(adapter)
-    states = record(adapter, samples, [site], positions=EVERYWHERE, pool="mean").values[site]
-    labels = tuple(str(row.label) for row in rows)
-    return Clips("label", read.z, states, labels, tuple(sources_of(rows)), read.used)
+    return row.audio is not None or (adapter.output_kind == "text" and bool(row.answer))
 
 
-def row_bench(
-    adapter: AnyAdapter,
-    dictionary: SparseDictionary,
-    learned: Sequence[Row],
-    test: Sequence[Row],
-    sampling: Sampling,
-    *,
-    read: int = 16,
-) -> Bench:
-    """Rollouts of rows, read by the dictionary's own features: SAE-TS as published.
-
-    Args:
-        adapter: The model.
-        dictionary: A dictionary that knows its site.
-        learned: Rows that effects are measured on.
-        test: Rows that vectors are tested on.
-        sampling: How they are answered.
-        read: Rows whose unsteered answers are the ground of vectors.
-    """
-    answer = sampled(adapter, sampling)
-    asked, others = ([row.sample(adapter) for row in some] for some in (learned, test))
-
-    def items(first: int, last: int) -> list[Sample]:
-        return others[first - TESTED : last - TESTED] if first >= TESTED else asked[first:last]
-
-    def make(some: Sequence[Sample]) -> Sequence[Any]:
-        return [one.output for one in answer(some)]
-
-    def read_again(item: Sample, output: Any) -> Sample:
-        return replace(item, output=output)
-
-    ground = tuple(answer(asked[:read]))
-    meter = feature_meter(adapter, dictionary, read_again)
-    return Bench(adapter, meter, ground, items, make, repr(sampling))
+def _serves(row: Row, reward: OutputReward) -> bool:
+    if reward.needs == "attributes":
+        return reward.name.removeprefix("not ").strip() in row.attributes
+    return getattr(row, str(reward.needs)) not in (None, ())

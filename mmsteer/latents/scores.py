@@ -13,7 +13,7 @@ from torch import Tensor
 from mmsteer.calibrate import calibrate
 from mmsteer.errors import DictionaryError
 from mmsteer.latents.maximal import Maximal
-from mmsteer.latents.tokenwise import Tokenwise, tokenwise
+from mmsteer.latents.token_states import TokenStates, token_states
 from mmsteer.latents.vocabulary import top_tokens
 from mmsteer.sae import SparseDictionary
 from mmsteer.steering import Attribute, Steering, steer
@@ -123,7 +123,7 @@ def output_scores(
     total = torch.zeros(promoted.shape[:2], dtype=torch.float64)
     for context in contexts:
         step = last_step(adapter, adapter.reading([context]))
-        one = next(tokenwise(adapter, [context], site))
+        one = next(token_states(adapter, [context], site))
         largest = _largest(dictionary, one, step)
         pushes = [_push(adapter, dictionary, feature, factor * largest, step) for feature in features]
         for start in range(0, len(pushes), batch):
@@ -183,7 +183,7 @@ def last_step(adapter: Adapter, reading: Reading) -> int:
     return adapter.tokens(reading).shape[1] - (reading.call.prompt or 1)
 
 
-def _largest(dictionary: SparseDictionary, one: Tokenwise, step: int) -> float:
+def _largest(dictionary: SparseDictionary, one: TokenStates, step: int) -> float:
     state = one.states[one.tokens.steps == step]
     largest = float(dictionary.encode(state.to(dictionary.decoder.device)).max())
     if not largest > 0:

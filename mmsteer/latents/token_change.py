@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mmsteer.errors import DictionaryError
-from mmsteer.latents.tokenwise import tokenwise
+from mmsteer.latents.token_states import token_states
 from mmsteer.latents.vocabulary import Ranking, ranking_rows, rankings
 from mmsteer.steering import Attribute, Steering, steer
 from mmsteer.types import Adapter, Direction, Positions, Sample
@@ -87,7 +87,7 @@ def mean_change(adapter: Adapter, steering: Steering, contexts: Sequence[Sample]
     """
     reading = adapter.reading(contexts)
     site = next(site for site in adapter.sites if site.stack == adapter.generator)
-    counts = torch.stack([one.chosen(OUTPUT) for one in tokenwise(adapter, contexts, site, batch=len(contexts))])
+    counts = torch.stack([one.chosen(OUTPUT) for one in token_states(adapter, contexts, site, batch=len(contexts))])
     plain = adapter.read(reading)
     with steer(adapter, steering) as session, session.call(reading.call):
         changed = adapter.read(reading)

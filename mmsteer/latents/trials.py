@@ -2,12 +2,11 @@
 
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from mmsteer.errors import DictionaryError
 from mmsteer.steering import Steering, steer
 from mmsteer.types import Adapter, Positions, Sample, Sampling
 
@@ -73,22 +72,6 @@ class Trials:
             made = [one for start in starts for one in self.generate(self.prompts[start : start + self.batch])]
         return Outcomes(tuple(made), tuple(self.reward(one) for one in made))
 
-    def split(self, *sizes: int) -> tuple["Trials", ...]:
-        """The prompts in parts that share none, such as for training, validation and test.
-
-        Args:
-            sizes: Prompts in each part.
-
-        Raises:
-            DictionaryError: There are fewer prompts.
-        """
-        if sum(sizes) > len(self.prompts):
-            raise DictionaryError(f"{self.name}: {len(self.prompts)} prompts make no parts of {sizes}")
-        ends = [sum(sizes[: part + 1]) for part in range(len(sizes))]
-        return tuple(
-            replace(self, prompts=self.prompts[end - size : end]) for size, end in zip(sizes, ends, strict=True)
-        )
-
 
 def sampled(adapter: Adapter, sampling: Sampling, *, seed: int = 0) -> Generate:
     """Outputs of prompts; the same sample draws the same noise under every steering.
@@ -103,3 +86,13 @@ def sampled(adapter: Adapter, sampling: Sampling, *, seed: int = 0) -> Generate:
         return adapter.generate(prompts, sampling, [zlib.crc32(f"{seed}:{one.id}".encode()) for one in prompts])
 
     return generate
+
+
+def sample_rate_of(adapter: Adapter) -> int:
+    """Samples per second of the audio that a model makes.
+
+    Args:
+        adapter: The model, which makes audio.
+    """
+    rate: int = adapter.sample_rate  # type: ignore[attr-defined]
+    return rate

@@ -17,7 +17,7 @@ from mmsteer.errors import DictionaryError
 from mmsteer.eval.notes import read_notes
 from mmsteer.latents.controls import at_maximum
 from mmsteer.latents.maximal import Maximal, Moment, maximal_moments
-from mmsteer.latents.tokenwise import Tokenwise, tokenwise
+from mmsteer.latents.token_states import TokenStates, token_states
 from mmsteer.latents.vocabulary import vocabulary
 from mmsteer.report.feature_views import (
     FeatureView,
@@ -129,9 +129,9 @@ def _chosen(
     return [(Maximal(one.feature, one.moments[:MOMENTS]), said, telling) for one, said, telling in mixed[:features]]
 
 
-def _read(adapter: AnyAdapter, group: Group, names: set[str], site: Any) -> dict[str, Tokenwise]:
+def _read(adapter: AnyAdapter, group: Group, names: set[str], site: Any) -> dict[str, TokenStates]:
     shown = [sample for sample in group.samples if sample.id in names]
-    return {one.sample.id: one for one in tokenwise(adapter, shown, site)}
+    return {one.sample.id: one for one in token_states(adapter, shown, site)}
 
 
 class _Shelf:
@@ -168,7 +168,7 @@ class _Shelf:
         write_atomically(place, data)
 
 
-def _moment(show: _Shelf, dictionary: SparseDictionary, one: Tokenwise, moment: Moment, found: Maximal) -> MomentView:
+def _moment(show: _Shelf, dictionary: SparseDictionary, one: TokenStates, moment: Moment, found: Maximal) -> MomentView:
     z = dictionary.encode(one.states)[:, found.feature]
     largest = found.moments[0].activation
     sample = one.sample
@@ -186,7 +186,7 @@ def _moment(show: _Shelf, dictionary: SparseDictionary, one: Tokenwise, moment: 
     return MomentView(moment.activation, sample.text or "", None, seen, None, None, marked)
 
 
-def _worded(one: Tokenwise) -> list[int]:
+def _worded(one: TokenStates) -> list[int]:
     """Places of the words: no image tokens, nothing that is padding, in one piece from the first to the last."""
     places = one.chosen(Positions("text - first")).nonzero().flatten().tolist()
     # Words before the image are the template's.

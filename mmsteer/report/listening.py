@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 from markupsafe import Markup
 
-from mmsteer.eval.attributes import READINGS
+from mmsteer.eval.attributes import ATTRIBUTES
 from mmsteer.report.music_parts import Prompt, Sample
 from mmsteer.report.parts import Condition
 from mmsteer.report.run_data import Run
@@ -124,8 +124,8 @@ def _clip(run: Run, role: str, sample: Sample, condition: Condition, *, drawn: b
 def _heard(sample: Sample, condition: Condition) -> tuple[str, ...]:
     found = []
     for attribute, label in condition.target.items():
-        evaluator, field = READINGS.get(attribute, (attribute, attribute))
-        heard = sample.readings.label(evaluator, field)
+        known = ATTRIBUTES.get(attribute)
+        heard = sample.readings.label(known.evaluator, known.field) if known else None
         mark = "?" if heard is None else "✓" if heard == label else "✗"
         share = _share(sample, label) if attribute == "note" else ""
         found.append(f"{mark} {attribute} {heard or 'not told'}{share}")

@@ -19,7 +19,7 @@ from torch import Tensor
 from mmsteer.adapters import AnyAdapter
 from mmsteer.atomic import write_atomically
 from mmsteer.errors import DictionaryError
-from mmsteer.latents.tokenwise import Tokenwise, tokenwise
+from mmsteer.latents.token_states import TokenStates, token_states
 from mmsteer.latents.vocabulary import lens
 from mmsteer.sae import SparseDictionary
 from mmsteer.types import Positions
@@ -71,7 +71,7 @@ def write_neuronpedia(
         raise DictionaryError(f"Neuronpedia shows words, and this model makes {adapter.output_kind}")
     if folder.exists():
         raise DictionaryError(f"{folder} exists and is not overwritten; give another name")
-    read = list(tokenwise(adapter, group.samples, site))
+    read = list(token_states(adapter, group.samples, site))
     counted = [one.pooled_over(group.positions) for one in read]
     alive = torch.zeros(dictionary.features, dtype=torch.bool)
     for one, chosen in zip(read, counted, strict=True):
@@ -102,7 +102,7 @@ def _features(
     adapter: AnyAdapter,
     dictionary: SparseDictionary,
     numbers: Sequence[int],
-    read: Sequence[Tokenwise],
+    read: Sequence[TokenStates],
     counted: Sequence[Tensor],
     dataset: str,
 ) -> Iterator[dict[str, Any]]:
@@ -160,7 +160,7 @@ def _histogram(name: str, values: Tensor) -> dict[str, Any]:
     }
 
 
-def _sequences(adapter: AnyAdapter, read: Sequence[Tokenwise], z: Sequence[Tensor]) -> Iterator[dict[str, Any]]:
+def _sequences(adapter: AnyAdapter, read: Sequence[TokenStates], z: Sequence[Tensor]) -> Iterator[dict[str, Any]]:
     """The samples in which a feature is most active, the most active first."""
     peaks = torch.stack([one.max() for one in z])
     top = peaks.topk(min(SEQUENCES, len(z)))

@@ -1,6 +1,7 @@
 """One row of somebody's data: what a model is given, and what is true of it."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -8,26 +9,29 @@ import numpy as np
 
 from mmsteer.adapters import read_image
 from mmsteer.errors import DataError
+from mmsteer.eval.attributes import Clip
 from mmsteer.eval.audio import read_audio, resample
 from mmsteer.eval.text import Reference
-from mmsteer.types import Adapter, Chat, Raw, Sample, Waveform
+from mmsteer.types import Adapter, Chat, Raw, Sample, Sampling, Waveform
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row, whose files are read when they are needed.
+    """A row; what it names of files is read when it is needed.
 
     Attributes:
         id: Its name.
         place: Where it stands, such as `rows.jsonl:3`.
         prompt: What the model is given.
-        images: Image files that the prompt is about.
-        audio: An audio file: the output that the model is taken to have made.
+        images: What the prompt is about: image files, or PIL images.
+        audio: The output that the model is taken to have made: an audio file, or a clip in memory.
         audio_prompt: An audio file that the output begins with.
         melody: An audio file whose melody the output follows.
         answer: The answer that the model is taken to have given; the right one, where answers are scored.
         options: Options of a multiple-choice question.
         instructions: Instructions that the answer should follow.
+        objects: What the images show, in classes of COCO; None where it is not known.
+        attributes: Labels of the clip, or of what its prompt asks for, by attribute, such as `{"tempo": "fast"}`.
         label: Its class.
         group: What it shares with other rows: rows of a group are never on both sides of a split.
         split: The part of the data that it belongs to.
@@ -36,11 +40,13 @@ class Row:
     id: str
     place: str
     prompt: str | Chat | Raw | None = None
-    images: tuple[Path, ...] = ()
-    audio: Path | None = None
+    images: tuple[Any, ...] = ()
+    audio: Path | Clip | None = None
     answer: str | None = None
     options: tuple[str, ...] = ()
     instructions: tuple[str, ...] = ()
+    objects: frozenset[str] | None = None
+    attributes: Mapping[str, str] = field(default_factory=dict)
     label: str | None = None
     group: str | None = None
     split: str | None = None
@@ -50,12 +56,13 @@ class Row:
     @property
     def files(self) -> tuple[Path, ...]:
         """The files that it names."""
-        return (*self.images, *(path for path in (self.audio, self.audio_prompt, self.melody) if path is not None))
+        named = (*self.images, self.audio, self.audio_prompt, self.melody)
+        return tuple(one for one in named if isinstance(one, Path))
 
     @property
     def reference(self) -> Reference:
-        """What scorers of answers ask."""
-        return Reference(self.asked().text, self.answer, self.options, self.instructions)
+        """What scorers of outputs ask."""
+        return Reference(self.asked().text, self.answer, self.options, self.instructions, self.objects, self.attributes)
 
     @property
     def source(self) -> tuple[Any, ...]:
@@ -83,7 +90,7 @@ class Row:
             raise DataError(f"{self.place}: this model sees no images")
         if (self.audio_prompt or self.melody) and adapter.output_kind != "audio":
             raise DataError(f"{self.place}: this model makes text, so it continues no audio and follows no melody")
-        seen = tuple(read_image(path) for path in self.images)
+        seen = tuple(read_image(one) if isinstance(one, Path) else one for one in self.images)
         output = self._output(adapter) if answered else None
         return Sample(self.id, self.prompt, seen, output, read_waveform(self.audio_prompt), read_waveform(self.melody))
 
@@ -94,7 +101,9 @@ class Row:
             return self.answer
         if self.audio is None:
             raise DataError(f"{self.place}: this model makes audio; name the clip as `audio`")
-        return _clip(self.audio, adapter.sample_rate)  # type: ignore[attr-defined]
+        audio = read_audio(self.audio) if isinstance(self.audio, Path) else self.audio
+        # As a model reads it: mono, at its sample rate.
+        return resample(audio.samples, audio.sample_rate, adapter.sample_rate).astype(np.float32)  # type: ignore[attr-defined]
 
 
 def read_waveform(path: Path | None) -> Waveform | None:
@@ -112,7 +121,14 @@ def read_waveform(path: Path | None) -> Waveform | None:
     return Waveform(audio.samples, audio.sample_rate)
 
 
-def _clip(path: Path, sample_rate: int) -> Any:
-    """Audio as a model reads it: mono, at its sample rate."""
-    audio = read_audio(path)
-    return resample(audio.samples, audio.sample_rate, sample_rate).astype(np.float32)
+@dataclass(frozen=True)
+class RowSet:
+    """Rows, and how they are usually answered.
+
+    Attributes:
+        rows: The rows.
+        sampling: How outputs are sampled where nothing else is asked for.
+    """
+
+    rows: tuple[Row, ...]
+    sampling: Sampling

@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from mmsteer.errors import DataError, clip
+from mmsteer.errors import DataError, EvalError, clip
+from mmsteer.eval.text.captions import object_class
 from mmsteer.json_lines import read_json_lines
 from mmsteer.tasks.labelled import Labelled
 from mmsteer.tasks.row import Row
@@ -48,6 +49,8 @@ class _Record(BaseModel):
     answer: str | None = None
     options: list[str] = []
     instructions: list[str] = []
+    objects: list[_Text] | None = None
+    attributes: dict[str, str] = {}
     label: str | bool | int | float | None = None
     group: str | int | None = None
     split: str | None = None
@@ -60,7 +63,8 @@ def read_rows(path: str | Path, *, split: str | None = None) -> tuple[Row, ...]:
     """The rows of a file of JSON lines, or of a folder that holds a folder of audio or images for each label.
 
     A line has `prompt`, `messages` or `raw`; and `answer`, `image` (one or a list), `audio`, `continue`, `melody`,
-    `options`, `instructions`, `label`, `group`, `split`, `id`, as far as it needs them. Music begins with the clip that
+    `options`, `instructions`, `objects` (classes of COCO that the image shows), `attributes` (of the clip, such as
+    `{"tempo": "fast"}`), `label`, `group`, `split`, `id`, as far as it needs them. Music begins with the clip that
     `continue` names and follows that of `melody`; `audio` is what the model is taken to have made. Files are named
     relative to the file of lines. In a folder, a text file of a clip's or picture's name beside it holds its prompt.
 
@@ -171,7 +175,16 @@ def _problems(record: dict[str, Any], home: Path) -> list[str]:
         found.append(f"{' and '.join(said)} are given; keep one of them")
     if not said and row.audio is None:
         found.append("the row has no text; give prompt, messages or raw, or audio")
+    found += [f"objects: {problem}" for problem in _unknown(row.objects or [])]
     return found + [f"{name}: {problem}" for name in _files(row) for problem in _missing(home / name)]
+
+
+def _unknown(objects: Sequence[str]) -> Iterator[str]:
+    for name in objects:
+        try:
+            object_class(name)
+        except EvalError as cause:
+            yield str(cause)
 
 
 def _key(error: Any) -> str:
@@ -201,6 +214,8 @@ def _row(record: _Record, place: str, home: Path, number: int) -> Row:
         answer=record.answer,
         options=tuple(record.options),
         instructions=tuple(record.instructions),
+        objects=None if record.objects is None else frozenset(map(object_class, record.objects)),
+        attributes=record.attributes,
         label=None if record.label is None else _label(record.label),
         group=None if record.group is None else str(record.group),
         split=record.split,

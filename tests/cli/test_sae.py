@@ -183,25 +183,28 @@ def test_scores_wants_features_that_are_there(mmsteer, written):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["corrsteer", "bundled:vision", "--task", "note:C"], "no task 'note:C' for this model; music has note:C"),
+        (["corrsteer", "bundled:vision", "--reward", "note:C"], "'note:C' reads audio, and this model makes text"),
+        (["corrsteer", "bundled:music", "--reward", "grounded"], "'grounded' reads text, and this model makes audio"),
+        (["corrsteer", "bundled:music", "--reward", "mood"], "no reward 'mood'; write such as contains:Arr of text"),
+        (["lf", "bundled:music", "--reward", "note:C", "--tokens", "9"], "--tokens does not apply"),
         (
-            ["corrsteer", "bundled:vision", "--task", "captions", "--variant", "Q"],
+            ["corrsteer", "bundled:vision", "--reward", "grounded", "--variant", "Q"],
             "no variant 'Q'; choose from S, A, P",
         ),
-        (["saif", "bundled:vision", "--task", "questions"], "no instruction is known for 'questions'; choose brief"),
-        (["saif", "bundled:music", "--task", "note:C"], "no prompt asks for 'note:C'; choose instrument:NAME"),
-        (["saif", "bundled:music", "--task", "instrument:tuba"], "no task 'instrument:tuba' for this model"),
-        (["lf", "bundled:vision", "--task", "instrument"], "no task 'instrument' for this model"),
-        (["lf", "missing", "--task", "captions"], "missing"),
-        (["clamp", "bundled:vision", "--task", "questions"], "show one with --archetype"),
+        (["saif", "bundled:vision", "--reward", "yes_no"], "world asks for 'yes_no'; choose brief:14"),
+        (["saif", "bundled:music", "--reward", "note:C"], "world asks for 'note:C'; choose instrument:NAME"),
+        (["saif", "bundled:music", "--reward", "instrument:tuba"], "no reward 'instrument:tuba' of audio"),
+        (["lf", "missing", "--reward", "grounded"], "missing"),
+        (["detect", "bundled:music", "--concept", "mood"], "no concept 'mood'; choose from note"),
+        (["attributes", "bundled:music", "--concept", "mood"], "'mood' is not read from audio"),
         (
-            ["clamp", "bundled:music", "--task", "note:C", "--multiples", "one"],
+            ["clamp", "bundled:music", "--reward", "note:C", "--multiples", "one"],
             "--multiples 'one' is no list of numbers",
         ),
         (["effects", "bundled:vision", "--target", "object:unicorn"], "no effect 'object:unicorn' is measured here"),
         (["hallucination", "bundled:vision", "--methods", "MAGIC"], "no method 'MAGIC'; choose from effect, SAVE"),
         (["hallucination", "bundled:music"], "this model writes no captions; for music: mmsteer sae attributes"),
-        (["attributes", "bundled:vision"], "this model makes no music; for captions: mmsteer sae hallucination"),
+        (["attributes", "bundled:vision"], "this model makes no audio; for captions: mmsteer sae hallucination"),
         (["evaluate", "bundled:vision", "384"], "no feature 384; the dictionary has 0 to 383"),
     ],
 )
@@ -212,7 +215,7 @@ def test_methods_refuse_what_they_cannot_do(mmsteer, words, message):
 def test_results_are_never_written_over(mmsteer, tmp_path):
     there = tmp_path / "there.json"
     there.write_text("mine")
-    words = ["sae", "saif", "bundled:vision", "--task", "brief", "--out"]
+    words = ["sae", "saif", "bundled:vision", "--reward", "brief:14", "--out"]
     assert "is not overwritten" in refused(mmsteer(*words, there))
     assert "there is no folder" in refused(mmsteer(*words, tmp_path / "nowhere" / "new.json"))
     assert there.read_text() == "mine"
@@ -221,13 +224,13 @@ def test_results_are_never_written_over(mmsteer, tmp_path):
 @pytest.mark.parametrize("command", ["saif", "lf"])
 def test_instructions_and_sides_stand_beside_controls(mmsteer, tmp_path, command):
     out = tmp_path / "told.json"
-    task, n = {"saif": ("brief", 24), "lf": ("captions", 80)}[command]
-    code, _, err = mmsteer("sae", command, "bundled:vision", "--task", task, "--n", n, "--out", out)
+    reward, n = {"saif": ("brief:14", 24), "lf": ("grounded", 80)}[command]
+    code, _, err = mmsteer("sae", command, "bundled:vision", "--reward", reward, "--n", n, "--out", out)
     assert code == 0, err
     told = json.loads(out.read_text())
     conditions = [
         row["condition"]
-        for row in next(rows for title, rows in told.items() if "prompts" in title or "not said" in title)
+        for row in next(rows for title, rows in told.items() if "prompts" in title or "Without" in title)
     ]
     assert conditions[:2] == ["unsteered", "steered"]
     assert conditions[-1] == "random features"

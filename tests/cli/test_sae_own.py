@@ -114,7 +114,11 @@ def test_what_cannot_work_is_refused_before_the_model_runs(sae, home, tmp_path):
     rows_file(home / "silent.jsonl", [{"prompt": "a"}, {"answer": "b"}])
     refused(sae("corrsteer", *REWARDED, data="silent.jsonl"), "silent.jsonl:2", "no text")
     refused(sae("corrsteer", "--reward", "pirates"), "pirates")
-    refused(sae("corrsteer"), "--reward")
+    refused(sae("corrsteer", "--reward", "note:C"), "reads audio")
+    refused(sae("corrsteer", "--reward", "grounded"), "'objects', and no row has it")
+    refused(sae("hallucination"), "no 'image'")
+    refused(sae("attributes", "--concept", "tempo"), "no row has audio")
+    refused(sae("attributes"), "give --concept")
     refused(sae("detect", data="unlabelled.jsonl"), "no label")
     refused(sae("saif", *REWARDED, data="unlabelled.jsonl"), "no label")
     refused(sae("lf", "--label", "wanted", *REWARDED), "'wanted'")
@@ -133,5 +137,8 @@ def test_a_language_model_asks_for_data(sae, command):
 
 
 @pytest.mark.parametrize("command", ["clamp", "corrsteer", "saif", "lf"])
-def test_neither_task_nor_data(sae, command):
-    refused(sae(command, data=None), "--data rows.jsonl")
+def test_neither_world_nor_data(sae, command):
+    refused(sae(command, "--reward", "contains:a", data=None), "--data rows.jsonl")
+    code, _, err = sae(command, data=None)
+    assert code == 2
+    assert "--reward" in err

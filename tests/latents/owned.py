@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from mmsteer.latents.tokenwise import tokenwise
+from mmsteer.latents.token_states import token_states
 from mmsteer.types import Positions, Sample, Site
 from tests.adapters.checkpoints import WORDS, llama
 
@@ -30,7 +30,7 @@ def texts(count: int, seed: int = 0) -> list[str]:
 
 def states_of(adapter, said: list[str], site: Site) -> torch.Tensor:
     samples = [Sample(str(at), text) for at, text in enumerate(said)]
-    return torch.cat([one.states[one.pooled_over(ALL)] for one in tokenwise(adapter, samples, site)])
+    return torch.cat([one.states[one.pooled_over(ALL)] for one in token_states(adapter, samples, site)])
 
 
 def components(adapter, said: list[str], site: Site, rank: int) -> dict[str, torch.Tensor]:

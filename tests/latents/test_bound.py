@@ -80,7 +80,7 @@ def test_what_explains_nothing_is_refused_with_the_numbers(adapter, tensors, tmp
 
 
 def test_a_wrong_width_is_refused_before_anything_is_read(adapter, tmp_path, monkeypatch):
-    monkeypatch.setattr(bound, "tokenwise", None)
+    monkeypatch.setattr(bound, "token_states", None)
     wide = {"W_enc": torch.ones(7, 9), "b_enc": torch.ones(9), "W_dec": torch.ones(9, 7), "b_dec": torch.ones(7)}
     with pytest.raises(DictionaryError, match=f"width 7 does not fit .* width {adapter.widths[HERE]}"):
         bind(read_dictionary(sae_lens_folder(tmp_path / "d", wide, "layers.2")), adapter, CORPUS)
@@ -105,7 +105,7 @@ def test_the_cache_goes_by_content(adapter, tensors, tmp_path, monkeypatch):
     other = bind(dictionary, adapter, CORPUS[:20], cache=cache)
     assert other.used.rows < first.used.rows
     with monkeypatch.context() as patch:
-        patch.setattr(bound, "tokenwise", None)  # what is there is not read again
+        patch.setattr(bound, "token_states", None)  # what is there is not read again
         again = bind(dictionary, adapter, CORPUS, cache=cache)
     assert torch.equal(again.used.mean, first.used.mean)
     assert torch.equal(again.dictionary.threshold, first.dictionary.threshold)

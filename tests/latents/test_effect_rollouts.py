@@ -141,9 +141,9 @@ def test_notes_and_register_of_a_tone():
     tone = sum(np.sin(2 * np.pi * 440 * k * time) / k for k in range(1, 6)).astype(np.float32)
     meter = music_meter(16000)
     found = meter.read([None, None], [0.2 * tone, np.zeros(16000, np.float32)])
-    heard = dict(zip(meter.names, found[0].tolist(), strict=True))
-    assert heard["note:A"] > 0.95
-    assert heard["register"] == pytest.approx(69, abs=0.5)
+    read = dict(zip(meter.names, found[0].tolist(), strict=True))
+    assert read["note:A"] > 0.95
+    assert read["register"] == pytest.approx(69, abs=0.5)
     assert found[1].isnan().all()
     assert music_meter(16000, tempo=True).names[-1] == "tempo"
 
@@ -160,8 +160,8 @@ def test_features_of_outputs_that_are_read_again(musicgen):
     zero = torch.zeros(width)
     made = SparseDictionary(torch.eye(width), zero, torch.eye(width), zero, zero, site=SITE, model=musicgen.fingerprint)
     waves = [np.sin(np.arange(6400) / speed).astype(np.float32) for speed in (10, 20)]
-    meter = feature_meter(musicgen, made, lambda item, wave: Sample("same name", item, output=wave))
-    found = meter.read(["slow piano", "slow piano"], waves)
+    meter = feature_meter(musicgen, made)
+    found = meter.read([Sample("same name", "slow piano")] * 2, waves)
     samples = [Sample(str(i), "slow piano", output=wave) for i, wave in enumerate(waves)]
     states = record(musicgen, samples, [SITE], pool="tokens").values[SITE]
     torch.testing.assert_close(found, states.relu().mean(dim=1).double())

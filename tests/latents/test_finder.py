@@ -63,7 +63,7 @@ def test_a_recording_goes_on_where_it_was(musicgen, dictionary, tmp_path, monkey
     whole = record_features(musicgen, dictionary, clips(3), folder=tmp_path / "whole", batch=1)
     seen = []
     monkeypatch.setattr(
-        "mmsteer.latents.finder.tokenwise",
+        "mmsteer.latents.finder.token_states",
         lambda adapter, samples, site, batch: pytest.fail(f"{seen} read again"),
     )
     again = record_features(musicgen, dictionary, clips(3), folder=tmp_path / "whole", batch=1)

@@ -10,19 +10,17 @@ from mmsteer.latents.hallucination import (
     STEERINGS,
     _best,
     judge,
+    latents_steering,
     mention_latents,
     random_latents,
     save_latents,
-    save_steering,
-    ssl_latents,
-    ssl_steering,
     steer_latents,
 )
-from mmsteer.latents.mentions import caption
+from mmsteer.latents.object_mentions import caption
 from mmsteer.sae import usage
-from mmsteer.worlds.scenes import split_scenes
 from tests.latents.dictionaries import drawn
-from tests.latents.test_mentions import planted
+from tests.latents.scenes import shown
+from tests.latents.test_object_mentions import planted
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +41,7 @@ def used(dictionary):
 def test_ssl_finds_what_is_more_active_at_wrong_mentions(dictionary):
     mentions = planted(200, 0)
     mentions.z[:, 8] += 1.0 * ~mentions.wrong
-    found = ssl_latents(dictionary, mentions)
+    found = mention_latents(dictionary, mentions, "mean_difference")
     assert (found.faithful.provenance["feature"], found.hallucinated.provenance["feature"]) == ("8", "3")
     assert found.found[0] == pytest.approx(1.0, abs=0.15)
     assert found.found[1] == pytest.approx(-2.0, abs=0.15)
@@ -57,7 +55,7 @@ def test_features_of_mentions_by_another_rule(dictionary):
 
 
 def test_save_compares_right_with_wrong_answers(seeing, dictionary):
-    found = save_latents(seeing, dictionary, split_scenes("demos", 12, 0))
+    found = save_latents(seeing, dictionary, shown("demos", 12))
     faithful, hallucinated = found.found
     assert hallucinated <= 0 <= faithful <= 1
     assert found.faithful.provenance["feature"] != found.hallucinated.provenance["feature"]
@@ -66,30 +64,30 @@ def test_save_compares_right_with_wrong_answers(seeing, dictionary):
 
 def test_where_each_method_pushes(dictionary, used):
     latents = random_latents(dictionary, used, 0)
-    towards, away = save_steering(latents, 0.2).attributes
+    towards, away = latents_steering("SAVE", latents, 0.2).attributes
     assert (towards.strength, away.strength, towards.unit) == (0.2, -0.2, "own")
     assert (str(towards.positions), str(away.positions)) == ("all", "all")
-    towards, away = ssl_steering(latents, 0.2).attributes
+    towards, away = latents_steering("SSL", latents, 0.2).attributes
     assert (str(towards.positions), str(away.positions)) == ("image", "last | generated")
     others = random_latents(dictionary, used, 0, without=[int(latents.faithful.provenance["feature"])])
     assert others.faithful.provenance["feature"] != latents.faithful.provenance["feature"]
 
 
 def test_no_strength_is_no_change(seeing, dictionary, used):
-    scenes = split_scenes("validation", 8, 0)
+    scenes = shown("validation", 8)
     latents = random_latents(dictionary, used, 0)
     plain = caption(seeing, scenes)
-    assert caption(seeing, scenes, save_steering(latents, 0.0)) == plain
-    assert caption(seeing, scenes, save_steering(latents, 3.0)) != plain
+    assert caption(seeing, scenes, latents_steering("SAVE", latents, 0.0)) == plain
+    assert caption(seeing, scenes, latents_steering("SAVE", latents, 3.0)) != plain
     assert (
         judge(seeing, scenes, "plain").chair.rows
-        == judge(seeing, scenes, "none", ssl_steering(latents, 0.0)).chair.rows
+        == judge(seeing, scenes, "none", latents_steering("SSL", latents, 0.0)).chair.rows
     )
 
 
 def test_a_control_stands_beside_every_method(seeing, dictionary, used):
     found = {name: random_latents(dictionary, used, seed) for seed, name in enumerate(STEERINGS)}
-    scenes = split_scenes("validation", 8, 0), split_scenes("validation", 8, 1)
+    scenes = shown("validation", 8), shown("validation", 8, 1)
     rows = steer_latents(seeing, found, used, dictionary, scenes, strengths=(0.2,))
     assert [row.condition for row in rows] == [
         "unsteered",

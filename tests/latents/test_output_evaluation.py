@@ -5,7 +5,7 @@ import pytest
 from mmsteer.calibrate import divergence
 from mmsteer.errors import DictionaryError
 from mmsteer.latents.output_evaluation import (
-    heard,
+    by_label,
     input_score,
     matched,
     output_evaluation,
@@ -80,10 +80,10 @@ def test_too_few_features_make_no_choice():
         output_evaluation(outputs, {"car": ["car"]}, word_overlap, others=1)
 
 
-def test_a_judge_that_listens():
+def test_a_judge_by_labels():
     """The attribute is high in two of three clips of one set, in one of the other; None is not high."""
     readings = {"a": "high", "b": "low", "c": None}
-    judge = heard(lambda sample: {"register": readings[sample.output]})
+    judge = by_label(lambda sample, attribute: {"register": readings[sample.output]}[attribute])
     assert judge(("register", "high"), [said("a", "b", "c"), said("a", "a", "c")]) == 1
     assert judge(("register", "high"), [said("a", "b"), said("c", "a")]) is None
 

@@ -5,7 +5,7 @@ import torch
 
 from mmsteer.errors import DictionaryError
 from mmsteer.latents.pooling import pooled
-from mmsteer.latents.tokenwise import tokenwise
+from mmsteer.latents.token_states import token_states
 from mmsteer.types import Positions, Site
 from tests.latents.dictionaries import clips, drawn, pictures
 from tests.steering.seeing import llava
@@ -14,7 +14,7 @@ __all__ = ["llava"]
 
 
 def by_hand(adapter, dictionary, sample, positions):
-    [one] = tokenwise(adapter, [sample], dictionary.site)
+    [one] = token_states(adapter, [sample], dictionary.site)
     return dictionary.encode(one.states[one.chosen(positions)])
 
 

@@ -12,7 +12,7 @@ from mmsteer.latents.trials import OUTPUT, Trials
 from mmsteer.sae import Usage, combined_direction, natural_strength
 from mmsteer.types import Positions, Sample
 from tests.latents.dictionaries import drawn
-from tests.latents.saying import LAST, saying
+from tests.latents.saying import LAST
 from tests.steering.seeing import llava
 
 __all__ = ["llava"]
@@ -52,14 +52,6 @@ def test_a_comparison_by_hand(llava):
     assert steered.change.value == pytest.approx(0.0)
     assert (steered.effects.fixed, steered.effects.broken) == (1, 1)
     assert json.loads(json.dumps(found.table(), allow_nan=False))[1]["side_effect_ratio"] == 0.5
-
-
-def test_prompts_in_parts_share_none(llava):
-    trials = saying(llava, "cup", 10)
-    first, second = trials.split(6, 4)
-    assert [one.id for one in first.prompts + second.prompts] == [one.id for one in trials.prompts]
-    with pytest.raises(DictionaryError, match="10 prompts make no parts"):
-        trials.split(6, 5)
 
 
 def test_a_random_feature_is_alive_and_another():

@@ -122,17 +122,17 @@ ORACLES = {
     "sae-flow-vision": sae("flow bundled:vision --steer object:cup --n 8"),
     "sae-detect-music": sae("detect bundled:music --labels C --clips 6 --explained 1"),
     "sae-detect-vision": sae("detect bundled:vision --scenes 40 --explained 1"),
-    "sae-clamp-music": sae("clamp bundled:music --task note:C --candidates 2 --multiples 1 --n 8"),
+    "sae-clamp-music": sae("clamp bundled:music --reward note:C --candidates 2 --multiples 1 --n 8"),
     "sae-clamp-vision": sae(
-        "clamp bundled:vision --task brief --unrelated captions --candidates 3 --multiples 1,2 --n 16"
+        "clamp bundled:vision --reward brief:14 --unrelated grounded --candidates 3 --multiples 1,2 --n 16"
     ),
-    "sae-corrsteer-music": sae("corrsteer bundled:music --task note:C --n 16 --multiple 2"),
-    "sae-corrsteer-vision": sae("corrsteer bundled:vision --task questions --n 60 --multiple 8"),
-    "sae-saif-music": sae("saif bundled:music --task instrument:organ --n 8"),
-    "sae-saif-vision": sae("saif bundled:vision --task brief --n 24"),
-    "sae-lf-music": sae("lf bundled:music --task instrument --n 36 --alpha 30"),
-    "sae-lf-vision": sae("lf bundled:vision --task captions --n 32 --alpha 30"),
-    "sae-effects-music": sae("effects bundled:music --target note:C --rows 3 --random 3 --items 1 --test 4"),
+    "sae-corrsteer-music": sae("corrsteer bundled:music --reward note:C --n 16 --multiple 2"),
+    "sae-corrsteer-vision": sae("corrsteer bundled:vision --reward yes_no --n 60 --multiple 8"),
+    "sae-saif-music": sae("saif bundled:music --reward instrument:organ --n 8"),
+    "sae-saif-vision": sae("saif bundled:vision --reward brief:14 --n 24"),
+    "sae-lf-music": sae("lf bundled:music --reward instrument --n 36 --alpha 30"),
+    "sae-lf-vision": sae("lf bundled:vision --reward grounded --n 32 --alpha 30"),
+    "sae-effects-music": sae("effects bundled:music --target note:C --rows 3 --random 3 --items 3 --test 4"),
     "sae-effects-vision": sae("effects bundled:vision --target object:cup --rows 8 --random 8 --items 2 --test 8"),
     "sae-hallucination": sae(
         "hallucination bundled:vision --methods effect,SAVE,SSL,AUROC --learn 24 --choose 16 --scenes 24 "

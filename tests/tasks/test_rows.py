@@ -1,6 +1,8 @@
 """Rows of one's own data: what is read, and what is refused at once with its line."""
 
 import json
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,7 +11,8 @@ from PIL import Image
 
 from mmsteer.adapters import load
 from mmsteer.errors import DataError
-from mmsteer.tasks import check_labels, labelled, read_rows
+from mmsteer.eval.attributes import Clip
+from mmsteer.tasks import Row, check_labels, labelled, read_rows
 from mmsteer.types import Chat, Raw
 from tests.adapters.checkpoints import save
 
@@ -192,3 +195,34 @@ def test_a_clip_that_is_not_there_or_a_key_misspelt(tmp_path):
     with pytest.raises(DataError, match=r"no.wav: there is no such file") as error:
         read_rows(path)
     assert "rows.jsonl:2: there is no key 'continues'; did you mean 'continue'?" in str(error.value)
+
+
+def test_what_a_picture_shows_and_what_a_clip_is(tmp_path):
+    one, two, three = read_rows(
+        write(
+            tmp_path,
+            {"prompt": "Describe.", "objects": ["puppy", "bed"]},
+            {"prompt": "a slow piano", "attributes": {"instrument": "piano"}},
+            {"prompt": "An empty wall.", "objects": []},
+        )
+    )
+    assert one.reference.objects == {"dog", "bed"}
+    assert (two.reference.objects, two.reference.attributes) == (None, {"instrument": "piano"})
+    assert three.reference.objects == frozenset()
+    with pytest.raises(DataError, match=r"rows.jsonl:1: objects: 'dgo' is no object that captions are read for"):
+        read_rows(write(tmp_path, {"prompt": "Describe.", "objects": ["dgo"]}))
+    with pytest.raises(DataError, match=r"rows.jsonl:1: attributes"):
+        read_rows(write(tmp_path, {"prompt": "A clip.", "attributes": ["slow"]}))
+
+
+def test_pictures_and_clips_in_memory(plain, musicgen_folder):
+    tones = load(musicgen_folder)
+    wave = np.linspace(-0.5, 0.5, 8000, dtype=np.float32)
+    row = Row("clip", "world", "a slow melody", audio=Clip(wave, tones.sample_rate))
+    np.testing.assert_array_equal(row.sample(tones, answered=True).output, wave)
+    assert len(replace(row, audio=Clip(wave, 8000)).sample(tones, answered=True).output) == 2 * len(wave)
+    picture = Image.new("RGB", (8, 8))
+    seen = Row("room", "world", "Describe.", images=(picture,))
+    assert seen.sample(SimpleNamespace(sees=True, output_kind="text")).images == (picture,)
+    with pytest.raises(DataError, match="world: this model sees no images"):
+        seen.sample(plain)

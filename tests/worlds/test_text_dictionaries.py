@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mmsteer.errors import DictionaryError
-from mmsteer.latents.tokenwise import tokenwise
+from mmsteer.latents.token_states import token_states
 from mmsteer.sae import Shuffled, read_dictionary
 from mmsteer.tasks import read_rows
 from mmsteer.types import Chat, Positions, Raw, Sample, Sampling, Site
@@ -51,8 +51,8 @@ def test_layers_are_read_at_once_as_one_by_one(talker):
     other = Sample("b", "say blue table")
     states, first = read_layers(talker, [ASKED, other], SITES, None)
     for site in SITES:
-        one, two = (read.states for read in tokenwise(talker, [ASKED, other], site))
-        real = [read.chosen(Positions("all")) for read in tokenwise(talker, [ASKED, other], site)]
+        one, two = (read.states for read in token_states(talker, [ASKED, other], site))
+        real = [read.chosen(Positions("all")) for read in token_states(talker, [ASKED, other], site)]
         # "user : say" begins both, so that the second gives what is after it.
         assert torch.equal(states[site], torch.cat([one[real[0]], two[real[1]][3:]]))
     assert len(first) == int(real[0].sum())

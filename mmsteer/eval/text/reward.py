@@ -11,6 +11,7 @@ from typing import Literal, Protocol
 
 from mmsteer.errors import EvalError
 from mmsteer.eval.judge import EndpointJudge, Judge
+from mmsteer.eval.text.captions import is_brief, is_decision, is_grounded, names_any, object_class
 from mmsteer.eval.text.choice import parse_choice, right_option
 from mmsteer.eval.text.instruction import parse_instruction
 from mmsteer.eval.text.matching import contains, is_exact
@@ -25,6 +26,8 @@ from mmsteer.types.metric import Metric
 Values = list[float | None]
 Rates = Callable[[Sequence[str], Sequence[Reference]], Values]
 Rate = Callable[[str, Reference], float | bool | None]
+Needs = Literal["answer", "instructions", "objects", "attributes"]
+"""A part of a reference."""
 
 
 class Reward(Protocol):
@@ -67,12 +70,14 @@ class NamedReward:
         metric: What its mean over answers is.
         rates: Numbers of answers that are not blank.
         negated: Whether 1 minus the number is given.
+        needs: What a reference must have for an answer to be rated; None for nothing.
     """
 
     name: str
     metric: Metric
     rates: Rates
     negated: bool = False
+    needs: Needs | None = None
 
     def __call__(self, answers: Sequence[str], references: Sequence[Reference]) -> Values:
         """One number an answer; None where it is blank or cannot be known.
@@ -116,12 +121,14 @@ class Kind:
         make: From the argument (None where there is no colon) to what rates answers.
         meaning: What the mean over answers is.
         better: Which direction is an improvement; None where that depends on the argument or the aim.
+        needs: What references must have; None for nothing, or where that depends on the argument.
     """
 
     usage: str
     make: Callable[[str | None, Models], Rates]
     meaning: str
     better: Literal["higher", "lower"] | None = None
+    needs: Needs | None = None
 
     def metric(self, name: str, negated: bool) -> Metric:
         """What the mean of such a reward is.
@@ -161,7 +168,7 @@ def parse_reward(text: str, models: Models | None = None) -> NamedReward:
     except EvalError as error:
         raise EvalError(f"reward {text!r}: {error}") from None
     negated = plain != text.strip()
-    return NamedReward(text.strip(), kind.metric(text.strip(), negated), rates, negated)
+    return NamedReward(text.strip(), kind.metric(text.strip(), negated), rates, negated, kind.needs)
 
 
 def _each(rate: Rate) -> Rates:
@@ -235,6 +242,18 @@ def _similarity(argument: str | None, models: Models) -> Rates:
     return rates
 
 
+def _mentions(argument: str | None, _: Models) -> Rates:
+    objects = [object_class(name) for name in _given(argument).split("|")]
+    return _each(lambda answer, _: names_any(answer, objects))
+
+
+def _brief(argument: str | None, _: Models) -> Rates:
+    given = _given(argument)
+    if not given.isdecimal() or not int(given):
+        raise EvalError(f"{given!r} is no number of words; write such as brief:14")
+    return _each(lambda answer, _: is_brief(answer, int(given)))
+
+
 def _judge(argument: str | None, models: Models) -> Rates:
     rubric = parse_rubric(_given(argument))
     judge = models.judge or EndpointJudge.from_environment()
@@ -248,13 +267,18 @@ REWARDS: Mapping[str, Kind] = MappingProxyType(
         ),
         "regex": Kind("regex:PATTERN", _regex, "Share of answers in which the regular expression matches."),
         "exact": Kind(
-            "exact", _plain(_exact), "Share of answers that are the right one, but for case and punctuation.", "higher"
+            "exact",
+            _plain(_exact),
+            "Share of answers that are the right one, but for case and punctuation.",
+            "higher",
+            "answer",
         ),
         "choice": Kind(
             "choice",
             _plain(_choice),
             "Share of answers that give the right option, among those that give one.",
             "higher",
+            "answer",
         ),
         "refusal": Kind(
             "refusal", _plain(lambda answer, _: refuses(answer)), "Share of answers that decline the request, by rules."
@@ -278,7 +302,27 @@ REWARDS: Mapping[str, Kind] = MappingProxyType(
             "lower",
         ),
         "similarity": Kind(
-            "similarity", _similarity, "Cosine of the embeddings of an answer and the right one, not below 0.", "higher"
+            "similarity",
+            _similarity,
+            "Cosine of the embeddings of an answer and the right one, not below 0.",
+            "higher",
+            "answer",
+        ),
+        "grounded": Kind(
+            "grounded",
+            _plain(is_grounded),
+            "Share of captions that name an object of the image, and none that it does not show.",
+            "higher",
+            "objects",
+        ),
+        "mentions": Kind("mentions:OBJECT|OBJECT", _mentions, "Share of captions that name one of the objects."),
+        "brief": Kind("brief:WORDS", _brief, "Share of captions that have at most so many words, and name an object."),
+        "yes_no": Kind(
+            "yes_no",
+            _plain(is_decision),
+            "Share of answers that are yes or no as the right one is, among those that are one of the two.",
+            "higher",
+            "answer",
         ),
         "judge": Kind(
             "judge:RUBRIC or judge:QUESTION?", _judge, "Mean rating by the judge, scaled to 0 to 1.", "higher"

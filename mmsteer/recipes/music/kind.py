@@ -7,18 +7,19 @@ from typing import Any
 
 from mmsteer.adapters import MusicgenAdapter
 from mmsteer.errors import DataError, RecipeError
+from mmsteer.eval.adherence import JUDGE
+from mmsteer.eval.attributes import ATTRIBUTES, EVALUATORS
 from mmsteer.probes import TargetKind
 from mmsteer.recipes.document import Place
 from mmsteer.recipes.expand import Condition
 from mmsteer.recipes.loading import did_you_mean
 from mmsteer.recipes.music.data import clips_of, labels_of, prompts_of
-from mmsteer.recipes.music.judging import ADHERENCE, EVALUATORS, TARGETS, needed
 from mmsteer.recipes.music.schema import ConceptData, MusicDirections, MusicRecipe, Prompts, SynTheoryData
+from mmsteer.recipes.music.scoring import ADHERENCE, needed
 from mmsteer.recipes.music.task import MusicTask
 from mmsteer.recipes.problems import Problem
 from mmsteer.tasks import Labelled
 from mmsteer.worlds.music.concepts import check_stated
-from mmsteer.worlds.music.listener import FILE as LISTENER
 
 SCHEMA: Any = MusicRecipe
 ENTRY: Any = MusicDirections
@@ -97,7 +98,7 @@ def metric_names(recipe: MusicRecipe, conditions: Sequence[Condition]) -> tuple[
         recipe: The recipe.
         conditions: Its conditions.
     """
-    known = {name: TARGETS[name] for one in conditions for name in one.own["target"] if name in TARGETS}
+    known = {name: ATTRIBUTES[name] for one in conditions for name in one.own["target"] if name in ATTRIBUTES}
     hits = [f"{name}.hit" for name in known]
     shares = [f"{name}.share" for name, target in known.items() if target.share]
     told = [ADHERENCE] if ADHERENCE in recipe.evaluate else []
@@ -110,7 +111,7 @@ def identity(recipe: MusicRecipe) -> dict[str, Any]:
     Args:
         recipe: The recipe.
     """
-    return recipe.model_dump(mode="json") | {"judge": hashlib.sha256(LISTENER.read_bytes()).hexdigest()}
+    return recipe.model_dump(mode="json") | {"judge": hashlib.sha256(JUDGE.read_bytes()).hexdigest()}
 
 
 def files(recipe: MusicRecipe) -> tuple[Path, ...]:
@@ -173,9 +174,9 @@ def _targets(recipe: MusicRecipe, conditions: Sequence[Condition]) -> list[Probl
 
 
 def _target_problem(recipe: MusicRecipe, attribute: str, label: str) -> str | None:
-    if attribute not in TARGETS:
-        return f"no attribute {attribute!r}{did_you_mean(attribute, TARGETS)} (choose from {', '.join(TARGETS)})"
-    target = TARGETS[attribute]
+    if attribute not in ATTRIBUTES:
+        return f"no attribute {attribute!r}{did_you_mean(attribute, ATTRIBUTES)} (choose from {', '.join(ATTRIBUTES)})"
+    target = ATTRIBUTES[attribute]
     if label not in target.labels:
         return f"no {attribute} {label!r}{did_you_mean(label, target.labels)} (choose from {', '.join(target.labels)})"
     if target.evaluator not in needed(recipe.evaluate):

@@ -4,9 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from mmsteer.eval.attributes import ATTRIBUTES, Reading
 from mmsteer.recipes.beside import Count, beside_controls, share
-from mmsteer.recipes.music.judging import TARGETS
 from mmsteer.recipes.scoring import Line, Scored, mean
+
+ADHERENCE = "adherence"
+STATED = ("instrument", "tempo", "register")
+"""What `adherence` reads."""
 
 
 def clip_values(clip: Line, target: Mapping[str, str]) -> dict[str, float | None]:
@@ -19,7 +23,7 @@ def clip_values(clip: Line, target: Mapping[str, str]) -> dict[str, float | None
     readings = clip["readings"]
     found: dict[str, float | None] = {}
     for attribute, label in target.items():
-        scores = TARGETS[attribute].scores(readings, label)
+        scores = ATTRIBUTES[attribute].scores(readings, label)
         found |= {f"{attribute}.{kind}": value for kind, value in scores.items()}
     if clip["adherence"] is not None:
         found["adherence"] = mean(clip["adherence"].values())
@@ -62,4 +66,25 @@ def _count(name: str) -> Count:
 
 def _chance(metric: str) -> float | None:
     attribute = metric.split(".")[0]
-    return 1 / len(TARGETS[attribute].labels) if attribute in TARGETS else None
+    return 1 / len(ATTRIBUTES[attribute].labels) if attribute in ATTRIBUTES else None
+
+
+def needed(evaluate: tuple[str, ...]) -> tuple[str, ...]:
+    """The evaluators behind a recipe's list: `adherence` takes those of what a prompt may state.
+
+    Args:
+        evaluate: Names of evaluators, and `adherence`.
+    """
+    more = [ATTRIBUTES[name].evaluator for name in STATED] if ADHERENCE in evaluate else []
+    return tuple(dict.fromkeys([name for name in evaluate if name != ADHERENCE] + more))
+
+
+def adherence(readings: Mapping[str, Reading], truth: Mapping[str, str]) -> dict[str, float | None]:
+    """For each attribute that the prompt states and an evaluator reads, whether the clip has it.
+
+    Args:
+        readings: What was read.
+        truth: What the prompt states.
+    """
+    known = {name: ATTRIBUTES[name] for name in truth if name in ATTRIBUTES and ATTRIBUTES[name].evaluator in readings}
+    return {name: one.scores(readings, truth[name])["hit"] for name, one in known.items()}

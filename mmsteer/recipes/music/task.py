@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from mmsteer.adapters import MusicgenAdapter
+from mmsteer.eval.attributes import read_file
 from mmsteer.eval.audio import read_audio
 from mmsteer.recipes.audio_file import to_flac
 from mmsteer.recipes.folder import RunFolder
 from mmsteer.recipes.generation import generate_steered
 from mmsteer.recipes.music.data import Prompt
-from mmsteer.recipes.music.judging import ADHERENCE, adherence, judge, needed
 from mmsteer.recipes.music.schema import MusicRecipe
-from mmsteer.recipes.music.scoring import metrics
+from mmsteer.recipes.music.scoring import ADHERENCE, adherence, metrics, needed
 from mmsteer.recipes.music.traces import condition_traces
 from mmsteer.recipes.plan import Planned
 from mmsteer.recipes.scoring import Line, Scored
@@ -101,7 +101,7 @@ class MusicTask:
             output: Nothing; the audio file holds it all.
         """
         evaluate = self.recipe.evaluate
-        readings = judge(path / _audio(planned, item), needed(evaluate))
+        readings = read_file(path / _audio(planned, item), needed(evaluate))
         return {
             "text": item.text,
             "seed": item.seed,

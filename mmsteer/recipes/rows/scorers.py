@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mmsteer.errors import EvalError
+from mmsteer.eval.attributes import EVALUATORS, read_file
 from mmsteer.eval.audio import read_audio
+from mmsteer.eval.audio_reward import parse_audio_reward
 from mmsteer.eval.text import Reference, parse_reward
 from mmsteer.eval.words import count_words
 from mmsteer.recipes.beside import Pair, share
-from mmsteer.recipes.music.judging import EVALUATORS, TARGETS, judge
 from mmsteer.types.metric import Metric
 
 Output = Mapping[str, Any]
@@ -67,10 +68,9 @@ def read_audio_file(path: Path, measures: Mapping[str, Measure]) -> dict[str, An
         path: The audio file.
         measures: What is measured, as for `audio_scorers`.
     """
-    names = [name for name in measures.values() if isinstance(name, str)]
-    needed = {TARGETS[name.partition(":")[0]].evaluator if ":" in name else "notes" for name in names}
+    needed = {parse_audio_reward(name).evaluator for name in measures.values() if isinstance(name, str)}
     own = {metric: measure(read_audio(path)) for metric, measure in measures.items() if not isinstance(measure, str)}
-    return {**judge(path, tuple(name for name in EVALUATORS if name in needed)), **own}
+    return {**read_file(path, [name for name in EVALUATORS if name in needed]), **own}
 
 
 def _parsed(
@@ -111,18 +111,8 @@ def _text_scorer(name: str) -> Scorer:
 
 
 def _audio_scorer(name: str) -> Scorer:
-    attribute, _, label = name.partition(":")
-    if name == "voiced":
-        return Scorer(
-            Metric("voiced", "Share of frames in which a pitch sounds.", None, "share"),
-            lambda output, _: share(output["readings"]["notes"]["voiced"]),
-        )
-    if attribute not in TARGETS or label not in TARGETS[attribute].labels:
-        choice = ", ".join(f"{one}:{target.labels[0]}" for one, target in TARGETS.items())
-        raise EvalError(f"no scorer {name!r} of audio; write such as {choice}, or voiced")
-    target = TARGETS[attribute]
-    metric = Metric(name, f"Share of clips whose {attribute} is {label}.", "higher", "share", 1 / len(target.labels))
-    return Scorer(metric, lambda output, _: share(target.scores(output["readings"], label)["hit"]))
+    reward = parse_audio_reward(name)
+    return Scorer(reward.metric, lambda output, truth: share(reward.rate(output["readings"], truth)))
 
 
 TEXT: Mapping[str, Scorer] = {

@@ -9,8 +9,6 @@ language model, which steering changes, it knows nothing.
 
 import json
 from collections.abc import Sequence
-from functools import cache
-from pathlib import Path
 from typing import cast
 
 import numpy as np
@@ -20,18 +18,11 @@ from rich.progress import track
 from mmsteer.adapters import MusicgenAdapter, load
 from mmsteer.atomic import write_atomically
 from mmsteer.bundled import bundled_path
-from mmsteer.eval.adherence import ATTRIBUTES, AdherenceJudge, Example
+from mmsteer.eval.adherence import ATTRIBUTES, JUDGE, AdherenceJudge, Example
 from mmsteer.eval.audio import Floats
 from mmsteer.worlds.music.world import BEAT_FRAMES, INSTRUMENTS, REGISTERS, SAMPLE_RATE, Clip, render_clip, sample_clip
 
-FILE = Path(__file__).parent / "listener.json"
 ROUNDS, HELD_OUT = 24, 2
-
-
-@cache
-def load_listener() -> AdherenceJudge:
-    """The judge that ships."""
-    return AdherenceJudge.from_json(json.loads(FILE.read_text()))
 
 
 def through_codec(adapter: MusicgenAdapter, samples: Floats) -> Floats:
@@ -103,7 +94,7 @@ def main() -> None:
     others = world_clips(HELD_OUT, seed=2)
     for coded in (False, True):
         print("coded" if coded else "clean", accuracy(judge, heard(adapter, others, coded)))
-    write_atomically(FILE, json.dumps(judge.to_json(), indent=1).encode())
+    write_atomically(JUDGE, json.dumps(judge.to_json(), indent=1).encode())
 
 
 if __name__ == "__main__":

@@ -295,5 +295,5 @@ def test_problems_of_rows_have_their_lines_in_the_recipes_error(tmp_path, llama)
 
 def test_a_scorer_of_another_kind_of_output_is_refused(tmp_path, llama, musicgen_folder):
     write_rows(tmp_path)
-    with pytest.raises(RecipeError, match="no scorer 'contains:cup' of audio"):
+    with pytest.raises(RecipeError, match="no reward 'contains:cup' of audio"):
         prepare(write_recipe(tmp_path, musicgen_folder, stack="decoder", generate="seconds: 0.3, temperature: 1.0"))

@@ -12,7 +12,7 @@ from mmsteer.types import Adapter, Positions, Sample, Site, Tokens, sink_mask, w
 
 
 @dataclass(frozen=True, eq=False)
-class Tokenwise:
+class TokenStates:
     """One sample as a site sees it.
 
     Attributes:
@@ -45,7 +45,7 @@ class Tokenwise:
         return without_sinks(positions.mask(self.tokens), sinks)[0]
 
 
-def tokenwise(adapter: Adapter, samples: Sequence[Sample], site: Site, *, batch: int = 8) -> Iterator[Tokenwise]:
+def token_states(adapter: Adapter, samples: Sequence[Sample], site: Site, *, batch: int = 8) -> Iterator[TokenStates]:
     """Read a site from samples, in the token layout of generation.
 
     Args:
@@ -59,7 +59,21 @@ def tokenwise(adapter: Adapter, samples: Sequence[Sample], site: Site, *, batch:
         yield from _read(adapter, samples[start : start + size], site)
 
 
-def _read(adapter: Adapter, samples: Sequence[Sample], site: Site) -> Iterator[Tokenwise]:
+def selected_states(
+    adapter: Adapter, samples: Sequence[Sample], site: Site, positions: Positions = Positions("all")
+) -> list[Tensor]:
+    """States of the selected tokens of each sample, (tokens, width) each; samples may differ in length.
+
+    Args:
+        adapter: The model.
+        samples: What to read.
+        site: Where.
+        positions: Which tokens.
+    """
+    return [one.states[one.chosen(positions)] for one in token_states(adapter, samples, site)]
+
+
+def _read(adapter: Adapter, samples: Sequence[Sample], site: Site) -> Iterator[TokenStates]:
     reading = adapter.reading(samples)
     states: list[Tensor] = []
     with layouts(adapter, site.stack, reading) as found, hooks.readings({adapter.module(site): states.append}):
@@ -73,4 +87,4 @@ def _read(adapter: Adapter, samples: Sequence[Sample], site: Site) -> Iterator[T
     steps = torch.arange(-width, 0) + found[-1].kinds.shape[1] - found[-1].origin if generates else torch.zeros(width)
     for row, sample in enumerate(samples):
         tokens = Tokens(kinds[row : row + 1], steps, adapter.rate if generates else None)
-        yield Tokenwise(sample, rows[row].float().cpu(), tokens, given[row])
+        yield TokenStates(sample, rows[row].float().cpu(), tokens, given[row])

@@ -1,7 +1,4 @@
-"""What a vision-language model names in its captions, in which states, and whether that can be told from them.
-
-The truth is that of rendered scenes.
-"""
+"""What a vision-language model names in its captions, in which states, and whether that can be told from them."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,22 +10,85 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from mmsteer.adapters import LanguageModelAdapter
-from mmsteer.errors import DictionaryError
+from mmsteer.adapters import AnyAdapter
+from mmsteer.errors import DataError, DictionaryError
 from mmsteer.eval.chair import Chair, ChairRow, ChairScore
 from mmsteer.latents.controls import at_maximum
 from mmsteer.latents.detection import Detection, compare_detectors, detect, ridge_logistic
 from mmsteer.latents.pooling import POOLS
-from mmsteer.latents.tokenwise import Tokenwise, tokenwise
+from mmsteer.latents.token_states import TokenStates, token_states
 from mmsteer.sae import SparseDictionary, Usage, usage
 from mmsteer.steering import Steering, steer
+from mmsteer.tasks import Row
 from mmsteer.types import Kind, Positions, Sample, Sampling
-from mmsteer.worlds.scenes import CAPTION_PROMPT, Scene, render_scene
 
 Moment = Literal["named", "before"]
 MOMENTS: Mapping[Moment, str] = MappingProxyType({"named": "at the mention", "before": "at the token before"})
-CAPTION_TOKENS = 64
 BATCH = 32
+
+
+@dataclass(frozen=True, eq=False)
+class Pictures:
+    """Images whose objects are known, and how they are described.
+
+    Attributes:
+        samples: The images with the prompt for a caption, named by their place.
+        objects: What each shows.
+        sampling: How captions are sampled.
+    """
+
+    samples: tuple[Sample, ...]
+    objects: tuple[frozenset[str], ...]
+    sampling: Sampling
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    @property
+    def truth(self) -> dict[str, frozenset[str]]:
+        """What each image shows, by the name of its sample."""
+        return {one.id: objects for one, objects in zip(self.samples, self.objects, strict=True)}
+
+    def first(self, count: int) -> "Pictures":
+        """The first few.
+
+        Args:
+            count: How many.
+        """
+        return replace(self, samples=self.samples[:count], objects=self.objects[:count])
+
+
+def check_pictures(rows: Sequence[Row]) -> None:
+    """Refuse rows without an image, or whose objects are not known.
+
+    Args:
+        rows: The rows.
+
+    Raises:
+        DataError: A row lacks one of them.
+    """
+    for row in rows:
+        missing = "image" if not row.images else "objects" if row.objects is None else None
+        if missing:
+            raise DataError(
+                f"{row.place}: the row has no {missing!r}; captions are held against the `objects` of the row's image"
+            )
+
+
+def pictures(rows: Sequence[Row], adapter: AnyAdapter, sampling: Sampling) -> Pictures:
+    """The images of rows, read once.
+
+    Args:
+        rows: Rows with an image, its objects, and the prompt for a caption.
+        adapter: The model.
+        sampling: How captions are sampled.
+
+    Raises:
+        DataError: The model sees no images.
+    """
+    check_pictures(rows)
+    samples = tuple(replace(row.sample(adapter), id=str(at)) for at, row in enumerate(rows))
+    return Pictures(samples, tuple(row.objects or frozenset() for row in rows), sampling)
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,56 +110,52 @@ class Mentions:
     used: Usage
 
 
-def caption(adapter: LanguageModelAdapter, scenes: Sequence[Scene], steering: Steering | None = None) -> list[str]:
-    """The likeliest captions.
+def caption(adapter: AnyAdapter, shown: Pictures, steering: Steering | None = None) -> list[str]:
+    """Captions of images.
 
     Args:
         adapter: The model.
-        scenes: What it is shown.
+        shown: The images.
         steering: What is applied; nothing where it is left out.
     """
-    [said] = captions_under(adapter, scenes, [steering or Steering()])
-    return said
+    [captions] = captions_under(adapter, shown, [steering or Steering()])
+    return captions
 
 
-def captions_under(
-    adapter: LanguageModelAdapter, scenes: Sequence[Scene], steerings: Sequence[Steering]
-) -> list[list[str]]:
-    """The likeliest captions under each of several steerings, whose rows share batches.
+def captions_under(adapter: AnyAdapter, shown: Pictures, steerings: Sequence[Steering]) -> list[list[str]]:
+    """Captions under each of several steerings, whose rows share batches.
 
     Args:
         adapter: The model.
-        scenes: What it is shown.
+        shown: The images.
         steerings: What is applied.
     """
-    shown = [Sample(str(index), CAPTION_PROMPT, (render_scene(scene),)) for index, scene in enumerate(scenes)]
-    rows = [(one, sample) for one in steerings for sample in shown]
-    said: list[str] = []
+    rows = [(one, sample) for one in steerings for sample in shown.samples]
+    captions: list[str] = []
     for start in range(0, len(rows), BATCH):
         some = rows[start : start + BATCH]
         with steer(adapter, [one for one, _ in some]):
-            made = adapter.generate([sample for _, sample in some], Sampling(CAPTION_TOKENS))
-            said += [one.output for one in made]
-    return [said[start : start + len(shown)] for start in range(0, len(said), len(shown))]
+            captions += [one.output for one in adapter.generate([sample for _, sample in some], shown.sampling)]
+    return [captions[start : start + len(shown)] for start in range(0, len(captions), len(shown))]
 
 
 @torch.no_grad()
 def read_mentions(
-    adapter: LanguageModelAdapter,
+    adapter: AnyAdapter,
     dictionary: SparseDictionary,
-    scenes: Sequence[Scene],
+    shown: Pictures,
     captions: Sequence[str],
     *,
     pool: str = "mean",
     moment: Moment = "named",
 ) -> Mentions:
-    """Read the states in which captions name objects, and judge each mention by the truth of its scene.
+    """Read the states in which captions name objects, and judge each mention by the objects of its image.
 
     Args:
         adapter: The model.
         dictionary: A dictionary that fits it.
-        scenes: What is described.
-        captions: What is said of each.
+        shown: The images.
+        captions: One an image.
         pool: How the activations of a mention's tokens become one, a name of `POOLS`.
         moment: `named`, the tokens of the mention; `before`, the one token that predicts it.
 
@@ -107,18 +163,15 @@ def read_mentions(
         DictionaryError: The dictionary does not fit the model, or nothing is named.
     """
     site = dictionary.located(adapter)
-    rows = _judged(scenes, captions)
-    samples = [
-        Sample(row.image, CAPTION_PROMPT, (render_scene(scene),), row.caption)
-        for row, scene in zip(rows, scenes, strict=True)
-        if row.mentions
-    ]
+    chair = Chair(shown.truth)
+    rows = [chair.row(one.id, text) for one, text in zip(shown.samples, captions, strict=True)]
+    samples = [replace(one, output=row.caption) for one, row in zip(shown.samples, rows, strict=True) if row.mentions]
     if not samples:
         raise DictionaryError(f"{len(captions)} captions name no object; there is nothing to tell apart")
     named = {row.image: row for row in rows}
     states = [
         state
-        for one in tokenwise(adapter, samples, site, batch=BATCH)
+        for one in token_states(adapter, samples, site, batch=BATCH)
         for state in _mention_states(adapter, one, named[one.sample.id], moment)
     ]
     mentions = [mention for row in rows for mention in row.mentions]
@@ -142,7 +195,7 @@ def detect_hallucination(
 
     Args:
         train: Mentions to fit on.
-        test: Mentions of other scenes, to judge by.
+        test: Mentions in other captions, to judge by.
         names: Which of `DETECTORS`.
         seed: Seed of detectors and intervals.
     """
@@ -156,8 +209,8 @@ def detect_hallucination(
 
 
 @dataclass(frozen=True)
-class Meaning:
-    """What steering a feature changes in captions, beside the same scenes unsteered.
+class CaptionChange:
+    """What steering a feature changes in captions, beside the same images unsteered.
 
     Attributes:
         feature: The feature.
@@ -176,37 +229,37 @@ class Meaning:
     words: tuple[float | None, float | None]
 
 
-def meanings(
-    adapter: LanguageModelAdapter,
+def caption_changes(
+    adapter: AnyAdapter,
     dictionary: SparseDictionary,
     features: Sequence[int],
     used: Usage,
-    scenes: Sequence[Scene],
+    shown: Pictures,
     *,
     factor: float = 1.0,
     most: int = 3,
-) -> list[Meaning]:
-    """Steer features while captions are made, h + factor · maximum · row, and let CHAIR's parser say what changed.
+) -> list[CaptionChange]:
+    """Steer features while captions are made, h + factor · maximum · row, and read what changed with CHAIR's parser.
 
     Args:
         adapter: The model.
         dictionary: The dictionary.
         features: Which features, such as those that a detector rests on.
         used: How they are used; it has their largest activations.
-        scenes: What is described.
+        shown: The images.
         factor: Strength, in largest activations.
-        most: Objects that are told.
+        most: Objects that are named.
 
     Source: Kuznetsov et al. 2025, arXiv:2503.03601, who let a language model describe the changes.
     """
-    before = score_captions(scenes, caption(adapter, scenes))
+    before = score_captions(shown, caption(adapter, shown))
     found = []
     for feature in features:
         push = replace(at_maximum(dictionary, feature, used, factor), positions=Positions("last | generated"))
-        after = score_captions(scenes, caption(adapter, scenes, Steering((push,))))
+        after = score_captions(shown, caption(adapter, shown, Steering((push,))))
         grown = sorted(_changes(before, after).items(), key=lambda one: -one[1])
         found.append(
-            Meaning(
+            CaptionChange(
                 feature,
                 factor,
                 tuple(one for one in grown[:most] if one[1] > 0),
@@ -218,15 +271,15 @@ def meanings(
     return found
 
 
-def score_captions(scenes: Sequence[Scene], captions: Sequence[str]) -> ChairScore:
-    """CHAIR of one caption a scene.
+def score_captions(shown: Pictures, captions: Sequence[str]) -> ChairScore:
+    """CHAIR of one caption an image.
 
     Args:
-        scenes: What was described.
+        shown: The images.
         captions: The descriptions, in the same order.
     """
-    there = truth(scenes)
-    return Chair(there).score(dict(zip(there, captions, strict=True)))
+    truth = shown.truth
+    return Chair(truth).score(dict(zip(truth, captions, strict=True)))
 
 
 def _changes(before: ChairScore, after: ChairScore) -> dict[str, float]:
@@ -235,21 +288,7 @@ def _changes(before: ChairScore, after: ChairScore) -> dict[str, float]:
     return {name: (counts[1][name] - counts[0][name]) / before.n for name in counts[0] | counts[1]}
 
 
-def truth(scenes: Sequence[Scene]) -> dict[str, frozenset[str]]:
-    """What is in sight in each scene, by its number.
-
-    Args:
-        scenes: The scenes.
-    """
-    return {str(index): scene.objects for index, scene in enumerate(scenes)}
-
-
-def _judged(scenes: Sequence[Scene], captions: Sequence[str]) -> list[ChairRow]:
-    chair = Chair(truth(scenes))
-    return [chair.row(str(index), text) for index, text in enumerate(captions)]
-
-
-def _mention_states(adapter: LanguageModelAdapter, one: Tokenwise, row: ChairRow, moment: Moment) -> Iterator[Tensor]:
+def _mention_states(adapter: AnyAdapter, one: TokenStates, row: ChairRow, moment: Moment) -> Iterator[Tensor]:
     """The states of each mention's tokens, (tokens, width), in the order of the mentions.
 
     Raises:
@@ -264,7 +303,7 @@ def _mention_states(adapter: LanguageModelAdapter, one: Tokenwise, row: ChairRow
         yield one.states[places[of]] if moment == "named" else one.states[places[of[:1]] - 1]
 
 
-def _spans(adapter: LanguageModelAdapter, ids: Sequence[int], text: str) -> list[tuple[int, int]]:
+def _spans(adapter: AnyAdapter, ids: Sequence[int], text: str) -> list[tuple[int, int]]:
     """First and last character of each token in a text that they write.
 
     Raises:

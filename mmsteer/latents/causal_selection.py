@@ -1,24 +1,23 @@
 """Features chosen by what adding them does to captions, and not by what they go with.
 
 What a feature goes with is not what it does: the one that tells wrong mentions best may do nothing when it is added, or
-the opposite of what its sign suggests. So candidates are added with both signs while captions of some scenes are
-written, the best are tried at several strengths on more of them, and what is reported comes from other scenes. CHAIR
+the opposite of what its sign suggests. So candidates are added with both signs while captions of some images are
+written, the best are tried at several strengths on more of them, and what is reported comes from other images. CHAIR
 alone would take any feature that makes captions name less; so questions are asked, too, and decide in the end.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from mmsteer.adapters import LanguageModelAdapter
+from mmsteer.adapters import AnyAdapter
 from mmsteer.errors import DictionaryError
-from mmsteer.eval.chair import Chair, ChairScore
+from mmsteer.eval.chair import ChairScore
 from mmsteer.latents.controls import random_features
 from mmsteer.latents.hallucination import answers
-from mmsteer.latents.mentions import BATCH, Mentions, captions_under, truth
+from mmsteer.latents.object_mentions import BATCH, Mentions, Pictures, caption, captions_under, score_captions
 from mmsteer.sae import SELECTORS, SparseDictionary, Usage, feature_direction
 from mmsteer.steering import Attribute, Steering
 from mmsteer.types import Direction, Positions, random_direction
-from mmsteer.worlds.scenes import Scene
 
 WORDS = Positions("last | generated")
 """The states that make words; the image's are left alone."""
@@ -30,7 +29,7 @@ CONTROLS = 4
 
 @dataclass(frozen=True, eq=False)
 class Tried:
-    """A feature at a strength, on the scenes to choose by.
+    """A feature at a strength, on the images to choose by.
 
     Attributes:
         feature: Its number.
@@ -76,10 +75,10 @@ def pushed_words(direction: Direction, strength: float) -> Steering:
 
 
 def try_features(
-    adapter: LanguageModelAdapter,
+    adapter: AnyAdapter,
     dictionary: SparseDictionary,
     used: Usage,
-    scenes: Sequence[Scene],
+    shown: Pictures,
     pairs: Sequence[tuple[int, float]],
     say: Callable[[str], None] = lambda _: None,
 ) -> list[Tried]:
@@ -89,20 +88,19 @@ def try_features(
         adapter: The model.
         dictionary: The dictionary.
         used: How its features are used.
-        scenes: What is described.
+        shown: The images.
         pairs: Features with a strength.
         say: Told how far it is.
     """
-    chair, tried = Chair(truth(scenes)), []
+    tried = []
     steerings = [pushed_words(feature_direction(dictionary, one, used), strength) for one, strength in pairs]
-    at_once = max(1, 3 * BATCH // len(scenes))
+    at_once = max(1, 3 * BATCH // len(shown))
     for start in range(0, len(pairs), at_once):
-        say(f"Trying features on {len(scenes)} scenes: {start} of {len(pairs)}")
+        say(f"Trying features on {len(shown)} images: {start} of {len(pairs)}")
         some = slice(start, start + at_once)
-        for (feature, strength), said in zip(
-            pairs[some], captions_under(adapter, scenes, steerings[some]), strict=True
-        ):
-            tried.append(Tried(feature, strength, chair.score(dict(zip(truth(scenes), said, strict=True)))))
+        made = captions_under(adapter, shown, steerings[some])
+        for (feature, strength), captions in zip(pairs[some], made, strict=True):
+            tried.append(Tried(feature, strength, score_captions(shown, captions)))
     return tried
 
 
@@ -127,10 +125,10 @@ def best(tried: Sequence[Tried], least_recall: float, count: int = 1) -> list[Tr
 
 
 def choose_by_effect(
-    adapter: LanguageModelAdapter,
+    adapter: AnyAdapter,
     dictionary: SparseDictionary,
     used: Usage,
-    scenes: Sequence[Scene],
+    shown: Pictures,
     features: Sequence[int],
     *,
     strengths: Sequence[float] = (-0.2, -0.1, 0.1, 0.2),
@@ -140,14 +138,14 @@ def choose_by_effect(
 ) -> tuple[Tried, list[Tried]]:
     """The feature and strength that answer questions best, of those with the least CHAIR_i that keep the recall.
 
-    Every feature is tried at the outermost strengths on a third of the scenes, and the best at all strengths on all;
+    Every feature is tried at the outermost strengths on a third of the images, and the best at all strengths on all;
     the best of these are asked POPE's questions.
 
     Args:
         adapter: The model.
         dictionary: The dictionary.
         used: How its features are used.
-        scenes: What to choose by.
+        shown: The images to choose by.
         features: The candidates.
         strengths: Shares of a token's own norm, of both signs.
         keep: Least share of the unsteered recall.
@@ -157,14 +155,14 @@ def choose_by_effect(
     Returns:
         The chosen one, and those that were asked.
     """
-    few = scenes[: max(1, len(scenes) // 3)]
+    few = shown.first(max(1, len(shown) // 3))
     outer = sorted({min(strengths), max(strengths)})
     first = try_features(adapter, dictionary, used, few, [(one, by) for one in features for by in outer], say)
     left = best(first, keep * _plain_recall(adapter, few), finalists)
     names = list(dict.fromkeys(one.feature for one in left))
-    second = try_features(adapter, dictionary, used, scenes, [(one, by) for one in names for by in strengths], say)
-    last = best(second, keep * _plain_recall(adapter, scenes), ASKED)
-    asked = [_asked(adapter, dictionary, used, scenes, one, say) for one in last]
+    second = try_features(adapter, dictionary, used, shown, [(one, by) for one in names for by in strengths], say)
+    last = best(second, keep * _plain_recall(adapter, shown), ASKED)
+    asked = [_asked(adapter, dictionary, used, shown, one, say) for one in last]
     return max(asked, key=lambda one: one.pope or 0.0), asked
 
 
@@ -186,18 +184,17 @@ def effect_conditions(dictionary: SparseDictionary, used: Usage, chosen: Tried, 
 
 
 def _asked(
-    adapter: LanguageModelAdapter,
+    adapter: AnyAdapter,
     dictionary: SparseDictionary,
     used: Usage,
-    scenes: Sequence[Scene],
+    shown: Pictures,
     one: Tried,
     say: Callable[[str], None],
 ) -> Tried:
-    say(f"Asking about {len(scenes)} scenes under feature {one.feature} at {one.strength:g}")
+    say(f"Asking about {len(shown)} images under feature {one.feature} at {one.strength:g}")
     steering = pushed_words(feature_direction(dictionary, one.feature, used), one.strength)
-    return replace(one, pope=answers(adapter, scenes, steering).accuracy.value)
+    return replace(one, pope=answers(adapter, shown, steering).accuracy.value)
 
 
-def _plain_recall(adapter: LanguageModelAdapter, scenes: Sequence[Scene]) -> float:
-    [said] = captions_under(adapter, scenes, [Steering()])
-    return Chair(truth(scenes)).score(dict(zip(truth(scenes), said, strict=True))).recall.value or 0.0
+def _plain_recall(adapter: AnyAdapter, shown: Pictures) -> float:
+    return score_captions(shown, caption(adapter, shown)).recall.value or 0.0

@@ -1,16 +1,28 @@
 """Mentions of objects: the right tokens, the right truth, and a detector that knows more than the name."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 import mmsteer
-from mmsteer.errors import DictionaryError
+from mmsteer.errors import DataError, DictionaryError
 from mmsteer.eval.chair import Chair
-from mmsteer.latents.mentions import Mentions, _changes, _spans, detect_hallucination, read_mentions, truth
+from mmsteer.latents.object_mentions import (
+    Mentions,
+    _changes,
+    _spans,
+    check_pictures,
+    detect_hallucination,
+    pictures,
+    read_mentions,
+)
 from mmsteer.sae import Usage
+from mmsteer.tasks import Row
 from mmsteer.worlds.scenes import caption_pair, split_scenes
 from tests.latents.dictionaries import drawn
+from tests.latents.scenes import shown
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +39,8 @@ def test_mentions_are_read_where_they_stand_and_judged_by_the_scene(seeing, scen
     site = next(site for site in seeing.sites if str(site) == "text.0")
     loose = [caption_pair(np.random.default_rng(index), scene)[1] for index, scene in enumerate(scenes)]
     dictionary = drawn(seeing, str(site), features=8)
-    found = read_mentions(seeing, dictionary, scenes, [one.text for one in loose])
+    images = shown("demos", 4)
+    found = read_mentions(seeing, dictionary, images, [one.text for one in loose])
     told = [(name, name in one.hallucinated) for one in loose for name in one.objects]
     # A place such as "next to the oven" is a mention as well, of what is there.
     assert [pair for pair in zip(found.objects, found.wrong.tolist(), strict=True) if pair[1]] == [
@@ -35,9 +48,9 @@ def test_mentions_are_read_where_they_stand_and_judged_by_the_scene(seeing, scen
     ]
     assert found.z.shape == (len(found.objects), 8)
     assert found.states.shape == (len(found.objects), seeing.widths[site])
-    before = read_mentions(seeing, dictionary, scenes, [one.text for one in loose], moment="before")
+    before = read_mentions(seeing, dictionary, images, [one.text for one in loose], moment="before")
     assert not torch.equal(before.states, found.states)
-    summed = read_mentions(seeing, dictionary, scenes, [one.text for one in loose], pool="sum")
+    summed = read_mentions(seeing, dictionary, images, [one.text for one in loose], pool="sum")
     assert bool((summed.z >= found.z - 1e-5).all())
 
 
@@ -52,10 +65,10 @@ def test_tokens_are_found_by_their_characters(seeing):
         _spans(seeing, ids, "Another text.")
 
 
-def test_captions_without_objects_are_refused(seeing, scenes):
+def test_captions_without_objects_are_refused(seeing):
     dictionary = drawn(seeing, "text.0")
     with pytest.raises(DictionaryError, match="4 captions name no object"):
-        read_mentions(seeing, dictionary, scenes, ["A room."] * 4)
+        read_mentions(seeing, dictionary, shown("demos", 4), ["A room."] * 4)
 
 
 def planted(n, seed):
@@ -80,8 +93,18 @@ def test_a_detector_stands_beside_what_the_name_alone_tells():
     assert {row.features[0] for row in rows if row.inputs == "features"} == {3}
 
 
-def test_changes_are_shares_of_captions(scenes):
-    chair = Chair(truth(scenes))
+def test_changes_are_shares_of_captions(seeing):
+    chair = Chair(shown("demos", 4).truth)
     before = chair.score({"0": "A cup.", "1": "A cup and a cup.", "2": "A bed.", "3": "A bed."})
     after = chair.score({"0": "A cup.", "1": "A bed.", "2": "A bed and a dog.", "3": "A bed."})
     assert _changes(before, after) == {"cup": -0.25, "bed": 0.25, "dog": 0.25}
+
+
+def test_a_picture_needs_an_image_and_its_objects(seeing):
+    [sample] = shown("demos", 1).samples
+    row = Row("one", "rows.jsonl:7", "Describe.", images=sample.images, objects=frozenset({"cup"}))
+    assert pictures([row], seeing, None).truth == {"0": {"cup"}}
+    with pytest.raises(DataError, match=r"rows\.jsonl:7: the row has no 'objects'"):
+        check_pictures([row, replace(row, objects=None)])
+    with pytest.raises(DataError, match=r"rows\.jsonl:7: the row has no 'image'"):
+        check_pictures([replace(row, images=())])

@@ -6,12 +6,13 @@ import pytest
 import torch
 
 from mmsteer.errors import DictionaryError
-from mmsteer.latents import by_effect
-from mmsteer.latents.by_effect import Tried, best, choose_by_effect, effect_conditions, likely_features
+from mmsteer.latents import causal_selection
+from mmsteer.latents.causal_selection import Tried, best, choose_by_effect, effect_conditions, likely_features
 from mmsteer.sae import usage
-from mmsteer.worlds.scenes import split_scenes
+from mmsteer.steering import Steering
 from tests.latents.dictionaries import drawn
-from tests.latents.test_mentions import planted
+from tests.latents.scenes import shown
+from tests.latents.test_object_mentions import planted
 from tests.steering.seeing import llava
 
 __all__ = ["llava"]
@@ -34,10 +35,10 @@ def described(monkeypatch):
 
     def said(scenes, steering):
         told = [(one.direction.provenance["feature"], one.strength) for one in steering.attributes]
-        names = [sorted(scene.objects)[0] for scene in scenes]
-        absent = [next(x for x in ("cup", "dog", "car", "bed") if x not in scene.objects) for scene in scenes]
+        names = [sorted(objects)[0] for objects in scenes.objects]
+        absent = [next(x for x in ("cup", "dog", "car", "bed") if x not in objects) for objects in scenes.objects]
         if told and told[0][0] == "5":
-            return ["" for _ in scenes]
+            return [""] * len(scenes)
         if told == [("3", -0.2)]:
             return [f"There is a {name}." for name in names]
         return [f"There is a {name} and a {other}." for name, other in zip(names, absent, strict=True)]
@@ -52,14 +53,15 @@ def described(monkeypatch):
         right = {("3", -0.2): 0.8, ("3", 0.1): 0.9}.get((one.direction.provenance["feature"], one.strength), 0.5)
         return SimpleNamespace(accuracy=SimpleNamespace(value=right))
 
-    monkeypatch.setattr(by_effect, "captions_under", captions_under)
-    monkeypatch.setattr(by_effect, "answers", answers)
+    monkeypatch.setattr(causal_selection, "captions_under", captions_under)
+    monkeypatch.setattr(causal_selection, "caption", lambda adapter, scenes: said(scenes, Steering()))
+    monkeypatch.setattr(causal_selection, "answers", answers)
     return calls
 
 
 def test_the_feature_that_does_it_is_chosen_with_its_sign(dictionary, used, described, monkeypatch):
-    monkeypatch.setattr(by_effect, "ASKED", 1)
-    scenes = split_scenes("validation", 9, 0)
+    monkeypatch.setattr(causal_selection, "ASKED", 1)
+    scenes = shown("validation", 9)
     chosen, asked = choose_by_effect(None, dictionary, used, scenes, range(12), finalists=2)
     assert [chosen] == asked
     assert (chosen.feature, chosen.strength, chosen.pope) == (3, -0.2, 0.8)
@@ -70,8 +72,8 @@ def test_the_feature_that_does_it_is_chosen_with_its_sign(dictionary, used, desc
 
 
 def test_questions_decide_among_the_best(dictionary, used, described, monkeypatch):
-    monkeypatch.setattr(by_effect, "ASKED", 100)
-    chosen, _ = choose_by_effect(None, dictionary, used, split_scenes("validation", 9, 0), range(4), finalists=4)
+    monkeypatch.setattr(causal_selection, "ASKED", 100)
+    chosen, _ = choose_by_effect(None, dictionary, used, shown("validation", 9), range(4), finalists=4)
     assert (chosen.feature, chosen.strength, chosen.pope) == (3, 0.1, 0.9)
 
 

@@ -1,0 +1,100 @@
+"""Rewards of clips by name, in the grammar of those of text: `note:C`, `instrument`, `not register:low`."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from mmsteer.errors import EvalError
+from mmsteer.eval.attributes import ATTRIBUTES, Clip, Reading
+from mmsteer.eval.text import Reference
+from mmsteer.types.metric import Metric
+
+VOICED = "voiced"
+Rate = Callable[[Mapping[str, Reading], Reference], float | None]
+
+
+@dataclass(frozen=True)
+class AudioReward:
+    """A number in [0, 1] for a clip, from what an evaluator reads in it; None where that cannot be told.
+
+    Attributes:
+        name: As it is written in a recipe or on the command line, such as `note:C`.
+        metric: What its mean over clips is.
+        evaluator: Which of `EVALUATORS` it rests on.
+        rate: From readings and the truth to the number.
+        needs: `attributes` where a reference must have them; None for nothing.
+    """
+
+    name: str
+    metric: Metric
+    evaluator: str
+    rate: Rate
+    needs: Literal["attributes"] | None = None
+
+    def __call__(self, clips: Sequence[Clip], references: Sequence[Reference]) -> list[float | None]:
+        """One number a clip.
+
+        Args:
+            clips: What the model made.
+            references: What is true of each sample.
+
+        Raises:
+            EvalError: The lists differ in length.
+        """
+        if len(clips) != len(references):
+            raise EvalError(f"{self.name}: {len(clips)} clips and {len(references)} references; give one each")
+        read = [clip.read([self.evaluator]) for clip in clips]
+        return [self.rate(one, reference) for one, reference in zip(read, references, strict=True)]
+
+
+def parse_audio_reward(text: str) -> AudioReward:
+    """Read a reward of clips: `note:C`, `not tempo:fast`, `voiced`, or `instrument`, which takes the row's attribute.
+
+    Args:
+        text: As it is written.
+
+    Raises:
+        EvalError: There is no such reward.
+
+    >>> reward = parse_audio_reward("not note:C")
+    >>> reward.rate({"notes": {"main_note": "C"}}, Reference("")), reward.evaluator
+    (0.0, 'notes')
+    """
+    plain = text.strip().removeprefix("not ").strip()
+    found = _voiced() if plain == VOICED else _of_attribute(plain)
+    if plain == text.strip():
+        return found
+    better: Mapping[str | None, Literal["higher", "lower"]] = {"higher": "lower", "lower": "higher"}
+    metric = Metric(text.strip(), f"1 minus: {found.metric.meaning}", better.get(found.metric.better), "share")
+    return AudioReward(text.strip(), metric, found.evaluator, _negated(found.rate), found.needs)
+
+
+def _voiced() -> AudioReward:
+    metric = Metric(VOICED, "Share of frames in which a pitch sounds.", None, "share")
+    return AudioReward(VOICED, metric, "notes", lambda readings, _: readings["notes"]["voiced"])
+
+
+def _of_attribute(name: str) -> AudioReward:
+    attribute, colon, label = name.partition(":")
+    if attribute not in ATTRIBUTES or (colon and label not in ATTRIBUTES[attribute].labels):
+        choice = ", ".join(f"{one}:{known.labels[0]}" for one, known in ATTRIBUTES.items())
+        raise EvalError(f"no reward {name!r} of audio; write such as {choice}, {VOICED}, or not and one of them")
+    known = ATTRIBUTES[attribute]
+    chance = 1 / len(known.labels)
+
+    def rate(readings: Mapping[str, Reading], reference: Reference) -> float | None:
+        wanted = label if colon else reference.attributes.get(attribute)
+        return None if wanted is None else known.scores(readings, wanted)["hit"]
+
+    meaning = f"Share of clips whose {attribute} is {label if colon else 'the one that their row names'}."
+    return AudioReward(
+        name, Metric(name, meaning, "higher", "share", chance), known.evaluator, rate, None if colon else "attributes"
+    )
+
+
+def _negated(rate: Rate) -> Rate:
+    def other(readings: Mapping[str, Reading], reference: Reference) -> float | None:
+        value = rate(readings, reference)
+        return None if value is None else 1 - value
+
+    return other
