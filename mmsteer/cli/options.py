@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable
 
-import click
+import typer
 
 from mmsteer.errors import DataError
 
 
-def refuse_idle(context: click.Context, names: Iterable[str], why: str) -> None:
+def refuse_idle(context: typer.Context, names: Iterable[str], why: str) -> None:
     """Refuse options that were given although they do nothing.
 
     Args:

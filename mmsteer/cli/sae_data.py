@@ -7,7 +7,6 @@ from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Concatenate, ParamSpec
 
-import click
 import typer
 
 from mmsteer.cli.options import refuse_idle
@@ -46,6 +45,7 @@ class Inputs:
     """Options that all methods share.
 
     Attributes:
+        context: Of the command.
         data: File or folder of rows, or `world`.
         corpus: Rows that usage is counted on.
         cache: Folder for counted usage.
@@ -62,6 +62,7 @@ class Inputs:
         output: Where results go, as these two say.
     """
 
+    context: typer.Context
     data: Annotated[
         str,
         typer.Option(
@@ -100,7 +101,7 @@ class Inputs:
             names: The parameters, as they are called in Python.
             why: What they are for, after the name of the option.
         """
-        refuse_idle(click.get_current_context(), names, why)
+        refuse_idle(self.context, names, why)
 
     def rows_of(self, dictionary: str) -> "tuple[Row, ...] | None":
         """Rows of one's own, or those beside a bundled dictionary of a language model; None to render some.
@@ -183,14 +184,11 @@ class Inputs:
         from mmsteer.tasks import read_rows
         from mmsteer.types import Site
 
-        known = (
-            {name: usage_of(name, opened(name, self.site)) for name in names}
-            if self.in_world and not self.corpus
-            else {}
-        )
+        from_file = self.in_world and not self.corpus
+        known = {name: usage_of(name, opened(name, self.site)) for name in names} if from_file else {}
         found = {name: (opened(name, self.site), used) for name, used in known.items() if used is not None}
         if others := [name for name in names if name not in found]:
-            if self.in_world and not self.corpus:
+            if from_file:
                 samples: Sequence[Sample] = given(adapter, None, 64, "", 1).samples
             else:
                 samples = _corpus(read_rows(self.corpus) if self.corpus else rows, adapter, sampling)
