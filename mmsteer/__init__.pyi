@@ -5,7 +5,7 @@ from .probes import RFM, MeanDifference, sweep
 from .record import record
 from .schedules import parse_schedule
 from .steering import Attribute, Receipt, Steering
-from .types import Chat, Direction, Positions, Raw, Sample, Sampling, Site
+from .types import Chat, Direction, Positions, Raw, Sample, Sampling, Site, Waveform
 
 __all__ = [
     "RFM",
@@ -20,6 +20,7 @@ __all__ = [
     "Sampling",
     "Site",
     "Steering",
+    "Waveform",
     "adapt",
     "bundled_directions",
     "calibrate",
