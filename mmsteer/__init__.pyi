@@ -8,7 +8,7 @@ from .record import record
 from .schedules import parse_schedule
 from .steering import Attribute, Receipt, Steering
 from .tasks import read_rows
-from .types import Chat, Direction, Positions, Raw, Sample, Sampling, Site
+from .types import Chat, Direction, Positions, Raw, Sample, Sampling, Site, Waveform
 
 __all__ = [
     "RFM",
@@ -25,6 +25,7 @@ __all__ = [
     "Sampling",
     "Site",
     "Steering",
+    "Waveform",
     "adapt",
     "bundled_directions",
     "calibrate",

@@ -9,14 +9,14 @@ from torch import nn
 from torch.testing import assert_close
 from transformers import AutoProcessor, MusicgenForConditionalGeneration
 
-from mmsteer.adapters import MusicgenAdapter
+from mmsteer.adapters import TransformersMusicgen
 from mmsteer.errors import AdapterError, DirectionError, SiteError, SteeringError
 from mmsteer.fold import fold, save_folded
 from mmsteer.steering import Attribute, Steering, steer
 from mmsteer.types import Direction, Sample, Site, SiteStats
 
 
-class Writing(MusicgenAdapter):
+class Writing(TransformersMusicgen):
     def writer(self, site):
         layer = self.stack("decoder").layers[site.layer]
         return {"attention": layer.self_attn.out_proj, "mlp": layer.fc2}[site.point]
@@ -118,7 +118,7 @@ def test_the_checkpoint_is_an_ordinary_one(adapter, tmp_path):
     save_folded(adapter, tmp_path / "folded", folds, "base/model")
     again = MusicgenForConditionalGeneration.from_pretrained(tmp_path / "folded").eval()
     processor = AutoProcessor.from_pretrained(tmp_path / "folded")
-    assert_close(logits(MusicgenAdapter(again, processor)), logits(adapter))
+    assert_close(logits(TransformersMusicgen(again, processor)), logits(adapter))
     card = (tmp_path / "folded" / "README.md").read_text()
     assert "base_model: base/model" in card
     assert f"| decoder.1.mlp | note:C | 1 | {folds[0].change:.2%} |" in card
