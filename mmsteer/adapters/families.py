@@ -72,6 +72,10 @@ def _shuffled(config: Any, tokens: int) -> int:
     return int(tokens // config.scale_factor**2)
 
 
+def _downsampled(config: Any, tokens: int) -> int:
+    return int(tokens // config.downsample_factor**2)
+
+
 def _pooled(config: Any, tokens: int) -> int:
     return int(config.mm_tokens_per_image)
 
@@ -105,6 +109,7 @@ FAMILIES: Mapping[str, Family] = {
     "internvl": Family(),
     "idefics3": IDEFICS,
     "smolvlm": IDEFICS,
+    "aya_vision": Family(projected=_downsampled),
     "paligemma": Family(first_position=1, answer_type=1, marked=False, needs_image=True),
     "gemma3": Family(projected=_pooled),
     "mllama": Family(

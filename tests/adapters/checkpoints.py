@@ -360,6 +360,22 @@ def smolvlm() -> tuple[hf.PreTrainedModel, hf.ProcessorMixin]:
     return _idefics("SmolVLM")
 
 
+def aya_vision() -> tuple[hf.PreTrainedModel, hf.ProcessorMixin]:
+    """Aya Vision: patches shuffled into channels, attention and MLP side by side in the blocks of the text."""
+    names = ("<|IMG_PATCH|>", "<|START_OF_IMG|>", "<|END_OF_IMG|>", "<|IMG_LINE_BREAK|>", "TILE", "TILE_GLOBAL")
+    words = tokenizer(*names)
+    config = hf.AyaVisionConfig(
+        vision_config=siglip(),
+        text_config=hf.Cohere2Config(**TEXT),
+        image_token_index=words.convert_tokens_to_ids("<|IMG_PATCH|>"),
+    )
+    pixels = hf.GotOcr2ImageProcessor(size=PIXELS, crop_to_patches=False)
+    processor = hf.AyaVisionProcessor(
+        pixels, words, patch_size=8, img_size=16, downsample_factor=2, chat_template=TEMPLATE
+    )
+    return hf.AyaVisionForConditionalGeneration(config), processor
+
+
 def paligemma() -> tuple[hf.PreTrainedModel, hf.ProcessorMixin]:
     """PaliGemma: image and prompt see one another in both directions; positions count from 1; no chat template."""
     config = hf.PaliGemmaConfig(
@@ -490,6 +506,7 @@ FAMILIES: dict[str, Callable[[], tuple[hf.PreTrainedModel, object]]] = {
         internvl,
         idefics3,
         smolvlm,
+        aya_vision,
         paligemma,
         gemma3,
         mllama,
