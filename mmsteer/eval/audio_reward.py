@@ -15,7 +15,7 @@ Rate = Callable[[Mapping[str, Reading], Reference], float | None]
 
 @dataclass(frozen=True)
 class AudioReward:
-    """A number in [0, 1] for a clip, from what an evaluator reads in it; None where that cannot be told.
+    """A number in [0, 1] for a clip, from what an evaluator reads in it; None where it cannot be read.
 
     Attributes:
         name: As it is written in a recipe or on the command line, such as `note:C`.
