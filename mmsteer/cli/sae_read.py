@@ -131,7 +131,7 @@ def _features_of(inputs: Inputs, dictionary: str, features: list[int] | None, dr
     """Everything bound, and the features that are named or drawn."""
     from mmsteer.cli.sae_inputs import opened as read
 
-    _check_features(features or [], read(dictionary).features)
+    _check_features(features or [], read(dictionary, inputs.site).features)
     opened = inputs.opened([dictionary], lambda world: world.described())
     return opened, features or _drawn(opened.used, drawn, inputs.seed)
 

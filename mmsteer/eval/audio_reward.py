@@ -84,7 +84,8 @@ def _of_attribute(name: str) -> AudioReward:
 
     def rate(readings: Mapping[str, Reading], reference: Reference) -> float | None:
         wanted = label if colon else reference.attributes.get(attribute)
-        return None if wanted is None else known.scores(readings, wanted)["hit"]
+        found = known.label(readings)
+        return None if wanted is None or found is None else float(found == wanted)
 
     meaning = f"Share of clips whose {attribute} is {label if colon else 'the one that their row names'}."
     return AudioReward(
