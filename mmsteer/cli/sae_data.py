@@ -178,25 +178,22 @@ class Inputs:
         self, names: "Sequence[str]", adapter: "AnyAdapter", rows: "Sequence[Row]", sampling: "Sampling"
     ) -> "tuple[tuple[SparseDictionary, Usage], ...]":
         """Dictionaries with how they are used; where rows are rendered, as the file beside a dictionary says."""
-        from mmsteer.bundled.dictionary import open_dictionary
         from mmsteer.cli.sae_inputs import given, opened, usage_of
         from mmsteer.latents.bound import bind
         from mmsteer.tasks import read_rows
         from mmsteer.types import Site
 
-        from_file = self.in_world and not self.corpus
-        known = {name: usage_of(name, opened(name, self.site)) for name in names} if from_file else {}
-        found = {name: (opened(name, self.site), used) for name, used in known.items() if used is not None}
+        rendered, read = self.in_world and not self.corpus, {name: opened(name, self.site) for name in names}
+        counted = {name: usage_of(name, one) for name, one in read.items()} if rendered else {}
+        found = {name: (read[name], used) for name, used in counted.items() if used is not None}
         if others := [name for name in names if name not in found]:
-            if from_file:
+            if rendered:
                 samples: Sequence[Sample] = given(adapter, None, 64, "", 1).samples
             else:
                 samples = _corpus(read_rows(self.corpus) if self.corpus else rows, adapter, sampling)
             place = None if self.site is None else Site.parse(self.site)
             cache = None if self.cache is None else Path(self.cache)
-            bound = {
-                name: bind(open_dictionary(name, place), adapter, samples, site=place, cache=cache) for name in others
-            }
+            bound = {name: bind(read[name], adapter, samples, site=place, cache=cache) for name in others}
             found |= {name: (one.dictionary, one.used) for name, one in bound.items()}
         return tuple(found[name] for name in names)
 

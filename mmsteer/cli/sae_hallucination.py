@@ -35,7 +35,7 @@ def hallucination(
 
     effect takes a feature that, when it is added or taken off, lowers CHAIR_i on images to choose by, and of the best
     the one that answers POPE's questions best. SAVE and SSL take what goes with right answers or mentions (Park et al.
-    2025; arXiv:2505.16146), AUROC what tells mentions best. Images to find, to choose and to report are disjoint: of
+    2025; arXiv:2505.16146), AUROC what separates them best. Images to find, to choose and to report are disjoint: of
     rows of your own, with image and objects, those of the splits train, validation and test, or a third each. Random
     features, as strong, stand beside.
 

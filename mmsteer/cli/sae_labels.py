@@ -36,10 +36,10 @@ def detect(
     scenes: Annotated[int, typer.Option(min=8, help="rendered scenes to learn from, and as many to judge by")] = 200,
     explained: Annotated[int, typer.Option(min=0, help="features that are steered to see what they change")] = 2,
 ) -> None:
-    """Tell labels or wrong mentions of objects by features, beside hidden states (Kuznetsov et al. 2025).
+    """Detect labels or wrong mentions of objects by features, beside hidden states (Kuznetsov et al. 2025).
 
-    Rows with labels are told by their label; images with objects and without labels are captioned, and wrong mentions
-    are told from right ones. A single feature, an L1 logistic regression and trees on features stand beside a logistic
+    Of rows with labels each label is detected; images with objects and without labels are captioned, and wrong mentions
+    are detected. A single feature, an L1 logistic regression and trees on features stand beside a logistic
     probe and the difference of means on hidden states. What the best features change is then seen by steering them.
 
     [bold]Examples[/]

@@ -133,7 +133,7 @@ def _features_of(inputs: Inputs, dictionary: str, features: list[int] | None, dr
         inputs.refuse(("drawn",), "is about features that are drawn, and some are named; name none")
     from mmsteer.cli.sae_inputs import opened as read
 
-    _check_features(features or [], read(dictionary).features)
+    _check_features(features or [], read(dictionary, inputs.site).features)
     opened = inputs.opened([dictionary], lambda world: world.described())
     return opened, features or _drawn(opened.used, drawn, inputs.seed)
 

@@ -195,10 +195,10 @@ def lf(
         str | None, typer.Option(help="of wanted rows (default: outputs that earn the reward are wanted)")
     ] = None,
 ) -> None:
-    """Move the features that tell right from wrong outputs, wherever they are active (LF-Steering, Yang et al. 2025).
+    """Move features that separate right from wrong outputs, wherever they are active (LF-Steering, Yang et al. 2025).
 
-    The model answers half of the prompts; of several dictionaries that of the layer that tells best is taken. The test
-    stands beside the same moves of random features.
+    The model answers half of the prompts; of several dictionaries that of the layer that separates best is taken. The
+    test stands beside the same moves of random features.
 
     [bold]Example[/]
 
@@ -251,7 +251,7 @@ def _sides(adapter: "AnyAdapter", training: "Trials") -> "tuple[list[Sample], li
     ]
     if min(map(len, sides)) < 4:
         raise DictionaryError(
-            f"{training.name}: {len(sides[0])} of {len(samples)} outputs are right; telling the sides apart takes four "
+            f"{training.name}: {len(sides[0])} of {len(samples)} outputs are right; learning from them takes four "
             "of each: give more prompts (--n), or a reward of which the model earns some and misses some"
         )
     return sides[0], sides[1]
@@ -262,8 +262,8 @@ def _labelled_sides(adapter: "AnyAdapter", rows: "Sequence[Row]", label: str) ->
     others = [row.sample(adapter, answered=True) for row in rows if row.label != label]
     if min(len(wanted), len(others)) < 4:
         raise DataError(
-            f"{len(wanted)} rows with the label {label!r} and {len(others)} others to learn from; telling the sides "
-            "apart takes four of each"
+            f"{len(wanted)} rows with the label {label!r} and {len(others)} others to learn from; learning from "
+            "them takes four of each"
         )
     return wanted, others
 

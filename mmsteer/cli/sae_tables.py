@@ -22,7 +22,7 @@ Out = Annotated[Path | None, typer.Option(help="a .json file to write the result
 
 Row = Mapping[str, object]
 Say = Callable[[str], None]
-"""Tells what is being done."""
+"""Shows what is being done."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Output:
         """Print tables, or all there is as JSON; write the latter.
 
         Args:
-            tables: Rows by title; the first row has the columns. Keys of more are told below, as lines.
+            tables: Rows by title; the first row has the columns. Keys of more stand below, as lines.
             more: Single values by name.
         """
         report = {name: [_plain(row) for row in rows] for name, rows in tables.items()} | {

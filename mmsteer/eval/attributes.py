@@ -22,7 +22,7 @@ from mmsteer.eval.tempo import tempo_from_onsets
 from mmsteer.types.pitch import PITCH_CLASSES
 
 Reading = Mapping[str, Any]
-"""What an evaluator reads in a clip; plain JSON, None where it cannot tell."""
+"""What an evaluator reads in a clip; plain JSON, None where it cannot be read."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,7 +142,7 @@ class Attribute:
     share: str | None = None
 
     def label(self, readings: Mapping[str, Reading]) -> str | None:
-        """The label that a clip has; None where it cannot be told.
+        """The label that a clip has; None where it cannot be read.
 
         Args:
             readings: What was read, the attribute's evaluator among it.
@@ -151,7 +151,7 @@ class Attribute:
         return found
 
     def scores(self, readings: Mapping[str, Reading], label: str) -> dict[str, float | None]:
-        """How far a clip has a label: `hit`, and `share` where that is known; None where it cannot be told.
+        """How far a clip has a label: `hit`, and `share` where that is known; None where it cannot be read.
 
         Args:
             readings: What was read.
@@ -182,7 +182,7 @@ ATTRIBUTES: Mapping[str, Attribute] = MappingProxyType(
 
 
 def read_labels(clip: Clip, attributes: Iterable[str]) -> dict[str, str | None]:
-    """The label of each of some attributes; None where it cannot be told.
+    """The label of each of some attributes; None where it cannot be read.
 
     Args:
         clip: The clip.

@@ -15,7 +15,7 @@ Rate = Callable[[Mapping[str, Reading], Reference], float | None]
 
 @dataclass(frozen=True)
 class AudioReward:
-    """A number in [0, 1] for a clip, from what an evaluator reads in it; None where that cannot be told.
+    """A number in [0, 1] for a clip, from what an evaluator reads in it; None where it cannot be read.
 
     Attributes:
         name: As it is written in a recipe or on the command line, such as `note:C`.
@@ -84,7 +84,8 @@ def _of_attribute(name: str) -> AudioReward:
 
     def rate(readings: Mapping[str, Reading], reference: Reference) -> float | None:
         wanted = label if colon else reference.attributes.get(attribute)
-        return None if wanted is None else known.scores(readings, wanted)["hit"]
+        found = known.label(readings)
+        return None if wanted is None or found is None else float(found == wanted)
 
     meaning = f"Share of clips whose {attribute} is {label if colon else 'the one that their row names'}."
     return AudioReward(

@@ -1,1 +1,1 @@
-"""Sparse dictionaries on a model: what their features say, what steering them does, which of them to steer."""
+"""Sparse dictionaries on a model: what their features promote, what steering them does, which of them to steer."""

@@ -105,7 +105,7 @@ def detect_label(
     names: Sequence[str] = ("single", "logistic", "trees"),
     seed: int = 0,
 ) -> list[Detection]:
-    """Tell rows of one label from the others; no source is on both sides of the split.
+    """Detect rows of one label among the others; no source is on both sides of the split.
 
     Args:
         found: The rows.
@@ -196,7 +196,7 @@ def steer_labels(
         how: A name of `SELECTORS`.
         strengths: Shares of the typical norm; the one with the most hits on other prompts is taken.
         seed: Of noise and control.
-        say: Told what is being done.
+        say: Called with the progress, in words.
     """
     concept, (choose, report) = found.concept, prompts
     rows = []

@@ -28,7 +28,7 @@ class LabelEffect:
         condition: How the model was steered.
         concept: What was asked for: the attribute,
         label: and its label.
-        hit: Share of the clips that have it; clips in which it cannot be told are unscored.
+        hit: Share of the clips that have it; clips in which it cannot be read are unscored.
         adherence: Mean share of the other attributes of the prompts that the clips have.
     """
 
@@ -48,7 +48,7 @@ class ClipChange:
         factor: Strength, in its largest activations.
         notes: The pitch class whose share of the sounding time grew most, and by how much; None if nothing sounds.
         register: Change of the median MIDI note, in semitones; None as above.
-        tempo: Change of the tempo in beats a minute; None where it cannot be told.
+        tempo: Change of the tempo in beats a minute; None where it cannot be read.
         instruments: The most frequent instrument, before and after.
     """
 
@@ -168,7 +168,7 @@ def clip_changes(
 
 @dataclass(frozen=True)
 class _Readings:
-    """One clip, as far as the evaluators can tell."""
+    """What the evaluators read in one clip; None where they cannot."""
 
     share: Mapping[str, float] | None
     midi: float | None

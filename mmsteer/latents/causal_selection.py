@@ -1,9 +1,9 @@
 """Features chosen by what adding them does to captions, and not by what they go with.
 
-What a feature goes with is not what it does: the one that tells wrong mentions best may do nothing when it is added, or
-the opposite of what its sign suggests. So candidates are added with both signs while captions of some images are
-written, the best are tried at several strengths on more of them, and what is reported comes from other images. CHAIR
-alone would take any feature that makes captions name less; so questions are asked, too, and decide in the end.
+What a feature goes with is not what it does: the one that separates wrong mentions best may do nothing when it is
+added, or the opposite of what its sign suggests. So candidates are added with both signs while captions of some images
+are written, the best are tried at several strengths on more of them, and what is reported comes from other images.
+CHAIR alone would take any feature that makes captions name less; so questions are asked, too, and decide in the end.
 """
 
 from collections.abc import Callable, Sequence
@@ -50,7 +50,7 @@ class Tried:
 
 
 def likely_features(mentions: Mentions, dictionary: SparseDictionary, count: int) -> list[int]:
-    """Features worth trying: half tell mentions apart the best, half are the largest parts of these states.
+    """Features worth trying: half separate wrong mentions best, half are the largest parts of these states.
 
     Args:
         mentions: What captions named.
@@ -90,7 +90,7 @@ def try_features(
         used: How its features are used.
         shown: The images.
         pairs: Features with a strength.
-        say: Told how far it is.
+        say: Called with the progress, in words.
     """
     tried = []
     steerings = [pushed_words(feature_direction(dictionary, one, used), strength) for one, strength in pairs]
@@ -150,7 +150,7 @@ def choose_by_effect(
         strengths: Shares of a token's own norm, of both signs.
         keep: Least share of the unsteered recall.
         finalists: How many reach the second round.
-        say: Told how far it is.
+        say: Called with the progress, in words.
 
     Returns:
         The chosen one, and those that were asked.

@@ -75,7 +75,7 @@ class ClampReport:
         return self.chosen.steering(self.positions)
 
     def table(self) -> list[dict[str, Any]]:
-        """Every run, as plain values; `stage` says what it was for."""
+        """Every run, as plain values; `stage` is what it was for."""
         stages = (("sweep", self.sweep), ("grid", self.grid), ("damage", self.damage.rows))
         return [{"stage": stage, **row.plain()} for stage, rows in stages for row in rows]
 

@@ -63,7 +63,7 @@ def evaluate_descriptions(
         features: Which features; four or more.
         given: What is read and generated from.
         seed: Of the sets that the judge is shown.
-        say: Told how far it is.
+        say: Called with the progress, in words.
 
     Raises:
         DictionaryError: Too few features can be brought to the doses.

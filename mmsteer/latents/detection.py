@@ -1,6 +1,6 @@
 """Detectors on features of a dictionary: is something so or not, from the activations of one sample's tokens.
 
-Kuznetsov et al. tell artificial texts from human ones by activations summed over the tokens: by one feature and a
+Kuznetsov et al. detect artificial texts by activations summed over the tokens: by one feature and a
 threshold, and by boosted trees on all of them, whose most important features they then steer to see what they mean.
 Nothing in it is about text: here the samples are clips, or mentions of an object in a caption, and the same detectors
 take hidden states as they are, which is what features have to be compared with. Both classes count alike in every fit,
@@ -144,7 +144,7 @@ def logistic(z: Tensor, y: Tensor, seed: int = 0) -> Detector:
 
 
 def trees(z: Tensor, y: Tensor, seed: int = 0) -> Detector:
-    """Boosted trees on the features that tell most by themselves, ranked by the AUC that is lost without each.
+    """Boosted trees on the features that separate best by themselves, ranked by the AUC that is lost without each.
 
     Args:
         z: Activations, (n, features).

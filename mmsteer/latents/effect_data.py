@@ -79,7 +79,7 @@ def effect_data(
     Args:
         adapter: The model.
         dictionary: A dictionary that knows its site.
-        target: What is wanted, such as `note:C`, `object:cup` or `sae:12`; it says what is read.
+        target: What is wanted, such as `note:C`, `object:cup` or `sae:12`; it decides what is read.
         rows: Rows to learn from, and rows to test on.
         sampling: How they are answered.
     """

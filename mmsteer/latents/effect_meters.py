@@ -53,7 +53,7 @@ def music_meter(sample_rate: int, *, tempo: bool = False) -> EffectMeter:
 
     Args:
         sample_rate: Of the clips, in Hz.
-        tempo: Read the tempo, too; short clips often have none, and then do not say.
+        tempo: Read the tempo, too; short clips often have none, which gives NaN.
     """
     names = (*(f"note:{name}" for name in PITCH_CLASSES), "register", *(["tempo"] if tempo else []))
 

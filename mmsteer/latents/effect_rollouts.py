@@ -33,7 +33,7 @@ class EffectMeter:
 
     Attributes:
         names: Of the numbers.
-        read: From items and the outputs made of them to (rows, names); NaN where an output does not say.
+        read: From items and the outputs made of them to (rows, names); NaN where nothing can be read.
         content: What else the numbers depend on, such as the hash of a dictionary.
     """
 
@@ -83,7 +83,7 @@ class Effects:
         names: Of the outputs.
         values: Mean change from the unsteered output of the same item, (vectors, outputs); NaN where none is known.
         strengths: Of each vector, relative, (vectors,).
-        unscored: Share of the readings that do not say.
+        unscored: Share of the readings that are NaN.
         plain: Mean reading without steering, (outputs,).
     """
 

@@ -52,7 +52,7 @@ def small_dictionaries(
         features: Features of each.
         k: Active features a hidden state.
         steps: Of each training.
-        say: Told how far it is.
+        say: Called with the progress, in words.
     """
     found = {}
     for site in sites:
@@ -92,7 +92,7 @@ def steer_flow(
         items: Prompts.
         kl: The dose, in nats.
         seed: Seed of the controls.
-        say: Told how far it is.
+        say: Called with the progress, in words.
     """
     directions = flow_directions(flow, dictionaries, used)
     stream = {node: directions[node] for node in flow.stream}

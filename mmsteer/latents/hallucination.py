@@ -222,7 +222,7 @@ def steer_latents(
         strengths: Shares of a token's own norm.
         keep: Least share of the unsteered recall.
         seed: Seed of the control.
-        say: Told what is being done.
+        say: Called with the progress, in words.
     """
     to_choose, to_report = shown
     plain = judge(adapter, to_choose, "unsteered")

@@ -1,4 +1,4 @@
-"""LF-Steering: features that tell wanted from unwanted samples are moved towards the wanted, where they are active."""
+"""LF-Steering: features that separate wanted from unwanted samples are moved towards the wanted, where active."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -26,7 +26,7 @@ class LatentFeatures:
     Attributes:
         scores: Held-out AUC of a linear classifier at each dictionary's site.
         site: The best of them, which is steered.
-        features: The features that tell the two sides apart best, the best first.
+        features: The features that separate the two sides best, the best first.
         biases: What is added to each where it is active, in units of its activation; below zero for those that belong
             to the unwanted side.
         directions: The features as directions.
@@ -69,7 +69,7 @@ def run_lf(
     batch: int = 8,
     seed: int = 0,
 ) -> LatentFeatures:
-    """Choose the layer that tells wanted from unwanted samples, and the features there that do; move them.
+    """Choose the layer that separates wanted from unwanted samples, and the features there that do; move them.
 
     A feature's bias is alpha times how far its mean over wanted samples lies above the mean over all.
 
@@ -88,11 +88,11 @@ def run_lf(
         seed: Seed of the control.
 
     Raises:
-        DictionaryError: No feature tells the samples apart.
+        DictionaryError: No feature separates the samples.
 
     Source: Yang et al. 2025, arXiv:2501.11036.
     """
-    # A recording tells samples apart by name, and the two sides may be the same prompts.
+    # A recording knows samples by name, and the two sides may be the same prompts.
     samples = [replace(one, id=str(place)) for place, one in enumerate([*wanted, *unwanted])]
     y = torch.arange(len(samples)) < len(wanted)
     scores = _layer_scores(adapter, dictionaries, samples, y, positions, batch)
@@ -131,7 +131,7 @@ def _telling(found: Pooled, y: torch.Tensor, selector: str, k: int) -> list[int]
     order = scores.argsort(descending=True, stable=True)[:k]
     features: list[int] = order[scores[order] > 0].tolist()
     if not features:
-        raise DictionaryError(f"no feature tells the {int(y.sum())} wanted samples from the other {int((~y).sum())}")
+        raise DictionaryError(f"no feature separates {int(y.sum())} wanted samples from the other {int((~y).sum())}")
     return features
 
 

@@ -35,7 +35,7 @@ class Material:
         prompts: What is generated from.
         generate: Outputs of the prompts.
         describe: What the top activating moments of a feature have in common: an attribute with its value, or words.
-        share: How much of such a description is in each output; None where it cannot be told.
+        share: How much of such a description is in each output; None where it cannot be read.
     """
 
     promotes: int

@@ -1,4 +1,4 @@
-"""What a vision-language model names in its captions, in which states, and whether that can be told from them."""
+"""Objects that captions name, the states in which they are named, and detectors of wrong mentions on these."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -188,9 +188,9 @@ def read_mentions(
 def detect_hallucination(
     train: Mentions, test: Mentions, *, names: Sequence[str] = ("single", "logistic", "trees"), seed: int = 0
 ) -> list[Detection]:
-    """Tell mentions of absent objects from others: by features, by hidden states, and by the object's name alone.
+    """Detect mentions of absent objects: by features, by hidden states, and by the object's name alone.
 
-    A name alone tells much, because models imagine what is usual; what a state knows beyond it is what a detector
+    A name alone predicts much, because models imagine what is usual; what a state knows beyond it is what a detector
     adds.
 
     Args:

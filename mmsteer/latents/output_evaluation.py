@@ -1,6 +1,6 @@
 """Does a description of a feature predict what the feature does? Judged from outputs of equal dose.
 
-Input: does the feature tell activating from neutral samples? Output: does a judge who has the description tell the
+Input: does the feature separate activating from neutral samples? Output: does a judge who has the description know the
 outputs of the feature from those of two others?
 
 Source: Gur-Arieh et al. 2025, arXiv:2501.08319, section 3, and its code.
@@ -27,7 +27,7 @@ OTHERS = 2
 
 Description = TypeVar("Description", contravariant=True)
 Reader = Callable[[Sample, str], str | None]
-"""What an evaluator hears in a clip, attribute by attribute; None where it cannot tell."""
+"""The label of a clip's attribute, by an evaluator; None where it cannot be read."""
 
 
 class Judge(Protocol[Description]):
@@ -213,7 +213,7 @@ def by_label(read: Reader) -> Judge[tuple[str, str]]:
 
 @dataclass(frozen=True)
 class InputScore:
-    """Whether a feature tells what it is said to read.
+    """Whether a feature responds to what its description names.
 
     Attributes:
         feature: Its number.

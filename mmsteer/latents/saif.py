@@ -68,7 +68,7 @@ def run_saif(
     batch: int = 8,
     seed: int = 0,
 ) -> Saif:
-    """Find the features that are active with an instruction and silent without it, and add them where it is not said.
+    """Find the features that are active with an instruction alone, and add them where it is not given.
 
     Args:
         adapter: The model.

@@ -1,4 +1,4 @@
-"""Whether output scores tell which features steer: the same features added at one dose, before and after filtering."""
+"""Whether output scores predict which features steer: features added at one dose, before and after filtering."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -66,7 +66,7 @@ def moved_by(
         used: How its features are used.
         given: What is generated from, and how it is judged.
         found: Top activating moments of the features.
-        say: Told how far it is.
+        say: Called with the progress, in words.
     """
     plain = given.generate(given.prompts)
     pushes = [(one, _dosed(adapter, dictionary, used, given, one.feature)) for one in found]

@@ -1,4 +1,4 @@
-"""Whether a feature reads what it says, and whether it says anything: input and output scores.
+"""Input and output scores: whether what activates a feature is what it promotes, and whether it promotes anything.
 
 For a model with several heads every score is one number a head, and `maximum` and `mean` over them.
 """
@@ -27,7 +27,7 @@ LEAST = 10
 """Fewer excerpts than these are no share."""
 
 Judged = Callable[[Steering], Sequence[float | None]]
-"""What an evaluator or a probe says of each output under a steering, or None where it cannot tell."""
+"""What an evaluator or a probe reads in each output under a steering; None where it cannot."""
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ def steerable(scores: Sequence[FeatureScore], threshold: float = STEERABLE) -> l
 def dosed_effect(
     adapter: Adapter, steering: Steering, contexts: Sequence[Sample], judged: Judged, kl: float = 0.5, *, seed: int = 0
 ) -> tuple[float, Score]:
-    """Output score without a head: how far a push of a fixed divergence moves what an evaluator or a probe says.
+    """Output score without a head: how far a push of a fixed divergence moves what an evaluator or a probe reads.
 
     Args:
         adapter: The model.

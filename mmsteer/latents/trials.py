@@ -13,7 +13,7 @@ from mmsteer.types import Adapter, Positions, Sample, Sampling
 Generate = Callable[[Sequence[Sample]], Sequence[Sample]]
 """What the model makes of some prompts: the same samples, with the clip or the answer in them."""
 Reward = Callable[[Sample], float | None]
-"""How good an output is: above zero for a right one, 0 or below for a wrong one, None where it cannot be told."""
+"""How good an output is: above zero for a right one, 0 or below for a wrong one, None where it cannot be judged."""
 
 OUTPUT = Positions("last | generated")
 """The tokens whose states predict output."""

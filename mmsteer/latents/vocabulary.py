@@ -1,4 +1,4 @@
-"""What a dictionary's features say of the output: the logit lens of their decoder rows."""
+"""What a dictionary's features promote in the output: the logit lens of their decoder rows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -6,7 +6,7 @@ import pytest
 from mmsteer.data.synthesis import TIMBRES, Note, render
 from mmsteer.errors import EvalError
 from mmsteer.eval.attributes import Clip, read_labels
-from mmsteer.eval.rewards import reward_of
+from mmsteer.eval.rewards import parse_output_reward
 from mmsteer.eval.text import Reference
 
 RATE = 16000
@@ -14,7 +14,7 @@ ROOM = Reference("Describe.", objects=frozenset({"dog", "bed"}))
 
 
 def of_text(name, answer, reference=ROOM):
-    return reward_of(name, "text")([answer], [reference])[0]
+    return parse_output_reward(name, "text")([answer], [reference])[0]
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def piano():
 
 
 def of_audio(name, clip, **attributes):
-    return reward_of(name, "audio")([clip], [Reference("", attributes=attributes)])[0]
+    return parse_output_reward(name, "audio")([clip], [Reference("", attributes=attributes)])[0]
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_captions(name, answer, value):
 
 def test_a_caption_of_an_image_whose_objects_are_not_known_is_not_rated():
     assert of_text("grounded", "A dog.", Reference("Describe.")) is None
-    assert reward_of("grounded", "text").needs == "objects"
+    assert parse_output_reward("grounded", "text").needs == "objects"
 
 
 def test_a_decision_is_held_against_the_right_one():
@@ -82,9 +82,9 @@ def test_silence_is_not_rated(piano):
 
 
 def test_what_depends_on_the_row_needs_its_attributes():
-    assert reward_of("instrument", "audio").needs == "attributes"
-    assert reward_of("instrument:organ", "audio").needs is None
-    metric = reward_of("not register:low", "audio").metric
+    assert parse_output_reward("instrument", "audio").needs == "attributes"
+    assert parse_output_reward("instrument:organ", "audio").needs is None
+    metric = parse_output_reward("not register:low", "audio").metric
     assert (metric.name, metric.better) == ("not register:low", "lower")
 
 
@@ -105,6 +105,13 @@ def test_what_depends_on_the_row_needs_its_attributes():
         ("mood", "text", "no reward 'mood'"),
     ],
 )
-def test_what_is_no_reward_of_such_outputs_is_refused(name, kind, message):
+def test_what_is_no_parse_output_reward_such_outputs_is_refused(name, kind, message):
     with pytest.raises(EvalError, match=message):
-        reward_of(name, kind)
+        parse_output_reward(name, kind)
+
+
+def test_a_reward_is_known_before_the_model_is():
+    assert parse_output_reward("grounded").needs == "objects"
+    assert parse_output_reward("not tempo:fast").evaluator == "tempo"
+    with pytest.raises(EvalError, match="no reward 'mood'; write such as contains:Arr of text, or note:C of audio"):
+        parse_output_reward("mood")

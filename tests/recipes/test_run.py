@@ -288,5 +288,5 @@ def test_a_run_depends_on_the_judge_of_instruments(musicgen_folder, tmp_path, mo
     before = prepare(recipe).id
     other = tmp_path / "judge.json"
     other.write_text("{}")
-    monkeypatch.setattr("mmsteer.recipes.music.kind.LISTENER", other)
+    monkeypatch.setattr("mmsteer.recipes.music.kind.JUDGE", other)
     assert prepare(recipe).id != before
