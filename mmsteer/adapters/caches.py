@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import transformers
 from torch import Tensor
 from transformers import Cache
 from transformers.cache_utils import CacheLayerMixin
@@ -38,11 +39,16 @@ def cached_tokens(arguments: Mapping[str, Any]) -> Any:
         arguments: Of the forward, by name.
 
     Raises:
-        AdapterError: The cache is that of continuous batching.
+        AdapterError: The cache is that of continuous batching, or holds no count of its tokens.
     """
     cache = cache_of(arguments)
     if cache is None:
         return 0
+    if not hasattr(cache, "get_seq_length") and "Paged" not in type(cache).__name__:
+        raise AdapterError(
+            f"the model runs on a {type(cache).__name__}, which does not say how many tokens it holds, so that steps "
+            f"cannot be counted; newer releases of transformers may, this is {transformers.__version__}"
+        )
     if not hasattr(cache, "get_seq_length"):
         raise AdapterError(
             f"the model runs on a {type(cache).__name__}, which packs the tokens of several requests into one row, so "

@@ -9,7 +9,7 @@ LEAST_MASS = 0.05
 """Least P(yes) + P(no) at which their odds are an answer.
 
 A model that answers gives the two words nearly all of it, and still a third or so if it writes "yes" and "YES", too.
-One that is about to write something else gives them .001 (.0006 was met). Below .05 other words are 19 times as likely.
+One that is about to write something else gives them .001 (.0006 was met). Below .05, others are 19 times as likely.
 """
 
 

@@ -11,15 +11,26 @@ from mmsteer.schedules import parse_schedule
 from mmsteer.steering import Attribute, Steering, steer
 from tests.adapters.checkpoints import FAMILIES
 from tests.conftest import planted
+from tests.releases import skip_on_old
 
 IDS = torch.tensor([[1, 20, 21, 22]])
 
 
 @pytest.fixture(scope="module")
 def mamba():
+    skip_on_old("mamba")
     torch.manual_seed(0)
     model, tokenizer = FAMILIES["mamba"]()
     return adapt(model.eval(), tokenizer)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("MambaCache", "does not say how many tokens"), ("PagedAttentionCache", "continuous batching")],
+)
+def test_a_cache_without_a_length_is_refused_for_what_it_is(name, message):
+    with pytest.raises(AdapterError, match=message):
+        cached_tokens({"cache": type(name, (), {})()})
 
 
 def test_a_recurrent_cache_is_counted_once_a_forward(mamba):
