@@ -207,8 +207,7 @@ def _read(adapter: Adapter, samples: Sequence[Sample], sites: Sequence[Site], po
             values[site] = _pooled(state, mask, sinks, pool, of_sample)
             norms[site] = binned(sizes, without_sinks(mask, sinks))
 
-        modules = {adapter.module(site): _bound(see, site) for site in sites}
-        exits.enter_context(hooks.readings(modules))
+        exits.enter_context(hooks.readings({adapter.port(site): _bound(see, site) for site in sites}))
         adapter.read(reading)
     # Only now: a copy to the host would make every layer wait for the one before.
     counted = {site: LogHistogram.of_bins(bins) for site, bins in norms.items()}

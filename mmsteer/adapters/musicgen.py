@@ -24,7 +24,20 @@ from mmsteer.adapters.sampling import AfterGuidance, check_seeds, checked_sampli
 from mmsteer.adapters.wrapped import execution_device
 from mmsteer.errors import AdapterError
 from mmsteer.hooks import around, evaluating
-from mmsteer.types import Call, Forward, Kind, Layout, Reading, Sample, Sampling, Site, Sketch, as_samples
+from mmsteer.types import (
+    Call,
+    Forward,
+    Kind,
+    Layout,
+    Port,
+    Reading,
+    Sample,
+    Sampling,
+    Site,
+    Sketch,
+    as_samples,
+    select_sites,
+)
 
 STACK = "decoder"
 
@@ -57,10 +70,14 @@ class MusicgenAdapter:
         self.processor = processor
         self._weights = Weights(model)
         config = model.config.decoder
-        layers = range(config.num_hidden_layers)
-        points = ("block", "attention", "mlp")
+        self._ports = {
+            Site(STACK, layer, *point): port
+            for layer, block in enumerate(self.stack(STACK).layers)
+            for point, port in locate.points(self.stack(STACK), block, layer).items()
+        }
         self.widths: Mapping[Site, int] = {
-            Site(STACK, layer, point): config.hidden_size for layer in layers for point in points
+            site: config.hidden_size if port.part is None else port.part[1] - port.part[0]
+            for site, port in self._ports.items()
         }
         self.rate: float | None = float(model.config.audio_encoder.frame_rate)
         self.sample_rate: int = model.config.audio_encoder.sampling_rate
@@ -81,17 +98,35 @@ class MusicgenAdapter:
 
     @property
     def sites(self) -> tuple[Site, ...]:
-        """Every site, in the order of the layers."""
-        return tuple(self.widths)
+        """The residual stream after every block, in the order of the layers."""
+        return tuple(site for site in self.widths if site.point == "block")
 
-    def module(self, site: Site) -> Any:
-        """The module whose output is the hidden state at a site.
+    def select(self, pattern: str) -> tuple[Site, ...]:
+        """The sites that a pattern names, of any point, in the order in which the model computes them.
+
+        Args:
+            pattern: Comma-separated terms such as `decoder.8-16`, `decoder.*.mlp` or `decoder.10-14.head.*`.
+
+        Raises:
+            SiteError: The pattern cannot be read, or names a site that the model does not have.
+        """
+        return select_sites(pattern, self.widths)
+
+    def port(self, site: Site) -> Port:
+        """Where in the model's code the hidden state at a site passes.
 
         Args:
             site: The site.
         """
-        layer = self.stack(STACK).layers[site.layer]
-        return {"block": layer, "attention": layer.self_attn, "mlp": layer.fc2}[site.point]
+        return self._ports[site]
+
+    def module(self, site: Site) -> nn.Module:
+        """The module that makes the hidden state at a site, or takes it.
+
+        Args:
+            site: The site.
+        """
+        return self.port(site).module
 
     def writer(self, site: Site) -> nn.Linear:
         """The linear layer whose output is the hidden state at an `mlp` or `attention` site.

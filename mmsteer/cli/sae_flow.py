@@ -121,7 +121,7 @@ def _neighbours(setting: "Bench", place: "Site", around: int, say: Say) -> "dict
 
     near = [
         one
-        for one in setting.adapter.sites
+        for one in setting.adapter.widths
         if one.stack == place.stack and one.point == place.point and 0 < abs(one.layer - place.layer) <= around
     ]
     if not near:

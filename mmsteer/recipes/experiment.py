@@ -196,7 +196,7 @@ def _sites(entry: FoundDirections, bench: Bench) -> tuple[Site, ...]:
         dictionary = dictionary_of(entry, entry.probe, bench.adapter)
         assert dictionary.site is not None
         return (dictionary.site,)
-    return select_sites(entry.sites, bench.adapter.sites)
+    return select_sites(entry.sites, bench.adapter.widths)
 
 
 def _unit(width: int) -> torch.Tensor:

@@ -73,7 +73,7 @@ def loss_recovered(
         plain, counts = _plain(adapter, reading)
         with spliced(adapter, dictionary, change, error_term=error_term):
             kl += _divergence(plain, adapter.read(reading), counts)
-        with hooks.edits({adapter.module(site): torch.zeros_like}):
+        with hooks.edits({adapter.port(site): torch.zeros_like}):
             kl_zero += _divergence(plain, adapter.read(reading), counts)
         tokens += int(counts.sum())
     if not kl_zero > 0:

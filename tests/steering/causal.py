@@ -4,7 +4,7 @@ import torch
 
 from mmsteer.adapters.caches import cached_tokens
 from mmsteer.adapters.fingerprint import Weights
-from mmsteer.types import Call, Forward, Kind, Layout, Site
+from mmsteer.types import Call, Forward, Kind, Layout, Port, Site
 
 
 class CausalAdapter:
@@ -29,8 +29,8 @@ class CausalAdapter:
     def sites(self):
         return tuple(self.widths)
 
-    def module(self, site):
-        return self.model.model.layers[site.layer]
+    def port(self, site):
+        return Port(self.model.model.layers[site.layer])
 
     def stack(self, name):
         return self.model.model

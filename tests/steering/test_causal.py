@@ -60,7 +60,7 @@ def test_left_padding_does_not_move_the_clock(adapter):
     one = steering(adapter, "points(0steps:1, 20steps:21)", 1.0, [3])
     vector = one.attributes[0].direction.vectors[site]
     seen = []
-    with hooks.readings({adapter.module(site): lambda state: seen.append(state.clone())}):
+    with hooks.readings({adapter.port(site): lambda state: seen.append(state.clone())}):
         generate(adapter, ids, max_new_tokens=1)
         with steer(adapter, one):
             seen.clear()

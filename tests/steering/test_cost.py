@@ -155,7 +155,7 @@ def test_only_usual_steps_on_one_device_skip_what_others_need(adapter):
             found, step = [], driver._step
 
             def noting(forward):
-                driver._placed.update(dict.fromkeys(devices, torch.zeros(())))
+                driver._pushes._placed.update(dict.fromkeys(devices, torch.zeros(())))
                 step(forward)
                 found.append(driver._usual)
 
