@@ -89,7 +89,7 @@ def test_a_coefficient_that_changes_costs_one_view_for_all_layers(adapter):
     ramp = "points(0steps:0.5, 64steps:1)"
     found = added(adapter, [steering(adapter, 8, schedule=ramp), steering(adapter, 3, seed=50)])
     assert found.pop("add") == LAYERS * STEPS
-    assert found == {"unbind": STEPS}
+    assert found == {"split_with_sizes": STEPS}
 
 
 def test_an_unsteered_step_after_steering_costs_nothing(adapter):
