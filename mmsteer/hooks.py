@@ -65,7 +65,7 @@ def one_at_a_time(model: nn.Module, lock: AbstractContextManager[Any], failed: C
 
 
 @contextmanager
-def edits(ports: Mapping[nn.Module | Port, Edit]) -> Iterator[None]:
+def edits(ports: Mapping[Any, Edit]) -> Iterator[None]:
     """Replace the hidden state at each port by what its edit makes of it.
 
     A packed state (tokens, width), as some vision towers keep it, is edited as a single row; tiles as rows.
@@ -85,7 +85,7 @@ def edits(ports: Mapping[nn.Module | Port, Edit]) -> Iterator[None]:
 
 
 @contextmanager
-def readings(ports: Mapping[nn.Module | Port, See]) -> Iterator[None]:
+def readings(ports: Mapping[Any, See]) -> Iterator[None]:
     """Show the hidden state at each port, as the next layer will see it; a packed state as a single row.
 
     Args:
@@ -196,7 +196,7 @@ def _by_name(names: Sequence[str], args: Sequence[Any], kwargs: Mapping[str, Any
     return {**dict(zip(names, args, strict=False)), **kwargs}
 
 
-def _ports(ports: Mapping[nn.Module | Port, Hook]) -> list[tuple[Port, Hook]]:
+def _ports(ports: Mapping[Any, Hook]) -> list[tuple[Port, Hook]]:
     return [(port if isinstance(port, Port) else Port(port), hook) for port, hook in ports.items()]
 
 

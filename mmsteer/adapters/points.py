@@ -42,10 +42,11 @@ NORMS = (
     "ln_2",
     "norm2",
     "norm_2",
+    "ffn_norm",
 )
 """What blocks call the norm that the residual stream passes before their MLP."""
 
-PROJECTIONS = ("o_proj", "out_proj", "c_proj", "dense", "proj", "projection_layer")
+PROJECTIONS = ("o_proj", "out_proj", "c_proj", "dense", "proj", "projection", "projection_layer")
 """What attentions call the linear map that their heads enter side by side."""
 
 COUNTS = ("num_heads", "n_heads", "num_attention_heads")

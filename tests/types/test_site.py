@@ -12,7 +12,9 @@ AVAILABLE = [
 HEADS = [*AVAILABLE, *(Site("text", layer, "head", head) for layer in (0, 2, 4) for head in range(3))]
 
 
-@pytest.mark.parametrize("text", ["decoder.12", "text.0.mlp", "vision.3.attention", "text.12.head.5", "text.0.mlp_input"])
+@pytest.mark.parametrize(
+    "text", ["decoder.12", "text.0.mlp", "vision.3.attention", "text.12.head.5", "text.0.mlp_input"]
+)
 def test_sites_print_and_parse(text):
     assert str(Site.parse(text)) == text
 
