@@ -106,8 +106,8 @@ class Attribute:
         apart = [str(site) for site in self.written if site.point in APART] if self.unit == "total" else []
         if apart:
             raise SteeringError(
-                f"{self.direction.name}: a total is of pushes that add up in the residual stream, and those at {apart[0]} "
-                "do not; use a fraction of the norm, or `std`"
+                f"{self.direction.name}: a total is of pushes that add up in the residual stream, and those at "
+                f"{apart[0]} do not; use a fraction of the norm, or `std`"
             )
 
     def _check_spreads(self) -> None:
@@ -199,8 +199,8 @@ def parse_attribute(text: str, directions: Mapping[str, Direction]) -> Attribute
     The form is `NAME STRENGTH [SCHEDULE] [at POSITIONS] [on SITES] [weights WEIGHTS] [by OPERATOR] [branch BRANCH]
     [when GATE]`, such as `note:C 0.1 fade-in 0..4s`, `register:high 8% at generated on decoder.2-5` or
     `grounded 0.1own by rotate when risk:hallucination > 1.5`. The strength is relative; `%` divides by 100, `own` takes
-    it of each token's own norm, `std` counts standard deviations along the direction, `total` is for all sites together,
-    and `abs` makes it absolute. A name with spaces
+    it of each token's own norm, `std` counts standard deviations along the direction, `total` is for all sites
+    together, and `abs` makes it absolute. A name with spaces
     stands in double quotes.
 
     Args:

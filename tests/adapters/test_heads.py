@@ -41,16 +41,15 @@ def by_hand(adapter, direction, size):
 def test_steered_heads_are_those_of_a_hook_by_hand(families, family):
     adapter = families(family)
     direction = heads_of(adapter)
-    reading = adapter.reading(samples(family))
+    # One sample: padding is not steered, and a recurrent layer carries on what it is pushed to by hand.
+    reading = adapter.reading(samples(family)[:1])
     plain = adapter.read(reading)
     with by_hand(adapter, direction, 3.0):
         wanted = adapter.read(reading)
     with steer(adapter, Steering((Attribute(direction, 3.0),))) as session, session.call(reading.call):
         found = adapter.read(reading)
-    # Padding is not steered.
-    real = reading.arguments["attention_mask"].bool()
-    torch.testing.assert_close(found[real], wanted[real], atol=1e-5, rtol=1e-4)
-    assert not torch.allclose(found[real], plain[real], atol=1e-4)
+    torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-4)
+    assert not torch.allclose(found, plain, atol=1e-4)
     with steer(adapter, Steering((Attribute(direction, 0.0),))) as session, session.call(reading.call):
         assert torch.equal(adapter.read(reading), plain)
 
