@@ -49,7 +49,8 @@ class Attribute:
         operator: `add`, `rotate`, `project_out`, `clamp` or `at_least`.
         unit: `relative`, a fraction of the site's typical residual norm; `own`, a fraction of the norm that each token
             has there before the edit; `std`, the standard deviation there of the projection of the data on the
-            direction, as ITI measures it; `absolute`; or `total`, for all sites together: pushes w N f at sites of weight w
+            direction, as ITI measures it; `absolute`; or `total`, for all sites together: pushes w N f at sites of
+            weight w
             and typical norm N, with one f for each stack, so that the sum of their lengths is this fraction of the
             typical norm at the last of them. The lengths are those of relative strengths times f, whatever the vectors.
         branch: Rows of classifier-free guidance to steer: `both`, `conditional` or `null`.
