@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from mmsteer.errors import AdapterError, DirectionError, SiteError, SteeringError
-from mmsteer.types import Adapter, Direction, Site, select_sites
+from mmsteer.types import POINTS, WRITTEN, Adapter, Direction, Site, select_sites
 
 SAME = 1e-4
 """The least singular value at which unit vectors still count as different directions."""
@@ -66,7 +66,8 @@ def fold(
 
     Raises:
         DirectionError: A direction belongs to another model, or has a vector for each token.
-        SiteError: A site is a whole block, whose state no single weight writes, or is none of the directions'.
+        SiteError: A site is one whose state no single weight writes, such as a whole block, or is none of the
+            directions'.
         AdapterError: A weight is quantised or not loaded.
         SteeringError: The strength is no share.
 
@@ -137,25 +138,24 @@ def _plan(
     """The directions that meet at each site, in the order of the layers.
 
     Raises:
-        SiteError: There are none, or a site is a block.
+        SiteError: There are none, or no single weight writes a site.
     """
-    have = [site for site in adapter.sites if any(site in direction.vectors for direction in directions)]
+    have = [site for site in adapter.widths if any(site in direction.vectors for direction in directions)]
     chosen = select_sites(sites, have) if sites else tuple(have)
     if not chosen:
         raise SiteError("no directions were given, so there is nothing to fold")
-    blocks = [site for site in chosen if site.point == "block"]
-    if blocks:
-        _refuse_block(adapter, blocks[0])
+    unwritten = [site for site in chosen if site.point not in WRITTEN]
+    if unwritten:
+        _refuse(adapter, unwritten[0])
     return {site: tuple(one for one in directions if site in one.vectors) for site in chosen}
 
 
-def _refuse_block(adapter: Writable, block: Site) -> None:
-    near = [str(site) for site in adapter.sites if (site.stack, site.layer) == (block.stack, block.layer)]
-    parts = " and ".join(name for name in near if name != str(block))
+def _refuse(adapter: Writable, site: Site) -> None:
+    beside = [one for one in adapter.widths if (one.stack, one.layer) == (site.stack, site.layer)]
+    parts = " and ".join(str(one) for one in beside if one.point in WRITTEN)
     raise SiteError(
-        f"{block} is the residual stream, the sum of what many weights write, so no single weight can be folded; "
-        f"find the direction at {parts or 'an mlp or attention site'}, which one weight writes, or choose such sites "
-        "among those that it has"
+        f"{site} is {POINTS[site.point]}, and no single weight writes that; find the direction at "
+        f"{parts or 'an mlp or attention site'}, which one weight writes, or choose such sites among those that it has"
     )
 
 

@@ -4,14 +4,17 @@ import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from mmsteer.types import Port
+
 Before = Callable[[Mapping[str, Any]], None]
 Edit = Callable[[Tensor], Tensor]
 See = Callable[[Tensor], None]
+Hook = TypeVar("Hook")
 
 
 @contextmanager
@@ -38,59 +41,64 @@ def one_at_a_time(model: nn.Module, lock: AbstractContextManager[Any], failed: C
 
     Args:
         model: The model.
-        lock: Held while a forward runs; a thread may hold it already.
-        failed: Called when a forward raises.
+        lock: Held while a forward runs, its hooks included; a thread may hold it already.
+        failed: Called when a forward raises, or is interrupted.
     """
-    is_open = True
 
-    def before(*_: Any) -> None:
-        if torch.compiler.is_compiling():
-            return
-        lock.__enter__()
-        if not is_open:  # the block ended while this thread waited, and took `after` away
-            lock.__exit__(None, None, None)
+    def alone(forward: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*args: Any, **kwargs: Any) -> Any:
+            if torch.compiler.is_compiling():
+                return forward(*args, **kwargs)
+            with lock:
+                try:
+                    return forward(*args, **kwargs)
+                except BaseException:
+                    failed()
+                    raise
 
-    def after(_: nn.Module, __: Any, output: Any) -> None:
-        if torch.compiler.is_compiling():
-            return
-        if output is None:
-            failed()
-        lock.__exit__(None, None, None)
+        return run
 
-    with ExitStack() as exits:
-        # First of all and come what may, so that each release follows its acquire.
-        exits.callback(model.register_forward_pre_hook(before, prepend=True).remove)
-        exits.callback(model.register_forward_hook(after, always_call=True).remove)
+    # A pair of hooks would keep the lock where a KeyboardInterrupt ends the forward: torch runs the second of them
+    # after an Exception alone. What is called here runs the hooks and the forward of a module.
+    with around(model, "_call_impl", alone):
         yield
-        is_open = False
 
 
 @contextmanager
-def edits(modules: Mapping[nn.Module, Edit]) -> Iterator[None]:
-    """Replace the hidden state that each module returns by what its edit makes of it.
+def edits(ports: Mapping[Any, Edit]) -> Iterator[None]:
+    """Replace the hidden state at each port by what its edit makes of it.
 
     A packed state (tokens, width), as some vision towers keep it, is edited as a single row; tiles as rows.
 
     Args:
-        modules: For each module a function of its hidden state, (rows, tokens, width).
+        ports: For each port, or module whose output is meant, a function of its hidden state, (rows, tokens, width).
     """
     with ExitStack() as exits:
-        for module, edit in modules.items():
+        for port, edit in _ports(ports):
             # prepend: readers, registered without it, see the edited state, as the next layer does.
-            exits.callback(module.register_forward_hook(_editing(edit), prepend=True).remove)
+            if port.side == "output":
+                exits.callback(port.module.register_forward_hook(_editing(port, edit), prepend=True).remove)
+            else:
+                hook = _editing_input(port, edit)
+                exits.callback(port.module.register_forward_pre_hook(hook, prepend=True, with_kwargs=True).remove)
         yield
 
 
 @contextmanager
-def readings(modules: Mapping[nn.Module, See]) -> Iterator[None]:
-    """Show each module's hidden state, as the next layer will see it; a packed state as a single row.
+def readings(ports: Mapping[Any, See]) -> Iterator[None]:
+    """Show the hidden state at each port, as the next layer will see it; a packed state as a single row.
 
     Args:
-        modules: For each module a function that is shown its hidden state, (rows, tokens, width).
+        ports: For each port, or module whose output is meant, a function that is shown its hidden state,
+            (rows, tokens, width).
     """
     with ExitStack() as exits:
-        for module, see in modules.items():
-            exits.callback(module.register_forward_hook(_reading(see)).remove)
+        for port, see in _ports(ports):
+            if port.side == "output":
+                exits.callback(port.module.register_forward_hook(_reading(port, see)).remove)
+            else:
+                hook = _reading_input(port, see)
+                exits.callback(port.module.register_forward_pre_hook(hook, with_kwargs=True).remove)
         yield
 
 
@@ -188,16 +196,38 @@ def _by_name(names: Sequence[str], args: Sequence[Any], kwargs: Mapping[str, Any
     return {**dict(zip(names, args, strict=False)), **kwargs}
 
 
-def _editing(edit: Edit) -> Callable[[nn.Module, Any, Any], Any]:
+def _ports(ports: Mapping[Any, Hook]) -> list[tuple[Port, Hook]]:
+    return [(port if isinstance(port, Port) else Port(port), hook) for port, hook in ports.items()]
+
+
+def _editing(port: Port, edit: Edit) -> Callable[[nn.Module, Any, Any], Any]:
     def hook(_: nn.Module, __: Any, output: Any) -> Any:
         if isinstance(output, tuple):
-            return (_edited(edit, output[0]), *output[1:])
-        return _edited(edit, output)
+            return (_edited(port, edit, output[0]), *output[1:])
+        return _edited(port, edit, output)
 
     return hook
 
 
-def _edited(edit: Edit, state: Tensor) -> Tensor:
+def _editing_input(port: Port, edit: Edit) -> Callable[[nn.Module, Any, Any], Any]:
+    first = _first(port.module)
+
+    def hook(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        state = args[0] if args else kwargs[first]
+        edited = _edited(port, edit, state)
+        if port.side == "stream":
+            state.copy_(edited)
+            return None
+        return ((edited, *args[1:]), kwargs) if args else (args, {**kwargs, first: edited})
+
+    return hook
+
+
+def _edited(port: Port, edit: Edit, state: Tensor) -> Tensor:
+    if port.part is not None:
+        start, stop = port.part
+        part = _edited(Port(port.module), edit, state[..., start:stop])
+        return torch.cat([state[..., :start], part, state[..., stop:]], dim=-1)
     # The usual state needs no new shape, and a step of decoding no operator for one.
     return edit(state) if state.ndim == 3 else edit(_rows(state)).reshape(state.shape)
 
@@ -207,8 +237,26 @@ def _rows(state: Tensor) -> Tensor:
     return state if state.ndim == 3 else state.reshape(-1, *state.shape[-2:])
 
 
-def _reading(see: See) -> Callable[[nn.Module, Any, Any], None]:
+def _reading(port: Port, see: See) -> Callable[[nn.Module, Any, Any], None]:
     def hook(_: nn.Module, __: Any, output: Any) -> None:
-        see(_rows(hidden_state(output)))
+        see(_seen(port, hidden_state(output)))
 
     return hook
+
+
+def _reading_input(port: Port, see: See) -> Callable[[nn.Module, Any, Any], None]:
+    first = _first(port.module)
+
+    def hook(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        see(_seen(port, args[0] if args else kwargs[first]))
+
+    return hook
+
+
+def _seen(port: Port, state: Tensor) -> Tensor:
+    return _rows(state if port.part is None else state[..., slice(*port.part)])
+
+
+def _first(module: nn.Module) -> str:
+    """The name of the argument that a module is given its hidden state by."""
+    return next(iter(inspect.signature(module.forward).parameters))

@@ -78,7 +78,7 @@ def record(
         SiteError: The model has no such site.
     """
     if sites is None or isinstance(sites, str):
-        sites = select_sites(sites or f"{adapter.generator}.*", adapter.sites)
+        sites = select_sites(sites or f"{adapter.generator}.*", adapter.widths)
     chosen = tuple(sites)
     if pool not in POOLS and not _WINDOWS.fullmatch(pool):
         raise StoreError(f"no pool {pool!r}; choose from {', '.join(POOLS)}, windows(0.5s)")
@@ -214,8 +214,7 @@ def _read(adapter: Adapter, samples: Sequence[Sample], sites: Sequence[Site], po
             values[site] = _pooled(state, mask, sinks, pool, of_sample)
             norms[site] = binned(sizes, without_sinks(mask, sinks))
 
-        modules = {adapter.module(site): _bound(see, site) for site in sites}
-        exits.enter_context(hooks.readings(modules))
+        exits.enter_context(hooks.readings({adapter.port(site): _bound(see, site) for site in sites}))
         adapter.read(reading)
     # Only now: a copy to the host would make every layer wait for the one before.
     counted = {site: LogHistogram.of_bins(bins) for site, bins in norms.items()}

@@ -123,14 +123,56 @@ FAMILIES: Mapping[str, Family] = {
 TEXT_ONLY = Family(runs="")
 """A plain causal language model."""
 
-BLOCKS: Mapping[str, str] = {
-    "bloom": "h",
-    "falcon": "h",
-    "falcon_mamba": "layers",
-    "gpt_neo": "h",
-    "gpt_neox_japanese": "layers",
-    "mamba": "layers",
-    "mamba2": "layers",
-    "mpt": "blocks",
+
+@dataclass(frozen=True)
+class Blocks:
+    """Where a language model that does not declare its blocks keeps them, and their parts.
+
+    Attributes:
+        path: Of the list of blocks, in the decoder.
+        attention: Path in a block of what writes the attention's output; empty where there is none.
+        mlp: Of what writes the MLP's output.
+        mlp_input: Of what takes the MLP's input.
+        mid: Of the norm before the MLP.
+        heads: Of the attention's output projection.
+    """
+
+    path: str
+    attention: str = ""
+    mlp: str = ""
+    mlp_input: str = ""
+    mid: str = ""
+    heads: str = ""
+
+
+BLOCKS: Mapping[str, Blocks] = {
+    # What BLOOM's attention and MLP return has the residual stream in it, as what MPT's MLP does.
+    "bloom": Blocks(
+        "h",
+        attention="self_attention.dense",
+        mlp="mlp.dense_4h_to_h",
+        mlp_input="mlp",
+        mid="post_attention_layernorm",
+        heads="self_attention.dense",
+    ),
+    "falcon": Blocks(
+        "h",
+        attention="self_attention",
+        mlp="mlp",
+        mlp_input="mlp",
+        mid="post_attention_layernorm",
+        heads="self_attention.dense",
+    ),
+    "falcon_mamba": Blocks("layers"),
+    "gpt_neo": Blocks("h", attention="attn", mlp="mlp", mlp_input="mlp", mid="ln_2", heads="attn.attention.out_proj"),
+    # Its blocks add a bias to what the attention returns.
+    "gpt_neox_japanese": Blocks(
+        "layers", mlp="mlp", mlp_input="mlp", mid="post_attention_layernorm", heads="attention.dense"
+    ),
+    "mamba": Blocks("layers"),
+    "mamba2": Blocks("layers"),
+    "mpt": Blocks(
+        "blocks", attention="attn", mlp="ffn.down_proj", mlp_input="ffn", mid="norm_2", heads="attn.out_proj"
+    ),
 }
-"""Where language models that do not declare their blocks keep them, by model type: a path in the decoder."""
+"""Language models that do not declare their blocks, by model type."""

@@ -30,7 +30,20 @@ from mmsteer.adapters.sampling import check_seeds, checked_sampling, drawing
 from mmsteer.adapters.tokens import image_kinds, real_tokens, text_kinds
 from mmsteer.adapters.wrapped import execution_device
 from mmsteer.errors import AdapterError
-from mmsteer.types import Call, Forward, Layout, Reading, Sample, Sampling, Site, Sketch, Wrap, as_samples
+from mmsteer.types import (
+    Call,
+    Forward,
+    Layout,
+    Port,
+    Reading,
+    Sample,
+    Sampling,
+    Site,
+    Sketch,
+    Wrap,
+    as_samples,
+    select_sites,
+)
 
 ANY_LENGTH = 32_768
 """Output steps that are planned for where neither the call nor the model sets a limit, as recurrent models do not."""
@@ -76,10 +89,8 @@ class LanguageModelAdapter:
         self._prompts = Prompts(processor, self._family, self.sees)
         config = model.config.get_text_config(decoder=True)
         self.max_steps: int = next((getattr(config, name) for name in _LENGTHS if hasattr(config, name)), ANY_LENGTH)
-        self._modules = self._located()
-        self.widths: Mapping[Site, int] = {
-            site: self._vision_width if site.stack == VISION else config.hidden_size for site in self._modules
-        }
+        self._ports = self._located()
+        self.widths: Mapping[Site, int] = {site: self._width(site, config.hidden_size) for site in self._ports}
 
     @property
     def fingerprint(self) -> str:
@@ -93,21 +104,40 @@ class LanguageModelAdapter:
 
     @property
     def sites(self) -> tuple[Site, ...]:
-        """Every site, in the order of the layers."""
-        return tuple(self.widths)
+        """The residual stream after every block, and the projector, in the order of the layers."""
+        return tuple(site for site in self.widths if site.point == "block")
+
+    def select(self, pattern: str) -> tuple[Site, ...]:
+        """The sites that a pattern names, of any point, in the order in which the model computes them.
+
+        Args:
+            pattern: Comma-separated terms such as `text.8-16`, `text.*.mlp` or `text.10-14.head.*`.
+
+        Raises:
+            SiteError: The pattern cannot be read, or names a site that the model does not have.
+        """
+        return select_sites(pattern, self.widths)
 
     @property
     def device(self) -> torch.device:
         """Where the model takes its input."""
         return execution_device(self.model)
 
-    def module(self, site: Site) -> nn.Module:
-        """The module whose output is the hidden state at a site.
+    def port(self, site: Site) -> Port:
+        """Where in the model's code the hidden state at a site passes.
 
         Args:
             site: The site.
         """
-        return self._modules[site]
+        return self._ports[site]
+
+    def module(self, site: Site) -> nn.Module:
+        """The module that makes the hidden state at a site, or takes it.
+
+        Args:
+            site: The site.
+        """
+        return self.port(site).module
 
     def writer(self, site: Site) -> nn.Linear:
         """The linear layer whose output is the hidden state at an `mlp` or `attention` site.
@@ -133,7 +163,7 @@ class LanguageModelAdapter:
             # Whose forward is compiled makes the prompt's forward in a graph too, where the clock cannot plan.
             is_compiled = hasattr(self.model.forward, "_torchdynamo_orig_callable")
             return self.model if is_compiled else self._family.running(self.model)
-        return self._modules[Site(name, 0)]
+        return self.module(Site(name, 0))
 
     def entries(self, wrap: Wrap) -> AbstractContextManager[None]:
         """Stand around the model's own `generate`.
@@ -287,7 +317,7 @@ class LanguageModelAdapter:
             state: Hidden states after the last block, (..., width).
         """
         rows = state.reshape(1, -1, state.shape[-1]).to(self.device, self.model.dtype)
-        last = max(site for site in self.sites if (site.stack, site.point) == (TEXT, "block"))
+        last = max(site for site in self.sites if site.stack == TEXT)
         with hooks.edits({self.module(last): lambda _: rows}):
             logits = self.canary()
         return logits.reshape(*state.shape[:-1], 1, logits.shape[-1])
@@ -367,23 +397,25 @@ class LanguageModelAdapter:
         logits = self.read(reading)[:, :, 0].to(last.device)
         return logits[torch.arange(len(last), device=last.device), last].float().log_softmax(-1)[:, firsts]
 
-    def _located(self) -> dict[Site, nn.Module]:
-        found = self._sites_of(TEXT, self.model.get_decoder(), locate.decoder_blocks(self.model))
+    def _located(self) -> dict[Site, Port]:
+        found = self._points_of(TEXT, self.model.get_decoder(), locate.decoder_blocks(self.model))
         if self._tower is not None:
-            found |= self._sites_of(VISION, self._tower, locate.vision_blocks(self._tower, self._family))
-            found[Site(PROJECTOR, 0)] = attrgetter(self._family.projector)(self.model.base_model)
+            found |= self._points_of(VISION, self._tower, locate.vision_blocks(self._tower, self._family))
+            found[Site(PROJECTOR, 0)] = Port(attrgetter(self._family.projector)(self.model.base_model))
         return found
 
-    def _sites_of(self, stack: str, tower: nn.Module, blocks: Sequence[nn.Module]) -> dict[Site, nn.Module]:
+    def _points_of(self, stack: str, tower: nn.Module, blocks: Sequence[nn.Module]) -> dict[Site, Port]:
         return {
-            Site(stack, layer, point): part
+            Site(stack, layer, *point): port
             for layer, block in enumerate(blocks)
-            for point, part in locate.parts(tower, block).items()
+            for point, port in locate.points(tower, block, layer).items()
         }
 
-    @property
-    def _vision_width(self) -> int:
-        return locate.width(self.module(Site(VISION, 0, "mlp")))
+    def _width(self, site: Site, hidden: int) -> int:
+        part = self._ports[site].part
+        if part is not None:
+            return part[1] - part[0]
+        return locate.width(self.module(Site(VISION, 0, "mlp"))) if site.stack == VISION else hidden
 
     def _projected(self, tokens: int) -> int:
         return self._family.projected(self.model.config, tokens)

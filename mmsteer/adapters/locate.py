@@ -1,7 +1,7 @@
-"""Where a transformer keeps its blocks, and what they add to the residual stream.
+"""Where a transformer keeps its blocks, and what writes to the residual stream.
 
-The blocks are the modules of the class that a model declares to make its hidden states, and the attention in a block
-is of the class that makes its attentions: transformers' own record, so that no name or length is guessed.
+The blocks are the modules of the class that a model declares to make its hidden states: transformers' own record, so
+that no name or length is guessed.
 """
 
 from collections.abc import Sequence
@@ -11,18 +11,9 @@ from typing import Any
 from torch import nn
 
 from mmsteer.adapters.families import BLOCKS, Family
+from mmsteer.adapters.points import Point, ports, ports_of_row
 from mmsteer.errors import AdapterError
-from mmsteer.types import Site
-
-MLPS = ("mlp", "fc2", "feed_forward", "mlp_block")
-"""What a block calls its MLP, or the last layer of one that has no module of its own (OPT)."""
-
-NORMED = (
-    {"attention": "post_attention_layernorm", "mlp": "post_feedforward_layernorm"},
-    {"attention": "post_self_attn_layernorm", "mlp": "post_mlp_layernorm"},
-)
-"""What writes to the residual stream in blocks that normalise each part before they add it: Gemma 2 and 3, OLMo 2;
-GLM-4."""
+from mmsteer.types import WRITTEN, Port, Site
 
 WRITERS = ("down_proj", "fc2", "linear_fc2", "o_proj", "out_proj", "proj", "projection", "projection_layer")
 """What attentions and MLPs call their last linear layer."""
@@ -40,8 +31,8 @@ def decoder_blocks(model: Any) -> list[nn.Module]:
     Raises:
         AdapterError: The model does not declare them, and there is no row for it.
     """
-    path = BLOCKS.get(model.config.get_text_config(decoder=True).model_type)
-    return list(attrgetter(path)(model.get_decoder())) if path else _declared_blocks(model.get_decoder())
+    row = BLOCKS.get(model.config.get_text_config(decoder=True).model_type)
+    return list(attrgetter(row.path)(model.get_decoder())) if row else _declared_blocks(model.get_decoder())
 
 
 def vision_tower(model: Any) -> nn.Module | None:
@@ -69,25 +60,18 @@ def vision_blocks(tower: Any, family: Family) -> list[nn.Module]:
     return _declared_blocks(tower)
 
 
-def parts(tower: Any, block: nn.Module) -> dict[str, nn.Module]:
-    """The modules of a block that write its hidden states: of the points `block`, `attention` and `mlp` those it has.
+def points(tower: Any, block: nn.Module, layer: int) -> dict[Point, Port]:
+    """Where the states of a block pass, in the order in which they are computed.
 
     Args:
         tower: The model that the block belongs to.
         block: The block.
+        layer: Its number.
     """
-    found = {"block": block}
-    if not _declared(tower, "hidden_states"):
-        # What the parts of such blocks return may have the residual stream in it, as BLOOM's.
-        return found
-    normed = next((names for names in NORMED if all(hasattr(block, name) for name in names.values())), None)
-    if normed:
-        return found | {point: getattr(block, name) for point, name in normed.items()}
-    attentions = _declared(tower, "attentions")
-    attention = next((child for child in block.children() if isinstance(child, attentions)), None)
-    attention = attention or getattr(block, "self_attn", None)
-    mlp = next((getattr(block, name) for name in MLPS if hasattr(block, name)), None)
-    return found | {point: part for point, part in (("attention", attention), ("mlp", mlp)) if part is not None}
+    config = tower.config.get_text_config(decoder=True)
+    if row := BLOCKS.get(config.model_type):
+        return ports_of_row(block, layer, config, row)
+    return ports(block, layer, config, _declared(tower, "attentions"))
 
 
 def writer(part: nn.Module, site: Site) -> nn.Linear:
@@ -98,10 +82,11 @@ def writer(part: nn.Module, site: Site) -> nn.Linear:
         site: The site.
 
     Raises:
-        AdapterError: The site is a whole block, or its output is not that of a linear layer.
+        AdapterError: The site is no output of a part, or its output is not that of a linear layer.
     """
-    if site.point == "block":
-        raise AdapterError(f"{site}: a whole block is not written by one layer; choose its mlp or attention")
+    if site.point not in WRITTEN:
+        what = "a whole block" if site.point == "block" else f"the point {site.point}"
+        raise AdapterError(f"{site}: {what} is not written by one layer; choose its mlp or attention")
     found = next((one for one in _last_layers(part) if isinstance(one, nn.Linear)), None)
     if found is None:
         raise AdapterError(

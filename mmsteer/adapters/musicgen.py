@@ -21,7 +21,20 @@ from mmsteer.adapters.musicgen_inputs import output_of
 from mmsteer.adapters.sampling import check_seeds, checked_sampling
 from mmsteer.adapters.waves import alike, fitted
 from mmsteer.errors import AdapterError
-from mmsteer.types import Call, Forward, Layout, Reading, Sample, Sampling, Site, Sketch, Wrap, as_samples
+from mmsteer.types import (
+    Call,
+    Forward,
+    Layout,
+    Port,
+    Reading,
+    Sample,
+    Sampling,
+    Site,
+    Sketch,
+    Wrap,
+    as_samples,
+    select_sites,
+)
 
 STACK = "decoder"
 
@@ -56,7 +69,7 @@ class MusicgenAdapter(ABC):
         self,
         model: Any,
         streams: Codebooks,
-        layers: int,
+        ports: Mapping[Site, Port],
         width: int,
         *,
         rate: float,
@@ -66,9 +79,9 @@ class MusicgenAdapter(ABC):
     ) -> None:
         self.model = model
         self.streams = streams
-        points = ("block", "attention", "mlp")
+        self._ports = ports
         self.widths: Mapping[Site, int] = {
-            Site(STACK, layer, point): width for layer in range(layers) for point in points
+            site: width if port.part is None else port.part[1] - port.part[0] for site, port in ports.items()
         }
         self.rate: float | None = rate
         self._rate = rate
@@ -95,12 +108,35 @@ class MusicgenAdapter(ABC):
 
     @property
     def sites(self) -> tuple[Site, ...]:
-        """Every site, in the order of the layers."""
-        return tuple(self.widths)
+        """The residual stream after every block, in the order of the layers."""
+        return tuple(site for site in self.widths if site.point == "block")
 
-    @abstractmethod
-    def module(self, site: Site) -> Any:
-        """The module whose output is the hidden state at a site."""
+    def select(self, pattern: str) -> tuple[Site, ...]:
+        """The sites that a pattern names, of any point, in the order in which the model computes them.
+
+        Args:
+            pattern: Comma-separated terms such as `decoder.8-16`, `decoder.*.mlp` or `decoder.10-14.head.*`.
+
+        Raises:
+            SiteError: The pattern cannot be read, or names a site that the model does not have.
+        """
+        return select_sites(pattern, self.widths)
+
+    def port(self, site: Site) -> Port:
+        """Where in the model's code the hidden state at a site passes.
+
+        Args:
+            site: The site.
+        """
+        return self._ports[site]
+
+    def module(self, site: Site) -> nn.Module:
+        """The module that makes the hidden state at a site, or takes it.
+
+        Args:
+            site: The site.
+        """
+        return self.port(site).module
 
     def writer(self, site: Site) -> nn.Linear:
         """The linear layer whose output is the hidden state at an `mlp` or `attention` site.

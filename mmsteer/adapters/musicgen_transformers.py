@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mmsteer.adapters import locate
 from mmsteer.adapters.caches import cache_of, cached_tokens
 from mmsteer.adapters.codebooks import Codebooks
 from mmsteer.adapters.fingerprint import Weights
@@ -22,7 +23,7 @@ from mmsteer.adapters.waves import frames_of
 from mmsteer.adapters.wrapped import execution_device
 from mmsteer.errors import AdapterError
 from mmsteer.hooks import around, evaluating
-from mmsteer.types import Call, Forward, Kind, Layout, Reading, Sample, Sampling, Site, Sketch, Wrap
+from mmsteer.types import Call, Forward, Kind, Layout, Port, Reading, Sample, Sampling, Site, Sketch, Wrap
 
 
 class TransformersMusicgen(MusicgenAdapter):
@@ -34,7 +35,7 @@ class TransformersMusicgen(MusicgenAdapter):
         super().__init__(
             model,
             Codebooks(config.num_codebooks, config.audio_channels, config.pad_token_id),
-            config.num_hidden_layers,
+            _ports(model.decoder.model.decoder),
             config.hidden_size,
             rate=float(codec.frame_rate),
             sample_rate=codec.sampling_rate,
@@ -54,15 +55,6 @@ class TransformersMusicgen(MusicgenAdapter):
     def sketch(self) -> Sketch:
         """What other weights are compared with these by."""
         return self._weights.sketch()
-
-    def module(self, site: Site) -> Any:
-        """The module whose output is the hidden state at a site.
-
-        Args:
-            site: The site.
-        """
-        layer = self.stack(STACK).layers[site.layer]
-        return {"block": layer, "attention": layer.self_attn, "mlp": layer.fc2}[site.point]
 
     def stack(self, name: str) -> Any:
         """The decoder's stack of layers.
@@ -273,3 +265,11 @@ class TransformersMusicgen(MusicgenAdapter):
         if audio is not None:
             return frames_of(audio.shape[-1], self.sample_rate, self._rate)
         return 0
+
+
+def _ports(decoder: Any) -> dict[Site, Port]:
+    return {
+        Site(STACK, layer, *point): port
+        for layer, block in enumerate(decoder.layers)
+        for point, port in locate.points(decoder, block, layer).items()
+    }

@@ -120,7 +120,7 @@ def _neighbours(
 
     near = [
         one
-        for one in data.adapter.sites
+        for one in data.adapter.widths
         if one.stack == place.stack and one.point == place.point and 0 < abs(one.layer - place.layer) <= around
     ]
     if not near:

@@ -76,7 +76,7 @@ def selected_states(
 def _read(adapter: Adapter, samples: Sequence[Sample], site: Site) -> Iterator[TokenStates]:
     reading = adapter.reading(samples)
     states: list[Tensor] = []
-    with layouts(adapter, site.stack, reading) as found, hooks.readings({adapter.module(site): states.append}):
+    with layouts(adapter, site.stack, reading) as found, hooks.readings({adapter.port(site): states.append}):
         adapter.read(reading)
     generates = site.stack == adapter.generator
     given = adapter.tokens(reading).cpu() if generates else torch.zeros(1, found[-1].kinds.numel(), 0)

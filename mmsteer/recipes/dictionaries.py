@@ -48,7 +48,7 @@ def dictionary_of(entry: FoundDirections, probe: SaeProbe, adapter: Adapter) -> 
         DictionaryError: The dictionary does not fit the model, or the entry does not read its site.
     """
     dictionary = open_dictionary(probe.dictionary)
-    sites = select_sites(entry.sites, adapter.sites)
+    sites = select_sites(entry.sites, adapter.widths)
     found = placed(dictionary, adapter, sites[0] if dictionary.site is None and len(sites) == 1 else None)
     if found.site not in sites:
         raise DictionaryError(f"the dictionary {probe.dictionary} is of {found.site}, which is none of {entry.sites!r}")

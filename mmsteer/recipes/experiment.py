@@ -156,7 +156,7 @@ def _sites(entry: FoundDirections, task: Task) -> tuple[Site, ...]:
         dictionary = dictionary_of(entry, entry.probe, task.adapter)
         assert dictionary.site is not None
         return (dictionary.site,)
-    return select_sites(entry.sites, task.adapter.sites)
+    return select_sites(entry.sites, task.adapter.widths)
 
 
 def _unit(width: int) -> torch.Tensor:

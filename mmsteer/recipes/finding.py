@@ -107,7 +107,7 @@ def _read(adapter: Adapter, entry: FoundDirections, data: Labelled, folder: Path
     """Every sample as a row; or every side of a group, of which few are held whole at a time."""
 
     def recorded(part: Labelled, place: Path | None) -> tuple[Activations, tuple[Any, ...], tuple[str, ...]]:
-        sites = select_sites(entry.sites, adapter.sites)
+        sites = select_sites(entry.sites, adapter.widths)
         positions = Positions(entry.positions)
         read = record(
             adapter, part.samples, sites, positions=positions, pool=entry.pool, folder=place, progress=progress

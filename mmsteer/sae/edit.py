@@ -56,7 +56,7 @@ def spliced(
         DictionaryError: The dictionary names no site, or was trained at another one or on another model.
     """
     site = dictionary.located(adapter)
-    module = adapter.module(site)
-    moved = dictionary.to(next(module.parameters()).device)
-    with hooks.edits({module: latent_edit(moved, change, error_term=error_term)}):
+    port = adapter.port(site)
+    moved = dictionary.to(next(port.module.parameters()).device)
+    with hooks.edits({port: latent_edit(moved, change, error_term=error_term)}):
         yield

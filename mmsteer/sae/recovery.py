@@ -82,7 +82,7 @@ def loss_recovered(
         DictionaryError: There are no samples, or zeros at the site change nothing.
     """
     site = dictionary.located(adapter)
-    moved = dictionary.to(next(adapter.module(site).parameters()).device)
+    moved = dictionary.to(next(adapter.port(site).module.parameters()).device)
     edits = (latent_edit(moved, change, error_term=error_term), torch.zeros_like)
     kl = torch.zeros(2, dtype=torch.float64)
     losses = torch.zeros(3, dtype=torch.float64)
@@ -113,7 +113,7 @@ class _Plain:
         with (
             layouts(adapter, adapter.generator, reading) as found,
             layouts(adapter, site.stack, reading) as of_site,
-            hooks.readings({adapter.module(site): states.append}),
+            hooks.readings({adapter.port(site): states.append}),
         ):
             logits = adapter.read(reading).float()
         kinds = found[-1].kinds
@@ -148,7 +148,7 @@ class _Plain:
             edit: A function of hidden states.
         """
         sinks = self._sinks.unsqueeze(-1)
-        with hooks.edits({self._adapter.module(self._site): lambda h: torch.where(sinks.to(h.device), h, edit(h))}):
+        with hooks.edits({self._adapter.port(self._site): lambda h: torch.where(sinks.to(h.device), h, edit(h))}):
             yield
 
 

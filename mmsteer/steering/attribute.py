@@ -4,16 +4,17 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from mmsteer.errors import SteeringError
 from mmsteer.schedules import Constant, Schedule, parse_schedule
 from mmsteer.steering.gate import Gate, parse_gate
 from mmsteer.steering.names import quoted, unquoted
 from mmsteer.steering.operators import NAMES
-from mmsteer.steering.weights import parse_weights
-from mmsteer.types import COMPATIBILITIES, Direction, Identified, Positions, Site, select_sites
+from mmsteer.steering.weights import layer_weights, parse_weights
+from mmsteer.types import APART, COMPATIBILITIES, Direction, Identified, Positions, Site, select_sites
 
-UNITS = {"": "relative", "%": "relative", "abs": "absolute", "own": "own", "total": "total"}
+UNITS = {"": "relative", "%": "relative", "abs": "absolute", "own": "own", "std": "std", "total": "total"}
 """The unit that each suffix of a strength stands for; the first suffix of a unit is the one that prints."""
 PUSHES = ("add", "rotate")
 """Operators whose strength is the length of a push."""
@@ -28,7 +29,7 @@ _KEYWORDS = {
     "when": "gate",
 }
 _HEAD = re.compile(
-    r"\s*(?P<name>\S+)\s+(?P<strength>[-+]?[\d.]+(?:e[-+]?\d+)?)(?:\s*(?P<unit>%|(?:abs|own|total)\b))?"
+    r"\s*(?P<name>\S+)\s+(?P<strength>[-+]?[\d.]+(?:e[-+]?\d+)?)(?:\s*(?P<unit>%|(?:abs|own|std|total)\b))?"
     r"(?:\s+(?P<schedule>.+))?\s*"
 )
 
@@ -47,7 +48,9 @@ class Attribute:
         weights: How the strength is shared among the sites; see `layer_weights`.
         operator: `add`, `rotate`, `project_out`, `clamp` or `at_least`.
         unit: `relative`, a fraction of the site's typical residual norm; `own`, a fraction of the norm that each token
-            has there before the edit; `absolute`; or `total`, for all sites together: pushes w N f at sites of weight w
+            has there before the edit; `std`, the standard deviation there of the projection of the data on the
+            direction, as ITI measures it; `absolute`; or `total`, for all sites together: pushes w N f at sites of
+            weight w
             and typical norm N, with one f for each stack, so that the sum of their lengths is this fraction of the
             typical norm at the last of them. The lengths are those of relative strengths times f, whatever the vectors.
         branch: Rows of classifier-free guidance to steer: `both`, `conditional` or `null`.
@@ -74,6 +77,8 @@ class Attribute:
             raise SteeringError(
                 f"{self.direction.name}: a total is for pushes, {' or '.join(PUSHES)}; {self.operator!r} has none"
             )
+        if self.unit == "std":
+            self._check_spreads()
         if not math.isfinite(self.strength):
             raise SteeringError(f"{self.direction.name}: the strength {self.strength} is not a finite number")
 
@@ -88,13 +93,31 @@ class Attribute:
 
         Raises:
             DirectionError: The model is another.
-            SteeringError: The gate's direction says nothing at a site that is written.
+            SteeringError: The gate's direction says nothing at a site that is written, or a total is asked of sites
+                whose pushes do not add up.
         """
         level = self.direction.check_model(model)
+        self._check_total()
         if not self.gate:
             return level
         self.gate.check_sites(self.written)
         return max(level, self.gate.direction.check_model(model), key=COMPATIBILITIES.index)
+
+    def _check_total(self) -> None:
+        apart = [str(site) for site in self.written if site.point in APART] if self.unit == "total" else []
+        if apart:
+            raise SteeringError(
+                f"{self.direction.name}: a total is of pushes that add up in the residual stream, and those at "
+                f"{apart[0]} do not; use a fraction of the norm, or `std`"
+            )
+
+    def _check_spreads(self) -> None:
+        flat = [str(site) for site in self.direction.sites if not self.direction.stats[site].spread > 0]
+        if flat:
+            raise SteeringError(
+                f"{self.direction.name}: the data have no spread along it at {', '.join(flat)}, so no strength counts "
+                "standard deviations; use another unit, such as a fraction of the norm"
+            )
 
     def accepting(self, compatibility: str) -> "Attribute":
         """The same attribute for models that need only be so like those that its directions were found in.
@@ -109,10 +132,20 @@ class Attribute:
         gate = self.gate and replace(self.gate, direction=replace(self.gate.direction, compatibility=compatibility))
         return replace(self, direction=direction, gate=gate)
 
+    @cached_property
+    def shares(self) -> Mapping[Site, float]:
+        """The weight of each site that it writes: of those of its direction that it selects, those of some weight.
+
+        Raises:
+            SteeringError: A site has no score to weigh by.
+        """
+        sites = select_sites(self.sites, self.direction.sites) if self.sites else self.direction.sites
+        return {site: weight for site, weight in layer_weights(self.weights, self.direction, sites).items() if weight}
+
     @property
     def written(self) -> tuple[Site, ...]:
-        """The sites it writes: those of its direction that it selects."""
-        return select_sites(self.sites, self.direction.sites) if self.sites else self.direction.sites
+        """The sites it writes."""
+        return tuple(self.shares)
 
     def __str__(self) -> str:
         unit = next(suffix for suffix, unit in UNITS.items() if unit == self.unit)
@@ -167,7 +200,8 @@ def parse_attribute(text: str, directions: Mapping[str, Direction]) -> Attribute
     The form is `NAME STRENGTH [SCHEDULE] [at POSITIONS] [on SITES] [weights WEIGHTS] [by OPERATOR] [branch BRANCH]
     [when GATE]`, such as `note:C 0.1 fade-in 0..4s`, `register:high 8% at generated on decoder.2-5` or
     `grounded 0.1own by rotate when risk:hallucination > 1.5`. The strength is relative; `%` divides by 100, `own` takes
-    it of each token's own norm, `total` is for all sites together, and `abs` makes it absolute. A name with spaces
+    it of each token's own norm, `std` counts standard deviations along the direction, `total` is for all sites
+    together, and `abs` makes it absolute. A name with spaces
     stands in double quotes.
 
     Args:

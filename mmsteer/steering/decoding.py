@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 AHEAD = 4 * 2**20
 """Most bytes that are laid out at once: few enough to stay in a cache."""
@@ -19,16 +19,17 @@ class Decoding:
         table: Coefficients, (layers or 1, steps, rows, columns).
     """
 
-    def __init__(self, table: Tensor, bank: Tensor, layers: int) -> None:
+    def __init__(self, table: Tensor, bank: Tensor, widths: Sequence[int]) -> None:
         """Prepare the steps.
 
         Args:
             table: Coefficients, (layers or 1, steps, rows, columns).
             bank: What a coefficient of one adds, as `bank_of` lays it out.
-            layers: How many.
+            widths: Numbers in the state of each layer.
         """
         self.table = table
-        self._bank, self._layers = bank, layers
+        self._bank, self._widths = bank, list(widths)
+        self._are_alike = len(set(widths)) == 1
         self._runs = _runs(table)
         self._run: int | None = None
         self._added: Sequence[Tensor] = ()
@@ -85,25 +86,31 @@ class Decoding:
         alike, steps, rows, _ = coefficients.shape
         edits = torch.bmm(coefficients.flatten(1, 2), self._bank).to(dtype)
         if alike == 1:
-            return edits.view(steps, rows, 1, self._layers, -1).unbind(0)
-        return edits.view(self._layers, steps, rows, 1, -1).unbind(1)
+            return edits.view(steps, rows, 1, -1).unbind(0)
+        return edits.view(len(self._widths), steps, rows, 1, -1).unbind(1)
 
     def _of_layers(self, edits: Tensor) -> Sequence[Tensor]:
-        return edits.unbind(2 if len(self.table) == 1 else 0)
+        if len(self.table) == 1:
+            return edits.split(self._widths, dim=-1)
+        whole = edits.unbind(0)
+        return whole if self._are_alike else [one[..., :width] for one, width in zip(whole, self._widths, strict=True)]
 
 
-def bank_of(vectors: Tensor, table: Tensor) -> Tensor:
+def bank_of(vectors: Sequence[Tensor], table: Tensor) -> Tensor:
     """Vectors as `Decoding` multiplies them.
 
     Args:
-        vectors: What a coefficient of one adds, (layers, columns, width).
+        vectors: What a coefficient of one adds, for each layer (columns, width).
         table: Coefficients, (layers or 1, ...).
 
     Returns:
-        The vectors; where the table does not tell layers apart, all layers side by side as one product,
-        (1, columns, layers * width).
+        The vectors, zero behind those of narrow layers, (layers, columns, widest); where the table does not tell layers
+        apart, all layers side by side as one product, (1, columns, sum of the widths).
     """
-    return vectors.transpose(0, 1).flatten(1).unsqueeze(0) if len(table) == 1 else vectors
+    if len(table) == 1:
+        return torch.cat(list(vectors), dim=-1).unsqueeze(0)
+    widest = max(one.shape[-1] for one in vectors)
+    return torch.stack([nn.functional.pad(one, (0, widest - one.shape[-1])) for one in vectors])
 
 
 def _runs(table: Tensor) -> list[int]:

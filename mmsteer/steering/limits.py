@@ -1,9 +1,12 @@
 """How large a push may be: what the layers that follow can still compute with."""
 
+from collections.abc import Sequence
+
 import torch
+from torch import Tensor
 
 from mmsteer.errors import SteeringError
-from mmsteer.steering.plan import Plan
+from mmsteer.steering.plan import Other
 
 WIDEST = torch.finfo(torch.float32).max
 """Norm layers square the state and sum over its width, in float32 whatever the state is in."""
@@ -12,14 +15,21 @@ WIDEST = torch.finfo(torch.float32).max
 class Limits:
     """The largest numbers that a plan adds to a hidden state."""
 
-    def __init__(self, plan: Plan) -> None:
-        table = plan.table.abs().amax(dim=(1, 2)).double()
-        vectors = plan.vectors.abs().double()
-        self._entry = float((table.unsqueeze(1) @ vectors).max()) if vectors.numel() else 0.0
-        norms = (table * vectors.norm(dim=-1)).sum(dim=-1)
+    def __init__(self, vectors: Tensor, table: Tensor, others: Sequence[Other]) -> None:
+        """Find them.
+
+        Args:
+            vectors: What a coefficient of one adds, (sites, columns, width).
+            table: Coefficients, (sites or 1, steps, rows, columns).
+            others: Attributes that are more than a sum.
+        """
+        most = table.abs().amax(dim=(1, 2)).double()
+        sizes = vectors.abs().double()
+        self._entry = float((most.unsqueeze(1) @ sizes).max()) if sizes.numel() else 0.0
+        norms = (most * sizes.norm(dim=-1)).sum(dim=-1)
         # Each layer adds to what the layers before it have added.
         self._norm = float(norms.sum()) + sum(
-            float(table[:, other.column].max()) * abs(scale) for other in plan.others for scale in other.scales.values()
+            float(most[:, other.column].max()) * abs(scale) for other in others for scale in other.scales.values()
         )
 
     def check(self, dtype: torch.dtype) -> None:

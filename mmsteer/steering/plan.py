@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmsteer.errors import SteeringError
 from mmsteer.schedules import Timeline
@@ -13,7 +13,6 @@ from mmsteer.steering.attribute import Attribute, Steering
 from mmsteer.steering.compose import compose
 from mmsteer.steering.gate import Threshold
 from mmsteer.steering.operators import TARGETED
-from mmsteer.steering.weights import layer_weights
 from mmsteer.types import Feature, Positions, Site
 
 
@@ -47,10 +46,11 @@ class Plan:
     """The whole steering of one call on one stack of layers.
 
     Attributes:
-        sites: The hooked sites, in the order of the layers.
-        table: Coefficients, (layers or 1, steps, branches * samples, columns) float32.
+        sites: The hooked sites, in the order in which the model computes them.
+        table: Coefficients, (layers or 1, steps, branches * samples, columns) float32. Heads of a layer are one layer.
         selections: The positions of each column.
-        vectors: What a coefficient of one adds, (layers, columns, width) float32; zero for the others.
+        vectors: What a coefficient of one adds, (sites, columns, widest site) float32; zero for the others, and beyond
+            the width of narrower sites.
         others: Attributes that are more than a sum.
         samples: How many samples are told apart; 1 serves any number alike.
         branches: Row groups of a forward.
@@ -90,7 +90,8 @@ def compile_plan(steerings: Sequence[Steering], sites: Sequence[Site], timeline:
     """
     columns, where = _columns(steerings)
     items = [steering.attributes[index] for steering, index in columns]
-    vectors = torch.stack([_column_vectors(steering, index, sites) for steering, index in columns], dim=1)
+    widest = max(_width(item, site) for item in items for site in sites if site in item.shares)
+    vectors = torch.stack([_column_vectors(steering, index, sites, widest) for steering, index in columns], dim=1)
     table = np.zeros((_layers_apart(steerings, timeline), timeline.steps, branches, len(steerings), len(columns)))
     for sample, steering in enumerate(steerings):
         for index, item in enumerate(steering.attributes):
@@ -148,22 +149,21 @@ def _key(steering: Steering, index: int) -> object:
     return (mine, steering.compose, index, tuple(id(other.direction) for other in steering.attributes))
 
 
-def _column_vectors(steering: Steering, index: int, sites: Sequence[Site]) -> Tensor:
-    """The unit vectors that an added attribute pushes along, (layers, width); zero for any other."""
+def _column_vectors(steering: Steering, index: int, sites: Sequence[Site], widest: int) -> Tensor:
+    """The unit vectors that an added attribute pushes along, (sites, widest); zero for any other, and beyond a site."""
     chosen = steering.attributes[index]
     added = [item for item in steering.attributes if item.operator == "add"]
     _refuse_per_token(steering, added)
     if chosen.operator != "add" or _is_per_token(chosen):
-        return torch.zeros(len(sites), _width(chosen, sites))
+        return torch.zeros(len(sites), widest)
     added = [item for item in added if not _is_per_token(item)]
     row = added.index(chosen)
-    return torch.stack([_composed(added, steering.compose, site, _width(chosen, sites))[row] for site in sites])
+    return torch.stack([_composed(added, steering.compose, site, widest)[row] for site in sites])
 
 
-def _composed(added: Sequence[Attribute], how: str, site: Site, width: int) -> Tensor:
-    nothing = torch.zeros(width)
-    vectors = [item.direction.vectors[site] if site in item.written else nothing for item in added]
-    return compose(torch.stack(vectors), how)
+def _composed(added: Sequence[Attribute], how: str, site: Site, widest: int) -> Tensor:
+    vectors = [item.direction.vectors[site] if site in item.shares else torch.zeros(widest) for item in added]
+    return compose(torch.stack([nn.functional.pad(one, (0, widest - len(one))) for one in vectors]), how)
 
 
 def _refuse_per_token(steering: Steering, added: Sequence[Attribute]) -> None:
@@ -178,19 +178,19 @@ def _refuse_per_token(steering: Steering, added: Sequence[Attribute]) -> None:
 
 def _scale(attribute: Attribute, site: Site) -> float:
     """What a strength of one is worth at a site in its unit, layer weight included; 0 where it does not push."""
-    if site not in attribute.written:
-        return 0.0
-    weight = layer_weights(attribute.weights, attribute.direction)[site]
+    weight = attribute.shares.get(site, 0.0)
     if not weight or attribute.unit in ("own", "absolute"):
         return weight
-    norm = attribute.direction.stats[site].residual_norm
-    return weight * norm * (_share(attribute, site) if attribute.unit == "total" else 1.0)
+    stats = attribute.direction.stats[site]
+    if attribute.unit == "std":
+        return weight * stats.spread
+    return weight * stats.residual_norm * (_share(attribute, site) if attribute.unit == "total" else 1.0)
 
 
 def _share(attribute: Attribute, site: Site) -> float:
     """The factor at which the pushes of a stack, were they parallel, would sum to the strength at the last of them."""
-    weights, stats = layer_weights(attribute.weights, attribute.direction), attribute.direction.stats
-    pushed = [one for one in attribute.written if one.stack == site.stack and weights[one]]
+    weights, stats = attribute.shares, attribute.direction.stats
+    pushed = [one for one in weights if one.stack == site.stack]
     return stats[max(pushed)].residual_norm / sum(weights[one] * stats[one].residual_norm for one in pushed)
 
 
@@ -201,7 +201,7 @@ def length(attribute: Attribute, site: Site) -> float:
         attribute: What pushes.
         site: Where; 0 where it does not push.
     """
-    own = attribute.unit == "own" and site in attribute.written
+    own = attribute.unit == "own" and site in attribute.shares
     return _scale(attribute, site) * (attribute.direction.stats[site].residual_norm if own else 1.0)
 
 
@@ -244,14 +244,17 @@ def _residual_norm(steerings: Sequence[Steering], site: Site) -> float:
 
 
 def _other(column: int, item: Attribute, sites: Sequence[Site], composed: Tensor) -> Other:
-    mine = {place: site for place, site in enumerate(sites) if site in item.written}
+    mine = {place: site for place, site in enumerate(sites) if site in item.shares}
     factor = item.strength if item.operator in TARGETED else 1.0
     alone = item.operator != "add" or _is_per_token(item)
     return Other(
         column,
         item.direction.name,
         item.operator,
-        {place: item.direction.vectors[site] if alone else composed[place] for place, site in mine.items()},
+        {
+            place: item.direction.vectors[site] if alone else composed[place, : _width(item, site)]
+            for place, site in mine.items()
+        },
         {place: factor * _scale(item, site) for place, site in mine.items()},
         item.unit == "own",
         {place: item.gate.at(site) for place, site in mine.items()} if item.gate else {},
@@ -259,6 +262,5 @@ def _other(column: int, item: Attribute, sites: Sequence[Site], composed: Tensor
     )
 
 
-def _width(attribute: Attribute, sites: Sequence[Site]) -> int:
-    site = next(site for site in sites if site in attribute.written)
+def _width(attribute: Attribute, site: Site) -> int:
     return attribute.direction.vectors[site].shape[-1]

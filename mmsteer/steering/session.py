@@ -304,7 +304,7 @@ def _drivers(adapter: Adapter, steerings: Sequence[Steering]) -> "dict[str, Driv
     from mmsteer.steering.driver import Driver  # brings torch's compiler, which reading a steering line does without
 
     stacks: dict[str, list[Site]] = {}
-    for site in planned_sites(steerings, adapter.sites):
+    for site in planned_sites(steerings, tuple(adapter.widths)):
         stacks.setdefault(site.stack, []).append(site)
     return {
         stack: Driver(adapter, stack, sites, steerings_of_stack(adapter, sites, steerings))

@@ -1,5 +1,6 @@
 """What pushes at several sites add up to, and the strength that makes them add up to what is asked."""
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -7,7 +8,7 @@ import torch
 
 from mmsteer.steering.attribute import PUSHES, Attribute, Steering
 from mmsteer.steering.plan import length
-from mmsteer.types import Site
+from mmsteer.types import APART, Site
 
 
 @dataclass(frozen=True)
@@ -17,9 +18,10 @@ class Total:
     Attributes:
         attribute: The attribute as a line.
         sites: How many are pushed.
-        last: The last of them.
+        last: The last of them; of heads, whose outputs are no sum, `all of these heads`, of inputs of MLPs alike.
         ratio: Norm of the sum of the pushes, over the typical norm at the last site. The angles between the sites'
-            vectors count; what the layers between make of a push does not.
+            vectors count; what the layers between make of a push does not. Of heads the norm of all pushes side by
+            side, over that of all typical states side by side.
     """
 
     attribute: str
@@ -43,17 +45,26 @@ def totals(steerings: Iterable[Steering]) -> tuple[Total, ...]:
     )
 
 
-def _pushed(item: Attribute) -> Mapping[str, list[Site]]:
-    """For each stack the sites that are pushed, in the order of the layers."""
-    stacks: dict[str, list[Site]] = {}
+def _pushed(item: Attribute) -> Mapping[tuple[str, str], list[Site]]:
+    """The sites that are pushed, of each stack those whose pushes add up."""
+    found: dict[tuple[str, str], list[Site]] = {}
     for site in item.written:
         if length(item, site):
-            stacks.setdefault(site.stack, []).append(site)
-    return stacks
+            found.setdefault((site.stack, site.point if site.point in APART else ""), []).append(site)
+    return found
 
 
 def _total(line: str, item: Attribute, sites: list[Site]) -> Total:
+    if sites[0].point in APART:
+        return _side_by_side(line, item, sites)
     pushes = [item.strength * length(item, site) * item.direction.vectors[site] for site in sites]
     # Where tokens have vectors of their own, the mean over tokens.
     summed = torch.linalg.vector_norm(torch.stack(pushes).sum(dim=0), dim=-1).mean()
     return Total(line, len(sites), str(sites[-1]), float(summed) / item.direction.stats[sites[-1]].residual_norm)
+
+
+def _side_by_side(line: str, item: Attribute, sites: list[Site]) -> Total:
+    pushes = math.hypot(*(item.strength * length(item, site) for site in sites))
+    norms = math.hypot(*(item.direction.stats[site].residual_norm for site in sites))
+    what = "heads" if sites[0].point == "head" else "inputs of MLPs"
+    return Total(line, len(sites), f"all of these {what}", pushes / norms)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mmsteer.steering.decoding import Decoding
+from mmsteer.steering.pushes import Pushes
 
 
 @dataclass(eq=False)
@@ -15,16 +15,14 @@ class Track:
 
     Attributes:
         branch: The one branch; None for all.
-        table: Coefficients, (layers or 1, steps, rows, columns).
-        decoding: The same after the prompt, laid out.
+        pushes: What is added to its rows.
         given: Tokens of the prompt.
         origin: Cache position whose state predicts output step 0.
         is_prompted: Whether the prompt has run to its end.
     """
 
     branch: int | None
-    table: Tensor
-    decoding: Decoding
+    pushes: Pushes
     given: int
     origin: int = 0
     is_prompted: bool = False
@@ -41,5 +39,5 @@ def decode_table(tracks: Sequence[Track]) -> Tensor:
     Args:
         tracks: In the order of their branches.
     """
-    tables = [track.decoding.table for track in tracks]
+    tables = [track.pushes.decoding.table for track in tracks]
     return tables[0] if len(tables) == 1 else torch.cat(tables, dim=2)

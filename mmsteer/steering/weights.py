@@ -1,7 +1,7 @@
 """How the strength of an attribute is shared among its sites."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from mmsteer.errors import SteeringError
 from mmsteer.types import Direction, Site
@@ -12,8 +12,8 @@ FLAT = 0.01
 _TEXT = re.compile(r"(uniform|linear|top|power)(?:\((\d+(?:\.\d+)?)\))?")
 
 
-def layer_weights(text: str, direction: Direction) -> Mapping[Site, float]:
-    """The weight of each site of a direction.
+def layer_weights(text: str, direction: Direction, sites: Sequence[Site] | None = None) -> Mapping[Site, float]:
+    """The weight of each of some sites of a direction.
 
     `uniform` weighs all alike; `top(8)` keeps the eight best-scoring sites; `linear` takes the probe's held-out
     score, min-max scaled over the sites; `power(0.95)` takes that to the power 1/0.95, which MusicRFM calls
@@ -21,7 +21,8 @@ def layer_weights(text: str, direction: Direction) -> Mapping[Site, float]:
 
     Args:
         text: One of the forms above.
-        direction: The direction whose sites are weighed.
+        direction: The direction.
+        sites: Those of its sites that share the strength; None for all.
 
     Raises:
         SteeringError: The text is none of the forms, or a site has no score to weigh by.
@@ -29,12 +30,13 @@ def layer_weights(text: str, direction: Direction) -> Mapping[Site, float]:
     Source: Zhao et al. 2025, Steering Autoregressive Music Generation with Recursive Feature Machines, section 3.
     """
     form, number = parse_weights(text)
+    sites = direction.sites if sites is None else sites
     if form == "uniform":
-        return dict.fromkeys(direction.sites, 1.0)
-    scores = _scores(direction, text)
+        return dict.fromkeys(sites, 1.0)
+    scores = _scores(direction, sites, text)
     if form == "top":
         kept = sorted(scores, key=lambda site: -scores[site])[: int(number)]
-        return {site: float(site in kept) for site in direction.sites}
+        return {site: float(site in kept) for site in sites}
     return _scaled(scores, 1 / number)
 
 
@@ -54,8 +56,8 @@ def parse_weights(text: str) -> tuple[str, float]:
     return form, float(number or 1)
 
 
-def _scores(direction: Direction, text: str) -> dict[Site, float]:
-    scores = {site: direction.stats[site].score for site in direction.sites}
+def _scores(direction: Direction, sites: Sequence[Site], text: str) -> dict[Site, float]:
+    scores = {site: direction.stats[site].score for site in sites}
     missing = [str(site) for site, score in scores.items() if score is None]
     if missing:
         raise SteeringError(

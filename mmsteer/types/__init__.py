@@ -6,15 +6,19 @@ from mmsteer.types.direction import Direction, NormSpread, SiteStats, random_dir
 from mmsteer.types.feature import Feature
 from mmsteer.types.histogram import LogHistogram, binned
 from mmsteer.types.metric import Metric
+from mmsteer.types.port import Port
 from mmsteer.types.positions import Kind, Positions, Tokens
 from mmsteer.types.sample import Chat, Raw, Sample, Sampling, Waveform, as_samples
 from mmsteer.types.score import Score, mean_score, paired_score
 from mmsteer.types.sinks import sink_mask, without_sinks
-from mmsteer.types.site import Site, select_sites
+from mmsteer.types.site import APART, POINTS, WRITTEN, Site, select_sites
 from mmsteer.types.sketch import COMPATIBILITIES, Sketch
 
 __all__ = [
+    "APART",
     "COMPATIBILITIES",
+    "POINTS",
+    "WRITTEN",
     "Activations",
     "Adapter",
     "Call",
@@ -29,6 +33,7 @@ __all__ = [
     "LogHistogram",
     "Metric",
     "NormSpread",
+    "Port",
     "Positions",
     "Raw",
     "Reading",

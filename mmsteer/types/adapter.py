@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol
 
 from torch import Tensor, nn
 
+from mmsteer.types.port import Port
 from mmsteer.types.sample import Sample, Sampling
 from mmsteer.types.site import Site
 from mmsteer.types.sketch import Sketch
@@ -98,7 +99,7 @@ class Identified(Protocol):
 
     @property
     def widths(self) -> Mapping[Site, int]:
-        """Every site, in the order of the layers, with the width of its hidden state."""
+        """Every site, in the order in which the model computes them, with the width of its hidden state."""
 
 
 def likeness(fingerprint: str, sketch: Sketch | None, model: Identified) -> str:
@@ -162,10 +163,10 @@ class Adapter(Identified, Protocol):
 
     @property
     def sites(self) -> tuple[Site, ...]:
-        """Every site, in the order of the layers."""
+        """The residual stream after every block, in the order of the layers; `widths` has every other site as well."""
 
-    def module(self, site: Site) -> nn.Module:
-        """The module whose output is the hidden state at a site."""
+    def port(self, site: Site) -> Port:
+        """Where in the model's code the hidden state at a site passes."""
 
     def stack(self, name: str) -> nn.Module:
         """The module whose forward is one tick of the clock of that stack."""

@@ -17,7 +17,7 @@ PROMPTS = ["a slow piano melody", "a fast flute melody"]
 def heard(adapter, run):
     """The tokens that the decoder met, column by column, and what its last block made of them."""
     columns, states = [], []
-    site = adapter.sites[-3]
+    site = adapter.sites[-1]
 
     def tick(arguments):
         columns.append(arguments["input_ids"].clone())

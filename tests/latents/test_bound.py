@@ -32,6 +32,8 @@ def tensors(adapter):
     [
         ("blocks.12.hook_resid_post", "text.12"),
         ("blocks.12.hook_resid_pre", "text.11"),
+        ("blocks.0.hook_resid_pre", "text.0.embedding"),
+        ("blocks.12.hook_resid_mid", "text.12.mid"),
         ("blocks.3.hook_mlp_out", "text.3.mlp"),
         ("blocks.3.hook_attn_out", "text.3.attention"),
         ("model.layers.12", "text.12"),
@@ -45,7 +47,7 @@ def test_hook_names_of_others_are_sites(hook, site):
     assert str(site_of_hook(hook, "text")) == site
 
 
-@pytest.mark.parametrize("hook", ["blocks.0.hook_resid_pre", "blocks.3.attn.hook_z", "hook_embed", "layers.4.mlp.up"])
+@pytest.mark.parametrize("hook", ["blocks.3.attn.hook_z", "hook_embed", "layers.4.mlp.up"])
 def test_hook_names_that_are_no_site_are_refused_by_name(hook):
     with pytest.raises(DictionaryError, match=hook.replace(".", r"\.")):
         site_of_hook(hook, "text")

@@ -5,7 +5,7 @@ import torch
 from mmsteer.adapters.caches import cached_tokens
 from mmsteer.adapters.fingerprint import Weights
 from mmsteer.hooks import around
-from mmsteer.types import Call, Forward, Kind, Layout, Site
+from mmsteer.types import Call, Forward, Kind, Layout, Port, Site
 
 
 class CausalAdapter:
@@ -33,8 +33,8 @@ class CausalAdapter:
     def entries(self, wrap):
         return around(self.model, "generate", wrap)
 
-    def module(self, site):
-        return self.model.model.layers[site.layer]
+    def port(self, site):
+        return Port(self.model.model.layers[site.layer])
 
     def stack(self, name):
         return self.model.model

@@ -89,7 +89,7 @@ def test_a_coefficient_that_changes_costs_one_view_for_all_layers(adapter):
     ramp = "points(0steps:0.5, 64steps:1)"
     found = added(adapter, [steering(adapter, 8, schedule=ramp), steering(adapter, 3, seed=50)])
     assert found.pop("add") == LAYERS * STEPS
-    assert found == {"unbind": STEPS}
+    assert found == {"split_with_sizes": STEPS}
 
 
 def test_an_unsteered_step_after_steering_costs_nothing(adapter):
@@ -155,7 +155,7 @@ def test_only_usual_steps_on_one_device_skip_what_others_need(adapter):
             found, step = [], driver._step
 
             def noting(forward):
-                driver._placed.update(dict.fromkeys(devices, torch.zeros(())))
+                driver._track.pushes._placed.update(dict.fromkeys(devices, torch.zeros(())))
                 step(forward)
                 found.append(driver._usual)
 

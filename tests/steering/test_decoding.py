@@ -27,7 +27,7 @@ def vectors():
 
 
 def decoding_of(coefficients, vectors):
-    return Decoding(coefficients, bank_of(vectors, coefficients), LAYERS)
+    return Decoding(coefficients, bank_of(vectors, coefficients), [WIDTH] * LAYERS)
 
 
 def check(coefficients, vectors, order):

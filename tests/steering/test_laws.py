@@ -12,7 +12,7 @@ from mmsteer.adapters.caches import cache_name
 from mmsteer.errors import AdapterError, DirectionError, PositionsError, SteeringError
 from mmsteer.schedules import Timeline, parse_schedule
 from mmsteer.steering import Attribute, Steering, steer
-from mmsteer.types import Positions, Site
+from mmsteer.types import Port, Positions, Site
 from tests.conftest import planted
 
 STEPS = 24
@@ -283,7 +283,7 @@ def test_state_dict_is_unchanged(musicgen):
 
 def test_the_canary_finds_sites_that_do_not_reach_the_output(musicgen, monkeypatch):
     steering, _ = one(musicgen)
-    monkeypatch.setattr(musicgen, "module", lambda site: musicgen.model.text_encoder.encoder.block[0])
+    monkeypatch.setattr(musicgen, "port", lambda site: Port(musicgen.model.text_encoder.encoder.block[0]))
     with pytest.raises(SteeringError, match=r"did not run the modules of decoder\.3"), steer(musicgen, steering):
         pass
 

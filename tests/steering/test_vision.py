@@ -41,7 +41,7 @@ def test_strength_zero_is_bit_identical(llava, operator, unit, gated):
 def test_sites_that_the_model_does_not_read_are_refused_by_name(llava):
     """LLaVA reads the layer before the last: the last of four is silence, whatever is added there."""
     dead = direction(llava, ["vision.1", "vision.3.mlp", "vision.3"])
-    with pytest.raises(SteeringError, match=r"at vision\.3, vision\.3\.mlp did not change"):
+    with pytest.raises(SteeringError, match=r"at vision\.3\.mlp, vision\.3 did not change"):
         with steer(llava, steering(dead)):
             pass
     with steer(llava, steering(dead, sites="vision.1")):

@@ -19,12 +19,12 @@ from mmsteer.adapters.audiocraft.identity import as_transformers
 from mmsteer.adapters.audiocraft.supported import streams_of, time_axis
 from mmsteer.adapters.audiocraft.windows import Windows
 from mmsteer.adapters.fingerprint import Weights
-from mmsteer.adapters.musicgen import MusicgenAdapter
+from mmsteer.adapters.musicgen import STACK, MusicgenAdapter
 from mmsteer.adapters.musicgen_inputs import check_room, described, given_frames, prompt_codes
 from mmsteer.adapters.sampling import drawing
 from mmsteer.errors import AdapterError
 from mmsteer.hooks import around, evaluating
-from mmsteer.types import Call, Forward, Kind, Layout, Reading, Sample, Sampling, Site, Sketch, Wrap
+from mmsteer.types import Call, Forward, Kind, Layout, Port, Reading, Sample, Sampling, Site, Sketch, Wrap
 
 USUAL_LENGTH = 256
 """Frames that the language model's own `generate` makes unless asked otherwise."""
@@ -42,7 +42,7 @@ class AudiocraftMusicgen(MusicgenAdapter):
         super().__init__(
             lm,
             streams_of(musicgen),
-            len(lm.transformer.layers),
+            _ports(lm.transformer.layers),
             lm.dim,
             rate=float(musicgen.frame_rate),
             sample_rate=musicgen.sample_rate,
@@ -66,15 +66,6 @@ class AudiocraftMusicgen(MusicgenAdapter):
     def device(self) -> torch.device:
         """Where the model runs."""
         return torch.device(self.musicgen.device)
-
-    def module(self, site: Site) -> Any:
-        """The module whose output is the hidden state at a site.
-
-        Args:
-            site: The site.
-        """
-        layer = self.model.transformer.layers[site.layer]
-        return {"block": layer, "attention": layer.self_attn, "mlp": layer.linear2}[site.point]
 
     def stack(self, name: str) -> Any:
         """The language model itself, which is given tokens and conditions at once.
@@ -244,3 +235,11 @@ class AudiocraftMusicgen(MusicgenAdapter):
 
     def _branches(self, conditions: Sequence[Any]) -> int:
         return 2 if conditions and len(self.model.condition_provider.conditioners) else 1
+
+
+def _ports(layers: Any) -> dict[Site, Port]:
+    return {
+        Site(STACK, at, point): Port(module)
+        for at, layer in enumerate(layers)
+        for point, module in (("attention", layer.self_attn), ("mlp", layer.linear2), ("block", layer))
+    }

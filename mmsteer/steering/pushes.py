@@ -1,0 +1,129 @@
+"""What one call adds at each place: by coefficients in a prompt, laid out in advance in decoding."""
+
+from collections.abc import Collection, Sequence
+
+import torch
+from torch import Tensor
+
+from mmsteer.steering.decoding import Decoding, bank_of
+from mmsteer.steering.limits import Limits
+from mmsteer.steering.places import Place, by_site, side_by_side
+from mmsteer.steering.plan import Plan
+from mmsteer.types import Forward, Kind, Layout, Positions, Tokens
+
+
+class Pushes:
+    """The coefficients and sums of one call on one stack.
+
+    Attributes:
+        table: Coefficients, (places or 1, steps, rows, columns).
+        decoding: The steps behind the prompt.
+        coefficients: Of the forward that runs, (places or 1, rows, tokens, columns).
+        added: What each place adds in the step that runs; empty in a prompt.
+    """
+
+    table: Tensor
+    decoding: Decoding
+    coefficients: Tensor
+
+    def __init__(self, plan: Plan, places: Sequence[Place], rate: float | None) -> None:
+        self.added: Sequence[Tensor] = ()
+        self._plan, self._places, self._rate = plan, places, rate
+        self._limits = Limits(plan.vectors, by_site(plan.table, places), plan.others)
+        self._dtype = torch.float32
+        self._placed: dict[torch.device, list[Tensor]] = {}
+        self._bank: Tensor | None = None
+
+    @property
+    def is_on_one_device(self) -> bool:
+        """Whether all layers that were steered so far are on one device."""
+        return len(self._placed) == 1
+
+    def lay_out(self, sample_of_row: Tensor, device: torch.device, *, decodes: bool) -> None:
+        """Give each row its coefficients; before the first compiled step, so that it finds what the later ones do.
+
+        Args:
+            sample_of_row: The row of the plan's table that each row of the batch takes.
+            device: Where the rows are.
+            decodes: Whether steps follow the prompt.
+        """
+        self.table = self._plan.table.to(device).index_select(2, sample_of_row.to(device))
+        decode = self.table * self._later(device) if decodes else self.table[:, :0]
+        if self._bank is None:
+            self._bank = bank_of(self._vectors(device), self._plan.table)
+        self.decoding = Decoding(decode, self._bank, [place.width for place in self._places])
+
+    def prompt(self, layout: Layout, steps: Tensor) -> None:
+        """Take the coefficients of a prompt, or of several steps at once.
+
+        Args:
+            layout: What its tokens are.
+            steps: The output step of each, (tokens,).
+        """
+        mask = _masks(self._plan.selections, Tokens(layout.kinds, steps, self._rate))
+        # (places, rows, tokens, columns)
+        self.coefficients = self.table[:, steps.clamp(0, self.table.shape[1] - 1)].transpose(1, 2) * mask
+        self.added = ()
+
+    def step(self, step: int | Tensor, others: Collection[int]) -> None:
+        """Take what a step of decoding adds.
+
+        Args:
+            step: The output step.
+            others: Sites, by index, that need the coefficients as well.
+        """
+        self.added = self.decoding.added(step, self._dtype)
+        if others:
+            self.coefficients = self.decoding.coefficients(step)
+
+    def delta(self, place: int, hidden: Tensor) -> Tensor:
+        """What is added to a state, in this forward.
+
+        Args:
+            place: Index of the place.
+            hidden: The state, (rows, tokens, width).
+        """
+        if self.added:
+            return self.added[place].to(hidden.device, non_blocking=True)
+        self._dtype = hidden.dtype
+        self._limits.check(hidden.dtype)
+        delta = self.amount(place).to(hidden.device) @ self._vectors(hidden.device)[place]
+        return delta.to(hidden.dtype)
+
+    def amount(self, place: int) -> Tensor:
+        """This forward's coefficients at a place, (rows, tokens, columns).
+
+        Args:
+            place: Index of the place.
+        """
+        return self.coefficients[place if self.coefficients.shape[0] > 1 else 0]
+
+    def _vectors(self, device: torch.device) -> list[Tensor]:
+        """What each column adds, (columns, width) a place, on the device of a layer."""
+        if device not in self._placed:
+            self._placed[device] = [one.to(device) for one in side_by_side(self._plan.vectors, self._places)]
+        return self._placed[device]
+
+    def _later(self, device: torch.device) -> Tensor:
+        """What the positions say of generated tokens, (1, steps, 1, columns)."""
+        steps = self.table.shape[1]
+        kinds = torch.full((1, steps), int(Kind.GENERATED | Kind.TEXT), device=device)
+        masks = _masks(self._plan.selections, Tokens(kinds, torch.arange(steps, device=device), self._rate))
+        return masks[0, :, None].unsqueeze(0)
+
+
+def steps_of(forward: Forward, layout: Layout, *, beside: bool) -> Tensor:
+    """The output step of each token of a forward, (tokens,).
+
+    Args:
+        forward: The forward.
+        layout: What its tokens are.
+        beside: Whether the stack is not the one that makes the output: all happens at step 0.
+    """
+    tokens = torch.arange(forward.width, device=layout.kinds.device)
+    return torch.zeros_like(tokens) if beside else int(forward.start) + tokens - layout.origin
+
+
+def _masks(selections: Sequence[Positions], tokens: Tokens) -> Tensor:
+    """Which tokens each column steers, (rows, tokens, columns) bool."""
+    return torch.stack([selection.mask(tokens) for selection in selections], dim=-1)
