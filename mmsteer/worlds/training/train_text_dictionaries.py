@@ -112,6 +112,7 @@ def _train(
         ),
         site=site,
         model=adapter.fingerprint,
+        sketch=adapter.sketch,
         checkpoint=checkpoint,
         checkpoint_steps=CHECKPOINT_STEPS,
         report=lambda status: _say(f"{site} step {status.step}: {status}"),
