@@ -58,5 +58,5 @@ def test_it_explains_what_its_model_says():
 
 def test_no_other_model_has_one():
     assert bundled_path("vision-seed1").is_dir()
-    with pytest.raises(DictionaryError, match="choose from music, vision, or train one with `mmsteer sae train"):
+    with pytest.raises(DictionaryError, match="choose from music, text, vision, or train one with `mmsteer sae train"):
         dictionary_path("vision-seed1")
