@@ -43,3 +43,36 @@ def test_the_guides_block_of_python_runs(mmsteer, tmp_path, monkeypatch):
     seen: dict[str, object] = {}
     exec(block, seen)
     assert len(seen["results"].samples["pushed"]) == 2
+
+
+SEED = Path(__file__).parents[1] / "examples" / "seed-methods"
+PARTS = {
+    "choice.jsonl": {"training": 48, "validation": 24, "test": 48},
+    "spanish.jsonl": {"training": 144, "validation": 12, "test": 12},
+    "short.jsonl": {"training": 144, "validation": 12, "test": 12},
+    "uppercase.jsonl": {"training": 144, "validation": 12, "test": 12},
+    "refusal.jsonl": {"training": 1, "validation": 24, "test": 24},
+    "detection.jsonl": {"training": 36, "test": 36},
+}
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_rows_of_seed_methods_are_whole_and_on_one_side(name):
+    rows = read_rows(SEED / name)
+    assert {split: sum(row.split == split for row in rows) for split in PARTS[name]} == PARTS[name]
+    sides = {}
+    for row in rows:
+        assert sides.setdefault(row.group or row.asked().text, row.split) == row.split
+    asked = {split: {row.asked().text for row in rows if row.split == split} for split in PARTS[name]}
+    assert sum(map(len, asked.values())) == len(set.union(*asked.values()))
+
+
+def test_seed_questions_have_their_answer_and_labels_are_balanced():
+    questions = read_rows(SEED / "choice.jsonl")
+    assert all(row.answer in row.options and len(set(row.options)) == 4 for row in questions)
+    assert all(option in row.asked().text for row in questions for option in row.options)
+    places = [row.options.index(row.answer) for row in questions]
+    assert all(18 <= places.count(place) <= 42 for place in range(4))
+    for name, size in (("detection.jsonl", 36), ("refusal.jsonl", 24)):
+        labels = [row.label for row in read_rows(SEED / name) if row.label != "archetype"]
+        assert [labels.count(label) for label in sorted(set(labels))] == [size, size]
