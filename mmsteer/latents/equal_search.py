@@ -47,7 +47,8 @@ def search_equally(
         raise DictionaryError(f"families are searched as hard as one another; got {sizes}: give each as many steerings")
     scores = {name: tuple(_reward(adapter, validation, one) for one in some) for name, some in families.items()}
     chosen = {name: _best(some) for name, some in scores.items()}
-    return EqualSearch(chosen, scores, compare(adapter, test, {name: families[name][at] for name, at in chosen.items()}))
+    best = {name: families[name][at] for name, at in chosen.items()}
+    return EqualSearch(chosen, scores, compare(adapter, test, best))
 
 
 def _reward(adapter: Adapter, trials: Trials, steering: Steering) -> float | None:
