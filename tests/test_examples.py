@@ -1,11 +1,14 @@
 """The examples, made small; on a real model where its weights are installed."""
 
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
 
 from mmsteer.recipes.checks import check_recipe
+from mmsteer.sae import write_sae_lens
 from mmsteer.tasks import check_labels, read_rows
+from tests.latents.dictionaries import drawn
 
 TOPIC = Path(__file__).parents[1] / "examples" / "topic"
 SMALL = (
@@ -76,3 +79,18 @@ def test_seed_questions_have_their_answer_and_labels_are_balanced():
     for name, size in (("detection.jsonl", 36), ("refusal.jsonl", 24)):
         labels = [row.label for row in read_rows(SEED / name) if row.label != "archetype"]
         assert [labels.count(label) for label in sorted(set(labels))] == [size, size]
+
+
+def test_texts_are_told_apart_by_any_dictionary(smollm2, tmp_path, monkeypatch, capsys):
+    spec = spec_from_file_location("detect", SEED / "detect.py")
+    script = module_from_spec(spec)
+    spec.loader.exec_module(script)
+    write_sae_lens(tmp_path / "drawn", drawn(smollm2, "text.3", 16))
+    rows = (SEED / "detection.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "detection.jsonl").write_text("".join(rows[:24]))
+    monkeypatch.setattr(script, "HERE", tmp_path)
+    monkeypatch.setattr(script.mmsteer, "load", lambda _: smollm2)
+    script.main(str(tmp_path / "drawn"))
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[:-1]] == ["no"] * 2 + ["text.3"] * 10
+    assert all('"positive": "6 of 12"' in line for line in lines[:-1])
