@@ -10,13 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from mmsteer.latents.tokenwise import tokenwise
 
 import mmsteer
 from mmsteer.bundled.dictionary import open_dictionary
 from mmsteer.eval.text import parse_reward
 from mmsteer.latents.equal_search import search_equally
 from mmsteer.latents.rows import row_pairs, row_trials
-from mmsteer.latents.tokenwise import tokenwise
 from mmsteer.latents.trials import OUTPUT
 from mmsteer.sae import feature_direction, usage
 from mmsteer.sae.decomposition import decompose, diagnose

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from mmsteer.latents.tokenwise import tokenwise
 from torch import Tensor
 
 import mmsteer
@@ -17,7 +18,6 @@ from mmsteer.adapters import AnyAdapter
 from mmsteer.bundled.dictionary import open_dictionary
 from mmsteer.latents.detection import BASELINES, DETECTORS, Detection, detect
 from mmsteer.latents.pooling import POOLS
-from mmsteer.latents.tokenwise import tokenwise
 from mmsteer.sae import SparseDictionary
 from mmsteer.tasks import Row
 from mmsteer.types import Positions
