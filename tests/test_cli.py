@@ -167,7 +167,7 @@ def test_run_prints_scores_and_a_broken_run_is_kept(mmsteer, musicgen, musicgen_
         "--quiet",
     ]
     with monkeypatch.context() as patch:
-        patch.setattr("mmsteer.recipes.run.Sampler.run", _interrupted)
+        patch.setattr("mmsteer.recipes.loop.Sampler.run", _interrupted)
         code, _, err = mmsteer("run", recipe, *words)
     assert code == 130
     assert "give the same command again" in err

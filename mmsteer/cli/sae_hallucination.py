@@ -46,6 +46,8 @@ def hallucination(
     mmsteer sae hallucination bundled:vision --methods SAVE,SSL,AUROC
     """
     values, chosen = numbers("--strengths", strengths), _methods(methods)
+    if "effect" not in chosen:
+        inputs.refuse(("candidates",), "is about the method effect; add it to --methods")
     from mmsteer.latents.object_mentions import caption, check_pictures, pictures, read_mentions
     from mmsteer.latents.rows import parts
 

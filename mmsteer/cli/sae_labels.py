@@ -55,7 +55,10 @@ def detect(
             check=lambda rows: _check_detected(rows, concept),
             usual=CAPTION_TOKENS,
         )
-        if _is_pictured(opened.rows, concept):
+        is_pictured = _is_pictured(opened.rows, concept)
+        if inputs.in_world:
+            inputs.refuse(("clips", "concept", "labels") if is_pictured else ("scenes",), "does nothing for this model")
+        if is_pictured:
             tables = _detect_mentions(opened, explained, say)
         else:
             tables = _detect_labels(opened, concept, labels, explained, say)

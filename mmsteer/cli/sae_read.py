@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mmsteer.cli.options import refuse_idle
 from mmsteer.cli.sae import Dictionary, Where
 from mmsteer.cli.sae_data import Inputs, Opened, method
 from mmsteer.cli.sae_tables import AsJson, Out, Output, Row, working
@@ -22,6 +23,7 @@ Drawn = Annotated[int, typer.Option(min=1, help="features to draw where none is 
 
 
 def decompose(
+    context: typer.Context,
     dictionary: Dictionary,
     directions: Annotated[
         Path | None, typer.Option(help="a file that `mmsteer probe` writes (default: what ships for the model)")
@@ -44,6 +46,8 @@ def decompose(
 
     mmsteer sae decompose bundled:music --name note:C
     """
+    if name is None:
+        refuse_idle(context, ("method",), "is about one direction, term by term; give --name, too")
     output = Output(as_json, out)
     from mmsteer.cli.sae_inputs import opened
     from mmsteer.direction_file import load_directions

@@ -24,6 +24,12 @@ Count = Annotated[int, typer.Option(min=4, help="rendered rows; half are learned
 Dictionaries = Annotated[list[str], typer.Argument(help="a dictionary, or one for each of several sites")]
 
 
+def _check_count(inputs: Inputs) -> None:
+    """Refuse a number of prompts beside rows of one's own, which are all taken."""
+    if not inputs.in_world:
+        inputs.refuse(("n",), "is about the rendered world, not rows of your own; leave out --data")
+
+
 @method
 def clamp(
     inputs: Inputs,
@@ -55,6 +61,7 @@ def clamp(
     from mmsteer.latents.clamping import clamp_sweep
     from mmsteer.latents.rows import ARCHETYPE, halves
 
+    _check_count(inputs)
     opened = inputs.opened([dictionary], lambda world: world.rewarded(reward, n, inputs.seed), reward=reward)
     learned, tested = halves([row for row in opened.rows if row.label != ARCHETYPE], inputs.seed)
     others = [_unrelated(opened, unrelated, tested, n)] if unrelated else []
@@ -104,6 +111,7 @@ def corrsteer(
     from mmsteer.latents.corrsteer import run_corrsteer
     from mmsteer.latents.rows import halves
 
+    _check_count(inputs)
     opened = inputs.opened(dictionaries, lambda world: world.rewarded(reward, n, inputs.seed), reward=reward)
     learned, tested = halves(opened.rows, inputs.seed)
     kept = len(learned) // 2 if chosen == "P" else 0
@@ -154,6 +162,7 @@ def saif(
     from mmsteer.latents.saif import LAST, run_saif
     from mmsteer.types import Positions
 
+    _check_count(inputs)
     opened = inputs.opened(
         [dictionary],
         lambda world: world.instructed(reward, n, inputs.seed),
@@ -207,6 +216,7 @@ def lf(
     from mmsteer.latents.lf import run_lf
     from mmsteer.latents.rows import check_label, halves
 
+    _check_count(inputs)
     opened = inputs.opened(
         dictionaries,
         lambda world: world.rewarded(reward, n, inputs.seed),

@@ -60,9 +60,9 @@ def test_an_instrument_that_is_not_surely_known_is_unknown_and_the_known_ones_ar
 
 
 def test_words_for_registers_are_those_of_the_judge_that_ships(evaluate, tmp_path):
-    from mmsteer.worlds.music.listener import load_listener
+    from mmsteer.eval.adherence import load_judge
 
-    low, _ = load_listener().registers.bounds
+    low, _ = load_judge().registers.bounds
     soundfile.write(tmp_path / "a.wav", tone(59.2, 2.0), 16000)
     (row,) = json.loads(evaluate("register", "a.wav", "--json")[1])["files"]
     assert 59.0 < row["midi"] < low

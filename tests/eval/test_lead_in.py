@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from mmsteer.eval.adherence import SURE
+from mmsteer.eval.adherence import SURE, load_judge
 from mmsteer.eval.chords import read_chord
 from mmsteer.eval.notes import read_notes
 from mmsteer.eval.register import read_register
-from mmsteer.worlds.music.listener import load_listener, world_clips
+from mmsteer.worlds.music.listener import world_clips
 from mmsteer.worlds.music.world import SAMPLE_RATE, render_clip
 from tests.eval.tones import tone
 
@@ -39,7 +39,7 @@ def test_silence_has_no_first_sound():
 
 @pytest.mark.parametrize(("silent_s", "offset"), [(0, 0.3), (4, 0.0), (4, 0.3)])
 def test_an_instrument_is_the_same_after_silence_and_beside_an_offset(silent_s, offset):
-    judge = load_listener()
+    judge = load_judge()
     clips = [render_clip(clip, np.random.default_rng(index)) for index, clip in enumerate(world_clips(1, seed=3)[::6])]
     for clip in clips:
         other = np.concatenate([np.zeros(silent_s * SAMPLE_RATE), clip]) + offset
