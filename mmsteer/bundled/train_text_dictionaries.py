@@ -37,7 +37,7 @@ from mmsteer.types import Site, select_sites
 
 BEGAN = time.monotonic()
 CHECKPOINT_STEPS = 100
-JUDGED = 48
+JUDGED = 16
 """Held answers that loss recovered is measured on."""
 AT_ONCE = 4
 BLOCK = 2048
