@@ -218,7 +218,8 @@ def read_layers(
         sites: Where; all of one stack.
         first: Tokens of the first sample, (tokens,); None where these samples are the first.
     """
-    reading, states = adapter.reading(samples), {}
+    reading = adapter.reading(samples)
+    states: dict[Site, Tensor] = {}
     modules = {adapter.module(site): partial(states.__setitem__, site) for site in sites}
     stack = adapter.stack(sites[0].stack)
     # Without the head, whose logits would be most of the memory and a fifth of the work.

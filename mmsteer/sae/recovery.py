@@ -99,7 +99,9 @@ def loss_recovered(
         predicted += int(plain.targeted.any(-1).sum())
     if not kl[1] > 0:
         raise DictionaryError(f"zeros at {site} change no prediction of {len(samples)} samples; nothing to recover")
-    return Recovery(*(kl / tokens).tolist(), tokens, *(losses / predicted).tolist())
+    divergence, divergence_zero = (kl / tokens).tolist()
+    loss, loss_spliced, loss_zero = (losses / predicted).tolist()
+    return Recovery(divergence, divergence_zero, tokens, loss, loss_spliced, loss_zero)
 
 
 class _Plain:

@@ -56,9 +56,7 @@ def test_layers_of_one_model_are_named_by_site():
     assert dictionary_path("text", LAYERS[-1]) == dictionary_path("text/text.25")
     assert [bundled_dictionary("text", site).site for site in LAYERS] == LAYERS
     assert sum(file.stat().st_size for file in dictionary_path("text").parent.rglob("*")) < 40e6
-    with pytest.raises(
-        DictionaryError, match=r"no dictionary of text ships for text\.3; choose from text\.12, text\.13"
-    ):
+    with pytest.raises(DictionaryError, match=r"no dictionary of text ships for text\.3; choose from text\.12, "):
         dictionary_path("text", Site("text", 3))
 
 
