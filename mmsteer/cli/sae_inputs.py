@@ -130,7 +130,7 @@ def _rows_of(adapter: "AnyAdapter", file: Path, samples: int) -> "Group":
     site = next(one for one in adapter.sites if one.stack == adapter.generator)
     shortest = min(int(one.pooled_over(positions).sum()) for one in token_states(adapter, read, site))
     labels = {row.id: {"label": row.label} for row in rows if row.label is not None}
-    return Group(str(file), read, positions, min(32, shortest), labels)
+    return Group(file.name, read, positions, min(32, shortest), labels)
 
 
 def architecture_of(name: str, k: int, steps: int) -> "Architecture":

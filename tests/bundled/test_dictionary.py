@@ -1,5 +1,7 @@
 """The dictionaries that ship; nothing here depends on what exactly they learned."""
 
+import re
+
 import pytest
 
 import mmsteer
@@ -7,7 +9,7 @@ from mmsteer.bundled import bundled_dictionary, bundled_path, bundled_usage, dic
 from mmsteer.errors import DictionaryError
 from mmsteer.sae import feature_direction, measure, read_dictionary, write_sae_lens
 from mmsteer.streams import ReadStates
-from mmsteer.types import Positions, Sample
+from mmsteer.types import Positions, Sample, Site
 
 NAMES = ("music", "vision")
 
@@ -54,6 +56,33 @@ def test_it_explains_what_its_model_says():
         for site in (dictionary.site, other)
     )
     assert here.fvu < there.fvu
+
+
+LAYERS = [Site("text", layer) for layer in (12, 13, 14, 15, 16, 25)]
+
+
+def test_layers_of_one_model_are_named_by_site():
+    assert dictionary_path("text").name == "text.14"
+    assert dictionary_path("text", LAYERS[-1]) == dictionary_path("text/text.25")
+    assert [bundled_dictionary("text", site).site for site in LAYERS] == LAYERS
+    assert sum(file.stat().st_size for file in dictionary_path("text").parent.rglob("*")) < 40e6
+    with pytest.raises(DictionaryError, match=r"no dictionary of text ships for text\.3; choose from text\.12, "):
+        dictionary_path("text", Site("text", 3))
+
+
+def test_the_language_model_is_explained_as_the_card_says(smollm2):
+    dictionary = bundled_dictionary("text")
+    told = re.search(r"unexplained \| ([\d.]+)", (dictionary_path("text") / "README.md").read_text())
+    # Texts that no corpus has; binding compares the layers beside it.
+    asked = ("Why do cats purr?", "Name a mountain in Peru.", "Write a line about a red bicycle.")
+    answers = (
+        "Cats purr when they are calm, and sometimes when they are hurt. The sound comes from muscles of the throat.",
+        "One of the highest is Huascarán, which is 6,768 metres high and lies in the Cordillera Blanca.",
+        "The red bicycle leaned against the wall, waiting for somebody to ride it down to the river again.",
+    )
+    samples = [Sample(str(at), one, output=two) for at, (one, two) in enumerate(zip(asked, answers, strict=True))]
+    bound = bind(dictionary, smollm2, samples)
+    assert bound.fvu[dictionary.site] < 1.5 * float(told[1])
 
 
 def test_no_other_model_has_one():

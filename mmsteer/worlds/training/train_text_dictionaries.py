@@ -37,7 +37,7 @@ from mmsteer.worlds.training.text_states import Corpus, LayerStates, learned_and
 
 BEGAN = time.monotonic()
 CHECKPOINT_STEPS = 100
-JUDGED = 48
+JUDGED = 16
 """Held answers that loss recovered is measured on."""
 AT_ONCE = 4
 BLOCK = 2048
@@ -139,12 +139,12 @@ def _options() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, required=True, help="a folder for a folder of each layer")
     parser.add_argument("--corpus", type=Path, default=cache_directory() / "text-dictionaries", help="its folder")
     parser.add_argument("--sites", default="text.12-16,text.25", help="the layers")
-    parser.add_argument("--rounds", type=int, default=16, help="of the corpus: 30,000 hidden states of each layer")
+    parser.add_argument("--rounds", type=int, default=14, help="of the corpus: 30,000 hidden states of each layer")
     parser.add_argument("--features", type=int, default=2304)
     parser.add_argument("--k", type=int, default=32, help="active features a hidden state, on average")
-    parser.add_argument("--steps", type=int, default=1000)
-    parser.add_argument("--batch", type=int, default=2048, help="hidden states a step")
-    parser.add_argument("--rate", type=float, default=2e-3, help="highest learning rate")
+    parser.add_argument("--steps", type=int, default=450)
+    parser.add_argument("--batch", type=int, default=1024, help="hidden states a step")
+    parser.add_argument("--rate", type=float, default=3e-3, help="highest learning rate")
     parser.add_argument("--seed", type=int, default=1, help="of prompts, answers, passages and training")
     parser.add_argument("--threads", type=int, default=1)
     return parser
