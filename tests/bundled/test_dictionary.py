@@ -7,6 +7,7 @@ import pytest
 import mmsteer
 from mmsteer.bundled import bundled_dictionary, bundled_path, bundled_usage, dictionary_path
 from mmsteer.errors import DictionaryError
+from mmsteer.latents.bound import bind
 from mmsteer.sae import feature_direction, measure, read_dictionary, write_sae_lens
 from mmsteer.streams import ReadStates
 from mmsteer.types import Positions, Sample, Site

@@ -4,13 +4,13 @@ import json
 
 import pytest
 import torch
-
-from mmsteer.bundled.dictionary_data import Group
-from mmsteer.errors import DictionaryError
 from mmsteer.latents.tokenwise import tokenwise
+
+from mmsteer.errors import DictionaryError
 from mmsteer.report.neuronpedia import Source, write_neuronpedia
 from mmsteer.sae import SparseDictionary
 from mmsteer.types import Positions, Sample, Site
+from mmsteer.worlds.training.dictionary_data import Group
 
 SITE = Site("text", 1)
 # NeuronpediaDashboardFeature.to_dict and NeuronpediaDashboardActivation.to_dict of SAEDashboard 0.8.0.
