@@ -10,13 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from mmsteer.latents.tokenwise import tokenwise
 
 import mmsteer
 from mmsteer.bundled.dictionary import open_dictionary
 from mmsteer.eval.text import parse_reward
 from mmsteer.latents.equal_search import search_equally
 from mmsteer.latents.rows import row_pairs, row_trials
+from mmsteer.latents.token_states import token_states
 from mmsteer.latents.trials import OUTPUT
 from mmsteer.sae import feature_direction, usage
 from mmsteer.sae.decomposition import decompose, diagnose
@@ -34,7 +34,7 @@ def main(dictionary: str, file: str = "spanish.jsonl", reward: str = "instructio
     rows = mmsteer.read_rows(HERE / file)
     sides = row_pairs([row for row in rows if row.split == "training"][:LEARNED], "instructed")
     read = [
-        [one.states.float() for one in tokenwise(adapter, [row.sample(adapter) for row in side], found.site)]
+        [one.states.float() for one in token_states(adapter, [row.sample(adapter) for row in side], found.site)]
         for side in sides
     ]
     examples = tuple(torch.stack([states[-1] for states in side]) for side in read)

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from mmsteer.latents.tokenwise import tokenwise
 from torch import Tensor
 
 import mmsteer
@@ -18,6 +17,7 @@ from mmsteer.adapters import AnyAdapter
 from mmsteer.bundled.dictionary import open_dictionary
 from mmsteer.latents.detection import BASELINES, DETECTORS, Detection, detect
 from mmsteer.latents.pooling import POOLS
+from mmsteer.latents.token_states import token_states
 from mmsteer.sae import SparseDictionary
 from mmsteer.tasks import Row
 from mmsteer.types import Positions
@@ -36,7 +36,7 @@ def layer(
     adapter: AnyAdapter, dictionary: SparseDictionary, rows: Sequence[Row], parts: Sequence[Tensor], y: Tensor
 ) -> list[Detection]:
     """Detectors on one layer; the same search over as many random directions, and over exchanged labels."""
-    read = tokenwise(adapter, [row.sample(adapter) for row in rows], dictionary.site)
+    read = token_states(adapter, [row.sample(adapter) for row in rows], dictionary.site)
     states = [one.states[one.pooled_over(Positions("all"))] for one in read]
     z = torch.stack([POOLS["sum"](dictionary.encode(h)) for h in states])
     h = torch.stack([one.mean(dim=0) for one in states])
