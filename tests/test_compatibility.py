@@ -91,7 +91,7 @@ def test_the_command_line_says_what_it_would_accept(mmsteer, tuned, file, tmp_pa
     words += ["--steer", "says:yes 1"]
     code, _, err = mmsteer("generate", *words)
     assert code == 2
-    assert "compatibility='architecture'" in err
+    assert "--compatibility architecture" in err
     code, out, _ = mmsteer("generate", *words, "--compatibility", "architecture")
     assert code == 0
     assert "found in another model (same architecture)" in out

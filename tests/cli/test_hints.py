@@ -21,11 +21,8 @@ COMMAND = typer.main.get_command(app)
         ("probe --out x", "or take ending='written'", "or take --ending written"),
         ("run mine.yaml", "or take ending='written'", "or take ending: written"),
         ("sae browse mine", "say which with dictionary.at(Site(...))", "say which with --site"),
-        (
-            "sae hallucination mine",
-            "say which with dictionary.at(Site(...))",
-            "say which with dictionary.at(Site(...))",
-        ),
+        ("sae hallucination mine", "say which with dictionary.at(Site(...))", "say which with --site"),
+        ("sae convert mine", "take compatibility='dimension'", "take compatibility='dimension'"),
     ],
 )
 def test_arguments_become_options_where_the_command_has_them(words, hint, typed):

@@ -4,9 +4,9 @@ import json
 
 import pytest
 import torch
-from mmsteer.latents.tokenwise import tokenwise
 
 from mmsteer.errors import DictionaryError
+from mmsteer.latents.token_states import token_states
 from mmsteer.report.neuronpedia import Source, write_neuronpedia
 from mmsteer.sae import SparseDictionary
 from mmsteer.types import Positions, Sample, Site
@@ -39,7 +39,7 @@ def test_batches_have_the_fields_and_the_numbers(talker, tmp_path):
     assert (batch["model_id"], batch["layer"], batch["sae_set"]) == ("small", 1, "mmsteer")
     assert len(batch["features"]) == count
     assert [*(one["feature_index"] for one in batch["features"]), *skipped["skipped_indexes"]] == [0, 1, 2, 3, 4]
-    read = list(tokenwise(talker, samples, SITE))
+    read = list(token_states(talker, samples, SITE))
     for feature in batch["features"]:
         assert set(feature) == set(FEATURE.split())
         z = [
