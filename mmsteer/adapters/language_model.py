@@ -25,6 +25,7 @@ from mmsteer.adapters.caches import cache_of, cached_tokens
 from mmsteer.adapters.families import FAMILIES, TEXT_ONLY
 from mmsteer.adapters.fingerprint import Weights
 from mmsteer.adapters.generation import configured, first_given, new_tokens, nobody_set_the_length
+from mmsteer.adapters.ported import Ported
 from mmsteer.adapters.prompts import Prompts
 from mmsteer.adapters.sampling import check_seeds, checked_sampling, drawing
 from mmsteer.adapters.tokens import image_kinds, real_tokens, text_kinds
@@ -42,7 +43,6 @@ from mmsteer.types import (
     Sketch,
     Wrap,
     as_samples,
-    select_sites,
 )
 
 ANY_LENGTH = 32_768
@@ -53,7 +53,7 @@ _LENGTHS = ("max_position_embeddings", "max_seq_len")
 TEXT, VISION, PROJECTOR = "text", "vision", "projector"
 
 
-class LanguageModelAdapter:
+class LanguageModelAdapter(Ported):
     """Reads, steers and runs a vision-language model or a plain causal language model.
 
     Attributes:
@@ -107,48 +107,10 @@ class LanguageModelAdapter:
         """The residual stream after every block, and the projector, in the order of the layers."""
         return tuple(site for site in self.widths if site.point == "block")
 
-    def select(self, pattern: str) -> tuple[Site, ...]:
-        """The sites that a pattern names, of any point, in the order in which the model computes them.
-
-        Args:
-            pattern: Comma-separated terms such as `text.8-16`, `text.*.mlp` or `text.10-14.head.*`.
-
-        Raises:
-            SiteError: The pattern cannot be read, or names a site that the model does not have.
-        """
-        return select_sites(pattern, self.widths)
-
     @property
     def device(self) -> torch.device:
         """Where the model takes its input."""
         return execution_device(self.model)
-
-    def port(self, site: Site) -> Port:
-        """Where in the model's code the hidden state at a site passes.
-
-        Args:
-            site: The site.
-        """
-        return self._ports[site]
-
-    def module(self, site: Site) -> nn.Module:
-        """The module that makes the hidden state at a site, or takes it.
-
-        Args:
-            site: The site.
-        """
-        return self.port(site).module
-
-    def writer(self, site: Site) -> nn.Linear:
-        """The linear layer whose output is the hidden state at an `mlp` or `attention` site.
-
-        Args:
-            site: The site.
-
-        Raises:
-            AdapterError: The site is a whole block, or a norm stands between it and the last linear layer.
-        """
-        return locate.writer(self.module(site), site)
 
     def stack(self, name: str) -> nn.Module:
         """The module whose forward is one tick of the clock of a stack.

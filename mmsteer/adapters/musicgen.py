@@ -13,11 +13,11 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from mmsteer.adapters import locate
 from mmsteer.adapters.codebooks import Codebooks
 from mmsteer.adapters.musicgen_inputs import output_of
+from mmsteer.adapters.ported import Ported
 from mmsteer.adapters.sampling import check_seeds, checked_sampling
 from mmsteer.adapters.waves import alike, fitted
 from mmsteer.errors import AdapterError
@@ -33,13 +33,12 @@ from mmsteer.types import (
     Sketch,
     Wrap,
     as_samples,
-    select_sites,
 )
 
 STACK = "decoder"
 
 
-class MusicgenAdapter(ABC):
+class MusicgenAdapter(Ported, ABC):
     """Reads, steers and runs MusicGen: text to music, continuation, melody.
 
     Attributes:
@@ -110,44 +109,6 @@ class MusicgenAdapter(ABC):
     def sites(self) -> tuple[Site, ...]:
         """The residual stream after every block, in the order of the layers."""
         return tuple(site for site in self.widths if site.point == "block")
-
-    def select(self, pattern: str) -> tuple[Site, ...]:
-        """The sites that a pattern names, of any point, in the order in which the model computes them.
-
-        Args:
-            pattern: Comma-separated terms such as `decoder.8-16`, `decoder.*.mlp` or `decoder.10-14.head.*`.
-
-        Raises:
-            SiteError: The pattern cannot be read, or names a site that the model does not have.
-        """
-        return select_sites(pattern, self.widths)
-
-    def port(self, site: Site) -> Port:
-        """Where in the model's code the hidden state at a site passes.
-
-        Args:
-            site: The site.
-        """
-        return self._ports[site]
-
-    def module(self, site: Site) -> nn.Module:
-        """The module that makes the hidden state at a site, or takes it.
-
-        Args:
-            site: The site.
-        """
-        return self.port(site).module
-
-    def writer(self, site: Site) -> nn.Linear:
-        """The linear layer whose output is the hidden state at an `mlp` or `attention` site.
-
-        Args:
-            site: The site.
-
-        Raises:
-            AdapterError: The site is a whole block.
-        """
-        return locate.writer(self.module(site), site)
 
     @abstractmethod
     def stack(self, name: str) -> Any:
