@@ -71,7 +71,7 @@ def pushed_words(direction: Direction, strength: float) -> Steering:
         direction: The direction.
         strength: Share of each token's own norm.
     """
-    return Steering((Attribute(direction, strength, positions=WORDS, unit="own"),))
+    return Steering((Attribute(direction, strength, positions=WORDS, unit="token"),))
 
 
 def try_features(

@@ -27,7 +27,7 @@ RIDGES = tuple(10.0**power for power in range(-3, 4))
 
 
 @dataclass(frozen=True, eq=False)
-class Ground:
+class StateStatistics:
     """Where vectors are written, and the scale of what is there.
 
     Attributes:
@@ -57,7 +57,7 @@ class Ground:
 
 
 def probing_vectors(
-    ground: Ground, dictionary: SparseDictionary, features: Sequence[int], random: int, seed: int
+    ground: StateStatistics, dictionary: SparseDictionary, features: Sequence[int], random: int, seed: int
 ) -> tuple[Direction, ...]:
     """Vectors whose effect is worth measuring: decoder rows, and random ones for what no row covers.
 
@@ -124,7 +124,9 @@ class EffectModel:
             raise ProbeError(f"no vector has the effect {dict(target)}: the model sees none of it in the data")
         return _unit(s)
 
-    def direction(self, ground: Ground, target: Mapping[str, float], name: str, *, common: float = 1.0) -> Direction:
+    def direction(
+        self, ground: StateStatistics, target: Mapping[str, float], name: str, *, common: float = 1.0
+    ) -> Direction:
         """The same as a direction.
 
         Args:

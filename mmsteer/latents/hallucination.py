@@ -164,8 +164,8 @@ def latents_steering(method: str, latents: Latents, strength: float) -> Steering
     towards, away = map(Positions, STEERINGS[method])
     return Steering(
         (
-            Attribute(latents.faithful, strength, positions=towards, unit="own"),
-            Attribute(latents.hallucinated, -strength, positions=away, unit="own"),
+            Attribute(latents.faithful, strength, positions=towards, unit="token"),
+            Attribute(latents.hallucinated, -strength, positions=away, unit="token"),
         )
     )
 

@@ -9,7 +9,7 @@ import torch
 from mmsteer.errors import ProbeError
 from mmsteer.latents.effect_data import DOSED, EffectData
 from mmsteer.latents.effect_rollouts import EqualDose, measure_effects
-from mmsteer.latents.effects import EffectModel, Ground, fit_effects, probing_vectors
+from mmsteer.latents.effects import EffectModel, StateStatistics, fit_effects, probing_vectors
 from mmsteer.latents.token_states import selected_states
 from mmsteer.sae import SparseDictionary
 from mmsteer.steering import Steering
@@ -69,7 +69,7 @@ def run_sae_ts(
     """
     names, adapter = data.meter.names, data.adapter
     site = dictionary.located(adapter)
-    ground = Ground(site, adapter.fingerprint, torch.cat(selected_states(adapter, data.ground, site)))
+    ground = StateStatistics(site, adapter.fingerprint, torch.cat(selected_states(adapter, data.ground, site)))
     dose = EqualDose(adapter, data.ground[:DOSED], kl)
     vectors = probing_vectors(ground, dictionary, features, random, seed)
     kept = None if folder is None else folder / "measured"

@@ -14,7 +14,7 @@ from mmsteer.steering.operators import NAMES
 from mmsteer.steering.weights import layer_weights, parse_weights
 from mmsteer.types import APART, COMPATIBILITIES, Direction, Identified, Positions, Site, select_sites
 
-UNITS = {"": "relative", "%": "relative", "abs": "absolute", "own": "own", "std": "std", "total": "total"}
+UNITS = {"": "relative", "%": "relative", "abs": "absolute", "token": "token", "std": "std", "total": "total"}
 """The unit that each suffix of a strength stands for; the first suffix of a unit is the one that prints."""
 PUSHES = ("add", "rotate")
 """Operators whose strength is the length of a push."""
@@ -29,7 +29,7 @@ _KEYWORDS = {
     "when": "gate",
 }
 _HEAD = re.compile(
-    r"\s*(?P<name>\S+)\s+(?P<strength>[-+]?[\d.]+(?:e[-+]?\d+)?)(?:\s*(?P<unit>%|(?:abs|own|std|total)\b))?"
+    r"\s*(?P<name>\S+)\s+(?P<strength>[-+]?[\d.]+(?:e[-+]?\d+)?)(?:\s*(?P<unit>%|(?:abs|token|std|total)\b))?"
     r"(?:\s+(?P<schedule>.+))?\s*"
 )
 
@@ -47,12 +47,12 @@ class Attribute:
         sites: Which of the direction's sites, such as `decoder.8-16`; None for all.
         weights: How the strength is shared among the sites; see `layer_weights`.
         operator: `add`, `rotate`, `project_out`, `clamp` or `at_least`.
-        unit: `relative`, a fraction of the site's typical residual norm; `own`, a fraction of the norm that each token
-            has there before the edit; `std`, the standard deviation there of the projection of the data on the
+        unit: `relative`, a fraction of the site's typical residual norm; `token`, a fraction of the norm that each
+            token has there before the edit; `std`, the standard deviation there of the projection of the data on the
             direction, as ITI measures it; `absolute`; or `total`, for all sites together: pushes w N f at sites of
-            weight w
-            and typical norm N, with one f for each stack, so that the sum of their lengths is this fraction of the
-            typical norm at the last of them. The lengths are those of relative strengths times f, whatever the vectors.
+            weight w and typical norm N, with one f for each stack, so that the sum of their lengths is this fraction of
+            the typical norm at the last of them. The lengths are those of relative strengths times f, whatever the
+            vectors.
         branch: Rows of classifier-free guidance to steer: `both`, `conditional` or `null`.
         gate: Which of these tokens, by what is read in them; None for all.
     """
@@ -199,10 +199,9 @@ def parse_attribute(text: str, directions: Mapping[str, Direction]) -> Attribute
 
     The form is `NAME STRENGTH [SCHEDULE] [at POSITIONS] [on SITES] [weights WEIGHTS] [by OPERATOR] [branch BRANCH]
     [when GATE]`, such as `note:C 0.1 fade-in 0..4s`, `register:high 8% at generated on decoder.2-5` or
-    `grounded 0.1own by rotate when risk:hallucination > 1.5`. The strength is relative; `%` divides by 100, `own` takes
-    it of each token's own norm, `std` counts standard deviations along the direction, `total` is for all sites
-    together, and `abs` makes it absolute. A name with spaces
-    stands in double quotes.
+    `grounded 0.1token by rotate when risk:hallucination > 1.5`. The strength is relative; `%` divides by 100, `token`
+    takes it of each token's own norm, `std` counts standard deviations along the direction, `total` is for all sites
+    together, and `abs` makes it absolute. A name with spaces stands in double quotes.
 
     Args:
         text: The line.

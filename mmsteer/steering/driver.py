@@ -17,11 +17,11 @@ from mmsteer.hooks import Edit
 from mmsteer.schedules import Timeline
 from mmsteer.steering.attribute import Steering
 from mmsteer.steering.meter import Meter
-from mmsteer.steering.others import Others
 from mmsteer.steering.places import Part, by_site, places_of
 from mmsteer.steering.plan import Plan, compile_plan
 from mmsteer.steering.pushes import Pushes, steps_of
 from mmsteer.steering.refusals import Judgement, check_call, sample_of_row
+from mmsteer.steering.state_dependent import StateDependentEdits
 from mmsteer.steering.track import Track, decode_table
 from mmsteer.types import Adapter, Call, Forward, Layout, Port, Site
 
@@ -50,7 +50,7 @@ class Driver:
         self._stack = stack
         self._steerings = tuple(steerings)
         self._places = places_of(adapter, sites)
-        self._loud: Mapping[Site, float] | None = None
+        self._injected: Mapping[Site, float] | None = None
         self._heard: set[Site] = set()
         self._plan: Plan | None = None
         self._judgement = Judgement()
@@ -83,7 +83,7 @@ class Driver:
         self._plan = compile_plan(self._steerings, self.sites, timeline, 1 if self.beside else call.branches)
         # What rests all through a call is left out: gradients, too, are those of the model alone.
         others = [other for other in self._plan.others if self._plan.table[..., other.column].any()]
-        self._others = Others(others, self._stack, self.meter)
+        self._others = StateDependentEdits(others, self._stack, self.meter)
         self._judgement.begin()
         self._has_drafts, self._awaits_edit = False, False
         self._fresh, self._tracks = True, {}
@@ -120,7 +120,7 @@ class Driver:
         Args:
             arguments: Of the stack's forward, by name.
         """
-        if self._loud is not None:
+        if self._injected is not None:
             self.ticks = True
             return
         if self.paused:
@@ -131,14 +131,14 @@ class Driver:
         if not self._is_step(arguments):
             self._plan_forward(arguments)
 
-    def shout(self, size: float | None, sites: Collection[Site] = ()) -> None:
+    def inject(self, size: float | None, sites: Collection[Site] = ()) -> None:
         """Add one vector of a given size at some sites, and nothing elsewhere, in place of the plan, or stop doing so.
 
         Args:
             size: What each entry measures; None to stop.
             sites: Where.
         """
-        self._loud = None if size is None else {site: size * (site in sites) for site in self.sites}
+        self._injected = None if size is None else {site: size * (site in sites) for site in self.sites}
 
     def failed(self) -> None:
         """Note that a forward raised, wherever it was."""
@@ -281,8 +281,8 @@ class Driver:
 
     def _edited(self, place: int, hidden: Tensor) -> Tensor:
         parts = self._places[place].parts
-        if self._loud is not None:
-            return self._shouted(parts, hidden, self._loud)
+        if self._injected is not None:
+            return self._with_injection(parts, hidden, self._injected)
         if self.paused:
             return hidden
         self._compiled()
@@ -302,7 +302,7 @@ class Driver:
                 self.meter.measure(part.index, part.of(hidden), part.of(edited), joined=self._track.is_beside)
         return edited
 
-    def _shouted(self, parts: Sequence[Part], hidden: Tensor, loud: Mapping[Site, float]) -> Tensor:
+    def _with_injection(self, parts: Sequence[Part], hidden: Tensor, loud: Mapping[Site, float]) -> Tensor:
         for part in parts:
             site = self.sites[part.index]
             self._heard.add(site)

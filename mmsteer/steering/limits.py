@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from mmsteer.errors import SteeringError
-from mmsteer.steering.plan import Other
+from mmsteer.steering.plan import StateDependentEdit
 
 WIDEST = torch.finfo(torch.float32).max
 """Norm layers square the state and sum over its width, in float32 whatever the state is in."""
@@ -15,7 +15,7 @@ WIDEST = torch.finfo(torch.float32).max
 class Limits:
     """The largest numbers that a plan adds to a hidden state."""
 
-    def __init__(self, vectors: Tensor, table: Tensor, others: Sequence[Other]) -> None:
+    def __init__(self, vectors: Tensor, table: Tensor, others: Sequence[StateDependentEdit]) -> None:
         """Find them.
 
         Args:

@@ -17,7 +17,7 @@ from mmsteer.types import Feature, Positions, Site
 
 
 @dataclass(frozen=True, eq=False)
-class Other:
+class StateDependentEdit:
     """An attribute whose edit must see the hidden state, or differs from token to token.
 
     Attributes:
@@ -26,7 +26,7 @@ class Other:
         operator: Its name in `OPERATORS`.
         vectors: For each of its sites, by index of the plan's sites, a unit vector, or one for each token.
         scales: What one unit of strength is worth there, by index of the plan's sites.
-        own: Whether that is multiplied by the norm that each token has before the edit.
+        token_norm: Whether that is multiplied by the norm that each token has before the edit.
         gates: What opens it there, by index of the plan's sites; empty where nothing gates it.
         features: What is read there instead of the component along the vector; empty for plain directions.
     """
@@ -36,7 +36,7 @@ class Other:
     operator: str
     vectors: Mapping[int, Tensor]
     scales: Mapping[int, float]
-    own: bool
+    token_norm: bool
     gates: Mapping[int, Threshold]
     features: Mapping[int, Feature]
 
@@ -60,7 +60,7 @@ class Plan:
     table: Tensor
     selections: tuple[Positions, ...]
     vectors: Tensor
-    others: tuple[Other, ...]
+    others: tuple[StateDependentEdit, ...]
     samples: int
     branches: int
 
@@ -115,7 +115,7 @@ def compile_plan(steerings: Sequence[Steering], sites: Sequence[Site], timeline:
 
 def _is_summed(item: Attribute) -> bool:
     """Whether a push is the same for every token and state, so that all such pushes are one sum a layer."""
-    return item.operator == "add" and item.unit != "own" and item.gate is None and not _is_per_token(item)
+    return item.operator == "add" and item.unit != "token" and item.gate is None and not _is_per_token(item)
 
 
 def _is_per_token(item: Attribute) -> bool:
@@ -179,7 +179,7 @@ def _refuse_per_token(steering: Steering, added: Sequence[Attribute]) -> None:
 def _scale(attribute: Attribute, site: Site) -> float:
     """What a strength of one is worth at a site in its unit, layer weight included; 0 where it does not push."""
     weight = attribute.shares.get(site, 0.0)
-    if not weight or attribute.unit in ("own", "absolute"):
+    if not weight or attribute.unit in ("token", "absolute"):
         return weight
     stats = attribute.direction.stats[site]
     if attribute.unit == "std":
@@ -201,8 +201,10 @@ def length(attribute: Attribute, site: Site) -> float:
         attribute: What pushes.
         site: Where; 0 where it does not push.
     """
-    own = attribute.unit == "own" and site in attribute.shares
-    return _scale(attribute, site) * (attribute.direction.stats[site].residual_norm if own else 1.0)
+    typical = (
+        attribute.direction.stats[site].residual_norm if attribute.unit == "token" and site in attribute.shares else 1.0
+    )
+    return typical * _scale(attribute, site)
 
 
 def _coefficients(item: Attribute, timeline: Timeline, branches: int) -> np.ndarray:
@@ -243,11 +245,11 @@ def _residual_norm(steerings: Sequence[Steering], site: Site) -> float:
     raise SteeringError(f"no attribute writes {site}")
 
 
-def _other(column: int, item: Attribute, sites: Sequence[Site], composed: Tensor) -> Other:
+def _other(column: int, item: Attribute, sites: Sequence[Site], composed: Tensor) -> StateDependentEdit:
     mine = {place: site for place, site in enumerate(sites) if site in item.shares}
     factor = item.strength if item.operator in TARGETED else 1.0
     alone = item.operator != "add" or _is_per_token(item)
-    return Other(
+    return StateDependentEdit(
         column,
         item.direction.name,
         item.operator,
@@ -256,7 +258,7 @@ def _other(column: int, item: Attribute, sites: Sequence[Site], composed: Tensor
             for place, site in mine.items()
         },
         {place: factor * _scale(item, site) for place, site in mine.items()},
-        item.unit == "own",
+        item.unit == "token",
         {place: item.gate.at(site) for place, site in mine.items()} if item.gate else {},
         {place: item.direction.features[site] for place, site in mine.items()} if item.direction.features else {},
     )

@@ -22,7 +22,7 @@ from mmsteer.types import COMPATIBILITIES, Adapter, Call, Identity, Site
 if TYPE_CHECKING:
     from mmsteer.steering.driver import Driver
 
-QUIET, LOUD = 0.0, 1e3
+NOTHING, HUGE = 0.0, 1e3
 """Entries of the canary's vector: nothing, or large against any residual stream and small enough for half precision."""
 
 REFUSED = ("generate_batch", "init_continuous_batching", "continuous_batching_context_manager")
@@ -210,7 +210,7 @@ class Session:
         if not drivers:
             return
         for driver in drivers:
-            driver.shout(QUIET)
+            driver.inject(NOTHING)
         quiet = self._adapter.canary()
         still = [stack for stack, driver in self._drivers.items() if not driver.ticks]
         if still:
@@ -225,18 +225,18 @@ class Session:
                 "these sites, as LLaVA reads no vision layer past its vision_feature_layer; leave them out"
             )
         for driver in drivers:
-            driver.shout(None)
+            driver.inject(None)
 
     def _unread(self, driver: "Driver", quiet: torch.Tensor) -> list[Site]:
         """Sites of the deepest layers that the output does not depend on; what a layer passes on, later ones hear."""
         unread: list[Site] = []
         for layer in sorted({site.layer for site in driver.sites}, reverse=True):
             deepest = [site for site in driver.sites if site.layer == layer]
-            driver.shout(LOUD, deepest)
+            driver.inject(HUGE, deepest)
             if not torch.equal(quiet, self._adapter.canary()):
                 break
             unread = deepest + unread
-        driver.shout(QUIET)
+        driver.inject(NOTHING)
         return unread
 
     def _finish(self) -> None:

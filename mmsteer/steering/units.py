@@ -34,5 +34,5 @@ def _stale(direction: Direction, written: Iterable[Site], sites: Mapping[str, Si
         return ""
     return (
         f"the unit of {direction.name!r} at {', '.join(far)} is a mean over all tokens, attention sinks included, and "
-        f"more than {STALE:g} times as large as the tokens that were steered; find the direction again, or use `own`"
+        f"more than {STALE:g} times as large as the tokens that were steered; find the direction again, or use `token`"
     )

@@ -94,7 +94,7 @@ def test_controls_are_as_strong_and_elsewhere(dictionary, used):
     [feature, *others] = [one.attributes[0] for one in conditions.values()]
     assert feature.direction.provenance["feature"] == "3"
     assert len(others) == 5
-    assert {(one.strength, one.unit, str(one.positions)) for one in others} == {(-0.2, "own", "last | generated")}
+    assert {(one.strength, one.unit, str(one.positions)) for one in others} == {(-0.2, "token", "last | generated")}
     assert "3" not in {one.direction.provenance.get("feature") for one in others[:-1]}
 
 

@@ -12,7 +12,7 @@ from mmsteer.errors import StoreError
 from mmsteer.eval.chair_parser import object_parser
 from mmsteer.latents.effect_meters import feature_meter, music_meter, object_meter
 from mmsteer.latents.effect_rollouts import EffectMeter, EqualDose, Rollouts, measure_effects
-from mmsteer.latents.effects import Ground
+from mmsteer.latents.effects import StateStatistics
 from mmsteer.record import record
 from mmsteer.sae import SparseDictionary
 from mmsteer.steering import Attribute, Steering
@@ -46,7 +46,7 @@ def rollouts(adapter, meter=LOUDNESS, items=ITEMS, settings="0.2 s", rows=5):
 def directions(musicgen):
     generator = torch.Generator().manual_seed(0)
     states = torch.randn(64, musicgen.widths[SITE], generator=generator)
-    ground = Ground(SITE, musicgen.fingerprint, states)
+    ground = StateStatistics(SITE, musicgen.fingerprint, states)
     return [ground.direction(f"v:{i}", torch.randn(32, generator=generator)) for i in range(3)]
 
 

@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional
 
 from mmsteer.errors import ProbeError
-from mmsteer.latents.effects import Ground, fit_effects, probing_vectors
+from mmsteer.latents.effects import StateStatistics, fit_effects, probing_vectors
 from mmsteer.sae import SparseDictionary
 from mmsteer.types import Site
 
@@ -91,7 +91,7 @@ def test_vectors_without_a_known_effect_are_left_out(planted):
 def test_a_direction_knows_the_scale_of_its_site(planted):
     vectors, _, _, _, effects = planted
     states = 3 + torch.randn(500, 24, generator=torch.Generator().manual_seed(8))
-    ground = Ground(SITE, "m", states)
+    ground = StateStatistics(SITE, "m", states)
     found = fit_effects(vectors, effects, NAMES).direction(ground, {"a": 1.0, "b": -0.5}, "wish:a")
     s = found.vectors[SITE]
     assert found.stats[SITE].mean == pytest.approx(float((states @ s).mean()), abs=1e-4)
@@ -102,7 +102,7 @@ def test_a_direction_knows_the_scale_of_its_site(planted):
 def test_probing_vectors_are_rows_and_random_ones():
     rows = torch.eye(4) * 2
     made = SparseDictionary(rows, torch.zeros(4), rows, torch.zeros(4), torch.zeros(4), site=SITE, model="m")
-    found = probing_vectors(Ground(SITE, "m", torch.randn(8, 4)), made, [3, 0], 2, seed=0)
+    found = probing_vectors(StateStatistics(SITE, "m", torch.randn(8, 4)), made, [3, 0], 2, seed=0)
     assert [one.name for one in found] == ["row:3", "row:0", "random:0", "random:1"]
     assert found[0].vectors[SITE].tolist() == [0, 0, 0, 1]
 

@@ -65,7 +65,7 @@ def test_save_compares_right_with_wrong_answers(seeing, dictionary):
 def test_where_each_method_pushes(dictionary, used):
     latents = random_latents(dictionary, used, 0)
     towards, away = latents_steering("SAVE", latents, 0.2).attributes
-    assert (towards.strength, away.strength, towards.unit) == (0.2, -0.2, "own")
+    assert (towards.strength, away.strength, towards.unit) == (0.2, -0.2, "token")
     assert (str(towards.positions), str(away.positions)) == ("all", "all")
     towards, away = latents_steering("SSL", latents, 0.2).attributes
     assert (str(towards.positions), str(away.positions)) == ("image", "last | generated")

@@ -129,7 +129,7 @@ def halfway(adapter, **more):
     return Steering((Attribute(one, 2.0, gate=Gate(probe, 0.0), **more),))
 
 
-@pytest.mark.parametrize("more", [{}, {"operator": "rotate", "unit": "own"}])
+@pytest.mark.parametrize("more", [{}, {"operator": "rotate", "unit": "token"}])
 def test_compiled_decoding_is_gated_as_eager_decoding_is(causal, more):
     with steer(causal, halfway(causal, **more)) as session:
         eager = generate(causal)
@@ -165,7 +165,7 @@ def waits(adapter, tokens):
 def test_a_step_of_gated_decoding_waits_for_nothing(causal):
     """Twelve more tokens wait as often as the same tokens unsteered, which is for the end of generation alone."""
     plain = waits(causal, 20) - waits(causal, 8)
-    with steer(causal, halfway(causal, unit="own")):
+    with steer(causal, halfway(causal, unit="token")):
         steered = waits(causal, 20) - waits(causal, 8)
     assert steered == plain
     assert plain
@@ -192,7 +192,7 @@ KNOWN = {
     [
         ("care 0.1 when risk:a > 1.5", ">", 1.5),
         (
-            "care 0.1own fade-in 0..4steps at image on text.1-2 by rotate when risk:a < -0.1234567891",
+            "care 0.1token fade-in 0..4steps at image on text.1-2 by rotate when risk:a < -0.1234567891",
             "<",
             -0.1234567891,
         ),
@@ -207,8 +207,8 @@ def test_gates_are_read_and_print_back(line, side, threshold):
 
 
 def test_the_unit_of_a_tokens_own_norm_is_read_and_prints_back():
-    found = parse_attribute("care 0.09own by rotate", KNOWN)
-    assert (found.strength, found.unit, str(found)) == (0.09, "own", "care 0.09own constant(1) by rotate")
+    found = parse_attribute("care 0.09token by rotate", KNOWN)
+    assert (found.strength, found.unit, str(found)) == (0.09, "token", "care 0.09token constant(1) by rotate")
     assert parse_attribute("care 9%", KNOWN).unit == "relative"
 
 

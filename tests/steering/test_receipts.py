@@ -54,7 +54,7 @@ def test_a_schedule_between_the_measured_steps_is_seen_whole(adapter):
 
 
 def test_all_chunks_of_a_prompt_count(adapter):
-    item = Attribute(planted(adapter, "d", [3]), 0.1, unit="own")
+    item = Attribute(planted(adapter, "d", [3]), 0.1, unit="token")
     ids = torch.tensor([[3, 4, 5, 6, 7, 8]])
     with steer(adapter, Steering((item,))) as session, session.call(Call(1, 8, 6)), torch.no_grad():
         cache = DynamicCache()
@@ -74,19 +74,19 @@ def test_pushes_that_cancel_are_not_counted_by_length(adapter):
 
 def test_where_the_state_decides_the_receipt_says_sampled(adapter):
     direction = planted(adapter, "d", [3])
-    for more in ({"unit": "own"}, {"operator": "rotate"}, {"gate": Gate(direction, -1e6)}):
+    for more in ({"unit": "token"}, {"operator": "rotate"}, {"gate": Gate(direction, -1e6)}):
         found = received(adapter, Attribute(direction, 0.1, **more))
         assert found.sites["text.3"].sampled
         # The prompt, and steps 1, 2, 4 and 8 of two rows.
         assert found.sites["text.3"].ratios.count == 2 * (4 + 4)
         assert "sampled at the prompt and steps 1, 2, 4, 8" in str(found)
-    own = received(adapter, Attribute(direction, 0.1, unit="own")).ratios
+    own = received(adapter, Attribute(direction, 0.1, unit="token")).ratios
     assert own.median == pytest.approx(0.1, rel=0.006)
 
 
 def test_strong_pushes_are_warned_of(adapter):
     direction = planted(adapter, "d", [2, 3])
-    weak, strong = (received(adapter, Attribute(direction, size, unit="own")) for size in (0.45, 0.55))
+    weak, strong = (received(adapter, Attribute(direction, size, unit="token")) for size in (0.45, 0.55))
     assert weak.warnings == ()
     (warning,) = strong.warnings
     assert "more than 50% of their norm" in warning
@@ -105,7 +105,7 @@ def test_a_unit_that_a_sink_made_is_warned_of(adapter):
     stale = Direction("d", direction.vectors, {SITES[3]: SiteStats(0.9, 0, 1, 2 * norm)}, adapter.fingerprint)
     (line,) = received(adapter, Attribute(stale, 0.1)).warnings
     assert "the unit of 'd' at text.3 is a mean over all tokens" in line
-    assert received(adapter, Attribute(stale, 0.1, unit="own")).warnings == ()
+    assert received(adapter, Attribute(stale, 0.1, unit="token")).warnings == ()
 
 
 def along(cosine, norms=(1.0, 2.0, 4.0, 8.0), scores=(0.5, 0.6, 0.8, 1.0)):

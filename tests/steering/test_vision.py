@@ -27,7 +27,7 @@ def test_every_kind_of_site_reaches_the_output(llava, site):
 
 
 @pytest.mark.parametrize("operator", ["add", "rotate", "project_out"])
-@pytest.mark.parametrize("unit", ["relative", "own"])
+@pytest.mark.parametrize("unit", ["relative", "token"])
 @pytest.mark.parametrize("gated", [False, True])
 def test_strength_zero_is_bit_identical(llava, operator, unit, gated):
     plain = logits(llava)
@@ -126,7 +126,7 @@ def test_rotation_by_the_own_norm_is_what_vti_released(llava):
     site = Site("vision", 1, "mlp")
     per_token = direction(llava, [str(site)], tokens=TOKENS)
     x = states(llava, str(site), lambda: logits(llava))[0]
-    with steer(llava, steering(per_token, 0.09, operator="rotate", unit="own")):
+    with steer(llava, steering(per_token, 0.09, operator="rotate", unit="token")):
         found = states(llava, str(site), lambda: logits(llava))[0]
     unit = nn.functional.normalize
     expected = unit(unit(x, dim=-1) + 0.1 * 0.9 * per_token.vectors[site], dim=-1) * x.norm(dim=-1, keepdim=True)
@@ -136,7 +136,7 @@ def test_rotation_by_the_own_norm_is_what_vti_released(llava):
 def test_addition_by_the_own_norm_is_a_fraction_of_each_token(llava):
     one = direction(llava, ["text.1"], norm=100.0)
     x = states(llava, "text.1", lambda: logits(llava))[0]
-    with steer(llava, steering(one, 0.2, unit="own")):
+    with steer(llava, steering(one, 0.2, unit="token")):
         found = states(llava, "text.1", lambda: logits(llava))[0]
     pushes = 0.2 * x.norm(dim=-1, keepdim=True) * one.vectors[Site("text", 1)]
     torch.testing.assert_close(found - x, pushes, atol=1e-5, rtol=1e-5)
@@ -287,7 +287,7 @@ def test_half_precision_stays_as_it_is_and_is_edited_in_full(llava):
     before = states(half, "text.1", lambda: logits(half))[0]
     found = {}
     for name, strength, threshold in (("zero", 0.0, -1e6), ("closed", 0.5, 1e6), ("turned", 0.5, -1e6)):
-        with steer(half, steering(one, strength, operator="rotate", unit="own", gate=Gate(one, threshold))):
+        with steer(half, steering(one, strength, operator="rotate", unit="token", gate=Gate(one, threshold))):
             found[name] = states(half, "text.1", lambda: logits(half))[0]
     assert before.dtype == found["turned"].dtype == torch.bfloat16
     assert torch.equal(found["zero"], before)

@@ -9,18 +9,18 @@ from torch import Tensor
 from mmsteer.errors import SteeringError
 from mmsteer.steering.meter import Meter
 from mmsteer.steering.operators import OPERATORS, Read, Scale, component
-from mmsteer.steering.plan import Other
+from mmsteer.steering.plan import StateDependentEdit
 from mmsteer.types import Feature
 
 
-class Others:
+class StateDependentEdits:
     """Applies the attributes of a plan that are more than a sum, one after another.
 
     Attributes:
         places: Indices of the sites that they edit.
     """
 
-    def __init__(self, others: Sequence[Other], stack: str, meter: Meter) -> None:
+    def __init__(self, others: Sequence[StateDependentEdit], stack: str, meter: Meter) -> None:
         self.places = frozenset(place for other in others for place in other.vectors)
         self._others = tuple(others)
         self._stack = stack
@@ -47,12 +47,12 @@ class Others:
             if place in other.gates:
                 amount = amount * self._open(other, place, before, amount)
             scale: Scale = other.scales[place]
-            if other.own:
+            if other.token_norm:
                 scale = scale * torch.linalg.vector_norm(before, dim=-1, keepdim=True)
             after = OPERATORS[other.operator](after, amount, vector, scale, self._read(other, place, before, vector))
         return after.to(hidden.dtype)
 
-    def _open(self, other: Other, place: int, hidden: Tensor, amount: Tensor) -> Tensor:
+    def _open(self, other: StateDependentEdit, place: int, hidden: Tensor, amount: Tensor) -> Tensor:
         """Which tokens a gate lets through, (rows, tokens, 1) bool."""
         gate = other.gates[place]
         vector = self._local(other, gate.vector, hidden)
@@ -60,7 +60,7 @@ class Others:
         self._meter.gate(place, amount != 0, is_open)
         return is_open
 
-    def _read(self, other: Other, place: int, before: Tensor, vector: Tensor) -> Read:
+    def _read(self, other: StateDependentEdit, place: int, before: Tensor, vector: Tensor) -> Read:
         if place not in other.features:
             return partial(component, v=vector)
         # Features that are set together are read together, before the first of them moves the state.
@@ -72,7 +72,7 @@ class Others:
             self._features[key] = feature.beside(hidden)
         return self._features[key].read(hidden)
 
-    def _local(self, other: Other, vector: Tensor, hidden: Tensor) -> Tensor:
+    def _local(self, other: StateDependentEdit, vector: Tensor, hidden: Tensor) -> Tensor:
         # A vector of the plan where the layer is, and as precise; moved there once, not at every step.
         if vector.ndim == 2 and len(vector) != hidden.shape[1]:
             raise SteeringError(
