@@ -65,11 +65,13 @@ class LanguageModelAdapter(Ported):
         max_steps: Positions that the language model was made for; `ANY_LENGTH` where there are none.
         sampling: Greedy, unless asked otherwise.
         output_kind: `text`.
+        sample_rate: None.
         sees: Whether prompts may have images.
     """
 
     generator = TEXT
     output_kind: Literal["text", "audio"] = "text"
+    sample_rate: int | None = None
     rate: float | None = None
     sampling = Sampling(temperature=0.0, top_k=0, top_p=1.0, guidance=1.0, beams=1)
 

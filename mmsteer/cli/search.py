@@ -9,15 +9,17 @@ import typer
 from mmsteer.errors import SteeringError
 
 if TYPE_CHECKING:
-    from mmsteer.search import Search
-    from mmsteer.types import Direction
+    from mmsteer.search import Place, Search
+    from mmsteer.types import Adapter, Direction, Sampling
 
 
 def search(
-    model: Annotated[str, typer.Option(help="a bundled model, a folder, or a Hugging Face name, that writes text")],
+    model: Annotated[str, typer.Option(help="a bundled model, a folder, or a Hugging Face name")],
     data: Annotated[Path, typer.Option(help="JSON lines of prompts, with what the reward asks of them")],
     directions: Annotated[Path, typer.Option(help="a file of directions")],
-    reward: Annotated[str, typer.Option(help="what is wanted of answers, such as contains:Arr or 'not refusal'")],
+    reward: Annotated[
+        str, typer.Option(help="what is wanted, such as contains:Arr or 'not refusal' of answers, or note:C of clips")
+    ],
     name: Annotated[str | None, typer.Option(help="the direction, where the file has several")] = None,
     budget_kl: Annotated[float, typer.Option(help="nats a token that steering may cost")] = 0.5,
     sites: Annotated[
@@ -27,9 +29,17 @@ def search(
         str | None,
         typer.Option(help="fractions of the residual norm (usual: 0.05,0.1,0.15,0.2,0.3)"),
     ] = None,
-    at: Annotated[str, typer.Option("--at", help="which tokens are steered")] = "all",
-    tokens: Annotated[int, typer.Option(min=1, help="at most this many tokens an answer")] = 48,
-    temperature: Annotated[float, typer.Option(min=0, help="0 takes the likeliest token")] = 0.0,
+    at: Annotated[
+        list[str] | None,
+        typer.Option("--at", help="which tokens are steered, such as generated; repeated (usual: all)"),
+    ] = None,
+    tokens: Annotated[
+        int | None, typer.Option(min=1, help="text: at most this many tokens an answer (usual: 48)")
+    ] = None,
+    seconds: Annotated[float | None, typer.Option(help="audio: of each clip (usual: as the model is asked)")] = None,
+    temperature: Annotated[
+        float | None, typer.Option(min=0, help="0 takes the likeliest token (usual: 0 for text, the model's for audio)")
+    ] = None,
     batch: Annotated[int, typer.Option(min=1, help="answers that are generated together")] = 16,
     seed: Annotated[int, typer.Option(min=0, help="of the draw of rows, the random direction and what is drawn")] = 0,
     out: Annotated[Path | None, typer.Option(help="the folder of the search (default: runs/search-NAME)")] = None,
@@ -52,7 +62,7 @@ def search(
     from mmsteer.cli.files import write_out
     from mmsteer.cli.quiet import hush
     from mmsteer.direction_file import load_directions
-    from mmsteer.eval.text import parse_reward
+    from mmsteer.eval.rewards import parse_output_reward
     from mmsteer.report.search_page import search_page, search_svg
     from mmsteer.search import STRENGTHS, Grid
     from mmsteer.search import search as find
@@ -60,19 +70,21 @@ def search(
     from mmsteer.types import Sampling
 
     hush()
-    wanted, rows = parse_reward(reward), read_rows(data)
+    parse_output_reward(reward)
+    rows = read_rows(data)
     direction = _one(load_directions(directions), name)
-    grid = Grid(tuple(sites or ()), STRENGTHS if strengths is None else _numbers(strengths), at)
+    places = tuple(at or ("all",))
+    grid = Grid(tuple(sites or ()), STRENGTHS if strengths is None else _numbers(strengths), places)
     folder = out or Path("runs") / f"search-{direction.name.replace(':', '-')}"
     adapter = load(model, device=device, dtype=dtype)
     found = find(
         adapter,
         direction,
         rows,
-        wanted,
+        parse_output_reward(reward, adapter.output_kind),
         budget_kl=budget_kl,
         grid=grid,
-        sampling=Sampling(tokens=tokens, temperature=temperature),
+        sampling=_sampling(adapter, Sampling(tokens, seconds, temperature)),
         batch=batch,
         seed=seed,
         folder=folder,
@@ -82,6 +94,21 @@ def search(
     write_out(folder / "tradeoff.svg", search_svg(found).encode())
     _show(found)
     print(f"\nfolder: {folder}\npage:   {folder / 'index.html'}")
+
+
+def _sampling(adapter: "Adapter", given: "Sampling") -> "Sampling":
+    """What was given and what is usual.
+
+    Raises:
+        SteeringError: A length of the other kind of output was given.
+    """
+    if adapter.output_kind == "audio":
+        if given.tokens is not None:
+            raise SteeringError("--tokens is for text, and this model makes audio; give --seconds, or leave it out")
+        return given
+    if given.seconds is not None:
+        raise SteeringError("--seconds is for audio, and this model makes text; give --tokens, or leave it out")
+    return given.filled(type(given)(tokens=48, temperature=0.0))
 
 
 def _one(known: "Mapping[str, Direction]", name: str | None) -> "Direction":
@@ -99,6 +126,10 @@ def _numbers(text: str) -> tuple[float, ...]:
         raise SteeringError(f"--strengths {text!r}: write numbers, such as 0.1,0.2,0.4") from None
 
 
+def _where(place: "Place") -> str:
+    return place.sites if place.positions == "all" else f"{place.sites} at {place.positions}"
+
+
 def _show(found: "Search") -> None:
     from rich.console import Console
     from rich.table import Table
@@ -114,7 +145,7 @@ def _show(found: "Search") -> None:
         rewards = [f"{one.worth:.2f}" if one.answers else "-" for one in (cell, control)]
         style = "bold" if cell == found.best else "dim" if cell.kl > found.budget_kl else ""
         table.add_row(
-            cell.place.sites, f"{cell.place.strength:g}", rewards[0], f"{cell.kl:.2f}", rewards[1], style=style
+            _where(cell.place), f"{cell.place.strength:g}", rewards[0], f"{cell.kl:.2f}", rewards[1], style=style
         )
     console = Console(highlight=False)
     console.print(table)

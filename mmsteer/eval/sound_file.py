@@ -1,5 +1,6 @@
-"""Opening audio files so that libsndfile decodes them to their end, whatever their headers say of the length."""
+"""Audio files, read to their end whatever their headers say of the length, and written."""
 
+import io
 import os
 import threading
 from collections.abc import Iterator
@@ -7,6 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
 import soundfile
 
 from mmsteer.errors import EvalError
@@ -47,6 +49,18 @@ def open_sound(path: Path) -> Iterator[soundfile.SoundFile]:
         finally:
             os.close(reading)  # ends the feeder, too, which otherwise waits for a reader
             feeder.join()
+
+
+def to_flac(wave: np.ndarray, sample_rate: int) -> bytes:
+    """Audio as a FLAC file of 16 bit; what exceeds full scale is clipped.
+
+    Args:
+        wave: (samples,) or (samples, channels).
+        sample_rate: In Hz.
+    """
+    file = io.BytesIO()
+    soundfile.write(file, np.clip(wave, -1.0, 1.0), sample_rate, format="FLAC", subtype="PCM_16")
+    return file.getvalue()
 
 
 def _mp3_start(data: BinaryIO) -> int | None:

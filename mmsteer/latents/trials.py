@@ -94,5 +94,5 @@ def sample_rate_of(adapter: Adapter) -> int:
     Args:
         adapter: The model, which makes audio.
     """
-    rate: int = adapter.sample_rate  # type: ignore[attr-defined]
-    return rate
+    assert adapter.sample_rate is not None
+    return adapter.sample_rate

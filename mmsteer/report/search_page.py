@@ -7,9 +7,10 @@ from markupsafe import Markup
 
 from mmsteer.errors import shorten
 from mmsteer.eval.text import word_changes
+from mmsteer.eval.words import repetition
 from mmsteer.report.svg import Axis, Element, drawing, element, frame, marker
 from mmsteer.search import Cell, Search
-from mmsteer.types import Score
+from mmsteer.types import Score, mean_score
 
 WIDTH, HEIGHT = 560, 320
 EXAMPLES = 8
@@ -37,12 +38,14 @@ code { background: #8882; padding: .1rem .3rem; } del { opacity: .6; } ins { fon
 {% if line %}<p>To use it: <code>--steer "{{ line }}"</code></p>{% endif %}
 <figure>{{ picture }}<figcaption>Dots: cells of the grid. Triangles: a random direction at the same sites and prices.
 Tick: unsteered. Ring: chosen. Dashed: the budget.</figcaption></figure>
-{% if examples %}<h2>Answers to rows that chose nothing</h2>
-{% for one in examples %}<p><strong>{{ one.prompt }}</strong><br>{{ one.before }}<br>{{ one.after }}</p>{% endfor %}
+{% if examples %}<h2>{{ "Clips of" if found.audio else "Answers to" }} rows that chose nothing</h2>
+{% for one in examples %}<p><strong>{{ one.prompt }}</strong><br>unsteered: {{ one.before }}
+<br>steered: {{ one.after }}</p>{% endfor %}
 {% endif %}
 <details><summary>Every cell</summary><div class="scroll"><table>
-<tr><th>where</th><th>strength</th><th>KL (nats a token)</th><th>{{ found.reward }}</th><th>repetition</th>
-<th>blank</th><th>random: strength</th><th>KL</th><th>{{ found.reward }}</th></tr>
+<tr><th>where</th><th>strength</th><th>tokens</th><th>KL (nats a token)</th><th>{{ found.reward }}</th>
+{% if not found.audio %}<th>repetition</th>{% endif %}<th>unscored</th>
+<th>random: strength</th><th>KL</th><th>{{ found.reward }}</th></tr>
 {% for row in rows %}<tr{% if row.over %} class="over"{% endif %}>{% for text in row.cells %}<td>{{ text }}</td>
 {% endfor %}</tr>{% endfor %}
 </table></div></details>
@@ -51,7 +54,7 @@ Tick: unsteered. Ring: chosen. Dashed: the budget.</figcaption></figure>
 
 
 def search_page(found: Search) -> str:
-    """The page; it needs nothing but itself.
+    """The page; it needs nothing but itself, and the clips in its folder.
 
     Args:
         found: The search.
@@ -83,9 +86,10 @@ def verdict(found: Search) -> list[str]:
         ]
     lines = [
         f"On {len(found.unsteered.rewards)} validation rows: {found.reward} {score(best)} at {found.line(best)}, "
-        f"{best.kl:.2f} nats a token; {plain}; best random direction {score(control) if control else 'not tried'}. "
-        f"Repetition {_share(best)}, unsteered {_share(found.unsteered)}."
+        f"{best.kl:.2f} nats a token; {plain}; best random direction {score(control) if control else 'not tried'}."
     ]
+    if not found.audio:
+        lines[0] += f" Repetition {_repeated(best)}, unsteered {_repeated(found.unsteered)}."
     if not found.gains:
         lines.append("No cell within the budget gains anything over the unsteered model.")
     elif control and control.worth >= best.worth:
@@ -108,11 +112,13 @@ def score(cell: Cell) -> str:
     if not cell.answers:
         return "not generated"
     found: Score = cell.reward
-    return f"{found}" + (f" ({found.unscored} blank)" if found.unscored and found.value is not None else "")
+    return f"{found}" + (f" ({found.unscored} unscored)" if found.unscored and found.value is not None else "")
 
 
-def _share(cell: Cell) -> str:
-    return "unknown" if cell.repeated is None else f"{cell.repeated:.2f}"
+def _repeated(cell: Cell) -> str:
+    """Mean share of an answer's runs of four words that occur earlier in it."""
+    found = mean_score([repetition(one) for one in cell.answers]).value
+    return "unknown" if found is None else f"{found:.2f}"
 
 
 def draw_search(found: Search) -> Markup:
@@ -147,7 +153,7 @@ def search_svg(found: Search) -> str:
 
 def _marks(cells: Sequence[Cell], shape: str, kind: str, x: Axis, y: Axis) -> list[Element]:
     return [
-        marker(shape, x(cell.kl), y(cell.worth), kind, f"{cell.place.sites or 'unsteered'} {cell.place.strength:g}")
+        marker(shape, x(cell.kl), y(cell.worth), kind, str(cell.place) if cell.place.sites else "unsteered")
         for cell in cells
         if cell.answers
     ]
@@ -159,9 +165,15 @@ def _examples(found: Search) -> list[dict[str, object]]:
         return []
     triples = zip(found.prompts[1], before.answers, after.answers, strict=True)
     return [
-        {"prompt": prompt, "before": _marked(one, two, "del"), "after": _marked(one, two, "ins")}
+        {"prompt": prompt, "before": _player(one), "after": _player(two)}
+        if found.audio
+        else {"prompt": prompt, "before": _marked(one, two, "del"), "after": _marked(one, two, "ins")}
         for prompt, one, two in list(triples)[:EXAMPLES]
     ]
+
+
+def _player(name: str) -> Markup:
+    return Markup('<audio controls preload="none" src="{}"></audio>').format(name)
 
 
 def _marked(before: str, after: str, tag: str) -> Markup:
@@ -176,7 +188,7 @@ def _marked(before: str, after: str, tag: str) -> Markup:
 
 
 def _row(found: Search, cell: Cell, control: Cell) -> dict[str, object]:
-    repeated = _share(cell) if cell.answers else ""
-    texts = [cell.place.sites, f"{cell.place.strength:g}", f"{cell.kl:.3f}", score(cell), repeated]
+    texts = [cell.place.sites, f"{cell.place.strength:g}", cell.place.positions, f"{cell.kl:.3f}", score(cell)]
+    texts += [] if found.audio else [_repeated(cell) if cell.answers else ""]
     texts += [str(cell.reward.unscored) if cell.answers else "", f"{control.place.strength:g}", f"{control.kl:.3f}"]
     return {"cells": [*texts, score(control)], "over": cell.kl > found.budget_kl}

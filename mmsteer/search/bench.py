@@ -3,14 +3,15 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from torch import Tensor
 
 from mmsteer.calibrate import divergence_along
 from mmsteer.errors import DataError
-from mmsteer.eval.text import Reward
+from mmsteer.eval.rewards import OutputReward, rate_outputs
 from mmsteer.search.cells import Cell, CellFile, Place
+from mmsteer.search.clips import Clips
 from mmsteer.steering import Attribute, Steering, steer
 from mmsteer.tasks import Row
 from mmsteer.types import Adapter, Direction, Positions, Sampling
@@ -39,19 +40,19 @@ class Bench:
         sampling: How they are sampled.
         batch: Answers that are generated together.
         seed: The first row's; the next ones follow.
-        positions: Which tokens are steered.
         budget: Nats a token.
         file: Finished cells.
+        clips: Where audio is kept; None for text.
     """
 
     adapter: Adapter
-    reward: Reward
+    reward: OutputReward
     sampling: Sampling
     batch: int
     seed: int
-    positions: Positions
     budget: float
     file: CellFile
+    clips: Clips | None = None
     _measures: dict[str, Measure] = field(default_factory=dict)
 
     def unsteered(self, rows: Sequence[Row], kind: str = "unsteered") -> Cell:
@@ -138,7 +139,9 @@ class Bench:
         return Cell(kind, place, found, price, (), ())
 
     def _steering(self, direction: Direction, place: Place) -> Steering:
-        return Steering((Attribute(direction, place.strength, positions=self.positions, sites=place.sites),))
+        return Steering(
+            (Attribute(direction, place.strength, positions=Positions(place.positions), sites=place.sites),)
+        )
 
     def _price(self, steering: Steering, rows: Sequence[Row], plain: Cell) -> float:
         if plain.kind not in self._measures:
@@ -147,32 +150,40 @@ class Bench:
 
     def _measure(self, rows: Sequence[Row], plain: Cell) -> Measure:
         answered = [
-            replace(row.sample(self.adapter), output=answer)
+            replace(row.sample(self.adapter), output=self.clips.read(answer) if self.clips else answer)
             for row, answer in zip(rows, plain.answers, strict=True)
             if answer
         ]
         if not answered:
             raise DataError("the unsteered model gives no answer to any row, so nothing can be priced along them")
-        return divergence_along(self.adapter, answered[:PRICED])
+        guidance = self.sampling.filled(self.adapter.sampling).guidance or 1.0
+        return divergence_along(self.adapter, answered[:PRICED], guidance=guidance)
 
     def _try(self, cells: Sequence[Cell], steerings: Sequence[Steering], rows: Sequence[Row]) -> list[Cell]:
         """Cells with their answers and rewards, which are kept at once."""
         jobs = [(steering, row, at) for steering in steerings for at, row in enumerate(rows)]
-        answers = list(self._generate(jobs))
-        references = [row.reference for row in rows]
-        made = []
-        for cell, said in zip(cells, some(answers, len(rows)), strict=True):
-            made.append(replace(cell, answers=tuple(said), rewards=tuple(self.reward(said, references))))
+        outputs = list(self._generate(jobs))
+        made = [
+            replace(cell, **self._judged(mine, rows))
+            for cell, mine in zip(cells, some(outputs, len(rows)), strict=True)
+        ]
         self.file.add(made)
         return made
 
-    def _generate(self, jobs: Sequence[tuple[Steering, Row, int]]) -> Iterator[str]:
-        """Answers, of which each has its own steering."""
+    def _judged(self, outputs: Sequence[Any], rows: Sequence[Row]) -> dict[str, Any]:
+        """Answers and rewards of a cell."""
+        rate = self.clips.sample_rate if self.clips else None
+        rewards = rate_outputs(self.reward, outputs, [row.reference for row in rows], rate)
+        answers = [self.clips.keep(one) if self.clips else one for one in outputs]
+        return {"answers": tuple(answers), "rewards": tuple(rewards)}
+
+    def _generate(self, jobs: Sequence[tuple[Steering, Row, int]]) -> Iterator[Any]:
+        """Answers or clips, of which each has its own steering."""
         for part in some(jobs, self.batch):
             samples = [replace(row.sample(self.adapter), id=str(at)) for at, (_, row, _) in enumerate(part)]
             with steer(self.adapter, [steering for steering, _, _ in part]):
                 made = self.adapter.generate(samples, self.sampling, [self.seed + at for _, _, at in part])
-            yield from (str(one.output) for one in made)
+            yield from (one.output for one in made)
 
 
 def some(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:

@@ -2,13 +2,12 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
 from mmsteer.atomic import append_whole, write_atomically
 from mmsteer.errors import DataError
-from mmsteer.eval.words import repetition
 from mmsteer.json_lines import parse_json, read_json
 from mmsteer.types import Score, mean_score
 
@@ -20,10 +19,17 @@ class Place:
     Attributes:
         sites: A selection of sites; empty for no steering.
         strength: At each of them, as a fraction of the residual norm.
+        positions: At which tokens.
     """
 
     sites: str
     strength: float
+    positions: str = "all"
+
+    def __str__(self) -> str:
+        """What follows the name of a direction in a line of steering."""
+        at = "" if self.positions == "all" else f" at {self.positions}"
+        return f"{self.strength:g}{at} on {self.sites}"
 
 
 @dataclass(frozen=True)
@@ -36,7 +42,7 @@ class Cell:
         place: Where and how strongly it steers; a control has a strength of its own at the same price.
         kl: The price: divergence from the unsteered model along its answers, nats a token.
         rewards: One an answer, None where it is blank or cannot be known; empty where the price is far too high.
-        answers: What the model wrote.
+        answers: What the model wrote, or the files of the clips that it made.
     """
 
     kind: str
@@ -55,11 +61,6 @@ class Cell:
     def worth(self) -> float:
         """What cells are compared by: the mean in which an answer without a reward counts as 0."""
         return sum(one or 0.0 for one in self.rewards) / max(1, len(self.rewards))
-
-    @property
-    def repeated(self) -> float | None:
-        """Mean share of an answer's runs of four words that occur earlier in it."""
-        return mean_score([repetition(one) for one in self.answers]).value
 
 
 class CellFile:
@@ -144,18 +145,14 @@ def _claim(folder: Path, settings: Mapping[str, Any]) -> None:
 def _plain(cell: Cell) -> dict[str, Any]:
     return {
         "kind": cell.kind,
-        "of": [cell.of.sites, cell.of.strength],
-        "sites": cell.place.sites,
-        "strength": cell.place.strength,
+        "of": astuple(cell.of),
+        "place": astuple(cell.place),
         "kl": cell.kl,
-        "repetition": cell.repeated,
         "rewards": cell.rewards,
         "answers": cell.answers,
     }
 
 
 def _cell(line: Mapping[str, Any]) -> Cell:
-    sites, strength = line["of"]
-    place = Place(line["sites"], line["strength"])
-    rewards, answers = tuple(line["rewards"]), tuple(line["answers"])
-    return Cell(line["kind"], Place(sites, strength), place, line["kl"], rewards, answers)
+    of, place = Place(*line["of"]), Place(*line["place"])
+    return Cell(line["kind"], of, place, line["kl"], tuple(line["rewards"]), tuple(line["answers"]))

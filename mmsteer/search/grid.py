@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from mmsteer.errors import SteeringError
 from mmsteer.search.cells import Place
-from mmsteer.types import Direction, Site, select_sites
+from mmsteer.types import Direction, Positions, Site, select_sites
 
 STRENGTHS = (0.05, 0.1, 0.15, 0.2, 0.3)
 SINGLES, BANDS, WIDTH = 7, 3, 5
@@ -21,12 +21,12 @@ class Grid:
         sites: Selections of the direction's sites, such as `text.14` or `text.10-14`; empty for single layers and bands
             over the middle of the stack.
         strengths: Fractions of the residual norm. A band shares each among its layers.
-        positions: Which tokens are steered.
+        positions: At which tokens; each is tried.
     """
 
     sites: tuple[str, ...] = ()
     strengths: tuple[float, ...] = STRENGTHS
-    positions: str = "all"
+    positions: tuple[str, ...] = ("all",)
 
     def places(self, direction: Direction) -> tuple[Place, ...]:
         """The cells of the grid, the weakest first.
@@ -35,14 +35,18 @@ class Grid:
             direction: What is steered along.
 
         Raises:
-            SteeringError: There are no strengths, or one of them is 0 or not finite.
+            SteeringError: There are no strengths, one of them is 0 or not finite, or positions cannot be read.
         """
         if not self.strengths or not all(math.isfinite(one) and one for one in self.strengths):
             raise SteeringError(f"strengths are numbers other than 0, such as 0.1,0.2,0.4, not {self.strengths}")
+        for text in self.positions:
+            Positions(text)
         sites = self.sites or default_sites(direction)
         counts = {text: len(select_sites(text, direction.sites)) for text in sites}
         ordered = sorted(set(self.strengths), key=lambda one: (abs(one), one))
-        return tuple(Place(text, round(one / counts[text], 6)) for one in ordered for text in counts)
+        return tuple(
+            Place(text, round(one / counts[text], 6), at) for one in ordered for text in counts for at in self.positions
+        )
 
 
 def default_sites(direction: Direction) -> tuple[str, ...]:

@@ -16,12 +16,13 @@ from typing import Any
 from rich.progress import Progress
 
 from mmsteer.errors import DataError, SteeringError
-from mmsteer.eval.text import Reward
+from mmsteer.eval.rewards import OutputReward
 from mmsteer.search.bench import Bench, some
 from mmsteer.search.cells import Cell, CellFile
+from mmsteer.search.clips import Clips
 from mmsteer.search.grid import Grid
 from mmsteer.tasks import Row, sources_of
-from mmsteer.types import Adapter, Direction, Positions, Sampling, random_direction
+from mmsteer.types import Adapter, Direction, Sampling, random_direction
 
 VALIDATION, TEST = 16, 32
 """Rows that cells are tried on, and that the choice is judged on; at most."""
@@ -35,23 +36,23 @@ class Search:
         name: The direction.
         reward: The reward's name.
         budget_kl: Nats a token that steering may cost.
-        positions: Which tokens are steered.
         prompts: The validation rows' prompts, and those of the rows that chose nothing.
         unsteered: The unsteered model on the validation rows.
         cells: Every cell of the grid.
         controls: A random direction at the same sites and prices.
         tested: `unsteered`, `steered` and `random` on rows that chose nothing, as far as there are any.
+        audio: Whether answers are files of clips.
     """
 
     name: str
     reward: str
     budget_kl: float
-    positions: str
     prompts: tuple[tuple[str, ...], tuple[str, ...]]
     unsteered: Cell
     cells: tuple[Cell, ...]
     controls: tuple[Cell, ...]
     tested: Mapping[str, Cell] = field(default_factory=dict)
+    audio: bool = False
 
     @property
     def best(self) -> Cell | None:
@@ -75,8 +76,7 @@ class Search:
         Args:
             cell: The cell.
         """
-        at = f" at {self.positions}" if self.positions != "all" else ""
-        return f"{self.name} {cell.place.strength:g}{at} on {cell.place.sites}"
+        return f"{self.name} {cell.place}"
 
 
 def _best(cells: Sequence[Cell], budget: float) -> Cell | None:
@@ -88,11 +88,11 @@ def search(
     adapter: Adapter,
     direction: Direction,
     rows: Sequence[Row],
-    reward: Reward,
+    reward: OutputReward,
     *,
     budget_kl: float = 0.5,
     grid: Grid = Grid(),  # noqa: B008  a frozen value
-    sampling: Sampling = Sampling(tokens=48),
+    sampling: Sampling | None = None,
     batch: int = 16,
     seed: int = 0,
     folder: Path | None = None,
@@ -101,33 +101,34 @@ def search(
     """Try a direction at many sites and strengths, and choose on validation rows.
 
     Args:
-        adapter: A model that writes text.
+        adapter: The model.
         direction: What is steered along.
         rows: Prompts, with what the reward asks of them; see `divided`.
-        reward: What is wanted of answers.
-        budget_kl: Nats a token, mean along unsteered answers, that steering may cost.
+        reward: What is wanted of answers, or of clips.
+        budget_kl: Nats a token (of all codebooks of a step together), mean along unsteered answers, that steering may
+            cost.
         grid: What is tried.
-        sampling: How answers are sampled; every cell with the same seeds.
+        sampling: How answers are sampled, every cell with the same seeds; at most 48 tokens of text, or as the model
+            is usually asked for audio.
         batch: Answers that are generated together, each with its own steering.
         seed: Of the random direction, the draw of rows, and what is sampled.
-        folder: Where finished cells are kept; a search that was stopped goes on there.
+        folder: Where finished cells are kept, and clips; a search that was stopped goes on there.
         progress: Show a bar.
 
     Raises:
-        DataError: The model writes no text, there are too few rows, they lack what the reward asks for, or the folder
-            holds another search.
+        DataError: A search of audio has no folder, there are too few rows, they lack what the reward asks for, or the
+            folder holds another search.
         SteeringError: The budget or the grid makes no sense.
     """
-    if adapter.output_kind != "text":
-        raise DataError("a search judges answers, and this model makes audio; choose its strengths in a recipe")
     if not budget_kl > 0:
         raise SteeringError(f"the budget of {budget_kl} nats is not above zero")
     direction.check_model(adapter)
     places = grid.places(direction)
     tried, kept = divided(rows, seed)
-    settings = _settings(adapter, direction, tried, kept, reward, grid.positions, sampling, seed)
-    positions, file = Positions(grid.positions), CellFile(folder, settings)
-    bench = Bench(adapter, reward, sampling, batch, seed, positions, budget_kl, file)
+    clips = None if adapter.sample_rate is None else _clips(adapter.sample_rate, folder)
+    sampling = sampling or (Sampling() if clips else Sampling(tokens=48))
+    file = CellFile(folder, _settings(adapter, direction, tried, kept, reward, sampling, seed))
+    bench = Bench(adapter, reward, sampling, batch, seed, budget_kl, file, clips)
     noise, together = random_direction(direction, seed), max(1, batch // len(tried))
     with Progress(disable=not progress) as bar:
         task = bar.add_task("searching", total=2 * len(places))
@@ -141,12 +142,18 @@ def search(
             bar.advance(task, len(done))
     prompts = (tuple(row.asked().text for row in tried), tuple(row.asked().text for row in kept))
     found = Search(
-        direction.name, reward.name, budget_kl, grid.positions, prompts, unsteered, tuple(cells), tuple(controls)
+        direction.name, reward.name, budget_kl, prompts, unsteered, tuple(cells), tuple(controls), audio=bool(clips)
     )
     return replace(found, tested=_tested(bench, found, direction, noise, kept)) if kept else found
 
 
-def _check_scored(unsteered: Cell, reward: Reward) -> None:
+def _clips(sample_rate: int, folder: Path | None) -> Clips:
+    if folder is None:
+        raise DataError("a search of audio keeps its clips; give it a folder")
+    return Clips(folder, sample_rate)
+
+
+def _check_scored(unsteered: Cell, reward: OutputReward) -> None:
     if all(one is None for one in unsteered.rewards):
         raise DataError(
             f"{reward.name} has no value for any unsteered answer: either all are blank, or the rows lack what it asks "
@@ -202,8 +209,7 @@ def _settings(
     direction: Direction,
     tried: Sequence[Row],
     kept: Sequence[Row],
-    reward: Reward,
-    positions: str,
+    reward: OutputReward,
     sampling: Sampling,
     seed: int,
 ) -> dict[str, Any]:
@@ -218,7 +224,6 @@ def _settings(
         "vectors": digest.hexdigest()[:16],
         "rows": hashlib.sha256(repr(asked).encode()).hexdigest()[:16],
         "reward": reward.name,
-        "positions": positions,
         "sampling": repr(sampling.filled(adapter.sampling)),
         "seed": seed,
     }

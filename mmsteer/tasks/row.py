@@ -103,7 +103,8 @@ class Row:
             raise DataError(f"{self.place}: this model makes audio; name the clip as `audio`")
         audio = read_audio(self.audio) if isinstance(self.audio, Path) else self.audio
         # As a model reads it: mono, at its sample rate.
-        return resample(audio.samples, audio.sample_rate, adapter.sample_rate).astype(np.float32)  # type: ignore[attr-defined]
+        assert adapter.sample_rate is not None
+        return resample(audio.samples, audio.sample_rate, adapter.sample_rate).astype(np.float32)
 
 
 def read_waveform(path: Path | None) -> Waveform | None:

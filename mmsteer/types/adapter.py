@@ -162,6 +162,10 @@ class Adapter(Identified, Protocol):
     sees: bool
 
     @property
+    def sample_rate(self) -> int | None:
+        """Of the audio that it makes, in Hz; None where it makes text."""
+
+    @property
     def sites(self) -> tuple[Site, ...]:
         """The residual stream after every block, in the order of the layers; `widths` has every other site as well."""
 

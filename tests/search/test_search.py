@@ -10,7 +10,7 @@ import torch
 from mmsteer import Sampling
 from mmsteer.calibrate import divergence
 from mmsteer.direction_file import save_directions
-from mmsteer.errors import DataError, DirectionError, SiteError, SteeringError
+from mmsteer.errors import DataError, DirectionError, PositionsError, SiteError, SteeringError
 from mmsteer.eval.text import parse_reward
 from mmsteer.report.search_page import search_page, search_svg, verdict
 from mmsteer.search import Grid, Place, default_sites, divided, search
@@ -188,6 +188,7 @@ def test_the_default_grid_lies_in_the_middle():
         (Grid(strengths=()), SteeringError, "strengths are numbers"),
         (Grid(strengths=(0.0, 0.1)), SteeringError, "strengths are numbers"),
         (Grid(("text.9",)), SiteError, "no such site"),
+        (Grid(positions=("everywhere",)), PositionsError, "everywhere"),
     ],
 )
 def test_a_grid_that_makes_no_sense_is_refused(talker, cup, rows, grid, error, message):

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from mmsteer.adapters import MusicgenAdapter
 from mmsteer.eval.attributes import read_file
 from mmsteer.eval.audio import read_audio
-from mmsteer.recipes.audio_file import to_flac
+from mmsteer.eval.sound_file import to_flac
 from mmsteer.recipes.folder import RunFolder
 from mmsteer.recipes.generation import generate_steered
 from mmsteer.recipes.music.data import Prompt

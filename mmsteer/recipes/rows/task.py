@@ -11,8 +11,8 @@ import torch
 from mmsteer.adapters.waves import alike
 from mmsteer.errors import EvalError, RecipeError
 from mmsteer.eval.audio import read_audio
+from mmsteer.eval.sound_file import to_flac
 from mmsteer.likelihood import output_likelihood
-from mmsteer.recipes.audio_file import to_flac
 from mmsteer.recipes.beside import beside_controls
 from mmsteer.recipes.curves import check_curve, strength_curves
 from mmsteer.recipes.environment import file_digest
@@ -135,8 +135,8 @@ class RowsTask:
         samples = [item.row.sample(self.adapter) for item in items]
         seeds = [item.seed for item in items]
         made, receipt = generate_steered(self.adapter, steering, samples, self.sampling, seeds)
-        if not self._is_text:
-            rate = self.adapter.sample_rate  # type: ignore[attr-defined]
+        rate = self.adapter.sample_rate
+        if rate is not None:
             files = {_audio(planned, item): to_flac(one.output, rate) for item, one in zip(items, made, strict=True)}
             return files, {"receipt": receipt}
         outputs = [{"text": one.output} for one in made]
