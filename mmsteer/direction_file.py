@@ -42,6 +42,7 @@ class _Stats(_Strict):
     residual_norm: float
     # Files of earlier versions have none: their norm is a mean over all tokens.
     norms: _Norms | None = None
+    length: float | None = None
 
 
 class _Feature(_Strict):
@@ -272,7 +273,7 @@ def _sketch(path: Path, name: str, model: _Model) -> Sketch | None:
 
 def _site_stats(numbers: _Stats) -> SiteStats:
     norms = NormSpread(**numbers.norms.model_dump()) if numbers.norms else None
-    return SiteStats(numbers.score, numbers.mean, numbers.spread, numbers.residual_norm, norms)
+    return SiteStats(numbers.score, numbers.mean, numbers.spread, numbers.residual_norm, norms, numbers.length)
 
 
 def _site(path: Path, text: str) -> Site:

@@ -4,8 +4,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import torch
+
 from mmsteer import hooks
-from mmsteer.types import Adapter, Layout, Reading
+from mmsteer.types import Adapter, Layout, Reading, Tokens
 
 
 @contextmanager
@@ -25,3 +27,17 @@ def layouts(adapter: Adapter, stack: str, reading: Reading) -> Iterator[list[Lay
 
     with hooks.clock(adapter.stack(stack), tick):
         yield found
+
+
+def tokens_of(adapter: Adapter, stack: str, layout: Layout) -> Tokens:
+    """The tokens of a forward, from which positions are chosen.
+
+    Args:
+        adapter: The model.
+        stack: The stack's name.
+        layout: What the tokens are.
+    """
+    place = torch.arange(layout.kinds.shape[1], device=layout.kinds.device)
+    # Only the stack that makes the output knows time.
+    steps = place - layout.origin if stack == adapter.generator else torch.zeros_like(place)
+    return Tokens(layout.kinds, steps, adapter.rate)

@@ -1,15 +1,57 @@
 """How likely a model finds outputs."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from mmsteer.layouts import layouts
+from mmsteer.layouts import layouts, tokens_of
 from mmsteer.steering import Steering, steer
-from mmsteer.types import Adapter, Positions, Sample, Tokens
+from mmsteer.types import Adapter, Layout, Positions, Reading, Sample
 
 GENERATED = Positions("generated")
+
+
+@dataclass(frozen=True, eq=False)
+class OutputTokens:
+    """The tokens of the outputs of a reading.
+
+    Attributes:
+        log_probs: Of each token after the first of the sequence, in nats, (rows, tokens - 1, vocabularies) float32.
+        counts: Which of them are of the output, the same shape, bool.
+    """
+
+    log_probs: Tensor
+    counts: Tensor
+
+    @property
+    def sums(self) -> Tensor:
+        """Log-probability of each output, (rows,)."""
+        return (self.log_probs * self.counts).sum((1, 2))
+
+    @property
+    def sizes(self) -> Tensor:
+        """How many tokens each output has, (rows,)."""
+        return self.counts.sum((1, 2))
+
+
+def output_tokens(adapter: Adapter, reading: Reading, layout: Layout, logits: Tensor) -> OutputTokens:
+    """Read off what a forward says of the outputs that it was given.
+
+    Args:
+        adapter: The model.
+        reading: What it read.
+        layout: What the tokens were.
+        logits: What it made of them.
+    """
+    made = GENERATED.mask(tokens_of(adapter, adapter.generator, layout))
+    tokens = adapter.tokens(reading).to(logits.device)
+    # A conditioning prefix, before the tokens, has no logits; the padding of delayed codes is not in the vocabulary.
+    counts = made[:, -tokens.shape[1] :, None].to(logits.device) & (tokens < logits.shape[-1])
+    wanted = tokens[:, 1:].clamp(max=logits.shape[-1] - 1)
+    each = logits[:, :-1].float().log_softmax(-1).gather(-1, wanted.unsqueeze(-1)).squeeze(-1)
+    return OutputTokens(each, counts[:, 1:])
 
 
 def output_likelihood(adapter: Adapter, samples: Sequence[Sample], steering: Steering | None = None) -> Tensor:
@@ -27,11 +69,6 @@ def output_likelihood(adapter: Adapter, samples: Sequence[Sample], steering: Ste
     with steer(adapter, steering or Steering()) as session, session.call(reading.call):
         with layouts(adapter, adapter.generator, reading) as found:
             logits = adapter.read(reading)
-    kinds = found[-1].kinds
-    made = GENERATED.mask(Tokens(kinds, torch.arange(kinds.shape[1], device=kinds.device)))
-    tokens = adapter.tokens(reading).to(logits.device)
-    # A conditioning prefix, before the tokens, has no logits; the padding of delayed codes is not in the vocabulary.
-    counts = made[:, -tokens.shape[1] :, None].to(logits.device) & (tokens < logits.shape[-1])
-    counts, wanted = counts[:, 1:], tokens[:, 1:].clamp(max=logits.shape[-1] - 1)
-    each = logits[:, :-1].float().log_softmax(-1).gather(-1, wanted.unsqueeze(-1)).squeeze(-1).double()
-    return torch.stack([(each * counts).sum((1, 2)), counts.sum((1, 2)).double()], dim=1).cpu()
+    read = output_tokens(adapter, reading, found[-1], logits)
+    sums = (read.log_probs.double() * read.counts).sum((1, 2))
+    return torch.stack([sums, read.sizes.double()], dim=1).cpu()

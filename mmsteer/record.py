@@ -14,12 +14,11 @@ from torch import Tensor
 
 from mmsteer import hooks
 from mmsteer.errors import PositionsError, StoreError
-from mmsteer.layouts import layouts
+from mmsteer.layouts import layouts, tokens_of
 from mmsteer.store import ActivationStore
 from mmsteer.types import (
     Activations,
     Adapter,
-    Layout,
     LogHistogram,
     Positions,
     Sample,
@@ -204,7 +203,7 @@ def _read(adapter: Adapter, samples: Sequence[Sample], sites: Sequence[Site], po
 
         def see(site: Site, state: Tensor) -> None:
             if site.stack not in chosen:
-                of_sample = _of_samples(_tokens(adapter, site.stack, found[site.stack][-1]), len(samples))
+                of_sample = _of_samples(tokens_of(adapter, site.stack, found[site.stack][-1]), len(samples))
                 chosen[site.stack] = of_sample, _mask(of_sample, positions, samples)
             of_sample, mask = chosen[site.stack]
             mask = mask.to(state.device)
@@ -223,13 +222,6 @@ def _read(adapter: Adapter, samples: Sequence[Sample], sites: Sequence[Site], po
 
 def _bound(see: Any, site: Site) -> hooks.See:
     return lambda state: see(site, state)
-
-
-def _tokens(adapter: Adapter, stack: str, layout: Layout) -> Tokens:
-    place = torch.arange(layout.kinds.shape[1], device=layout.kinds.device)
-    # Only the stack that makes the output knows time.
-    steps = place - layout.origin if stack == adapter.generator else torch.zeros_like(place)
-    return Tokens(layout.kinds, steps, adapter.rate)
 
 
 def _of_samples(tokens: Tokens, samples: int) -> Tokens:

@@ -39,6 +39,14 @@ PAD = 32
 
 def pytest_addoption(parser):
     parser.addoption("--data-dir", default="../shared/data", help="where the public benchmark files are")
+    parser.addoption("--slow", action="store_true", help="also run tests that take minutes")
+
+
+def pytest_collection_modifyitems(config, items):
+    if not config.getoption("--slow"):
+        for item in items:
+            if item.get_closest_marker("slow"):
+                item.add_marker(pytest.mark.skip(reason="takes minutes: make test-slow"))
 
 
 @pytest.fixture(scope="session", autouse=True)

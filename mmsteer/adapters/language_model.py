@@ -246,13 +246,14 @@ class LanguageModelAdapter(Ported):
             arguments["position_ids"] = position
         return Reading(self._placed(arguments), Call(1, None, prompt, all_see=self._all_see(arguments["input_ids"])))
 
-    def read(self, reading: Reading) -> Tensor:
+    def read(self, reading: Reading, *, gradient: bool = False) -> Tensor:
         """Run the forward of `reading`; logits, (rows, tokens, 1, vocabulary).
 
         Args:
             reading: What `reading` returned.
+            gradient: Keep a graph, for a backward pass.
         """
-        with torch.no_grad():
+        with torch.set_grad_enabled(gradient):
             logits: Tensor = self.model(**reading.arguments, use_cache=False).logits
         return logits.unsqueeze(2)
 

@@ -191,13 +191,14 @@ class TransformersMusicgen(MusicgenAdapter):
         call = Call(2 if guided else 1, ids.shape[1] - self.delay, prompt=prompt)
         return Reading({"decoder_input_ids": ids, **condition}, call)
 
-    def read(self, reading: Reading) -> Tensor:
+    def read(self, reading: Reading, *, gradient: bool = False) -> Tensor:
         """Run the forward of `reading`; logits, (rows, tokens, codebooks, vocabulary).
 
         Args:
             reading: What `reading` returned.
+            gradient: Keep a graph, for a backward pass.
         """
-        with torch.no_grad():
+        with torch.set_grad_enabled(gradient):
             logits = self.model(**reading.arguments, use_cache=False).logits
         tokens = reading.arguments["decoder_input_ids"].shape[1]
         return logits[:, -tokens:].unflatten(0, (-1, self.codebooks)).transpose(1, 2)

@@ -110,7 +110,7 @@ def _line(item: SteerMapping | str) -> str:
     if isinstance(item, str):
         return item
     strength = item.strength if isinstance(item.strength, str) else repr(item.strength)
-    unit = {"relative": "", "token": "token", "total": "total", "absolute": "abs"}[item.unit]
+    unit = {"relative": "", "token": "token", "trained": "trained", "total": "total", "absolute": "abs"}[item.unit]
     line = f"{quoted(item.direction)} {strength}{unit} {item.schedule}"
     given = {word: getattr(item, field) for field, word in _WORDS.items() if getattr(item, field) is not None}
     return line + "".join(f" {word} {value}" for word, value in given.items())

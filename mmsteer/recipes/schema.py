@@ -202,7 +202,7 @@ class SteerMapping(Part):
 
     direction: Text
     strength: float | Text = Field(description="a number, or a variable of the sweep, such as '{strength}'")
-    unit: Literal["relative", "token", "total", "absolute"] = "relative"
+    unit: Literal["relative", "token", "trained", "total", "absolute"] = "relative"
     schedule: Text = "constant(1)"
     positions: Text = "all"
     sites: Text | None = None

@@ -6,9 +6,10 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
-from mmsteer.atomic import append_whole, write_atomically
+from mmsteer.atomic import append_whole
+from mmsteer.claim import claim
 from mmsteer.errors import DataError
-from mmsteer.json_lines import parse_json, read_json
+from mmsteer.json_lines import parse_json
 from mmsteer.types import Score, mean_score
 
 
@@ -79,7 +80,7 @@ class CellFile:
         self._known: dict[tuple[str, Place], Cell] = {}
         self._size = 0
         if folder is not None:
-            _claim(folder, settings)
+            claim(folder, "search.json", settings, "search", DataError)
             self._read(folder / "cells.jsonl")
 
     def get(self, kind: str, of: Place) -> Cell | None:
@@ -126,20 +127,6 @@ class CellFile:
         for number, line in enumerate(data[: self._size].decode().split("\n")[:-1], 1):
             cell = _cell(parse_json(line, f"{path}:{number}", numbered=False))
             self._known[cell.kind, cell.of] = cell
-
-
-def _claim(folder: Path, settings: Mapping[str, Any]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "search.json"
-    if not path.exists():
-        write_atomically(path, (json.dumps(settings, indent=1) + "\n").encode())
-        return
-    found = read_json(path)
-    differ = sorted(key for key in {*found, *settings} if found.get(key) != settings.get(key))
-    if differ:
-        raise DataError(
-            f"{folder} holds another search, which differs in {', '.join(differ)}; choose another folder, or remove it"
-        )
 
 
 def _plain(cell: Cell) -> dict[str, Any]:

@@ -14,7 +14,15 @@ from mmsteer.steering.operators import NAMES
 from mmsteer.steering.weights import layer_weights, parse_weights
 from mmsteer.types import APART, COMPATIBILITIES, Direction, Identified, Positions, Site, select_sites
 
-UNITS = {"": "relative", "%": "relative", "abs": "absolute", "token": "token", "std": "std", "total": "total"}
+UNITS = {
+    "": "relative",
+    "%": "relative",
+    "abs": "absolute",
+    "token": "token",
+    "std": "std",
+    "trained": "trained",
+    "total": "total",
+}
 """The unit that each suffix of a strength stands for; the first suffix of a unit is the one that prints."""
 PUSHES = ("add", "rotate")
 """Operators whose strength is the length of a push."""
@@ -29,7 +37,7 @@ _KEYWORDS = {
     "when": "gate",
 }
 _HEAD = re.compile(
-    r"\s*(?P<name>\S+)\s+(?P<strength>[-+]?[\d.]+(?:e[-+]?\d+)?)(?:\s*(?P<unit>%|(?:abs|token|std|total)\b))?"
+    r"\s*(?P<name>\S+)\s+(?P<strength>[-+]?[\d.]+(?:e[-+]?\d+)?)(?:\s*(?P<unit>%|(?:abs|token|std|trained|total)\b))?"
     r"(?:\s+(?P<schedule>.+))?\s*"
 )
 
@@ -49,10 +57,10 @@ class Attribute:
         operator: `add`, `rotate`, `project_out`, `clamp` or `at_least`.
         unit: `relative`, a fraction of the site's typical residual norm; `token`, a fraction of the norm that each
             token has there before the edit; `std`, the standard deviation there of the projection of the data on the
-            direction, as ITI measures it; `absolute`; or `total`, for all sites together: pushes w N f at sites of
-            weight w and typical norm N, with one f for each stack, so that the sum of their lengths is this fraction of
-            the typical norm at the last of them. The lengths are those of relative strengths times f, whatever the
-            vectors.
+            direction, as ITI measures it; `trained`, the length that a trained vector has there; `absolute`; or
+            `total`, for all sites together: pushes w N f at sites of weight w and typical norm N, with one f for each
+            stack, so that the sum of their lengths is this fraction of the typical norm at the last of them. The
+            lengths are those of relative strengths times f, whatever the vectors.
         branch: Rows of classifier-free guidance to steer: `both`, `conditional` or `null`.
         gate: Which of these tokens, by what is read in them; None for all.
     """
@@ -79,6 +87,11 @@ class Attribute:
             )
         if self.unit == "std":
             self._check_spreads()
+        if self.unit == "trained" and any(one.length is None for one in self.direction.stats.values()):
+            raise SteeringError(
+                f"{self.direction.name}: no length was trained, so no strength is a multiple of it; use another unit, "
+                "such as a fraction of the norm"
+            )
         if not math.isfinite(self.strength):
             raise SteeringError(f"{self.direction.name}: the strength {self.strength} is not a finite number")
 
@@ -200,8 +213,9 @@ def parse_attribute(text: str, directions: Mapping[str, Direction]) -> Attribute
     The form is `NAME STRENGTH [SCHEDULE] [at POSITIONS] [on SITES] [weights WEIGHTS] [by OPERATOR] [branch BRANCH]
     [when GATE]`, such as `note:C 0.1 fade-in 0..4s`, `register:high 8% at generated on decoder.2-5` or
     `grounded 0.1token by rotate when risk:hallucination > 1.5`. The strength is relative; `%` divides by 100, `token`
-    takes it of each token's own norm, `std` counts standard deviations along the direction, `total` is for all sites
-    together, and `abs` makes it absolute. A name with spaces stands in double quotes.
+    takes it of each token's own norm, `std` counts standard deviations along the direction, `trained` multiplies the
+    length of a trained vector, `total` is for all sites together, and `abs` makes it absolute. A name with spaces
+    stands in double quotes.
 
     Args:
         text: The line.

@@ -184,6 +184,8 @@ def _scale(attribute: Attribute, site: Site) -> float:
     stats = attribute.direction.stats[site]
     if attribute.unit == "std":
         return weight * stats.spread
+    if attribute.unit == "trained":
+        return weight * (stats.length or 0.0)
     return weight * stats.residual_norm * (_share(attribute, site) if attribute.unit == "total" else 1.0)
 
 

@@ -51,6 +51,7 @@ class SiteStats:
         residual_norm: Typical norm of the hidden state there; the unit of relative strength.
         norms: What `residual_norm` is the median of. None where it is no median, as in files of earlier versions: they
             hold the mean over all tokens, which an attention sink makes several times as large as a usual token.
+        length: Of a trained vector, its norm as it was trained; the unit `trained`. None for a direction that was read.
     """
 
     score: float | None
@@ -58,17 +59,22 @@ class SiteStats:
     spread: float
     residual_norm: float
     norms: NormSpread | None = None
+    length: float | None = None
 
     @classmethod
-    def of(cls, score: float | None, projection: Tensor, norms: LogHistogram) -> "SiteStats":
+    def of(
+        cls, score: float | None, projection: Tensor, norms: LogHistogram, length: float | None = None
+    ) -> "SiteStats":
         """The statistics of data at a site.
 
         Args:
             score: The held-out score.
             projection: Of the data on the direction.
             norms: Of the tokens there.
+            length: Of a trained vector.
         """
-        return cls(score, float(projection.mean()), float(projection.std()), norms.median, NormSpread.of(norms))
+        spread = NormSpread.of(norms)
+        return cls(score, float(projection.mean()), float(projection.std()), norms.median, spread, length)
 
 
 @dataclass(frozen=True, eq=False)

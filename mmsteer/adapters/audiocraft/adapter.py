@@ -174,13 +174,17 @@ class AudiocraftMusicgen(MusicgenAdapter):
         call = Call(2 if guided else 1, ids.shape[-1] - self.delay, prompt=prompt)
         return Reading({"sequence": ids.repeat(call.branches, 1, 1), "condition_tensors": tensors}, call)
 
-    def read(self, reading: Reading) -> Tensor:
+    def read(self, reading: Reading, *, gradient: bool = False) -> Tensor:
         """Run the forward of `reading`; logits, (rows, tokens, codebooks, vocabulary).
 
         Args:
             reading: What `reading` returned.
+            gradient: Keep a graph, for a backward pass.
         """
-        return self._logits(reading.arguments["sequence"], reading.arguments["condition_tensors"]).transpose(1, 2)
+        arguments = reading.arguments
+        with torch.set_grad_enabled(gradient), self.musicgen.autocast:
+            logits = self.model(arguments["sequence"], conditions=[], condition_tensors=arguments["condition_tensors"])
+        return logits.transpose(1, 2)
 
     def tokens(self, reading: Reading) -> Tensor:
         """The codes of a reading, delayed as the decoder meets them, (rows, tokens, codebooks).

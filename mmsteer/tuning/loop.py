@@ -1,0 +1,169 @@
+"""Training vectors step by step, so that a run that was stopped goes on as if it had not been."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import torch
+from rich.progress import Progress
+from safetensors.torch import load, save
+from torch import Tensor
+
+from mmsteer.atomic import write_atomically
+from mmsteer.claim import claim
+from mmsteer.errors import ProbeError
+from mmsteer.json_lines import read_json_lines
+from mmsteer.tuning.vectors import AdditiveVectors, frozen
+
+CHECKPOINT, LOG = "checkpoint.safetensors", "steps.jsonl"
+BETAS = (0.9, 0.999)
+
+
+class Objective(Protocol):
+    """What vectors are trained for."""
+
+    def accumulate(self, vectors: AdditiveVectors, step: int, share: float) -> Mapping[str, float]:
+        """Add the gradient of one step to the vectors.
+
+        What is drawn depends on the step alone, so that a run that goes on draws what it would have drawn.
+
+        Args:
+            vectors: What is trained.
+            step: Which step, from 0.
+            share: Of all steps that are done.
+
+        Returns:
+            Numbers of the step, such as its loss.
+        """
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How the vectors are moved.
+
+    Attributes:
+        steps: How many steps.
+        rate: Of Adam: about the share of a site's typical norm by which a step moves its vector.
+        warm_up: Share of the steps in which the rate grows from zero.
+        decay: Of the rate afterwards: `linear` to zero, or `constant`.
+        clip: Largest norm of the gradient.
+    """
+
+    steps: int
+    rate: float
+    warm_up: float = 0.03
+    decay: Literal["linear", "constant"] = "linear"
+    clip: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or not self.rate > 0 or not math.isfinite(self.rate):
+            raise ProbeError(f"{self.steps} steps at a rate of {self.rate}: give one step or more, and a rate above 0")
+
+    def rate_at(self, step: int) -> float:
+        """The rate of a step.
+
+        Args:
+            step: From 0.
+
+        >>> [round(Schedule(10, 1.0, warm_up=0.2).rate_at(step), 3) for step in (0, 1, 2, 9)]
+        [0.5, 1.0, 1.0, 0.125]
+        """
+        warm = round(self.warm_up * self.steps)
+        if step < warm:
+            return self.rate * (step + 1) / warm
+        return self.rate * ((self.steps - step) / (self.steps - warm) if self.decay == "linear" else 1.0)
+
+
+def train(
+    vectors: AdditiveVectors,
+    objective: Objective,
+    schedule: Schedule,
+    *,
+    settings: Mapping[str, Any],
+    folder: Path | None = None,
+    progress: bool = False,
+) -> list[dict[str, float]]:
+    """Train vectors by AdamW without weight decay, everything else frozen.
+
+    Args:
+        vectors: What is trained, from where it is.
+        objective: What for.
+        schedule: How.
+        settings: What else the result depends on.
+        folder: Holds the settings (`train.json`), a checkpoint after every step, and the log (`steps.jsonl`); training
+            that was stopped goes on there.
+        progress: Show a bar.
+
+    Returns:
+        The numbers of every step.
+
+    Raises:
+        ProbeError: The folder holds another training, or a gradient is not finite.
+    """
+    optimiser = torch.optim.AdamW(vectors.parameters(), lr=schedule.rate, betas=BETAS, weight_decay=0.0)
+    if folder is not None:
+        claim(folder, "train.json", {**settings, "schedule": asdict(schedule)}, "training", ProbeError)
+    log = _resumed(vectors, optimiser, folder)
+    with Progress(disable=not progress) as bar, frozen(vectors.ground.adapter):
+        task = bar.add_task("training", total=schedule.steps, completed=len(log))
+        for step in range(len(log), schedule.steps):
+            log.append(_step(vectors, objective, schedule, optimiser, step))
+            if folder is not None:
+                _keep(vectors, optimiser, log, folder)
+            bar.update(task, advance=1, description=_words(log[-1]))
+    return log
+
+
+def _step(
+    vectors: AdditiveVectors, objective: Objective, schedule: Schedule, optimiser: torch.optim.Optimizer, step: int
+) -> dict[str, float]:
+    optimiser.zero_grad()
+    for group in optimiser.param_groups:
+        group["lr"] = schedule.rate_at(step)
+    numbers = objective.accumulate(vectors, step, step / schedule.steps)
+    norm = float(torch.nn.utils.clip_grad_norm_(vectors.parameters(), schedule.clip))
+    if not math.isfinite(norm):
+        raise ProbeError(f"step {step}: the gradient is not finite; train at a smaller rate, or in float32")
+    optimiser.step()
+    vectors.constrain()
+    return {"step": step, **numbers, "gradient": norm, "length": sum(vectors.lengths().values())}
+
+
+def _words(numbers: Mapping[str, float]) -> str:
+    shown = [f"{name} {value:.3g}" for name, value in numbers.items() if name in ("loss", "reward", "kl")]
+    return "training " + ", ".join(shown)
+
+
+def _keep(
+    vectors: AdditiveVectors, optimiser: torch.optim.Optimizer, log: list[dict[str, float]], folder: Path
+) -> None:
+    # The log first: the checkpoint says how many of its lines count.
+    write_atomically(folder / LOG, "".join(json.dumps(line, allow_nan=False) + "\n" for line in log).encode())
+    tensors = dict(vectors.state_dict())
+    for at, part in enumerate(vectors.parameters()):
+        moments = optimiser.state.get(part, {})
+        tensors |= {f"adam.{at}.{name}": value for name, value in moments.items()}
+    data = save({name: value.contiguous() for name, value in tensors.items()}, {"steps": str(len(log))})
+    write_atomically(folder / CHECKPOINT, data)
+
+
+def _resumed(vectors: AdditiveVectors, optimiser: torch.optim.Optimizer, folder: Path | None) -> list[dict[str, float]]:
+    if folder is None or not (folder / CHECKPOINT).exists():
+        return []
+    tensors = load((folder / CHECKPOINT).read_bytes())
+    moments = {name: tensors.pop(name) for name in list(tensors) if name.startswith("adam.")}
+    vectors.load_state_dict(tensors)
+    for at, part in enumerate(vectors.parameters()):
+        state = _moments(moments, at)
+        if state:
+            optimiser.state[part] = state
+    done = int(float(moments["adam.0.step"]))
+    return [dict(line) for _, line in read_json_lines(folder / LOG, ProbeError)][:done]
+
+
+def _moments(moments: Mapping[str, Tensor], at: int) -> dict[str, Tensor]:
+    start = f"adam.{at}."
+    return {name.removeprefix(start): value for name, value in moments.items() if name.startswith(start)}

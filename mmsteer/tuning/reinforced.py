@@ -1,0 +1,146 @@
+"""Vectors trained by reward: outputs are drawn from the steered model, and what was better than its siblings grows."""
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from mmsteer.errors import ProbeError
+from mmsteer.eval.rewards import OutputReward, rate_outputs
+from mmsteer.eval.text import Reference
+from mmsteer.likelihood import OutputTokens
+from mmsteer.steering import steer
+from mmsteer.tuning.supervised import drawn
+from mmsteer.tuning.vectors import AdditiveVectors
+from mmsteer.types import Sample, Sampling
+
+Baseline = Literal["rloo", "grpo"]
+
+
+@dataclass(frozen=True)
+class Reinforced:
+    """Policy gradient on the model's own outputs, with the other outputs of the same prompt as baseline.
+
+    The loss is minus the sum of advantage times log-probability over the tokens of a step, divided by their number:
+    on-policy, without ratio or clipping; and `kl` times an estimate of the divergence from the unsteered model.
+
+    Attributes:
+        prompts: What is asked.
+        references: What is true of each prompt, for the reward.
+        reward: What is wanted.
+        sampling: How outputs are drawn; the gradient is that of temperature 1 without top-k and top-p.
+        baseline: `rloo`, the mean of the other outputs of the prompt; `grpo`, the mean of all over their deviation.
+        asked: Prompts a step.
+        group: Outputs of each.
+        kl: Weight of the divergence, in reward a nat a token.
+        batch: Outputs that are drawn, or read, together.
+        seed: Of the order of prompts and of what is drawn.
+
+    Source: Sinii et al. 2025, arXiv:2509.06608 (the loss); RLOO: Ahmadian et al. 2024, arXiv:2402.14740; GRPO: Shao et
+    al. 2024, arXiv:2402.03300; the estimate: http://joschu.net/blog/kl-approx.html ("k3").
+    """
+
+    prompts: Sequence[Sample]
+    references: Sequence[Reference]
+    reward: OutputReward
+    sampling: Sampling
+    baseline: Baseline = "rloo"
+    asked: int = 8
+    group: int = 8
+    kl: float = 0.0
+    batch: int = 16
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.prompts:
+            raise ProbeError("there is no prompt to draw outputs of; give rows")
+        if self.group < 2:
+            raise ProbeError(f"{self.group} outputs of a prompt have none to be compared with; draw 2 or more")
+
+    def accumulate(self, vectors: AdditiveVectors, step: int, share: float) -> Mapping[str, float]:
+        """See `Objective.accumulate`.
+
+        Args:
+            vectors: What is trained.
+            step: Which step.
+            share: Of all steps that are done.
+        """
+        outputs, rewards = self._drawn(vectors, step)
+        scored = advantages(torch.tensor(rewards).reshape(-1, self.group), self.baseline).flatten()
+        said = [at for at, one in enumerate(outputs) if has_output(one)]
+        read = [self._read(vectors, [outputs[at] for at in part], scored[part]) for part in self._parts(said)]
+        tokens = sum(one["tokens"] for one in read)
+        for part in vectors.parameters():
+            if part.grad is not None:
+                part.grad /= max(tokens, 1.0)
+        whole = {name: sum(one[name] for one in read) / max(tokens, 1.0) for name in ("entropy", "kl")}
+        return {
+            "reward": sum(rewards) / len(rewards),
+            "spread": float(torch.tensor(rewards).std()),
+            **whole,
+            "tokens": tokens / len(outputs),
+        }
+
+    def _parts(self, places: Sequence[int]) -> list[list[int]]:
+        return [list(places[at : at + self.batch]) for at in range(0, len(places), self.batch)]
+
+    def _drawn(self, vectors: AdditiveVectors, step: int) -> tuple[list[Sample], list[float]]:
+        """Outputs of a step's prompts, those of a prompt one after another, with their rewards."""
+        adapter = vectors.ground.adapter
+        places = [at for at in drawn(len(self.prompts), self.asked, step, self.seed) for _ in range(self.group)]
+        asked = [replace(self.prompts[at], id=f"{step}:{row}") for row, at in enumerate(places)]
+        rng = random.Random(f"{self.seed}:outputs:{step}")
+        seeds = [rng.getrandbits(31) for _ in asked]
+        made: list[Sample] = []
+        with steer(adapter, vectors.steering()):
+            for part in self._parts(range(len(asked))):
+                made += adapter.generate([asked[at] for at in part], self.sampling, [seeds[at] for at in part])
+        outputs: list[Any] = [one.output for one in made]
+        rated = rate_outputs(self.reward, outputs, [self.references[at] for at in places], adapter.sample_rate)
+        return made, [one or 0.0 for one in rated]
+
+    def _read(self, vectors: AdditiveVectors, outputs: Sequence[Sample], scored: Tensor) -> dict[str, float]:
+        """Add the gradient of some outputs, summed over their tokens."""
+        read = vectors.outputs(outputs)
+        loss = -(read.sums * scored.to(read.log_probs)).sum()
+        divergence = self._divergence(vectors, outputs, read) if self.kl else loss.new_zeros(())
+        (loss + self.kl * divergence).backward()
+        return {
+            "tokens": float(read.sizes.sum()),
+            "entropy": -float(read.sums.detach().sum()),
+            "kl": float(divergence.detach()),
+        }
+
+    def _divergence(self, vectors: AdditiveVectors, outputs: Sequence[Sample], read: OutputTokens) -> Tensor:
+        """The estimate r - 1 - log r for the ratio r of unsteered to steered probability, summed over tokens."""
+        ratio = vectors.outputs(outputs, gradient=False, sign=0.0).log_probs - read.log_probs
+        return ((ratio.exp() - 1 - ratio) * read.counts).sum()
+
+
+def advantages(rewards: Tensor, baseline: Baseline) -> Tensor:
+    """By how much each output is better than its siblings.
+
+    Args:
+        rewards: (prompts, outputs of each).
+        baseline: `rloo` or `grpo`.
+
+    >>> advantages(torch.tensor([[1.0, 0.0, 0.0, 0.0]]), "rloo")
+    tensor([[ 1.0000, -0.3333, -0.3333, -0.3333]])
+    """
+    centred = rewards - rewards.mean(dim=1, keepdim=True)
+    if baseline == "rloo":
+        return centred * rewards.shape[1] / (rewards.shape[1] - 1)
+    spread = rewards.std(dim=1, keepdim=True)
+    return centred / torch.where(spread > 0, spread, 1.0)
+
+
+def has_output(sample: Sample) -> bool:
+    """Whether there is anything to read.
+
+    Args:
+        sample: With its output.
+    """
+    return bool(sample.output.strip()) if isinstance(sample.output, str) else sample.output is not None

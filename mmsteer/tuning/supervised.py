@@ -1,0 +1,125 @@
+"""Vectors trained on outputs that are given: likely ones, or better beside worse."""
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+from torch.nn.functional import logsigmoid
+
+from mmsteer.errors import ProbeError
+from mmsteer.tuning.vectors import AdditiveVectors, GatedVectors
+from mmsteer.types import Sample
+
+
+@dataclass(frozen=True)
+class Likelihood:
+    """The negative log-likelihood of outputs, mean over their tokens.
+
+    With `GatedVectors` the charge is added, with a weight that grows linearly over the steps to `charge`.
+
+    Attributes:
+        samples: Prompts with wanted outputs.
+        batch: How many a step; each epoch has another order.
+        seed: Of the orders.
+        charge: Weight of what a gated vector finds beyond its k tokens.
+
+    Source: "SSV" and "ReFT-r1" of Wu et al. 2025, arXiv:2501.17148.
+    """
+
+    samples: Sequence[Sample]
+    batch: int = 6
+    seed: int = 0
+    charge: float = 0.005
+
+    def __post_init__(self) -> None:
+        if not self.samples:
+            raise ProbeError("there is no output to learn from; give rows with answers")
+
+    def accumulate(self, vectors: AdditiveVectors, step: int, share: float) -> Mapping[str, float]:
+        """See `Objective.accumulate`.
+
+        Args:
+            vectors: What is trained.
+            step: Which step.
+            share: Of all steps that are done.
+        """
+        read = vectors.outputs([self.samples[at] for at in drawn(len(self.samples), self.batch, step, self.seed)])
+        loss = -read.sums.sum() / read.sizes.sum().clamp(min=1)
+        numbers = {"loss": float(loss.detach())}
+        if isinstance(vectors, GatedVectors):
+            numbers["charge"] = float(vectors.charge.detach())
+            loss = loss + share * self.charge * vectors.charge
+        loss.backward()
+        return numbers
+
+
+@dataclass(frozen=True)
+class Preference:
+    """Better outputs beside worse ones of the same prompts, with the vector's sign drawn anew at each step.
+
+    The loss is -log sigmoid(s beta (log p_sv(better) / p(better) - log p_sv(worse) / p(worse))) for a vector v with the
+    sign s: added it prefers the better ones, subtracted the worse ones.
+
+    Attributes:
+        better: Prompts with wanted outputs.
+        worse: The same prompts with unwanted ones.
+        batch: Pairs a step.
+        seed: Of the orders and signs.
+        beta: How sharply a preference counts.
+
+    Source: BiPO, Cao et al. 2024, arXiv:2406.00045.
+    """
+
+    better: Sequence[Sample]
+    worse: Sequence[Sample]
+    batch: int = 4
+    seed: int = 0
+    beta: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not self.better or len(self.better) != len(self.worse):
+            raise ProbeError(
+                f"{len(self.better)} better and {len(self.worse)} worse outputs; give each prompt one of each"
+            )
+
+    def accumulate(self, vectors: AdditiveVectors, step: int, share: float) -> Mapping[str, float]:
+        """See `Objective.accumulate`.
+
+        Args:
+            vectors: What is trained.
+            step: Which step.
+            share: Of all steps that are done.
+        """
+        places = drawn(len(self.better), self.batch, step, self.seed)
+        sign = random.Random(f"{self.seed}:sign:{step}").choice((-1.0, 1.0))
+        gains = [self._gain(vectors, [some[at] for at in places], sign) for some in (self.better, self.worse)]
+        margin = sign * self.beta * (gains[0] - gains[1])
+        loss = -logsigmoid(margin).mean()
+        loss.backward()
+        return {"loss": float(loss.detach()), "margin": float(margin.detach().mean())}
+
+    def _gain(self, vectors: AdditiveVectors, samples: Sequence[Sample], sign: float) -> Tensor:
+        """By how much the vector makes outputs likelier, (samples,)."""
+        plain = vectors.outputs(samples, gradient=False, sign=0.0).sums
+        return vectors.outputs(samples, sign=sign).sums - plain
+
+
+def drawn(size: int, batch: int, step: int, seed: int) -> list[int]:
+    """Which of some items a step takes: every epoch all of them once, in an order of its own.
+
+    Args:
+        size: How many items there are.
+        batch: How many a step takes.
+        step: From 0.
+        seed: Of the orders.
+
+    >>> sorted(drawn(4, 2, 0, 0) + drawn(4, 2, 1, 0))
+    [0, 1, 2, 3]
+    """
+    batch = min(batch, size)
+    a_epoch = size // batch
+    order = list(range(size))
+    random.Random(f"{seed}:{step // a_epoch}").shuffle(order)
+    start = step % a_epoch * batch
+    return order[start : start + batch]

@@ -1,0 +1,221 @@
+"""Vectors that are trained: the graph is that of the engine, and training finds what makes outputs likely."""
+
+import pytest
+import torch
+
+from mmsteer.direction_file import load_directions, save_directions
+from mmsteer.errors import ProbeError, SteeringError
+from mmsteer.eval.rewards import parse_output_reward
+from mmsteer.eval.text import Reference
+from mmsteer.likelihood import output_likelihood
+from mmsteer.steering import Attribute, Steering, parse_attribute, steer
+from mmsteer.tuning import (
+    AdditiveVectors,
+    GatedVectors,
+    Likelihood,
+    Preference,
+    Reinforced,
+    Schedule,
+    read_ground,
+    train,
+)
+from mmsteer.tuning.vectors import frozen
+from mmsteer.types import Positions, Sample, Sampling
+from tests.conftest import TALK, saying
+
+WORDS = [word for word in TALK if word != "cup"]
+PROMPTS = [Sample(str(at), " ".join(WORDS[at : at + 3])) for at in range(8)]
+ALL = Positions("all")
+
+
+def answered(answer):
+    return [Sample(one.id, one.prompt, output=answer) for one in PROMPTS]
+
+
+@pytest.fixture(scope="module")
+def ground(talker):
+    return read_ground(talker, answered("cup cup"), "text.1-2", ALL)
+
+
+def moved(vectors, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for part in vectors.parts:
+            part += 0.3 * torch.randn(part.shape, generator=generator)
+    return vectors
+
+
+@pytest.mark.parametrize("positions", ["all", "last | generated", "0..1steps"])
+def test_the_trained_graph_is_what_the_engine_applies(talker, positions):
+    vectors = moved(AdditiveVectors(read_ground(talker, answered("cup cup"), "text.1-2", Positions(positions))))
+    samples = answered("cup cup")[:3]
+    read = vectors.outputs(samples, gradient=False)
+    wanted = output_likelihood(talker, samples, vectors.steering())
+    torch.testing.assert_close(read.sums.double(), wanted[:, 0], rtol=1e-5, atol=1e-5)
+    assert read.sizes.tolist() == wanted[:, 1].tolist() == [2, 2, 2]
+    unsteered = output_likelihood(talker, samples)
+    assert (wanted[:, 0] - unsteered[:, 0]).abs().min() > 1e-3
+    torch.testing.assert_close(vectors.outputs(samples, gradient=False, sign=0.0).sums.double(), unsteered[:, 0])
+
+
+def test_of_music_too(musicgen):
+    clips = musicgen.generate([Sample("a", "tune"), Sample("b", "song")], Sampling(seconds=0.3), [1, 2])
+    vectors = moved(AdditiveVectors(read_ground(musicgen, clips, "decoder.1", ALL)))
+    with frozen(musicgen):
+        read = vectors.outputs(clips)
+        read.sums.sum().backward()
+    wanted = output_likelihood(musicgen, clips, vectors.steering())
+    torch.testing.assert_close(read.sums.detach().double(), wanted[:, 0], rtol=1e-5, atol=1e-4)
+    assert all(part.grad.norm() > 0 for part in vectors.parts)
+
+
+def test_a_gradient_is_the_slope(ground):
+    vectors = moved(AdditiveVectors(ground))
+    samples = answered("cup cup")[:2]
+    with frozen(ground.adapter):
+        vectors.outputs(samples).sums.sum().backward()
+    slope, at, step = float(vectors.parts[0].grad[5]), vectors.parts[0].data, 1e-2
+    values = []
+    for sign in (1, -1):
+        at[5] += sign * step
+        values.append(float(vectors.outputs(samples, gradient=False).sums.sum()))
+        at[5] -= sign * step
+    assert slope == pytest.approx((values[0] - values[1]) / (2 * step), rel=2e-2, abs=1e-3)
+
+
+def test_only_the_vectors_have_gradients(ground, talker):
+    vectors = AdditiveVectors(ground)
+    train(vectors, Likelihood(answered("cup")), Schedule(1, 0.1), settings={})
+    assert all(one.grad is None and one.requires_grad for one in talker.model.parameters())
+
+
+@pytest.mark.parametrize("gated", [False, True])
+def test_likelihood_makes_the_wanted_likely(talker, ground, gated):
+    vectors = GatedVectors(ground, k=2) if gated else AdditiveVectors(ground)
+    log = train(vectors, Likelihood(answered("cup cup")), Schedule(60, 0.3 if gated else 0.1), settings={})
+    assert log[-1]["loss"] < log[0]["loss"] - 1.0
+    direction = vectors.direction("word:cup", {"method": "test"})
+    with steer(talker, Steering((Attribute(direction, 1.0, unit="trained"),))):
+        said = [str(one.output) for one in talker.generate(PROMPTS, Sampling(tokens=2, temperature=0.0))]
+    plain = [str(one.output) for one in talker.generate(PROMPTS, Sampling(tokens=2, temperature=0.0))]
+    assert sum("cup" in one for one in said) >= 6
+    assert sum("cup" in one for one in plain) <= 2
+
+
+def test_gated_vectors_read_and_write(ground):
+    """By hand: with k = 1 what is added is relu(max h w), and the charge is what the other tokens hold."""
+    vectors = GatedVectors(ground, k=1)
+    site, width = ground.sites[0], len(vectors.parts[0])
+    hidden, mask = torch.zeros(1, 3, width), torch.tensor([[[1.0], [1.0], [0.0]]])
+    axis = torch.eye(width)[0]
+    hidden[0, :, 0] = torch.tensor([2.0, 5.0, 9.0])
+    vectors.charge = torch.zeros(())
+    edited = vectors._edited(site, hidden, axis, mask)
+    assert edited[0, :, 0].tolist() == [7.0, 10.0, 9.0]
+    assert float(vectors.charge) == 2.0
+    assert vectors.lengths()[site] == 5.0
+    vectors._edited(site, hidden, -axis, mask)  # nothing is found, so nothing is added
+    assert vectors.lengths()[site] == pytest.approx(5 - 5 / 16)
+    assert all(float(part.detach().norm() ** 2) == pytest.approx(width) for part in vectors.parts)
+
+
+def test_preference_works_in_both_signs(talker, ground):
+    vectors = AdditiveVectors(ground)
+    objective = Preference(answered("cup"), answered("red"), beta=1.0)
+    train(vectors, objective, Schedule(40, 0.05), settings={})
+    direction = vectors.direction("word:cup", {})
+
+    def margin(strength):
+        steering = Steering((Attribute(direction, strength, unit="trained"),))
+        sums = [output_likelihood(talker, answered(word), steering)[:, 0].mean() for word in ("cup", "red")]
+        return float(sums[0] - sums[1])
+
+    assert margin(1.0) > margin(0.0) + 0.5
+    assert margin(-1.0) < margin(0.0) - 0.5
+
+
+def reinforced(**more):
+    references = [Reference(one.text) for one in PROMPTS]
+    reward = parse_output_reward("contains:cup", "text")
+    sampling = Sampling(tokens=3, temperature=1.0, top_k=0, top_p=1.0)
+    return Reinforced(PROMPTS, references, reward, sampling, **{"asked": 4, "group": 6, **more})
+
+
+@pytest.mark.parametrize("baseline", ["rloo", "grpo"])
+def test_reward_grows(talker, ground, baseline):
+    log = train(AdditiveVectors(ground), reinforced(baseline=baseline), Schedule(25, 0.1), settings={})
+    first, last = (sum(line["reward"] for line in part) / 4 for part in (log[:4], log[-4:]))
+    assert last > first + 0.3
+    assert log[-1]["tokens"] <= 3
+
+
+def test_a_weight_of_the_divergence_keeps_near(talker, ground):
+    ends = [
+        train(AdditiveVectors(ground), reinforced(kl=weight), Schedule(10, 0.1), settings={})[-1]["length"]
+        for weight in (0.0, 50.0)
+    ]
+    assert ends[1] < 0.7 * ends[0]
+
+
+def test_equal_rewards_move_nothing(talker, ground):
+    objective = reinforced()
+    from dataclasses import replace
+
+    idle = replace(objective, reward=parse_output_reward("contains:zzz", "text"))
+    log = train(AdditiveVectors(ground), idle, Schedule(1, 0.1), settings={})
+    assert log[0]["gradient"] == 0.0
+
+
+def test_what_was_stopped_goes_on_as_if_not(ground, tmp_path):
+    def run(folder, steps):
+        vectors = AdditiveVectors(ground)
+        return vectors, train(vectors, reinforced(), steps, settings={"seed": 0}, folder=folder)
+
+    whole, log = run(tmp_path / "whole", Schedule(6, 0.1))
+
+    class Stopped(Exception):
+        pass
+
+    class Halting(Reinforced):
+        def accumulate(self, vectors, step, share):
+            if step == 3:
+                raise Stopped
+            return super().accumulate(vectors, step, share)
+
+    halting = Halting(**vars(reinforced()))
+    with pytest.raises(Stopped):
+        train(AdditiveVectors(ground), halting, Schedule(6, 0.1), settings={"seed": 0}, folder=tmp_path / "part")
+    again, more = run(tmp_path / "part", Schedule(6, 0.1))
+    assert more == log
+    for one, other in zip(whole.parts, again.parts, strict=True):
+        assert torch.equal(one, other)
+    assert (tmp_path / "part" / "steps.jsonl").read_bytes() == (tmp_path / "whole" / "steps.jsonl").read_bytes()
+    with pytest.raises(ProbeError, match="another training, which differs in seed"):
+        train(AdditiveVectors(ground), reinforced(), Schedule(6, 0.1), settings={"seed": 1}, folder=tmp_path / "part")
+
+
+def test_the_file_keeps_the_length(talker, ground, tmp_path):
+    vectors = moved(AdditiveVectors(ground))
+    direction = vectors.direction("word:cup", {"method": "test"})
+    save_directions(tmp_path / "d.safetensors", [direction])
+    known = load_directions(tmp_path / "d.safetensors")
+    assert known["word:cup"].stats == direction.stats
+    item = parse_attribute("word:cup 0.5trained on text.1", known)
+    assert (item.strength, item.unit, str(item)) == (0.5, "trained", "word:cup 0.5trained constant(1) on text.1")
+    with steer(talker, Steering((item,))) as session:
+        talker.generate(PROMPTS[:1], Sampling(tokens=2))
+    applied = session.receipt().sites["text.1"]
+    assert applied.ratio * applied.norm == pytest.approx(0.5 * vectors.lengths()[ground.sites[0]], rel=0.05)
+
+
+def test_what_makes_no_sense_is_refused(talker, ground):
+    with pytest.raises(ProbeError, match="every vector is zero"):
+        AdditiveVectors(ground).direction("a:b", {})
+    with pytest.raises(SteeringError, match="no length was trained"):
+        Attribute(saying(talker, "cup", "word:cup"), 1.0, unit="trained")
+    with pytest.raises(ProbeError, match="draw 2 or more"):
+        reinforced(group=1)
+    with pytest.raises(ProbeError, match="give one step or more"):
+        Schedule(0, 0.1)
+    with pytest.raises(ProbeError, match="one of each"):
+        Preference(answered("cup"), [])
