@@ -16,6 +16,7 @@ from mmsteer.cli.recipes import app as recipes
 from mmsteer.cli.run import report, run
 from mmsteer.cli.sae_methods import app as sae
 from mmsteer.cli.search import search
+from mmsteer.cli.train import train
 from mmsteer.errors import MmsteerError
 
 HELP = """Steer multimodal models while they generate, and measure honestly what changed.
@@ -32,6 +33,7 @@ app.command()(run)
 app.command()(generate)
 app.command()(probe)
 app.command()(search)
+app.command()(train)
 app.command()(fold)
 app.command()(report)
 app.add_typer(sae, name="sae")

@@ -21,7 +21,7 @@ from mmsteer.search.bench import Bench, some
 from mmsteer.search.cells import Cell, CellFile
 from mmsteer.search.clips import Clips
 from mmsteer.search.grid import Grid
-from mmsteer.tasks import Row, sources_of
+from mmsteer.tasks import Row, digest, sources_of
 from mmsteer.types import Adapter, Direction, Sampling, random_direction
 
 VALIDATION, TEST = 16, 32
@@ -214,15 +214,14 @@ def _settings(
     seed: int,
 ) -> dict[str, Any]:
     """What a finished cell depends on, but for its place."""
-    digest = hashlib.sha256()
+    vectors = hashlib.sha256()
     for site, vector in direction.vectors.items():
-        digest.update(f"{site}".encode() + vector.numpy().tobytes())
-    asked = [[repr(row.prompt), [str(path) for path in row.images], repr(row.reference)] for row in (*tried, *kept)]
+        vectors.update(f"{site}".encode() + vector.numpy().tobytes())
     return {
         "model": adapter.fingerprint,
         "direction": direction.name,
-        "vectors": digest.hexdigest()[:16],
-        "rows": hashlib.sha256(repr(asked).encode()).hexdigest()[:16],
+        "vectors": vectors.hexdigest()[:16],
+        "rows": digest([*tried, *kept]),
         "reward": reward.name,
         "sampling": repr(sampling.filled(adapter.sampling)),
         "seed": seed,

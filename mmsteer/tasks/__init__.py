@@ -2,7 +2,7 @@
 
 from mmsteer.tasks.labelled import Labelled
 from mmsteer.tasks.row import Row, RowSet, read_waveform
-from mmsteer.tasks.sources import AUDIO, IMAGES, check_labels, labelled, read_rows, sources_of
+from mmsteer.tasks.sources import AUDIO, IMAGES, check_labels, digest, labelled, read_rows, sources_of
 
 __all__ = [
     "AUDIO",
@@ -11,6 +11,7 @@ __all__ = [
     "Row",
     "RowSet",
     "check_labels",
+    "digest",
     "labelled",
     "read_rows",
     "read_waveform",

@@ -1,6 +1,7 @@
 """Rows from JSON lines, or from a folder for each label."""
 
 import difflib
+import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -130,6 +131,16 @@ def check_labels(rows: Sequence[Row]) -> tuple[str, ...]:
         problems.append(f"{where}: all rows have the label {clip(rows[0].label)}; a direction needs two labels or more")
     _refuse(problems)
     return tuple(counts)
+
+
+def digest(rows: Sequence[Row]) -> str:
+    """What tells rows from others: prompts, files by name, answers and what is true of them.
+
+    Args:
+        rows: The rows.
+    """
+    said = [[repr(row.prompt), [str(path) for path in row.files], repr(row.reference), row.label] for row in rows]
+    return hashlib.sha256(repr(said).encode()).hexdigest()[:16]
 
 
 def sources_of(rows: Sequence[Row]) -> list[str]:

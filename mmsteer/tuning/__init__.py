@@ -3,6 +3,7 @@
 from mmsteer.tuning.ground import Ground, read_ground
 from mmsteer.tuning.loop import Objective, Schedule, train
 from mmsteer.tuning.reinforced import Reinforced, advantages
+from mmsteer.tuning.rows import paired_outputs, wanted_outputs
 from mmsteer.tuning.supervised import Likelihood, Preference
 from mmsteer.tuning.vectors import AdditiveVectors, GatedVectors
 
@@ -16,6 +17,8 @@ __all__ = [
     "Reinforced",
     "Schedule",
     "advantages",
+    "paired_outputs",
     "read_ground",
     "train",
+    "wanted_outputs",
 ]

@@ -1,0 +1,65 @@
+"""Training as a page: what grew, and what it cost."""
+
+from collections.abc import Mapping, Sequence
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from mmsteer.report.svg import Axis, drawing, element, frame, line
+
+WIDTH, HEIGHT = 560, 240
+MEANINGS = {
+    "reward": "mean reward of the outputs of a step",
+    "loss": "loss of a step",
+    "margin": "by how much wanted outputs gain on the others, times beta",
+    "charge": "what a gated vector finds beyond its tokens",
+    "kl": "estimated divergence from the unsteered model, nats a token",
+    "entropy": "minus the mean log-probability of what was drawn, nats a token",
+    "tokens": "tokens an output",
+    "spread": "standard deviation of the rewards of a step",
+    "gradient": "norm of the gradient before it is clipped",
+    "length": "sum of the vectors' norms",
+}
+"""What can be logged of a step."""
+
+_STYLE = """text{font:11px system-ui,sans-serif;fill:currentColor}.rule{stroke:currentColor;opacity:.15}
+.curve{fill:none;stroke:#06c;stroke-width:1.5}"""
+
+_PAGE = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>{{ name }}: training</title>
+<meta name="viewport" content="width=device-width">
+<style>
+:root { color-scheme: light dark; }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 46rem; margin: 2rem auto; padding: 0 1rem; }
+svg { width: 100%; height: auto; } code { background: #8882; padding: .1rem .3rem; }
+figure { margin: 1rem 0; }
+</style>
+<h1>{{ name }}: training</h1>
+<p>{{ steps }} steps. To use it: <code>--steer "{{ use }}"</code>. What was reached here was reached on what was
+trained on: judge the vector on other prompts, beside a random direction of its length.</p>
+{% for name, picture in curves %}<figure>{{ picture }}<figcaption>{{ name }}</figcaption></figure>{% endfor %}
+</html>
+"""
+
+
+def training_page(name: str, use: str, log: Sequence[Mapping[str, float]]) -> str:
+    """The page; it needs nothing but itself.
+
+    Args:
+        name: Of the direction.
+        use: A line that steers along it.
+        log: The numbers of every step.
+    """
+    curves = [(MEANINGS[key], _curve(key, log)) for key in MEANINGS if key in log[0]]
+    template = Environment(autoescape=True, undefined=StrictUndefined).from_string(_PAGE)
+    return template.render(name=name, use=use, steps=len(log), curves=curves)
+
+
+def _curve(key: str, log: Sequence[Mapping[str, float]]) -> Markup:
+    values = [step[key] for step in log]
+    low, high = min(0.0, *values), max(0.0, *values)
+    x = Axis(0.0, float(max(1, len(log) - 1)), 44, WIDTH - 16)
+    y = Axis(low, high if high > low else low + 1.0, HEIGHT - 48, 28)
+    points = [(float(at), value) for at, value in enumerate(values)]
+    parts = [element("style", text=_STYLE), *frame(x, y, ("step", key)), line(x, y, points, "curve")]
+    return drawing(WIDTH, HEIGHT, f"{key} over {len(log)} steps", parts, "chart")

@@ -1,0 +1,89 @@
+"""`mmsteer train` on a small model."""
+
+import json
+
+import pytest
+
+from mmsteer.direction_file import load_directions
+from tests.conftest import TALK
+
+WORDS = [word for word in TALK if word != "cup"]
+
+
+@pytest.fixture
+def data(tmp_path):
+    rows = [
+        {"prompt": " ".join(WORDS[at : at + 3]), "answer": answer, "label": label, "group": at}
+        for at in range(6)
+        for label, answer in (("cup", "cup cup"), ("red", "red"))
+    ]
+    path = tmp_path / "rows.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    return path
+
+
+@pytest.fixture
+def train(mmsteer, talker_folder, data, tmp_path):
+    def run(method, *words, out="d.safetensors"):
+        given = ("--model", talker_folder, "--data", data, "--sites", "text.1-2", "--out", tmp_path / out)
+        more = ("--method", method, "--folder", tmp_path / method, "--quiet", "--force")
+        return mmsteer("train", *given, *more, *words)
+
+    return run
+
+
+LABELLED = ("--label", "cup", "--steps", 4)
+REWARDED = ("--reward", "contains:cup", "--steps", 3, "--asked", 2, "--group", 4, "--tokens", 3)
+
+
+@pytest.mark.parametrize(
+    ("method", "words"),
+    [
+        ("ssv", LABELLED),
+        ("reft-r1", LABELLED),
+        ("bipo", LABELLED),
+        ("rloo", REWARDED),
+        ("grpo", (*REWARDED, "--kl", 0.1)),
+    ],
+)
+def test_a_method_ends_with_a_direction_that_steers(train, mmsteer, talker_folder, tmp_path, method, words):
+    code, out, err = train(method, *words)
+    assert code == 0, err
+    (name,) = load_directions(tmp_path / "d.safetensors")
+    assert f'--steer "{name} 1trained"' in out
+    log = [json.loads(line) for line in (tmp_path / method / "steps.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in log] == list(range(len(log)))
+    page = (tmp_path / method / "index.html").read_text()
+    assert page.count("<svg") == len(log[0].keys() - {"step"})
+    on = ("--model", talker_folder, "--directions", tmp_path / "d.safetensors", "--prompt", "red blue")
+    code, out, err = mmsteer("generate", *on, "--steer", f"{name} 1trained", "--tokens", 3, "--compare")
+    assert code == 0, err
+
+
+def test_a_finished_training_is_not_done_again(train, tmp_path):
+    assert train("ssv", *LABELLED)[0] == 0
+    before = (tmp_path / "ssv" / "steps.jsonl").stat().st_mtime_ns
+    assert train("ssv", *LABELLED)[0] == 0
+    assert (tmp_path / "ssv" / "steps.jsonl").stat().st_mtime_ns == before
+    code, _, err = train("ssv", *LABELLED, "--seed", 1)
+    assert (code, "another training, which differs in seed" in err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("method", "words", "message"),
+    [
+        ("rloo", (), "give --reward"),
+        ("rloo", ("--reward", "note:C"), "reads audio"),
+        ("rloo", (*REWARDED, "--label", "cup"), "--label is for ssv"),
+        ("rloo", (*REWARDED, "--seconds", 2), "--seconds is of no use here"),
+        ("ssv", (*LABELLED, "--kl", 1), "--kl is for rloo and grpo"),
+        ("ssv", (), "say by --label"),
+        ("ssv", ("--label", "blue"), "no row has the label 'blue'"),
+        ("bipo", (), "name it by --label"),
+        ("ssv", (*LABELLED, "--sites", "vision.1"), "no such site"),
+    ],
+)
+def test_what_cannot_work_is_refused(train, method, words, message):
+    code, _, err = train(method, *words)
+    assert code == 2
+    assert message in err
