@@ -54,6 +54,10 @@ class ScheduleError(MmsteerError):
     """A schedule cannot be parsed, or its numbers make no curve."""
 
 
+class AttributionError(MmsteerError):
+    """Units and technique of an attribution do not go together, or there is nothing to attribute to."""
+
+
 class DirectionError(MmsteerError):
     """A direction or its file is broken, unsafe, or belongs to another model."""
 

@@ -149,6 +149,24 @@ def evaluating(model: nn.Module) -> Iterator[None]:
             module.training = True
 
 
+@contextmanager
+def frozen(model: nn.Module) -> Iterator[None]:
+    """Keep a model's own weights out of gradients, and its dropout off.
+
+    Args:
+        model: The model.
+    """
+    trained = [one for one in model.parameters() if one.requires_grad]
+    for one in trained:
+        one.requires_grad_(False)
+    try:
+        with evaluating(model):
+            yield
+    finally:
+        for one in trained:
+            one.requires_grad_(True)
+
+
 def hidden_state(output: Any) -> Tensor:
     """The hidden state in a layer's output: the tensor itself, or the first of a tuple.
 

@@ -7,6 +7,7 @@ import sys
 
 import typer
 
+from mmsteer.cli.attribute import attribute
 from mmsteer.cli.evaluate import app as evaluate
 from mmsteer.cli.fold import fold
 from mmsteer.cli.generate import generate
@@ -34,6 +35,7 @@ app.command()(generate)
 app.command()(probe)
 app.command()(search)
 app.command()(train)
+app.command()(attribute)
 app.command()(fold)
 app.command()(report)
 app.add_typer(sae, name="sae")

@@ -12,11 +12,12 @@ from rich.progress import Progress
 from safetensors.torch import load, save
 from torch import Tensor
 
+from mmsteer import hooks
 from mmsteer.atomic import write_atomically
 from mmsteer.claim import claim
 from mmsteer.errors import ProbeError
 from mmsteer.json_lines import read_json_lines
-from mmsteer.tuning.vectors import AdditiveVectors, frozen
+from mmsteer.tuning.vectors import AdditiveVectors
 
 CHECKPOINT, LOG = "checkpoint.safetensors", "steps.jsonl"
 BETAS = (0.9, 0.999)
@@ -107,7 +108,7 @@ def train(
     if folder is not None:
         claim(folder, "train.json", {**settings, "schedule": asdict(schedule)}, "training", ProbeError)
     log = _resumed(vectors, optimiser, folder)
-    with Progress(disable=not progress) as bar, frozen(vectors.ground.adapter):
+    with Progress(disable=not progress) as bar, hooks.frozen(vectors.ground.adapter.model):
         task = bar.add_task("training", total=schedule.steps, completed=len(log))
         for step in range(len(log), schedule.steps):
             log.append(_step(vectors, objective, schedule, optimiser, step))

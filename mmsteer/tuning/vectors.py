@@ -1,7 +1,7 @@
 """Vectors that are trained: added to the hidden state at their sites while everything else is frozen."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ from mmsteer.layouts import layouts, tokens_of
 from mmsteer.likelihood import OutputTokens, output_tokens
 from mmsteer.steering import Attribute, Steering
 from mmsteer.tuning.ground import Ground
-from mmsteer.types import Adapter, Direction, Sample, Site, SiteStats
+from mmsteer.types import Direction, Sample, Site, SiteStats
 
 MEMORY = 16
 """Readings over which what a gated vector adds is averaged."""
@@ -182,21 +182,3 @@ class GatedVectors(AdditiveVectors):
     def _note(self, site: Site, amount: float) -> None:
         added, at = self.get_buffer("added"), self.ground.sites.index(site)
         added[at] = amount if added[at] == 0 else added[at] + (amount - added[at]) / MEMORY
-
-
-@contextmanager
-def frozen(adapter: Adapter) -> Iterator[None]:
-    """Keep a model's own weights out of gradients, and its dropout off.
-
-    Args:
-        adapter: The model.
-    """
-    trained = [one for one in adapter.model.parameters() if one.requires_grad]
-    for one in trained:
-        one.requires_grad_(False)
-    try:
-        with hooks.evaluating(adapter.model):
-            yield
-    finally:
-        for one in trained:
-            one.requires_grad_(True)

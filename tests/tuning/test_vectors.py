@@ -7,6 +7,7 @@ from mmsteer.direction_file import load_directions, save_directions
 from mmsteer.errors import ProbeError, SteeringError
 from mmsteer.eval.rewards import parse_output_reward
 from mmsteer.eval.text import Reference
+from mmsteer.hooks import frozen
 from mmsteer.likelihood import output_likelihood
 from mmsteer.steering import Attribute, Steering, parse_attribute, steer
 from mmsteer.tuning import (
@@ -19,7 +20,6 @@ from mmsteer.tuning import (
     read_ground,
     train,
 )
-from mmsteer.tuning.vectors import frozen
 from mmsteer.types import Positions, Sample, Sampling
 from tests.conftest import TALK, saying
 
@@ -61,7 +61,7 @@ def test_the_trained_graph_is_what_the_engine_applies(talker, positions):
 def test_of_music_too(musicgen):
     clips = musicgen.generate([Sample("a", "tune"), Sample("b", "song")], Sampling(seconds=0.3), [1, 2])
     vectors = moved(AdditiveVectors(read_ground(musicgen, clips, "decoder.1", ALL)))
-    with frozen(musicgen):
+    with frozen(musicgen.model):
         read = vectors.outputs(clips)
         read.sums.sum().backward()
     wanted = output_likelihood(musicgen, clips, vectors.steering())
@@ -72,7 +72,7 @@ def test_of_music_too(musicgen):
 def test_a_gradient_is_the_slope(ground):
     vectors = moved(AdditiveVectors(ground))
     samples = answered("cup cup")[:2]
-    with frozen(ground.adapter):
+    with frozen(ground.adapter.model):
         vectors.outputs(samples).sums.sum().backward()
     slope, at, step = float(vectors.parts[0].grad[5]), vectors.parts[0].data, 1e-2
     values = []

@@ -1,0 +1,117 @@
+"""One way to attribute: a number of a forward, to units, by a technique."""
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mmsteer import hooks
+from mmsteer.attribution.metrics import Metric, log_probability
+from mmsteer.attribution.techniques import TECHNIQUES, Effort
+from mmsteer.attribution.units import TokenUnits, Units
+from mmsteer.errors import AttributionError
+from mmsteer.layouts import layouts, tokens_of
+from mmsteer.likelihood import output_tokens
+from mmsteer.types import Adapter, Sample, Tokens
+
+
+@dataclass(frozen=True, eq=False)
+class Attribution:
+    """What each unit has to do with a number.
+
+    Attributes:
+        kind: What the units are.
+        technique: How it was found.
+        names: One a unit.
+        values: One a unit, float64, in the unit of the metric.
+        whole: The metric with all units.
+        nothing: The metric without any, baselines in their places.
+    """
+
+    kind: str
+    technique: str
+    names: tuple[str, ...]
+    values: Tensor
+    whole: float
+    nothing: float
+
+    @property
+    def missing(self) -> float:
+        """What the values leave unexplained of the difference between all units and none; 0 if they are complete."""
+        return self.whole - self.nothing - float(self.values.sum())
+
+    def largest(self, count: int) -> list[tuple[str, float]]:
+        """The units with the largest values, by size.
+
+        Args:
+            count: How many.
+        """
+        order = self.values.abs().argsort(descending=True)[:count].tolist()
+        return [(self.names[at], float(self.values[at])) for at in order]
+
+
+def attribute(
+    adapter: Adapter,
+    sample: Sample,
+    metric: Metric = log_probability,
+    units: Units = TokenUnits(),  # noqa: B008  a frozen value
+    technique: str = "integrated-gradients",
+    effort: Effort = Effort(),  # noqa: B008  a frozen value
+) -> Attribution:
+    """Share a number of a forward out among units.
+
+    Args:
+        adapter: The model.
+        sample: A prompt with its output.
+        metric: The number, such as the log-probability of the output (usual) or of words in it (`of_words`).
+        units: What it is shared out among: tokens or patches, components, features of a dictionary, or vectors.
+        technique: One of `TECHNIQUES`.
+        effort: How hard it tries.
+
+    Raises:
+        AttributionError: The sample has no output, the technique is unknown, or there are no such units.
+    """
+    if technique not in TECHNIQUES:
+        raise AttributionError(f"no technique {technique!r}; choose from {', '.join(TECHNIQUES)}")
+    if sample.output is None:
+        raise AttributionError(f"{sample.id}: nothing is known of an output that is not given; generate one first")
+    function = _Function(adapter, sample, metric, units)
+    with hooks.frozen(adapter.model):
+        count = len(function.names)
+        values = TECHNIQUES[technique].run(function, count, effort)
+        with torch.no_grad():
+            ends = function(torch.stack([torch.ones(count), torch.zeros(count)])).tolist()
+    return Attribution(units.kind, technique, function.names, values, ends[0], ends[1])
+
+
+class _Function:
+    """The metric as a function of the shares of units."""
+
+    def __init__(self, adapter: Adapter, sample: Sample, metric: Metric, units: Units) -> None:
+        self._adapter, self._sample, self._metric, self._units = adapter, sample, metric, units
+        self._readings: dict[int, Any] = {}
+        reading = self._reading(1)
+        with layouts(adapter, adapter.generator, reading) as found:
+            adapter.read(reading)
+        tokens = tokens_of(adapter, adapter.generator, found[-1])
+        self.names = units.names(adapter, tokens, adapter.tokens(reading)[0])
+
+    def __call__(self, shares: Tensor) -> Tensor:
+        adapter, reading = self._adapter, self._reading(len(shares))
+        with ExitStack() as exits:
+            found = exits.enter_context(layouts(adapter, adapter.generator, reading))
+
+            def shown() -> Tokens:
+                return tokens_of(adapter, adapter.generator, found[-1])
+
+            edits = self._units.edits(adapter, shares, shown)
+            exits.enter_context(hooks.edits({adapter.port(site): edit for site, edit in edits.items()}))
+            logits = adapter.read(reading, gradient=torch.is_grad_enabled())
+        return self._metric(output_tokens(adapter, reading, found[-1], logits)).cpu()
+
+    def _reading(self, rows: int) -> Any:
+        if rows not in self._readings:
+            self._readings[rows] = self._adapter.reading([self._sample] * rows)
+        return self._readings[rows]

@@ -1,0 +1,68 @@
+"""What is attributed: one number of a forward."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import accumulate
+
+from torch import Tensor
+
+from mmsteer.errors import AttributionError
+from mmsteer.likelihood import OutputTokens
+from mmsteer.types import Adapter, Sample
+
+Metric = Callable[[OutputTokens], Tensor]
+"""From what a forward says of the outputs that it was given to one number a row, (rows,)."""
+
+
+def log_probability(tokens: OutputTokens) -> Tensor:
+    """Log-probability of the output, in nats.
+
+    Args:
+        tokens: Of the output.
+    """
+    return tokens.sums
+
+
+@dataclass(frozen=True)
+class OfWords:
+    """Log-probability of some words of the output, given all before them, in nats.
+
+    Attributes:
+        start: The first token of the words, counted from the first of the output.
+        stop: The token behind them.
+    """
+
+    start: int
+    stop: int
+
+    def __call__(self, tokens: OutputTokens) -> Tensor:
+        """See `Metric`.
+
+        Args:
+            tokens: Of the output.
+        """
+        place = tokens.counts.cumsum(1) - 1
+        return (tokens.log_probs * (tokens.counts & (place >= self.start) & (place < self.stop))).sum((1, 2))
+
+
+def of_words(adapter: Adapter, sample: Sample, words: str) -> OfWords:
+    """The metric of words in an output, at their first occurrence.
+
+    Args:
+        adapter: A model that writes text.
+        sample: A prompt with its output.
+        words: Such as `dog`.
+
+    Raises:
+        AttributionError: The output does not have them.
+    """
+    reading = adapter.reading([sample])
+    ids = adapter.tokens(reading)[0, reading.call.prompt :, 0].tolist()
+    pieces = [adapter.token_name(one).lower() for one in ids]
+    start = "".join(pieces).find(words.lower())
+    if start < 0 or not words:
+        raise AttributionError(f"the output has no {words!r}: {str(sample.output)[:80]!r}")
+    ends = list(accumulate(map(len, pieces)))
+    first = next(at for at, end in enumerate(ends) if end > start)
+    last = next(at for at, end in enumerate(ends) if end >= start + len(words))
+    return OfWords(first, last + 1)

@@ -1,0 +1,138 @@
+"""Techniques, each of which asks a function of shares: perturbation, gradient, linear approximation."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from mmsteer.errors import AttributionError
+
+Function = Callable[[Tensor], Tensor]
+"""From shares, (rows, units), to the metric, (rows,)."""
+
+MOST_EXACT = 12
+"""Units of which all subsets are tried: 4,096."""
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How hard a technique tries.
+
+    Attributes:
+        batch: Rows a forward.
+        steps: Of the path of integrated gradients.
+        draws: Orders for `shapley`, sets of units for `lime`.
+        seed: Of the draws.
+    """
+
+    batch: int = 16
+    steps: int = 64
+    draws: int = 64
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Technique:
+    """How a number is shared out among units.
+
+    Attributes:
+        family: `perturbation`, `gradient` or `linear`.
+        meaning: What a unit's value is.
+        run: Asks the function, and gives (units,).
+    """
+
+    family: Literal["perturbation", "gradient", "linear"]
+    meaning: str
+    run: Callable[[Function, int, Effort], Tensor]
+
+
+def _occlusion(function: Function, units: int, effort: Effort) -> Tensor:
+    return _asked(_captum().FeatureAblation(function), units, perturbations_per_eval=effort.batch)
+
+
+def _shapley(function: Function, units: int, effort: Effort) -> Tensor:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(effort.seed)
+        sampling = _captum().ShapleyValueSampling(function)
+        return _asked(sampling, units, n_samples=effort.draws, perturbations_per_eval=effort.batch)
+
+
+def _exact(function: Function, units: int, effort: Effort) -> Tensor:
+    if units > MOST_EXACT:
+        raise AttributionError(f"all subsets of {units} units are too many; take at most {MOST_EXACT}, or `shapley`")
+    subsets = torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * units).reshape(-1, units)
+    with torch.no_grad():
+        values = torch.cat([function(part) for part in subsets.split(effort.batch)]).double()
+    sizes = subsets.sum(1).long()
+    orders = torch.lgamma(torch.arange(units + 1.0, dtype=torch.float64) + 1).exp()
+    found = []
+    for at in range(units):
+        without = (subsets[:, at] == 0).nonzero().flatten()
+        joined = without + 2 ** (units - 1 - at)  # subsets count in binary, the first unit first
+        weight = orders[sizes[without]] * orders[units - 1 - sizes[without]] / orders[units]
+        found.append((weight * (values[joined] - values[without])).sum())
+    return torch.stack(found)
+
+
+def _gradient(function: Function, units: int, effort: Effort) -> Tensor:
+    del effort
+    return _asked(_captum().Saliency(function), units, abs=False)
+
+
+def _integrated(function: Function, units: int, effort: Effort) -> Tensor:
+    return _asked(
+        _captum().IntegratedGradients(function), units, n_steps=effort.steps, internal_batch_size=effort.batch
+    )
+
+
+def _lime(function: Function, units: int, effort: Effort) -> Tensor:
+    generator = torch.Generator().manual_seed(effort.seed)
+    sets = torch.randint(2, (effort.draws, units), generator=generator).float()
+    with torch.no_grad():
+        values = torch.cat([function(part) for part in sets.split(effort.batch)]).double()
+    x = torch.cat([sets, torch.ones(len(sets), 1)], dim=1).double()
+    # The penalty of a ridge regression, none on the intercept: fewer draws than units have an answer, too.
+    penalty = torch.diag(torch.cat([torch.full((units,), 1e-2), torch.zeros(1)]).double())
+    return torch.linalg.solve(x.T @ x + penalty, x.T @ values)[:-1]
+
+
+TECHNIQUES: Mapping[str, Technique] = MappingProxyType(
+    {
+        "occlusion": Technique("perturbation", "by how much the metric falls without it", _occlusion),
+        "shapley": Technique("perturbation", "its mean gain over orders in which units come in, drawn", _shapley),
+        "exact-shapley": Technique("perturbation", "its mean gain over all orders in which units come in", _exact),
+        "gradient": Technique(
+            "gradient", "the slope of the metric in its share: gradient x (input - baseline)", _gradient
+        ),
+        "integrated-gradients": Technique(
+            "gradient", "the mean slope on the way from the baseline; values add up to the difference", _integrated
+        ),
+        "lime": Technique("linear", "its weight in a ridge regression over random sets of units", _lime),
+    }
+)
+"""Techniques by name.
+
+Source: occlusion: Zeiler and Fergus 2014, arXiv:1311.2901; Shapley sampling: Castro et al. 2009,
+doi:10.1016/j.cor.2008.04.004; gradient x input, which with a baseline of another run is attribution patching:
+Syed et al. 2023, arXiv:2310.10348; integrated gradients: Sundararajan et al. 2017, arXiv:1703.01365; LIME: Ribeiro et
+al. 2016, arXiv:1602.04938; one vocabulary: Zhang et al. 2025, arXiv:2501.18887.
+"""
+
+
+def _captum() -> Any:
+    try:
+        from captum import attr
+    except ImportError:
+        raise AttributionError("this technique is captum's: pip install 'mmsteer[attribution]'") from None
+    return attr
+
+
+def _asked(technique: Any, units: int, **more: Any) -> Tensor:
+    """Ask a technique of captum about all units, from a baseline of no units."""
+    inputs = torch.ones(1, units, requires_grad=True)
+    wanted = {} if type(technique).__name__ == "Saliency" else {"baselines": torch.zeros(1, units)}
+    found: Tensor = technique.attribute(inputs, **wanted, **more)
+    return found[0].detach().double()

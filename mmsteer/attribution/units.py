@@ -1,0 +1,307 @@
+"""What an output is attributed to: parts of a forward, each of which can be taken away by degrees.
+
+The share of a unit is 1 where it is as the model made it, and 0 where a baseline stands in its place. A forward of many
+rows holds the same sample in each, with shares of its own.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal, Protocol
+
+import torch
+from torch import Tensor
+
+from mmsteer import hooks
+from mmsteer.errors import AttributionError
+from mmsteer.sae import SparseDictionary
+from mmsteer.schedules import Constant
+from mmsteer.steering import Attribute, Steering
+from mmsteer.steering.plan import length
+from mmsteer.types import Adapter, Positions, Site, Tokens, select_sites
+
+Baseline = Literal["zero", "mean"]
+BASELINES: tuple[Baseline, ...] = ("zero", "mean")
+Shown = Callable[[], Tokens]
+"""What the tokens of the forward that runs are."""
+
+
+class Units(Protocol):
+    """Parts of a forward."""
+
+    @property
+    def kind(self) -> str:
+        """What they are: `tokens`, `components`, `features` or `vectors`."""
+
+    def names(self, adapter: Adapter, tokens: Tokens, ids: Tensor) -> tuple[str, ...]:
+        """One name a unit.
+
+        Args:
+            adapter: The model.
+            tokens: Of the sample, one row.
+            ids: The tokens themselves, (tokens, vocabularies); those of a prefix have none.
+        """
+
+    def edits(self, adapter: Adapter, shares: Tensor, shown: Shown) -> Mapping[Site, hooks.Edit]:
+        """What has to be done to hidden states.
+
+        Args:
+            adapter: The model.
+            shares: (rows, units), with a graph where gradients are asked for.
+            shown: What the tokens of the forward are.
+        """
+
+
+@dataclass(frozen=True)
+class TokenUnits:
+    """Tokens of the input, or patches of an image, each where it enters the first layer.
+
+    Attributes:
+        positions: Which tokens; each is a unit. The first token is usually an attention sink: without it a model says
+            nothing of sense, so it stays.
+        baseline: What stands in the place of one: `zero`, which a norm that follows turns into a bend that gradients
+            follow badly, or the `mean` of these tokens.
+    """
+
+    positions: Positions = Positions("prompt - first")
+    baseline: Baseline = "mean"
+    kind: ClassVar[str] = "tokens"
+
+    def __post_init__(self) -> None:
+        _check_baseline(self.baseline)
+
+    def names(self, adapter: Adapter, tokens: Tokens, ids: Tensor) -> tuple[str, ...]:
+        """See `Units.names`.
+
+        Args:
+            adapter: The model.
+            tokens: Of the sample.
+            ids: The tokens themselves.
+
+        Raises:
+            AttributionError: The positions select no token.
+        """
+        places = _places(self.positions, tokens)
+        if not len(places):
+            raise AttributionError(f"the positions '{self.positions}' select no token of this sample")
+        prefix = tokens.kinds.shape[1] - len(ids)
+        return tuple(
+            " ".join(adapter.token_name(int(one)) for one in ids[at - prefix]) if at >= prefix else f"prefix {at}"
+            for at in places.tolist()
+        )
+
+    def edits(self, adapter: Adapter, shares: Tensor, shown: Shown) -> Mapping[Site, hooks.Edit]:
+        """See `Units.edits`.
+
+        Args:
+            adapter: The model.
+            shares: (rows, units).
+            shown: What the tokens are.
+        """
+
+        def edit(hidden: Tensor) -> Tensor:
+            return _moved(hidden, self.positions, shown(), shares[:, :, None], self.baseline)
+
+        return {entrance(adapter): edit}
+
+
+@dataclass(frozen=True)
+class ComponentUnits:
+    """What parts of the blocks write: MLPs, attentions, heads; each site is a unit.
+
+    Attributes:
+        sites: A pattern such as `text.*.mlp`, `text.*.attention` or `text.12.head.*`.
+        baseline: What stands in the place of one: `zero`, or the `mean` over these tokens.
+        positions: At which tokens it is taken away; not at the first, which is usually an attention sink.
+    """
+
+    sites: str
+    baseline: Baseline = "mean"
+    positions: Positions = Positions("all - first")
+    kind: ClassVar[str] = "components"
+
+    def __post_init__(self) -> None:
+        _check_baseline(self.baseline)
+
+    def chosen(self, adapter: Adapter) -> tuple[Site, ...]:
+        """The sites, in the order of the layers.
+
+        Args:
+            adapter: The model.
+
+        Raises:
+            AttributionError: A whole block is no part of one.
+        """
+        sites = tuple(select_sites(self.sites, tuple(adapter.widths)))
+        whole = [str(site) for site in sites if site.point in ("block", "mid", "embedding")]
+        if whole:
+            raise AttributionError(
+                f"{whole[0]} is the residual stream, and without it nothing is left; name what is written to it, such "
+                f"as {sites[0].stack}.*.mlp, {sites[0].stack}.*.attention or {sites[0].stack}.*.head.*"
+            )
+        return sites
+
+    def names(self, adapter: Adapter, tokens: Tokens, ids: Tensor) -> tuple[str, ...]:
+        """See `Units.names`.
+
+        Args:
+            adapter: The model.
+            tokens: Of the sample.
+            ids: The tokens themselves.
+        """
+        del tokens, ids
+        return tuple(map(str, self.chosen(adapter)))
+
+    def edits(self, adapter: Adapter, shares: Tensor, shown: Shown) -> Mapping[Site, hooks.Edit]:
+        """See `Units.edits`.
+
+        Args:
+            adapter: The model.
+            shares: (rows, units).
+            shown: What the tokens are.
+        """
+
+        def edit(at: int) -> hooks.Edit:
+            return lambda hidden: _moved(hidden, self.positions, shown(), shares[:, at, None, None], self.baseline)
+
+        return {site: edit(at) for at, site in enumerate(self.chosen(adapter))}
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureUnits:
+    """Features of a dictionary, at every token; what the dictionary misses stays.
+
+    Attributes:
+        dictionary: One that knows its site.
+        features: Their numbers.
+    """
+
+    dictionary: SparseDictionary
+    features: tuple[int, ...]
+    kind: ClassVar[str] = "features"
+
+    def names(self, adapter: Adapter, tokens: Tokens, ids: Tensor) -> tuple[str, ...]:
+        """See `Units.names`.
+
+        Args:
+            adapter: The model.
+            tokens: Of the sample.
+            ids: The tokens themselves.
+        """
+        del adapter, tokens, ids
+        return tuple(f"feature {one}" for one in self.features)
+
+    def edits(self, adapter: Adapter, shares: Tensor, shown: Shown) -> Mapping[Site, hooks.Edit]:
+        """See `Units.edits`.
+
+        Args:
+            adapter: The model.
+            shares: (rows, units).
+            shown: What the tokens are.
+        """
+        del shown
+        chosen = list(self.features)
+
+        def edit(hidden: Tensor) -> Tensor:
+            dictionary = self.dictionary.to(hidden.device)
+            found = dictionary.encode(hidden)[..., chosen]
+            lost = (1 - shares.to(found))[:, None] * found
+            return (hidden.float() - lost @ dictionary.decoder[chosen]).to(hidden.dtype)
+
+        return {self.dictionary.located(adapter): edit}
+
+
+@dataclass(frozen=True)
+class VectorUnits:
+    """The additions of a steering, each at all of its sites; without them the model is unsteered.
+
+    Attributes:
+        steering: Pushes whose strength does not change over time.
+    """
+
+    steering: Steering
+    kind: ClassVar[str] = "vectors"
+
+    def __post_init__(self) -> None:
+        strange = [str(item) for item in self.steering.attributes if not _is_plain(item)]
+        if strange or not self.steering.attributes:
+            raise AttributionError(
+                f"{strange[0] if strange else 'no steering'}: attributed are additions of vectors at a strength that "
+                "does not change over time, without a gate, in a unit that does not depend on the token"
+            )
+
+    def names(self, adapter: Adapter, tokens: Tokens, ids: Tensor) -> tuple[str, ...]:
+        """See `Units.names`.
+
+        Args:
+            adapter: The model.
+            tokens: Of the sample.
+            ids: The tokens themselves.
+        """
+        del adapter, tokens, ids
+        return tuple(str(item) for item in self.steering.attributes)
+
+    def edits(self, adapter: Adapter, shares: Tensor, shown: Shown) -> Mapping[Site, hooks.Edit]:
+        """See `Units.edits`.
+
+        Args:
+            adapter: The model.
+            shares: (rows, units).
+            shown: What the tokens are.
+        """
+        items = self.steering.attributes
+        sites = dict.fromkeys(site for item in items for site in item.written)
+
+        def edit(site: Site) -> hooks.Edit:
+            def edited(hidden: Tensor) -> Tensor:
+                for at, item in enumerate(items):
+                    if site in item.written:
+                        push = item.strength * length(item, site) * item.direction.vectors[site].to(hidden)
+                        mask = item.positions.mask(shown()).to(hidden)
+                        hidden = hidden + shares.to(hidden)[:, at, None, None] * mask[..., None] * push
+                return hidden
+
+            return edited
+
+        return {site: edit(site) for site in sites}
+
+
+def entrance(adapter: Adapter) -> Site:
+    """Where tokens enter the stack that makes the output.
+
+    Args:
+        adapter: The model.
+
+    Raises:
+        AttributionError: The model has no such site.
+    """
+    found = [site for site in adapter.widths if site.stack == adapter.generator and site.point == "embedding"]
+    if not found:
+        raise AttributionError(f"where tokens enter {adapter.generator} is not known in this model")
+    return found[0]
+
+
+def _places(positions: Positions, tokens: Tokens) -> Tensor:
+    return positions.mask(tokens)[0].nonzero().flatten()
+
+
+def _moved(hidden: Tensor, positions: Positions, tokens: Tokens, share: Tensor, baseline: Baseline) -> Tensor:
+    """Hidden states, (rows, tokens, width), of which the chosen tokens stand between a baseline and themselves."""
+    places = _places(positions, tokens).to(hidden.device)
+    state, share = hidden[:, places], share.to(hidden)
+    base = torch.zeros_like(state) if baseline == "zero" else state.detach().mean(dim=1, keepdim=True)
+    return hidden.index_copy(1, places, base + share * (state - base))
+
+
+def _is_plain(item: Attribute) -> bool:
+    return (
+        item.operator == "add"
+        and item.gate is None
+        and item.unit != "token"
+        and item.schedule == Constant(1.0)
+        and all(vector.ndim == 1 for vector in item.direction.vectors.values())
+    )
+
+
+def _check_baseline(baseline: str) -> None:
+    if baseline not in BASELINES:
+        raise AttributionError(f"no baseline {baseline!r}; choose from {', '.join(BASELINES)}")

@@ -1,0 +1,148 @@
+"""`mmsteer attribute`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from mmsteer.cli.files import check_out, write_out
+from mmsteer.errors import AttributionError
+
+if TYPE_CHECKING:
+    from mmsteer.attribution import Attribution, Units
+    from mmsteer.types import Adapter
+
+Kind = Literal["tokens", "patches", "components", "features", "vectors"]
+
+
+def attribute(
+    prompt: Annotated[str, typer.Option(help="what the model is given")],
+    model: Annotated[str, typer.Option(help="a bundled model, a folder, or a Hugging Face name")] = "bundled:text",
+    output: Annotated[str | None, typer.Option(help="text to explain (usual: what the model answers)")] = None,
+    words: Annotated[str | None, typer.Option(help="explain these words of the output alone")] = None,
+    image: Annotated[Path | None, typer.Option(help="an image that the prompt is about")] = None,
+    units: Annotated[Kind, typer.Option(help="what the output is attributed to")] = "tokens",
+    technique: Annotated[
+        str, typer.Option(help="occlusion, shapley, exact-shapley, gradient, integrated-gradients or lime")
+    ] = "integrated-gradients",
+    sites: Annotated[
+        str | None, typer.Option(help="components: such as 'text.*.mlp, text.*.attention' or 'text.12.head.*'")
+    ] = None,
+    dictionary: Annotated[str | None, typer.Option(help="features: of this folder, or bundled:text/text.14")] = None,
+    feature: Annotated[list[int] | None, typer.Option(help="features: a number; repeated")] = None,
+    steer: Annotated[list[str] | None, typer.Option(help="vectors: a line of steering; repeated")] = None,
+    directions: Annotated[Path | None, typer.Option(help="vectors: a file of directions")] = None,
+    baseline: Annotated[Literal["zero", "mean"], typer.Option(help="what stands in the place of a unit")] = "mean",
+    at: Annotated[
+        str | None, typer.Option("--at", help="at which tokens (usual: all of them but the first; of patches image)")
+    ] = None,
+    steps: Annotated[int, typer.Option(min=1, help="of the path of integrated gradients")] = 64,
+    draws: Annotated[int, typer.Option(min=1, help="of shapley and lime")] = 64,
+    tokens: Annotated[int, typer.Option(min=1, help="at most this many of an answer that is generated")] = 32,
+    seconds: Annotated[float, typer.Option(help="of a clip that is generated")] = 2.0,
+    batch: Annotated[int, typer.Option(min=1, help="rows a forward")] = 8,
+    seed: Annotated[int, typer.Option(min=0, help="of what is drawn")] = 0,
+    out: Annotated[Path | None, typer.Option(help="a page: .html")] = None,
+    force: Annotated[bool, typer.Option("--force", help="overwrite the file")] = False,
+    device: Annotated[str, typer.Option(help="cpu, cuda or auto")] = "cpu",
+) -> None:
+    """Say what an output comes from: tokens, patches, components, features of a dictionary, or steering vectors.
+
+    [bold]Examples[/]
+
+    mmsteer attribute --prompt "What is the capital of France?" --units components
+    --sites "text.*.mlp, text.*.attention" --out p.html
+
+    mmsteer attribute --model bundled:vision --prompt "Please describe this image in detail." --image room.png
+    --words dog --units patches --out dog.html
+    """
+    if out is not None:
+        check_out(out, force)
+    _check_given(units, {"components": sites, "features": dictionary, "vectors": steer, "patches": image})
+    from mmsteer.adapters import read_image
+    from mmsteer.api import load
+    from mmsteer.attribution import Effort, log_probability, of_words
+    from mmsteer.attribution import attribute as share_out
+    from mmsteer.cli.quiet import hush
+    from mmsteer.report.attribution_page import attribution_page
+    from mmsteer.types import Sample, Sampling
+
+    hush()
+    adapter, seen = load(model, device=device), read_image(image) if image else None
+    sample = Sample("prompt", prompt, (seen,) if seen else (), output)
+    if output is None:
+        is_text = adapter.output_kind == "text"
+        sampling = Sampling(tokens=tokens, temperature=0.0) if is_text else Sampling(seconds=seconds)
+        (sample,) = adapter.generate([sample], sampling, [seed])
+    metric = log_probability if words is None else of_words(adapter, sample, words)
+    chosen = _units(units, adapter, sites, baseline, at, dictionary, feature or [], steer or [], directions)
+    found = share_out(adapter, sample, metric, chosen, technique, Effort(batch, steps, draws, seed))
+    said = str(sample.output) if adapter.output_kind == "text" else f"a clip of {seconds:g} seconds"
+    about = f"{words!r} in the output" if words else "the output"
+    _show(found, about, said)
+    if out is not None:
+        lead = f"Log-probability of {about}, shared out among {units} by {technique}. Prompt: {prompt}"
+        page = attribution_page(found, f"What {about} comes from", lead, said, seen if units == "patches" else None)
+        write_out(out, page.encode())
+        print(f"page: {out}")
+
+
+def _check_given(units: Kind, given: dict[str, Any]) -> None:
+    """Refuse a missing option of these units, and one of others.
+
+    Raises:
+        AttributionError: As said.
+    """
+    options = {"components": "--sites", "features": "--dictionary", "vectors": "--steer", "patches": "--image"}
+    for kind, value in given.items():
+        if kind == units and not value:
+            raise AttributionError(f"{units} need {options[kind]}; give it")
+        if kind != units and value and kind != "patches":
+            raise AttributionError(f"{options[kind]} is for {kind}, and the output is attributed to {units}")
+
+
+def _units(
+    kind: Kind,
+    adapter: "Adapter",
+    sites: str | None,
+    baseline: "Literal['zero', 'mean']",
+    at: str | None,
+    dictionary: str | None,
+    features: list[int],
+    steer: list[str],
+    directions: Path | None,
+) -> "Units":
+    from mmsteer.attribution import ComponentUnits, FeatureUnits, TokenUnits, VectorUnits
+    from mmsteer.direction_file import load_directions
+    from mmsteer.steering import Steering, parse_attribute
+    from mmsteer.types import Positions
+
+    if kind in ("tokens", "patches"):
+        return TokenUnits(Positions(at or ("prompt - first" if kind == "tokens" else "image")), baseline)
+    if kind == "components":
+        return ComponentUnits(str(sites), baseline, Positions(at or "all - first"))
+    if kind == "vectors":
+        if directions is None:
+            raise AttributionError("vectors need --directions, the file that --steer names them from")
+        known = load_directions(directions)
+        return VectorUnits(Steering(tuple(parse_attribute(line, known) for line in steer)))
+    from mmsteer.bundled.dictionary import open_dictionary
+
+    if not features:
+        raise AttributionError("name features of the dictionary by --feature, once for each")
+    return FeatureUnits(open_dictionary(str(dictionary)), tuple(features))
+
+
+def _show(found: "Attribution", about: str, said: str) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    console.print(f"output: {said}", markup=False)
+    table = Table(title=f"What {about} comes from ({found.technique})", title_justify="left")
+    table.add_column(found.kind)
+    table.add_column("value", justify="right", no_wrap=True)
+    for name, value in found.largest(12):
+        table.add_row(repr(name) if found.kind == "tokens" else name, f"{value:+.3f}")
+    console.print(table)
+    console.print(f"with all {found.whole:.3f}, with none {found.nothing:.3f}, unexplained {found.missing:+.3f}")

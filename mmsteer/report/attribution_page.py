@@ -1,0 +1,154 @@
+"""An attribution as a page: marked text, a heat map over the image, a grid of components, or bars."""
+
+import base64
+import io
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from mmsteer.attribution import TECHNIQUES, Attribution
+from mmsteer.report.svg import Element, drawing, element
+
+SIDE, WIDEST = 22, 420
+"""Of a cell of a grid, and of an image, in pixels."""
+SHOWN = 20
+"""Units that the list holds."""
+
+_PAGE = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>{{ title }}</title>
+<meta name="viewport" content="width=device-width">
+<style>
+:root { color-scheme: light dark; --more: 0, 102, 204; --less: 204, 51, 0; }
+body { font: 16px/1.6 system-ui, sans-serif; max-width: 46rem; margin: 2rem auto; padding: 0 1rem; }
+svg { max-width: 100%; height: auto; } text { font: 11px system-ui, sans-serif; fill: currentColor; }
+.text { white-space: pre-wrap; overflow-wrap: anywhere; }
+.more { background: rgba(var(--more), var(--by)); } .less { background: rgba(var(--less), var(--by)); }
+rect.more { fill: rgb(var(--more)); } rect.less { fill: rgb(var(--less)); }
+table { border-collapse: collapse; font-size: .9rem; } td { padding: .1rem 1rem .1rem 0; }
+td + td { text-align: right; font-variant-numeric: tabular-nums; }
+</style>
+<h1>{{ title }}</h1>
+<p>{{ lead }}</p>
+{{ picture }}
+<p>Output: <span class="text">{{ output }}</span></p>
+<p>Blue raises the number, red lowers it. A unit's value is {{ meaning }}. With all units the number is {{ whole }},
+with none {{ nothing }}; the values leave {{ missing }} of the difference unexplained.</p>
+<details open><summary>Largest</summary><table>
+{% for name, value in largest %}<tr><td class="text">{{ name }}</td><td>{{ value }}</td></tr>
+{% endfor %}</table></details>
+</html>
+"""
+
+
+def attribution_page(found: Attribution, title: str, lead: str, output: str, image: Any = None) -> str:
+    """The page; it needs nothing but itself.
+
+    Args:
+        found: The attribution.
+        title: Heads the page.
+        lead: What was asked, in words.
+        output: What the model put out.
+        image: A PIL image, where the units are its patches.
+    """
+    # Autoescape: prompts, outputs and names are anybody's text.
+    template = Environment(autoescape=True, undefined=StrictUndefined).from_string(_PAGE)
+    numbers = {"whole": found.whole, "nothing": found.nothing, "missing": found.missing}
+    return template.render(
+        title=title,
+        lead=lead,
+        output=output,
+        picture=heat_map(found, image) if image is not None else _picture(found),
+        meaning=TECHNIQUES[found.technique].meaning,
+        largest=[(name, f"{value:+.3f}") for name, value in found.largest(SHOWN)],
+        **{name: f"{value:.3f}" for name, value in numbers.items()},
+    )
+
+
+def heat_map(found: Attribution, image: Any) -> Markup:
+    """Patches over the image that they are of, row by row; each is shaded by its size.
+
+    Args:
+        found: Its units are the patches of one image.
+        image: The PIL image.
+    """
+    rows, columns = grid_of(len(found.values), image.width / image.height)
+    width, height = WIDEST, WIDEST * image.height / image.width
+    across, down = width / columns, height / rows
+    shades = _shades(found)
+    parts = [element("image", href=_data(image), width=width, height=height, preserveAspectRatio="none")]
+    parts += [
+        _cell(at % columns * across, at // columns * down, across, down, shade, f"{name}: {float(value):+.3f}")
+        for at, (name, value, shade) in enumerate(zip(found.names, found.values, shades, strict=True))
+    ]
+    return drawing(width, height, f"what {len(found.values)} patches have to do with the output", parts, "heat")
+
+
+def grid_of(patches: int, ratio: float) -> tuple[int, int]:
+    """Rows and columns of the patches of an image.
+
+    Args:
+        patches: How many.
+        ratio: Its width over its height.
+
+    >>> grid_of(36, 1.0), grid_of(8, 2.0), grid_of(7, 4.0)
+    ((6, 6), (2, 4), (1, 7))
+    """
+    pairs = [(rows, patches // rows) for rows in range(1, patches + 1) if patches % rows == 0]
+    return min(pairs, key=lambda pair: abs(pair[1] / pair[0] - ratio))
+
+
+def _picture(found: Attribution) -> Markup:
+    if found.kind == "tokens":
+        return _text(found)
+    grid = _sites(found.names) if found.kind == "components" else {}
+    return _component_grid(found, grid) if grid else Markup()
+
+
+def _text(found: Attribution) -> Markup:
+    spans = [
+        Markup('<span class="{}" style="--by: {:.2f}" title="{:+.3f}">{}</span>').format(
+            "more" if value >= 0 else "less", 0.8 * shade, float(value), name
+        )
+        for name, value, shade in zip(found.names, found.values, map(abs, _shades(found)), strict=True)
+    ]
+    return Markup('<p class="text">{}</p>').format(Markup().join(spans))
+
+
+def _sites(names: Sequence[str]) -> Mapping[tuple[int, str], int]:
+    """Layers and points of components, with their place."""
+    found = [re.fullmatch(r"[a-z_]+\.(\d+)\.(.+)", name) for name in names]
+    return {(int(one[1]), one[2]): at for at, one in enumerate(found) if one}
+
+
+def _component_grid(found: Attribution, grid: Mapping[tuple[int, str], int]) -> Markup:
+    layers = sorted({layer for layer, _ in grid})
+    points = list(dict.fromkeys(point for _, point in grid))
+    shades, left, top = _shades(found), 76, 20
+    parts = [element("text", text=str(layer), x=left + at * SIDE + 4, y=14) for at, layer in enumerate(layers)]
+    parts += [element("text", text=point, x=2, y=top + at * SIDE + 15) for at, point in enumerate(points)]
+    for (layer, point), at in grid.items():
+        x, y = left + layers.index(layer) * SIDE, top + points.index(point) * SIDE
+        parts.append(_cell(x, y, SIDE - 1, SIDE - 1, shades[at], f"{found.names[at]}: {float(found.values[at]):+.3f}"))
+    width, height = left + len(layers) * SIDE, top + len(points) * SIDE
+    return drawing(width, height, "what each component has to do with the output, by layer", parts, "components")
+
+
+def _cell(x: float, y: float, width: float, height: float, shade: float, note: str) -> Element:
+    kind = "more" if shade >= 0 else "less"
+    titled = element("title", text=note)
+    return element("rect", titled, x=x, y=y, width=width, height=height, kind=kind, fill_opacity=0.75 * abs(shade))
+
+
+def _shades(found: Attribution) -> list[float]:
+    """Values between -1 and 1, of which the largest is 1 in size."""
+    most = float(found.values.abs().max()) or 1.0
+    return [float(value) / most for value in found.values]
+
+
+def _data(image: Any) -> str:
+    file = io.BytesIO()
+    image.save(file, format="PNG")
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()

@@ -1,0 +1,1 @@
+from tests.steering.seeing import llava  # noqa: F401  a fixture

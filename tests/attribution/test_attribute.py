@@ -1,0 +1,195 @@
+"""Attribution on small models: values against differences worked out by hand, and planted causes."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from mmsteer import hooks
+from mmsteer.attribution import (
+    TECHNIQUES,
+    ComponentUnits,
+    Effort,
+    FeatureUnits,
+    TokenUnits,
+    VectorUnits,
+    attribute,
+    of_words,
+)
+from mmsteer.attribution.techniques import MOST_EXACT
+from mmsteer.errors import AttributionError
+from mmsteer.likelihood import output_likelihood
+from mmsteer.sae import SparseDictionary
+from mmsteer.steering import Attribute, Steering
+from mmsteer.types import Positions, Sample, Sampling, Site
+from tests.conftest import planted, saying
+from tests.steering.seeing import picture
+
+ASKED = Sample("a", "red blue", output="cup red")
+CLOSED = {"integrated-gradients": 2e-2, "shapley": 1e-4, "exact-shapley": 1e-4}
+
+
+def linear(shares):
+    """A function of which every technique is exact: 1 + 2 a - 3 b + 5 c."""
+    return 1 + shares @ torch.tensor([2.0, -3.0, 5.0])
+
+
+def product(shares):
+    """Shapley values of a b c + d are 1/3, 1/3, 1/3 and 1."""
+    return shares[:, 0] * shares[:, 1] * shares[:, 2] + shares[:, 3]
+
+
+@pytest.mark.parametrize("technique", TECHNIQUES)
+def test_every_technique_is_exact_where_units_do_not_meet(technique):
+    values = TECHNIQUES[technique].run(linear, 3, Effort(draws=200))
+    torch.testing.assert_close(values, torch.tensor([2.0, -3.0, 5.0]).double(), rtol=1e-3, atol=1e-3)
+
+
+def test_shapley_values_share_what_takes_all():
+    wanted = torch.tensor([1 / 3, 1 / 3, 1 / 3, 1.0]).double()
+    torch.testing.assert_close(TECHNIQUES["exact-shapley"].run(product, 4, Effort()), wanted)
+    drawn = TECHNIQUES["shapley"].run(product, 4, Effort(draws=600))
+    torch.testing.assert_close(drawn, wanted, atol=0.06, rtol=0)
+    assert TECHNIQUES["occlusion"].run(product, 4, Effort()).tolist() == [1, 1, 1, 1]
+    torch.testing.assert_close(
+        TECHNIQUES["integrated-gradients"].run(product, 4, Effort(steps=64)), wanted, atol=1e-3, rtol=0
+    )
+
+
+@pytest.mark.parametrize(("technique", "baseline"), [(one, "mean") for one in CLOSED] + [("shapley", "zero")])
+def test_values_add_up_to_the_difference(talker, technique, baseline):
+    found = attribute(talker, ASKED, units=TokenUnits(baseline=baseline), technique=technique, effort=Effort(steps=128))
+    assert found.whole == pytest.approx(float(output_likelihood(talker, [ASKED])[0, 0]), abs=1e-4)
+    assert abs(found.whole - found.nothing) > 1e-2
+    assert abs(found.missing) < CLOSED[technique]
+    assert len(found.names) == len(found.values)
+    assert "red" in " ".join(found.names)
+
+
+def test_a_gradient_is_the_slope_of_occlusion(talker):
+    """A small step by hand: the slope in one token's share at 1."""
+    found = attribute(talker, ASKED, technique="gradient")
+    units, at, step = TokenUnits(), 1, 1e-2
+    from mmsteer.attribution.attribute import _Function, log_probability
+
+    function = _Function(talker, ASKED, log_probability, units)
+    shares = torch.ones(2, len(found.values))
+    shares[0, at] += step
+    shares[1, at] -= step
+    with torch.no_grad():
+        ends = function(shares)
+    assert float(found.values[at]) == pytest.approx(float(ends[0] - ends[1]) / (2 * step), rel=0.02, abs=1e-3)
+
+
+def test_drawn_shapley_values_come_near_the_exact_ones(talker):
+    exact = attribute(talker, ASKED, technique="exact-shapley").values
+    drawn = attribute(talker, ASKED, technique="shapley", effort=Effort(draws=100)).values
+    assert float((exact - drawn).abs().max()) < 0.15 * float(exact.abs().max()) + 0.02
+
+
+def test_vectors_are_what_steering_adds(talker):
+    items = (
+        Attribute(saying(talker, "cup", "word:cup"), 3.0, sites="text.3"),
+        Attribute(saying(talker, "blue", "word:blue"), 2.0, sites="text.2-3", positions=Positions("generated")),
+    )
+    found = attribute(talker, ASKED, units=VectorUnits(Steering(items)), technique="exact-shapley")
+    assert found.whole == pytest.approx(float(output_likelihood(talker, [ASKED], Steering(items))[0, 0]), abs=1e-3)
+    assert found.nothing == pytest.approx(float(output_likelihood(talker, [ASKED])[0, 0]), abs=1e-3)
+    cup = attribute(
+        talker, ASKED, of_words(talker, ASKED, "cup"), VectorUnits(Steering(items[:1])), technique="occlusion"
+    )
+    assert float(cup.values[0]) > 1.0  # along it the model says the word
+
+
+def test_a_planted_component_is_found(talker):
+    """The only MLP that writes the word is the one that is charged with it."""
+    row = saying(talker, "cup", "word:cup").vectors[Site("text", 2)]
+    last = talker.model.model.layers[2].mlp.down_proj
+    last.bias = nn.Parameter(20 * row)
+    try:
+        found = attribute(
+            talker, ASKED, of_words(talker, ASKED, "cup"), ComponentUnits("text.*.mlp", "zero"), "exact-shapley"
+        )
+    finally:
+        last.bias = None
+    heads = attribute(talker, ASKED, units=ComponentUnits("text.1.head.*"), technique="exact-shapley")
+    assert found.largest(1)[0][0] == "text.2.mlp"
+    assert found.largest(1)[0][1] > 1.0
+    assert abs(heads.missing) < 1e-3
+    assert len(heads.names) == 2
+
+
+def test_features_keep_what_a_dictionary_misses(talker):
+    site, width = Site("text", 2), talker.widths[Site("text", 2)]
+    axes = torch.linalg.qr(torch.randn(width, 4, generator=torch.Generator().manual_seed(0)))[0].T
+    dictionary = SparseDictionary(
+        axes.T.contiguous(), torch.zeros(4), axes.contiguous(), torch.zeros(width), torch.zeros(4)
+    ).at(site)
+    units = FeatureUnits(dictionary, (0, 1, 2, 3))
+    found = attribute(talker, ASKED, units=units, technique="exact-shapley")
+    assert found.whole == pytest.approx(float(output_likelihood(talker, [ASKED])[0, 0]), abs=1e-4)
+    assert abs(found.missing) < 1e-3
+    without = hooks.edits({talker.port(site): lambda h: h - ((h @ axes.T).relu() @ axes)})
+    with without:
+        assert found.nothing == pytest.approx(float(output_likelihood(talker, [ASKED])[0, 0]), abs=1e-3)
+
+
+def test_patches_of_an_image(llava):
+    sample = Sample("a", "What is this?", (picture(),), "red")
+    units = TokenUnits(Positions("image"))
+    found = attribute(llava, sample, units=units, technique="integrated-gradients", effort=Effort(steps=16))
+    assert len(found.values) == 4
+    assert float(found.values.abs().max()) > 0
+
+
+def test_music_has_steps(musicgen):
+    clip = musicgen.generate([Sample("a", "tune")], Sampling(seconds=0.2), [1])[0]
+    found = attribute(musicgen, clip, units=ComponentUnits("decoder.*.mlp", "zero"), technique="integrated-gradients")
+    assert abs(found.missing) < 0.1 * abs(found.whole - found.nothing) + 0.1
+    tokens = attribute(musicgen, clip, units=TokenUnits(Positions("generated")), technique="gradient")
+    assert len(tokens.values) == len(tokens.names) > 3
+
+
+def test_random_weights_destroy_the_map(talker):
+    """Adebayo et al. 2018: what does not depend on the weights explains nothing."""
+    before = attribute(talker, ASKED, technique="integrated-gradients").values
+    model = talker.model
+    kept = {name: value.clone() for name, value in model.state_dict().items()}
+    try:
+        torch.manual_seed(1)
+        for part in model.modules():
+            if isinstance(part, nn.Linear | nn.Embedding):
+                nn.init.normal_(part.weight, std=float(part.weight.detach().std()))
+        after = attribute(talker, ASKED, technique="integrated-gradients").values
+    finally:
+        model.load_state_dict(kept)
+    assert abs(float(torch.corrcoef(torch.stack([before, after]))[0, 1])) < 0.6
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"technique": "magic"}, "no technique 'magic'"),
+        ({"units": TokenUnits(Positions("image"))}, "select no token"),
+        ({"units": ComponentUnits("text.*")}, "is the residual stream"),
+        (
+            {"units": ComponentUnits("text.*.head.*, text.*.mlp, text.*.attention"), "technique": "exact-shapley"},
+            f"take at most {MOST_EXACT}",
+        ),
+    ],
+)
+def test_what_cannot_be_combined_is_refused(talker, options, message):
+    with pytest.raises(AttributionError, match=message):
+        attribute(talker, ASKED, **options)
+
+
+def test_units_that_are_none_are_refused(talker):
+    with pytest.raises(AttributionError, match="no baseline"):
+        TokenUnits(baseline="other")
+    with pytest.raises(AttributionError, match="not change over time"):
+        VectorUnits(Steering((Attribute(planted(talker, "d", [1]), 0.1, unit="token"),)))
+    with pytest.raises(AttributionError, match="not given"):
+        attribute(talker, replace(ASKED, output=None))
+    with pytest.raises(AttributionError, match="has no 'zebra'"):
+        of_words(talker, ASKED, "zebra")

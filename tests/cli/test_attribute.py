@@ -1,0 +1,82 @@
+"""`mmsteer attribute` and its page."""
+
+import re
+
+import pytest
+from PIL import Image
+
+from mmsteer.direction_file import save_directions
+from mmsteer.report.attribution_page import grid_of
+from tests.adapters.checkpoints import save
+from tests.conftest import saying
+from tests.steering.seeing import picture
+
+
+@pytest.fixture
+def run(mmsteer, talker_folder, tmp_path):
+    def run(*words):
+        code, out, err = mmsteer("attribute", "--model", talker_folder, "--prompt", "red blue", *words)
+        return code, out, err
+
+    return run
+
+
+def test_tokens_become_marked_text(run, tmp_path):
+    code, out, err = run("--output", "cup red", "--words", "cup", "--out", tmp_path / "p.html")
+    assert code == 0, err
+    assert "'red'" in out
+    page = (tmp_path / "p.html").read_text()
+    assert len(re.findall(r'<span class="(?:more|less)"', page)) == 5
+    assert "Log-probability of &#39;cup&#39; in the output" in page
+    values = [abs(float(one)) for one in re.findall(r'title="([-+.\d]+)"', page)]
+    shades = [float(one) for one in re.findall(r"--by: ([.\d]+)", page)]
+    assert max(shades) == 0.8 == shades[values.index(max(values))]
+
+
+def test_components_become_a_grid(run, tmp_path):
+    words = ("--units", "components", "--sites", "text.*.mlp, text.*.attention", "--technique", "occlusion")
+    code, _, err = run(*words, "--tokens", 3, "--out", tmp_path / "p.html")
+    assert code == 0, err
+    assert (tmp_path / "p.html").read_text().count("<rect") == 8
+
+
+def test_patches_become_a_heat_map(mmsteer, tmp_path):
+    llava_folder = save("llava", tmp_path)
+    picture().save(tmp_path / "a.png")
+    words = ("--prompt", "describe", "--image", tmp_path / "a.png", "--units", "patches", "--output", "red")
+    code, _, err = mmsteer("attribute", "--model", llava_folder, *words, "--out", tmp_path / "p.html")
+    assert code == 0, err
+    page = (tmp_path / "p.html").read_text()
+    assert page.count("<rect") == 4
+    assert "data:image/png;base64," in page
+
+
+def test_vectors_are_listed(run, talker, tmp_path):
+    save_directions(tmp_path / "d.safetensors", [saying(talker, "cup", "word:cup")])
+    words = ("--units", "vectors", "--directions", tmp_path / "d.safetensors", "--steer", "word:cup 3 on text.3")
+    code, out, err = run(*words, "--output", "cup", "--technique", "exact-shapley")
+    assert code == 0, err
+    assert "word:cup 3" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--units", "components"), "need --sites"),
+        (("--sites", "text.*.mlp"), "--sites is for components"),
+        (("--units", "patches"), "need --image"),
+        (("--output", "cup", "--words", "zebra"), "has no 'zebra'"),
+        (("--technique", "magic"), "no technique"),
+        (("--units", "vectors", "--steer", "a 1"), "need --directions"),
+        (("--units", "features", "--dictionary", "bundled:text"), "--feature"),
+    ],
+)
+def test_what_cannot_work_is_refused(run, words, message):
+    code, _, err = run(*words)
+    assert code == 2
+    assert message in err
+
+
+def test_the_grid_of_an_image_has_its_shape():
+    wide = Image.new("RGB", (64, 32))
+    assert grid_of(32, wide.width / wide.height) == (4, 8)
