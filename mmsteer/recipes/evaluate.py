@@ -14,8 +14,9 @@ from mmsteer.recipes.document import write_document
 from mmsteer.recipes.environment import environment, run_id
 from mmsteer.recipes.folder import SAMPLES, RunFolder
 from mmsteer.recipes.loop import SCORES, carry_out
-from mmsteer.recipes.plan import UNSTEERED, Planner
+from mmsteer.recipes.plan import NOTHING, UNSTEERED, Planner
 from mmsteer.recipes.rows.task import RowsTask
+from mmsteer.recipes.scoring import ITEM
 from mmsteer.steering import Steering
 from mmsteer.types import Direction
 
@@ -37,7 +38,7 @@ class Given:
     applied: Steering
     kl: float | None = None
     values: Mapping[str, Any] = field(default_factory=dict)
-    own: Mapping[str, Any] = field(default_factory=dict)
+    own: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
 
     def steering(self, directions: Mapping[str, Direction]) -> Steering:
         """What is applied.
@@ -110,7 +111,7 @@ def evaluate(
     known = load_directions(directions) if isinstance(directions, str | Path) else directions or {}
     given = _given(steerings, known, kl)
     _check(task, given)
-    plan = Planner(True, random, controls or {}, seed, task.OWN).plan(given, known)
+    plan = Planner(True, random, controls or {}, seed).plan(given, known)
     used = _used(given, controls or {})
     told = {"task": task.identity(), "plan": [one.to_json() for one in plan], "kl": kl, "vectors": _digest(used)}
     run = RunFolder.open(Path(folder), run_id(told), Path(folder).name)
@@ -199,7 +200,7 @@ def _described(task: RowsTask, plan: Sequence[Any], name: str) -> dict[str, Any]
 def _results(run: RunFolder) -> Results:
     scores = {row["condition"]: row["metrics"] for row in run.read(SCORES)["rows"]}
     samples: dict[str, list[dict[str, Any]]] = {}
-    for line in sorted(run.lines(SAMPLES), key=lambda line: int(line[RowsTask.ITEM])):
+    for line in sorted(run.lines(SAMPLES), key=lambda line: int(line[ITEM])):
         samples.setdefault(line["condition"], []).append(line)
     return Results(run.path, scores, samples)
 

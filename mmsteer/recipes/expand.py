@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from mmsteer.recipes.document import Place
-from mmsteer.recipes.plan import UNSTEERED
+from mmsteer.recipes.part import Value
+from mmsteer.recipes.plan import NOTHING, UNSTEERED
 from mmsteer.recipes.problems import Problem
-from mmsteer.recipes.schema import Conditions, SteerMapping, Value
+from mmsteer.recipes.schema import Conditions, SteerMapping
 from mmsteer.steering import Steering, parse_attribute
 from mmsteer.steering.names import lines, quoted
 from mmsteer.types import Direction
@@ -30,7 +31,7 @@ class Condition:
         compose: How the attributes meet.
         budget: Most that they may add together, as a fraction of the residual norm.
         kl: Divergence to which the strengths are calibrated, in nats.
-        own: What only its kind of recipe knows, such as the target of its sound.
+        own: What it is beside its steering; the keys of `NOTHING`.
         place: Where the recipe says so.
     """
 
@@ -57,12 +58,11 @@ class _Unknown(Exception):
     """A variable without a value."""
 
 
-def expand(tables: Sequence[Conditions], own: Mapping[str, Any]) -> tuple[tuple[Condition, ...], list[Problem]]:
+def expand(tables: Sequence[Conditions]) -> tuple[tuple[Condition, ...], list[Problem]]:
     """All conditions, and what is wrong with them.
 
     Args:
         tables: The recipe's conditions.
-        own: The keys that only this kind of recipe knows.
     """
     conditions: list[Condition] = []
     problems: list[Problem] = []
@@ -75,7 +75,7 @@ def expand(tables: Sequence[Conditions], own: Mapping[str, Any]) -> tuple[tuple[
             problems.append(Problem((*place, "sweep"), f"{size} combinations; a sweep has at most {MOST}"))
             continue
         try:
-            conditions += [_condition(table, values, own, place) for values in _combinations(table)]
+            conditions += [_condition(table, values, place) for values in _combinations(table)]
         except _Unknown as cause:
             known = ", ".join(table.sweep) or "none"
             problems.append(Problem(place, f"no variable {str(cause)!r} in the sweep (variables here: {known})"))
@@ -86,8 +86,8 @@ def _combinations(table: Conditions) -> list[dict[str, Value]]:
     return [dict(zip(table.sweep, values, strict=True)) for values in itertools.product(*table.sweep.values())]
 
 
-def _condition(table: Conditions, values: Mapping[str, Value], own: Mapping[str, Any], place: Place) -> Condition:
-    written = table.model_dump(include=set(own), exclude_none=True)
+def _condition(table: Conditions, values: Mapping[str, Value], place: Place) -> Condition:
+    written = table.model_dump(include=set(NOTHING), exclude_none=True)
     return Condition(
         name=_filled(table.name, values),
         values=values,
@@ -95,7 +95,7 @@ def _condition(table: Conditions, values: Mapping[str, Value], own: Mapping[str,
         compose=table.compose,
         budget=table.budget,
         kl=table.calibrate.kl if table.calibrate else None,
-        own={**own, **_filled_all(written, values)},
+        own={**NOTHING, **_filled_all(written, values)},
         place=place,
     )
 

@@ -11,6 +11,8 @@ from mmsteer.types import Direction
 
 UNSTEERED = "unsteered"
 """The name of the plain model, which is a row like any condition."""
+NOTHING: Mapping[str, Any] = {"target": {}, "decode": {}}
+"""What a condition is beside its steering: the target of its sound, and contrastive decoding in its place."""
 
 
 class Condition(Protocol):
@@ -26,7 +28,7 @@ class Condition(Protocol):
 
     @property
     def own(self) -> Mapping[str, Any]:
-        """What only its kind of task knows, such as the target of its sound."""
+        """What it is beside its steering; the keys of `NOTHING`."""
 
     @property
     def kl(self) -> float | None:
@@ -45,7 +47,7 @@ class Planned:
         kind: `unsteered`, `steered`, `random`, or another kind of control.
         folder: Its folder, where its files have one.
         steering: What is applied, before any calibration.
-        own: What only this kind of recipe knows of it.
+        own: What it is beside its steering; the keys of `NOTHING`.
         condition: The recipe's condition; of a control the one whose calibration it shares.
         controls: Of a steered condition, for each kind of control the names that it stands beside.
     """
@@ -80,14 +82,12 @@ class Planner:
         random: Random directions of each distinct dose.
         others: For each other kind of control its directions.
         seed: Seed of the random directions.
-        own: What stands for nothing in the keys that only this kind of recipe knows.
     """
 
     unsteered: bool
     random: int
     others: Mapping[str, Controlled]
     seed: int
-    own: Mapping[str, Any]
 
     def plan(self, conditions: Sequence[Condition], directions: Mapping[str, Direction]) -> tuple[Planned, ...]:
         """All rows, in the order in which they are generated.
@@ -100,7 +100,7 @@ class Planner:
             conditions: What is steered.
             directions: What they name.
         """
-        first = [Planned(UNSTEERED, UNSTEERED, UNSTEERED, Steering(), self.own)] if self.unsteered else []
+        first = [Planned(UNSTEERED, UNSTEERED, UNSTEERED, Steering(), NOTHING)] if self.unsteered else []
         shared: dict[str, tuple[Planned, ...]] = {}
         steered: list[Planned] = []
         mine: list[Planned] = []
@@ -124,7 +124,7 @@ class Planner:
                 "random",
                 f"random-{dose_index:03d}-{draw}",
                 randomised(steering, self.seed + draw),
-                self.own,
+                NOTHING,
                 condition,
             )
             for draw in range(1, self.random + 1)
@@ -134,7 +134,7 @@ class Planner:
     def _other(self, kind: str, condition: Condition, steering: Steering, at: int) -> Planned:
         name = f"{kind.replace('_', ' ')} as {condition.name}"
         folder = f"{kind.replace('_', '-')}-{at:03d}"
-        return Planned(name, kind, folder, replaced(steering, self.others[kind]), self.own, condition)
+        return Planned(name, kind, folder, replaced(steering, self.others[kind]), NOTHING, condition)
 
 
 def _folder(index: int, name: str) -> str:

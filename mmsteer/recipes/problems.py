@@ -56,7 +56,7 @@ def _follows(error: Mapping[str, Any], data: Any) -> bool:
 
 def _problem(schema: Mapping[str, Any], data: Any, error: Mapping[str, Any]) -> Problem | None:
     place = _place(error["loc"], data, missing=error["type"] == "missing")
-    if error["type"] == "extra_forbidden":
+    if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         known = sorted(_keys(schema, schema, place[:-1], data))
         return Problem(place, f"no such key{did_you_mean(str(place[-1]), known)} (keys here: {', '.join(known)})")
     if error["type"] == "missing":

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from mmsteer.recipes.doses import CONTEXTS, calibrated_factor, mean_divergence
 from mmsteer.recipes.folder import CHUNKS, SAMPLES, RunFolder
 from mmsteer.recipes.plan import UNSTEERED, Planned
+from mmsteer.recipes.scoring import ITEM
 from mmsteer.recipes.task import Task
 from mmsteer.steering import Steering
 from mmsteer.types import Sample
@@ -57,8 +58,8 @@ class Sampler:
         """
         self._task = task
         self._folder = folder
-        self._chunks = chunks_of(task.items, task.batch)
-        self._judged = {(line["condition"], line[task.ITEM]) for line in folder.lines(SAMPLES)}
+        self._chunks = chunks_of(task.items, task.chunk)
+        self._judged = {(line["condition"], line[ITEM]) for line in folder.lines(SAMPLES)}
         self._made = {(line["condition"], line["chunk"]): line for line in folder.lines(CHUNKS)}
         self._doses: dict[str, dict[str, float | None]] = folder.read(DOSES) if folder.has(DOSES) else {}
         self._factors = factors
@@ -110,8 +111,7 @@ class Sampler:
     def _judge(self, planned: Planned, chunk: Chunk, items: Sequence[Any]) -> Lines:
         outputs, wanted = self._outputs(planned, chunk), {item.index for item in items}
         return [
-            {"condition": planned.name, self._task.ITEM: item.index}
-            | self._task.line(self._folder.path, planned, item, output)
+            {"condition": planned.name, ITEM: item.index} | self._task.line(self._folder.path, planned, item, output)
             for item, output in zip(chunk.items, outputs, strict=True)
             if item.index in wanted
         ]

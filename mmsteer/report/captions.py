@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from mmsteer.report.vision_parts import Mention, View
+from mmsteer.report.output_parts import Mention, Output
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Said:
     missed: tuple[str, ...]
 
 
-def said(role: str, view: View) -> Said:
+def said(role: str, view: Output) -> Said:
     """A caption, taken apart.
 
     Args:

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from mmsteer.report.output_parts import MetricWords
 from mmsteer.report.parts import Choice, Metric, Row, Scores
-from mmsteer.report.rows_parts import MetricWords
 from mmsteer.report.run_data import Run
 from mmsteer.report.wording import CONTROLS, bracket, digits, number, plural
 

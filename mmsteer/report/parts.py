@@ -284,14 +284,14 @@ class Choice(Part):
 class Recipe(Part):
     """What a page needs of a recipe."""
 
-    kind: str = "music"
+    kind: Literal["text", "image", "music"] = "music"
     about: str | None = None
     choose: Rule | None = None
     data: Any = None
-    prompts: Any = None
-    images: Any = None
+    ask: Any = None
+    evaluate: list[str] = []
 
     @property
     def shape(self) -> str:
-        """What its run folder looks like: `rows` where the recipe names rows of one's own, else its kind."""
-        return self.kind if self.data is None else "rows"
+        """What its page shows: images with what was said of them, clips with what was read of them, or rows."""
+        return "vision" if self.ask is not None else "music" if self.evaluate else "rows"

@@ -6,7 +6,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from mmsteer.report.music_parts import Notes
+from mmsteer.report.output_parts import Notes
 from mmsteer.report.parts import Metric, ProbeTable
 from mmsteer.report.svg import Axis, Element, drawing, element, marker
 from mmsteer.report.wording import CONTROLS, bracket, digits, number

@@ -76,7 +76,7 @@ ORACLES = {
     "generate-vision": Oracle(
         (
             f"run demo-vision {scenes(16, 0, 1)} data.scenes.n=6 {CAPTIONS} --quiet --out run",
-            'generate --image run/images/00000.png --prompt "Please describe this image in detail." --compare '
+            'generate --image run/images/00000-0.png --prompt "Please describe this image in detail." --compare '
             '--directions run/directions.safetensors --steer "stop:yes 0.05 at generated"',
         ),
         printed_lines,

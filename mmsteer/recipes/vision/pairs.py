@@ -7,7 +7,7 @@ from typing import Any
 from mmsteer.adapters import LanguageModelAdapter
 from mmsteer.data import contrasts
 from mmsteer.data.contrasts import Contrast, Demo
-from mmsteer.errors import DataError
+from mmsteer.errors import DataError, RecipeError
 from mmsteer.recipes.vision.schema import (
     AnswerPairs,
     CaptionPairs,
@@ -21,8 +21,18 @@ from mmsteer.recipes.vision.schema import (
     SceneDemos,
     Scenes,
 )
+from mmsteer.tasks import Labelled
 from mmsteer.worlds.scenes import Scene, split_scenes
 from mmsteer.worlds.scenes import contrasts as scene_contrasts
+
+
+def labels_of(data: Pairs) -> tuple[str, ...]:
+    """The one side that pairs point to.
+
+    Args:
+        data: Which pairs.
+    """
+    return ("yes",)
 
 
 def check(data: Pairs) -> None:
@@ -36,14 +46,21 @@ def check(data: Pairs) -> None:
         _demos(demos, 0)
 
 
-def pairs_of(data: Pairs, adapter: LanguageModelAdapter) -> Contrast:
+def samples_of(data: Pairs, adapter: Any) -> Labelled:
     """Samples of both sides.
 
     Args:
         data: Which pairs.
         adapter: The model, whose vision tower says how large a patch is.
+
+    Raises:
+        RecipeError: It sees no images.
     """
-    return MAKERS[data.contrast](data, adapter)
+    if not getattr(adapter, "sees", False):
+        raise RecipeError("this model sees no images; pairs of images need one that does")
+    made = MAKERS[data.contrast](data, adapter)
+    averaged = isinstance(data, MaskedPairs) and data.averaged
+    return Labelled(made.samples, made.labels, made.groups, averaged, "binary")
 
 
 def _scenes(scenes: Scenes) -> tuple[Scene, ...]:
