@@ -37,21 +37,10 @@ class LAT(SiteProbe):
     TOKENS = True
     name: Literal["lat"] = field(default="lat", kw_only=True)
 
-    def check(self, task: TargetKind) -> None:
-        """Refuse values, which have no two sides.
-
-        Args:
-            task: What kind of question the labels answer.
-        """
+    def _check(self, task: TargetKind) -> None:
         check_classes("lat", task)
 
-    def find(self, data: FitData, progress: Progress | None) -> Found:
-        """Components of random differences.
-
-        Args:
-            data: States and targets.
-            progress: Not called.
-        """
+    def _find(self, data: FitData, progress: Progress | None) -> Found:
         (train, columns), random = data.fitting, np.random.default_rng(self.seed)
         found = [tomography(train, column, data.sources, random) for column in columns.T]
         return Found(torch.stack(found, dim=-1))

@@ -37,25 +37,11 @@ class Linear(SiteProbe):
     name: Literal["linear"] = field(default="linear", kw_only=True)
     ridges: Annotated[tuple[Positive, ...], Field(min_length=1)] = GRID
 
-    def check(self, task: TargetKind) -> None:
-        """Refuse ridges that are none.
-
-        Args:
-            task: What kind of question the labels answer.
-
-        Raises:
-            ProbeError: There is no ridge above zero to try.
-        """
+    def _check(self, task: TargetKind) -> None:
         if not self.ridges or min(self.ridges) <= 0:
             raise ProbeError(f"ridges={self.ridges}: give one or more numbers above zero")
 
-    def find(self, data: FitData, progress: Progress | None) -> Found:
-        """The weights at the best ridge.
-
-        Args:
-            data: States and targets.
-            progress: Not called.
-        """
+    def _find(self, data: FitData, progress: Progress | None) -> Found:
         (train, columns), (validation, wanted) = data.part(data.split.train), data.part(data.split.validation)
         errors = [float((one(validation) - wanted).square().mean()) for one in regressions(train, columns, self.ridges)]
         chosen = self.ridges[min(range(len(errors)), key=errors.__getitem__)]

@@ -43,27 +43,13 @@ class Logistic(SiteProbe):
     name: Literal["logistic"] = field(default="logistic", kw_only=True)
     penalties: Annotated[tuple[Positive, ...], Field(min_length=1)] = GRID
 
-    def check(self, task: TargetKind) -> None:
-        """Refuse values, and penalties that are none.
-
-        Args:
-            task: What kind of question the labels answer.
-
-        Raises:
-            ProbeError: The labels are values, or there is no penalty to try.
-        """
+    def _check(self, task: TargetKind) -> None:
         if task == "regression":
             raise ProbeError("a logistic probe tells classes apart; for values take the linear probe")
         if not self.penalties:
             raise ProbeError("penalties is empty: there is nothing to try")
 
-    def find(self, data: FitData, progress: Progress | None) -> Found:
-        """The weights at the best penalty.
-
-        Args:
-            data: States and targets.
-            progress: Called with the fraction that is done.
-        """
+    def _find(self, data: FitData, progress: Progress | None) -> Found:
         states, split, classes = data.states, data.split, _classes(data.targets)
         losses = []
         for done, penalty in enumerate(self.penalties, start=1):

@@ -31,13 +31,7 @@ class MeanDifference(SiteProbe):
     TOKENS = True
     name: Literal["mean_difference"] = field(default="mean_difference", kw_only=True)
 
-    def find(self, data: FitData, progress: Progress | None) -> Found:
-        """Unit vectors between the means.
-
-        Args:
-            data: States and targets.
-            progress: Not called.
-        """
+    def _find(self, data: FitData, progress: Progress | None) -> Found:
         return Found(_between(*data.fitting, data.targets.labels))
 
 

@@ -36,21 +36,10 @@ class PCA(SiteProbe):
     TOKENS = True
     name: Literal["pca"] = field(default="pca", kw_only=True)
 
-    def check(self, task: TargetKind) -> None:
-        """Refuse values, of which a component has none.
-
-        Args:
-            task: What kind of question the labels answer.
-        """
+    def _check(self, task: TargetKind) -> None:
         check_classes("pca", task)
 
-    def find(self, data: FitData, progress: Progress | None) -> Found:
-        """Components of the differences, or of the states.
-
-        Args:
-            data: States and targets.
-            progress: Not called.
-        """
+    def _find(self, data: FitData, progress: Progress | None) -> Found:
         (train, columns), sources = data.fitting, data.sources
         pairs = all(paired(sources, column) for column in columns.T)
         own = not pairs and data.targets.task == "multiclass"

@@ -22,13 +22,7 @@ class Chance(SiteProbe):
 
     name: Literal["random"] = field(default="random", kw_only=True)
 
-    def find(self, data: FitData, progress: Progress | None) -> Found:
-        """Directions that ignore the data.
-
-        Args:
-            data: States and targets.
-            progress: Not called.
-        """
+    def _find(self, data: FitData, progress: Progress | None) -> Found:
         generator = torch.Generator().manual_seed(self.seed)
         shape = (data.states.shape[1], len(data.targets.labels))
         drawn = torch.randn(*shape, generator=generator, dtype=torch.float64)

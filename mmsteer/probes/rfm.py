@@ -55,16 +55,7 @@ class RFM(SiteProbe):
     screen: Count = 1500
     unit: Unit = "median"
 
-    def find(self, data: FitData, progress: Progress | None) -> Found:
-        """Eigenvectors of the best machine.
-
-        Args:
-            data: States and targets.
-            progress: Called with the fraction that is done.
-
-        Raises:
-            ProbeError: The kernel is flat at all samples, or there is nothing to try.
-        """
+    def _find(self, data: FitData, progress: Progress | None) -> Found:
         (train, columns), (validation, held) = data.part(data.split.train), data.part(data.split.validation)
         points = Points.of(span_of(train, self.unit), train, validation)
         offset, spread = _scale(columns, data.targets.task)

@@ -97,30 +97,21 @@ class SiteProbe:
             groups: The source of each sample.
             progress: Called with the fraction that is done.
         """
-        self.check(task)
+        self._check(task)
         targets = encode(y, task)
         states = check_states(x, len(targets.columns), tokens=self.TOKENS)
         data = FitData(states, targets, split_by_source(targets, groups, self.seed), groups)
-        found = self.find(data, progress)
+        found = self._find(data, progress)
         fitted = judged(data, found, self.named(task) | dict(found.settings))
         if progress:
             progress(1.0)
         return fitted
 
-    def check(self, task: TargetKind) -> None:
-        """Refuse a task or settings that the probe cannot serve.
+    def _check(self, task: TargetKind) -> None:
+        """Refuse a task or settings that the probe cannot serve."""
 
-        Args:
-            task: What kind of question the labels answer.
-        """
-
-    def find(self, data: FitData, progress: Progress | None) -> Found:
-        """Directions from all but the test part.
-
-        Args:
-            data: States and targets.
-            progress: Called with the fraction that is done.
-        """
+    def _find(self, data: FitData, progress: Progress | None) -> Found:
+        """Directions from all but the test part; reports which fraction of it is done."""
         raise NotImplementedError
 
     def named(self, task: TargetKind) -> dict[str, Json]:

@@ -18,11 +18,12 @@ from mmsteer.library import library
 from mmsteer.recipes.contrasts import CONTROLS, check_data, labels_of, pools_of
 from mmsteer.recipes.dictionaries import located as located_dictionary
 from mmsteer.recipes.document import Document, Mark, Place, read_document
-from mmsteer.recipes.expand import Condition, expand
+from mmsteer.recipes.expand import expand
 from mmsteer.recipes.forms import metric_names, misplaced
 from mmsteer.recipes.forms import problems as source_problems
 from mmsteer.recipes.loading import did_you_mean, find_recipe, load_document, place_of
 from mmsteer.recipes.part import mapped
+from mmsteer.recipes.plan import Condition
 from mmsteer.recipes.problems import Problem, refusal, schema_problems
 from mmsteer.recipes.schema import FileDirections, FoundDirections, Model, Probe, Recipe, SaeProbe
 from mmsteer.steering import parse_attribute

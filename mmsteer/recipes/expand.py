@@ -3,55 +3,18 @@
 import itertools
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from mmsteer.recipes.document import Place
 from mmsteer.recipes.part import Value
-from mmsteer.recipes.plan import NOTHING, UNSTEERED
+from mmsteer.recipes.plan import NOTHING, UNSTEERED, Condition
 from mmsteer.recipes.problems import Problem
 from mmsteer.recipes.schema import Conditions, SteerMapping
-from mmsteer.steering import Steering, parse_attribute
 from mmsteer.steering.names import lines, quoted
-from mmsteer.types import Direction
 
 MOST = 10_000
 _VARIABLE = re.compile(r"\{([^{}]*)\}")
 _WORDS = {"positions": "at", "sites": "on", "weights": "weights", "operator": "by", "branch": "branch", "gate": "when"}
-
-
-@dataclass(frozen=True)
-class Condition:
-    """One thing that is done to the model.
-
-    Attributes:
-        name: Its name, of which there is no other in the recipe.
-        values: The variables of its sweep.
-        lines: What is steered, a line for each attribute; none for the unsteered control.
-        compose: How the attributes meet.
-        budget: Most that they may add together, as a fraction of the residual norm.
-        kl: Divergence to which the strengths are calibrated, in nats.
-        own: What it is beside its steering; the keys of `NOTHING`.
-        place: Where the recipe says so.
-    """
-
-    name: str
-    values: Mapping[str, Value]
-    lines: tuple[str, ...]
-    compose: str
-    budget: float | None
-    kl: float | None
-    own: Mapping[str, Any]
-    place: Place
-
-    def steering(self, directions: Mapping[str, Direction]) -> Steering:
-        """What is applied.
-
-        Args:
-            directions: What the lines name.
-        """
-        attributes = tuple(parse_attribute(line, directions) for line in self.lines)
-        return Steering(attributes, self.compose, self.budget)
 
 
 class _Unknown(Exception):

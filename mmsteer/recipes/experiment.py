@@ -1,6 +1,6 @@
 """A checked recipe and its model: everything that can fail before any compute has failed here."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,15 +8,16 @@ from typing import Any
 import torch
 
 from mmsteer.api import load
-from mmsteer.errors import DirectionError, MmsteerError, RecipeError
+from mmsteer.errors import DirectionError, RecipeError
 from mmsteer.recipes import forms
 from mmsteer.recipes.checks import CheckedRecipe, check_recipe
 from mmsteer.recipes.contrasts import labels_of
 from mmsteer.recipes.dictionaries import dictionary_digest, dictionary_of, readable
 from mmsteer.recipes.environment import file_digest, run_id
-from mmsteer.recipes.expand import Condition
 from mmsteer.recipes.finding import left_out
 from mmsteer.recipes.part import mapped
+from mmsteer.recipes.plan import Condition
+from mmsteer.recipes.problems import complaints
 from mmsteer.recipes.schema import FileDirections, FoundDirections, Recipe, SaeProbe
 from mmsteer.recipes.task import Task
 from mmsteer.types import Direction, Feature, Site, SiteStats, select_sites
@@ -82,25 +83,17 @@ def _check_fit(checked: CheckedRecipe, task: Task) -> None:
     """
     problems = []
     for entry in checked.recipe.directions:
-        problems += _complaint(_check_directions, entry, checked, task)
-    problems += _complaint(task.check)
+        problems += complaints(_check_directions, entry, checked, task)
+    problems += complaints(task.check)
     if not problems:
         names: dict[str, Direction] = {}
         for entry in checked.recipe.directions:
-            problems += _complaint(_check_without, entry, names, task)
+            problems += complaints(_check_without, entry, names, task)
             names |= _shaped(entry, checked, task)
         for condition in checked.conditions:
-            problems += _complaint(_check_condition, condition, names, task)
+            problems += complaints(_check_condition, condition, names, task)
     if problems:
         raise RecipeError("\n".join(f"{checked.recipe.name}: {problem}" for problem in dict.fromkeys(problems)))
-
-
-def _complaint(check: Callable[..., None], *of: Any) -> list[str]:
-    try:
-        check(*of)
-    except MmsteerError as cause:
-        return [str(cause)]
-    return []
 
 
 def _check_directions(entry: Any, checked: CheckedRecipe, task: Task) -> None:

@@ -5,26 +5,27 @@ r"""A run on disk: plain JSON and audio, whole at every moment, and resumable.
       run.json                {"id", "name", "finished": true|false}: whose folder this is
       environment.json        {"id", "mmsteer", "code", "python", "platform", "packages": {name: version},
                                "model": {"name", "fingerprint"}, "directions": {file: sha256}, "files": {file: sha256}}
-      conditions.json         [{"name", "kind": "steered"|"unsteered"|"random"|"shuffled"|"wrong_image", "folder", "values":
-                               {variable: value}, "steering": [line], "target": {attribute: label}, "decode": {} or
-                               {"vcd"|"icd"|"text_only": {...}}, "controls": [name]}]
-      examples.json           [{"index", "id", "prompt", "answer", "options", "images": [file], "objects": [class] | null,
-                               "seed"}]
+      conditions.json         [{"name", "kind": "steered"|"unsteered"|"random"|"shuffled"|"wrong_image", "folder",
+                               "values": {variable: value}, "steering": [line], "target": {attribute: label},
+                               "decode": {} or {"vcd"|"icd"|"text_only": {...}}, "controls": [name]}]
+      examples.json           [{"index", "id", "prompt", "answer", "options", "images": [file], "objects": [class]
+                               | null, "seed"}]
       metrics.json            [{"name", "meaning", "better", "unit", ...}] of the metrics of `score`
       images/<nnnnn>-<n>.png  what rows show
       directions.safetensors  every direction used, found or read
       shuffled.safetensors, wrong_image.safetensors: those of these controls, under the names of what they stand for
       probe.json              [{"family", "probe", "metric", "labels": [..], "rows": [{"site", "score",
                                "labels": {label: score}}]}]; [] where all directions came from files
-      chunks.jsonl            one line a finished batch: {"condition", "chunk", "receipt": {...}}, and of text "outputs":
-                               [{"text", ...}], of images that are asked about [{"caption", "answers": [text] | null,
-                               "logits": [[odds, mass]] | null}]
+      chunks.jsonl            one line a finished batch: {"condition", "chunk", "receipt": {...}}, and of text
+                               "outputs": [{"text", ...}], of images that are asked about [{"caption",
+                               "answers": [text] | null, "logits": [[odds, mass]] | null}]
       samples.jsonl           one line a finished output: {"condition", "example": index, "id", ...} and
-                               of rows "seed", "scores": {metric: [above, below]}, and "text", or "audio" and "readings":
-                               {evaluator: {...}}; with targets "target", "adherence": {attribute: 1.0|0.0|null} | null;
-                               of images "caption": text | null, "mentions": [{"object", "words", "start", "stop",
-                               "hallucinated"}], "missed": [class], "answers": null | [{"question", "label", "splits",
-                               "answer", "logit", "mass": P(yes) + P(no), "outcome": "tp"|"fp"|"tn"|"fn"|"unparsed"}];
+                               of rows "seed", "scores": {metric: [above, below]}, and "text", or "audio" and
+                               "readings": {evaluator: {...}}; with targets "target", "adherence":
+                               {attribute: 1.0|0.0|null} | null; of images "caption": text | null, "mentions":
+                               [{"object", "words", "start", "stop", "hallucinated"}], "missed": [class], "answers":
+                               null | [{"question", "label", "splits", "answer", "logit", "mass": P(yes) + P(no),
+                               "outcome": "tp"|"fp"|"tn"|"fn"|"unparsed"}];
                                of AMBER's also the counts "covered", "tempted" and "tempting" (objects)
       audio/<folder>/<nnnnn>.flac  16 bit
       receipts.json           {condition: {"attributes", "calls", "rows", "steps", "tokens", R, "sampled", "sites":

@@ -1,6 +1,6 @@
 """What is generated from and measured, whatever the source: rows, prompts, or images that are asked about."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +8,11 @@ from mmsteer.errors import MmsteerError
 from mmsteer.eval.adherence import JUDGE
 from mmsteer.recipes.document import Place
 from mmsteer.recipes.environment import file_digest
-from mmsteer.recipes.expand import Condition
 from mmsteer.recipes.music import scoring as targets
 from mmsteer.recipes.music.targets import TargetTask
 from mmsteer.recipes.part import named_paths
-from mmsteer.recipes.problems import Problem
+from mmsteer.recipes.plan import Condition
+from mmsteer.recipes.problems import Problem, complaints
 from mmsteer.recipes.rows.data import rows_of, sampling_of
 from mmsteer.recipes.rows.schema import Rows
 from mmsteer.recipes.rows.scorers import audio_scorers, text_scorers
@@ -64,7 +64,7 @@ def problems(recipe: Recipe, conditions: Sequence[Condition]) -> list[Problem]:
     found = [problem for place, data in _sources(recipe) for problem in _unreadable(recipe, place, data)]
     parse = audio_scorers if recipe.kind == "music" else text_scorers
     for name, measure in recipe.score.items():
-        found += _complaint(("score", name), parse, {name: measure})
+        found += [Problem(("score", name), message) for message in complaints(parse, {name: measure})]
     if not found:
         found += _shared(recipe)
     return found + targets.problems(recipe.evaluate, conditions) + vision.problems(recipe, conditions)
@@ -150,14 +150,6 @@ def _unreadable(recipe: Recipe, place: Place, source: Any) -> Iterator[Problem]:
         return
     if isinstance(source, IMAGES):
         yield from vision.unreadable(place, rows)
-
-
-def _complaint(place: Place, check: Callable[[Any], Any], of: Any) -> list[Problem]:
-    try:
-        check(of)
-    except MmsteerError as cause:
-        return [Problem(place, str(cause))]
-    return []
 
 
 def _shared(recipe: Recipe) -> list[Problem]:

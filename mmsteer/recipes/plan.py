@@ -3,10 +3,12 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from mmsteer.recipes.controls import Controlled, dose, randomised, replaced
-from mmsteer.steering import Steering
+from mmsteer.recipes.document import Place
+from mmsteer.recipes.part import Value
+from mmsteer.steering import Steering, parse_attribute
 from mmsteer.types import Direction
 
 UNSTEERED = "unsteered"
@@ -15,27 +17,38 @@ NOTHING: Mapping[str, Any] = {"target": {}, "decode": {}}
 """What a condition is beside its steering: the target of its sound, and contrastive decoding in its place."""
 
 
-class Condition(Protocol):
-    """One thing that is done to the model; of a recipe, or given as it is."""
+@dataclass(frozen=True)
+class Condition:
+    """One thing that is done to the model.
 
-    @property
-    def name(self) -> str:
-        """Its name, of which there is no other."""
+    Attributes:
+        name: Its name, of which there is no other.
+        values: The variables of its sweep.
+        lines: What is steered, a line for each attribute; none for the unsteered control.
+        compose: How the attributes meet.
+        budget: Most that they may add together, as a fraction of the residual norm.
+        kl: Divergence to which the strengths are calibrated, in nats; None where they stay as they are.
+        own: What it is beside its steering; the keys of `NOTHING`.
+        place: Where the recipe says so.
+        given: What is applied, where that is given in the place of lines.
+    """
 
-    @property
-    def values(self) -> Mapping[str, Any]:
-        """The variables of its sweep."""
-
-    @property
-    def own(self) -> Mapping[str, Any]:
-        """What it is beside its steering; the keys of `NOTHING`."""
-
-    @property
-    def kl(self) -> float | None:
-        """Divergence to which the strengths are calibrated, in nats; None where they stay as they are."""
+    name: str
+    values: Mapping[str, Value] = field(default_factory=dict)
+    lines: tuple[str, ...] = ()
+    compose: str = "sum"
+    budget: float | None = None
+    kl: float | None = None
+    own: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
+    place: Place = ()
+    given: Steering | None = None
 
     def steering(self, directions: Mapping[str, Direction]) -> Steering:
-        """What is applied, along the directions that it names."""
+        """What is applied, along the directions that the lines name."""
+        if self.given is not None:
+            return self.given
+        attributes = tuple(parse_attribute(line, directions) for line in self.lines)
+        return Steering(attributes, self.compose, self.budget)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,12 +1,13 @@
 """All that is wrong with a recipe, each with its line and what was probably meant."""
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from mmsteer.errors import MmsteerError
 from mmsteer.recipes.document import Document, Place
 from mmsteer.recipes.loading import did_you_mean
 
@@ -22,6 +23,15 @@ class Problem:
 
     place: Place
     message: str
+
+
+def complaints(check: Callable[..., object], *of: Any, name: str = "") -> list[str]:
+    """What a check refuses, in its words behind a name; nothing where it refuses nothing."""
+    try:
+        check(*of)
+    except MmsteerError as cause:
+        return [f"{name}{cause}"]
+    return []
 
 
 def refusal(document: Document, problems: Sequence[Problem]) -> str:

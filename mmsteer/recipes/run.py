@@ -14,13 +14,12 @@ from mmsteer.recipes.contrasts import CONTROLS, samples_of
 from mmsteer.recipes.controls import Controlled
 from mmsteer.recipes.document import write_document
 from mmsteer.recipes.environment import environment
-from mmsteer.recipes.expand import Condition
 from mmsteer.recipes.experiment import Experiment
 from mmsteer.recipes.finding import Found, find, left_out, recording_key
 from mmsteer.recipes.folder import RunFolder
 from mmsteer.recipes.forms import files
 from mmsteer.recipes.loop import SCORES, carry_out
-from mmsteer.recipes.plan import Planner
+from mmsteer.recipes.plan import Condition, Planner
 from mmsteer.recipes.sampling import DOSES
 from mmsteer.recipes.schema import FileDirections, FoundDirections
 from mmsteer.types import Direction

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from mmsteer.recipes.doses import CONTEXTS, calibrated_factor, mean_divergence
+from mmsteer.calibrate import calibrate, divergence
 from mmsteer.recipes.folder import CHUNKS, SAMPLES, RunFolder
 from mmsteer.recipes.plan import UNSTEERED, Planned
 from mmsteer.recipes.scoring import ITEM
@@ -18,6 +18,8 @@ from mmsteer.steering import Steering
 from mmsteer.types import Sample
 
 DOSES = "doses.json"
+CONTEXTS = 4
+"""Unsteered outputs along which the divergence is measured."""
 Lines = list[dict[str, Any]]
 
 
@@ -133,15 +135,19 @@ class Sampler:
         return planned.steering if factor is None else planned.steering.scaled(factor)
 
     def _measured(self, planned: Planned, first: Planned) -> dict[str, float | None]:
+        """The factor of a condition's strengths, and how far it then moves the model: nats a token, None unmeasured."""
         assert planned.condition is not None
-        guidance, adapter = self._task.guidance, self._task.adapter
-        samples = self._contexts(first)
+        adapter, samples, steering = self._task.adapter, self._contexts(first), planned.steering
+        factor, wanted = None, planned.condition.kl
         if self._factors is not None:
             factor = self._factors[planned.condition.name]
-        else:
-            factor = calibrated_factor(adapter, planned.steering, samples, planned.condition.kl, guidance)
-        steering = planned.steering if factor is None else planned.steering.scaled(factor)
-        return {"factor": factor, "kl": mean_divergence(adapter, steering, samples, guidance)}
+        elif wanted is not None:
+            factor = calibrate(adapter, steering, samples, wanted, guidance=self._task.guidance).factor
+        steering = steering if factor is None else steering.scaled(factor)
+        if not samples or not steering.attributes:
+            return {"factor": factor, "kl": None}
+        moved = divergence(adapter, steering, samples, guidance=self._task.guidance)
+        return {"factor": factor, "kl": float(moved.mean())}
 
     def _contexts(self, first: Planned) -> list[Sample]:
         """Unsteered outputs, which are generated before everything else."""

@@ -6,8 +6,8 @@ from typing import Any
 
 from mmsteer.eval.attributes import ATTRIBUTES, EVALUATORS, Reading
 from mmsteer.recipes.beside import Count, beside_controls, share
-from mmsteer.recipes.expand import Condition
 from mmsteer.recipes.loading import did_you_mean
+from mmsteer.recipes.plan import Condition
 from mmsteer.recipes.problems import Problem
 from mmsteer.recipes.scoring import ITEM, Line, Scored, mean
 

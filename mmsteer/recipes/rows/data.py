@@ -6,11 +6,11 @@ from typing import Any
 
 from mmsteer.errors import DataError
 from mmsteer.eval.text import parse_reward
-from mmsteer.recipes.generation import seed_of
 from mmsteer.recipes.music.data import world_rows
 from mmsteer.recipes.music.schema import WorldPrompts
 from mmsteer.recipes.rows.schema import Generate, LabelledRows, RewardedOutputs, Rows, SystemPairs
 from mmsteer.recipes.rows.scorers import text_scorers
+from mmsteer.recipes.rows.task import seed_of
 from mmsteer.tasks import Labelled, Row, check_labels, labelled, read_rows
 from mmsteer.types import Adapter, Chat, Sample, Sampling
 

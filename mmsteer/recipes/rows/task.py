@@ -7,22 +7,23 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import soundfile
 import torch
 
 from mmsteer.adapters.waves import alike
 from mmsteer.errors import EvalError, RecipeError
 from mmsteer.eval.audio import read_audio
 from mmsteer.likelihood import output_likelihood
-from mmsteer.recipes.audio_file import to_flac
 from mmsteer.recipes.beside import beside_controls
 from mmsteer.recipes.environment import file_digest
 from mmsteer.recipes.folder import RunFolder
-from mmsteer.recipes.generation import generate_steered, seed_of
 from mmsteer.recipes.plan import Planned
+from mmsteer.recipes.receipts import receipt_json
 from mmsteer.recipes.rows.scorers import Measure, Scorer, audio_scorers, called, read_audio_file, text_scorers
 from mmsteer.recipes.scoring import Line, Scored
 from mmsteer.recipes.task import Task
-from mmsteer.steering import Steering
+from mmsteer.steering import Steering, steer
 from mmsteer.tasks import Row
 from mmsteer.types import Sample, Sampling
 
@@ -134,10 +135,12 @@ class RowsTask(Task):
         """
         samples = [item.row.sample(self.adapter) for item in items]
         seeds = [item.seed for item in items]
-        made, receipt = generate_steered(self.adapter, steering, samples, self.sampling, seeds)
+        with steer(self.adapter, steering) as session:
+            made = self.adapter.generate(samples, self.sampling, seeds)
+            receipt = receipt_json(session.receipt())
         if not self._is_text:
             rate = self.adapter.sample_rate
-            files = {_audio(planned, item): to_flac(one.output, rate) for item, one in zip(items, made, strict=True)}
+            files = {_audio(planned, item): _flac(one.output, rate) for item, one in zip(items, made, strict=True)}
             return files, {"receipt": receipt}
         outputs = [{"text": one.output} for one in made]
         for one, more in zip(outputs, self._asked(made, steering, items), strict=True):
@@ -263,6 +266,18 @@ def _example(folder: RunFolder, item: Item) -> Mapping[str, Any]:
         "objects": None if row.objects is None else sorted(row.objects),
         "seed": item.seed,
     }
+
+
+def seed_of(seed: int, index: int) -> int:
+    """The seed of one item, drawn from that of all."""
+    return int(np.random.SeedSequence([seed, index]).generate_state(1)[0] >> 1)
+
+
+def _flac(wave: np.ndarray, sample_rate: int) -> bytes:
+    """Audio, (samples,) or (samples, channels), as a file of 16 bit; what exceeds full scale is clipped."""
+    file = io.BytesIO()
+    soundfile.write(file, np.clip(wave, -1.0, 1.0), sample_rate, format="FLAC", subtype="PCM_16")
+    return file.getvalue()
 
 
 def _png(image: Any) -> bytes:

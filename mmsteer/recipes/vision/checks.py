@@ -8,7 +8,7 @@ from mmsteer.adapters import read_image
 from mmsteer.errors import MmsteerError
 from mmsteer.eval.chair import Chair
 from mmsteer.recipes.document import Place
-from mmsteer.recipes.expand import Condition
+from mmsteer.recipes.plan import Condition
 from mmsteer.recipes.problems import Problem
 from mmsteer.recipes.schema import FoundDirections, Recipe
 from mmsteer.recipes.vision.schema import AmberImages, SceneImages
