@@ -22,11 +22,7 @@ Runs = Sequence[Sequence[Line]]
 
 
 def share(value: float | None) -> Pair:
-    """A mean over items as a ratio of sums; what cannot be told is left out of both.
-
-    Args:
-        value: What an item gives.
-    """
+    """A mean over items as a ratio of sums; what cannot be told is left out of both."""
     return (0.0, 0.0) if value is None else (float(value), 1.0)
 
 

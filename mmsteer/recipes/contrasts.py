@@ -27,30 +27,18 @@ FORMS: Mapping[type, ModuleType] = {
 
 
 def labels_of(data: Any) -> tuple[str, ...]:
-    """The labels of directions, before they are found.
-
-    Args:
-        data: Where they are found.
-    """
+    """The labels of directions, before they are found."""
     found: tuple[str, ...] = _form(data).labels_of(data)
     return found
 
 
 def check_data(data: Any) -> None:
-    """Refuse what no direction can be found in.
-
-    Args:
-        data: Where directions are found.
-    """
+    """Refuse what no direction can be found in."""
     _form(data).check(data)
 
 
 def pools_of(data: Any) -> tuple[str, ...]:
-    """How states may be pooled for a probe.
-
-    Args:
-        data: Where directions are found.
-    """
+    """How states may be pooled for a probe."""
     return ("mean", "last", "max", "tokens") if _form(data) is pairs else ("mean", "last", "max")
 
 

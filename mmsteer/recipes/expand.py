@@ -22,11 +22,7 @@ class _Unknown(Exception):
 
 
 def expand(tables: Sequence[Conditions]) -> tuple[tuple[Condition, ...], list[Problem]]:
-    """All conditions, and what is wrong with them.
-
-    Args:
-        tables: The recipe's conditions.
-    """
+    """All conditions, and what is wrong with them."""
     conditions: list[Condition] = []
     problems: list[Problem] = []
     for at, table in enumerate(tables):

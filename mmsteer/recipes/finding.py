@@ -163,10 +163,6 @@ def left_out(entry: Any, above: Mapping[str, Direction]) -> tuple[Direction, ...
 
 
 def recording_key(entry: FoundDirections) -> str:
-    """A name for what is recorded for an entry; entries that differ in how their probe fits alone share it.
-
-    Args:
-        entry: The entry.
-    """
+    """A name for what is recorded for an entry; entries that differ in how their probe fits alone share it."""
     read = entry.model_dump(exclude={"probe", "family", "without"})
     return json.dumps([read, getattr(entry.probe, "dictionary", None)], sort_keys=True)

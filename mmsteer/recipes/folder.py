@@ -82,11 +82,6 @@ class RunFolder:
     def open(cls, path: Path, run_id: str, name: str) -> "RunFolder":
         """Make the folder, or go on with the run that it holds.
 
-        Args:
-            path: The folder.
-            run_id: The run.
-            name: The recipe's name.
-
         Raises:
             RecipeError: The folder holds something else, or cannot be written.
         """
@@ -103,11 +98,7 @@ class RunFolder:
         return folder
 
     def part(self, name: str) -> "RunFolder":
-        """A folder inside, with files of the same names.
-
-        Args:
-            name: Its name.
-        """
+        """A folder inside, with files of the same names."""
         (self.path / name).mkdir(exist_ok=True)
         inside = RunFolder(self.path / name, self.id)
         for log in (SAMPLES, CHUNKS):
@@ -177,10 +168,6 @@ class RunFolder:
     def append(self, log: str, lines: Sequence[Mapping[str, Any]]) -> None:
         """Add lines to a log; a crash leaves at most a part of one line, which `open` takes off again.
 
-        Args:
-            log: `SAMPLES` or `CHUNKS`.
-            lines: Plain data.
-
         Raises:
             RecipeError: The disk refuses.
         """
@@ -196,9 +183,6 @@ class RunFolder:
 
     def lines(self, log: str) -> list[dict[str, Any]]:
         """The lines of a log.
-
-        Args:
-            log: `SAMPLES` or `CHUNKS`.
 
         Raises:
             RecipeError: A line is damaged.

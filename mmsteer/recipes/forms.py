@@ -33,11 +33,7 @@ DRAWN = 50
 
 
 def misplaced(recipe: Recipe) -> list[Problem]:
-    """Keys that a recipe of this source lacks, and those that say nothing in it.
-
-    Args:
-        recipe: The recipe.
-    """
+    """Keys that a recipe of this source lacks, and those that say nothing in it."""
     asked = isinstance(recipe.data, IMAGES)
     where = "where images of a world or benchmark are asked about" if asked else "where rows or prompts go on"
     owed = ["ask", "batch"] if asked else ["generate"]
@@ -55,12 +51,7 @@ def misplaced(recipe: Recipe) -> list[Problem]:
 
 
 def problems(recipe: Recipe, conditions: Sequence[Condition]) -> list[Problem]:
-    """What is wrong with sources, scorers, targets and what is asked.
-
-    Args:
-        recipe: The recipe.
-        conditions: Its conditions.
-    """
+    """What is wrong with sources, scorers, targets and what is asked."""
     found = [problem for place, data in _sources(recipe) for problem in _unreadable(recipe, place, data)]
     parse = audio_scorers if recipe.kind == "music" else text_scorers
     for name, measure in recipe.score.items():
@@ -71,31 +62,18 @@ def problems(recipe: Recipe, conditions: Sequence[Condition]) -> list[Problem]:
 
 
 def metric_names(recipe: Recipe, conditions: Sequence[Condition]) -> tuple[str, ...]:
-    """The metrics that a run will give.
-
-    Args:
-        recipe: The recipe.
-        conditions: Its conditions.
-    """
+    """The metrics that a run will give."""
     return (*recipe.score, *targets.metric_names(recipe.evaluate, conditions), *metrics_of(recipe))
 
 
 def files(recipe: Recipe) -> tuple[Path, ...]:
-    """The files of data that the recipe names, and those in the folders of AMBER.
-
-    Args:
-        recipe: The recipe.
-    """
+    """The files of data that the recipe names, and those in the folders of AMBER."""
     inside = [file for _, one in _sources(recipe) if isinstance(one, AmberImages) for file in files_of(one.amber)]
     return tuple(dict.fromkeys(path for path in (*named_paths(recipe), *inside) if path.is_file()))
 
 
 def content(recipe: Recipe) -> list[Any]:
-    """Digests of what results depend on and the recipe only names; a fitted judge is part of it.
-
-    Args:
-        recipe: The recipe.
-    """
+    """Digests of what results depend on and the recipe only names; a fitted judge is part of it."""
     rows = [row for _, data in _sources(recipe) for row in _rows(recipe, data)]
     found = [row for data in _found_in(recipe) for row in rows_of(data)]
     named = dict.fromkeys(path for row in (*rows, *found) for path in row.files)

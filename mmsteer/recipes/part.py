@@ -30,11 +30,7 @@ def has(item: Any, key: str) -> bool:
 
 
 def by_key(*keys: str) -> Discriminator:
-    """Tells forms of a part apart by the key that one alone has; the tag of a form is its key in brackets.
-
-    Args:
-        keys: The keys.
-    """
+    """Tells forms of a part apart by the key that one alone has; the tag of a form is its key in brackets."""
 
     def tag(item: Any) -> str | None:
         return next((f"({key})" for key in keys if has(item, key)), None)
@@ -62,11 +58,7 @@ def mapped(part: Any, path: Callable[[str], str], *, named: bool = False) -> Any
 
 
 def named_paths(part: Any) -> tuple[Path, ...]:
-    """The files and folders that a part names, each once.
-
-    Args:
-        part: The part.
-    """
+    """The files and folders that a part names, each once."""
     found: list[str] = []
     mapped(part, lambda path: found.append(path) or path)  # type: ignore[func-returns-value]
     return tuple(map(Path, dict.fromkeys(found)))

@@ -108,10 +108,6 @@ class Planner:
         A random direction knows nothing of the concept that it stands beside, so conditions of equal dose (strengths,
         schedules, places, layer weights) share their random controls: twelve notes at one strength need one, not
         twelve.
-
-        Args:
-            conditions: What is steered.
-            directions: What they name.
         """
         first = [Planned(UNSTEERED, UNSTEERED, UNSTEERED, Steering(), NOTHING)] if self.unsteered else []
         shared: dict[str, tuple[Planned, ...]] = {}

@@ -37,12 +37,7 @@ class Chunk:
 
 
 def chunks_of(items: Sequence[Any], size: int) -> tuple[Chunk, ...]:
-    """Items in batches.
-
-    Args:
-        items: All items.
-        size: Items a batch.
-    """
+    """Items in batches."""
     starts = range(0, len(items), size)
     return tuple(Chunk(index, tuple(items[start : start + size])) for index, start in enumerate(starts))
 

@@ -49,11 +49,7 @@ class Task(ABC):
         """Refuse what this model cannot do."""
 
     def check_attribute(self, item: Attribute) -> None:
-        """Refuse a schedule or positions under which nothing would be pushed.
-
-        Args:
-            item: What is pushed.
-        """
+        """Refuse a schedule or positions under which nothing would be pushed."""
         check_curve(item, self.adapter, self.steps)
 
     @abstractmethod

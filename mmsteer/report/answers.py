@@ -72,11 +72,7 @@ class Answers:
 
 
 def answers(run: Run) -> list[Answers]:
-    """The finished outputs of every steered condition.
-
-    Args:
-        run: The run.
-    """
+    """The finished outputs of every steered condition."""
     return [_condition(run, one, unfolded=unfolded) for one, unfolded in shown_conditions(run)]
 
 

@@ -37,12 +37,7 @@ class Said:
 
 
 def said(role: str, view: Output) -> Said:
-    """A caption, taken apart.
-
-    Args:
-        role: Whose it is.
-        view: What was said.
-    """
+    """A caption, taken apart."""
     return Said(role, tuple(pieces(view.caption or "", view.mentions)), tuple(view.missed))
 
 

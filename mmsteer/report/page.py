@@ -63,11 +63,7 @@ class DirectionView:
 
 
 def render_page(run: Run) -> str:
-    """The page; the same run gives the same page.
-
-    Args:
-        run: The run.
-    """
+    """The page; the same run gives the same page."""
     loader = PackageLoader("mmsteer.report", ".")
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True

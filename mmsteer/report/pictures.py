@@ -110,11 +110,7 @@ class Seen:
 
 
 def galleries(run: Run) -> list[Gallery]:
-    """The finished pictures of every steered condition.
-
-    Args:
-        run: The run.
-    """
+    """The finished pictures of every steered condition."""
     return [_gallery(run, one, unfolded=unfolded) for one, unfolded in shown_conditions(run)]
 
 

@@ -18,9 +18,6 @@ from mmsteer.worlds.music.world import CLIP_SECONDS, sample_clip
 def labels_of(data: ConceptData | SynTheoryData) -> tuple[str, ...]:
     """The classes of a set of clips, without rendering any.
 
-    Args:
-        data: Which clips.
-
     Raises:
         DataError: There is no such concept, category or label.
     """
@@ -34,21 +31,13 @@ def labels_of(data: ConceptData | SynTheoryData) -> tuple[str, ...]:
 
 
 def check(data: ConceptData | SynTheoryData) -> None:
-    """Refuse to state what no prompt can state.
-
-    Args:
-        data: Which clips.
-    """
+    """Refuse to state what no prompt can state."""
     if isinstance(data, ConceptData) and data.text == "stated":
         check_stated(data.concept)
 
 
 def samples_of(data: ConceptData | SynTheoryData, adapter: Any) -> Labelled:
     """Render clips.
-
-    Args:
-        data: Which clips.
-        adapter: The model.
 
     Raises:
         RecipeError: It makes no music.
@@ -63,11 +52,7 @@ def samples_of(data: ConceptData | SynTheoryData, adapter: Any) -> Labelled:
 
 
 def world_rows(world: World) -> tuple[Row, ...]:
-    """Prompts of the rendered world, with what they state.
-
-    Args:
-        world: Which prompts.
-    """
+    """Prompts of the rendered world, with what they state."""
     return tuple(_world(world, index) for index in range(world.n))
 
 

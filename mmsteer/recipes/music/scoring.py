@@ -39,9 +39,6 @@ def metrics(members: Sequence[Scored]) -> dict[str, Any]:
     """Means over the clips of some conditions, beside their controls; intervals are over prompts.
 
     All targets share one unsteered clip a prompt, so the prompt is what a repetition would draw anew.
-
-    Args:
-        members: The conditions.
     """
     valued = [_valued(one) for one in members]
     names = dict.fromkeys(name for one in valued for line in one.lines for name in line["values"])
@@ -83,12 +80,7 @@ def needed(evaluate: Sequence[str]) -> tuple[str, ...]:
 
 
 def adherence(readings: Mapping[str, Reading], truth: Mapping[str, str]) -> dict[str, float | None]:
-    """For each attribute that the prompt states and an evaluator reads, whether the clip has it.
-
-    Args:
-        readings: What was read.
-        truth: What the prompt states.
-    """
+    """For each attribute that the prompt states and an evaluator reads, whether the clip has it."""
     known = {name: ATTRIBUTES[name] for name in truth if name in ATTRIBUTES and ATTRIBUTES[name].evaluator in readings}
     return {name: one.scores(readings, truth[name])["hit"] for name, one in known.items()}
 

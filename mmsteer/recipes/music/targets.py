@@ -52,11 +52,7 @@ class TargetTask(RowsTask):
         return line | more | {"readings": line["readings"] | readings}
 
     def scores(self, members: Sequence[Scored]) -> dict[str, Any]:
-        """The scores by name, and those of the conditions' targets.
-
-        Args:
-            members: Finished conditions.
-        """
+        """The scores by name, and those of the conditions' targets."""
         return {"metrics": super().scores(members)["metrics"] | metrics(members)}
 
     def traces(self, steering: Steering, lines: Sequence[Line], unsteered: Sequence[Line] | None) -> Mapping[str, Any]:

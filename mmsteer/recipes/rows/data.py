@@ -37,9 +37,6 @@ def rows_of(data: Any) -> tuple[Row, ...]:
 def labels_of(data: Any) -> tuple[str, ...]:
     """The labels of directions, before they are found.
 
-    Args:
-        data: Where they are found.
-
     Raises:
         DataError: Rows lack labels.
     """
@@ -49,11 +46,7 @@ def labels_of(data: Any) -> tuple[str, ...]:
 
 
 def check(data: Any) -> None:
-    """Refuse a reward that there is not.
-
-    Args:
-        data: Where directions are found.
-    """
+    """Refuse a reward that there is not."""
     if isinstance(data, RewardedOutputs):
         text_scorers({"reward": data.reward})
 
@@ -74,11 +67,7 @@ def samples_of(data: Any, adapter: Adapter) -> Labelled:
 
 
 def sampling_of(how: Generate) -> Sampling:
-    """Sampling as adapters take it.
-
-    Args:
-        how: What the recipe says.
-    """
+    """Sampling as adapters take it."""
     return Sampling(**how.model_dump(exclude={"batch"}))
 
 

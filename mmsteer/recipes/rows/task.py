@@ -117,22 +117,12 @@ class RowsTask(Task):
             raise RecipeError(f"this model makes {self.adapter.output_kind}: {cause}") from None
 
     def describe(self, folder: RunFolder) -> None:
-        """Write `examples.json` and `metrics.json`, and copy the images that rows name.
-
-        Args:
-            folder: Where to.
-        """
+        """Write `examples.json` and `metrics.json`, and copy the images that rows name."""
         folder.write("examples.json", [_example(folder, item) for item in self.items])
         folder.write("metrics.json", [vars(scorer.metric) for scorer in self.scorers])
 
     def make(self, planned: Planned, steering: Steering, items: Sequence[Item]) -> tuple[dict[str, bytes], Line]:
-        """Generate a batch.
-
-        Args:
-            planned: The condition.
-            steering: What is applied.
-            items: The rows.
-        """
+        """Generate a batch."""
         samples = [item.row.sample(self.adapter) for item in items]
         seeds = [item.seed for item in items]
         with steer(self.adapter, steering) as session:
@@ -180,11 +170,7 @@ class RowsTask(Task):
         return [made[row] for row in alike(made)[0]]  # read at once
 
     def scores(self, members: Sequence[Scored]) -> dict[str, Any]:
-        """Ratios of sums over rows, beside their controls.
-
-        Args:
-            members: Finished conditions.
-        """
+        """Ratios of sums over rows, beside their controls."""
         counts = {one.metric.name: _count(one.metric.name) for one in self.scorers}
         chance = {one.metric.name: one.metric.chance for one in self.scorers if one.metric.chance is not None}
         return {"metrics": beside_controls(members, counts, chance)}

@@ -18,12 +18,7 @@ SHOWN = 3
 
 
 def problems(recipe: Recipe, conditions: Sequence[Condition]) -> list[Problem]:
-    """What is wrong with scenes, AMBER's images and decoding.
-
-    Args:
-        recipe: The recipe.
-        conditions: Its conditions.
-    """
+    """What is wrong with scenes, AMBER's images and decoding."""
     return _amber(recipe) + _own_scenes(recipe) + _decoding(recipe, conditions)
 
 

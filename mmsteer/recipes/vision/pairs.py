@@ -27,20 +27,12 @@ from mmsteer.worlds.scenes import contrasts as scene_contrasts
 
 
 def labels_of(data: Pairs) -> tuple[str, ...]:
-    """The one side that pairs point to.
-
-    Args:
-        data: Which pairs.
-    """
+    """The one side that pairs point to."""
     return ("yes",)
 
 
 def check(data: Pairs) -> None:
-    """Refuse demonstrations that cannot be read.
-
-    Args:
-        data: Which pairs.
-    """
+    """Refuse demonstrations that cannot be read."""
     demos = getattr(data, "demos", None)
     if isinstance(demos, FileDemos):
         _demos(demos, 0)

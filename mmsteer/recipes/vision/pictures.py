@@ -122,11 +122,7 @@ def _shown(images: Any, taken: Collection[str]) -> Sequence[Picture]:
 
 
 def scene_names(scenes: Scenes) -> list[str]:
-    """The names of scenes, without drawing any.
-
-    Args:
-        scenes: Which scenes.
-    """
+    """The names of scenes, without drawing any."""
     return [f"{scenes.split}-{scenes.seed}-{at:05d}" for at in range(scenes.n)]
 
 

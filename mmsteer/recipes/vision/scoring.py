@@ -60,11 +60,7 @@ CHANCE = {"accuracy": 0.5}
 
 
 def metrics_of(recipe: Recipe) -> dict[str, Count]:
-    """The metrics of captions and answers; none where nothing is asked.
-
-    Args:
-        recipe: The recipe.
-    """
+    """The metrics of captions and answers; none where nothing is asked."""
     if recipe.ask is None:
         return {}
     amber, pope = isinstance(recipe.data, AmberImages), recipe.ask.pope

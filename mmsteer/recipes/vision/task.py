@@ -47,26 +47,13 @@ class AskTask(RowsTask):
             self.adapter.next_word([Sample("words", "a")], pope.words)
 
     def make(self, planned: Planned, steering: Steering, items: Sequence[Item]) -> tuple[dict[str, bytes], Line]:
-        """Ask about a batch.
-
-        Args:
-            planned: The condition.
-            steering: What is applied.
-            items: The pictures.
-        """
+        """Ask about a batch."""
         decode = {name: _given(options) for name, options in planned.own["decode"].items()}
         outputs, receipt = ask_all(self.adapter, steering, decode, items, self.ask, self.batch)
         return {}, {"receipt": receipt, "outputs": outputs}
 
     def line(self, path: Path, planned: Planned, item: Item, output: Any) -> dict[str, Any]:
-        """Judge a caption against what is there, and answers against their labels.
-
-        Args:
-            path: The run folder.
-            planned: The condition.
-            item: The picture.
-            output: What the model said.
-        """
+        """Judge a caption against what is there, and answers against their labels."""
         pope, questions = self.ask.pope, item.row.questions
         answers = list(outcomes(questions, output, pope)) if pope and questions else None
         return {"id": item.row.id, **self._judged(item, output["caption"]), "answers": answers}
@@ -93,11 +80,7 @@ class AskTask(RowsTask):
         return [replace(item.row.sample(self.adapter), output=caption) for item, caption in said]
 
     def scores(self, members: Sequence[Scored]) -> dict[str, Any]:
-        """Ratios of sums over pictures, beside their controls, and the flips of answers.
-
-        Args:
-            members: Finished conditions.
-        """
+        """Ratios of sums over pictures, beside their controls, and the flips of answers."""
         return scores(members, self.metrics)
 
 
