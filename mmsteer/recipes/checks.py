@@ -271,6 +271,8 @@ def _controls(recipe: Recipe) -> list[Problem]:
         if table.calibrate and not recipe.controls.unsteered:
             place: Place = ("conditions", at, "calibrate")
             problems.append(Problem(place, "this is measured along unsteered outputs; set controls.unsteered: true"))
+    if recipe.controls.wrong_image and recipe.kind != "image":
+        problems.append(Problem(("controls", "wrong_image"), "this exchanges images, which kind: image alone has"))
     read = [entry for entry in recipe.directions if isinstance(entry, FileDirections)]
     for control in CONTROLS:
         if getattr(recipe.controls, control) and read:

@@ -16,6 +16,7 @@ from mmsteer.errors import RecipeError
 from mmsteer.recipes.experiment import prepare
 from mmsteer.recipes.folder import SAMPLES, RunFolder
 from mmsteer.recipes.run import run
+from mmsteer.types import Site
 from tests.conftest import planted
 from tests.recipes.recipe import write_recipe
 
@@ -261,6 +262,26 @@ def test_strengths_are_calibrated_to_a_divergence(recipe, tmp_path):
     receipts = folder.read("receipts.json")
     assert receipts["up"]["ratio"] == pytest.approx(0.1 * factor, rel=0.5)
     assert receipts["random 1 as up"]["ratio"] == pytest.approx(receipts["up"]["ratio"], rel=0.2)
+
+
+def test_prompts_of_the_world_are_scored_by_name_and_for_targets_beside_shuffled_labels(recipe, tmp_path):
+    lines = [
+        "data={world: {n: 2, seed: 1, state: [tempo]}}",
+        "score={told: tempo, voiced: voiced}",
+        "evaluate=[notes, adherence]",
+        "controls={unsteered: true, random: 0, shuffled: true}",
+        "conditions.0.sweep.note=[C]",
+    ]
+    folder = run(prepare(recipe, lines), tmp_path / "both", progress=False)
+    (row,) = folder.read("scores.json")["rows"]
+    assert list(row["metrics"]) == ["told", "voiced", "note.hit", "note.share", "adherence"]
+    # A metric by name reads the truth of the world's prompts, as adherence to the tempo alone does.
+    assert row["metrics"]["told"]["steered"] == row["metrics"]["adherence"]["steered"]
+    assert "against_shuffled" in row["metrics"]["note.hit"]
+    found, control = (load_directions(folder.path / f"{name}.safetensors") for name in ("directions", "shuffled"))
+    assert found.keys() == control.keys()
+    assert float(found["note:C"].vectors[Site("decoder", 1)] @ control["note:C"].vectors[Site("decoder", 1)]) < 0.99
+    assert [one["prompt"] != "" for one in folder.read("examples.json")] == [True, True]
 
 
 def test_paper_settings_run_end_to_end(musicgen_folder, tmp_path):
