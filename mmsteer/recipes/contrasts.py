@@ -6,6 +6,7 @@ from types import ModuleType
 from typing import Any
 
 from mmsteer.data import contrasts
+from mmsteer.errors import RecipeError
 from mmsteer.recipes.music import data as clips
 from mmsteer.recipes.music.schema import ConceptData, SynTheoryData
 from mmsteer.recipes.rows import data as rows
@@ -42,6 +43,18 @@ def pools_of(data: Any) -> tuple[str, ...]:
     return ("mean", "last", "max", "tokens") if _form(data) is pairs else ("mean", "last", "max")
 
 
+def check_model(data: Any, adapter: Adapter) -> None:
+    """Refuse a model that cannot read these samples.
+
+    Raises:
+        RecipeError: It makes no music, or sees no images.
+    """
+    if _form(data) is clips and adapter.output_kind != "audio":
+        raise RecipeError("this model makes no music; rendered clips need a MusicGen model")
+    if _form(data) is pairs and not adapter.sees:
+        raise RecipeError("this model sees no images; pairs of images need one that does")
+
+
 def samples_of(data: Any, adapter: Adapter, control: str | None = None, seed: int = 0) -> Labelled:
     """Labelled samples.
 
@@ -52,6 +65,7 @@ def samples_of(data: Any, adapter: Adapter, control: str | None = None, seed: in
             images of other groups, where samples without any image stay as they are.
         seed: Seed of the exchange.
     """
+    check_model(data, adapter)
     found: Labelled = _form(data).samples_of(data, adapter)
     if control == "shuffled":
         return found.shuffled(seed)

@@ -11,7 +11,7 @@ from mmsteer.api import load
 from mmsteer.errors import DirectionError, RecipeError
 from mmsteer.recipes import forms
 from mmsteer.recipes.checks import CheckedRecipe, check_recipe
-from mmsteer.recipes.contrasts import labels_of
+from mmsteer.recipes.contrasts import check_model, labels_of
 from mmsteer.recipes.dictionaries import dictionary_digest, dictionary_of, readable
 from mmsteer.recipes.environment import file_digest, run_id
 from mmsteer.recipes.finding import left_out
@@ -98,6 +98,7 @@ def _check_fit(checked: CheckedRecipe, task: Task) -> None:
 
 def _check_directions(entry: Any, checked: CheckedRecipe, task: Task) -> None:
     if isinstance(entry, FoundDirections):
+        check_model(entry.data, task.adapter)
         _sites(entry, task)
         return
     for direction in checked.files[entry.file].values():

@@ -276,6 +276,14 @@ def test_a_reward_that_is_never_earned_is_an_error(tmp_path, llama):
         ({"said:yes {strength}": "said:maybe {strength}"}, "no direction 'said:maybe'"),
         ({"temperature: 1.0": "temperature: -1"}, "greater than or equal to 0"),
         ({"tokens: 4, ": "tokens: 4, seconds: 2.0, "}, "one of the two"),
+        (
+            {"{files: train.jsonl}": "{concept: note, clips: 5, seed: 0, text: none}", "said:yes": "said:C"},
+            "makes no music",
+        ),
+        (
+            {"{files: train.jsonl}": "{contrast: mentions, seed: 0, scenes: {n: 4, split: demos, seed: 0}}"},
+            "sees no images",
+        ),
         ({"said:yes {strength}": "said:yes {strength} at image"}, "no token of the stack text is ever at 'image'"),
     ],
 )
