@@ -43,7 +43,7 @@ def test_it_lists_and_copies(site, tmp_path):
 
 def test_it_runs_on_the_bundled_model(site, tmp_path):
     mmsteer(site, tmp_path, "recipes", "copy", "one-note", "mine.yaml")
-    small = ["prompts.world.n=2", "generate.seconds=0.5", "evaluate=[notes]", "directions.0.data.clips=8"]
+    small = ["data.world.n=2", "generate.seconds=0.5", "evaluate=[notes]", "directions.0.data.clips=8"]
     mmsteer(site, tmp_path, "run", "mine.yaml", *small, "--out", "run")
     assert json.loads((tmp_path / "run" / "run.json").read_text())["finished"]
     assert (tmp_path / "run" / "report.html").is_file()

@@ -96,7 +96,15 @@ def probe(
     else:
         refuse_idle(context, ("images",), "is the folder with the images of --demos; give that, too")
     from mmsteer.api import load
-    from mmsteer.cli.probe_sources import YES, concept_entry, contrast_entry, family_of, of_kind, of_rows, read_labelled
+    from mmsteer.cli.probe_sources import (
+        YES,
+        concept_entry,
+        contrast_entry,
+        family_of,
+        of_entry,
+        of_rows,
+        read_labelled,
+    )
     from mmsteer.cli.probe_table import show
     from mmsteer.cli.quiet import hush
     from mmsteer.direction_file import save_directions
@@ -108,7 +116,7 @@ def probe(
         rows = read_labelled(data, split)
         common["family"] = family_of(data, family)
         adapter = load(str(model), device=device, dtype=dtype)
-        material = of_rows(rows, adapter, seed, common)
+        material = of_rows(data, rows, adapter, seed, common)
     else:
         kind = "music" if concept else "vision"
         entry = (
@@ -117,8 +125,8 @@ def probe(
             else contrast_entry(str(contrast), pairs or 60, seed or 0, demos, images, ending, common)
         )
         adapter = load(model or f"bundled:{kind}", device=device, dtype=dtype)
-        material = of_kind(kind, entry, adapter)
-    found = find(adapter, material.entry, material.data, material.task, progress=True, judged=True)
+        material = of_entry(entry, adapter)
+    found = find(adapter, material.entry, material.data, progress=True, judged=True)
     save_directions(out, found.directions.values(), overwrite=force)
     show(found)
     print(f"{out}: {', '.join(found.directions)}")

@@ -10,9 +10,9 @@ from typing import Any
 import soundfile
 
 from mmsteer.errors import DataError
-from mmsteer.probes import TargetKind
 from mmsteer.recipes.checks import check_reading, found_directions, read_probe
-from mmsteer.recipes.kinds import KINDS
+from mmsteer.recipes.contrasts import samples_of
+from mmsteer.recipes.rows.schema import LabelledRows
 from mmsteer.recipes.schema import FoundDirections
 from mmsteer.tasks import Labelled, Row, check_labels, labelled, read_rows
 
@@ -34,12 +34,10 @@ class Material:
     Attributes:
         entry: Probe, sites, positions and pool.
         data: The samples.
-        task: What kind of question their labels answer.
     """
 
     entry: FoundDirections
     data: Labelled
-    task: TargetKind
 
 
 def read_labelled(path: Path, split: str | None) -> tuple[Row, ...]:
@@ -54,10 +52,13 @@ def read_labelled(path: Path, split: str | None) -> tuple[Row, ...]:
     return rows
 
 
-def of_rows(rows: Sequence[Row], adapter: Any, seed: int | None, common: Mapping[str, str | None]) -> Material:
+def of_rows(
+    path: Path, rows: Sequence[Row], adapter: Any, seed: int | None, common: Mapping[str, str | None]
+) -> Material:
     """Rows of the user's own, as a model reads them.
 
     Args:
+        path: Where the rows lie.
         rows: The rows.
         adapter: The model.
         seed: Of the held-out part; None for the probe's own.
@@ -66,18 +67,17 @@ def of_rows(rows: Sequence[Row], adapter: Any, seed: int | None, common: Mapping
     if adapter.output_kind == "audio":
         _say_resampled(rows, adapter.sample_rate)
     data = labelled(rows, adapter)
-    kind = "music" if adapter.output_kind == "audio" else "vision" if adapter.sees else "text"
-    settings = read_probe(kind, str(common["probe"]))
+    kind = "music" if adapter.output_kind == "audio" else "image" if adapter.sees else "text"
     entry = FoundDirections(
         family=str(common["family"]),
-        probe=settings if seed is None else settings.model_copy(update={"seed": seed}),
-        data=[row.place for row in rows],
+        probe=read_probe(kind, str(common["probe"]), seed),
+        data=LabelledRows(files=str(path)),
         sites=common["sites"] or f"{adapter.generator}.*",
         positions=common["positions"] or _positions(adapter, rows),
         pool=common["pool"] or "mean",
     )
-    check_reading(entry, ("mean", "last", "max"))
-    return Material(entry, _named(data), "multiclass")
+    check_reading(entry)
+    return Material(entry, _named(data))
 
 
 def concept_entry(concept: str, clips: int, seed: int, text: str, common: Mapping[str, str | None]) -> Any:
@@ -90,8 +90,8 @@ def concept_entry(concept: str, clips: int, seed: int, text: str, common: Mappin
         text: What the prompts say of the concept.
         common: The options of all sources.
     """
-    data = {"concept": concept, "clips": clips, "seed": seed}
-    own = {"family": concept, "positions": "all", "sites": "decoder.*", "pool": "mean", "data": data, "text": text}
+    data = {"concept": concept, "clips": clips, "seed": seed, "text": text}
+    own = {"family": concept, "positions": "all", "sites": "decoder.*", "pool": "mean", "data": data}
     return found_directions("music", own | _given(common))
 
 
@@ -124,18 +124,17 @@ def contrast_entry(
     data = _pairs(contrast, pairs, seed, demos, images)
     data |= {"ending": ending} if ending else {}
     own = {"family": contrast, "positions": "all", "sites": f"{stack}.*", "pool": pool, "data": data}
-    return found_directions("vision", own | _given(common))
+    return found_directions("image", own | _given(common))
 
 
-def of_kind(kind: str, entry: Any, adapter: Any) -> Material:
+def of_entry(entry: FoundDirections, adapter: Any) -> Material:
     """An entry with its samples.
 
     Args:
-        kind: `music` or `vision`.
         entry: From `concept_entry` or `contrast_entry`.
         adapter: The model.
     """
-    return Material(entry, KINDS[kind].samples(entry, adapter), KINDS[kind].TARGET_KIND)
+    return Material(entry, samples_of(entry.data, adapter))
 
 
 def family_of(path: Path, given: str | None) -> str:

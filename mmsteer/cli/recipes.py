@@ -93,6 +93,6 @@ def schema() -> None:
 
     mmsteer recipes schema > recipe.schema.json
     """
-    from mmsteer.recipes.kinds import json_schema
+    from mmsteer.recipes.keys import json_schema
 
     print(json.dumps(json_schema(), indent=1))

@@ -35,7 +35,7 @@ def run(
 
     mmsteer run hallucination
 
-    mmsteer run one-note prompts.world.n=4 generate.seconds=2 --out runs/try
+    mmsteer run one-note data.world.n=4 generate.seconds=2 --out runs/try
 
     mmsteer run my-recipe.yaml model.load=facebook/musicgen-small model.device=cuda
     """

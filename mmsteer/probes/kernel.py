@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from mmsteer.probes.bounds import Positive
 from mmsteer.probes.distances import Distances
 
 # Below this share of the largest squared norm, a float32 squared distance is rounding noise, and
@@ -31,9 +32,9 @@ class Setting:
         centre: Whether the metric is learned from gradients minus their mean.
     """
 
-    bandwidth: float = 10.0
-    exponent: float = 1.0
-    ridge: float = 1e-3
+    bandwidth: Positive = 10.0
+    exponent: Positive = 1.0
+    ridge: Positive = 1e-3
     centre: bool = False
 
 

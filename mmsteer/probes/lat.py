@@ -1,22 +1,22 @@
 """Linear artificial tomography: the first component of random differences of length 1."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from mmsteer.errors import ProbeError
-from mmsteer.probes.fitted import Fitted, Progress, check_states, judge
-from mmsteer.probes.linear_readout import fit_line
+from mmsteer.probes.fitted import Progress
 from mmsteer.probes.pairs import first_component, paired
-from mmsteer.probes.split import split_by_source
-from mmsteer.probes.targets import Labels, TargetKind, encode
+from mmsteer.probes.pca import check_classes
+from mmsteer.probes.site_probe import FitData, Found, SiteProbe
+from mmsteer.probes.targets import TargetKind
 
 
 @dataclass(frozen=True)
-class LAT:
+class LAT(SiteProbe):
     """First principal component of the differences of random pairs, each of length 1, signed by the labels.
 
     Every sample of the label is paired once with a random sample of the rest: of its own group where every group holds
@@ -34,44 +34,16 @@ class LAT:
     Source: Zou et al. 2023, arXiv:2310.01405 (section 3.1); Wu et al. 2025, arXiv:2501.17148 (length 1).
     """
 
-    seed: int = 0
+    TOKENS = True
+    name: Literal["lat"] = field(default="lat", kw_only=True)
 
-    def fit(
-        self,
-        x: Tensor,
-        y: Labels,
-        *,
-        task: TargetKind,
-        groups: Sequence[str] | None = None,
-        progress: Progress | None = None,
-    ) -> Fitted:
-        """See `Probe.fit`.
+    def _check(self, task: TargetKind) -> None:
+        check_classes("lat", task)
 
-        Args:
-            x: Hidden states, (n, width) or (n, tokens, width).
-            y: One label a sample.
-            task: `binary` or `multiclass`; values have no two sides.
-            groups: The pair or source of each sample.
-            progress: Called with the fraction that is done.
-
-        Raises:
-            ProbeError: The data cannot carry a probe, all pairs coincide, or the labels are values.
-        """
-        if task == "regression":
-            raise ProbeError("a lat probe compares two sides, so it takes the task 'binary' or 'multiclass'")
-        targets = encode(y, task)
-        states = check_states(x, len(targets.columns), tokens=True)
-        split = split_by_source(targets, groups, self.seed)
-        rows = split.fitting
-        train, columns = states[rows.to(x.device)], targets.columns[rows]
-        sources = None if groups is None else [groups[row] for row in rows.tolist()]
-        random = np.random.default_rng(self.seed)
-        found = [tomography(train, column, sources, random) for column in columns.T]
-        line = fit_line(train, columns.to(x.device), torch.stack(found, dim=-1))
-        fitted = judge(states, targets, split, line.directions, line, {"probe": "lat", **asdict(self), "task": task})
-        if progress:
-            progress(1.0)
-        return fitted
+    def _find(self, data: FitData, progress: Progress | None) -> Found:
+        (train, columns), random = data.fitting, np.random.default_rng(self.seed)
+        found = [tomography(train, column, data.sources, random) for column in columns.T]
+        return Found(torch.stack(found, dim=-1))
 
 
 def tomography(x: Tensor, positive: Tensor, groups: Sequence[str] | None, random: np.random.Generator) -> Tensor:

@@ -1,22 +1,25 @@
 """Linear regression of the labels on the states, in closed form: the direction is the weight."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from mmsteer.errors import ProbeError
 from mmsteer.probes.affine import Affine
-from mmsteer.probes.fitted import Fitted, Progress, check_states, judge
-from mmsteer.probes.split import split_by_source
-from mmsteer.probes.targets import Labels, TargetKind, encode
+from mmsteer.probes.bounds import Positive
+from mmsteer.probes.fitted import Progress
+from mmsteer.probes.site_probe import FitData, Found, SiteProbe
+from mmsteer.probes.targets import TargetKind
 
 GRID = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 
 
 @dataclass(frozen=True)
-class Linear:
+class Linear(SiteProbe):
     """The weight of a ridge regression of membership, or of the value, on the centred states.
 
     w = (XᵀX + n r s I)⁻¹ Xᵀy, with s the mean square of a coordinate, so that the ridge r has no unit: at r = 1 the
@@ -31,46 +34,19 @@ class Linear:
     Source: Hoerl and Kennard 1970, Technometrics 12(1); as a probe, Alain and Bengio 2016, arXiv:1610.01644.
     """
 
-    ridges: tuple[float, ...] = GRID
-    seed: int = 0
+    name: Literal["linear"] = field(default="linear", kw_only=True)
+    ridges: Annotated[tuple[Positive, ...], Field(min_length=1)] = GRID
 
-    def fit(
-        self,
-        x: Tensor,
-        y: Labels,
-        *,
-        task: TargetKind,
-        groups: Sequence[str] | None = None,
-        progress: Progress | None = None,
-    ) -> Fitted:
-        """See `Probe.fit`.
-
-        Args:
-            x: Hidden states, (n, width).
-            y: One label a sample.
-            task: What kind of question the labels answer.
-            groups: The source of each sample.
-            progress: Called with the fraction that is done.
-
-        Raises:
-            ProbeError: The data cannot carry a probe, or there is no ridge above zero to try.
-        """
+    def _check(self, task: TargetKind) -> None:
         if not self.ridges or min(self.ridges) <= 0:
             raise ProbeError(f"ridges={self.ridges}: give one or more numbers above zero")
-        targets = encode(y, task)
-        states = check_states(x, len(targets.columns))
-        split = split_by_source(targets, groups, self.seed)
-        columns = targets.columns.to(x.device)
-        train, validation, fitting = (rows.to(x.device) for rows in (split.train, split.validation, split.fitting))
-        tries = regressions(states[train], columns[train], self.ridges)
-        errors = [float((one(states[validation]) - columns[validation]).square().mean()) for one in tries]
+
+    def _find(self, data: FitData, progress: Progress | None) -> Found:
+        (train, columns), (validation, wanted) = data.part(data.split.train), data.part(data.split.validation)
+        errors = [float((one(validation) - wanted).square().mean()) for one in regressions(train, columns, self.ridges)]
         chosen = self.ridges[min(range(len(errors)), key=errors.__getitem__)]
-        (predictor,) = regressions(states[fitting], columns[fitting], (chosen,))
-        settings = {"probe": "linear", **asdict(self), "task": task, "chosen": chosen, "error": min(errors)}
-        fitted = judge(states, targets, split, predictor.directions, predictor, settings)
-        if progress:
-            progress(1.0)
-        return fitted
+        (predictor,) = regressions(*data.fitting, (chosen,))
+        return Found(predictor.directions, predictor, {"chosen": chosen, "error": min(errors)})
 
 
 def regressions(x: Tensor, columns: Tensor, ridges: Sequence[float]) -> list[Affine]:

@@ -1,26 +1,27 @@
 """Logistic regression: the direction is the weight."""
 
 import warnings
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from mmsteer.errors import ProbeError
 from mmsteer.probes.affine import Affine
-from mmsteer.probes.fitted import Fitted, Progress, check_states, judge
-from mmsteer.probes.split import split_by_source
-from mmsteer.probes.targets import Labels, TargetKind, Targets, encode
+from mmsteer.probes.bounds import Positive
+from mmsteer.probes.fitted import Progress
+from mmsteer.probes.site_probe import FitData, Found, SiteProbe
+from mmsteer.probes.targets import TargetKind, Targets
 
 GRID = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 UPDATES = 2000
 
 
 @dataclass(frozen=True)
-class Logistic:
+class Logistic(SiteProbe):
     """The weight of an L2-penalised logistic regression; multiclass is one multinomial regression.
 
     It is fitted on coordinates of mean 0 and spread 1, so that the penalty is fair to all, and the weight is taken
@@ -39,38 +40,17 @@ class Logistic:
     Source: Alain and Bengio 2016, arXiv:1610.01644; as a steering vector Li et al. 2023, arXiv:2306.03341.
     """
 
-    penalties: tuple[float, ...] = GRID
-    seed: int = 0
+    name: Literal["logistic"] = field(default="logistic", kw_only=True)
+    penalties: Annotated[tuple[Positive, ...], Field(min_length=1)] = GRID
 
-    def fit(
-        self,
-        x: Tensor,
-        y: Labels,
-        *,
-        task: TargetKind,
-        groups: Sequence[str] | None = None,
-        progress: Progress | None = None,
-    ) -> Fitted:
-        """See `Probe.fit`.
-
-        Args:
-            x: Hidden states, (n, width).
-            y: One label a sample.
-            task: `binary` or `multiclass`.
-            groups: The source of each sample.
-            progress: Called with the fraction that is done.
-
-        Raises:
-            ProbeError: The data cannot carry a probe, the labels are values, or there is no penalty to try.
-        """
+    def _check(self, task: TargetKind) -> None:
         if task == "regression":
             raise ProbeError("a logistic probe tells classes apart; for values take the linear probe")
         if not self.penalties:
             raise ProbeError("penalties is empty: there is nothing to try")
-        targets = encode(y, task)
-        states = check_states(x, len(targets.columns))
-        split = split_by_source(targets, groups, self.seed)
-        classes = _classes(targets)
+
+    def _find(self, data: FitData, progress: Progress | None) -> Found:
+        states, split, classes = data.states, data.split, _classes(data.targets)
         losses = []
         for done, penalty in enumerate(self.penalties, start=1):
             losses.append(_loss(states, classes, split.train, split.validation, penalty))
@@ -78,13 +58,9 @@ class Logistic:
                 progress(done / (len(self.penalties) + 1))
         chosen = self.penalties[int(np.argmin(losses))]
         predictor = regression(states, classes, split.fitting, chosen)
-        if len(targets.labels) == 2:
+        if len(data.targets.labels) == 2:
             predictor = _both(predictor)
-        settings = {"probe": "logistic", **asdict(self), "task": task, "chosen": chosen, "loss": min(losses)}
-        fitted = judge(states, targets, split, predictor.directions, predictor, settings)
-        if progress:
-            progress(1.0)
-        return fitted
+        return Found(predictor.directions, predictor, {"chosen": chosen, "loss": min(losses)})
 
 
 def _classes(targets: Targets) -> np.ndarray[Any, Any]:

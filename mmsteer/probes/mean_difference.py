@@ -1,20 +1,19 @@
 """The direction between the means."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from mmsteer.errors import ProbeError
-from mmsteer.probes.fitted import Fitted, Progress, check_states, judge
-from mmsteer.probes.linear_readout import COINCIDE, fit_line
-from mmsteer.probes.split import split_by_source
-from mmsteer.probes.targets import Labels, TargetKind, encode
+from mmsteer.probes.fitted import Progress
+from mmsteer.probes.linear_readout import COINCIDE
+from mmsteer.probes.site_probe import FitData, Found, SiteProbe
 
 
 @dataclass(frozen=True)
-class MeanDifference:
+class MeanDifference(SiteProbe):
     """Unit vector from the mean of the rest to the mean of the label.
 
     Binary and multiclass: mean of the class minus mean of the others. Regression: the covariance of the
@@ -29,40 +28,11 @@ class MeanDifference:
     Source: Rimsky et al. 2024, arXiv:2312.06681; Marks and Tegmark 2024, arXiv:2310.06824.
     """
 
-    seed: int = 0
+    TOKENS = True
+    name: Literal["mean_difference"] = field(default="mean_difference", kw_only=True)
 
-    def fit(
-        self,
-        x: Tensor,
-        y: Labels,
-        *,
-        task: TargetKind,
-        groups: Sequence[str] | None = None,
-        progress: Progress | None = None,
-    ) -> Fitted:
-        """See `Probe.fit`.
-
-        Args:
-            x: Hidden states, (n, width) or (n, tokens, width).
-            y: One label a sample.
-            task: What kind of question the labels answer.
-            groups: The source of each sample.
-            progress: Called with the fraction that is done.
-
-        Raises:
-            ProbeError: The data cannot carry a probe, or the means coincide.
-        """
-        targets = encode(y, task)
-        states = check_states(x, len(targets.columns), tokens=True)
-        split = split_by_source(targets, groups, self.seed)
-        rows = split.fitting
-        train, columns = states[rows.to(x.device)], targets.columns[rows].to(x.device)
-        line = fit_line(train, columns, _between(train, columns, targets.labels))
-        settings = {"probe": "mean_difference", **asdict(self), "task": task}
-        fitted = judge(states, targets, split, line.directions, line, settings)
-        if progress:
-            progress(1.0)
-        return fitted
+    def _find(self, data: FitData, progress: Progress | None) -> Found:
+        return Found(_between(*data.fitting, data.targets.labels))
 
 
 def _between(x: Tensor, columns: Tensor, labels: tuple[str, ...]) -> Tensor:

@@ -1,21 +1,21 @@
 """The first principal component."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from mmsteer.errors import ProbeError
-from mmsteer.probes.fitted import Fitted, Progress, check_states, judge
-from mmsteer.probes.linear_readout import fit_line
+from mmsteer.probes.fitted import Progress
 from mmsteer.probes.pairs import differences, first_component, paired
-from mmsteer.probes.split import split_by_source
-from mmsteer.probes.targets import Labels, TargetKind, encode
+from mmsteer.probes.site_probe import FitData, Found, SiteProbe
+from mmsteer.probes.targets import TargetKind
 
 
 @dataclass(frozen=True)
-class PCA:
+class PCA(SiteProbe):
     """First principal component, pointing from the negatives to the positives.
 
     Where every group holds both classes it is the component of the groups' differences, about zero and not about
@@ -33,49 +33,19 @@ class PCA:
     Wu et al. 2025, arXiv:2501.17148 (AxBench).
     """
 
-    seed: int = 0
+    TOKENS = True
+    name: Literal["pca"] = field(default="pca", kw_only=True)
 
-    def fit(
-        self,
-        x: Tensor,
-        y: Labels,
-        *,
-        task: TargetKind,
-        groups: Sequence[str] | None = None,
-        progress: Progress | None = None,
-    ) -> Fitted:
-        """See `Probe.fit`.
+    def _check(self, task: TargetKind) -> None:
+        check_classes("pca", task)
 
-        Args:
-            x: Hidden states, (n, width) or (n, tokens, width).
-            y: One label a sample.
-            task: What kind of question the labels answer; a component has no values, so no `regression`.
-            groups: The pair or source of each sample.
-            progress: Called with the fraction that is done.
-
-        Raises:
-            ProbeError: The data cannot carry a probe, do not vary, or the labels are values.
-        """
-        if task == "regression":
-            raise ProbeError("a pca probe compares two sides, so it takes the task 'binary' or 'multiclass'")
-        targets = encode(y, task)
-        states = check_states(x, len(targets.columns), tokens=True)
-        split = split_by_source(targets, groups, self.seed)
-        rows = split.fitting
-        train, columns = states[rows.to(x.device)], targets.columns[rows].to(x.device)
-        sources = None if groups is None else [groups[row] for row in rows.tolist()]
+    def _find(self, data: FitData, progress: Progress | None) -> Found:
+        (train, columns), sources = data.fitting, data.sources
         pairs = all(paired(sources, column) for column in columns.T)
-        vectors = [self._direction(train, column, sources if pairs else None, task) for column in columns.T]
-        line = fit_line(train, columns, torch.stack(vectors, dim=-1))
-        settings = {"probe": "pca", **asdict(self), "task": task, "of": "differences" if pairs else "states"}
-        fitted = judge(states, targets, split, line.directions, line, settings)
-        if progress:
-            progress(1.0)
-        return fitted
-
-    def _direction(self, x: Tensor, positive: Tensor, groups: Sequence[str] | None, task: TargetKind) -> Tensor:
-        own = groups is None and task == "multiclass"
-        return principal_direction(x, positive, groups, own=own)
+        own = not pairs and data.targets.task == "multiclass"
+        groups = sources if pairs else None
+        vectors = [principal_direction(train, column, groups, own=own) for column in columns.T]
+        return Found(torch.stack(vectors, dim=-1), settings={"of": "differences" if pairs else "states"})
 
 
 def principal_direction(x: Tensor, positive: Tensor, groups: Sequence[str] | None, *, own: bool = False) -> Tensor:
@@ -97,15 +67,17 @@ def principal_direction(x: Tensor, positive: Tensor, groups: Sequence[str] | Non
     return torch.where((between * vector).sum(dim=-1, keepdim=True) < 0, -vector, vector)
 
 
-def check_binary(probe: str, task: TargetKind) -> None:
-    """Refuse a task with more than two classes or with values.
+def check_classes(probe: str, task: TargetKind, kinds: Sequence[TargetKind] = ("binary", "multiclass")) -> None:
+    """Refuse a task without two sides.
 
     Args:
         probe: The probe's name, for the error.
         task: What was asked for.
+        kinds: What the probe takes.
 
     Raises:
-        ProbeError: The task is not binary.
+        ProbeError: The task is none of these.
     """
-    if task != "binary":
-        raise ProbeError(f"a {probe} probe compares two sides, so it takes the task 'binary', not {task!r}")
+    if task not in kinds:
+        names = " or ".join(map(repr, kinds))
+        raise ProbeError(f"a {probe} probe compares two sides, so it takes the task {names}, not {task!r}")

@@ -1,24 +1,26 @@
 """Recursive feature machines as a probe."""
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from mmsteer.errors import ProbeError
-from mmsteer.probes.fitted import Fitted, Json, Progress, check_states, judge
+from mmsteer.probes.bounds import Count
+from mmsteer.probes.fitted import Json, Progress
 from mmsteer.probes.kernel import Setting
 from mmsteer.probes.rfm_model import Machine, Points, directions_of
 from mmsteer.probes.search import Ranges, Search, Wanted
+from mmsteer.probes.site_probe import FitData, Found, SiteProbe
 from mmsteer.probes.space import Unit, span_of
-from mmsteer.probes.split import split_by_source
-from mmsteer.probes.targets import Labels, TargetKind, encode
+from mmsteer.probes.targets import TargetKind
 
 
 @dataclass(frozen=True)
-class RFM:
+class RFM(SiteProbe):
     """Top eigenvector of the average gradient outer product of a kernel machine with a learned metric.
 
     Multiclass is one machine with one output a class: the kernel is solved once for all, the metric is learned
@@ -45,53 +47,27 @@ class RFM:
     Source: Radhakrishnan et al. 2024, arXiv:2212.13881; the search is MusicRFM's, arXiv:2510.19127.
     """
 
-    draws: int = 20
-    iterations: int = 15
+    name: Literal["rfm"] = field(default="rfm", kw_only=True)
+    draws: Annotated[int, Field(ge=0)] = 20
+    iterations: Count = 15
     ranges: Ranges = field(default_factory=Ranges)
     settings: tuple[Setting, ...] = ()
-    screen: int = 1500
+    screen: Count = 1500
     unit: Unit = "median"
-    seed: int = 0
 
-    def fit(
-        self,
-        x: Tensor,
-        y: Labels,
-        *,
-        task: TargetKind,
-        groups: Sequence[str] | None = None,
-        progress: Progress | None = None,
-    ) -> Fitted:
-        """See `Probe.fit`.
-
-        Args:
-            x: Hidden states, (n, width).
-            y: One label a sample.
-            task: What kind of question the labels answer.
-            groups: The source of each sample.
-            progress: Called with the fraction that is done.
-
-        Raises:
-            ProbeError: The data cannot carry a probe.
-        """
-        targets = encode(y, task)
-        states = check_states(x, len(targets.columns))
-        split = split_by_source(targets, groups, self.seed)
-        train, validation = (states[rows.to(x.device)] for rows in (split.train, split.validation))
+    def _find(self, data: FitData, progress: Progress | None) -> Found:
+        (train, columns), (validation, held) = data.part(data.split.train), data.part(data.split.validation)
         points = Points.of(span_of(train, self.unit), train, validation)
-        columns = targets.columns.to(x.device)
-        offset, spread = _scale(columns[split.train], task)
-        scaled = (columns - offset) / spread
-        wanted = Wanted(scaled[split.train], scaled[split.validation])
-        machine = self._search().best(points, wanted, task, progress)
+        offset, spread = _scale(columns, data.targets.task)
+        wanted = Wanted((columns - offset) / spread, (held - offset) / spread)
+        machine = self._search().best(points, wanted, data.targets.task, progress)
         directions = machine.points.space.leave(directions_of(machine, wanted.train))
         if not directions.any(dim=0).all():
             raise ProbeError(
                 f"the kernel is flat at all samples with bandwidth {machine.setting.bandwidth:g}, so it has no "
                 "gradient; take larger bandwidths, or unit='median', which scales the states to a median distance of 10"
             )
-        settings = self._settings(machine, task)
-        return judge(states, targets, split, directions, lambda new: machine(new) * spread + offset, settings)
+        return Found(directions, lambda new: machine(new) * spread + offset, _chosen(machine))
 
     def _search(self) -> Search:
         random = np.random.default_rng(self.seed)
@@ -100,16 +76,14 @@ class RFM:
             raise ProbeError(f"draws={self.draws} and no settings: there is nothing to try")
         return Search(tries, self.iterations, self.screen, self.seed)
 
-    def _settings(self, machine: Machine, task: TargetKind) -> dict[str, Json]:
-        return {
-            "probe": "rfm",
-            **asdict(self),
-            "task": task,
-            "chosen": asdict(machine.setting),
-            "rounds": machine.rounds,
-            "validation": machine.quality,
-            "scale": machine.points.space.scale,
-        }
+
+def _chosen(machine: Machine) -> dict[str, Json]:
+    return {
+        "chosen": asdict(machine.setting),
+        "rounds": machine.rounds,
+        "validation": machine.quality,
+        "scale": machine.points.space.scale,
+    }
 
 
 def _scale(columns: Tensor, task: TargetKind) -> tuple[Tensor, Tensor]:

@@ -4,11 +4,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Annotated
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor
 
+from mmsteer.probes.bounds import Positive
 from mmsteer.probes.fitted import Progress
 from mmsteer.probes.kernel import Setting
 from mmsteer.probes.metrics import auc
@@ -29,10 +32,10 @@ class Ranges:
     Source: Zhao et al. 2025, arXiv:2510.19127, table 7.
     """
 
-    bandwidth: tuple[float, float] = (1.0, 100.0)
-    exponent: tuple[float, float] = (0.7, 1.4)
-    ridge: tuple[float, float] = (1e-5, 10.0)
-    centre: tuple[bool, ...] = (False, True)
+    bandwidth: tuple[Positive, Positive] = (1.0, 100.0)
+    exponent: tuple[Positive, Positive] = (0.7, 1.4)
+    ridge: tuple[Positive, Positive] = (1e-5, 10.0)
+    centre: Annotated[tuple[bool, ...], Field(min_length=1)] = (False, True)
 
     def draw(self, random: np.random.Generator) -> Setting:
         """One setting.
@@ -120,7 +123,7 @@ class _Fits:
             candidate = _Candidate(machine, wanted)
             if best is None or candidate.beats(best):
                 best = candidate
-            if self.progress:
+            if self.progress and done < of:  # the last one is still to be judged
                 self.progress(done / of)
         assert best is not None
         return best.machine

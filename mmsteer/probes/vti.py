@@ -1,18 +1,18 @@
 """Visual and textual intervention: directions from pairs, over all layers at once."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from torch import Tensor
 
 from mmsteer.errors import ProbeError
-from mmsteer.probes.fitted import Fitted, Progress, check_states, judge
-from mmsteer.probes.linear_readout import fit_line
+from mmsteer.probes.fitted import Fitted, Progress, check_states
 from mmsteer.probes.pairs import differences, first_component, paired
-from mmsteer.probes.pca import check_binary, principal_direction
-from mmsteer.probes.split import Split, split_by_source
-from mmsteer.probes.targets import Labels, TargetKind, Targets, encode
+from mmsteer.probes.pca import check_classes, principal_direction
+from mmsteer.probes.site_probe import FitData, Found, SiteProbe, judged
+from mmsteer.probes.split import split_by_source
+from mmsteer.probes.targets import Labels, TargetKind, encode
 from mmsteer.types import Site
 
 Mode = Literal["paper", "code"]
@@ -20,7 +20,7 @@ ALONE = Site("alone", 0)
 
 
 @dataclass(frozen=True)
-class VTI:
+class VTI(SiteProbe):
     """VTI's direction from pairs of a clean and a hallucinated caption, or of a masked and a clean image.
 
     `paper` takes at each layer (and token) the first principal direction of the differences. `code` is what the
@@ -37,8 +37,9 @@ class VTI:
     Source: Liu, Ye and Zou 2025, arXiv:2410.15778.
     """
 
+    TOKENS = True
+    name: Literal["vti"] = field(default="vti", kw_only=True)
     mode: Mode = "paper"
-    seed: int = 0
 
     def fit(
         self,
@@ -81,7 +82,7 @@ class VTI:
         Raises:
             ProbeError: The data cannot carry a probe, do not vary, or the groups do not pair the samples.
         """
-        check_binary("vti", task)
+        check_classes("vti", task, ("binary",))
         if self.mode not in get_args(Mode):
             raise ProbeError(f"no mode {self.mode!r} of vti; choose from {', '.join(get_args(Mode))}")
         targets = encode(y, task)
@@ -89,27 +90,22 @@ class VTI:
         split = split_by_source(targets, groups, self.seed)
         if groups is None or not paired(groups, targets.columns[:, 0]):
             raise ProbeError("vti compares the two sides of pairs; give each pair's samples a group of their own")
-        vectors = self._directions(checked, targets, split, groups)
-        settings = {"probe": "vti", **asdict(self), "task": task, "sites": len(states)}
+        data = {site: FitData(x, targets, split, groups) for site, x in checked.items()}
+        settings = self.named(task) | {"sites": len(states)}
         fitted = {}
-        for done, (site, x) in enumerate(checked.items(), start=1):
-            rows = split.fitting
-            line = fit_line(x[rows.to(x.device)], targets.columns[rows].to(x.device), vectors[site][..., None])
-            fitted[site] = judge(x, targets, split, line.directions, line, settings)
+        for done, (site, vector) in enumerate(self._directions(data).items(), start=1):
+            fitted[site] = judged(data[site], Found(vector[..., None]), settings)
             if progress:
-                progress(done / len(checked))
+                progress(done / len(data))
         return fitted
 
-    def _directions(
-        self, states: Mapping[Site, Tensor], targets: Targets, split: Split, groups: Sequence[str]
-    ) -> dict[Site, Tensor]:
-        rows = split.fitting
-        sources = [groups[row] for row in rows.tolist()]
-        train = {site: x[rows.to(x.device)] for site, x in states.items()}
-        positive = {site: targets.columns[rows, 0].to(x.device) for site, x in train.items()}
+    def _directions(self, data: Mapping[Site, FitData]) -> dict[Site, Tensor]:
+        fitting = {
+            site: (x, columns[:, 0], one.sources or []) for site, one in data.items() for x, columns in [one.fitting]
+        }
         if self.mode == "paper":
-            return {site: principal_direction(x, positive[site], sources) for site, x in train.items()}
-        return _component_and_mean({site: differences(x, positive[site], sources) for site, x in train.items()})
+            return {site: principal_direction(*one) for site, one in fitting.items()}
+        return _component_and_mean({site: differences(*one) for site, one in fitting.items()})
 
 
 def _component_and_mean(changes: Mapping[Site, Tensor]) -> dict[Site, Tensor]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from mmsteer.eval.bootstrap import Floats, bootstrap, ratio, ratio_interval
-from mmsteer.recipes.scoring import Line, Scored
+from mmsteer.recipes.scoring import ITEM, Line, Scored
 from mmsteer.types import Score
 
 Pair = tuple[float, float]
@@ -22,29 +22,24 @@ Runs = Sequence[Sequence[Line]]
 
 
 def share(value: float | None) -> Pair:
-    """A mean over items as a ratio of sums; what cannot be told is left out of both.
-
-    Args:
-        value: What an item gives.
-    """
+    """A mean over items as a ratio of sums; what cannot be told is left out of both."""
     return (0.0, 0.0) if value is None else (float(value), 1.0)
 
 
 def beside_controls(
-    members: Sequence[Scored], counts: Mapping[str, Count], item: str, chance: Mapping[str, float] | None = None
+    members: Sequence[Scored], counts: Mapping[str, Count], chance: Mapping[str, float] | None = None
 ) -> dict[str, Any]:
     """The metrics of some conditions, pooled, beside the unsteered run, their controls and chance.
 
     Args:
         members: Finished conditions.
         counts: What a line adds to the two sums of each metric.
-        item: The key of a line that says which item it is about.
         chance: The values of metrics under guessing.
     """
     steered = [[line for one in members for line in one.lines]]
     unsteered = [[line for one in members for line in one.unsteered or ()]] if members[0].unsteered else []
     controls = {kind: _pooled(members, kind) for kind in members[0].controls}
-    items = [line[item] for line in steered[0]]
+    items = [line[ITEM] for line in steered[0]]
     return {
         name: _beside(_Metric(count, items), steered, unsteered, controls, (chance or {}).get(name))
         for name, count in counts.items()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from mmsteer.adapters import HUB_NAME
 from mmsteer.bundled.dictionary import BUNDLED
@@ -15,18 +15,21 @@ from mmsteer.direction_file import load_directions
 from mmsteer.errors import DataError, DirectionError, MmsteerError, RecipeError
 from mmsteer.latents.pooling import POOLS
 from mmsteer.library import library
-from mmsteer.recipes.dictionaries import located
+from mmsteer.recipes.contrasts import CONTROLS, check_data, labels_of, pools_of
+from mmsteer.recipes.dictionaries import located as located_dictionary
 from mmsteer.recipes.document import Document, Mark, Place, read_document
-from mmsteer.recipes.expand import Condition, expand
-from mmsteer.recipes.kind import Kind
-from mmsteer.recipes.kinds import KINDS, kind_of
+from mmsteer.recipes.expand import expand
+from mmsteer.recipes.forms import metric_names, misplaced
+from mmsteer.recipes.forms import problems as source_problems
 from mmsteer.recipes.loading import did_you_mean, find_recipe, load_document, place_of
+from mmsteer.recipes.part import mapped
+from mmsteer.recipes.plan import Condition
 from mmsteer.recipes.problems import Problem, refusal, schema_problems
-from mmsteer.recipes.schema import FileDirections, FoundDirections, Model, Probe, SaeProbe
+from mmsteer.recipes.schema import FileDirections, FoundDirections, Model, Probe, Recipe, SaeProbe
 from mmsteer.steering import parse_attribute
 from mmsteer.types import Direction, Positions, Site, SiteStats
 
-PROBES: TypeAdapter[Probe] = TypeAdapter(Probe)
+PROBES: TypeAdapter[Probe] = TypeAdapter(Probe, config=ConfigDict(extra="forbid", strict=True))
 Files = Mapping[str, Mapping[str, Direction]]
 
 
@@ -36,13 +39,11 @@ class CheckedRecipe:
 
     Attributes:
         recipe: What it says, with everything that it names put in.
-        kind: Its kind.
         conditions: What is steered, every combination of every sweep.
         files: The directions of each file that it names.
     """
 
-    recipe: Any
-    kind: Kind
+    recipe: Recipe
     conditions: tuple[Condition, ...]
     files: Files
 
@@ -59,57 +60,56 @@ def check_recipe(name: str | Path, overrides: Sequence[str] = ()) -> CheckedReci
     """
     document = load_document(name, overrides)
     home = find_recipe(name).parent
-    kind, recipe = _validated(document)
+    recipe = _validated(document)
     recipe = recipe.model_copy(update={"model": _located_model(recipe.model, home)})
-    recipe, files, problems = _resolved(kind, kind.located(recipe, home), home)
+    located = mapped(recipe, lambda path: str(place_of(path, home)))
+    recipe, files, problems = _resolved(located, home)
     problems += _model(recipe.model)
-    conditions, more = expand(recipe.conditions, kind.OWN)
-    names, unknown = _names(kind, recipe, files)
-    problems += more + unknown + kind.problems(recipe, conditions)
+    conditions, more = expand(recipe.conditions)
+    names, unknown = _names(recipe, files)
+    problems += more + unknown + source_problems(recipe, conditions)
     for at, table in enumerate(recipe.conditions):
         mine = [one for one in conditions if one.place == ("conditions", at)]
         problems += _steering(mine, names if not unknown else {}, len(table.steer))
-    problems += _controls(kind, recipe) + _choose(kind, recipe, conditions)
+    problems += _controls(recipe) + _choose(recipe, conditions)
     if problems:
         raise RecipeError(refusal(document, problems))
-    return CheckedRecipe(recipe, kind, conditions, files)
+    return CheckedRecipe(recipe, conditions, files)
 
 
-def found_directions(kind: str, data: Mapping[str, Any]) -> Any:
+def found_directions(kind: str, data: Mapping[str, Any]) -> FoundDirections:
     """One entry of a recipe's directions, given as plain data.
 
     Args:
-        kind: Kind of recipe.
+        kind: Kind of recipe, whose probes are meant.
         data: The keys of the entry; the probe by its name.
 
     Raises:
         RecipeError: Something is wrong with it.
     """
     document = Document(dict(data), {(): Mark("options")})
-    chosen = KINDS[kind]
     try:
-        entry = chosen.ENTRY.model_validate_json(json.dumps(data))
+        entry = FoundDirections.model_validate_json(json.dumps(data))
     except ValidationError as error:
-        raise RecipeError(refusal(document, schema_problems(chosen.ENTRY, document.data, error))) from None
-    chosen.labels(entry)
-    check_reading(entry, chosen.POOLS)
-    chosen.check_entry(entry)
+        raise RecipeError(refusal(document, schema_problems(FoundDirections, document.data, error))) from None
+    labels_of(entry.data)
+    check_reading(entry)
+    check_data(entry.data)
     return entry.model_copy(update={"probe": read_probe(kind, str(entry.probe))})
 
 
-def _validated(document: Document) -> tuple[Kind, Any]:
-    kind = kind_of(document.data)
-    if kind is None:
-        problem = Problem(("kind",), f"a recipe has one of the kinds {', '.join(KINDS)}, such as 'kind: music'")
-        raise RecipeError(refusal(document, [problem]))
+def _validated(document: Document) -> Recipe:
     try:
         # As JSON: there a list is the only way to write a tuple, so strictness does not mind it.
-        return kind, kind.SCHEMA.model_validate_json(json.dumps(document.data))
+        recipe = Recipe.model_validate_json(json.dumps(document.data))
     except ValidationError as error:
-        raise RecipeError(refusal(document, schema_problems(kind.SCHEMA, document.data, error))) from None
+        raise RecipeError(refusal(document, schema_problems(Recipe, document.data, error))) from None
+    if problems := misplaced(recipe):
+        raise RecipeError(refusal(document, problems))
+    return recipe
 
 
-def _resolved(kind: Kind, recipe: Any, home: Path) -> tuple[Any, Files, list[Problem]]:
+def _resolved(recipe: Recipe, home: Path) -> tuple[Recipe, Files, list[Problem]]:
     """The recipe with the content of the probes and the paths of the files that it names."""
     entries: list[Any] = []
     files: dict[str, Mapping[str, Direction]] = {}
@@ -123,10 +123,10 @@ def _resolved(kind: Kind, recipe: Any, home: Path) -> tuple[Any, Files, list[Pro
             elif isinstance(entry.probe, str):
                 entry = entry.model_copy(update={"probe": read_probe(recipe.kind, entry.probe)})
             if isinstance(entry, FoundDirections):
-                check_reading(entry, kind.POOLS)
-                kind.check_entry(entry)
+                check_reading(entry)
+                check_data(entry.data)
                 if isinstance(entry.probe, SaeProbe):
-                    entry = entry.model_copy(update={"probe": located(entry.probe, home)})
+                    entry = entry.model_copy(update={"probe": located_dictionary(entry.probe, home)})
         except MmsteerError as cause:
             problems.append(Problem(("directions", at), str(cause)))
         entries.append(entry)
@@ -151,12 +151,11 @@ def _model(model: Model) -> list[Problem]:
     return [Problem(("model", "load"), message)]
 
 
-def check_reading(entry: FoundDirections, pools: tuple[str, ...]) -> None:
+def check_reading(entry: FoundDirections) -> None:
     """Refuse positions and pools that cannot be read.
 
     Args:
         entry: What is read, and the probe's settings.
-        pools: How states may be pooled for a probe.
 
     Raises:
         RecipeError: There is no such pool, or features should be orthogonal to something.
@@ -164,6 +163,7 @@ def check_reading(entry: FoundDirections, pools: tuple[str, ...]) -> None:
     Positions(entry.positions)
     if isinstance(entry.probe, SaeProbe) and entry.pool not in POOLS:
         raise RecipeError(f"activations of features are pooled by {', '.join(POOLS)}, not {entry.pool!r}")
+    pools = pools_of(entry.data)
     if entry.pool not in pools:
         raise RecipeError(f"pool is one of {', '.join(pools)} for a probe, not {entry.pool!r}")
     if isinstance(entry.probe, SaeProbe) and entry.without:
@@ -182,12 +182,13 @@ def _direction_file(name: str, home: Path) -> Path:
     raise DirectionError(f"no file {name!r} beside the recipe ({home / name}), here or in {library('probes')}")
 
 
-def read_probe(kind: str, name: str) -> Probe:
+def read_probe(kind: str, name: str, seed: int | None = None) -> Probe:
     """The content of one of the files of probe settings.
 
     Args:
         kind: Kind of recipe, whose own folder goes before the settings that serve all kinds; or `text`.
         name: Name of the file without its ending.
+        seed: Of the probe; None for the file's.
 
     Raises:
         RecipeError: There is no such file, or it does not describe a probe.
@@ -198,15 +199,15 @@ def read_probe(kind: str, name: str) -> Probe:
         raise RecipeError(
             f"no probe {name!r}{did_you_mean(name, shipped)} (choose from {', '.join(shipped)}, or write its settings)"
         )
-    document = read_document(shipped[name])
+    data = read_document(shipped[name]).data | ({} if seed is None else {"seed": seed})
     try:
-        return PROBES.validate_json(json.dumps(document.data), strict=True)
+        return PROBES.validate_json(json.dumps(data))
     except ValidationError as error:
         lines = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
         raise RecipeError(f"{shipped[name]}: {'; '.join(lines)}") from None
 
 
-def _names(kind: Kind, recipe: Any, files: Files) -> tuple[dict[str, Direction], list[Problem]]:
+def _names(recipe: Recipe, files: Files) -> tuple[dict[str, Direction], list[Problem]]:
     """Every direction that a line may name, with stand-ins for those that are still to be found."""
     names: dict[str, Direction] = {}
     problems: list[Problem] = []
@@ -214,7 +215,7 @@ def _names(kind: Kind, recipe: Any, files: Files) -> tuple[dict[str, Direction],
         place: Place = ("directions", at)
         problems += _without(recipe.directions, at, names)
         try:
-            found = _stand_ins(kind, entry) if isinstance(entry, FoundDirections) else files.get(entry.file, {})
+            found = _stand_ins(entry) if isinstance(entry, FoundDirections) else files.get(entry.file, {})
         except DataError as cause:
             problems.append(Problem((*place, "data"), str(cause)))
             continue
@@ -241,9 +242,9 @@ def _without(entries: Sequence[Any], at: int, names: Mapping[str, Direction]) ->
     return problems
 
 
-def _stand_ins(kind: Kind, entry: FoundDirections) -> dict[str, Direction]:
+def _stand_ins(entry: FoundDirections) -> dict[str, Direction]:
     site = Site("decoder", 0)
-    names = [f"{entry.family}:{label}" for label in kind.labels(entry)]
+    names = [f"{entry.family}:{label}" for label in labels_of(entry.data)]
     stats = {site: SiteStats(1.0, 0.0, 1.0, 1.0)}
     return {name: Direction(name, {site: torch.ones(1)}, stats, "") for name in names}
 
@@ -264,25 +265,27 @@ def _steering(conditions: Sequence[Condition], names: Mapping[str, Direction], l
     return list(problems.values())
 
 
-def _controls(kind: Kind, recipe: Any) -> list[Problem]:
+def _controls(recipe: Recipe) -> list[Problem]:
     problems = []
     for at, table in enumerate(recipe.conditions):
         if table.calibrate and not recipe.controls.unsteered:
             place: Place = ("conditions", at, "calibrate")
             problems.append(Problem(place, "this is measured along unsteered outputs; set controls.unsteered: true"))
+    if recipe.controls.wrong_image and recipe.kind != "image":
+        problems.append(Problem(("controls", "wrong_image"), "this exchanges images, which kind: image alone has"))
     read = [entry for entry in recipe.directions if isinstance(entry, FileDirections)]
-    for control in kind.CONTROLS:
+    for control in CONTROLS:
         if getattr(recipe.controls, control) and read:
             message = f"this is fitted on the data of a direction, and {read[0].file} brings none; find it in the run"
             problems.append(Problem(("controls", control), message))
     return problems
 
 
-def _choose(kind: Kind, recipe: Any, conditions: Sequence[Condition]) -> list[Problem]:
+def _choose(recipe: Recipe, conditions: Sequence[Condition]) -> list[Problem]:
     """Metrics that no run of this recipe gives."""
     if recipe.choose is None:
         return []
-    known = kind.metric_names(recipe, conditions)
+    known = metric_names(recipe, conditions)
     goal = "maximise" if recipe.choose.maximise else "minimise"
     asked: list[tuple[Place, str]] = [(("choose", goal), getattr(recipe.choose, goal))]
     asked += [(("choose", "bounds", metric), metric) for metric in recipe.choose.bounds]

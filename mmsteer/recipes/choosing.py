@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mmsteer.recipes.expand import Condition
+from mmsteer.recipes.plan import Condition
 from mmsteer.recipes.schema import Bound, Choose
 
 Row = Mapping[str, Any]

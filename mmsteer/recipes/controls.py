@@ -16,21 +16,13 @@ def dose(steering: Steering) -> str:
     """All that a random control takes over from a steering: two of equal dose share their controls.
 
     Where layers are weighed by a probe's scores, the direction itself is part of the dose.
-
-    Args:
-        steering: What is applied.
     """
     parts = [_dose(item) for item in steering.attributes]
     return json.dumps([parts, steering.compose, steering.budget])
 
 
 def randomised(steering: Steering, seed: int) -> Steering:
-    """The same steering along random directions of the same norm.
-
-    Args:
-        steering: What is applied.
-        seed: Seed of the draw.
-    """
+    """The same steering along random directions of the same norm."""
     known: dict[str, int] = {}
 
     def random(direction: Direction) -> Direction:
@@ -42,12 +34,7 @@ def randomised(steering: Steering, seed: int) -> Steering:
 
 
 def replaced(steering: Steering, others: Controlled) -> Steering:
-    """The same steering along other directions of the same names; what has none stays.
-
-    Args:
-        steering: What is applied.
-        others: The other directions.
-    """
+    """The same steering along other directions of the same names; what has none stays."""
     return _along(steering, lambda direction: others.get(direction.name, direction))
 
 

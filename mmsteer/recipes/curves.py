@@ -23,11 +23,6 @@ _IMAGE = (Kind.IMAGE | Kind.FIRST, Kind.IMAGE)
 def check_curve(item: Attribute, adapter: Adapter, steps: int) -> None:
     """Refuse a schedule that makes no curve over the output, or positions that no token of a text model has.
 
-    Args:
-        item: What is pushed.
-        adapter: The model.
-        steps: Output steps.
-
     Raises:
         PositionsError: No token of a stack can be at these positions.
     """
@@ -40,13 +35,7 @@ def check_curve(item: Attribute, adapter: Adapter, steps: int) -> None:
 
 
 def strength_curves(steering: Steering, adapter: Adapter, steps: int) -> dict[str, Any]:
-    """The strength of each attribute over the steps of an output, mean over its sites.
-
-    Args:
-        steering: What was applied.
-        adapter: The model.
-        steps: Output steps.
-    """
+    """The strength of each attribute over the steps of an output, mean over its sites."""
     timeline = Timeline(steps, adapter.rate)
     attributes = [
         {

@@ -39,11 +39,6 @@ def dictionary_of(entry: FoundDirections, probe: SaeProbe, adapter: Adapter) -> 
     A file that names no site of this project is taken to be of the only site that the entry reads, and where it reads
     several, of the site that its hook name stands for.
 
-    Args:
-        entry: The entry.
-        probe: Its probe.
-        adapter: The model.
-
     Raises:
         DictionaryError: The dictionary does not fit the model, or the entry does not read its site.
     """

@@ -63,9 +63,6 @@ class Document:
 def read_document(path: Path) -> Document:
     """Read one YAML file.
 
-    Args:
-        path: The file.
-
     Raises:
         RecipeError: The file is missing, too large, or no plain YAML; the message names the line.
     """

@@ -59,11 +59,7 @@ def run_id(content: Any) -> str:
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file.
-
-    Args:
-        path: The file.
-    """
+    """SHA-256 of a file."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 

@@ -1,9 +1,8 @@
 """A task under steerings that are given in Python: the loop of recipes without a recipe."""
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,38 +13,15 @@ from mmsteer.recipes.document import write_document
 from mmsteer.recipes.environment import environment, run_id
 from mmsteer.recipes.folder import SAMPLES, RunFolder
 from mmsteer.recipes.loop import SCORES, carry_out
-from mmsteer.recipes.plan import UNSTEERED, Planner
+from mmsteer.recipes.plan import UNSTEERED, Condition, Planner
+from mmsteer.recipes.problems import complaints
 from mmsteer.recipes.rows.task import RowsTask
+from mmsteer.recipes.scoring import ITEM
 from mmsteer.steering import Steering
 from mmsteer.types import Direction
 
 Controls = Mapping[str, Mapping[str, Direction]]
 """For each kind of control, the directions that stand for those of the same names."""
-
-
-@dataclass(frozen=True, eq=False)
-class Given:
-    """A condition as it was given.
-
-    Attributes:
-        name: Its name.
-        applied: What is applied.
-        kl: Divergence to which its strengths are calibrated, in nats; None where they stay as they are.
-    """
-
-    name: str
-    applied: Steering
-    kl: float | None = None
-    values: Mapping[str, Any] = field(default_factory=dict)
-    own: Mapping[str, Any] = field(default_factory=dict)
-
-    def steering(self, directions: Mapping[str, Direction]) -> Steering:
-        """What is applied.
-
-        Args:
-            directions: Not needed: the steering has its own.
-        """
-        return self.applied
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +86,7 @@ def evaluate(
     known = load_directions(directions) if isinstance(directions, str | Path) else directions or {}
     given = _given(steerings, known, kl)
     _check(task, given)
-    plan = Planner(True, random, controls or {}, seed, task.OWN).plan(given, known)
+    plan = Planner(True, random, controls or {}, seed).plan(given, known)
     used = _used(given, controls or {})
     told = {"task": task.identity(), "plan": [one.to_json() for one in plan], "kl": kl, "vectors": _digest(used)}
     run = RunFolder.open(Path(folder), run_id(told), Path(folder).name)
@@ -124,11 +100,14 @@ def evaluate(
     return _results(run)
 
 
-def _given(steerings: Mapping[str, Steering | str], known: Mapping[str, Direction], kl: float | None) -> list[Given]:
+def _given(
+    steerings: Mapping[str, Steering | str], known: Mapping[str, Direction], kl: float | None
+) -> list[Condition]:
     found, problems = [], []
     for name, one in steerings.items():
         try:
-            found.append(Given(name, one if isinstance(one, Steering) else parse_steering(one, known), kl))
+            steering = one if isinstance(one, Steering) else parse_steering(one, known)
+            found.append(Condition(name, kl=kl, given=steering))
         except MmsteerError as cause:
             problems.append(f"{name}: {cause}")
     if problems:
@@ -136,7 +115,7 @@ def _given(steerings: Mapping[str, Steering | str], known: Mapping[str, Directio
     return found
 
 
-def _check(task: RowsTask, given: Sequence[Given]) -> None:
+def _check(task: RowsTask, given: Sequence[Condition]) -> None:
     """Refuse what no run can be made of, all problems at once.
 
     Raises:
@@ -148,25 +127,17 @@ def _check(task: RowsTask, given: Sequence[Given]) -> None:
     if not task.score:
         problems.append("the task has no scorer; give score, such as {'sea': 'contains:sea'}")
     problems += [f"{one.name!r} is the name of a control; take another" for one in given if one.name == UNSTEERED]
-    problems += _complaint("the task", task.check)
+    problems += complaints(task.check, name="the task: ")
     for one in given:
-        for item in one.applied.attributes:
-            problems += _complaint(one.name, partial(item.direction.check_model, task.adapter))
-            problems += _complaint(one.name, partial(task.check_attribute, item))
+        for item in one.steering({}).attributes:
+            problems += complaints(item.direction.check_model, task.adapter, name=f"{one.name}: ")
+            problems += complaints(task.check_attribute, item, name=f"{one.name}: ")
     if problems:
         raise RecipeError("\n".join(dict.fromkeys(problems)))
 
 
-def _complaint(name: str, check: Callable[[], object]) -> list[str]:
-    try:
-        check()
-    except MmsteerError as cause:
-        return [f"{name}: {cause}"]
-    return []
-
-
-def _used(given: Sequence[Given], controls: Controls) -> list[Direction]:
-    mine = [item.direction for one in given for item in one.applied.attributes]
+def _used(given: Sequence[Condition], controls: Controls) -> list[Direction]:
+    mine = [item.direction for one in given for item in one.steering({}).attributes]
     return mine + [direction for kind in controls.values() for direction in kind.values()]
 
 
@@ -199,7 +170,7 @@ def _described(task: RowsTask, plan: Sequence[Any], name: str) -> dict[str, Any]
 def _results(run: RunFolder) -> Results:
     scores = {row["condition"]: row["metrics"] for row in run.read(SCORES)["rows"]}
     samples: dict[str, list[dict[str, Any]]] = {}
-    for line in sorted(run.lines(SAMPLES), key=lambda line: int(line[RowsTask.ITEM])):
+    for line in sorted(run.lines(SAMPLES), key=lambda line: int(line[ITEM])):
         samples.setdefault(line["condition"], []).append(line)
     return Results(run.path, scores, samples)
 

@@ -3,67 +3,26 @@
 import itertools
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from mmsteer.recipes.document import Place
-from mmsteer.recipes.plan import UNSTEERED
+from mmsteer.recipes.part import Value
+from mmsteer.recipes.plan import NOTHING, UNSTEERED, Condition
 from mmsteer.recipes.problems import Problem
-from mmsteer.recipes.schema import Conditions, SteerMapping, Value
-from mmsteer.steering import Steering, parse_attribute
+from mmsteer.recipes.schema import Conditions, SteerMapping
 from mmsteer.steering.names import lines, quoted
-from mmsteer.types import Direction
 
 MOST = 10_000
 _VARIABLE = re.compile(r"\{([^{}]*)\}")
 _WORDS = {"positions": "at", "sites": "on", "weights": "weights", "operator": "by", "branch": "branch", "gate": "when"}
 
 
-@dataclass(frozen=True)
-class Condition:
-    """One thing that is done to the model.
-
-    Attributes:
-        name: Its name, of which there is no other in the recipe.
-        values: The variables of its sweep.
-        lines: What is steered, a line for each attribute; none for the unsteered control.
-        compose: How the attributes meet.
-        budget: Most that they may add together, as a fraction of the residual norm.
-        kl: Divergence to which the strengths are calibrated, in nats.
-        own: What only its kind of recipe knows, such as the target of its sound.
-        place: Where the recipe says so.
-    """
-
-    name: str
-    values: Mapping[str, Value]
-    lines: tuple[str, ...]
-    compose: str
-    budget: float | None
-    kl: float | None
-    own: Mapping[str, Any]
-    place: Place
-
-    def steering(self, directions: Mapping[str, Direction]) -> Steering:
-        """What is applied.
-
-        Args:
-            directions: What the lines name.
-        """
-        attributes = tuple(parse_attribute(line, directions) for line in self.lines)
-        return Steering(attributes, self.compose, self.budget)
-
-
 class _Unknown(Exception):
     """A variable without a value."""
 
 
-def expand(tables: Sequence[Conditions], own: Mapping[str, Any]) -> tuple[tuple[Condition, ...], list[Problem]]:
-    """All conditions, and what is wrong with them.
-
-    Args:
-        tables: The recipe's conditions.
-        own: The keys that only this kind of recipe knows.
-    """
+def expand(tables: Sequence[Conditions]) -> tuple[tuple[Condition, ...], list[Problem]]:
+    """All conditions, and what is wrong with them."""
     conditions: list[Condition] = []
     problems: list[Problem] = []
     for at, table in enumerate(tables):
@@ -75,7 +34,7 @@ def expand(tables: Sequence[Conditions], own: Mapping[str, Any]) -> tuple[tuple[
             problems.append(Problem((*place, "sweep"), f"{size} combinations; a sweep has at most {MOST}"))
             continue
         try:
-            conditions += [_condition(table, values, own, place) for values in _combinations(table)]
+            conditions += [_condition(table, values, place) for values in _combinations(table)]
         except _Unknown as cause:
             known = ", ".join(table.sweep) or "none"
             problems.append(Problem(place, f"no variable {str(cause)!r} in the sweep (variables here: {known})"))
@@ -86,8 +45,8 @@ def _combinations(table: Conditions) -> list[dict[str, Value]]:
     return [dict(zip(table.sweep, values, strict=True)) for values in itertools.product(*table.sweep.values())]
 
 
-def _condition(table: Conditions, values: Mapping[str, Value], own: Mapping[str, Any], place: Place) -> Condition:
-    written = table.model_dump(include=set(own), exclude_none=True)
+def _condition(table: Conditions, values: Mapping[str, Value], place: Place) -> Condition:
+    written = table.model_dump(include=set(NOTHING), exclude_none=True)
     return Condition(
         name=_filled(table.name, values),
         values=values,
@@ -95,7 +54,7 @@ def _condition(table: Conditions, values: Mapping[str, Value], own: Mapping[str,
         compose=table.compose,
         budget=table.budget,
         kl=table.calibrate.kl if table.calibrate else None,
-        own={**own, **_filled_all(written, values)},
+        own={**NOTHING, **_filled_all(written, values)},
         place=place,
     )
 

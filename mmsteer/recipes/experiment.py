@@ -1,6 +1,6 @@
 """A checked recipe and its model: everything that can fail before any compute has failed here."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,14 +8,17 @@ from typing import Any
 import torch
 
 from mmsteer.api import load
-from mmsteer.errors import DirectionError, MmsteerError, RecipeError
+from mmsteer.errors import DirectionError, RecipeError
+from mmsteer.recipes import forms
 from mmsteer.recipes.checks import CheckedRecipe, check_recipe
+from mmsteer.recipes.contrasts import check_model, labels_of
 from mmsteer.recipes.dictionaries import dictionary_digest, dictionary_of, readable
 from mmsteer.recipes.environment import file_digest, run_id
-from mmsteer.recipes.expand import Condition
 from mmsteer.recipes.finding import left_out
-from mmsteer.recipes.kind import Kind
-from mmsteer.recipes.schema import FileDirections, FoundDirections, SaeProbe
+from mmsteer.recipes.part import mapped
+from mmsteer.recipes.plan import Condition
+from mmsteer.recipes.problems import complaints
+from mmsteer.recipes.schema import FileDirections, FoundDirections, Recipe, SaeProbe
 from mmsteer.recipes.task import Task
 from mmsteer.types import Direction, Feature, Site, SiteStats, select_sites
 
@@ -37,14 +40,9 @@ class Experiment:
     id: str
 
     @property
-    def recipe(self) -> Any:
+    def recipe(self) -> Recipe:
         """What the recipe says."""
         return self.checked.recipe
-
-    @property
-    def kind(self) -> Kind:
-        """The kind of recipe."""
-        return self.checked.kind
 
     @property
     def adapter(self) -> Any:
@@ -68,12 +66,12 @@ def prepare(name: str | Path, overrides: Sequence[str] = ()) -> Experiment:
         RecipeError: The recipe is wrong, or does not fit the model.
     """
     checked = check_recipe(name, overrides)
-    recipe, kind = checked.recipe, checked.kind
+    recipe = checked.recipe
     model = recipe.model
     adapter = load(model.load, device=model.device, dtype=model.dtype, quantise=model.quantise)
-    task = kind.task(recipe, adapter, getattr(recipe, kind.SOURCE))
+    task = forms.task(recipe, adapter, recipe.data)
     _check_fit(checked, task)
-    validation = kind.task(recipe, adapter, getattr(recipe.choose, kind.SOURCE)) if recipe.choose else None
+    validation = forms.task(recipe, adapter, recipe.choose.data) if recipe.choose else None
     return Experiment(checked, task, validation, _identity(checked, task))
 
 
@@ -85,29 +83,22 @@ def _check_fit(checked: CheckedRecipe, task: Task) -> None:
     """
     problems = []
     for entry in checked.recipe.directions:
-        problems += _complaint(_check_directions, entry, checked, task)
-    problems += _complaint(task.check)
+        problems += complaints(_check_directions, entry, checked, task)
+    problems += complaints(task.check)
     if not problems:
         names: dict[str, Direction] = {}
         for entry in checked.recipe.directions:
-            problems += _complaint(_check_without, entry, names, task)
+            problems += complaints(_check_without, entry, names, task)
             names |= _shaped(entry, checked, task)
         for condition in checked.conditions:
-            problems += _complaint(_check_condition, condition, names, task)
+            problems += complaints(_check_condition, condition, names, task)
     if problems:
         raise RecipeError("\n".join(f"{checked.recipe.name}: {problem}" for problem in dict.fromkeys(problems)))
 
 
-def _complaint(check: Callable[..., None], *of: Any) -> list[str]:
-    try:
-        check(*of)
-    except MmsteerError as cause:
-        return [str(cause)]
-    return []
-
-
 def _check_directions(entry: Any, checked: CheckedRecipe, task: Task) -> None:
     if isinstance(entry, FoundDirections):
+        check_model(entry.data, task.adapter)
         _sites(entry, task)
         return
     for direction in checked.files[entry.file].values():
@@ -141,7 +132,7 @@ def _shaped(entry: Any, checked: CheckedRecipe, task: Task) -> Mapping[str, Dire
     stats = dict.fromkeys(sites, SiteStats(1.0, 0.0, 1.0, 1.0))
     vectors = {site: _unit(task.adapter.widths[site]) for site in sites}
     features = {site: Feature(vectors[site], 0.0, 0.0) for site in sites if _is_feature(entry, task)}
-    names = [f"{entry.family}:{label}" for label in checked.kind.labels(entry)]
+    names = [f"{entry.family}:{label}" for label in labels_of(entry.data)]
     return {name: Direction(name, vectors, stats, task.adapter.fingerprint, {}, features) for name in names}
 
 
@@ -171,7 +162,8 @@ def _check_condition(condition: Condition, names: Mapping[str, Direction], task:
 
 
 def _identity(checked: CheckedRecipe, task: Task) -> str:
-    recipe = checked.kind.identity(checked.recipe)
+    recipe = mapped(checked.recipe, lambda path: "").model_dump(mode="json")
+    recipe["content"] = forms.content(checked.recipe)
     for entry in recipe["directions"]:
         if "file" in entry:
             entry["file"] = file_digest(Path(entry["file"]))

@@ -8,22 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from mmsteer.latents.finder import FeatureFinder, feature_directions, record_features
-from mmsteer.probes import (
-    PROBES,
-    RFM,
-    HeldOut,
-    Probe,
-    Ranges,
-    Setting,
-    Sides,
-    Sweep,
-    TargetKind,
-    average_sides,
-    held_out,
-    sweep,
-)
+from mmsteer.probes import HeldOut, Sides, Sweep, average_sides, held_out, sweep
 from mmsteer.recipes.dictionaries import as_feature, dictionary_of, readable
-from mmsteer.recipes.schema import FoundDirections, RfmProbe, SaeProbe
+from mmsteer.recipes.schema import FoundDirections, SaeProbe
 from mmsteer.record import record
 from mmsteer.sae import SparseDictionary
 from mmsteer.tasks import Labelled
@@ -54,7 +41,6 @@ def find(
     adapter: Adapter,
     entry: FoundDirections,
     data: Labelled,
-    task: TargetKind,
     folder: Path | None = None,
     *,
     without: Sequence[Direction] = (),
@@ -67,40 +53,34 @@ def find(
         adapter: The model.
         entry: Sites, positions and probe; the probe's settings, not its name.
         data: What is read.
-        task: What kind of question the labels answer.
         folder: Where recordings are kept while they are needed, by content; None for memory.
         without: Directions that those of a probe shall be orthogonal to.
         progress: Show a bar.
         judged: Judge the best site by an interval and a permutation test; features of dictionaries are left out.
     """
     if isinstance(entry.probe, SaeProbe):
-        found, seconds = _features(adapter, entry, entry.probe, data, task, folder, progress=progress)
+        found, seconds = _features(adapter, entry, entry.probe, data, folder, progress=progress)
         return Found(found.directions, _table(entry, found), seconds)
     sides = _read(adapter, entry, data, folder, progress=progress)
-    found, seconds = _probe(entry, sides, task, without=without, progress=progress)
-    sure = held_out(found, sides.activations, sides.labels, task=task, groups=sides.groups) if judged else None
+    assert not isinstance(entry.probe, str)
+    start = time.perf_counter()
+    found = sweep(
+        entry.probe,
+        sides.activations,
+        sides.labels,
+        family=entry.family,
+        task=data.target,
+        groups=sides.groups,
+        without=without,
+        progress=progress,
+    )
+    seconds = time.perf_counter() - start
+    sure = held_out(found, sides.activations, sides.labels, task=data.target, groups=sides.groups) if judged else None
     if sure is None:
         return Found(found.directions, _table(entry, found), seconds)
     known = {"held_out": str(sure).removeprefix("held out: ").replace("\n", "; ")}
     directions = {name: replace(one, provenance={**one.provenance, **known}) for name, one in found.directions.items()}
     return Found(directions, _table(entry, found), seconds, sure)
-
-
-def _probe(
-    entry: FoundDirections, sides: Sides, task: TargetKind, *, without: Sequence[Direction], progress: bool
-) -> tuple[Sweep, float]:
-    start = time.perf_counter()
-    found = sweep(
-        build_probe(entry.probe),
-        sides.activations,
-        sides.labels,
-        family=entry.family,
-        task=task,
-        groups=sides.groups,
-        without=without,
-        progress=progress,
-    )
-    return found, time.perf_counter() - start
 
 
 def _read(adapter: Adapter, entry: FoundDirections, data: Labelled, folder: Path | None, *, progress: bool) -> Sides:
@@ -125,7 +105,6 @@ def _features(
     entry: FoundDirections,
     probe: SaeProbe,
     data: Labelled,
-    task: TargetKind,
     folder: Path | None,
     *,
     progress: bool,
@@ -143,7 +122,7 @@ def _features(
     start = time.perf_counter()
     finder = FeatureFinder(probe.selector, probe.features, probe.coefficient, probe.seed)
     found = feature_directions(
-        dictionary, read, data.labels, finder, family=entry.family, task=task, groups=data.groups
+        dictionary, read, data.labels, finder, family=entry.family, task=data.target, groups=data.groups
     )
     if readable(probe, dictionary):
         found = _as_features(found, entry.family, dictionary, read)
@@ -184,23 +163,6 @@ def left_out(entry: Any, above: Mapping[str, Direction]) -> tuple[Direction, ...
 
 
 def recording_key(entry: FoundDirections) -> str:
-    """A name for what is recorded for an entry; entries that differ in how their probe fits alone share it.
-
-    Args:
-        entry: The entry.
-    """
+    """A name for what is recorded for an entry; entries that differ in how their probe fits alone share it."""
     read = entry.model_dump(exclude={"probe", "family", "without"})
     return json.dumps([read, getattr(entry.probe, "dictionary", None)], sort_keys=True)
-
-
-def build_probe(probe: Any) -> Probe:
-    """The probe of a recipe's settings.
-
-    Args:
-        probe: A part of a recipe.
-    """
-    if not isinstance(probe, RfmProbe):
-        return PROBES[probe.name](**probe.model_dump(exclude={"name"}))
-    ranges = Ranges(probe.ranges.bandwidth, probe.ranges.exponent, probe.ranges.ridge, probe.ranges.centre)
-    settings = tuple(Setting(**one.model_dump()) for one in probe.settings)
-    return RFM(probe.draws, probe.iterations, ranges, settings, probe.screen, probe.unit, probe.seed)

@@ -1,73 +1,57 @@
 r"""A run on disk: plain JSON and audio, whole at every moment, and resumable.
 
     runs/<name>-<id>/
-      recipe.yaml             the resolved recipe, with the comment line that editors read
+      recipe.yaml             the resolved recipe
       run.json                {"id", "name", "finished": true|false}: whose folder this is
       environment.json        {"id", "mmsteer", "code", "python", "platform", "packages": {name: version},
-                               "model": {"name", "fingerprint"}, "directions": {file: sha256}}
-      conditions.json         [{"name", "kind": "steered"|"unsteered"|"random", "folder", "values": {variable: value},
-                               "steering": [line], "target": {attribute: label}, "controls": [name of random control]}]
-      prompts.json            [{"index", "text", "seed", "truth": {attribute: label}}]; truth holds what the text states
+                               "model": {"name", "fingerprint"}, "directions": {file: sha256}, "files": {file: sha256}}
+      conditions.json         [{"name", "kind": "steered"|"unsteered"|"random"|"shuffled"|"wrong_image", "folder",
+                               "values": {variable: value}, "steering": [line], "target": {attribute: label},
+                               "decode": {} or {"vcd"|"icd"|"text_only": {...}}, "controls": [name]}]
+      examples.json           [{"index", "id", "prompt", "answer", "options", "images": [file], "objects": [class]
+                               | null, "seed"}]
+      metrics.json            [{"name", "meaning", "better", "unit", ...}] of the metrics of `score`
+      images/<nnnnn>-<n>.png  what rows show
       directions.safetensors  every direction used, found or read
+      shuffled.safetensors, wrong_image.safetensors: those of these controls, under the names of what they stand for
       probe.json              [{"family", "probe", "metric", "labels": [..], "rows": [{"site", "score",
                                "labels": {label: score}}]}]; [] where all directions came from files
-      chunks.jsonl            one line a finished batch: {"condition", "chunk", "receipt": {...}}
-      samples.jsonl           one line a finished clip: {"condition", "prompt", "text", "seed", "target", "audio",
-                               "readings": {evaluator: {...}}, "adherence": {attribute: 1.0|0.0|null} | null}
-      audio/<folder>/<nn>.flac  16 bit; nn is the index of the prompt
+      chunks.jsonl            one line a finished batch: {"condition", "chunk", "receipt": {...}}, and of text
+                               "outputs": [{"text", ...}], of images that are asked about [{"caption",
+                               "answers": [text] | null, "logits": [[odds, mass]] | null}]
+      samples.jsonl           one line a finished output: {"condition", "example": index, "id", ...} and
+                               of rows "seed", "scores": {metric: [above, below]}, and "text", or "audio" and
+                               "readings": {evaluator: {...}}; with targets "target", "adherence":
+                               {attribute: 1.0|0.0|null} | null; of images "caption": text | null, "mentions":
+                               [{"object", "words", "start", "stop", "hallucinated"}], "missed": [class], "answers":
+                               null | [{"question", "label", "splits", "answer", "logit", "mass": P(yes) + P(no),
+                               "outcome": "tp"|"fp"|"tn"|"fn"|"unparsed"}];
+                               of AMBER's also the counts "covered", "tempted" and "tempting" (objects)
+      audio/<folder>/<nnnnn>.flac  16 bit
       receipts.json           {condition: {"attributes", "calls", "rows", "steps", "tokens", R, "sampled", "sites":
                                {site: {R, "peak", "moments", "sampled"}}, "gates": {site: {"asked", "passed"}},
                                "totals": [{"attribute", "sites": n, "last": site, "ratio"}], "warnings": [text],
                                "kl"}}; R is "ratio", "low", "median", "high": of the norm of the change over the norm
                                of the state, over steered tokens, the mean and the 5, 50 and 95 % quantiles
       doses.json              {condition: {"factor", "kl"}}; the factor that calibration found, and the mean divergence
-                              a token from the unsteered next-token distribution, along unsteered clips, in nats
+                              a token from the unsteered next-token distribution, along unsteered outputs, in nats
       scores.json             {"rows": [row], "summaries": [row]}; a row is {"condition", "conditions": [name],
-                              "values", "target", "kl", "ratio", "metrics": {metric: M}}; M is {"steered": S,
-                              "unsteered": S|null, "difference": S|null, "random": S|null, "random_difference":
-                              S|null, "chance": number|null}; S is {"value", "low", "high", "n", "unscored"}.
-                              Differences are to the unsteered run, paired: the same prompts and seeds. A summary
-                              pools the conditions that differ in their target alone, such as twelve notes at one
-                              strength; its target is null. Metrics: "note.hit", "note.share", "register.hit", ...,
-                              "adherence", "voiced".
-      traces.json             {condition: {"attributes": [A], "crossing": C | null}}
+                              "values", "target", "decode", "kl", "ratio", "metrics": {metric: M}}, with answers also
+                              "flips": {split: {"tp->fn": n}}, from the unsteered run; M is {"steered": S,
+                              "unsteered": S|null, "difference": S|null, "chance": number|null}, and for each kind of
+                              control its S, "KIND_difference" and "against_KIND"; S is {"value", "low", "high", "n",
+                              "unscored"}. Differences are paired: the same examples and seeds. A summary pools the
+                              conditions that differ in their target alone; its target is null.
+      traces.json             {condition: {"attributes": [{"direction", "label", "steps", "strength"}]}}; with targets
+                              {"attributes": [A], "crossing": C | null}
+      validation/             where the recipe chooses: the same files for the conditions that were tried
+      choice.json             [{"condition", "goal", "value", "within_bounds", "broken": [reason], "tried", "allowed"}];
+                              only these conditions are in the files above
 
 An A of the traces is {"direction", "label", "schedule": {"times_s", "strength"}, "played": P | null, "following": F |
 null}. P is {"times_s", "share", "unsteered"}: for each moment the share of the voiced clips that play the note, null
 where no clip is voiced. F is {"pearson", "spearman", "lag_s", "windows", "times_s", "strength", "played"}, which
 compares windows of 0.5 s. C is {"scheduled_s", "played_s"|null}: when the second of two notes overtakes the first.
-
-A recipe that chooses (`choose`) has two more:
-
-      validation/             the same files for the conditions that were tried, on material of its own: the
-                              table of the sweep is validation/scores.json
-      choice.json             [{"condition", "goal", "value", "within_bounds", "broken": [reason], "tried", "allowed"}];
-                              only these conditions are in the files above
-
-A recipe of the kind vision differs in:
-
-      conditions.json         "decode" in the place of "target": {} or {"vcd"|"icd"|"text_only": {...}}; the kind
-                              "wrong_image" beside "random"
-      images.json, images/    in the place of prompts.json: [{"index", "name", "file": "images/<nnnnn>.png",
-                              "objects": [class] | null}]; without objects an image is only asked about
-      wrong_image.safetensors the directions of that control, under the names of those that they stand for
-      chunks.jsonl            with "outputs": [{"caption", "answers": [text] | null, "logits": [[odds, mass]]
-                              | null}]
-      samples.jsonl           {"condition", "image": index, "name", "caption": text | null, "mentions": [{"object",
-                              "words", "start", "stop", "hallucinated"}], "missed": [class], "answers": null | [{
-                              "question", "label", "splits", "answer", "logit", "mass": P(yes) + P(no), "outcome":
-                              "tp"|"fp"|"tn"|"fn"|"unparsed"}]}; for AMBER's images also the counts "covered"
-                              (objects), "tempted" and "tempting" (objects that tend to be seen there)
-      scores.json             a row has "decode", and "flips": {split: {"tp->fn": n}}, from the unsteered run; an M also
-                              "wrong_image", "wrong_image_difference", "against_random" and "against_wrong_image", the
-                              last two from the control to the condition. Metrics: "chair_s", "chair_i", "recall",
-                              "precision", "f1", "length", "distinct", "empty", "repetition", "no_objects",
-                              for AMBER's images "cog" in the place of "precision" and "f1",
-                              "pope.<split>.accuracy|precision|recall|f1|yes_ratio|unparsed"
-      traces.json             {condition: {"attributes": [{"direction", "label", "steps", "strength"}]}}
-
-An evaluator's reading `notes` is {"main_note", "voiced", "share": {C..B} | null, "trace": {"hop_s", "classes"}}, where
-classes holds for each frame the index of the strongest pitch class, -1 where none is heard.
 """
 
 import json
@@ -98,11 +82,6 @@ class RunFolder:
     def open(cls, path: Path, run_id: str, name: str) -> "RunFolder":
         """Make the folder, or go on with the run that it holds.
 
-        Args:
-            path: The folder.
-            run_id: The run.
-            name: The recipe's name.
-
         Raises:
             RecipeError: The folder holds something else, or cannot be written.
         """
@@ -119,11 +98,7 @@ class RunFolder:
         return folder
 
     def part(self, name: str) -> "RunFolder":
-        """A folder inside, with files of the same names.
-
-        Args:
-            name: Its name.
-        """
+        """A folder inside, with files of the same names."""
         (self.path / name).mkdir(exist_ok=True)
         inside = RunFolder(self.path / name, self.id)
         for log in (SAMPLES, CHUNKS):
@@ -193,10 +168,6 @@ class RunFolder:
     def append(self, log: str, lines: Sequence[Mapping[str, Any]]) -> None:
         """Add lines to a log; a crash leaves at most a part of one line, which `open` takes off again.
 
-        Args:
-            log: `SAMPLES` or `CHUNKS`.
-            lines: Plain data.
-
         Raises:
             RecipeError: The disk refuses.
         """
@@ -212,9 +183,6 @@ class RunFolder:
 
     def lines(self, log: str) -> list[dict[str, Any]]:
         """The lines of a log.
-
-        Args:
-            log: `SAMPLES` or `CHUNKS`.
 
         Raises:
             RecipeError: A line is damaged.

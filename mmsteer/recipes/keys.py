@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mmsteer.recipes.kinds import schemas
+from mmsteer.recipes.schema import Recipe
 
 Schema = Mapping[str, Any]
 TYPES = {"string": "text", "integer": "whole number", "number": "number", "boolean": "true or false", "null": "null"}
@@ -14,15 +14,37 @@ LARGE = 1_000_000
 """Bounds from here on only keep numbers within a machine's reach, and are not shown."""
 
 
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of a recipe, for editors; a recipe that extends another may leave out what that one says."""
+    schema = _described()
+    schema["properties"]["extends"] = {"type": "string", "description": "another recipe that this one is laid over"}
+    required = schema.pop("required")
+    return schema | {"title": "mmsteer recipe", "anyOf": [{"required": ["extends"]}, {"required": required}]}
+
+
 def key_tables() -> str:
-    """A table of the keys of each kind of recipe, then one of each of their parts, which link to one another."""
-    parts: dict[str, Schema] = {}
-    kinds = []
-    for kind, schema in schemas().items():
-        parts |= schema["$defs"]
-        kinds.append((kind, schema))
-    sections = [_section("###", kind, schema, parts) for kind, schema in kinds]
-    return "\n".join([*sections, "## Parts\n", *(_section("###", name, parts[name], parts) for name in sorted(parts))])
+    """A table of the keys of a recipe, then one of each of its parts, which link to one another."""
+    schema = _described()
+    parts = schema["$defs"]
+    whole = _section("###", "Recipe", schema, parts)
+    return "\n".join([whole, "## Parts\n", *(_section("###", name, parts[name], parts) for name in sorted(parts))])
+
+
+def _described() -> dict[str, Any]:
+    schema = Recipe.model_json_schema()
+    for part in schema["$defs"].values():
+        _put_in_words(part)
+    return schema
+
+
+def _put_in_words(part: dict[str, Any]) -> None:
+    """Describe a dataclass by its docstring: the opening, and what `Attributes` says of each key."""
+    opening, _, attributes = part.get("description", "").partition("\n\nAttributes:\n")
+    if attributes:
+        part["description"] = opening.partition("\n\n")[0]
+        part["required"] = [key for key, value in part["properties"].items() if "const" in value]
+        for key, words in re.findall(r"^ {4}(\w+): (.*(?:\n {8}.*)*)", attributes, re.MULTILINE):
+            part["properties"].get(key, {}).setdefault("description", " ".join(words.split()))
 
 
 def _section(level: str, name: str, schema: Schema, parts: Mapping[str, Schema]) -> str:

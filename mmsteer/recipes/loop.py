@@ -7,7 +7,7 @@ from mmsteer.recipes.folder import CHUNKS, SAMPLES, RunFolder
 from mmsteer.recipes.plan import UNSTEERED, Planned
 from mmsteer.recipes.receipts import joined_receipt
 from mmsteer.recipes.sampling import DOSES, Sampler
-from mmsteer.recipes.scoring import Scored, score_conditions
+from mmsteer.recipes.scoring import ITEM, Scored, score_conditions
 from mmsteer.recipes.task import Task
 
 SCORES = "scores.json"
@@ -38,7 +38,7 @@ def carry_out(
     task.describe(folder)
     folder.write("conditions.json", [planned.to_json() for planned in plan])
     applied = Sampler(task, folder, factors).run(plan, progress=progress)
-    lines, receipts = _by_condition(folder.lines(SAMPLES), task.ITEM), _receipts(folder)
+    lines, receipts = _by_condition(folder.lines(SAMPLES), ITEM), _receipts(folder)
     steered = [planned for planned in plan if planned.kind == "steered"]
     traces = {one.name: task.traces(applied[one.name], lines[one.name], lines.get(UNSTEERED)) for one in steered}
     scored = [_scored(one, group, lines, receipts) for one in steered]

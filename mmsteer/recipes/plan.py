@@ -3,37 +3,52 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from mmsteer.recipes.controls import Controlled, dose, randomised, replaced
-from mmsteer.steering import Steering
+from mmsteer.recipes.document import Place
+from mmsteer.recipes.part import Value
+from mmsteer.steering import Steering, parse_attribute
 from mmsteer.types import Direction
 
 UNSTEERED = "unsteered"
 """The name of the plain model, which is a row like any condition."""
+NOTHING: Mapping[str, Any] = {"target": {}, "decode": {}}
+"""What a condition is beside its steering: the target of its sound, and contrastive decoding in its place."""
 
 
-class Condition(Protocol):
-    """One thing that is done to the model; of a recipe, or given as it is."""
+@dataclass(frozen=True)
+class Condition:
+    """One thing that is done to the model.
 
-    @property
-    def name(self) -> str:
-        """Its name, of which there is no other."""
+    Attributes:
+        name: Its name, of which there is no other.
+        values: The variables of its sweep.
+        lines: What is steered, a line for each attribute; none for the unsteered control.
+        compose: How the attributes meet.
+        budget: Most that they may add together, as a fraction of the residual norm.
+        kl: Divergence to which the strengths are calibrated, in nats; None where they stay as they are.
+        own: What it is beside its steering; the keys of `NOTHING`.
+        place: Where the recipe says so.
+        given: What is applied, where that is given in the place of lines.
+    """
 
-    @property
-    def values(self) -> Mapping[str, Any]:
-        """The variables of its sweep."""
-
-    @property
-    def own(self) -> Mapping[str, Any]:
-        """What only its kind of task knows, such as the target of its sound."""
-
-    @property
-    def kl(self) -> float | None:
-        """Divergence to which the strengths are calibrated, in nats; None where they stay as they are."""
+    name: str
+    values: Mapping[str, Value] = field(default_factory=dict)
+    lines: tuple[str, ...] = ()
+    compose: str = "sum"
+    budget: float | None = None
+    kl: float | None = None
+    own: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
+    place: Place = ()
+    given: Steering | None = None
 
     def steering(self, directions: Mapping[str, Direction]) -> Steering:
-        """What is applied, along the directions that it names."""
+        """What is applied, along the directions that the lines name."""
+        if self.given is not None:
+            return self.given
+        attributes = tuple(parse_attribute(line, directions) for line in self.lines)
+        return Steering(attributes, self.compose, self.budget)
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +60,7 @@ class Planned:
         kind: `unsteered`, `steered`, `random`, or another kind of control.
         folder: Its folder, where its files have one.
         steering: What is applied, before any calibration.
-        own: What only this kind of recipe knows of it.
+        own: What it is beside its steering; the keys of `NOTHING`.
         condition: The recipe's condition; of a control the one whose calibration it shares.
         controls: Of a steered condition, for each kind of control the names that it stands beside.
     """
@@ -80,14 +95,12 @@ class Planner:
         random: Random directions of each distinct dose.
         others: For each other kind of control its directions.
         seed: Seed of the random directions.
-        own: What stands for nothing in the keys that only this kind of recipe knows.
     """
 
     unsteered: bool
     random: int
     others: Mapping[str, Controlled]
     seed: int
-    own: Mapping[str, Any]
 
     def plan(self, conditions: Sequence[Condition], directions: Mapping[str, Direction]) -> tuple[Planned, ...]:
         """All rows, in the order in which they are generated.
@@ -95,12 +108,8 @@ class Planner:
         A random direction knows nothing of the concept that it stands beside, so conditions of equal dose (strengths,
         schedules, places, layer weights) share their random controls: twelve notes at one strength need one, not
         twelve.
-
-        Args:
-            conditions: What is steered.
-            directions: What they name.
         """
-        first = [Planned(UNSTEERED, UNSTEERED, UNSTEERED, Steering(), self.own)] if self.unsteered else []
+        first = [Planned(UNSTEERED, UNSTEERED, UNSTEERED, Steering(), NOTHING)] if self.unsteered else []
         shared: dict[str, tuple[Planned, ...]] = {}
         steered: list[Planned] = []
         mine: list[Planned] = []
@@ -124,7 +133,7 @@ class Planner:
                 "random",
                 f"random-{dose_index:03d}-{draw}",
                 randomised(steering, self.seed + draw),
-                self.own,
+                NOTHING,
                 condition,
             )
             for draw in range(1, self.random + 1)
@@ -134,7 +143,7 @@ class Planner:
     def _other(self, kind: str, condition: Condition, steering: Steering, at: int) -> Planned:
         name = f"{kind.replace('_', ' ')} as {condition.name}"
         folder = f"{kind.replace('_', '-')}-{at:03d}"
-        return Planned(name, kind, folder, replaced(steering, self.others[kind]), self.own, condition)
+        return Planned(name, kind, folder, replaced(steering, self.others[kind]), NOTHING, condition)
 
 
 def _folder(index: int, name: str) -> str:

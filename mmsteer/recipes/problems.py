@@ -1,12 +1,13 @@
 """All that is wrong with a recipe, each with its line and what was probably meant."""
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from mmsteer.errors import MmsteerError
 from mmsteer.recipes.document import Document, Place
 from mmsteer.recipes.loading import did_you_mean
 
@@ -22,6 +23,15 @@ class Problem:
 
     place: Place
     message: str
+
+
+def complaints(check: Callable[..., object], *of: Any, name: str = "") -> list[str]:
+    """What a check refuses, in its words behind a name; nothing where it refuses nothing."""
+    try:
+        check(*of)
+    except MmsteerError as cause:
+        return [f"{name}{cause}"]
+    return []
 
 
 def refusal(document: Document, problems: Sequence[Problem]) -> str:
@@ -56,7 +66,7 @@ def _follows(error: Mapping[str, Any], data: Any) -> bool:
 
 def _problem(schema: Mapping[str, Any], data: Any, error: Mapping[str, Any]) -> Problem | None:
     place = _place(error["loc"], data, missing=error["type"] == "missing")
-    if error["type"] == "extra_forbidden":
+    if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         known = sorted(_keys(schema, schema, place[:-1], data))
         return Problem(place, f"no such key{did_you_mean(str(place[-1]), known)} (keys here: {', '.join(known)})")
     if error["type"] == "missing":

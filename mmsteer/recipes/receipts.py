@@ -11,11 +11,7 @@ _QUANTILES = {"low": 0.05, "median": 0.5, "high": 0.95}
 
 
 def receipt_json(receipt: Receipt) -> dict[str, Any]:
-    """A receipt as plain JSON; the ratios of each site as a histogram, which those of other batches are added to.
-
-    Args:
-        receipt: The receipt.
-    """
+    """A receipt as plain JSON; the ratios of each site as a histogram, which those of other batches are added to."""
     return {
         "attributes": list(receipt.attributes),
         "calls": receipt.calls,
@@ -36,11 +32,7 @@ def _site(one: SiteReceipt) -> dict[str, Any]:
 
 
 def joined_receipt(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The receipts of a condition's batches as one, with quantiles in place of histograms.
-
-    Args:
-        parts: At least one receipt.
-    """
+    """The receipts of a condition's batches as one, with quantiles in place of histograms."""
     rows = {site: _of_site(parts, "sites", site) for site in _names(parts, "sites")}
     ratios = {site: sum(map(_ratios, some), LogHistogram({})) for site, some in rows.items()}
     sites = {site: _joined(some) | _quantiles(ratios[site]) for site, some in rows.items()}

@@ -10,15 +10,16 @@ from typing import Any
 
 from mmsteer.direction_file import load_directions, save_directions
 from mmsteer.recipes.choosing import choose
+from mmsteer.recipes.contrasts import CONTROLS, samples_of
 from mmsteer.recipes.controls import Controlled
 from mmsteer.recipes.document import write_document
 from mmsteer.recipes.environment import environment
-from mmsteer.recipes.expand import Condition
 from mmsteer.recipes.experiment import Experiment
 from mmsteer.recipes.finding import Found, find, left_out, recording_key
 from mmsteer.recipes.folder import RunFolder
+from mmsteer.recipes.forms import files
 from mmsteer.recipes.loop import SCORES, carry_out
-from mmsteer.recipes.plan import Planner
+from mmsteer.recipes.plan import Condition, Planner
 from mmsteer.recipes.sampling import DOSES
 from mmsteer.recipes.schema import FileDirections, FoundDirections
 from mmsteer.types import Direction
@@ -59,9 +60,7 @@ def run(experiment: Experiment, out: Path | None = None, *, progress: bool = Tru
             axes = _axes(experiment, folder, progress=progress)
             conditions, factors = _chosen(experiment, folder, axes, progress=progress)
             controls, group = experiment.recipe.controls, partial(_group, experiment.recipe)
-            planner = Planner(
-                controls.unsteered, controls.random, axes.controls, experiment.recipe.seed, experiment.kind.OWN
-            )
+            planner = Planner(controls.unsteered, controls.random, axes.controls, experiment.recipe.seed)
             plan = planner.plan(conditions, axes.directions)
             carry_out(experiment.task, folder, plan, group, factors, progress=progress)
             folder.finish()
@@ -69,15 +68,15 @@ def run(experiment: Experiment, out: Path | None = None, *, progress: bool = Tru
 
 
 def _describe(experiment: Experiment, folder: RunFolder) -> None:
-    recipe, data = experiment.recipe, experiment.kind.files(experiment.recipe)
+    recipe = experiment.recipe
     folder.write_bytes("recipe.yaml", write_document(recipe.model_dump(mode="json")).encode())
-    made = environment(recipe.model.load, experiment.adapter, map(Path, experiment.checked.files), data)
+    made = environment(recipe.model.load, experiment.adapter, map(Path, experiment.checked.files), files(recipe))
     folder.write("environment.json", {"id": experiment.id} | made)
 
 
 def _axes(experiment: Experiment, folder: RunFolder, *, progress: bool) -> Axes:
     """The directions of all entries and their controls, found once and kept."""
-    kinds = [kind for kind in experiment.kind.CONTROLS if getattr(experiment.recipe.controls, kind)]
+    kinds = [kind for kind in CONTROLS if getattr(experiment.recipe.controls, kind)]
     if not folder.has(PROBE):
         _find(experiment, folder, kinds, progress=progress)
     # From the files: a run that goes on steers along the very numbers of one that never stopped.
@@ -127,11 +126,11 @@ def _fitted(
     *,
     progress: bool,
 ) -> Found:
-    kind, adapter = experiment.kind, experiment.adapter
-    data = kind.samples(entry, adapter, control, experiment.recipe.seed)
+    adapter = experiment.adapter
+    data = samples_of(entry.data, adapter, control, experiment.recipe.seed)
     place = _recording(folder, entry, control or "")
     without = left_out(entry, above)
-    return find(adapter, entry, data, kind.TARGET_KIND, place, without=without, progress=progress)
+    return find(adapter, entry, data, place, without=without, progress=progress)
 
 
 def _control_file(kind: str) -> str:
@@ -152,7 +151,7 @@ def _chosen(
     assert experiment.validation
     part = folder.part(VALIDATION)
     if not part.has(SCORES):
-        planner = Planner(True, 0, {}, experiment.recipe.seed, experiment.kind.OWN)
+        planner = Planner(True, 0, {}, experiment.recipe.seed)
         plan = planner.plan(conditions, axes.directions)
         carry_out(experiment.validation, part, plan, partial(_group, experiment.recipe), progress=progress)
     choice = choose(rule, conditions, part.read(SCORES))
@@ -166,6 +165,6 @@ def _group(recipe: Any, condition: Condition) -> Hashable:
     """What a condition shares with those that differ from it in their target alone."""
     table = recipe.conditions[int(condition.place[1])]
     # Variables that the target names tell targets apart, the others tell groups of them apart.
-    targets = getattr(table, "target", {}).values()
+    targets = table.target.values()
     named = {key for key in condition.values if any(f"{{{key}}}" in text for text in targets)}
     return condition.place, tuple((key, value) for key, value in condition.values.items() if key not in named)

@@ -9,14 +9,17 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from mmsteer.recipes.doses import CONTEXTS, calibrated_factor, mean_divergence
+from mmsteer.calibrate import calibrate, divergence
 from mmsteer.recipes.folder import CHUNKS, SAMPLES, RunFolder
 from mmsteer.recipes.plan import UNSTEERED, Planned
+from mmsteer.recipes.scoring import ITEM
 from mmsteer.recipes.task import Task
 from mmsteer.steering import Steering
 from mmsteer.types import Sample
 
 DOSES = "doses.json"
+CONTEXTS = 4
+"""Unsteered outputs along which the divergence is measured."""
 Lines = list[dict[str, Any]]
 
 
@@ -34,12 +37,7 @@ class Chunk:
 
 
 def chunks_of(items: Sequence[Any], size: int) -> tuple[Chunk, ...]:
-    """Items in batches.
-
-    Args:
-        items: All items.
-        size: Items a batch.
-    """
+    """Items in batches."""
     starts = range(0, len(items), size)
     return tuple(Chunk(index, tuple(items[start : start + size])) for index, start in enumerate(starts))
 
@@ -57,8 +55,8 @@ class Sampler:
         """
         self._task = task
         self._folder = folder
-        self._chunks = chunks_of(task.items, task.batch)
-        self._judged = {(line["condition"], line[task.ITEM]) for line in folder.lines(SAMPLES)}
+        self._chunks = chunks_of(task.items, task.chunk)
+        self._judged = {(line["condition"], line[ITEM]) for line in folder.lines(SAMPLES)}
         self._made = {(line["condition"], line["chunk"]): line for line in folder.lines(CHUNKS)}
         self._doses: dict[str, dict[str, float | None]] = folder.read(DOSES) if folder.has(DOSES) else {}
         self._factors = factors
@@ -110,8 +108,7 @@ class Sampler:
     def _judge(self, planned: Planned, chunk: Chunk, items: Sequence[Any]) -> Lines:
         outputs, wanted = self._outputs(planned, chunk), {item.index for item in items}
         return [
-            {"condition": planned.name, self._task.ITEM: item.index}
-            | self._task.line(self._folder.path, planned, item, output)
+            {"condition": planned.name, ITEM: item.index} | self._task.line(self._folder.path, planned, item, output)
             for item, output in zip(chunk.items, outputs, strict=True)
             if item.index in wanted
         ]
@@ -133,15 +130,19 @@ class Sampler:
         return planned.steering if factor is None else planned.steering.scaled(factor)
 
     def _measured(self, planned: Planned, first: Planned) -> dict[str, float | None]:
+        """The factor of a condition's strengths, and how far it then moves the model: nats a token, None unmeasured."""
         assert planned.condition is not None
-        guidance, adapter = self._task.guidance, self._task.adapter
-        samples = self._contexts(first)
+        adapter, samples, steering = self._task.adapter, self._contexts(first), planned.steering
+        factor, wanted = None, planned.condition.kl
         if self._factors is not None:
             factor = self._factors[planned.condition.name]
-        else:
-            factor = calibrated_factor(adapter, planned.steering, samples, planned.condition.kl, guidance)
-        steering = planned.steering if factor is None else planned.steering.scaled(factor)
-        return {"factor": factor, "kl": mean_divergence(adapter, steering, samples, guidance)}
+        elif wanted is not None:
+            factor = calibrate(adapter, steering, samples, wanted, guidance=self._task.guidance).factor
+        steering = steering if factor is None else steering.scaled(factor)
+        if not samples or not steering.attributes:
+            return {"factor": factor, "kl": None}
+        moved = divergence(adapter, steering, samples, guidance=self._task.guidance)
+        return {"factor": factor, "kl": float(moved.mean())}
 
     def _contexts(self, first: Planned) -> list[Sample]:
         """Unsteered outputs, which are generated before everything else."""

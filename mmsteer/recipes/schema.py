@@ -1,31 +1,15 @@
-"""What recipes of every kind may say. Every key that shapes the result is required, and no unknown key is allowed."""
+"""What a recipe may say. Every key that shapes the result is required, and no unknown key is allowed."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
-Count = Annotated[int, Field(ge=1, le=1_000_000)]
-Seed = Annotated[int, Field(ge=0, lt=2**31)]
-Text = Annotated[str, Field(min_length=1, pattern=r"\S")]
-Positive = Annotated[float, Field(gt=0)]
-Value = bool | int | float | str
-Ends = tuple[Positive, Positive]
-
-
-def has(item: Any, key: str) -> bool:
-    """Whether a part has a key, read or not yet read.
-
-    Args:
-        item: A mapping, or what was made of one.
-        key: The key.
-    """
-    return key in item if isinstance(item, dict) else hasattr(item, key)
-
-
-class Part(BaseModel):
-    """A mapping of a recipe: no unknown keys, no silent conversions."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+from mmsteer.probes import LAT, PCA, RFM, VTI, Chance, Linear, Logistic, MeanDifference
+from mmsteer.probes.bounds import Count, Positive, Seed
+from mmsteer.recipes.music.schema import ConceptData, SynTheoryData, WorldPrompts
+from mmsteer.recipes.part import Part, Text, Value, by_key, has
+from mmsteer.recipes.rows.schema import Batch, Generate, LabelledRows, RewardedOutputs, Rows, SystemPairs
+from mmsteer.recipes.vision.schema import AmberImages, Ask, CocoImages, Decode, FolderImages, Pairs, SceneImages
 
 
 class Model(Part):
@@ -37,54 +21,6 @@ class Model(Part):
     device: Text = Field(description="`cpu`, `cuda` or `auto`")
     dtype: Literal["auto", "float32", "bfloat16", "float16"]
     quantise: Literal["4bit", "8bit"] | None = Field(default=None, description="hold the weights so, by bitsandbytes")
-
-
-class MeanDifferenceProbe(Part):
-    """The direction between the class means."""
-
-    name: Literal["mean_difference"]
-    seed: Seed = Field(description="seed of the split by source")
-
-
-class PcaProbe(Part):
-    """The first principal component, of the pairs' differences where there are pairs."""
-
-    name: Literal["pca"]
-    seed: Seed = Field(description="seed of the split by source")
-
-
-class LatProbe(Part):
-    """The first principal component of random differences of length 1."""
-
-    name: Literal["lat"]
-    seed: Seed = Field(description="seed of the pairs and of the split by source")
-
-
-class LogisticProbe(Part):
-    """The weight of a logistic regression."""
-
-    name: Literal["logistic"]
-    penalties: Annotated[tuple[Positive, ...], Field(min_length=1)] = Field(
-        description="values of C, of which validation chooses one"
-    )
-    seed: Seed = Field(description="seed of the split by source")
-
-
-class LinearProbe(Part):
-    """The weight of a ridge regression."""
-
-    name: Literal["linear"]
-    ridges: Annotated[tuple[Positive, ...], Field(min_length=1)] = Field(
-        description="in units of the mean square of a coordinate; validation chooses one"
-    )
-    seed: Seed = Field(description="seed of the split by source")
-
-
-class RandomProbe(Part):
-    """A direction drawn at random: the control among probes."""
-
-    name: Literal["random"]
-    seed: Seed = Field(description="seed of the draw and of the split by source")
 
 
 class SaeProbe(Part):
@@ -112,71 +48,53 @@ class SaeProbe(Part):
     seed: Seed = Field(description="seed of the split by source, and of the random control")
 
 
-class VtiProbe(Part):
-    """VTI's direction from pairs, as the paper defines it or as its program computes it."""
-
-    name: Literal["vti"]
-    mode: Literal["paper", "code"]
-    seed: Seed = Field(description="seed of the split by source")
-
-
-class RfmSetting(Part):
-    """One fixed choice of a kernel machine."""
-
-    bandwidth: Positive
-    exponent: Positive
-    ridge: Positive
-    centre: bool
-
-
-class RfmRanges(Part):
-    """What the search over kernel machines draws from."""
-
-    bandwidth: Ends
-    exponent: Ends
-    ridge: Ends
-    centre: Annotated[tuple[bool, ...], Field(min_length=1)]
-
-
-class RfmProbe(Part):
-    """The top eigenvector of a recursive feature machine."""
-
-    name: Literal["rfm"]
-    seed: Seed = Field(description="seed of the search and of the split by source")
-    draws: Annotated[int, Field(ge=0)] = Field(description="settings that the search tries")
-    iterations: Count = Field(description="how often a machine may update its metric")
-    ranges: RfmRanges
-    settings: tuple[RfmSetting, ...] = Field(description="settings to try instead of a search; [] to search")
-    screen: Count = Field(1500, description="most training samples that settings are compared on")
-    unit: Literal["median", "absolute"] = Field(description="unit of the bandwidth")
-
-
 Probe = Annotated[
-    MeanDifferenceProbe
-    | PcaProbe
-    | LatProbe
-    | LogisticProbe
-    | LinearProbe
-    | RandomProbe
-    | RfmProbe
-    | SaeProbe
-    | VtiProbe,
-    Field(discriminator="name"),
+    MeanDifference | PCA | LAT | Logistic | Linear | Chance | RFM | VTI | SaeProbe, Field(discriminator="name")
 ]
+"""The settings of a probe are the probe itself, checked as strictly as the rest of a recipe."""
 NamedProbe = Annotated[
     Annotated[Text, Tag("(file)")] | Annotated[Probe, Tag("(settings)")],
     Discriminator(lambda probe: "(file)" if isinstance(probe, str) else "(settings)"),
 ]
 
 
+FoundIn = Annotated[
+    Annotated[Pairs, Tag("(contrast)")]
+    | Annotated[ConceptData, Tag("(concept)")]
+    | Annotated[SynTheoryData, Tag("(syntheory)")]
+    | Annotated[SystemPairs, Tag("(systems)")]
+    | Annotated[RewardedOutputs, Tag("(reward)")]
+    | Annotated[LabelledRows, Tag("(files)")],
+    by_key("contrast", "concept", "syntheory", "systems", "reward", "files"),
+]
+"""What directions are found in."""
+
+Texts = Annotated[tuple[Text, ...], Field(min_length=1)]
+Source = Annotated[
+    Annotated[Texts, Tag("(texts)")]
+    | Annotated[
+        Annotated[Rows, Tag("(files)")]
+        | Annotated[WorldPrompts, Tag("(world)")]
+        | Annotated[SceneImages, Tag("(scenes)")]
+        | Annotated[CocoImages, Tag("(coco)")]
+        | Annotated[FolderImages, Tag("(folder)")]
+        | Annotated[AmberImages, Tag("(amber)")],
+        by_key("files", "world", "scenes", "coco", "folder", "amber"),
+        Tag("(part)"),
+    ],
+    Discriminator(lambda item: "(texts)" if isinstance(item, list | tuple) else "(part)"),
+]
+"""What is generated from: prompts as they stand here, rows, or a world or benchmark."""
+
+
 class FoundDirections(Part):
-    """Directions that the run finds; each kind of recipe says in what data."""
+    """Directions that the run finds: in rows, in the model's own outputs, in rendered clips, or in pairs of images."""
 
     family: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")] = Field(
         description="directions are named `family:label`"
     )
     probe: NamedProbe = Field(description="a file of probes or probes/<kind>, without .yaml, or its content")
-    data: Any
+    data: FoundIn
     sites: Text = Field(
         description="where to read, such as decoder.* or decoder.4-11; features are read at their dictionary's own "
         "site, which is one of these"
@@ -212,6 +130,10 @@ class SteerMapping(Part):
     gate: Text | None = None
 
 
+Directions = Annotated[
+    Annotated[FileDirections, Tag("(file)")] | Annotated[FoundDirections, Tag("(found)")],
+    Discriminator(lambda item: "(file)" if has(item, "file") else "(found)"),
+]
 Steer = Annotated[
     Annotated[SteerMapping, Tag("(mapping)")] | Annotated[Text, Tag("(line)")],
     Discriminator(lambda item: "(mapping)" if isinstance(item, dict | SteerMapping) else "(line)"),
@@ -225,18 +147,29 @@ class Calibrate(Part):
 
 
 class Conditions(Part):
-    """What is steered: one condition, or with a sweep a table of them."""
+    """What is steered, or how the next word is chosen instead: one condition, or with a sweep a table of them."""
 
     name: Text
     sweep: dict[str, Annotated[tuple[Value, ...], Field(min_length=1)]] = Field(
         default={}, description="each combination of values is a condition; {variable} in a text stands for its value"
     )
-    steer: Annotated[tuple[Steer, ...], Field(min_length=1)] = Field(
-        description="lines such as 'note:C 0.1 fade-in 0..4s', several in one text with ; between them, or their parts"
+    steer: tuple[Steer, ...] = Field(
+        default=(),
+        description="lines such as 'note:C 0.1 fade-in 0..4s', several in one text with ; between them, or their parts",
     )
     compose: Literal["sum", "gram_schmidt", "whiten"] = "sum"
     budget: Positive | None = None
     calibrate: Calibrate | None = None
+    target: dict[str, Text] = Field(
+        default={}, description="with evaluate: what the audio should have, such as {note: C}"
+    )
+    decode: Decode | None = Field(default=None, description="with ask: in the place of steer")
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> "Conditions":
+        if bool(self.steer) == (self.decode is not None):
+            raise ValueError("a condition either steers or decodes; give at least 1 line to steer, or decode")
+        return self
 
 
 class Controls(Part):
@@ -244,6 +177,10 @@ class Controls(Part):
 
     unsteered: bool
     random: Annotated[int, Field(ge=0, le=100)] = Field(description="random directions of each distinct dose")
+    shuffled: bool = Field(default=False, description="the directions found again with the labels shuffled")
+    wrong_image: bool = Field(
+        default=False, description="the directions found again with the images of the pairs exchanged"
+    )
 
 
 class Bound(Part):
@@ -256,6 +193,7 @@ class Bound(Part):
 class Choose(Part):
     """Try all conditions on other material first; only the best goes on, and the test decides nothing."""
 
+    data: Source = Field(description="what conditions are tried on, none of which the test shows")
     of: Literal["all", "each"] = Field(description="one condition of all, or one of each entry of conditions")
     maximise: Text | None = Field(default=None, description="the metric that should be large, such as f1")
     minimise: Text | None = Field(default=None, description="the metric that should be small, such as chair_s")
@@ -271,16 +209,30 @@ class Choose(Part):
 
 
 class Recipe(Part):
-    """An experiment; what is made, asked and judged is said by each kind."""
+    """An experiment: what is done to a model, what is generated from and how, and what is measured."""
 
-    kind: str
+    kind: Literal["text", "image", "music"]
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)] = Field(
         description="of the run folder, with an id behind it"
     )
     about: Text = Field(description="what the recipe is for; reports show it beside the recipe")
     seed: Seed = Field(description="of all that is drawn and says no seed of its own")
     model: Model
-    directions: Any
-    conditions: Any
+    directions: tuple[Directions, ...]
+    data: Source
+    generate: Generate | None = None
+    score: dict[Text, Text] = Field(
+        default={},
+        description="for the name of each metric what it measures; text: rewards such as contains:Arr or refusal, "
+        "and length, blank, surprise, options; audio: targets such as note:C or instrument:flute, and voiced",
+    )
+    evaluate: tuple[Text, ...] = Field(
+        default=(),
+        description="audio: what is read of each clip, such as notes or tempo, for the targets of the conditions; and "
+        "adherence to what the prompts of the world state",
+    )
+    ask: Ask | None = Field(default=None, description="of images of a world or benchmark, in the place of generate")
+    batch: Batch | None = Field(default=None, description="with ask: images that run together")
+    conditions: Annotated[tuple[Conditions, ...], Field(min_length=1)]
     controls: Controls
     choose: Choose | None = None

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 Line = Mapping[str, Any]
+ITEM = "example"
+"""The key of a line that says which item it is about."""
 Scores = Callable[[Sequence["Scored"]], dict[str, Any]]
 
 

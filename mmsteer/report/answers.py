@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from mmsteer.eval.text import Segment, word_changes
+from mmsteer.report.output_parts import Example, Output
 from mmsteer.report.parts import Condition
-from mmsteer.report.rows_parts import Answer, Example
 from mmsteer.report.run_data import Run
 from mmsteer.report.trials import reached, roles, shown_conditions
 from mmsteer.report.wording import number
@@ -72,16 +72,12 @@ class Answers:
 
 
 def answers(run: Run) -> list[Answers]:
-    """The finished outputs of every steered condition.
-
-    Args:
-        run: The run.
-    """
-    return [_condition(run, one, unfolded=unfolded) for one, unfolded in shown_conditions(run)] if run.examples else []
+    """The finished outputs of every steered condition."""
+    return [_condition(run, one, unfolded=unfolded) for one, unfolded in shown_conditions(run)]
 
 
 def _condition(run: Run, condition: Condition, *, unfolded: bool) -> Answers:
-    done = [one for one in run.examples if (condition.name, one.index) in run.answers]
+    done = [one for one in run.examples if (condition.name, one.index) in run.outputs]
     cards = [_card(run, one, condition) for one in done[:LISTED]]
     return Answers(
         name=condition.name,
@@ -95,7 +91,7 @@ def _condition(run: Run, condition: Condition, *, unfolded: bool) -> Answers:
 
 
 def _card(run: Run, example: Example, condition: Condition) -> Card:
-    found = [(role, run.answers.get((name, example.index))) for role, name in roles(run, condition)]
+    found = [(role, run.outputs.get((name, example.index))) for role, name in roles(run, condition)]
     before = next((one.text for role, one in found if role == "unsteered" and one), None)
     return Card(
         example.prompt,
@@ -105,7 +101,7 @@ def _card(run: Run, example: Example, condition: Condition) -> Card:
     )
 
 
-def _said(run: Run, role: str, one: Answer, before: str | None) -> Said:
+def _said(run: Run, role: str, one: Output, before: str | None) -> Said:
     value = one.score(run.goal.name) if run.goal else None
     return Said(
         role,

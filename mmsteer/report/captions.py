@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from mmsteer.report.vision_parts import Mention, View
+from mmsteer.report.output_parts import Mention, Output
 
 
 @dataclass(frozen=True)
@@ -36,13 +36,8 @@ class Said:
     missed: tuple[str, ...]
 
 
-def said(role: str, view: View) -> Said:
-    """A caption, taken apart.
-
-    Args:
-        role: Whose it is.
-        view: What was said.
-    """
+def said(role: str, view: Output) -> Said:
+    """A caption, taken apart."""
     return Said(role, tuple(pieces(view.caption or "", view.mentions)), tuple(view.missed))
 
 

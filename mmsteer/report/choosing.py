@@ -49,11 +49,7 @@ class Choosing:
 
 
 def choosing(run: Run) -> Choosing | None:
-    """The choice of a run; None where the recipe chooses nothing.
-
-    Args:
-        run: The run.
-    """
+    """The choice of a run; None where the recipe chooses nothing."""
     trial = run.validation
     if not trial:
         return None

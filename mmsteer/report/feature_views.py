@@ -123,12 +123,7 @@ def shared(found: Maximal, labels: Mapping[str, Mapping[str, str]], *, words: bo
 
 
 def named(ranking: Ranking, count: int = 8) -> tuple[str, str]:
-    """The tokens at both ends of a head, as lists in words.
-
-    Args:
-        ranking: The ends.
-        count: Tokens at each.
-    """
+    """The tokens at both ends of a head, as lists in words."""
     top, bottom = (" ".join(visible(entry.name) for entry in end[:count]) for end in (ranking.top, ranking.bottom))
     return top, bottom
 
@@ -153,12 +148,7 @@ def spaced(names: Sequence[str]) -> list[str]:
 
 
 def curve(z: Tensor, largest: float) -> Markup:
-    """Activation over the tokens of a clip, to be laid over its spectrogram.
-
-    Args:
-        z: Activations, (tokens,).
-        largest: What reaches the top.
-    """
+    """Activation over the tokens of a clip, to be laid over its spectrogram."""
     points = " ".join(f"{at} {20 - 19 * min(float(value) / largest, 1):.1f}" for at, value in enumerate(z))
     path = element("path", d=f"M{points}", kind="activation")
     return drawing(max(len(z) - 1, 1), 20, "activation over the clip", [path], "curve", stretch=True)
@@ -181,11 +171,7 @@ def words(names: Sequence[str], z: Tensor, moment: Moment, first: int) -> tuple[
 
 
 def density_chart(density: Tensor) -> Markup:
-    """How many features are how often active, on a logarithmic scale.
-
-    Args:
-        density: Of all features, (features,).
-    """
+    """How many features are how often active, on a logarithmic scale."""
     counts = density.clamp(min=10**LOWEST).log10().histc(BINS, LOWEST, 0.0).tolist()
     x, y = Axis(LOWEST, 0.0, 44, 440), Axis(0.0, max(counts), 170, 22)
     width = (x.stop - x.start) / BINS

@@ -39,13 +39,7 @@ def draw_flow(flow: Flow, title: str = "") -> Markup:
 
 
 def save_flow(flow: Flow, path: str | Path, title: str = "") -> None:
-    """Write the drawing as a file that browsers open.
-
-    Args:
-        flow: The flow.
-        path: An `.svg` file.
-        title: As for `draw_flow`.
-    """
+    """Write the drawing as a file that browsers open."""
     # Inside a page a drawing needs no namespace; a file of its own does.
     text = str(draw_flow(flow, title)).replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
     write_atomically(Path(path), text.encode())

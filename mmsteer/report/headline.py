@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from mmsteer.report.output_parts import MetricWords
 from mmsteer.report.parts import Choice, Metric, Row, Scores
-from mmsteer.report.rows_parts import MetricWords
 from mmsteer.report.run_data import Run
 from mmsteer.report.wording import CONTROLS, bracket, digits, number, plural
 
@@ -41,9 +41,6 @@ def headlines(run: Run) -> list[Headline]:
 
     With targets that is the row with most of them that reaches them most often, of equals the one truest to the
     prompt; with captions the one with the highest F1, with answers alone the one with the highest accuracy.
-
-    Args:
-        run: The run.
     """
     if not run.scores:
         return []
@@ -74,12 +71,7 @@ def headline(scores: Scores, goal: MetricWords | None = None) -> tuple[Row, int]
 
 
 def change(name: str, metric: Metric) -> str:
-    """A score before and after, beside its controls.
-
-    Args:
-        name: Its name.
-        metric: The score.
-    """
+    """A score before and after, beside its controls."""
     places = digits(name)
     before = f"{number(metric.unsteered.value, places)} → " if metric.unsteered else ""
     controls = [f"{CONTROLS[kind]} {number(score.value, places)}" for kind, score in metric.controls.items()]

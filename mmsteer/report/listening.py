@@ -6,7 +6,7 @@ from urllib.parse import quote
 from markupsafe import Markup
 
 from mmsteer.eval.attributes import ATTRIBUTES
-from mmsteer.report.music_parts import Prompt, Sample
+from mmsteer.report.output_parts import Example, Output
 from mmsteer.report.parts import Condition
 from mmsteer.report.run_data import Run
 from mmsteer.report.strips import note_strip
@@ -73,27 +73,19 @@ class Listening:
 
 
 def listening(run: Run) -> list[Listening]:
-    """The finished clips of every steered condition.
-
-    Args:
-        run: The run.
-    """
+    """The finished clips of every steered condition."""
     return [_condition(run, one, unfolded=unfolded) for one, unfolded in shown_conditions(run)]
 
 
 def wanted_notes(condition: Condition) -> tuple[str, ...]:
-    """The notes that a condition asks for, in the order of its attributes.
-
-    Args:
-        condition: The condition.
-    """
+    """The notes that a condition asks for, in the order of its attributes."""
     steered = [line.split()[0].split(":", 1)[-1] for line in condition.steering if line.strip()]
     named = [*steered, *([condition.target["note"]] if "note" in condition.target else [])]
     return tuple(dict.fromkeys(name for name in named if name in PITCH_CLASSES))
 
 
 def _condition(run: Run, condition: Condition, *, unfolded: bool) -> Listening:
-    done = [prompt for prompt in run.prompts if (condition.name, prompt.index) in run.samples]
+    done = [prompt for prompt in run.examples if (condition.name, prompt.index) in run.outputs]
     return Listening(
         name=condition.name,
         steering=tuple(condition.applied),
@@ -105,23 +97,23 @@ def _condition(run: Run, condition: Condition, *, unfolded: bool) -> Listening:
     )
 
 
-def _trial(run: Run, prompt: Prompt, condition: Condition, *, drawn: bool) -> Trial:
-    found = [(role, run.samples.get((name, prompt.index))) for role, name in roles(run, condition)]
+def _trial(run: Run, prompt: Example, condition: Condition, *, drawn: bool) -> Trial:
+    found = [(role, run.outputs.get((name, prompt.index))) for role, name in roles(run, condition)]
     clips = tuple(_clip(run, role, sample, condition, drawn=drawn) for role, sample in found if sample)
-    return Trial(prompt.text, prompt.seed, clips)
+    return Trial(prompt.prompt, prompt.seed, clips)
 
 
-def _clip(run: Run, role: str, sample: Sample, condition: Condition, *, drawn: bool) -> Clip:
+def _clip(run: Run, role: str, sample: Output, condition: Condition, *, drawn: bool) -> Clip:
     notes = sample.readings.notes if drawn else None
     return Clip(
         role=role,
-        href=quote(sample.audio) if (run.folder / sample.audio).is_file() else None,
+        href=quote(sample.audio) if sample.audio and (run.folder / sample.audio).is_file() else None,
         heard=_heard(sample, condition),
         strip=note_strip(notes, wanted_notes(condition)) if notes else None,
     )
 
 
-def _heard(sample: Sample, condition: Condition) -> tuple[str, ...]:
+def _heard(sample: Output, condition: Condition) -> tuple[str, ...]:
     found = []
     for attribute, label in condition.target.items():
         known = ATTRIBUTES.get(attribute)
@@ -135,7 +127,7 @@ def _heard(sample: Sample, condition: Condition) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _share(sample: Sample, label: str | None) -> str:
+def _share(sample: Output, label: str | None) -> str:
     notes = sample.readings.notes
     if not notes or not notes.share or label not in notes.share:
         return ""

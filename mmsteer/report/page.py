@@ -63,11 +63,7 @@ class DirectionView:
 
 
 def render_page(run: Run) -> str:
-    """The page; the same run gives the same page.
-
-    Args:
-        run: The run.
-    """
+    """The page; the same run gives the same page."""
     loader = PackageLoader("mmsteer.report", ".")
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -85,7 +81,7 @@ def _view(run: Run) -> dict[str, Any]:
         "run": run,
         "nouns": NOUNS[run.kind],
         "material": material(run),
-        "planned": len(run.conditions) * run.items,
+        "planned": len(run.conditions) * len(run.examples),
         "verdicts": verdicts(run),
         "spoken": SPOKEN,
         "controls": [CONTROLS.get(kind, kind) for kind in kinds],
@@ -97,10 +93,10 @@ def _view(run: Run) -> dict[str, Any]:
         "trade_offs": trade_offs(run),
         "choosing": choosing(run),
         "schedules": schedule_charts(run.traces),
-        "listening": listening(run) if run.prompts else [],
+        "listening": listening(run) if run.kind == "music" else [],
         "players": PLAYERS,
-        "galleries": galleries(run),
-        "answers": answers(run),
+        "galleries": galleries(run) if run.kind == "vision" else [],
+        "answers": answers(run) if run.kind == "rows" else [],
         "receipts": receipt_lines(run),
         "probes": [_probe(table) for table in run.probes],
         "directions": _directions(run),

@@ -13,11 +13,7 @@ class Part(BaseModel):
 
 
 def inside(folder: str) -> AfterValidator:
-    """Refuse what would lead a browser out of a folder of the run.
-
-    Args:
-        folder: Its name.
-    """
+    """Refuse what would lead a browser out of a folder of the run."""
 
     def check(path: str) -> str:
         parts = PurePosixPath(path).parts
@@ -150,11 +146,7 @@ class Scores(Part):
     summaries: list[Row]
 
     def of(self, condition: str) -> Row | None:
-        """The scores of a condition by itself.
-
-        Args:
-            condition: Its name.
-        """
+        """The scores of a condition by itself."""
         return next((row for row in self.rows if row.condition == condition), None)
 
     @property
@@ -246,11 +238,7 @@ class Bound(Part):
     at_most: float | None = None
 
     def allows(self, change: float | None) -> bool:
-        """Whether a change stays within; one that could not be measured does not.
-
-        Args:
-            change: The change.
-        """
+        """Whether a change stays within; one that could not be measured does not."""
         if change is None:
             return self.at_least is None and self.at_most is None
         return (self.at_least is None or change >= self.at_least) and (self.at_most is None or change <= self.at_most)
@@ -284,14 +272,14 @@ class Choice(Part):
 class Recipe(Part):
     """What a page needs of a recipe."""
 
-    kind: str = "music"
+    kind: Literal["text", "image", "music"] = "music"
     about: str | None = None
     choose: Rule | None = None
     data: Any = None
-    prompts: Any = None
-    images: Any = None
+    ask: Any = None
+    evaluate: list[str] = []
 
     @property
     def shape(self) -> str:
-        """What its run folder looks like: `rows` where the recipe names rows of one's own, else its kind."""
-        return self.kind if self.data is None else "rows"
+        """What its page shows: images with what was said of them, clips with what was read of them, or rows."""
+        return "vision" if self.ask is not None else "music" if self.evaluate else "rows"

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from mmsteer.report.captions import Said, said
+from mmsteer.report.output_parts import Asked, Example, Output
 from mmsteer.report.parts import Condition
 from mmsteer.report.run_data import Run
 from mmsteer.report.trials import reached, roles, shown_conditions
-from mmsteer.report.vision_parts import Answer, Picture, View
 from mmsteer.report.wording import plural, signed
 
 SHOWN = 6
@@ -104,27 +104,23 @@ class Seen:
         after: With it.
     """
 
-    picture: Picture
-    before: View | None
-    after: View
+    picture: Example
+    before: Output | None
+    after: Output
 
 
 def galleries(run: Run) -> list[Gallery]:
-    """The finished pictures of every steered condition.
-
-    Args:
-        run: The run.
-    """
-    return [_gallery(run, one, unfolded=unfolded) for one, unfolded in shown_conditions(run)] if run.pictures else []
+    """The finished pictures of every steered condition."""
+    return [_gallery(run, one, unfolded=unfolded) for one, unfolded in shown_conditions(run)]
 
 
 def _gallery(run: Run, condition: Condition, *, unfolded: bool) -> Gallery:
     beside = roles(run, condition)
     before = next((name for role, name in beside if role == "unsteered"), "")
     seen = [
-        Seen(picture, run.views.get((before, picture.index)), view)
-        for picture in run.pictures
-        if (view := run.views.get((condition.name, picture.index)))
+        Seen(picture, run.outputs.get((before, picture.index)), view)
+        for picture in run.examples
+        if (view := run.outputs.get((condition.name, picture.index)))
     ]
     captioned = [one for one in seen if one.after.caption is not None]
     answered = [one for one in seen if flips(one)]
@@ -174,12 +170,12 @@ def flips(seen: Seen) -> tuple[Flip, ...]:
     return tuple(_flip(before, after) for before, after in pairs if before.outcome != after.outcome)
 
 
-def _flip(before: Answer, after: Answer) -> Flip:
+def _flip(before: Asked, after: Asked) -> Flip:
     kind = "" if before.right == after.right else "right" if after.right else "wrong"
     return Flip(after.question, after.label, _answered(before), _answered(after), kind)
 
 
-def _answered(answer: Answer) -> str:
+def _answered(answer: Asked) -> str:
     mark = "?" if answer.outcome == "unparsed" else "✓" if answer.right else "✗"
     if answer.logit is not None:
         return f"{mark} {answer.said} (log odds {signed(answer.logit)})"
@@ -187,7 +183,7 @@ def _answered(answer: Answer) -> str:
 
 
 def _described(run: Run, seen: Seen, beside: Sequence[tuple[str, str]]) -> Card:
-    views = [(role, run.views.get((name, seen.picture.index))) for role, name in beside]
+    views = [(role, run.outputs.get((name, seen.picture.index))) for role, name in beside]
     return _card(run, seen.picture, tuple(said(role, view) for role, view in views if view), ())
 
 
@@ -195,11 +191,11 @@ def _asked(run: Run, seen: Seen) -> Card:
     return _card(run, seen.picture, (), flips(seen))
 
 
-def _card(run: Run, picture: Picture, spoken: tuple[Said, ...], changed: tuple[Flip, ...]) -> Card:
+def _card(run: Run, picture: Example, spoken: tuple[Said, ...], changed: tuple[Flip, ...]) -> Card:
     objects = None if picture.objects is None else ", ".join(picture.objects) or "none that CHAIR knows"
-    alt = f"the image {picture.name}" if objects is None else f"objects there: {objects}"
-    href = quote(picture.file) if (run.folder / picture.file).is_file() else None
-    return Card(picture.name, href, alt, spoken, changed)
+    alt = f"the image {picture.id}" if objects is None else f"objects there: {objects}"
+    href = next((quote(file) for file in picture.images if (run.folder / file).is_file()), None)
+    return Card(picture.id, href, alt, spoken, changed)
 
 
 def _fewer(seen: Sequence[Seen]) -> str:
@@ -214,7 +210,7 @@ def _fewer(seen: Sequence[Seen]) -> str:
     )
 
 
-def _wrong(view: View | None) -> int:
+def _wrong(view: Output | None) -> int:
     return len({mention.object for mention in view.mentions if mention.hallucinated}) if view else 0
 
 

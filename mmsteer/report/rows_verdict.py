@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from mmsteer.report.headline import Headline, Verdict, change
+from mmsteer.report.output_parts import MetricWords
 from mmsteer.report.parts import Interval, Metric
-from mmsteer.report.rows_parts import MetricWords
 from mmsteer.report.run_data import Run
 from mmsteer.report.wording import CONTROLS, bracket, plural, signed
 

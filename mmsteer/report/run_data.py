@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from mmsteer.direction_file import load_directions
 from mmsteer.errors import RecipeError
-from mmsteer.report.music_parts import Prompt, Sample
+from mmsteer.report.output_parts import Example, MetricWords, Output
 from mmsteer.report.parts import (
     Choice,
     Condition,
@@ -25,18 +25,14 @@ from mmsteer.report.parts import (
     State,
     Times,
 )
-from mmsteer.report.rows_parts import Answer, Example, MetricWords
 from mmsteer.report.trace_parts import ConditionTraces
-from mmsteer.report.vision_parts import Picture, View
 from mmsteer.types import Direction
 
 T = TypeVar("T")
-L = TypeVar("L", Sample, View, Answer)
-Lines = Mapping[tuple[str, int], L]
-NEEDED = ("recipe.yaml", "environment.json", "conditions.json", "scores.json")
-"""What a finished run has, beside what it was generated from."""
-ITEMS = {"music": "prompts.json", "vision": "images.json", "rows": "examples.json"}
-"""What a run of each kind was generated from."""
+EXAMPLES = "examples.json"
+"""What a run was generated from."""
+NEEDED = ("recipe.yaml", "environment.json", "conditions.json", "scores.json", EXAMPLES)
+"""What a finished run has."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,25 +56,18 @@ class Validation:
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """All that a page is made of; what an unfinished run does not have yet is empty or None.
-
-    Music has prompts and samples, vision has pictures and views, rows of one's own have examples, answers and metrics.
-    """
+    """All that a page is made of; what an unfinished run does not have yet is empty or None."""
 
     folder: Path
     state: State
     kind: str
     recipe: str
     about: str | None
-    sources: Mapping[str, Any]
+    data: Any
     environment: Environment | None
     conditions: list[Condition]
-    prompts: list[Prompt]
-    pictures: list[Picture]
-    samples: Lines[Sample]
-    views: Lines[View]
     examples: list[Example]
-    answers: Lines[Answer]
+    outputs: Mapping[tuple[str, int], Output]
     metrics: list[MetricWords]
     rule: Rule | None
     validation: Validation | None
@@ -101,18 +90,8 @@ class Run:
         return self.validation.choices if self.validation else []
 
     @property
-    def items(self) -> int:
-        """Prompts, pictures or rows."""
-        return len(self.prompts) + len(self.pictures) + len(self.examples)
-
-    @property
-    def done(self) -> int:
-        """Finished outputs."""
-        return len(self.samples) + len(self.views) + len(self.answers)
-
-    @property
     def goal(self) -> MetricWords | None:
-        """On rows of one's own, what the recipe chooses by, or else its first metric, with the wanted direction."""
+        """Where metrics have words, what the recipe chooses by, or else its first metric, with the wanted direction."""
         wanted = self.rule.metric if self.rule else None
         found = next((one for one in self.metrics if wanted in (None, one.name)), None)
         if not found or not self.rule:
@@ -123,9 +102,6 @@ class Run:
 def read_run(folder: Path) -> Run:
     """Read a run folder.
 
-    Args:
-        folder: The folder.
-
     Raises:
         RecipeError: It is no run folder, a file is damaged, or a finished run lacks one.
         DirectionError: The directions' file is damaged.
@@ -135,27 +111,22 @@ def read_run(folder: Path) -> Run:
     state = _json(folder / "run.json", State)
     text = _text(folder / "recipe.yaml")
     recipe = _recipe(folder / "recipe.yaml", text)
-    missing = [name for name in (*NEEDED, ITEMS[recipe.shape]) if not (folder / name).is_file()]
+    missing = [name for name in NEEDED if not (folder / name).is_file()]
     if state.finished and missing:
         raise RecipeError(f"{folder} is damaged: the run is finished, but {', '.join(missing)} is missing; {_AGAIN}")
     directions = folder / "directions.safetensors"
-    music, vision, rows = (recipe.shape == shape for shape in ("music", "vision", "rows"))
     return Run(
         folder=folder,
         state=state,
         kind=recipe.shape,
         recipe=text,
         about=recipe.about,
-        sources={"data": recipe.data, "prompts": recipe.prompts, "images": recipe.images},
+        data=recipe.data,
         environment=_optional(folder / "environment.json", Environment, None),
         conditions=_optional(folder / "conditions.json", list[Condition], []),
-        prompts=_optional(folder / "prompts.json", list[Prompt], []) if music else [],
-        pictures=_optional(folder / "images.json", list[Picture], []) if vision else [],
-        samples=_lines(folder / "samples.jsonl", Sample) if music else {},
-        views=_lines(folder / "samples.jsonl", View) if vision else {},
-        examples=_optional(folder / "examples.json", list[Example], []) if rows else [],
-        answers=_lines(folder / "samples.jsonl", Answer) if rows else {},
-        metrics=_optional(folder / "metrics.json", list[MetricWords], []) if rows else [],
+        examples=_optional(folder / EXAMPLES, list[Example], []),
+        outputs=_lines(folder / "samples.jsonl"),
+        metrics=_optional(folder / "metrics.json", list[MetricWords], []),
         rule=recipe.choose,
         validation=_validation(folder, recipe) if recipe.choose else None,
         scores=_optional(folder / "scores.json", Scores, None),
@@ -188,7 +159,7 @@ def _parsed(place: str, data: bytes, kind: TypeAdapter[T]) -> T:
 def _validation(folder: Path, recipe: Recipe) -> Validation:
     part = folder / "validation"
     conditions: list[Condition] = _optional(part / "conditions.json", list[Condition], [])
-    items: list[Any] = _optional(part / ITEMS[recipe.shape], list[Any], [])
+    items: list[Any] = _optional(part / EXAMPLES, list[Any], [])
     assert recipe.choose
     return Validation(
         rule=recipe.choose,
@@ -199,11 +170,11 @@ def _validation(folder: Path, recipe: Recipe) -> Validation:
     )
 
 
-def _lines(path: Path, kind: type[L]) -> dict[tuple[str, int], L]:
-    """The finished outputs, by condition and item."""
-    parser = TypeAdapter(kind)
+def _lines(path: Path) -> dict[tuple[str, int], Output]:
+    """The finished outputs, by condition and example."""
+    parser = TypeAdapter(Output)
     found = [_parsed(f"{path}:{number}", line, parser) for number, line in enumerate(_whole_lines(path), start=1)]
-    return {(one.condition, one.item): one for one in found}
+    return {(one.condition, one.example): one for one in found}
 
 
 def _whole_lines(path: Path) -> list[bytes]:
@@ -227,10 +198,7 @@ def _recipe(path: Path, text: str) -> Recipe:
         content = yaml.safe_load(text)
     except yaml.YAMLError:
         raise RecipeError(f"{path} is damaged: it is no YAML; {_AGAIN}") from None
-    recipe = _parsed(str(path), json.dumps(content or {}, default=str).encode(), TypeAdapter(Recipe))
-    if recipe.shape not in ITEMS:
-        raise RecipeError(f"{path} is of the kind {recipe.kind!r}; a report shows {' or '.join(ITEMS)}")
-    return recipe
+    return _parsed(str(path), json.dumps(content or {}, default=str).encode(), TypeAdapter(Recipe))
 
 
 _AGAIN = "restore the file, or run the recipe again with another --out"

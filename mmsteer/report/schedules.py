@@ -30,20 +30,12 @@ class ScheduleChart:
 
 
 def schedule_charts(traces: Mapping[str, ConditionTraces]) -> list[ScheduleChart]:
-    """A drawing for each condition whose strength varies over time.
-
-    Args:
-        traces: The content of `traces.json`.
-    """
+    """A drawing for each condition whose strength varies over time."""
     return [_chart(name, one) for name, one in traces.items() if any(map(varies, one.attributes))]
 
 
 def varies(traced: Traced) -> bool:
-    """Whether the strength of an attribute changes over time.
-
-    Args:
-        traced: The attribute.
-    """
+    """Whether the strength of an attribute changes over time."""
     strength = [value for _, value in traced.curve]
     return len(strength) > 1 and max(strength) - min(strength) > 1e-6 * max(map(abs, strength))
 

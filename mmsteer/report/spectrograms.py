@@ -15,12 +15,7 @@ RANGE_DB = 60.0
 
 
 def spectrogram(wave: NDArray[np.floating], sample_rate: int) -> bytes:
-    """A PNG of a clip, logarithmic in frequency, 60 dB from white to black.
-
-    Args:
-        wave: Mono audio, (samples,).
-        sample_rate: In Hz.
-    """
+    """A PNG of a clip, logarithmic in frequency, 60 dB from white to black."""
     size, hop = round(WINDOW_S * sample_rate), round(HOP_S * sample_rate)
     padded = np.pad(np.asarray(wave, dtype=np.float64), (size // 2, size))
     starts = np.arange(0, len(padded) - size + 1, hop)

@@ -75,19 +75,11 @@ class Axis:
     stop: float
 
     def __call__(self, value: float) -> float:
-        """Where a value lies.
-
-        Args:
-            value: The value.
-        """
+        """Where a value lies."""
         return self.start + (value - self.low) / (self.high - self.low or 1.0) * (self.stop - self.start)
 
     def ticks(self, most: int = 5) -> list[float]:
-        """Round values along the axis.
-
-        Args:
-            most: About how many.
-        """
+        """Round values along the axis."""
         rough = (self.high - self.low or 1.0) / most
         power = 10.0 ** math.floor(math.log10(rough))
         step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough * 0.999)
@@ -97,14 +89,7 @@ class Axis:
 
 
 def line(x: Axis, y: Axis, points: Sequence[Point], kind: str) -> Element:
-    """A line through points, broken where a value is missing; points that change nothing are left out.
-
-    Args:
-        x: Horizontal axis.
-        y: Vertical axis.
-        points: Pairs of values.
-        kind: Its class.
-    """
+    """A line through points, broken where a value is missing; points that change nothing are left out."""
     runs: list[list[tuple[float, float]]] = [[]]
     for at, value in points:
         if value is None:

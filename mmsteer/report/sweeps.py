@@ -58,9 +58,6 @@ class Series:
 def swept(rows: Sequence[Row]) -> tuple[str, ...]:
     """The variables that stand for strength: of the numbers that vary the one called so, or else all.
 
-    Args:
-        rows: Rows of scores.
-
     Returns:
         Those that take most values first; of each row the first that it has is its strength.
     """

@@ -114,20 +114,12 @@ def score_row(row: Row, kinds: Sequence[str]) -> ScoreRow:
 
 
 def control_kinds(rows: Sequence[Row]) -> tuple[str, ...]:
-    """The kinds of controls that some rows stand beside; random directions have a column in any case.
-
-    Args:
-        rows: Rows of scores.
-    """
+    """The kinds of controls that some rows stand beside; random directions have a column in any case."""
     return tuple(dict.fromkeys(("random", *(k for row in rows for one in row.metrics.values() for k in one.controls))))
 
 
 def flip_lines(rows: Sequence[Row]) -> list[FlipLine]:
-    """How answers changed, a line for each row and split.
-
-    Args:
-        rows: Rows of scores.
-    """
+    """How answers changed, a line for each row and split."""
     return [FlipLine(row.condition, split, _flipped(counts)) for row in rows for split, counts in row.flips.items()]
 
 
@@ -146,11 +138,7 @@ def cell(name: str, score: Interval | None, *, change: bool = False) -> Cell | N
 
 
 def receipt_lines(run: Run) -> list[ReceiptLine]:
-    """What was applied, in the order of the conditions.
-
-    Args:
-        run: The run.
-    """
+    """What was applied, in the order of the conditions."""
     applied = [one for one in run.conditions if one.kind != "unsteered" and one.name in run.receipts]
     return [_receipt(one, run.receipts[one.name], run.doses.get(one.name)) for one in applied]
 

@@ -50,11 +50,7 @@ class TradeOff:
 
 
 def trade_offs(run: Run) -> list[TradeOff]:
-    """The drawings for each metric that has something to show: at least two rows.
-
-    Args:
-        run: The run.
-    """
+    """The drawings for each metric that has something to show: at least two rows."""
     if not run.scores:
         return []
     tried = run.validation.scores.main if run.validation and run.validation.scores else None

@@ -42,11 +42,7 @@ _ANSWERS = {
 
 
 def meaning(metric: str) -> str:
-    """What a metric counts, with its unit.
-
-    Args:
-        metric: Its name in `scores.json`.
-    """
+    """What a metric counts, with its unit."""
     attribute, _, kind = metric.partition(".")
     if attribute == "pope":
         split, _, kind = kind.partition(".")
@@ -59,11 +55,7 @@ def meaning(metric: str) -> str:
 
 
 def digits(metric: str) -> int:
-    """Digits behind the point that a metric is shown with.
-
-    Args:
-        metric: Its name.
-    """
+    """Digits behind the point that a metric is shown with."""
     if metric in ("length", "distinct"):
         return 1
     return 3 if metric in _CAPTIONS or metric.startswith("pope.") else 2
@@ -112,20 +104,10 @@ def percent(value: float | None) -> str:
 
 
 def bracket(score: Interval, digits: int = 2) -> str:
-    """The 95 % interval of a score; empty where nothing was scored.
-
-    Args:
-        score: The score.
-        digits: Digits behind the point.
-    """
+    """The 95 % interval of a score; empty where nothing was scored."""
     return "" if score.low is None else f"[{number(score.low, digits)}, {number(score.high, digits)}]"
 
 
 def plural(count: int, word: str) -> str:
-    """A count of things.
-
-    Args:
-        count: How many.
-        word: One of them.
-    """
+    """A count of things."""
     return f"{count:,} {word}" + ("" if count == 1 else "s")

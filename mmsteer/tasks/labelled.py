@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from mmsteer.data.groups import rows_of_parts
+from mmsteer.probes import TargetKind
 from mmsteer.types import Sample
 
 
@@ -19,12 +20,14 @@ class Labelled:
         labels: The class of each.
         groups: The source of each; no source is on both sides of a split.
         averaged: Whether each side of each group is one state, averaged while it is read.
+        target: What kind of question the labels answer.
     """
 
     samples: tuple[Sample, ...]
     labels: tuple[Any, ...]
     groups: tuple[str, ...]
     averaged: bool = False
+    target: TargetKind = "multiclass"
 
     def shuffled(self, seed: int) -> "Labelled":
         """The same samples with labels that say nothing about them: what a control is fitted on.

@@ -23,7 +23,7 @@ class Row:
         id: Its name.
         place: Where it stands, such as `rows.jsonl:3`.
         prompt: What the model is given.
-        images: What the prompt is about: image files, or PIL images.
+        images: What the prompt is about: image files, PIL images, or functions that draw one.
         audio: The output that the model is taken to have made: an audio file, or a clip in memory.
         audio_prompt: An audio file that the output begins with.
         melody: An audio file whose melody the output follows.
@@ -90,7 +90,7 @@ class Row:
             raise DataError(f"{self.place}: this model sees no images")
         if (self.audio_prompt or self.melody) and adapter.output_kind != "audio":
             raise DataError(f"{self.place}: this model makes text, so it continues no audio and follows no melody")
-        seen = tuple(read_image(one) if isinstance(one, Path) else one for one in self.images)
+        seen = tuple(map(_drawn, self.images))
         output = self._output(adapter) if answered else None
         return Sample(self.id, self.prompt, seen, output, read_waveform(self.audio_prompt), read_waveform(self.melody))
 
@@ -105,6 +105,12 @@ class Row:
         # As a model reads it: mono, at its sample rate.
         assert adapter.sample_rate is not None
         return resample(audio.samples, audio.sample_rate, adapter.sample_rate).astype(np.float32)
+
+
+def _drawn(image: Any) -> Any:
+    if isinstance(image, Path):
+        return read_image(image)
+    return image() if callable(image) else image
 
 
 def read_waveform(path: Path | None) -> Waveform | None:

@@ -82,8 +82,8 @@ def test_concepts_are_for_music(mmsteer, model, tmp_path):
 
 def test_run_says_what_was_chosen(mmsteer, model, tmp_path):
     recipe = write_recipe(tmp_path, model)
-    choose = "choose={of: all, maximise: f1, images: {scenes: {n: 3, split: validation, seed: 0}}}"
-    words = [choose, "controls.random=0", "controls.wrong_image=false", "images.scenes.n=2", "ask.pope=~", "--quiet"]
+    choose = "choose={of: all, maximise: f1, data: {scenes: {n: 3, split: validation, seed: 0}}}"
+    words = [choose, "controls.random=0", "controls.wrong_image=false", "data.scenes.n=2", "ask.pope=~", "--quiet"]
     code, out, _ = mmsteer("run", recipe, *words, "--out", tmp_path / "run")
     assert code == 0
     assert "chosen to maximise f1: honest at " in out

@@ -50,33 +50,33 @@ TWO_OF_THREE = json.dumps([{"question_id": at, "answer": "Yes" if at % 3 else "N
 ONE_STRENGTH = " ".join(f"conditions.{at}.sweep.strength=[{0.1 if at < 9 else 0.5}]" for at in range(12))
 
 ORACLES = {
-    "run-demo": recipe("demo", clips(5, 1), "prompts.world.n=4", "generate.seconds=2"),
-    "run-demo-vision": recipe("demo-vision", scenes(60, 0, 1), "images.scenes.n=20"),
-    "run-cross-fade": recipe("cross-fade", clips(6, 1), "prompts.world.n=4"),
-    "run-note-and-instrument": recipe("note-and-instrument", clips(6, 2), "prompts.world.n=4", "generate.seconds=2"),
-    "run-twelve-notes": recipe("twelve-notes", clips(5, 2), "prompts.world.n=2", "generate.seconds=1"),
+    "run-demo": recipe("demo", clips(5, 1), "data.world.n=4", "generate.seconds=2"),
+    "run-demo-vision": recipe("demo-vision", scenes(60, 0, 1), "data.scenes.n=20"),
+    "run-cross-fade": recipe("cross-fade", clips(6, 1), "data.world.n=4"),
+    "run-note-and-instrument": recipe("note-and-instrument", clips(6, 2), "data.world.n=4", "generate.seconds=2"),
+    "run-twelve-notes": recipe("twelve-notes", clips(5, 2), "data.world.n=2", "generate.seconds=1"),
     "run-seven-finders-music": recipe(
-        "seven-finders-music", clips(6, 9), "prompts.world.n=3 generate.seconds=1 conditions.0.sweep.note=[C,A]"
+        "seven-finders-music", clips(6, 9), "data.world.n=3 generate.seconds=1 conditions.0.sweep.note=[C,A]"
     ),
-    "run-seven-finders-vision": recipe("seven-finders-vision", scenes(60, *range(9)), "images.scenes.n=16"),
+    "run-seven-finders-vision": recipe("seven-finders-vision", scenes(60, *range(9)), "data.scenes.n=16"),
     "run-hallucination": recipe(
         "hallucination",
         scenes(60, *range(4)),
-        "images.scenes.n=12 choose.images.scenes.n=16 conditions.0.sweep.strength=[0.02,0.04]",
+        "data.scenes.n=12 choose.data.scenes.n=16 conditions.0.sweep.strength=[0.02,0.04]",
     ),
     "run-hallucination-methods": recipe(
         "hallucination-methods",
         scenes(40, 0, 1, 2, 3, 6),
         scenes(24, 4, 5, 7, 8, of="data.demos.scenes"),
         ONE_STRENGTH,
-        "images.scenes.n=8 choose=null controls.random=0 controls.wrong_image=false",
+        "data.scenes.n=8 choose=null controls.random=0 controls.wrong_image=false",
     ),
-    "run-less-and-shorter": recipe("less-and-shorter", scenes(40, 0, 1), "images.scenes.n=16"),
+    "run-less-and-shorter": recipe("less-and-shorter", scenes(40, 0, 1), "data.scenes.n=16"),
     "generate-music": Oracle((TONE,), printed_lines),
     "generate-vision": Oracle(
         (
-            f"run demo-vision {scenes(16, 0, 1)} images.scenes.n=6 {CAPTIONS} --quiet --out run",
-            'generate --image run/images/00000.png --prompt "Please describe this image in detail." --compare '
+            f"run demo-vision {scenes(16, 0, 1)} data.scenes.n=6 {CAPTIONS} --quiet --out run",
+            'generate --image run/images/00000-0.png --prompt "Please describe this image in detail." --compare '
             '--directions run/directions.safetensors --steer "stop:yes 0.05 at generated"',
         ),
         printed_lines,

@@ -76,7 +76,7 @@ def test_sides_that_coincide_are_left_out():
 
 def test_another_seed_draws_other_pairs():
     x, y, _ = mean_shift(n=100, d=16)
-    one, two = (LAT(seed).fit(x, y, task="binary").directions["yes"] for seed in (0, 1))
+    one, two = (LAT(seed=seed).fit(x, y, task="binary").directions["yes"] for seed in (0, 1))
     assert not torch.equal(one, two)
 
 

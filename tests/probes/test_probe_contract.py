@@ -33,7 +33,7 @@ def test_the_random_control_ignores_the_labels():
     torch.testing.assert_close(found.norm(), torch.tensor(1.0))
     assert abs(float(found @ truth)) < 0.4  # three times 1 / sqrt(64)
     assert torch.equal(found, Chance().fit(x, 1 - y, task="binary").directions["yes"])
-    assert not torch.equal(found, Chance(1).fit(x, y, task="binary").directions["yes"])
+    assert not torch.equal(found, Chance(seed=1).fit(x, y, task="binary").directions["yes"])
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])

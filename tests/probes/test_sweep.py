@@ -162,7 +162,7 @@ def test_directions_left_out_are_orthogonal_to_what_is_found():
     assert max(abs(both.vectors[site] @ one.vectors[site]) for site in PAIR_SITES for one in (prior, other)) < 1e-5
 
 
-@pytest.mark.parametrize("probe", [Logistic(), Chance(3)], ids=["logistic", "random"])
+@pytest.mark.parametrize("probe", [Logistic(), Chance(seed=3)], ids=["logistic", "random"])
 def test_probes_whose_vectors_leave_the_data_are_turned_back(probe):
     activations, y, groups, truth = paired_activations()
     scales = torch.linspace(1, 30, len(truth))

@@ -9,12 +9,11 @@ model: {load: MODEL, device: cpu, dtype: auto}
 directions:
   - family: note
     probe: mean-difference
-    data: {concept: note, clips: 8, seed: 0}
+    data: {concept: note, clips: 8, seed: 0, text: prompt}
     sites: decoder.1-2
     positions: all
     pool: mean
-    text: prompt
-prompts:
+data:
   - a slow piano melody
   - a fast flute melody
   - piano

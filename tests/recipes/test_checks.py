@@ -16,7 +16,7 @@ def test_a_sweep_is_every_combination(tmp_path):
     assert [one.name for one in checked.conditions] == ["C at 0.5", "C at 1", "F# at 0.5", "F# at 1"]
     last = checked.conditions[-1]
     assert last.lines == ("note:F# 1 fade-in 0..100%",)
-    assert last.own == {"target": {"note": "F#"}}
+    assert last.own == {"target": {"note": "F#"}, "decode": {}}
     assert last.values == {"note": "F#", "strength": 1}
 
 
@@ -50,7 +50,7 @@ def test_all_errors_come_at_once_with_their_lines(tmp_path):
         },
     )
     found = complaints(path)
-    assert [line.split(": ")[0].removeprefix(str(path)) for line in found] == [":5", ":13", ":18", ":18"]
+    assert [line.split(": ")[0].removeprefix(str(path)) for line in found] == [":5", ":9", ":17", ":17"]
     assert "did you mean 'device'" in found[0]
     assert "generate.seconds" in found[2]
     assert "did you mean 'top_k'" in found[3]
@@ -87,15 +87,15 @@ def test_meaning_is_checked_as_well_as_form(tmp_path):
     found = complaints(path)
     assert len(found) == 4
     assert "did you mean 'mean-difference'" in found[0]
-    assert any(":22: conditions[0].steer[0]" in line for line in found)
-    assert any(":23: conditions[0].target.note: no note 'H'" in line for line in found)
+    assert any(":21: conditions[0].steer[0]" in line for line in found)
+    assert any(":22: conditions[0].target.note: no note 'H'" in line for line in found)
     assert any("no evaluator 'nots', did you mean 'notes'" in line for line in found)
 
 
 @pytest.mark.parametrize(
     ("override", "words"),
     [
-        ("kind=video", "such as 'kind: music'"),
+        ("kind=video", "'text', 'image' or 'music'"),
         ("conditions.0.steer=['note:H 1']", "no direction 'note:H'"),
         ("conditions.0.steer=['note:{nte} 1']", "no variable 'nte'"),
         ("conditions.0.steer=[]", "at least 1"),
@@ -106,19 +106,30 @@ def test_meaning_is_checked_as_well_as_form(tmp_path):
         ("conditions.0.target={tempo: fast}", "add tempo to evaluate"),
         ("conditions.0.budget=-1", "greater than 0"),
         ("directions.0.data.concept=nte", "no concept 'nte'"),
-        ("directions.0.data={syntheory: notes, label: root, clips: 9, seed: 0}", "have no prompts"),
+        ("directions.0.data={syntheory: notes, label: root, clips: 9, seed: 0, text: prompt}", "no such key"),
         ("directions.0.data={syntheory: notes, label: rot, clips: 9, seed: 0}", "no label 'rot'"),
-        ("directions.0.text=stated", "no prompt of the world states the note"),
+        ("directions.0.data.text=stated", "no prompt of the world states the note"),
         ("directions.0.pool=tokens", "pool is one of"),
         ("directions.0.positions=somewhere", "no term 'somewhere'"),
         ("directions.0={file: nothing.safetensors}", "no file 'nothing.safetensors'"),
-        ("prompts=[]", "at least 1"),
-        ("prompts=[' ']", "pattern"),
-        ("prompts={world: {n: 2, seed: 0, state: [tempo], fix: {texture: drums}}}", "drums"),
+        ("data=[]", "at least 1"),
+        ("data=[' ']", "pattern"),
+        ("data={world: {n: 2, seed: 0, state: [tempo], fix: {texture: drums}}}", "drums"),
         ("generate.seconds=.inf", "number"),
-        ("generate.temperature=0", "greater than 0"),
+        ("generate.temperature=-1", "greater than or equal to 0"),
         ("generate.batch=1.5", "integer"),
         ("seed=-1", "greater than or equal to 0"),
+        ("generate=~", "generate: this key is missing"),
+        ("evaluate=[]", "score: this key is missing; it, or evaluate, says what is measured"),
+        ("batch=2", "batch: no such key where rows or prompts go on"),
+        ("ask={caption: ~}", "ask for a caption"),
+        ("data={scenes: {n: 2, split: test, seed: 0}}", "generate: no such key where images"),
+        ("data={scenes: {n: 2, split: test, seed: 0}}", "ask: this key is missing"),
+        ("data={seed: 0}", "give one of files, world, scenes, coco, folder, amber"),
+        ("directions.0.data={seed: 0}", "give one of contrast, concept, syntheory, systems, reward, files"),
+        ("conditions=[{name: x, decode: {icd: {strength: 1.0, cutoff: 0.1}}}]", "decode: no such key where rows"),
+        ("choose={of: all, maximise: voiced, data: {scenes: {n: 2, split: test, seed: 0}}}", "in different ways"),
+        ("controls.wrong_image=true", "this exchanges images"),
         ("model.load=", "string"),
     ],
 )
@@ -137,8 +148,8 @@ def test_a_gate_may_stand_beside_layers(tmp_path):
 
 def test_two_families_need_two_names(tmp_path):
     path = write_recipe(tmp_path)
-    data = "data: {concept: note, clips: 5, seed: 0}"
-    entry = f"{{family: note, probe: rfm, {data}, sites: decoder.1, positions: all, pool: mean, text: none}}"
+    data = "data: {concept: note, clips: 5, seed: 0, text: none}"
+    entry = f"{{family: note, probe: rfm, {data}, sites: decoder.1, positions: all, pool: mean}}"
     (line,) = complaints(path, f"directions=[{entry}, {entry}]")
     assert "give another family name" in line
 

@@ -39,8 +39,8 @@ def test_features_are_found_at_their_own_site_and_steered(recipe, tmp_path):
     assert set(folder.read("receipts.json")["C at 0.5"]["sites"]) == {"decoder.2"}
 
 
-SECOND = "{family: note, probe: mean-difference, data: {concept: note, clips: 8, seed: 0}, sites: decoder.2, SAME}"
-SECOND = SECOND.replace("SAME", "positions: all, pool: mean, text: prompt")
+SECOND = "{family: note, probe: mean-difference, data: DATA, sites: decoder.2, positions: all, pool: mean}"
+SECOND = SECOND.replace("DATA", "{concept: note, clips: 8, seed: 0, text: prompt}")
 ACTIVE = "conditions.0.steer=['note:{note} 0.1 on decoder.2 when note:C active']"
 
 
@@ -59,8 +59,8 @@ def test_a_feature_found_alone_opens_gates(recipe, tmp_path):
 def test_what_a_gate_cannot_read_is_refused_before_anything_runs(recipe):
     with pytest.raises(RecipeError, match="is no feature of a sparse dictionary"):
         prepare(recipe, [ACTIVE])
-    family = "{family: mean, probe: mean-difference, data: {concept: note, clips: 8, seed: 0}, SITES}"
-    family = family.replace("SITES", "sites: decoder.1, positions: all, pool: mean, text: prompt")
+    family = "{family: mean, probe: mean-difference, data: {concept: note, clips: 8, seed: 0, text: prompt}, SITES}"
+    family = family.replace("SITES", "sites: decoder.1, positions: all, pool: mean")
     with pytest.raises(RecipeError, match=r"'mean:C' was not read at decoder.2, where the edit is"):
         prepare(recipe, [f"directions=[{family}, {SECOND}]", "conditions.0.steer=['note:C 1 when mean:C > 1']"])
 

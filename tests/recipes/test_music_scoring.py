@@ -7,7 +7,7 @@ from mmsteer.recipes.scoring import Scored
 
 
 def clip(prompt, adherence):
-    return {"prompt": prompt, "readings": {}, "adherence": {"tempo": adherence}}
+    return {"example": prompt, "readings": {}, "adherence": {"tempo": adherence}}
 
 
 def condition(name, steered, unsteered):

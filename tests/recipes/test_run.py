@@ -16,10 +16,11 @@ from mmsteer.errors import RecipeError
 from mmsteer.recipes.experiment import prepare
 from mmsteer.recipes.folder import SAMPLES, RunFolder
 from mmsteer.recipes.run import run
+from mmsteer.types import Site
 from tests.conftest import planted
 from tests.recipes.recipe import write_recipe
 
-FILES = ("recipe.yaml", "environment.json", "conditions.json", "prompts.json", "probe.json", "doses.json")
+FILES = ("recipe.yaml", "environment.json", "conditions.json", "examples.json", "probe.json", "doses.json")
 RESULTS = ("samples.jsonl", "receipts.json", "scores.json", "traces.json", *FILES)
 SCRIPT = """
 import sys, torch
@@ -70,16 +71,16 @@ def test_every_clip_is_audio_and_has_a_line(finished):
     lines = finished.lines(SAMPLES)
     kinds = {row["name"]: row["kind"] for row in finished.read("conditions.json")}
     assert sorted(kinds.values()) == ["random", "steered", "steered", "unsteered"]
-    assert {(line["condition"], line["prompt"]) for line in lines} == {(c, p) for c in kinds for p in range(3)}
+    assert {(line["condition"], line["example"]) for line in lines} == {(c, p) for c in kinds for p in range(3)}
     for line in lines:
         info = soundfile.info(finished.path / line["audio"])
         assert (info.format, info.subtype, info.frames) == ("FLAC", "PCM_16", 15 * 320)
 
 
 def test_the_seed_of_a_prompt_is_the_same_everywhere(finished):
-    seeds = {line["prompt"]: line["seed"] for line in finished.lines(SAMPLES)}
+    seeds = {line["example"]: line["seed"] for line in finished.lines(SAMPLES)}
     assert len(set(seeds.values())) == 3
-    assert all(seeds[line["prompt"]] == line["seed"] for line in finished.lines(SAMPLES))
+    assert all(seeds[line["example"]] == line["seed"] for line in finished.lines(SAMPLES))
 
 
 def test_scores_stand_beside_their_controls(finished):
@@ -147,7 +148,7 @@ def begun(finished, parent):
     """A run that has found its directions and nothing more."""
     folder = parent / "begun"
     folder.mkdir()
-    for name in ("recipe.yaml", "environment.json", "prompts.json", "probe.json", "directions.safetensors"):
+    for name in ("recipe.yaml", "environment.json", "examples.json", "probe.json", "directions.safetensors"):
         shutil.copy(finished.path / name, folder)
     (folder / "run.json").write_text(json.dumps(finished.read("run.json") | {"finished": False}))
     return folder
@@ -194,7 +195,7 @@ def test_a_killed_run_finishes_with_the_same_results(finished, recipe, experimen
     assert all((folder / path).read_bytes() == (finished.path / path).read_bytes() for path in audio)
 
 
-@pytest.mark.parametrize("override", ["generate.guidance=2", "seed=1", "conditions.0.budget=0.2", "prompts.0=flute"])
+@pytest.mark.parametrize("override", ["generate.guidance=2", "seed=1", "conditions.0.budget=0.2", "data.0=flute"])
 def test_any_change_is_another_run(recipe, experiment, finished, override):
     other = prepare(recipe, [override])
     assert other.id != experiment.id
@@ -237,7 +238,7 @@ def test_directions_of_a_file_are_used_and_checked(recipe, experiment, tmp_path)
     lines = [
         "directions=[{file: mine.safetensors}]",
         "conditions=[{name: up, steer: ['mine:up 0.1']}]",
-        "prompts=[piano]",
+        "data=[piano]",
     ]
     folder = run(prepare(recipe, lines), tmp_path / "mine", progress=False)
     assert load_directions(folder.path / "directions.safetensors").keys() == {"mine:up"}
@@ -263,6 +264,26 @@ def test_strengths_are_calibrated_to_a_divergence(recipe, tmp_path):
     assert receipts["random 1 as up"]["ratio"] == pytest.approx(receipts["up"]["ratio"], rel=0.2)
 
 
+def test_prompts_of_the_world_are_scored_by_name_and_for_targets_beside_shuffled_labels(recipe, tmp_path):
+    lines = [
+        "data={world: {n: 2, seed: 1, state: [tempo]}}",
+        "score={told: tempo, voiced: voiced}",
+        "evaluate=[notes, adherence]",
+        "controls={unsteered: true, random: 0, shuffled: true}",
+        "conditions.0.sweep.note=[C]",
+    ]
+    folder = run(prepare(recipe, lines), tmp_path / "both", progress=False)
+    (row,) = folder.read("scores.json")["rows"]
+    assert list(row["metrics"]) == ["told", "voiced", "note.hit", "note.share", "adherence"]
+    # A metric by name reads the truth of the world's prompts, as adherence to the tempo alone does.
+    assert row["metrics"]["told"]["steered"] == row["metrics"]["adherence"]["steered"]
+    assert "against_shuffled" in row["metrics"]["note.hit"]
+    found, control = (load_directions(folder.path / f"{name}.safetensors") for name in ("directions", "shuffled"))
+    assert found.keys() == control.keys()
+    assert float(found["note:C"].vectors[Site("decoder", 1)] @ control["note:C"].vectors[Site("decoder", 1)]) < 0.99
+    assert [one["prompt"] != "" for one in folder.read("examples.json")] == [True, True]
+
+
 def test_paper_settings_run_end_to_end(musicgen_folder, tmp_path):
     """RFM search, weighted layers, gates and absolute strength, with fewer clips, draws and seconds."""
     ranges = "{bandwidth: [1.0, 100.0], exponent: [0.7, 1.4], ridge: [1.0e-5, 10.0], centre: [false, true]}"
@@ -270,9 +291,8 @@ def test_paper_settings_run_end_to_end(musicgen_folder, tmp_path):
     lines = [
         f"model={{load: {musicgen_folder}, device: cpu, dtype: float32}}",
         f"directions.0.probe={probe}",
-        "directions.0.data={concept: note, clips: 8, seed: 0}",
-        "directions.0.text=prompt",
-        "prompts=[piano]",
+        "directions.0.data={concept: note, clips: 8, seed: 0, text: prompt}",
+        "data=[piano]",
         "generate.seconds=0.3",
         "conditions.0.sweep.note=[C]",
         "conditions.0.sweep.eta=[0.6]",
@@ -288,5 +308,5 @@ def test_a_run_depends_on_the_judge_of_instruments(musicgen_folder, tmp_path, mo
     before = prepare(recipe).id
     other = tmp_path / "judge.json"
     other.write_text("{}")
-    monkeypatch.setattr("mmsteer.recipes.music.kind.JUDGE", other)
+    monkeypatch.setattr("mmsteer.recipes.forms.JUDGE", other)
     assert prepare(recipe).id != before

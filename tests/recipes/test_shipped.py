@@ -7,8 +7,7 @@ import pytest
 
 from mmsteer.library import library
 from mmsteer.recipes.checks import check_recipe, read_probe
-from mmsteer.recipes.keys import key_tables
-from mmsteer.recipes.kinds import json_schema
+from mmsteer.recipes.keys import json_schema, key_tables
 from mmsteer.recipes.loading import recipe_files
 
 # Recipes on published data are checked beside small copies of it, in tests/recipes/vision/test_published.py.
@@ -69,20 +68,21 @@ def test_seven_finders_differ_in_the_finder_alone(kind):
 
 def test_selectors_are_tried_on_other_material():
     test, tried = (check_recipe(f"seven-finders-music{end}").recipe for end in ("", "-selectors"))
-    assert test.prompts.world.seed != tried.prompts.world.seed
+    assert test.data.world.seed != tried.data.world.seed
     assert test.seed != tried.seed
     test, tried = (check_recipe(f"seven-finders-vision{end}").recipe for end in ("", "-selectors"))
-    assert (test.images.scenes.split, tried.images.scenes.split) == ("test", "validation")
+    assert (test.data.scenes.split, tried.data.scenes.split) == ("test", "validation")
 
 
 def test_the_schema_for_editors_is_true():
     assert json.loads((library("recipes") / "schema.json").read_text()) == json_schema()
 
 
-def test_kinds_that_call_different_parts_alike_do_not_share_them():
+def test_the_schema_states_each_probe_in_the_words_of_its_class():
     parts = json_schema()["$defs"]
-    assert {"seconds", "guidance", "top_k"} <= set(parts["Generate"]["required"])
-    assert "tokens" in parts["RowsGenerate"]["properties"]
+    assert parts["Linear"]["required"] == ["name"]
+    assert parts["Linear"]["properties"]["ridges"]["description"] == "Values of r to choose from."
+    assert parts["LAT"]["description"].endswith("signed by the labels.")
 
 
 def test_every_key_stands_in_the_docs():

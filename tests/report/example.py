@@ -23,15 +23,16 @@ def make_run(folder: Path, prompts: int = 6, notes: tuple[str, ...] = ("C", "E",
     rng = np.random.default_rng(0)
     conditions = _conditions(notes)
     texts = ["a slow piano melody, low register", HOSTILE, *(f"flute music number {i}" for i in range(prompts - 2))]
-    listed = [{"index": i, "text": text, "seed": 100 + i, "truth": {"tempo": "slow"}} for i, text in enumerate(texts)]
+    listed = [{"index": i, "id": str(i), "prompt": text, "seed": 100 + i} for i, text in enumerate(texts)]
     samples = [_sample(rng, one, prompt) for one in conditions for prompt in listed]
     if audio:
         _write_audio(folder, samples)
     write(folder, "run.json", {"id": "1a2b3c4d5e", "name": "example", "finished": True})
-    (folder / "recipe.yaml").write_text(yaml.safe_dump({"kind": "music", "about": f"Twelve notes? {HOSTILE}"}))
+    recipe = {"kind": "music", "about": f"Twelve notes? {HOSTILE}", "evaluate": ["notes"]}
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe))
     write(folder, "environment.json", _environment())
     write(folder, "conditions.json", conditions)
-    write(folder, "prompts.json", listed)
+    write(folder, "examples.json", listed)
     (folder / "samples.jsonl").write_text("".join(json.dumps(one) + "\n" for one in samples))
     receipts = {one["name"]: _receipt(one) for one in conditions}
     write(folder, "receipts.json", receipts)
@@ -106,9 +107,7 @@ def _sample(rng, condition, prompt) -> dict:
     kept = bool(rng.random() < 0.95 - 0.3 * condition["values"].get("strength", 0.0))
     return {
         "condition": condition["name"],
-        "prompt": prompt["index"],
-        "text": prompt["text"],
-        "seed": prompt["seed"],
+        "example": prompt["index"],
         "target": condition["target"],
         "audio": f"audio/{condition['folder']}/{prompt['index']:02d}.flac",
         "readings": {"notes": notes, "tempo": {"bpm": 80.0, "tempo": "slow"}},

@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from mmsteer.report.music_parts import Notes
+from mmsteer.report.output_parts import Notes
 from mmsteer.report.run_data import read_run
 from mmsteer.report.schedules import schedule_charts, varies
 from mmsteer.report.strips import heat_strip, interval_picture, note_strip

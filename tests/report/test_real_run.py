@@ -24,7 +24,7 @@ def test_every_file_is_read(folder):
     assert found.state.finished
     assert found.about == "two notes, to test by"
     assert found.environment.mmsteer
-    assert len(found.samples) == len(found.conditions) * len(found.prompts) == 7 * 3
+    assert len(found.outputs) == len(found.conditions) * len(found.examples) == 7 * 3
     assert found.scores.rows
     assert found.scores.summaries
     assert set(found.traces) == {one.name for one in found.steered}
@@ -56,14 +56,14 @@ def test_the_page_shows_it(folder):
 
 
 def test_a_run_with_images(tmp_path):
-    choose = "choose: {of: all, minimise: chair_s, images: {scenes: {n: 6, split: validation, seed: 0}}}\ncontrols:"
+    choose = "choose: {of: all, minimise: chair_s, data: {scenes: {n: 6, split: validation, seed: 0}}}\ncontrols:"
     recipe = write_vision_recipe(tmp_path, save("llava", tmp_path / "llava"), **{"controls:": choose})
     folder = run(prepare(recipe), tmp_path / "run", progress=False).path
     found = read_run(folder)
-    assert len(found.views) == len(found.conditions) * len(found.pictures) == 5 * 5
+    assert len(found.outputs) == len(found.conditions) * len(found.examples) == 5 * 5
     assert [one.tried for one in found.choices] == [2]
     assert found.validation.done == found.validation.planned == 3 * 6
     html = write_report(folder).read_text()
-    for text in ("wrong-image direction", "honest at 0.2", "(chosen)", "images/00002.png", "pope.adversarial.f1"):
+    for text in ("wrong-image direction", "honest at 0.2", "(chosen)", "images/00002-0.png", "pope.adversarial.f1"):
         assert text in html
     assert "not finished" not in html

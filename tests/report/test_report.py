@@ -153,7 +153,7 @@ def test_an_unfinished_run_says_how_far_it_is(folder):
 
 def test_a_run_that_has_just_begun(tmp_path):
     write(tmp_path, "run.json", {"id": "0", "name": "new", "finished": False})
-    assert "0 of an unknown number of clips" in report(tmp_path).text
+    assert "0 of an unknown number of outputs" in report(tmp_path).text
 
 
 def test_a_folder_that_is_no_run(tmp_path):

@@ -10,11 +10,11 @@ import pytest
 from mmsteer.errors import RecipeError
 from mmsteer.report import pictures, write_report
 from mmsteer.report.captions import pieces
+from mmsteer.report.output_parts import Mention
 from mmsteer.report.run_data import read_run
 from mmsteer.report.tables import flip_lines
 from mmsteer.report.tradeoff import trade_offs
 from mmsteer.report.verdict import verdicts
-from mmsteer.report.vision_parts import Mention
 from tests.report.example import HOSTILE, edit, write
 from tests.report.html import Page, report
 from tests.report.vision_example import make_vision_run
@@ -206,7 +206,7 @@ def test_answers_that_nobody_can_read(folder):
 
 
 def test_without_a_choice_the_best_f1_is_said_to_be_chosen_afterwards(folder):
-    (folder / "recipe.yaml").write_text("kind: vision\n")
+    (folder / "recipe.yaml").write_text("kind: image\nask: {}\n")
     first = verdicts(read_run(folder))[0]
     assert first.source == "honest at 0.4, 10 images, the highest F1 of 2 rows: it was chosen after the fact"
 
@@ -281,12 +281,12 @@ def test_missing_image_is_said(folder):
 
 @pytest.mark.parametrize("path", ["../../etc/passwd", "javascript:alert(1)", "images/../../x.png", "audio/1.png"])
 def test_images_lie_in_the_folder(folder, path):
-    edit(folder, "images.json", lambda rows: [rows[0] | {"file": path}])
+    edit(folder, "examples.json", lambda rows: [rows[0] | {"images": [path]}])
     with pytest.raises(RecipeError, match="does not lie in the folder images"):
         write_report(folder)
 
 
 def test_a_kind_that_no_report_shows(folder):
     (folder / "recipe.yaml").write_text("kind: smell\n")
-    with pytest.raises(RecipeError, match="of the kind 'smell'; a report shows music or vision"):
+    with pytest.raises(RecipeError, match="damaged: kind: Input should be 'text', 'image' or 'music'"):
         write_report(folder)

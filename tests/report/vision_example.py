@@ -34,7 +34,8 @@ def make_vision_run(folder: Path, images: int = 10, *, changed: int = 7) -> Path
     (folder / "validation").mkdir(exist_ok=True)
     rule = {"of": "each", "maximise": None, "minimise": "chair_s", "bounds": {"recall": {"at_least": -0.03}}}
     write(folder, "run.json", {"id": "abcdef0123", "name": "seeing", "finished": True})
-    (folder / "recipe.yaml").write_text(yaml.safe_dump({"kind": "vision", "about": "Fewer?", "choose": rule}))
+    recipe = {"kind": "image", "about": "Fewer?", "ask": {}, "choose": rule}
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe))
     write(folder, "environment.json", _environment())
     _describe(folder, images)
     write(folder, "conditions.json", _conditions(chosen, controls=True))
@@ -49,7 +50,7 @@ def make_vision_run(folder: Path, images: int = 10, *, changed: int = 7) -> Path
     write(folder, "choice.json", [_choice(chosen[0], 3, 2), _choice(chosen[1], 2, 1)])
     part = folder / "validation"
     write(part, "conditions.json", _conditions(tried, controls=False))
-    write(part, "images.json", [])
+    write(part, "examples.json", [])
     (part / "samples.jsonl").write_text("{}\n" * 12)
     write(part, "scores.json", {"rows": [_row(name, 6, controls=False) for name in tried], "summaries": []})
     return folder
@@ -60,8 +61,8 @@ def _describe(folder: Path, images: int) -> None:
     for at in range(images):
         Image.new("RGB", (8, 6), (20 * at % 256, 90, 120)).save(folder / f"images/{at:05d}.png")
         name = HOSTILE if at == 0 else f"test-{at}"
-        rows.append({"index": at, "name": name, "file": f"images/{at:05d}.png", "objects": OBJECTS})
-    write(folder, "images.json", rows)
+        rows.append({"index": at, "id": name, "images": [f"images/{at:05d}.png"], "objects": OBJECTS})
+    write(folder, "examples.json", rows)
 
 
 def _conditions(names, *, controls: bool) -> list[dict]:
@@ -95,8 +96,8 @@ def _line(condition, at, changed) -> dict:
     outcome = "tn" if steered else "fp"
     return {
         "condition": condition["name"],
-        "image": at,
-        "name": f"test-{at}",
+        "example": at,
+        "id": f"test-{at}",
         "caption": caption,
         "mentions": _mentions(caption),
         "missed": [word for word in OBJECTS if word not in caption],

@@ -1,7 +1,6 @@
 """The clips that directions are found in, and the prompts that are generated from."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -9,36 +8,15 @@ from mmsteer.data.syntheory import CATEGORIES, Catalogue, catalogue, synthesise
 from mmsteer.data.syntheory import render as render_item
 from mmsteer.data.synthesis import TIMBRES, render
 from mmsteer.errors import DataError
-from mmsteer.recipes.generation import seed_of
-from mmsteer.recipes.music.schema import ConceptData, Prompts, SynTheoryData, Told, World, WorldPrompts
-from mmsteer.tasks import Labelled
+from mmsteer.recipes.music.schema import ConceptData, SynTheoryData, World
+from mmsteer.tasks import Labelled, Row
 from mmsteer.types import Sample
-from mmsteer.worlds.music.concepts import CONCEPTS, concept_clips
+from mmsteer.worlds.music.concepts import CONCEPTS, check_stated, concept_clips
 from mmsteer.worlds.music.world import CLIP_SECONDS, sample_clip
-
-
-@dataclass(frozen=True)
-class Prompt:
-    """One thing to generate.
-
-    Attributes:
-        index: Its place.
-        text: What the model is told.
-        seed: Seed of its noise, the same under every condition.
-        truth: What the text states, by attribute.
-    """
-
-    index: int
-    text: str
-    seed: int
-    truth: Mapping[str, str]
 
 
 def labels_of(data: ConceptData | SynTheoryData) -> tuple[str, ...]:
     """The classes of a set of clips, without rendering any.
-
-    Args:
-        data: Which clips.
 
     Raises:
         DataError: There is no such concept, category or label.
@@ -52,39 +30,24 @@ def labels_of(data: ConceptData | SynTheoryData) -> tuple[str, ...]:
     return tuple(map(str, catalogue(data.syntheory).values(data.label)))
 
 
-def clips_of(data: ConceptData | SynTheoryData, sample_rate: int, text: Told) -> Labelled:
-    """Render clips.
+def check(data: ConceptData | SynTheoryData) -> None:
+    """Refuse to state what no prompt can state."""
+    if isinstance(data, ConceptData) and data.text == "stated":
+        check_stated(data.concept)
 
-    Args:
-        data: Which clips.
-        sample_rate: Of the model, in Hz.
-        text: What the model is told.
 
-    Raises:
-        DataError: No prompt can state the concept.
-    """
+def samples_of(data: ConceptData | SynTheoryData, adapter: Any) -> Labelled:
+    """Render clips."""
     if isinstance(data, ConceptData):
-        return _concept(data, sample_rate, text)
+        return _concept(data, adapter.sample_rate)
     items = _audible(catalogue(data.syntheory)).sample(data.clips, by=data.label, seed=data.seed)
-    samples = tuple(Sample(item.id, output=render_item(item, sample_rate, synthesise)) for item in items)
+    samples = tuple(Sample(item.id, output=render_item(item, adapter.sample_rate, synthesise)) for item in items)
     return Labelled(samples, tuple(str(item.labels[data.label]) for item in items), tuple(i.group for i in items))
 
 
-def prompts_of(prompts: Prompts, seed: int) -> tuple[Prompt, ...]:
-    """The prompts of a recipe, each with a seed of its own.
-
-    Args:
-        prompts: What the recipe says.
-        seed: The recipe's seed.
-
-    Raises:
-        DataError: What the world is asked for contradicts itself.
-    """
-    if isinstance(prompts, WorldPrompts):
-        pairs = [_world(prompts.world, index) for index in range(prompts.world.n)]
-    else:
-        pairs = [(text, {}) for text in prompts]
-    return tuple(Prompt(at, text, seed_of(seed, at), truth) for at, (text, truth) in enumerate(pairs))
+def world_rows(world: World) -> tuple[Row, ...]:
+    """Prompts of the rendered world, with what they state."""
+    return tuple(_world(world, index) for index in range(world.n))
 
 
 def _audible(clips: Catalogue) -> Catalogue:
@@ -92,12 +55,12 @@ def _audible(clips: Catalogue) -> Catalogue:
     return clips.where(silent=0) if "silent" in clips[0].labels else clips
 
 
-def _concept(data: ConceptData, sample_rate: int, text: Told) -> Labelled:
-    clips = concept_clips(data.concept, data.clips, data.seed, stated=text == "stated")
+def _concept(data: ConceptData, sample_rate: int) -> Labelled:
+    clips = concept_clips(data.concept, data.clips, data.seed, stated=data.text == "stated")
     samples = tuple(
         Sample(
             f"{data.concept}:{one.label}:{at:05d}",
-            None if text == "none" else one.clip.prompt,
+            None if data.text == "none" else one.clip.prompt,
             output=render(one.clip.notes, TIMBRES[one.clip.instrument], CLIP_SECONDS, sample_rate),
         )
         for at, one in enumerate(clips)
@@ -105,9 +68,10 @@ def _concept(data: ConceptData, sample_rate: int, text: Told) -> Labelled:
     return Labelled(samples, tuple(one.label for one in clips), tuple(one.group for one in clips))
 
 
-def _world(world: World, index: int) -> tuple[str, Mapping[str, str]]:
+def _world(world: World, index: int) -> Row:
     rng = np.random.default_rng([world.seed, index])
     clip = sample_clip(rng, stated=frozenset(world.state), drone=False, **world.fix)  # type: ignore[arg-type]
     if not clip.prompt:
         raise DataError("the world wrote an empty prompt; let `state` name more")
-    return clip.prompt, {name: getattr(clip, name) for name in world.state}
+    truth: dict[str, str] = {name: getattr(clip, name) for name in world.state}
+    return Row(str(index), f"prompt {index}", clip.prompt, attributes=truth)

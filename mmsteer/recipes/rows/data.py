@@ -2,20 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from mmsteer.errors import DataError
 from mmsteer.eval.text import parse_reward
-from mmsteer.recipes.generation import seed_of
-from mmsteer.recipes.rows.schema import (
-    LabelledRows,
-    RewardedOutputs,
-    Rows,
-    RowsDirections,
-    RowsGenerate,
-    SystemPairs,
-)
+from mmsteer.recipes.music.data import world_rows
+from mmsteer.recipes.music.schema import WorldPrompts
+from mmsteer.recipes.rows.schema import Generate, LabelledRows, RewardedOutputs, Rows, SystemPairs
+from mmsteer.recipes.rows.scorers import text_scorers
+from mmsteer.recipes.rows.task import seed_of
 from mmsteer.tasks import Labelled, Row, check_labels, labelled, read_rows
 from mmsteer.types import Adapter, Chat, Sample, Sampling
 
@@ -23,23 +18,24 @@ FEWEST = 4
 """Outputs of each class, for a direction to be found among rewarded ones and judged on others."""
 
 
-def rows_of(data: Rows) -> tuple[Row, ...]:
+def rows_of(data: Any) -> tuple[Row, ...]:
     """The rows that a recipe names.
 
     Args:
-        data: What the recipe says.
+        data: A file or folder of rows, the rendered world of music, or prompts as they are.
 
     Raises:
-        DataError: They cannot be read.
+        DataError: They cannot be read, or what the world is asked for contradicts itself.
     """
-    return read_rows(data.files, split=data.split)[: data.n]
+    if isinstance(data, Rows):
+        return read_rows(data.files, split=data.split)[: data.n]
+    if isinstance(data, WorldPrompts):
+        return world_rows(data.world)
+    return tuple(Row(str(at), f"prompt {at}", text) for at, text in enumerate(data))
 
 
 def labels_of(data: Any) -> tuple[str, ...]:
     """The labels of directions, before they are found.
-
-    Args:
-        data: Where they are found.
 
     Raises:
         DataError: Rows lack labels.
@@ -49,32 +45,29 @@ def labels_of(data: Any) -> tuple[str, ...]:
     return ("no", "yes") if isinstance(data, RewardedOutputs) else check_labels(rows_of(data))
 
 
-def samples_of(entry: RowsDirections, adapter: Adapter, shuffle: int | None = None) -> Labelled:
-    """What an entry's directions are found in.
+def check(data: Any) -> None:
+    """Refuse a reward that there is not."""
+    if isinstance(data, RewardedOutputs):
+        text_scorers({"reward": data.reward})
+
+
+def samples_of(data: Any, adapter: Adapter) -> Labelled:
+    """What directions are found in.
 
     Args:
-        entry: The entry.
+        data: Rows, or prompts that the model answers.
         adapter: The model.
-        shuffle: Seed with which labels are shuffled, for a control; None to keep them.
 
     Raises:
         DataError: Nearly all outputs of the model earn the reward, or nearly none.
     """
-    if isinstance(entry.data, LabelledRows):
-        found = labelled(rows_of(entry.data), adapter)
-    elif isinstance(entry.data, SystemPairs):
-        found = _under_systems(entry.data, adapter)
-    else:
-        found = _rewarded(entry.data, adapter)
-    return found if shuffle is None else found.shuffled(shuffle)
+    if isinstance(data, LabelledRows):
+        return labelled(rows_of(data), adapter)
+    return _under_systems(data, adapter) if isinstance(data, SystemPairs) else _rewarded(data, adapter)
 
 
-def sampling_of(how: RowsGenerate) -> Sampling:
-    """Sampling as adapters take it.
-
-    Args:
-        how: What the recipe says.
-    """
+def sampling_of(how: Generate) -> Sampling:
+    """Sampling as adapters take it."""
     return Sampling(**how.model_dump(exclude={"batch"}))
 
 
@@ -114,7 +107,7 @@ def _rewarded(data: RewardedOutputs, adapter: Adapter) -> Labelled:
     return Labelled(tuple(made[place] for place in kept), tuple(labels), tuple(rows[place].id for place in kept))
 
 
-def _generated(adapter: Adapter, asked: Sequence[Sample], how: RowsGenerate, seed: int) -> list[Sample]:
+def _generated(adapter: Adapter, asked: Sequence[Sample], how: Generate, seed: int) -> list[Sample]:
     starts = range(0, len(asked), how.batch)
     seeds = [seed_of(seed, at) for at in range(len(asked))]
     return [
@@ -124,13 +117,3 @@ def _generated(adapter: Adapter, asked: Sequence[Sample], how: RowsGenerate, see
             asked[start : start + how.batch], sampling_of(how), seeds[start : start + how.batch]
         )
     ]
-
-
-def row_files(data: Rows) -> tuple[Path, ...]:
-    """The files that rows come from, and those that they name.
-
-    Args:
-        data: What the recipe says.
-    """
-    named = [path for row in rows_of(data) for path in row.files]
-    return (*([Path(data.files)] if Path(data.files).is_file() else []), *dict.fromkeys(named))

@@ -92,11 +92,7 @@ def _parsed(
 
 
 def called(measure: Callable[[Any], Any]) -> str:
-    """The name of a function that scores.
-
-    Args:
-        measure: The function.
-    """
+    """The name of a function that scores."""
     return getattr(measure, "__name__", type(measure).__name__)
 
 

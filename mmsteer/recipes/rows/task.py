@@ -1,11 +1,13 @@
 """Rows of one's own, answered or played, and scored by name or by any function."""
 
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
+import numpy as np
 import torch
 
 from mmsteer.adapters.waves import alike
@@ -14,16 +16,16 @@ from mmsteer.eval.audio import read_audio
 from mmsteer.eval.sound_file import to_flac
 from mmsteer.likelihood import output_likelihood
 from mmsteer.recipes.beside import beside_controls
-from mmsteer.recipes.curves import check_curve, strength_curves
 from mmsteer.recipes.environment import file_digest
 from mmsteer.recipes.folder import RunFolder
-from mmsteer.recipes.generation import generate_steered, seed_of
 from mmsteer.recipes.plan import Planned
+from mmsteer.recipes.receipts import receipt_json
 from mmsteer.recipes.rows.scorers import Measure, Scorer, audio_scorers, called, read_audio_file, text_scorers
 from mmsteer.recipes.scoring import Line, Scored
-from mmsteer.steering import Attribute, Steering
+from mmsteer.recipes.task import Task
+from mmsteer.steering import Steering, steer
 from mmsteer.tasks import Row
-from mmsteer.types import Adapter, Sample, Sampling
+from mmsteer.types import Sample, Sampling
 
 
 @dataclass(frozen=True)
@@ -32,17 +34,17 @@ class Item:
 
     Attributes:
         index: Its place.
-        row: The row.
+        row: The row, of whatever source.
         seed: Seed of its noise, the same under every condition.
     """
 
     index: int
-    row: Row
+    row: Any
     seed: int
 
 
 @dataclass(frozen=True, eq=False)
-class RowsTask:
+class RowsTask(Task):
     """Rows are answered or played, and scored.
 
     Attributes:
@@ -55,9 +57,6 @@ class RowsTask:
         seed: Of the rows' seeds.
     """
 
-    ITEM: ClassVar[str] = "example"
-    OWN: ClassVar[Mapping[str, Any]] = {}
-    adapter: Adapter
     rows: Sequence[Row]
     score: Mapping[str, Measure]
     sampling: Sampling
@@ -68,6 +67,16 @@ class RowsTask:
     def items(self) -> tuple[Item, ...]:
         """The rows, each with a seed of its own, the same under every condition."""
         return tuple(Item(at, row, seed_of(self.seed, at)) for at, row in enumerate(self.rows))
+
+    @property
+    def chunk(self) -> int:
+        """Rows that run together."""
+        return self.batch
+
+    @property
+    def steps(self) -> int:
+        """Most steps of an output."""
+        return int(self.adapter.steps(self.sampling))
 
     @property
     def guidance(self) -> float:
@@ -107,34 +116,18 @@ class RowsTask:
         except EvalError as cause:
             raise RecipeError(f"this model makes {self.adapter.output_kind}: {cause}") from None
 
-    def check_attribute(self, item: Attribute) -> None:
-        """Refuse a schedule or positions under which nothing would be pushed.
-
-        Args:
-            item: What is pushed.
-        """
-        check_curve(item, self.adapter, self._steps)
-
     def describe(self, folder: RunFolder) -> None:
-        """Write `examples.json` and `metrics.json`, and copy the images that rows name.
-
-        Args:
-            folder: Where to.
-        """
+        """Write `examples.json` and `metrics.json`, and copy the images that rows name."""
         folder.write("examples.json", [_example(folder, item) for item in self.items])
         folder.write("metrics.json", [vars(scorer.metric) for scorer in self.scorers])
 
     def make(self, planned: Planned, steering: Steering, items: Sequence[Item]) -> tuple[dict[str, bytes], Line]:
-        """Generate a batch.
-
-        Args:
-            planned: The condition.
-            steering: What is applied.
-            items: The rows.
-        """
+        """Generate a batch."""
         samples = [item.row.sample(self.adapter) for item in items]
         seeds = [item.seed for item in items]
-        made, receipt = generate_steered(self.adapter, steering, samples, self.sampling, seeds)
+        with steer(self.adapter, steering) as session:
+            made = self.adapter.generate(samples, self.sampling, seeds)
+            receipt = receipt_json(session.receipt())
         rate = self.adapter.sample_rate
         if rate is not None:
             files = {_audio(planned, item): to_flac(one.output, rate) for item, one in zip(items, made, strict=True)}
@@ -157,7 +150,7 @@ class RowsTask:
             file = _audio(planned, item)
             output = {"audio": file, "readings": read_audio_file(path / file, self.score)}
         scores = {one.metric.name: list(one.score(output, item.row.reference)) for one in self.scorers}
-        return {"id": item.row.id, **output, "scores": scores}
+        return {"id": item.row.id, "seed": item.seed, **output, "scores": scores}
 
     def contexts(self, path: Path, planned: Planned, items: Sequence[Item], outputs: Sequence[Any]) -> list[Sample]:
         """Unsteered outputs after their prompts.
@@ -177,32 +170,14 @@ class RowsTask:
         return [made[row] for row in alike(made)[0]]  # read at once
 
     def scores(self, members: Sequence[Scored]) -> dict[str, Any]:
-        """Ratios of sums over rows, beside their controls.
-
-        Args:
-            members: Finished conditions.
-        """
+        """Ratios of sums over rows, beside their controls."""
         counts = {one.metric.name: _count(one.metric.name) for one in self.scorers}
         chance = {one.metric.name: one.metric.chance for one in self.scorers if one.metric.chance is not None}
-        return {"metrics": beside_controls(members, counts, "example", chance)}
-
-    def traces(self, steering: Steering, lines: Sequence[Line], unsteered: Sequence[Line] | None) -> dict[str, Any]:
-        """The strength of each attribute over the steps of an output.
-
-        Args:
-            steering: What was applied.
-            lines: The condition's lines.
-            unsteered: Those of the unsteered run.
-        """
-        return strength_curves(steering, self.adapter, self._steps)
+        return {"metrics": beside_controls(members, counts, chance)}
 
     @property
     def _is_text(self) -> bool:
         return self.adapter.output_kind == "text"
-
-    @property
-    def _steps(self) -> int:
-        return self.adapter.steps(self.sampling)
 
     def _asked(self, made: Sequence[Sample], steering: Steering, items: Sequence[Item]) -> list[dict[str, Any]]:
         """What scorers ask of the model itself, for each output."""
@@ -260,12 +235,12 @@ def _audio(planned: Planned, item: Item) -> str:
 
 
 def _example(folder: RunFolder, item: Item) -> Mapping[str, Any]:
-    """A row as `examples.json` keeps it; its images are copied into the folder."""
+    """A row as `examples.json` keeps it; its images are put into the folder."""
     row, images = item.row, []
     for at, source in enumerate(row.images):
-        name = f"images/{item.index:05d}-{at}{source.suffix.lower()}"
+        name = f"images/{item.index:05d}-{at}{source.suffix.lower() if isinstance(source, Path) else '.png'}"
         if not folder.has(name):
-            folder.write_bytes(name, source.read_bytes())
+            folder.write_bytes(name, source.read_bytes() if isinstance(source, Path) else _png(source()))
         images.append(name)
     return {
         "index": item.index,
@@ -274,5 +249,17 @@ def _example(folder: RunFolder, item: Item) -> Mapping[str, Any]:
         "answer": row.answer,
         "options": list(row.options),
         "images": images,
+        "objects": None if row.objects is None else sorted(row.objects),
         "seed": item.seed,
     }
+
+
+def seed_of(seed: int, index: int) -> int:
+    """The seed of one item, drawn from that of all."""
+    return int(np.random.SeedSequence([seed, index]).generate_state(1)[0] >> 1)
+
+
+def _png(image: Any) -> bytes:
+    file = io.BytesIO()
+    image.save(file, format="PNG")
+    return file.getvalue()

@@ -28,11 +28,7 @@ class AmberTruth:
     vocabulary: Vocabulary
 
     def read(self, caption: str) -> dict[str, Any]:
-        """The mentions of a description, and the counts behind AMBER's metrics; as `score_descriptions`, mode `fixed`.
-
-        Args:
-            caption: What the model said.
-        """
+        """The mentions of a description, and the counts behind AMBER's metrics, as `score_descriptions` (`fixed`)."""
         found = [(word, noun, self._named(noun, self.shown)) for word, noun in self._nouns(caption)]
         wrong = {noun for _, noun, named in found if not named and noun not in self.vocabulary.safe}
         covered = set[int]().union(*(named for _, _, named in found))
@@ -64,11 +60,7 @@ class AmberTruth:
 
 
 def files_of(amber: Amber) -> tuple[Path, Path, Path, Path]:
-    """Annotations, queries, associations and safe words, in the layout of AMBER's folder `data`.
-
-    Args:
-        amber: Where it is.
-    """
+    """Annotations, queries, associations and safe words, in the layout of AMBER's folder `data`."""
     folder = Path(amber.folder)
     queries = [folder / "query_all.json", folder / "query" / "query_all.json"]
     asked = next((path for path in queries if path.is_file()), queries[0])
@@ -76,11 +68,7 @@ def files_of(amber: Amber) -> tuple[Path, Path, Path, Path]:
 
 
 def read_amber(amber: Amber) -> Mapping[str, AmberTruth]:
-    """For each image that is to be described what is in it, by the image's file name.
-
-    Args:
-        amber: Where it is.
-    """
+    """For each image that is to be described what is in it, by the image's file name."""
     annotations, queries, relation, safe = files_of(amber)
     items = [item for item in read_items(annotations, queries) if item.kind == GENERATIVE]
     vocabulary = read_vocabulary(relation, safe)

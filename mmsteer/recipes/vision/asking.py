@@ -1,6 +1,7 @@
 """Pictures → captions and answers: one batch under one steering."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from transformers import LogitsProcessor
@@ -10,7 +11,8 @@ from mmsteer.adapters import LanguageModelAdapter
 from mmsteer.eval.odds import odds_of, verdict
 from mmsteer.eval.pope import parse_answer
 from mmsteer.recipes.receipts import receipt_json
-from mmsteer.recipes.vision.pictures import Picture
+from mmsteer.recipes.rows.task import Item
+from mmsteer.recipes.vision.pictures import Asked
 from mmsteer.recipes.vision.schema import Ask, Captions, Pope
 from mmsteer.steering import Session, Steering, steer
 from mmsteer.types import Call, Sample, Sampling
@@ -27,7 +29,7 @@ def ask_all(
     adapter: LanguageModelAdapter,
     steering: Steering,
     decode: Mapping[str, Any],
-    pictures: Sequence[Picture],
+    items: Sequence[Item],
     ask: Ask,
     batch: int,
 ) -> tuple[list[Output], dict[str, Any]]:
@@ -37,65 +39,65 @@ def ask_all(
         adapter: The model.
         steering: What is applied to every row.
         decode: Contrastive decoding, `{}` for none.
-        pictures: What is shown.
+        items: What is shown.
         ask: What is asked.
         batch: Rows that run together.
 
     Returns:
         For each picture `caption`, `answers` and `logits`, each None where that was not asked; and the receipt.
     """
-    images = {picture.index: picture.image() for picture in pictures}
+    samples = {item.index: item.row.sample(adapter) for item in items}
     with steer(adapter, steering) as session:
-        captions = _captions(adapter, decode, pictures, images, ask.caption) if ask.caption else {}
-        answers = _answers(adapter, session, decode, pictures, images, ask.pope, batch) if ask.pope else {}
+        captions = _captions(adapter, decode, items, samples, ask.caption) if ask.caption else {}
+        answers = _answers(adapter, session, decode, items, samples, ask.pope, batch) if ask.pope else {}
         receipt = session.receipt()
     nothing = {"caption": None, "answers": None, "logits": None}
-    outputs = [nothing | captions.get(one.index, {}) | answers.get(one.index, {}) for one in pictures]
+    outputs = [nothing | captions.get(one.index, {}) | answers.get(one.index, {}) for one in items]
     return outputs, receipt_json(receipt)
 
 
 def _captions(
     adapter: LanguageModelAdapter,
     decode: Mapping[str, Any],
-    pictures: Sequence[Picture],
-    images: Mapping[int, Any],
+    items: Sequence[Item],
+    samples: Mapping[int, Sample],
     how: Captions,
 ) -> dict[int, Output]:
-    shown = [picture for picture in pictures if picture.objects is not None]
-    samples = [Sample(picture.name, how.prompt, (images[picture.index],)) for picture in shown]
-    if not samples:
+    shown = [item for item in items if item.row.objects is not None]
+    asked = [samples[item.index] for item in shown]
+    if not asked:
         return {}
-    processors = tuple(_processors(adapter, decode, samples, shown))
+    processors = tuple(_processors(adapter, decode, asked, shown))
     sampling = Sampling(how.tokens, temperature=how.temperature, beams=how.beams, processors=processors)
-    made = adapter.generate(samples, sampling, _seeds(shown))
-    return {picture.index: {"caption": one.output} for picture, one in zip(shown, made, strict=True)}
+    made = adapter.generate(asked, sampling, _seeds(shown))
+    return {item.index: {"caption": one.output} for item, one in zip(shown, made, strict=True)}
 
 
 def _answers(
     adapter: LanguageModelAdapter,
     session: Session,
     decode: Mapping[str, Any],
-    pictures: Sequence[Picture],
-    images: Mapping[int, Any],
+    items: Sequence[Item],
+    samples: Mapping[int, Sample],
     how: Pope,
     batch: int,
 ) -> dict[int, Output]:
     key = "logits" if how.answer == "logits" else "answers"
-    found: dict[int, Output] = {picture.index: {key: []} for picture in pictures if picture.questions}
-    rows = [(picture, asked.text) for picture in pictures for asked in picture.questions]
+    found: dict[int, Output] = {item.index: {key: []} for item in items if item.row.questions}
+    rows = [(item, question.text) for item in items for question in item.row.questions]
     for start in range(0, len(rows), batch):
         some = rows[start : start + batch]
-        samples = [Sample(picture.name, text, (images[picture.index],)) for picture, text in some]
+        asked = [replace(samples[item.index], prompt=text) for item, text in some]
         if how.answer == "logits":
             # The answer is one step long, so what steers generated tokens alone is not looked for in the prompt.
             with session.call(Call(steps=1)):
-                said: list[Any] = _logits(adapter, samples, how)
+                said: list[Any] = _logits(adapter, asked, how)
         else:
-            processors = tuple(_processors(adapter, decode, samples, [picture for picture, _ in some]))
-            made = adapter.generate(samples, Sampling(how.tokens, processors=processors))
+            processors = tuple(_processors(adapter, decode, asked, [item for item, _ in some]))
+            made = adapter.generate(asked, Sampling(how.tokens, processors=processors))
             said = [one.output for one in made]
-        for (picture, _), one in zip(some, said, strict=True):
-            found[picture.index][key].append(one)
+        for (item, _), one in zip(some, said, strict=True):
+            found[item.index][key].append(one)
     return found
 
 
@@ -105,29 +107,29 @@ def _logits(adapter: LanguageModelAdapter, samples: Sequence[Sample], how: Pope)
 
 
 def _processors(
-    adapter: LanguageModelAdapter, decode: Mapping[str, Any], samples: Sequence[Sample], pictures: Sequence[Picture]
+    adapter: LanguageModelAdapter, decode: Mapping[str, Any], samples: Sequence[Sample], items: Sequence[Item]
 ) -> list[LogitsProcessor]:
     return [
-        DECODERS[name](adapter, samples, **options, **({"seeds": _seeds(pictures)} if name == "vcd" else {}))
+        DECODERS[name](adapter, samples, **options, **({"seeds": _seeds(items)} if name == "vcd" else {}))
         for name, options in decode.items()
     ]
 
 
-def _seeds(pictures: Sequence[Picture]) -> list[int]:
-    return [picture.seed for picture in pictures]
+def _seeds(items: Sequence[Item]) -> list[int]:
+    return [item.seed for item in items]
 
 
-def outcomes(picture: Picture, output: Output, pope: Pope) -> Iterator[dict[str, Any]]:
+def outcomes(questions: Sequence[Asked], output: Output, pope: Pope) -> Iterator[dict[str, Any]]:
     """The questions of a picture with what was answered, and whether that was right.
 
     Args:
-        picture: What was shown.
+        questions: What was asked about it.
         output: What the model said.
         pope: How it was asked, and how answers are read.
     """
-    texts = output["answers"] or [None] * len(picture.questions)
-    logits = output["logits"] or [None] * len(picture.questions)
-    for asked, text, odds in zip(picture.questions, texts, logits, strict=True):
+    texts = output["answers"] or [None] * len(questions)
+    logits = output["logits"] or [None] * len(questions)
+    for asked, text, odds in zip(questions, texts, logits, strict=True):
         logit, mass = odds or (None, None)
         decision = parse_answer(text, pope.parser, asked.label) if logit is None else verdict(logit, mass)
         yield {

@@ -9,67 +9,45 @@ from mmsteer.data import contrasts
 from mmsteer.data.contrasts import Contrast, Demo
 from mmsteer.errors import DataError
 from mmsteer.recipes.vision.schema import (
-    AnswerPairs,
-    CaptionPairs,
-    CounterfactualPairs,
     FileDemos,
-    LanguagePriorPairs,
     MaskedPairs,
-    MentionPairs,
     NoImagePairs,
     Pairs,
     SceneDemos,
     Scenes,
 )
+from mmsteer.tasks import Labelled
 from mmsteer.worlds.scenes import Scene, split_scenes
-from mmsteer.worlds.scenes import contrasts as scene_contrasts
+from mmsteer.worlds.scenes import contrasts as scenes
+
+
+def labels_of(data: Pairs) -> tuple[str, ...]:
+    """The one side that pairs point to."""
+    return ("yes",)
 
 
 def check(data: Pairs) -> None:
-    """Refuse demonstrations that cannot be read.
-
-    Args:
-        data: Which pairs.
-    """
+    """Refuse demonstrations that cannot be read."""
     demos = getattr(data, "demos", None)
     if isinstance(demos, FileDemos):
         _demos(demos, 0)
 
 
-def pairs_of(data: Pairs, adapter: LanguageModelAdapter) -> Contrast:
-    """Samples of both sides.
-
-    Args:
-        data: Which pairs.
-        adapter: The model, whose vision tower says how large a patch is.
-    """
-    return MAKERS[data.contrast](data, adapter)
+def samples_of(data: Pairs, adapter: Any) -> Labelled:
+    """Samples of both sides; the model says how large a patch of its tower is."""
+    made = MAKERS[data.contrast](data, adapter)
+    averaged = isinstance(data, MaskedPairs) and data.averaged
+    return Labelled(made.samples, made.labels, made.groups, averaged, "binary")
 
 
-def _scenes(scenes: Scenes) -> tuple[Scene, ...]:
-    return split_scenes(scenes.split, scenes.n, scenes.seed)
+def _scenes(some: Scenes) -> tuple[Scene, ...]:
+    return split_scenes(some.split, some.n, some.seed)
 
 
 def _demos(demos: SceneDemos | FileDemos, seed: int) -> tuple[Demo, ...]:
     if isinstance(demos, FileDemos):
         return contrasts.read_demos(Path(demos.file), Path(demos.images))
-    return scene_contrasts.scene_demos(_scenes(demos.scenes), seed, matched=demos.matched)
-
-
-def _captions(data: CaptionPairs, adapter: LanguageModelAdapter) -> Contrast:
-    return contrasts.captions(_demos(data.demos, data.seed), ending=data.ending)
-
-
-def _counterfactual(data: CounterfactualPairs, adapter: LanguageModelAdapter) -> Contrast:
-    return scene_contrasts.counterfactual(_scenes(data.scenes), data.seed, decision=data.decision)
-
-
-def _mentions(data: MentionPairs, adapter: LanguageModelAdapter) -> Contrast:
-    return scene_contrasts.mentions(_scenes(data.scenes), data.seed)
-
-
-def _answers(data: AnswerPairs, adapter: LanguageModelAdapter) -> Contrast:
-    return scene_contrasts.answers(_scenes(data.scenes), data.seed, balanced=data.balanced)
+    return scenes.scene_demos(_scenes(demos.scenes), seed, matched=demos.matched)
 
 
 def _masked(data: MaskedPairs, adapter: LanguageModelAdapter) -> Contrast:
@@ -78,15 +56,11 @@ def _masked(data: MaskedPairs, adapter: LanguageModelAdapter) -> Contrast:
     return contrasts.masked(samples, data.seed, side=side, patch=patch, copies=data.copies, ratio=data.ratio)
 
 
-def _no_image(data: NoImagePairs, adapter: LanguageModelAdapter) -> Contrast:
+def _no_image(data: NoImagePairs) -> Contrast:
     demos = _demos(data.demos, data.seed)
     if not data.answered:
         return contrasts.no_image(contrasts.image_samples(demos))
     return contrasts.no_image([demo.sample("true", demo.careful) for demo in demos])
-
-
-def _language_prior(data: LanguagePriorPairs, adapter: LanguageModelAdapter) -> Contrast:
-    return contrasts.language_prior(_demos(data.demos, data.seed), data.refusal)
 
 
 def _grid(adapter: LanguageModelAdapter) -> tuple[int, int]:
@@ -104,11 +78,11 @@ def _grid(adapter: LanguageModelAdapter) -> tuple[int, int]:
 
 
 MAKERS: Mapping[str, Callable[[Any, LanguageModelAdapter], Contrast]] = {
-    "captions": _captions,
-    "counterfactual": _counterfactual,
-    "mentions": _mentions,
-    "answers": _answers,
+    "captions": lambda data, _: contrasts.captions(_demos(data.demos, data.seed), ending=data.ending),
+    "counterfactual": lambda data, _: scenes.counterfactual(_scenes(data.scenes), data.seed, decision=data.decision),
+    "mentions": lambda data, _: scenes.mentions(_scenes(data.scenes), data.seed),
+    "answers": lambda data, _: scenes.answers(_scenes(data.scenes), data.seed, balanced=data.balanced),
     "masked": _masked,
-    "no_image": _no_image,
-    "language_prior": _language_prior,
+    "no_image": lambda data, _: _no_image(data),
+    "language_prior": lambda data, _: contrasts.language_prior(_demos(data.demos, data.seed), data.refusal),
 }

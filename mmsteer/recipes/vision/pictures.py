@@ -4,17 +4,15 @@ import json
 import random
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
+from typing import Any
 
-from PIL import Image
-
-from mmsteer.adapters import read_image
 from mmsteer.errors import DataError
 from mmsteer.eval.chair_data import image_name, read_coco, read_objects
 from mmsteer.eval.chair_parser import object_parser
 from mmsteer.eval.pope import Question, build_questions, read_questions
-from mmsteer.recipes.generation import seed_of
+from mmsteer.recipes.schema import Recipe
 from mmsteer.recipes.vision.amber import AmberTruth, read_amber
 from mmsteer.recipes.vision.schema import (
     Amber,
@@ -27,9 +25,9 @@ from mmsteer.recipes.vision.schema import (
     SceneImages,
     Scenes,
     Split,
-    VisionRecipe,
 )
-from mmsteer.worlds.scenes import Scene, render_scene, split_scenes
+from mmsteer.tasks import Row
+from mmsteer.worlds.scenes import render_scene, split_scenes
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
 
@@ -49,35 +47,21 @@ class Asked:
     splits: tuple[str, ...]
 
 
-@dataclass(frozen=True, eq=False)
-class Picture:
-    """One image.
+@dataclass(frozen=True)
+class Picture(Row):
+    """An image to describe and to ask about; its name is a file's, or the scene's split, seed and number.
 
     Attributes:
-        index: Its place in the run.
-        name: What it is called: a file's name, or the scene's split, seed and number.
-        source: Where its pixels come from.
-        objects: What is really there, in COCO's names; None where only questions are asked.
-        seed: Seed of all that is drawn for it, the same under every condition.
         questions: What is asked.
         amber: Of AMBER's images what else it says of them.
     """
 
-    index: int
-    name: str
-    source: Scene | Path
-    objects: frozenset[str] | None
-    seed: int
     questions: tuple[Asked, ...] = ()
     amber: AmberTruth | None = None
 
-    def image(self) -> Image.Image:
-        """Its pixels, RGB."""
-        return read_image(self.source) if isinstance(self.source, Path) else render_scene(self.source)
 
-
-def pictures_of(recipe: VisionRecipe, images: Images) -> tuple[Picture, ...]:
-    """The pictures of a recipe, each with a seed and its questions.
+def pictures_of(recipe: Recipe, images: Any) -> tuple[Picture, ...]:
+    """The pictures of a recipe, each with its questions.
 
     Question files serve the recipe's own images and those that conditions are tried on, each with the questions about
     it; where no file asks about images that conditions are tried on, their questions are built from the truth. Images
@@ -91,51 +75,45 @@ def pictures_of(recipe: VisionRecipe, images: Images) -> tuple[Picture, ...]:
         DataError: An image or its truth is missing.
         EvalError: A file of annotations or questions is broken, or of another benchmark.
     """
-    test = images == recipe.images
-    taken = frozenset() if test else frozenset(one.name for one in pictures_of(recipe, recipe.images))
-    shown = _shown(images, taken)
-    pope = recipe.ask.pope
+    test = images == recipe.data
+    taken = frozenset() if test else frozenset(one.id for one in pictures_of(recipe, recipe.data))
+    assert recipe.ask is not None
+    said, pope = recipe.ask.caption, recipe.ask.pope
+    shown = [replace(one, prompt=said.prompt if said else None) for one in _shown(images, taken)]
     if pope is None:
-        return _numbered(recipe, shown)
+        return tuple(shown)
     questions: dict[str, Sequence[Question]] = {
         split: _questions(recipe, pope, split, shown, test=test) for split in pope.splits
     }
     asked = _asked(questions)
-    known = {picture.name: picture for picture in shown}
+    known = {picture.id: picture for picture in shown}
     others = [_named(name, pope, images) for name in asked if name not in known]
-    captioned = shown if recipe.ask.caption else [one for one in shown if one.name in asked]
-    pictures = [replace(one, questions=asked.get(one.name, ())) for one in (*captioned, *others)]
-    return _numbered(recipe, pictures)
+    captioned = shown if said else [one for one in shown if one.id in asked]
+    return tuple(replace(one, questions=asked.get(one.id, ())) for one in (*captioned, *others))
 
 
-def _questions(
-    recipe: VisionRecipe, pope: Pope, split: Split, shown: Sequence[Picture], *, test: bool
-) -> Sequence[Question]:
+def _questions(recipe: Recipe, pope: Pope, split: Split, shown: Sequence[Picture], *, test: bool) -> Sequence[Question]:
     """The questions of a split about some pictures; about the test's also about pictures that only a file names."""
     given = read_questions(pope.files[split]) if split in pope.files else ()
-    names = {picture.name for picture in shown}
+    names = {picture.id for picture in shown}
     if test and given:
         others = _tried_on(recipe) - names
         return [one for one in given if one.image not in others]
     return [one for one in given if one.image in names] or _built(pope, split, shown)
 
 
-def _tried_on(recipe: VisionRecipe) -> frozenset[str]:
+def _tried_on(recipe: Recipe) -> frozenset[str]:
     """Images that conditions are tried on, as far as they are named and not drawn from what the test leaves."""
-    images = recipe.choose.images if recipe.choose else None
+    images = recipe.choose.data if recipe.choose else None
     source = (
         images.coco if isinstance(images, CocoImages) else images.amber if isinstance(images, AmberImages) else None
     )
     if images is None or (source is not None and source.n is not None):
         return frozenset()
-    return frozenset(one.name for one in _shown(images, ()))
+    return frozenset(one.id for one in _shown(images, ()))
 
 
-def _numbered(recipe: VisionRecipe, pictures: Sequence[Picture]) -> tuple[Picture, ...]:
-    return tuple(replace(one, index=at, seed=seed_of(recipe.seed, at)) for at, one in enumerate(pictures))
-
-
-def _shown(images: Images, taken: Collection[str]) -> Sequence[Picture]:
+def _shown(images: Any, taken: Collection[str]) -> Sequence[Picture]:
     if isinstance(images, SceneImages):
         return _scenes(images.scenes)
     if isinstance(images, AmberImages):
@@ -143,12 +121,16 @@ def _shown(images: Images, taken: Collection[str]) -> Sequence[Picture]:
     return _coco(images.coco, taken) if isinstance(images, CocoImages) else _folder(images.folder)
 
 
+def scene_names(scenes: Scenes) -> list[str]:
+    """The names of scenes, without drawing any."""
+    return [f"{scenes.split}-{scenes.seed}-{at:05d}" for at in range(scenes.n)]
+
+
 @lru_cache(maxsize=4)
 def _scenes(scenes: Scenes) -> tuple[Picture, ...]:
-    """Drawing a scene takes milliseconds, and checks, choosing and the run ask for the same ones."""
-    found = split_scenes(scenes.split, scenes.n, scenes.seed)
-    names = [f"{scenes.split}-{scenes.seed}-{at:05d}" for at in range(len(found))]
-    return tuple(Picture(0, name, scene, scene.objects, 0) for name, scene in zip(names, found, strict=True))
+    """Drawing a scene takes milliseconds, and choosing and the run ask for the same ones."""
+    pairs = zip(scene_names(scenes), split_scenes(scenes.split, scenes.n, scenes.seed), strict=True)
+    return tuple(_picture(name, partial(render_scene, scene), scene.objects) for name, scene in pairs)
 
 
 def _coco(coco: Coco, taken: Collection[str]) -> list[Picture]:
@@ -172,7 +154,7 @@ def _coco(coco: Coco, taken: Collection[str]) -> list[Picture]:
         free = [name for name in names if known[name].name not in taken]
         names = _drawn(free, coco.n, coco.seed, folder / coco.split)
     truth = _coco_truth(folder / "annotations", tuple(names), coco.split)
-    return [Picture(0, known[name].name, known[name], truth.get(name, frozenset()), 0) for name in names]
+    return [_picture(known[name].name, known[name], truth.get(name, frozenset())) for name in names]
 
 
 @lru_cache(maxsize=4)
@@ -185,7 +167,7 @@ def _folder(folder: Folder) -> list[Picture]:
     truth = read_objects(folder.objects)
     places = {image_name(name): path for name, path in _files(Path(folder.images)).items()}
     _check_all(truth, places, folder.objects, folder.images)
-    return [Picture(0, places[name].name, places[name], objects, 0) for name, objects in truth.items()]
+    return [_picture(places[name].name, places[name], objects) for name, objects in truth.items()]
 
 
 def _amber(amber: Amber, taken: Collection[str]) -> list[Picture]:
@@ -194,7 +176,11 @@ def _amber(amber: Amber, taken: Collection[str]) -> list[Picture]:
     names = list(truth)
     if amber.n is not None:
         names = _drawn([name for name in names if name not in taken], amber.n, amber.seed, Path(amber.images))
-    return [Picture(0, name, places[name], frozenset(truth[name].shown), 0, amber=truth[name]) for name in names]
+    return [_picture(name, places[name], frozenset(truth[name].shown), truth[name]) for name in names]
+
+
+def _picture(name: str, image: Any, objects: frozenset[str] | None, amber: AmberTruth | None = None) -> Picture:
+    return Picture(name, name, images=(image,), objects=objects, amber=amber)
 
 
 def _check_all(truth: Collection[str], places: Collection[str], source: str, folder: str) -> None:
@@ -252,7 +238,7 @@ def _drawn(names: list[str], n: int, seed: int, place: Path) -> list[str]:
 
 
 def _built(pope: Pope, split: Split, shown: Sequence[Picture]) -> Sequence[Question]:
-    truth = {picture.name: picture.objects or frozenset() for picture in shown}
+    truth = {picture.id: picture.objects or frozenset() for picture in shown}
     return build_questions(truth, split, pope.seed)
 
 
@@ -278,4 +264,4 @@ def _named(name: str, pope: Pope, images: Images) -> Picture:
     path = Path(home) / name
     if not home or not path.is_file():
         raise DataError(f"there is no image {path}, which a question file names; give their folder as ask.pope.images")
-    return Picture(0, name, path, None, 0)
+    return _picture(name, path, None)

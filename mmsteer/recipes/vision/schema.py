@@ -1,23 +1,11 @@
-"""What a recipe of the kind vision may say."""
+"""Images in a recipe: where they are from, what is asked about them, pairs, and contrastive decoding."""
 
 from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from mmsteer.recipes.schema import (
-    Choose,
-    Conditions,
-    Controls,
-    Count,
-    FileDirections,
-    FoundDirections,
-    Part,
-    Recipe,
-    Seed,
-    Steer,
-    Text,
-    has,
-)
+from mmsteer.probes.bounds import Count, Seed
+from mmsteer.recipes.part import PATH, Part, PathText, Text, has
 
 Split = Literal["random", "popular", "adversarial"]
 
@@ -39,12 +27,14 @@ class SceneImages(Part):
 class Coco(Part):
     """Images of COCO, or of one's own in its layout, with the objects that CHAIR takes for the truth."""
 
-    folder: Text = Field(
+    folder: PathText = Field(
         description="holds annotations/instances_SPLIT.json, annotations/captions_SPLIT.json (of one's own images "
         "optional) and the folder SPLIT with the images"
     )
     split: Text = Field(description="any name; COCO's own are train2014 and val2014")
-    ids: Text | None = Field(description="a file that names the images: one id a line, or JSON lines with image_id")
+    ids: Annotated[Text | None, PATH] = Field(
+        description="a file that names the images: one id a line, or JSON lines with image_id"
+    )
     n: Count | None = Field(description="how many to draw; null for all that `ids` names")
     seed: Seed = Field(description="seed of the draw")
 
@@ -58,8 +48,8 @@ class CocoImages(Part):
 class Folder(Part):
     """Anybody's images, with the objects in each."""
 
-    images: Text = Field(description="the folder with the images")
-    objects: Text = Field(
+    images: PathText = Field(description="the folder with the images")
+    objects: PathText = Field(
         description='a file {"name.jpg": ["dog", "tv"]}, or of instances as COCO has them; in COCO\'s names of objects'
     )
 
@@ -73,10 +63,10 @@ class FolderImages(Part):
 class Amber(Part):
     """Images of AMBER in the published layout; descriptions are judged by its own words and metrics."""
 
-    folder: Text = Field(
+    folder: PathText = Field(
         description="AMBER's folder data: annotations.json, query_all.json (or query/), relation.json, safe_words.txt"
     )
-    images: Text = Field(description="the folder with AMBER_1.jpg, AMBER_2.jpg, ...")
+    images: PathText = Field(description="the folder with AMBER_1.jpg, AMBER_2.jpg, ...")
     n: Count | None = Field(description="how many to draw; null for all")
     seed: Seed = Field(description="seed of the draw")
 
@@ -87,13 +77,7 @@ class AmberImages(Part):
     amber: Amber
 
 
-Images = Annotated[
-    Annotated[SceneImages, Tag("(scenes)")]
-    | Annotated[CocoImages, Tag("(coco)")]
-    | Annotated[FolderImages, Tag("(folder)")]
-    | Annotated[AmberImages, Tag("(amber)")],
-    Discriminator(lambda one: next((f"({key})" for key in ("coco", "folder", "amber") if has(one, key)), "(scenes)")),
-]
+Images = SceneImages | CocoImages | FolderImages | AmberImages
 
 
 class Captions(Part):
@@ -110,12 +94,14 @@ class Pope(Part):
     """The model is asked about objects, yes or no."""
 
     splits: Annotated[tuple[Split, ...], Field(min_length=1)]
-    files: dict[Split, Text] = Field(
+    files: Annotated[dict[Split, Text], PATH] = Field(
         default={},
         description="question files as POPE publishes them, for the test and for choosing, each by the images that it "
         "shows; where there are none, questions are built from the truth",
     )
-    images: Text | None = Field(default=None, description="the folder with the images that the files name")
+    images: Annotated[Text | None, PATH] = Field(
+        default=None, description="the folder with the images that the files name"
+    )
     seed: Seed = Field(description="seed of the questions that are built")
     answer: Literal["text", "logits"] = Field(description="what the model writes, or which word is likelier to come")
     words: tuple[Text, Text] = Field(default=("Yes", "No"), description="the words whose logits are compared")
@@ -154,8 +140,8 @@ class SceneDemos(Part):
 class FileDemos(Part):
     """Demonstrations of a file in VTI's format: image, question, value, h_value a line."""
 
-    file: Text
-    images: Text = Field(description="the folder with the images")
+    file: PathText
+    images: PathText = Field(description="the folder with the images")
 
 
 Demos = Annotated[
@@ -237,16 +223,6 @@ Pairs = Annotated[
 ]
 
 
-class VisionDirections(FoundDirections):
-    """Directions that the run finds in pairs."""
-
-    data: Pairs
-
-
-Directions = Annotated[
-    Annotated[FileDirections, Tag("(file)")] | Annotated[VisionDirections, Tag("(found)")],
-    Discriminator(lambda item: "(file)" if has(item, "file") else "(found)"),
-]
 Number = float | Text
 
 
@@ -285,41 +261,3 @@ class Decode(Part):
         if len([one for one in (self.vcd, self.icd, self.text_only) if one is not None]) != 1:
             raise ValueError("name one of vcd, icd and text_only")
         return self
-
-
-class VisionConditions(Conditions):
-    """What is steered, or how the next word is chosen instead."""
-
-    steer: tuple[Steer, ...] = ()
-    decode: Decode | None = None
-
-    @model_validator(mode="after")
-    def _one_of_them(self) -> "VisionConditions":
-        if bool(self.steer) == (self.decode is not None):
-            raise ValueError("a condition either steers or decodes; give one of steer and decode")
-        return self
-
-
-class VisionControls(Controls):
-    """What every condition stands beside."""
-
-    wrong_image: bool = Field(description="the directions found again with the images of the pairs exchanged")
-
-
-class VisionChoose(Choose):
-    """The images on which conditions are tried."""
-
-    images: Images
-
-
-class VisionRecipe(Recipe):
-    """An experiment with a model that sees."""
-
-    kind: Literal["vision"]
-    directions: tuple[Directions, ...]
-    images: Images
-    ask: Ask
-    batch: Annotated[int, Field(ge=1, le=4096)]
-    conditions: Annotated[tuple[VisionConditions, ...], Field(min_length=1)]
-    controls: VisionControls
-    choose: VisionChoose | None = None

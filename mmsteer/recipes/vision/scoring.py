@@ -6,8 +6,9 @@ from typing import Any
 
 from mmsteer.eval.words import count_words, repetition
 from mmsteer.recipes.beside import Count, Pair, beside_controls, share
+from mmsteer.recipes.schema import Recipe
 from mmsteer.recipes.scoring import Line, Scored
-from mmsteer.recipes.vision.schema import AmberImages, VisionRecipe
+from mmsteer.recipes.vision.schema import AmberImages
 
 
 def _named(line: Line) -> set[str]:
@@ -58,13 +59,11 @@ POPE_METRICS: Mapping[str, tuple[str, str]] = {
 CHANCE = {"accuracy": 0.5}
 
 
-def metrics_of(recipe: VisionRecipe) -> dict[str, Count]:
-    """The metrics that a run gives.
-
-    Args:
-        recipe: The recipe.
-    """
-    amber, pope = isinstance(recipe.images, AmberImages), recipe.ask.pope
+def metrics_of(recipe: Recipe) -> dict[str, Count]:
+    """The metrics of captions and answers; none where nothing is asked."""
+    if recipe.ask is None:
+        return {}
+    amber, pope = isinstance(recipe.data, AmberImages), recipe.ask.pope
     said = (AMBER_METRICS if amber else CAPTION_METRICS) if recipe.ask.caption else {}
     return said_metrics(said) | answer_metrics(pope.splits if pope else ())
 
@@ -101,7 +100,7 @@ def scores(members: Sequence[Scored], metrics: Mapping[str, Count]) -> dict[str,
     known = {name: chance for name in metrics if (chance := _chance(name)) is not None}
     lines = [line for one in members for line in one.lines]
     before = [line for one in members for line in one.unsteered or ()] if members[0].unsteered else []
-    found = beside_controls(members, metrics, "image", known)
+    found = beside_controls(members, metrics, known)
     return {"metrics": found, "flips": _flips(lines, before) if before else {}}
 
 

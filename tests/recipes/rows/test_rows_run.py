@@ -12,8 +12,8 @@ from mmsteer.adapters import load
 from mmsteer.direction_file import save_directions
 from mmsteer.errors import RecipeError
 from mmsteer.recipes.checks import check_recipe
+from mmsteer.recipes.contrasts import samples_of
 from mmsteer.recipes.experiment import prepare
-from mmsteer.recipes.rows.data import samples_of
 from mmsteer.recipes.run import run
 from mmsteer.report import write_report
 from mmsteer.report.run_data import read_run
@@ -117,7 +117,7 @@ def test_the_page_opens_with_outputs(finished):
     found = read_run(finished.path)
     assert found.kind == "rows"
     assert found.goal.name == "cups"
-    assert len(found.answers) == found.done == len(found.conditions) * 4
+    assert len(found.outputs) == len(found.conditions) * 4
     html = write_report(finished.path).read_text()
     page = Page(html)
     assert html.index('id="answers"') < html.index('id="scores"')
@@ -241,20 +241,21 @@ def entry_of(tmp_path, llama, data):
 
 def test_answers_under_system_prompts_are_read_without_them(tmp_path, chatting):
     entry = entry_of(tmp_path, chatting, SYSTEMS)
-    found = samples_of(entry, load(chatting))
+    found = samples_of(entry.data, load(chatting))
     assert found.labels == ("yes", "yes", "no", "no")
     assert [one.prompt for one in found.samples] == PROMPTS[:2] * 2
     assert found.groups == ("1", "2", "1", "2")
     assert all(isinstance(one.output, str) for one in found.samples)
-    assert [one.output for one in found.samples] == [one.output for one in samples_of(entry, load(chatting)).samples]
+    again = samples_of(entry.data, load(chatting))
+    assert [one.output for one in found.samples] == [one.output for one in again.samples]
 
 
 def test_own_outputs_are_split_by_a_reward(tmp_path, llama):
     entry = entry_of(tmp_path, llama, REWARDED)
-    found = samples_of(entry, load(llama))
+    found = samples_of(entry.data, load(llama))
     assert [label == "no" for label in found.labels] == ["e" in one.output for one in found.samples]
     assert len(set(found.groups)) == 4
-    shuffled = samples_of(entry, load(llama), 3)
+    shuffled = samples_of(entry.data, load(llama), "shuffled", 3)
     assert sorted(shuffled.labels) == sorted(found.labels)
     assert shuffled.labels != found.labels
 
@@ -262,7 +263,7 @@ def test_own_outputs_are_split_by_a_reward(tmp_path, llama):
 def test_a_reward_that_is_never_earned_is_an_error(tmp_path, llama):
     entry = entry_of(tmp_path, llama, REWARDED.replace("not contains:e", "contains:zebra"))
     with pytest.raises(Exception, match=r"contains:zebra: 0 of \d+ outputs earn the reward"):
-        samples_of(entry, load(llama))
+        samples_of(entry.data, load(llama))
 
 
 @pytest.mark.parametrize(
@@ -275,6 +276,14 @@ def test_a_reward_that_is_never_earned_is_an_error(tmp_path, llama):
         ({"said:yes {strength}": "said:maybe {strength}"}, "no direction 'said:maybe'"),
         ({"temperature: 1.0": "temperature: -1"}, "greater than or equal to 0"),
         ({"tokens: 4, ": "tokens: 4, seconds: 2.0, "}, "one of the two"),
+        (
+            {"{files: train.jsonl}": "{concept: note, clips: 5, seed: 0, text: none}", "said:yes": "said:C"},
+            "makes no music",
+        ),
+        (
+            {"{files: train.jsonl}": "{contrast: mentions, seed: 0, scenes: {n: 4, split: demos, seed: 0}}"},
+            "sees no images",
+        ),
         ({"said:yes {strength}": "said:yes {strength} at image"}, "no token of the stack text is ever at 'image'"),
     ],
 )

@@ -1,7 +1,7 @@
 """One small vision recipe, to be run on a tiny random model."""
 
 TEXT = """\
-kind: vision
+kind: image
 name: tiny-vision
 about: one direction, to test by
 seed: 0
@@ -13,7 +13,7 @@ directions:
     sites: text.*
     positions: all
     pool: last
-images: {scenes: {n: 5, split: test, seed: 0}}
+data: {scenes: {n: 5, split: test, seed: 0}}
 ask:
   caption: {prompt: describe the image, tokens: 8, temperature: 0.0, beams: 1, compat: fixed}
   pope: {splits: [random, adversarial], seed: 0, answer: logits, words: ["yes", "no"], tokens: 1, parser: strict}

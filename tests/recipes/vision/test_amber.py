@@ -18,9 +18,9 @@ from mmsteer.report import write_report
 from tests.recipes.vision.layouts import write_amber
 from tests.recipes.vision.recipe import write_recipe
 
-IMAGES = "images={amber: {folder: amber/data, images: amber/images, n: ~, seed: 0}}"
+IMAGES = "data={amber: {folder: amber/data, images: amber/images, n: ~, seed: 0}}"
 LINES = [IMAGES, "ask.pope=~"]
-CHOOSE = "choose={of: all, minimise: chair_s, bounds: {cog: {at_most: 0.5}}, images: IMAGES}"
+CHOOSE = "choose={of: all, minimise: chair_s, bounds: {cog: {at_most: 0.5}}, data: IMAGES}"
 VALIDATION = CHOOSE.replace("IMAGES", "{amber: {folder: amber/data, images: amber/images, n: 2, seed: 1}}")
 
 
@@ -52,7 +52,7 @@ def test_a_description_is_read_by_hand(recipe):
 def test_a_run_gives_the_numbers_of_the_evaluator(recipe, tmp_path):
     folder = run(prepare(recipe, LINES), tmp_path / "run", progress=False)
     lines = [line for line in folder.lines(SAMPLES) if line["condition"] == "honest at 0.2"]
-    assert [line["name"] for line in lines] == [f"AMBER_{at + 1}.jpg" for at in range(6)]
+    assert [line["id"] for line in lines] == [f"AMBER_{at + 1}.jpg" for at in range(6)]
     assert any(line["mentions"] for line in lines)
     wanted = score(recipe.parent / "amber" / "data", {at + 1: line["caption"] for at, line in enumerate(lines)})
     row = next(row for row in folder.read("scores.json")["rows"] if row["condition"] == "honest at 0.2")
@@ -62,7 +62,7 @@ def test_a_run_gives_the_numbers_of_the_evaluator(recipe, tmp_path):
     said = sum(bool(line["caption"]) for line in lines)
     assert found["chair_s"] == pytest.approx(wanted["hal"] * len(lines) / said)
     assert row["metrics"]["cog"]["against_wrong_image"] is not None
-    truth = {one["name"]: one["objects"] for one in folder.read("images.json")}
+    truth = {one["id"]: one["objects"] for one in folder.read("examples.json")}
     assert truth["AMBER_2.jpg"] == ["cup"]
     files = folder.read("environment.json")["files"]
     assert {path.rsplit("/", 1)[1] for path in files} == {
@@ -75,10 +75,10 @@ def test_a_run_gives_the_numbers_of_the_evaluator(recipe, tmp_path):
 
 
 def test_conditions_are_chosen_on_other_images(recipe):
-    checked = check_recipe(recipe, [*LINES, "images.amber.n=3", VALIDATION]).recipe
-    test, validation = (pictures_of(checked, source) for source in (checked.images, checked.choose.images))
+    checked = check_recipe(recipe, [*LINES, "data.amber.n=3", VALIDATION]).recipe
+    test, validation = (pictures_of(checked, source) for source in (checked.data, checked.choose.data))
     assert (len(test), len(validation)) == (3, 2)
-    assert not {one.name for one in test} & {one.name for one in validation}
+    assert not {one.id for one in test} & {one.id for one in validation}
 
 
 def test_other_annotations_are_another_run(recipe):
@@ -90,12 +90,12 @@ def test_other_annotations_are_another_run(recipe):
 @pytest.mark.parametrize(
     ("override", "words"),
     [
-        ("images.amber.folder=amber/images", "annotations.json: cannot be read"),
-        ("images.amber.images=nowhere", "there is no folder"),
-        ("images.amber.n=7", "gives 6 images, 7 are asked for"),
-        ("images.amber.data=x", "no such key"),
+        ("data.amber.folder=amber/images", "annotations.json: cannot be read"),
+        ("data.amber.images=nowhere", "there is no folder"),
+        ("data.amber.n=7", "gives 6 images, 7 are asked for"),
+        ("data.amber.data=x", "no such key"),
         ("ask.caption.compat=wordnet", "this is a mode of CHAIR"),
-        ("choose={of: all, maximise: f1, images: {scenes: {n: 2, split: validation, seed: 0}}}", "both from AMBER"),
+        ("choose={of: all, maximise: f1, data: {scenes: {n: 2, split: validation, seed: 0}}}", "both from AMBER"),
         (VALIDATION.replace("chair_s", "f1"), "no metric 'f1'"),
     ],
 )

@@ -10,8 +10,8 @@ from mmsteer.recipes.checks import check_recipe
 from mmsteer.recipes.vision.pictures import pictures_of
 from tests.recipes.vision.recipe import write_recipe
 
-CHOOSE = "choose={of: all, maximise: f1, images: {scenes: {n: 9, split: train, seed: 0}}"
-COCO = "images={coco: {folder: coco, split: val2014, ids: ~, n: ~, seed: 0}}"
+CHOOSE = "choose={of: all, maximise: f1, data: {scenes: {n: 9, split: train, seed: 0}}"
+COCO = "data={coco: {folder: coco, split: val2014, ids: ~, n: ~, seed: 0}}"
 FILES = "ask.pope.files={random: pope/coco_pope_random.json, adversarial: pope/coco_pope_adversarial.json}"
 
 
@@ -23,7 +23,7 @@ def complaints(path, *overrides):
 
 def pictures(path, *overrides):
     recipe = check_recipe(path, overrides).recipe
-    return pictures_of(recipe, recipe.images)
+    return pictures_of(recipe, recipe.data)
 
 
 @pytest.fixture
@@ -35,13 +35,13 @@ def recipe(tmp_path, public):
 @pytest.mark.parametrize(
     ("override", "words"),
     [
-        ("images.scenes.split=tests", "'train', 'validation', 'test' or 'demos'"),
-        ("images={coco: {folder: nowhere, split: val2014, ids: ~, n: 4, seed: 0}}", "there is no folder"),
-        ("images={coco: {folder: coco, split: val2014, ids: ~, n: 99, seed: 0}}", "gives 16 images, 99 are asked for"),
-        ("images={coco: {folder: coco, split: val2014, ids: gone.txt, n: 4, seed: 0}}", "gone.txt cannot be read"),
-        ("images={coco: {folder: coco, split: train2014, ids: ~, n: 4, seed: 0}}", "instances_train2014.json"),
-        ("images={folder: {images: coco/val2014, objects: pope/coco_pope_random.json}}", "objects are one JSON object"),
-        ("images={folder: {images: coco/val2014}}", "images.folder.objects: this key is missing"),
+        ("data.scenes.split=tests", "'train', 'validation', 'test' or 'demos'"),
+        ("data={coco: {folder: nowhere, split: val2014, ids: ~, n: 4, seed: 0}}", "there is no folder"),
+        ("data={coco: {folder: coco, split: val2014, ids: ~, n: 99, seed: 0}}", "gives 16 images, 99 are asked for"),
+        ("data={coco: {folder: coco, split: val2014, ids: gone.txt, n: 4, seed: 0}}", "gone.txt cannot be read"),
+        ("data={coco: {folder: coco, split: train2014, ids: ~, n: 4, seed: 0}}", "instances_train2014.json"),
+        ("data={folder: {images: coco/val2014, objects: pope/coco_pope_random.json}}", "objects are one JSON object"),
+        ("data={folder: {images: coco/val2014}}", "data.folder.objects: this key is missing"),
         ("ask.caption=~", None),
         ("ask={}", "ask for a caption, for answers (pope), or for both"),
         ("ask.pope.files={random: gone.json}", "gone.json"),
@@ -69,9 +69,9 @@ def recipe(tmp_path, public):
         ),
         ("directions.0.data.demos.scenes.split=test", "the test's own scenes"),
         ("directions=[{file: gone.safetensors}]", "no file 'gone.safetensors'"),
-        ("choose={of: all, maximise: f2, images: {scenes: {n: 2, split: validation, seed: 0}}}", "no metric 'f2'"),
-        ("choose={of: all, images: {scenes: {n: 2, split: validation, seed: 0}}}", "one of the two"),
-        ("choose={of: all, maximise: f1, images: {scenes: {n: 5, split: test, seed: 0}}}", "are among the test's"),
+        ("choose={of: all, maximise: f2, data: {scenes: {n: 2, split: validation, seed: 0}}}", "no metric 'f2'"),
+        ("choose={of: all, data: {scenes: {n: 2, split: validation, seed: 0}}}", "one of the two"),
+        ("choose={of: all, maximise: f1, data: {scenes: {n: 5, split: test, seed: 0}}}", "are among the test's"),
         (
             f"{CHOOSE}, bounds: {{recal: {{at_least: 0}}}}}}",
             "did you mean 'recall'",
@@ -129,19 +129,19 @@ def test_images_that_cannot_be_read_are_named(recipe):
 def test_a_list_of_ids_is_read_in_any_form(recipe):
     lines = ["3", "COCO_val2014_000000000005.jpg", '{"image_id": 1, "caption": "x"}', "3"]
     (recipe.parent / "ids.txt").write_text("\n".join(lines))
-    shown = pictures(recipe, COCO, "images.coco.ids=ids.txt", "ask.pope=~")
-    assert [one.name[-6:-4] for one in shown] == ["03", "05", "01"]
+    shown = pictures(recipe, COCO, "data.coco.ids=ids.txt", "ask.pope=~")
+    assert [one.id[-6:-4] for one in shown] == ["03", "05", "01"]
     assert shown[0].objects == {"tv", "cat", "dining table"}
     (recipe.parent / "ids.txt").write_text("77\n3")
-    assert "has no image 77 (1 of 2 are missing)" in complaints(recipe, COCO, "images.coco.ids=ids.txt")[0]
+    assert "has no image 77 (1 of 2 are missing)" in complaints(recipe, COCO, "data.coco.ids=ids.txt")[0]
 
 
 def test_published_questions_bring_their_own_images(recipe):
-    lines = [COCO, "images.coco.n=2", "images.coco.seed=3", FILES]
+    lines = [COCO, "data.coco.n=2", "data.coco.seed=3", FILES]
     shown = pictures(recipe, *lines)
     described = [one for one in shown if one.objects is not None]
     assert len(described) == 2
-    asked = {one.name: one.questions for one in shown if one.questions}
+    asked = {one.id: one.questions for one in shown if one.questions}
     assert {name[-6:-4] for name in asked} == {"00", "01", "02"}
     first = asked["COCO_val2014_000000000000.jpg"]
     assert [(one.text, one.label, one.splits) for one in first] == [
@@ -152,10 +152,10 @@ def test_published_questions_bring_their_own_images(recipe):
 
 
 def test_a_draw_for_the_validation_leaves_out_the_test(recipe):
-    choose = "choose={of: all, maximise: f1, images: {coco: {folder: coco, split: val2014, ids: ~, n: 6, seed: 0}}}"
-    checked = check_recipe(recipe, [COCO, "images.coco.n=4", FILES, choose]).recipe
-    test, validation = (pictures_of(checked, source) for source in (checked.images, checked.choose.images))
-    assert not {one.name for one in test} & {one.name for one in validation}
+    choose = "choose={of: all, maximise: f1, data: {coco: {folder: coco, split: val2014, ids: ~, n: 6, seed: 0}}}"
+    checked = check_recipe(recipe, [COCO, "data.coco.n=4", FILES, choose]).recipe
+    test, validation = (pictures_of(checked, source) for source in (checked.data, checked.choose.data))
+    assert not {one.id for one in test} & {one.id for one in validation}
     assert len(validation) == 6
 
 
@@ -166,7 +166,7 @@ def test_a_strangers_folder(recipe):
     for name in objects:
         shutil.copy(recipe.parent / "coco" / "val2014" / f"COCO_val2014_{name[-16:]}", folder / name)
     (recipe.parent / "objects.json").write_text(json.dumps(objects))
-    line = "images={folder: {images: mine, objects: objects.json}}"
+    line = "data={folder: {images: mine, objects: objects.json}}"
     assert [one.objects for one in pictures(recipe, line, "ask.pope=~")] == [{"dog"}, {"cup", "person"}]
     (recipe.parent / "objects.json").write_text(json.dumps({"000000000001.jpg": ["dgo"]}))
     assert "did you mean 'dog'?" in complaints(recipe, line, "ask.pope=~")[0]
@@ -189,15 +189,15 @@ def _own(folder, split):
 def test_images_of_ones_own_in_the_layout_of_coco(recipe):
     _own(recipe.parent, "winter")
     (recipe.parent / "ids.txt").write_text("hall.jpg\ndesk.jpg\npark.jpg")
-    line = "images={coco: {folder: own, split: winter, ids: ids.txt, n: ~, seed: 0}}"
-    shown = {one.name: one.objects for one in pictures(recipe, line, "ask.pope=~")}
+    line = "data={coco: {folder: own, split: winter, ids: ids.txt, n: ~, seed: 0}}"
+    shown = {one.id: one.objects for one in pictures(recipe, line, "ask.pope=~")}
     assert shown == {"hall.jpg": {"dog"}, "desk.jpg": set(), "park.jpg": {"cup", "dog"}}
 
 
 def test_instances_of_ones_own_say_what_a_folder_shows(recipe):
     _own(recipe.parent, "winter")
-    line = "images={folder: {images: own/winter, objects: own/annotations/instances_winter.json}}"
-    shown = {one.name: one.objects for one in pictures(recipe, line, "ask.pope=~")}
+    line = "data={folder: {images: own/winter, objects: own/annotations/instances_winter.json}}"
+    shown = {one.id: one.objects for one in pictures(recipe, line, "ask.pope=~")}
     assert shown == {"hall.jpg": {"dog"}, "desk.jpg": set(), "park.jpg": {"cup", "dog"}}
 
 
@@ -213,13 +213,13 @@ def test_given_questions_are_used_for_choosing_too(recipe):
     checked = check_recipe(
         recipe,
         [
-            "images={folder: {images: own/winter, objects: test.json}}",
-            "choose={of: all, maximise: f1, images: {folder: {images: own/winter, objects: choose.json}}}",
+            "data={folder: {images: own/winter, objects: test.json}}",
+            "choose={of: all, maximise: f1, data: {folder: {images: own/winter, objects: choose.json}}}",
             "ask.pope.splits=[random]",
             "ask.pope.files={random: asked.jsonl}",
         ],
     ).recipe
-    for source, some in ((checked.images, names[:3]), (checked.choose.images, names[3:])):
+    for source, some in ((checked.data, names[:3]), (checked.choose.data, names[3:])):
         shown = pictures_of(checked, source)
-        assert {one.name for one in shown} == {f"{name}.jpg" for name in some}
+        assert {one.id for one in shown} == {f"{name}.jpg" for name in some}
         assert all([asked.text for asked in one.questions] == ["A dog?"] for one in shown)

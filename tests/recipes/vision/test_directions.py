@@ -7,10 +7,10 @@ import pytest
 from mmsteer.direction_file import load_directions
 from mmsteer.errors import RecipeError
 from mmsteer.recipes.checks import check_recipe
+from mmsteer.recipes.contrasts import samples_of
 from mmsteer.recipes.experiment import prepare
 from mmsteer.recipes.finding import find
 from mmsteer.recipes.run import run
-from mmsteer.recipes.vision import kind
 from tests.recipes.vision.recipe import write_recipe
 
 DEMOS = "demos: {matched: true, scenes: {n: 6, split: demos, seed: 0}}"
@@ -41,7 +41,7 @@ def cosines(one, other):
 
 
 def test_a_family_is_orthogonal_to_those_that_it_leaves_out(recipe, tmp_path):
-    lines = [*REVIS, "ask.pope=~", "images.scenes.n=2", "controls.random=0", "conditions.0.sweep.strength=[0.2]"]
+    lines = [*REVIS, "ask.pope=~", "data.scenes.n=2", "controls.random=0", "conditions.0.sweep.strength=[0.2]"]
     folder = run(prepare(recipe, lines), tmp_path / "run", progress=False)
     for name in ("directions", "wrong_image"):
         found = load_directions(folder.path / f"{name}.safetensors")
@@ -52,9 +52,8 @@ def test_a_family_is_orthogonal_to_those_that_it_leaves_out(recipe, tmp_path):
     assert min(cosines(*(one["prior:yes"] for one in both))) > 0.9999
     assert min(cosines(*(one["raw:yes"] for one in both))) < 0.9999
     plain = prepare(recipe, [*lines, "directions.1.without=[]"])
-    alone = find(
-        plain.adapter, plain.recipe.directions[1], kind.samples(plain.recipe.directions[1], plain.adapter), "binary"
-    )
+    entry = plain.recipe.directions[1]
+    alone = find(plain.adapter, entry, samples_of(entry.data, plain.adapter))
     assert max(map(abs, cosines(alone.directions["raw:yes"], both[0]["prior:yes"]))) > 0.01
 
 
@@ -100,10 +99,8 @@ def test_averaged_copies_give_the_same_direction(recipe, tmp_path):
     found = []
     for experiment in (whole, averaged):
         (entry,) = experiment.recipe.directions
-        data = kind.samples(entry, experiment.adapter)
-        found.append(
-            find(experiment.adapter, entry, data, "binary", tmp_path / str(len(found))).directions["masked:yes"]
-        )
+        data = samples_of(entry.data, experiment.adapter)
+        found.append(find(experiment.adapter, entry, data, tmp_path / str(len(found))).directions["masked:yes"])
     for site in found[0].sites:
         assert (found[0].vectors[site] * found[1].vectors[site]).sum(dim=-1).min() > 0.9999
     assert (

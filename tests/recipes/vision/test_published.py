@@ -12,7 +12,7 @@ from mmsteer.recipes.run import run
 from tests.adapters.checkpoints import save
 
 CHECKPOINTS = {"llava-1.5-7b": "llava", "qwen2.5-vl-7b": "qwen2_5_vl", "instructblip": "instructblip"}
-FEWER = ["images.coco.n=2", "choose.images.coco.n=6", "ask.caption.tokens=6", "ask.pope.tokens=2", "batch=3"]
+FEWER = ["data.coco.n=2", "choose.data.coco.n=6", "ask.caption.tokens=6", "ask.pope.tokens=2", "batch=3"]
 SHORT = [
     *FEWER,
     "directions.0.data.ending=written",
@@ -47,8 +47,8 @@ def test_the_recipe_runs_from_end_to_end(name, family, tmp_path):
     assert metrics["chair_s"].keys() == metrics["pope.adversarial.f1"].keys()
     assert metrics["pope.popular.unparsed"]["unsteered"]["n"] == 3
     described = [line for line in folder.lines(SAMPLES) if line["caption"] is not None]
-    assert len({line["name"] for line in described}) == 2
-    asked = {line["name"] for line in folder.lines(SAMPLES) if line["answers"]}
+    assert len({line["id"] for line in described}) == 2
+    asked = {line["id"] for line in folder.lines(SAMPLES) if line["answers"]}
     assert {name[-5] for name in asked} == {"0", "1", "2"}
     files = folder.read("environment.json")["files"]
     assert {path.rsplit("/", 1)[1] for path in files} >= {"coco_pope_random.json", "demos.jsonl"}

@@ -19,7 +19,7 @@ from mmsteer.worlds.scenes import render_scene, split_scenes
 from tests.conftest import planted
 from tests.recipes.vision.recipe import write_recipe
 
-FILES = ("receipts.json", "doses.json", "conditions.json", "images.json", "probe.json")
+FILES = ("receipts.json", "doses.json", "conditions.json", "examples.json", "probe.json")
 RESULTS = ("samples.jsonl", "scores.json", *FILES)
 NAMES = ["unsteered", "honest at 0.2", "honest at 2.0", "random 1 as honest at 0.2", "random 2 as honest at 0.2"]
 NAMES += ["random 1 as honest at 2.0", "random 2 as honest at 2.0"]
@@ -48,7 +48,7 @@ def contents(folder):
 def test_every_picture_has_a_line_under_every_condition(finished):
     lines = finished.lines(SAMPLES)
     assert [row["name"] for row in finished.read("conditions.json")] == NAMES
-    assert [(line["condition"], line["image"]) for line in lines] == [(name, at) for name in NAMES for at in range(5)]
+    assert [(line["condition"], line["example"]) for line in lines] == [(name, at) for name in NAMES for at in range(5)]
     assert all(line["answers"] is None or line["answers"][0]["logit"] is not None for line in lines)
 
 
@@ -59,31 +59,31 @@ def test_a_word_that_is_unlikely_to_come_is_no_answer(finished):
 
 
 def test_odds_decide_where_one_of_the_words_comes():
-    picture = SimpleNamespace(questions=[SimpleNamespace(text="?", label="yes", splits=("random",))] * 3)
+    questions = [SimpleNamespace(text="?", label="yes", splits=("random",))] * 3
     output = {"answers": None, "logits": [(2.0, 0.9), (-2.0, 0.9), (2.0, 0.0006)]}
-    assert [one["outcome"] for one in outcomes(picture, output, None)] == ["tp", "fn", "unparsed"]
+    assert [one["outcome"] for one in outcomes(questions, output, None)] == ["tp", "fn", "unparsed"]
 
 
 def test_pictures_are_kept_as_they_were_shown(finished):
-    rows = finished.read("images.json")
+    rows = finished.read("examples.json")
     scenes = split_scenes("test", 5, 0)
     for row, scene in zip(rows, scenes, strict=True):
         assert set(row["objects"]) == scene.objects
-        assert Image.open(finished.path / row["file"]).tobytes() == render_scene(scene).tobytes()
+        assert Image.open(finished.path / row["images"][0]).tobytes() == render_scene(scene).tobytes()
 
 
 def test_captions_are_judged_against_what_is_there(finished):
-    truth = {row["name"]: row["objects"] for row in finished.read("images.json")}
+    truth = {row["id"]: row["objects"] for row in finished.read("examples.json")}
     judge = Chair(truth)
     lines = [line for line in finished.lines(SAMPLES) if line["condition"] == "unsteered"]
-    expected = judge.score({line["name"]: line["caption"] for line in lines})
+    expected = judge.score({line["id"]: line["caption"] for line in lines})
     (row, _) = finished.read("scores.json")["rows"]
     for name in ("chair_s", "chair_i", "recall", "precision", "f1", "length", "distinct", "empty", "repetition"):
         assert row["metrics"][name]["unsteered"]["value"] == pytest.approx(expected.scores[name].value), name
     for line in lines:
         for mention in line["mentions"]:
             assert line["caption"][mention["start"] : mention["stop"]] == mention["words"]
-            assert mention["hallucinated"] == (mention["object"] not in truth[line["name"]])
+            assert mention["hallucinated"] == (mention["object"] not in truth[line["id"]])
 
 
 def test_controls_stand_beside_every_metric(finished):
@@ -104,7 +104,7 @@ def test_the_wrong_image_is_another_direction_with_the_same_name(finished):
 
 
 def test_steering_reaches_captions_and_answers(finished):
-    lines = {(line["condition"], line["image"]): line for line in finished.lines(SAMPLES)}
+    lines = {(line["condition"], line["example"]): line for line in finished.lines(SAMPLES)}
     assert any(lines["honest at 2.0", at]["caption"] != lines["unsteered", at]["caption"] for at in range(5))
     asked = next(at for at in range(5) if lines["unsteered", at]["answers"])
     logits = [[one["logit"] for one in lines[name, asked]["answers"]] for name in ("honest at 2.0", "unsteered")]
@@ -154,7 +154,7 @@ def test_a_crash_at_a_write_changes_nothing(finished, experiment, tmp_path, monk
 
 
 SMALL = ["controls.random=0", "controls.wrong_image=false"]
-CHOOSE = "choose={of: all, maximise: length, bounds: BOUNDS, images: {scenes: {n: 3, split: validation, seed: 0}}}"
+CHOOSE = "choose={of: all, maximise: length, bounds: BOUNDS, data: {scenes: {n: 3, split: validation, seed: 0}}}"
 
 
 def test_the_best_on_validation_alone_goes_on(recipe, tmp_path):
@@ -163,7 +163,7 @@ def test_the_best_on_validation_alone_goes_on(recipe, tmp_path):
     folder = run(prepare(recipe, lines), tmp_path / "chosen", progress=False)
     tried = folder.part("validation").read("scores.json")["rows"]
     assert [row["condition"] for row in tried] == ["honest at 0.2", "honest at 2.0"]
-    assert {line["name"].split("-")[0] for line in folder.part("validation").lines(SAMPLES)} == {"validation"}
+    assert {line["id"].split("-")[0] for line in folder.part("validation").lines(SAMPLES)} == {"validation"}
     (choice,) = folder.read("choice.json")
     lengths = {row["condition"]: row["metrics"]["length"]["steered"]["value"] for row in tried}
     empty = {row["condition"]: row["metrics"]["empty"]["difference"]["value"] for row in tried}
@@ -171,7 +171,7 @@ def test_the_best_on_validation_alone_goes_on(recipe, tmp_path):
     assert choice["condition"] == max(allowed, key=lengths.get)
     assert choice["tried"] == 2
     assert [row["condition"] for row in folder.read("scores.json")["rows"]] == [choice["condition"]]
-    assert {line["name"].split("-")[0] for line in folder.lines(SAMPLES)} == {"test"}
+    assert {line["id"].split("-")[0] for line in folder.lines(SAMPLES)} == {"test"}
 
 
 def test_bounds_that_nothing_meets_are_told(recipe, tmp_path):
@@ -200,7 +200,7 @@ def test_baselines_stand_in_the_same_table(recipe, tmp_path):
         f"conditions=[{vcd}, {icd}, {blind}]",
         "ask.pope.answer=text",
         "controls.random=1",
-        "images.scenes.n=5",
+        "data.scenes.n=5",
     ]
     folder = run(prepare(recipe, lines), tmp_path / "baselines", progress=False)
     rows = folder.read("scores.json")["rows"]
@@ -218,7 +218,7 @@ def test_sampling_draws_the_same_for_a_picture_in_any_batch(recipe, tmp_path):
     captions = []
     for batch in (1, 5):
         folder = run(prepare(recipe, [*lines, f"batch={batch}"]), tmp_path / str(batch), progress=False)
-        captions.append([(line["condition"], line["image"], line["caption"]) for line in folder.lines(SAMPLES)])
+        captions.append([(line["condition"], line["example"], line["caption"]) for line in folder.lines(SAMPLES)])
     assert captions[0] == captions[1]
 
 

@@ -17,7 +17,7 @@ def answered(*outcomes, splits=("random",)):
 
 
 def scored(lines, unsteered=None, **controls):
-    shown = [{"image": at, **one} for at, one in enumerate(lines)]
+    shown = [{"example": at, **one} for at, one in enumerate(lines)]
     return Scored("x", {}, {}, (), shown, unsteered, controls, None, None)
 
 

@@ -1,0 +1,79 @@
+"""What directions are found in: labelled samples by the form of an entry's data, and what controls find theirs in."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from types import ModuleType
+from typing import Any
+
+from mmsteer.data import contrasts
+from mmsteer.errors import RecipeError
+from mmsteer.recipes.music import data as clips
+from mmsteer.recipes.music.schema import ConceptData, SynTheoryData
+from mmsteer.recipes.rows import data as rows
+from mmsteer.recipes.rows.schema import LabelledRows, RewardedOutputs, SystemPairs
+from mmsteer.recipes.vision import pairs
+from mmsteer.tasks import Labelled
+from mmsteer.types import Adapter
+
+CONTROLS = ("shuffled", "wrong_image")
+"""The controls that are found as a direction is, in data that should not lead to it."""
+FORMS: Mapping[type, ModuleType] = {
+    LabelledRows: rows,
+    SystemPairs: rows,
+    RewardedOutputs: rows,
+    ConceptData: clips,
+    SynTheoryData: clips,
+}
+"""Where each form of data is made into samples; what is not here are pairs of images."""
+
+
+def labels_of(data: Any) -> tuple[str, ...]:
+    """The labels of directions, before they are found."""
+    found: tuple[str, ...] = _form(data).labels_of(data)
+    return found
+
+
+def check_data(data: Any) -> None:
+    """Refuse what no direction can be found in."""
+    _form(data).check(data)
+
+
+def pools_of(data: Any) -> tuple[str, ...]:
+    """How states may be pooled for a probe."""
+    return ("mean", "last", "max", "tokens") if _form(data) is pairs else ("mean", "last", "max")
+
+
+def check_model(data: Any, adapter: Adapter) -> None:
+    """Refuse a model that cannot read these samples.
+
+    Raises:
+        RecipeError: It makes no music, or sees no images.
+    """
+    if _form(data) is clips and adapter.output_kind != "audio":
+        raise RecipeError("this model makes no music; rendered clips need a MusicGen model")
+    if _form(data) is pairs and not adapter.sees:
+        raise RecipeError("this model sees no images; pairs of images need one that does")
+
+
+def samples_of(data: Any, adapter: Adapter, control: str | None = None, seed: int = 0) -> Labelled:
+    """Labelled samples.
+
+    Args:
+        data: Where directions are found.
+        adapter: The model.
+        control: `shuffled` for the same samples with their labels shuffled; `wrong_image` for the same words with the
+            images of other groups, where samples without any image stay as they are.
+        seed: Seed of the exchange.
+    """
+    check_model(data, adapter)
+    found: Labelled = _form(data).samples_of(data, adapter)
+    if control == "shuffled":
+        return found.shuffled(seed)
+    if control == "wrong_image" and any(sample.images for sample in found.samples):
+        shown = contrasts.Contrast("the samples", found.samples, found.labels, found.groups)
+        return replace(found, samples=contrasts.wrong_image(shown, seed).samples)
+    return found
+
+
+def _form(data: Any) -> ModuleType:
+    return FORMS.get(type(data), pairs)
