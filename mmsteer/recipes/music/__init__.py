@@ -1,1 +1,1 @@
-"""Recipes for models that make music: prompts in, audio out, judged by listening."""
+"""The rendered music in recipes: clips, prompts whose truth is known, and a target for each condition."""

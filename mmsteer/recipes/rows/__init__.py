@@ -1,1 +1,1 @@
-"""Recipes on rows of one's own: a model of any kind, prompts and truth from a file, scorers by name."""
+"""Rows and prompts of any source as the task of a recipe: generated from, and scored by name."""

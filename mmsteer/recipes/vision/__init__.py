@@ -1,1 +1,1 @@
-"""Recipes for models that see: images in, captions and answers out, judged against what is there."""
+"""Images with what they show in recipes: scenes, COCO, folders and AMBER, described and asked about."""
