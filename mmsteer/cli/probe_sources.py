@@ -29,13 +29,7 @@ YES = {
 
 @dataclass(frozen=True, eq=False)
 class Material:
-    """What a probe is fitted on, and how.
-
-    Attributes:
-        entry: Probe, sites, positions and pool.
-        data: The samples.
-        task: What kind of question their labels answer.
-    """
+    """What a probe is fitted on, and how."""
 
     entry: FoundDirections
     data: Labelled
@@ -43,12 +37,7 @@ class Material:
 
 
 def read_labelled(path: Path, split: str | None) -> tuple[Row, ...]:
-    """Rows whose labels can carry a probe, before a model is loaded.
-
-    Args:
-        path: JSON lines, or a folder of folders.
-        split: Only rows of this part.
-    """
+    """Rows whose labels can carry a probe, before a model is loaded."""
     rows = read_rows(path, split=split)
     check_labels(rows)
     return rows
@@ -57,11 +46,7 @@ def read_labelled(path: Path, split: str | None) -> tuple[Row, ...]:
 def of_rows(rows: Sequence[Row], adapter: Any, seed: int | None, common: Mapping[str, str | None]) -> Material:
     """Rows of the user's own, as a model reads them.
 
-    Args:
-        rows: The rows.
-        adapter: The model.
-        seed: Of the held-out part; None for the probe's own.
-        common: The options of all sources.
+    `seed`: of the held-out part; None for the probe's own.
     """
     if adapter.output_kind == "audio":
         _say_resampled(rows, adapter.sample_rate)
@@ -83,12 +68,7 @@ def of_rows(rows: Sequence[Row], adapter: Any, seed: int | None, common: Mapping
 def concept_entry(concept: str, clips: int, seed: int, text: str, common: Mapping[str, str | None]) -> Any:
     """Rendered clips of a concept of music.
 
-    Args:
-        concept: Such as `note`.
-        clips: Clips of each label.
-        seed: Of the clips.
-        text: What the prompts say of the concept.
-        common: The options of all sources.
+    `concept`: such as `note`.
     """
     data = {"concept": concept, "clips": clips, "seed": seed}
     own = {"family": concept, "positions": "all", "sites": "decoder.*", "pool": "mean", "data": data, "text": text}
@@ -140,10 +120,6 @@ def of_kind(kind: str, entry: Any, adapter: Any) -> Material:
 
 def family_of(path: Path, given: str | None) -> str:
     """The family of the directions: as given, or the file's name.
-
-    Args:
-        path: The file or folder of the rows.
-        given: What was asked for.
 
     Raises:
         DataError: A steering line could not name it.

@@ -20,13 +20,7 @@ BANDS = 32
 class Distance:
     """A distance between two sets, and what it was taken over.
 
-    Attributes:
-        value: The distance.
-        metric: `fad` or `kad`.
-        embedding: Name and version of the embedding.
-        reference: What the reference set is.
-        n_reference: How many clips it has.
-        n: How many clips were compared with it.
+    `metric`: `fad` or `kad`.
     """
 
     value: float
@@ -117,9 +111,6 @@ def signal_embedding(samples: NDArray[np.floating], sample_rate: int) -> Floats:
 
 def embed(clips: Sequence[tuple[NDArray[np.floating], int]]) -> Floats:
     """The signal embeddings of many clips, (clips, 88).
-
-    Args:
-        clips: Mono samples and sample rate of each.
 
     Raises:
         EvalError: There is no clip, or one cannot be read.

@@ -15,9 +15,7 @@ OutputKind = Literal["text", "audio"]
 def parse_output_reward(text: str, output_kind: OutputKind | None = None) -> OutputReward:
     """Read a reward, such as `contains:Arr` or `grounded` of text, or `note:C` of audio.
 
-    Args:
-        text: As it is written.
-        output_kind: What the model puts out; None where that is not known yet.
+    `output_kind`: what the model puts out; None where that is not known yet.
 
     Raises:
         EvalError: There is no such reward, or it reads the other kind of output.

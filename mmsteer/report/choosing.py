@@ -12,12 +12,7 @@ from mmsteer.report.wording import MISSING, NOUNS, percent, plural, signed, smal
 class Tried:
     """A condition that was tried.
 
-    Attributes:
-        name: The condition.
-        chosen: Whether it went on to the test.
-        goal: What decides, and its change.
-        bounds: The change of each bounded metric, and whether it is within its bound.
-        dose: Divergence and norm ratio.
+    `bounds`: the change of each bounded metric, and whether it is within its bound.
     """
 
     name: str
@@ -49,11 +44,7 @@ class Choosing:
 
 
 def choosing(run: Run) -> Choosing | None:
-    """The choice of a run; None where the recipe chooses nothing.
-
-    Args:
-        run: The run.
-    """
+    """The choice of a run; None where the recipe chooses nothing."""
     trial = run.validation
     if not trial:
         return None

@@ -24,10 +24,7 @@ LOWEST = -4.0
 class Word:
     """A token of a sample.
 
-    Attributes:
-        text: As people read it.
-        level: How active the feature is, from 0 to 1 of its largest activation.
-        peak: Whether it is the moment.
+    `level`: how active the feature is, from 0 to 1 of its largest activation.
     """
 
     text: str
@@ -105,10 +102,7 @@ class FeatureView:
 def shared(found: Maximal, labels: Mapping[str, Mapping[str, str]], *, words: bool) -> tuple[str, float]:
     """What the moments of a feature have in common, in words, and how much.
 
-    Args:
-        found: The moments.
-        labels: What is true of each sample.
-        words: Whether the model reads words, which may be what they share.
+    `words`: whether the model reads words, which may be what they share.
     """
     known = {moment.sample for moment in found.moments} <= labels.keys()
     lifts = label_lift(found, labels) if labels and known and found.moments else []
@@ -123,22 +117,13 @@ def shared(found: Maximal, labels: Mapping[str, Mapping[str, str]], *, words: bo
 
 
 def named(ranking: Ranking, count: int = 8) -> tuple[str, str]:
-    """The tokens at both ends of a head, as lists in words.
-
-    Args:
-        ranking: The ends.
-        count: Tokens at each.
-    """
+    """The tokens at both ends of a head, as lists in words."""
     top, bottom = (" ".join(visible(entry.name) for entry in end[:count]) for end in (ranking.top, ranking.bottom))
     return top, bottom
 
 
 def visible(name: str) -> str:
-    """A token without the space around it; a token that is nothing else is shown by signs.
-
-    Args:
-        name: As the tokenizer writes it.
-    """
+    """A token without the space around it; a token that is nothing else is shown by signs."""
     return name.strip() or name.replace("\n", LINE_END).replace("\t", TAB).replace(" ", SPACE)
 
 
@@ -155,9 +140,7 @@ def spaced(names: Sequence[str]) -> list[str]:
 def curve(z: Tensor, largest: float) -> Markup:
     """Activation over the tokens of a clip, to be laid over its spectrogram.
 
-    Args:
-        z: Activations, (tokens,).
-        largest: What reaches the top.
+    `z`: activations, (tokens,).
     """
     points = " ".join(f"{at} {20 - 19 * min(float(value) / largest, 1):.1f}" for at, value in enumerate(z))
     path = element("path", d=f"M{points}", kind="activation")

@@ -38,10 +38,7 @@ class FinderLine:
 class Finders:
     """The comparison.
 
-    Attributes:
-        metrics: Their names.
-        unsteered: The unsteered score of each.
-        lines: The finders, in the order of the recipe.
+    `lines`: the finders, in the order of the recipe.
     """
 
     metrics: tuple[str, ...]
@@ -50,11 +47,7 @@ class Finders:
 
 
 def finders(run: Run) -> Finders | None:
-    """The comparison of a run; None where fewer than three families of directions are steered alone.
-
-    Args:
-        run: The run.
-    """
+    """The comparison of a run; None where fewer than three families of directions are steered alone."""
     tables = {table.family: table for table in run.probes}
     rows = [(family, row) for row in (run.scores.main if run.scores else []) if (family := _family(run, row)) in tables]
     if len({family for family, _ in rows}) < FEWEST:

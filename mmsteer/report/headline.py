@@ -12,10 +12,7 @@ from mmsteer.report.wording import CONTROLS, bracket, digits, number, plural
 class Verdict:
     """A sentence of the verdict.
 
-    Attributes:
-        claim: What the numbers allow to say.
-        numbers: The numbers.
-        source: Which row they are from, and how it was chosen.
+    `source`: which row they are from, and how it was chosen.
     """
 
     claim: str
@@ -27,9 +24,7 @@ class Verdict:
 class Headline:
     """A row that the verdict speaks of.
 
-    Attributes:
-        row: The row.
-        how: How it was chosen; empty where there was no choice.
+    `how`: how it was chosen; empty where there was no choice.
     """
 
     row: Row
@@ -41,9 +36,6 @@ def headlines(run: Run) -> list[Headline]:
 
     With targets that is the row with most of them that reaches them most often, of equals the one truest to the
     prompt; with captions the one with the highest F1, with answers alone the one with the highest accuracy.
-
-    Args:
-        run: The run.
     """
     if not run.scores:
         return []
@@ -61,9 +53,7 @@ def headlines(run: Run) -> list[Headline]:
 def headline(scores: Scores, goal: MetricWords | None = None) -> tuple[Row, int] | None:
     """The best row and how many it was chosen from; None where no row has anything to be best in.
 
-    Args:
-        scores: The scores.
-        goal: What is wanted, where the run says so.
+    `goal`: what is wanted, where the run says so.
     """
     scored = [row for row in scores.main if _worth(row, goal) is not None]
     if not scored:
@@ -74,12 +64,7 @@ def headline(scores: Scores, goal: MetricWords | None = None) -> tuple[Row, int]
 
 
 def change(name: str, metric: Metric) -> str:
-    """A score before and after, beside its controls.
-
-    Args:
-        name: Its name.
-        metric: The score.
-    """
+    """A score before and after, beside its controls."""
     places = digits(name)
     before = f"{number(metric.unsteered.value, places)} → " if metric.unsteered else ""
     controls = [f"{CONTROLS[kind]} {number(score.value, places)}" for kind, score in metric.controls.items()]

@@ -36,13 +36,7 @@ class Clip:
 
 @dataclass(frozen=True)
 class Trial:
-    """One prompt and what became of it.
-
-    Attributes:
-        text: The prompt.
-        seed: Of its sampling.
-        clips: The clips.
-    """
+    """One prompt and what became of it."""
 
     text: str
     seed: int
@@ -73,20 +67,12 @@ class Listening:
 
 
 def listening(run: Run) -> list[Listening]:
-    """The finished clips of every steered condition.
-
-    Args:
-        run: The run.
-    """
+    """The finished clips of every steered condition."""
     return [_condition(run, one, unfolded=unfolded) for one, unfolded in shown_conditions(run)]
 
 
 def wanted_notes(condition: Condition) -> tuple[str, ...]:
-    """The notes that a condition asks for, in the order of its attributes.
-
-    Args:
-        condition: The condition.
-    """
+    """The notes that a condition asks for, in the order of its attributes."""
     steered = [line.split()[0].split(":", 1)[-1] for line in condition.steering if line.strip()]
     named = [*steered, *([condition.target["note"]] if "note" in condition.target else [])]
     return tuple(dict.fromkeys(name for name in named if name in PITCH_CLASSES))

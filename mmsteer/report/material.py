@@ -9,11 +9,7 @@ from mmsteer.report.wording import NOUNS, plural
 
 
 def material(run: Run) -> str:
-    """How many conditions were steered, on how many prompts, images or rows, and whose.
-
-    Args:
-        run: The run.
-    """
+    """How many conditions were steered, on how many prompts, images or rows, and whose."""
     conditions = plural(len(run.steered), "steered condition")
     return f"{conditions} on {plural(run.items, NOUNS[run.kind][0])} {_origin(run.sources)}".strip()
 

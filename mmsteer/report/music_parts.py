@@ -38,12 +38,7 @@ class Readings(Part):
     notes: Notes | None = None
 
     def label(self, evaluator: str, field: str) -> str | None:
-        """What an evaluator heard, None where it could not tell.
-
-        Args:
-            evaluator: Its name.
-            field: Which part of its reading.
-        """
+        """What an evaluator heard, None where it could not tell."""
         if evaluator == "notes":
             return self.notes.main_note if self.notes else None
         reading = (self.model_extra or {}).get(evaluator)

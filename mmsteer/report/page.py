@@ -30,12 +30,7 @@ SPOKEN = 6
 class ProbeView:
     """A probe's table of scores.
 
-    Attributes:
-        title: Family, probe and metric.
-        best: The site with the highest score.
-        sites: The score at each site.
-        legend: What the ends of the colour stand for.
-        picture: The scores of each label.
+    `legend`: what the ends of the colour stand for.
     """
 
     title: str
@@ -49,11 +44,7 @@ class ProbeView:
 class DirectionView:
     """Where directions came from.
 
-    Attributes:
-        names: The directions that share it.
-        sites: Where they lie.
-        model: Fingerprint of the model they were found in.
-        provenance: How they were found.
+    `model`: fingerprint of the model they were found in.
     """
 
     names: tuple[str, ...]
@@ -63,11 +54,7 @@ class DirectionView:
 
 
 def render_page(run: Run) -> str:
-    """The page; the same run gives the same page.
-
-    Args:
-        run: The run.
-    """
+    """The page; the same run gives the same page."""
     loader = PackageLoader("mmsteer.report", ".")
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True

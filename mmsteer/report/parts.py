@@ -13,11 +13,7 @@ class Part(BaseModel):
 
 
 def inside(folder: str) -> AfterValidator:
-    """Refuse what would lead a browser out of a folder of the run.
-
-    Args:
-        folder: Its name.
-    """
+    """Refuse what would lead a browser out of a folder of the run."""
 
     def check(path: str) -> str:
         parts = PurePosixPath(path).parts
@@ -150,11 +146,7 @@ class Scores(Part):
     summaries: list[Row]
 
     def of(self, condition: str) -> Row | None:
-        """The scores of a condition by itself.
-
-        Args:
-            condition: Its name.
-        """
+        """The scores of a condition by itself."""
         return next((row for row in self.rows if row.condition == condition), None)
 
     @property
@@ -246,11 +238,7 @@ class Bound(Part):
     at_most: float | None = None
 
     def allows(self, change: float | None) -> bool:
-        """Whether a change stays within; one that could not be measured does not.
-
-        Args:
-            change: The change.
-        """
+        """Whether a change stays within; one that could not be measured does not."""
         if change is None:
             return self.at_least is None and self.at_most is None
         return (self.at_least is None or change >= self.at_least) and (self.at_most is None or change <= self.at_most)

@@ -41,12 +41,7 @@ class Flip:
 class Card:
     """A picture.
 
-    Attributes:
-        name: What it is called.
-        href: The image file, relative to the page; None where it is missing.
-        alt: What it shows, in words.
-        said: Captions.
-        flips: Answers that changed.
+    `href`: the image file, relative to the page; None where it is missing.
     """
 
     name: str
@@ -58,14 +53,7 @@ class Card:
 
 @dataclass(frozen=True)
 class Shelf:
-    """Cards in the order of how much changed.
-
-    Attributes:
-        about: How much changed in all pictures.
-        shown: The first.
-        folded: Those after them.
-        left_out: How many more there are.
-    """
+    """Cards in the order of how much changed."""
 
     about: str
     shown: tuple[Card, ...]
@@ -98,10 +86,7 @@ class Gallery:
 class Seen:
     """A picture before and after.
 
-    Attributes:
-        picture: The picture.
-        before: Without steering; None where that was left out or is not finished.
-        after: With it.
+    `before`: without steering; None where that was left out or is not finished.
     """
 
     picture: Picture
@@ -110,11 +95,7 @@ class Seen:
 
 
 def galleries(run: Run) -> list[Gallery]:
-    """The finished pictures of every steered condition.
-
-    Args:
-        run: The run.
-    """
+    """The finished pictures of every steered condition."""
     return [_gallery(run, one, unfolded=unfolded) for one, unfolded in shown_conditions(run)] if run.pictures else []
 
 
@@ -154,21 +135,13 @@ def _shelf(
 
 
 def changed_objects(seen: Seen) -> int:
-    """How many objects one of the two captions names and the other does not.
-
-    Args:
-        seen: A picture before and after.
-    """
+    """How many objects one of the two captions names and the other does not."""
     before = {mention.object for mention in seen.before.mentions} if seen.before else set()
     return len(before ^ {mention.object for mention in seen.after.mentions})
 
 
 def flips(seen: Seen) -> tuple[Flip, ...]:
-    """The answers that changed.
-
-    Args:
-        seen: A picture before and after.
-    """
+    """The answers that changed."""
     old = (seen.before.answers if seen.before else None) or []
     pairs = zip(old, seen.after.answers or [], strict=False)
     return tuple(_flip(before, after) for before, after in pairs if before.outcome != after.outcome)

@@ -33,11 +33,7 @@ class Answer(Part):
         return self.example
 
     def score(self, metric: str) -> float | None:
-        """What the output gives by itself; None where it cannot be told.
-
-        Args:
-            metric: The metric.
-        """
+        """What the output gives by itself; None where it cannot be told."""
         above, below = self.scores.get(metric, (0.0, 0.0))
         return above / below if below else None
 

@@ -12,9 +12,7 @@ from mmsteer.report.wording import CONTROLS, bracket, plural, signed
 def rows_verdict(run: Run, chosen: Headline) -> Verdict | None:
     """What became of the goal, and what of everything else that has a better direction: the price.
 
-    Args:
-        run: The run.
-        chosen: The row of scores that the verdict speaks of.
+    `chosen`: the row of scores that the verdict speaks of.
     """
     if not run.goal or run.goal.name not in chosen.row.metrics:
         return None

@@ -123,9 +123,6 @@ class Run:
 def read_run(folder: Path) -> Run:
     """Read a run folder.
 
-    Args:
-        folder: The folder.
-
     Raises:
         RecipeError: It is no run folder, a file is damaged, or a finished run lacks one.
         DirectionError: The directions' file is damaged.

@@ -39,11 +39,7 @@ def schedule_charts(traces: Mapping[str, ConditionTraces]) -> list[ScheduleChart
 
 
 def varies(traced: Traced) -> bool:
-    """Whether the strength of an attribute changes over time.
-
-    Args:
-        traced: The attribute.
-    """
+    """Whether the strength of an attribute changes over time."""
     strength = [value for _, value in traced.curve]
     return len(strength) > 1 and max(strength) - min(strength) > 1e-6 * max(map(abs, strength))
 

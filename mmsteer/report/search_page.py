@@ -51,11 +51,7 @@ Tick: unsteered. Ring: chosen. Dashed: the budget.</figcaption></figure>
 
 
 def search_page(found: Search) -> str:
-    """The page; it needs nothing but itself.
-
-    Args:
-        found: The search.
-    """
+    """The page; it needs nothing but itself."""
     best = found.best
     # Autoescape: prompts and answers are anybody's text.
     template = Environment(autoescape=True, undefined=StrictUndefined).from_string(_PAGE)
@@ -70,11 +66,7 @@ def search_page(found: Search) -> str:
 
 
 def verdict(found: Search) -> list[str]:
-    """What was found, in a few lines.
-
-    Args:
-        found: The search.
-    """
+    """What was found, in a few lines."""
     best, control = found.best, found.best_control
     plain = f"unsteered {score(found.unsteered)}"
     if best is None:
@@ -100,11 +92,7 @@ def verdict(found: Search) -> list[str]:
 
 
 def score(cell: Cell) -> str:
-    """The reward of a cell with its interval, and what could not be scored.
-
-    Args:
-        cell: The cell.
-    """
+    """The reward of a cell with its interval, and what could not be scored."""
     if not cell.answers:
         return "not generated"
     found: Score = cell.reward
@@ -116,11 +104,7 @@ def _share(cell: Cell) -> str:
 
 
 def draw_search(found: Search) -> Markup:
-    """Reward against price.
-
-    Args:
-        found: The search.
-    """
+    """Reward against price."""
     cells = [cell for cell in (*found.cells, *found.controls) if cell.answers]
     x = Axis(0.0, 1.05 * max([found.budget_kl, *(cell.kl for cell in cells)]), 44, WIDTH - 16)
     y = Axis(0.0, 1.0, HEIGHT - 48, 28)
@@ -136,11 +120,7 @@ def draw_search(found: Search) -> Markup:
 
 
 def search_svg(found: Search) -> str:
-    """`draw_search` as a file of its own.
-
-    Args:
-        found: The search.
-    """
+    """`draw_search` as a file of its own."""
     # Inside a page a drawing needs no namespace; a file of its own does.
     return str(draw_search(found)).replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
 

@@ -19,9 +19,7 @@ SHAPES = {"unsteered": "ring", "random": "triangle", "wrong_image": "wedge", "sh
 def note_strip(notes: Notes, wanted: Sequence[str]) -> Markup:
     """The strongest pitch class over time: left to right the clip, C at the bottom, B at the top.
 
-    Args:
-        notes: What was heard.
-        wanted: Notes to show in colour, in the order of the colours.
+    `wanted`: notes to show in colour, in the order of the colours.
     """
     classes = notes.trace.classes
     boxes: dict[int, list[str]] = {}
@@ -38,12 +36,7 @@ def note_strip(notes: Notes, wanted: Sequence[str]) -> Markup:
 
 
 def interval_picture(name: str, metric: Metric) -> Markup:
-    """A score with its interval on a scale from 0 to 1, or as far as it goes, beside its controls and chance.
-
-    Args:
-        name: What is scored.
-        metric: The score.
-    """
+    """A score with its interval on a scale from 0 to 1, or as far as it goes, beside its controls and chance."""
     places, score = digits(name), metric.steered
     top = _end(metric)
     x = Axis(0.0, top, 6, 154)
@@ -70,11 +63,7 @@ def _end(metric: Metric) -> float:
 
 
 def heat_strip(table: ProbeTable) -> Markup:
-    """A probe's scores, a column for each site and a row for each label; the fuller the colour, the higher.
-
-    Args:
-        table: The scores.
-    """
+    """A probe's scores, a column for each site and a row for each label; the fuller the colour, the higher."""
     low, high = heat_range(table)
     cell, left, top = min(26.0, max(9.0, 460 / max(1, len(table.rows)))), 58, 20
     parts: list[Element] = []
@@ -99,11 +88,7 @@ def heat_strip(table: ProbeTable) -> Markup:
 
 
 def heat_range(table: ProbeTable) -> tuple[float, float]:
-    """The lowest and the highest score of a label at a site.
-
-    Args:
-        table: The scores.
-    """
+    """The lowest and the highest score of a label at a site."""
     known = [score for row in table.rows for score in row.labels.values() if score is not None]
     return (min(known), max(known)) if known else (0.0, 1.0)
 

@@ -22,14 +22,7 @@ PATHS = {
 
 
 def element(tag: str, *children: Element, text: str | None = None, **attributes: str | float) -> Element:
-    """An element; `_` in a name stands for `-`, and `kind` for `class`.
-
-    Args:
-        tag: Its tag.
-        *children: Its children.
-        text: Its text, which is escaped.
-        **attributes: Its attributes; lengths are rounded to hundredths.
-    """
+    """An element; `_` in a name stands for `-`, and `kind` for `class`."""
     names = {"kind": "class"}
     made = Element(tag, {names.get(key, key.replace("_", "-")): _written(value) for key, value in attributes.items()})
     made.text = text
@@ -75,19 +68,11 @@ class Axis:
     stop: float
 
     def __call__(self, value: float) -> float:
-        """Where a value lies.
-
-        Args:
-            value: The value.
-        """
+        """Where a value lies."""
         return self.start + (value - self.low) / (self.high - self.low or 1.0) * (self.stop - self.start)
 
     def ticks(self, most: int = 5) -> list[float]:
-        """Round values along the axis.
-
-        Args:
-            most: About how many.
-        """
+        """Round values along the axis."""
         rough = (self.high - self.low or 1.0) / most
         power = 10.0 ** math.floor(math.log10(rough))
         step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough * 0.999)
@@ -97,14 +82,7 @@ class Axis:
 
 
 def line(x: Axis, y: Axis, points: Sequence[Point], kind: str) -> Element:
-    """A line through points, broken where a value is missing; points that change nothing are left out.
-
-    Args:
-        x: Horizontal axis.
-        y: Vertical axis.
-        points: Pairs of values.
-        kind: Its class.
-    """
+    """A line through points, broken where a value is missing; points that change nothing are left out."""
     runs: list[list[tuple[float, float]]] = [[]]
     for at, value in points:
         if value is None:
@@ -118,12 +96,7 @@ def line(x: Axis, y: Axis, points: Sequence[Point], kind: str) -> Element:
 def marker(shape: str, x: float, y: float, kind: str, note: str) -> Element:
     """A mark with a note that shows when it is pointed at.
 
-    Args:
-        shape: `dot`, `ring`, `chosen`, or one of `PATHS`.
-        x: In pixels.
-        y: In pixels.
-        kind: Its class.
-        note: The note.
+    `shape`: `dot`, `ring`, `chosen`, or one of `PATHS`.
     """
     title = element("title", text=note)
     if shape in RADII:
@@ -135,11 +108,7 @@ def marker(shape: str, x: float, y: float, kind: str, note: str) -> Element:
 def frame(x: Axis, y: Axis, titles: tuple[str, str], right: tuple[Axis, str] | None = None) -> list[Element]:
     """Grid, numbers and titles of a pair of axes.
 
-    Args:
-        x: Horizontal axis.
-        y: Vertical axis.
-        titles: Of the two.
-        right: A second vertical axis and its title.
+    `right`: a second vertical axis and its title.
     """
     parts = []
     for value in y.ticks():

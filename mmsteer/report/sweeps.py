@@ -15,10 +15,7 @@ Key = tuple[tuple[str, ...], str]
 class Spot:
     """A row of a sweep.
 
-    Attributes:
-        at: Its strength; None where it has none.
-        row: The row.
-        chosen: Whether it went on to the test.
+    `at`: its strength; None where it has none.
     """
 
     at: float | None
@@ -57,9 +54,6 @@ class Series:
 
 def swept(rows: Sequence[Row]) -> tuple[str, ...]:
     """The variables that stand for strength: of the numbers that vary the one called so, or else all.
-
-    Args:
-        rows: Rows of scores.
 
     Returns:
         Those that take most values first; of each row the first that it has is its strength.

@@ -55,11 +55,8 @@ class ScoreLine:
 class FlipLine:
     """How the answers of a split of POPE changed from the unsteered run.
 
-    Attributes:
-        name: The condition.
-        split: The split.
-        cells: How many answers became right, became wrong, went from yes to no, from no to yes, became readable, became
-            unreadable, and kept their outcome.
+    `cells`: how many answers became right, became wrong, went from yes to no, from no to yes, became readable, became
+    unreadable, and kept their outcome.
     """
 
     name: str
@@ -69,13 +66,7 @@ class FlipLine:
 
 @dataclass(frozen=True)
 class ScoreRow:
-    """The scores of a condition.
-
-    Attributes:
-        name: The condition.
-        dose: Divergence and norm ratio.
-        lines: Its metrics.
-    """
+    """The scores of a condition."""
 
     name: str
     dose: str
@@ -101,12 +92,7 @@ class ReceiptLine:
 
 
 def score_row(row: Row, kinds: Sequence[str]) -> ScoreRow:
-    """A row of scores.
-
-    Args:
-        row: The row.
-        kinds: The kinds of controls that have columns.
-    """
+    """A row of scores."""
     dose = [f"KL {small(row.kl)} nats a token"] if row.kl is not None else []
     dose += [f"{percent(row.ratio)} of the residual norm"] if row.ratio is not None else []
     lines = tuple(_line(name, metric, kinds) for name, metric in row.metrics.items())
@@ -114,31 +100,17 @@ def score_row(row: Row, kinds: Sequence[str]) -> ScoreRow:
 
 
 def control_kinds(rows: Sequence[Row]) -> tuple[str, ...]:
-    """The kinds of controls that some rows stand beside; random directions have a column in any case.
-
-    Args:
-        rows: Rows of scores.
-    """
+    """The kinds of controls that some rows stand beside; random directions have a column in any case."""
     return tuple(dict.fromkeys(("random", *(k for row in rows for one in row.metrics.values() for k in one.controls))))
 
 
 def flip_lines(rows: Sequence[Row]) -> list[FlipLine]:
-    """How answers changed, a line for each row and split.
-
-    Args:
-        rows: Rows of scores.
-    """
+    """How answers changed, a line for each row and split."""
     return [FlipLine(row.condition, split, _flipped(counts)) for row in rows for split, counts in row.flips.items()]
 
 
 def cell(name: str, score: Interval | None, *, change: bool = False) -> Cell | None:
-    """A score with its interval; None where there is none.
-
-    Args:
-        name: What is scored.
-        score: The score.
-        change: Whether it is a difference.
-    """
+    """A score with its interval; None where there is none."""
     if score is None:
         return None
     places = digits(name)
@@ -146,11 +118,7 @@ def cell(name: str, score: Interval | None, *, change: bool = False) -> Cell | N
 
 
 def receipt_lines(run: Run) -> list[ReceiptLine]:
-    """What was applied, in the order of the conditions.
-
-    Args:
-        run: The run.
-    """
+    """What was applied, in the order of the conditions."""
     applied = [one for one in run.conditions if one.kind != "unsteered" and one.name in run.receipts]
     return [_receipt(one, run.receipts[one.name], run.doses.get(one.name)) for one in applied]
 

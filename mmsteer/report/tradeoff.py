@@ -23,12 +23,7 @@ At = Callable[[Spot], float | None]
 
 @dataclass(frozen=True)
 class Figure:
-    """A drawing.
-
-    Attributes:
-        picture: The drawing.
-        caption: What it shows.
-    """
+    """A drawing."""
 
     picture: Markup
     caption: str
@@ -38,10 +33,7 @@ class Figure:
 class TradeOff:
     """The drawings for one metric.
 
-    Attributes:
-        metric: Its name.
-        series: What the colours and letters mean.
-        figures: The metric and its cost over strength, against each other, and over the dose, as far as known.
+    `figures`: the metric and its cost over strength, against each other, and over the dose, as far as known.
     """
 
     metric: str
@@ -50,11 +42,7 @@ class TradeOff:
 
 
 def trade_offs(run: Run) -> list[TradeOff]:
-    """The drawings for each metric that has something to show: at least two rows.
-
-    Args:
-        run: The run.
-    """
+    """The drawings for each metric that has something to show: at least two rows."""
     if not run.scores:
         return []
     tried = run.validation.scores.main if run.validation and run.validation.scores else None

@@ -15,10 +15,6 @@ SHORT = ("chair_s", "recall", "f1")
 def roles(run: Run, condition: Condition) -> list[tuple[str, str]]:
     """What a condition is shown beside: the unsteered run and the first of each kind of control.
 
-    Args:
-        run: The run.
-        condition: The condition.
-
     Returns:
         Words for each and its name, the condition itself among them.
     """
@@ -32,23 +28,14 @@ def roles(run: Run, condition: Condition) -> list[tuple[str, str]]:
 
 
 def shown_conditions(run: Run) -> Iterator[tuple[Condition, bool]]:
-    """The steered conditions, and whether each is shown at once or folded.
-
-    Args:
-        run: The run.
-    """
+    """The steered conditions, and whether each is shown at once or folded."""
     spoken = [name for one in headlines(run) for name in one.row.conditions] or [one.name for one in run.steered]
     for one in run.steered:
         yield one, one.name in spoken[:OPEN]
 
 
 def reached(run: Run, condition: Condition) -> str:
-    """A condition's main scores in a line; empty before it is scored.
-
-    Args:
-        run: The run.
-        condition: The condition.
-    """
+    """A condition's main scores in a line; empty before it is scored."""
     row = run.scores.of(condition.name) if run.scores else None
     if not row:
         return ""

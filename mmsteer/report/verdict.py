@@ -12,11 +12,7 @@ from mmsteer.report.wording import bracket, number, plural, signed
 
 
 def verdicts(run: Run) -> list[Verdict]:
-    """What the run shows: for targets, for hallucinations and for schedules; nothing before it is scored.
-
-    Args:
-        run: The run.
-    """
+    """What the run shows: for targets, for hallucinations and for schedules; nothing before it is scored."""
     found = [
         verdict for one in headlines(run) for verdict in (_targets(one), *vision_verdicts(one), rows_verdict(run, one))
     ]

@@ -11,11 +11,7 @@ SHORT = 0.8
 
 
 def vision_verdicts(chosen: Headline) -> list[Verdict]:
-    """What the captions and the answers of a row show.
-
-    Args:
-        chosen: The row.
-    """
+    """What the captions and the answers of a row show."""
     found = [_captions(chosen.row, chosen.how), _answers(chosen.row, chosen.how)]
     return [one for one in found if one]
 

@@ -59,11 +59,7 @@ def meaning(metric: str) -> str:
 
 
 def digits(metric: str) -> int:
-    """Digits behind the point that a metric is shown with.
-
-    Args:
-        metric: Its name.
-    """
+    """Digits behind the point that a metric is shown with."""
     if metric in ("length", "distinct"):
         return 1
     return 3 if metric in _CAPTIONS or metric.startswith("pope.") else 2
@@ -72,9 +68,7 @@ def digits(metric: str) -> int:
 def number(value: float | None, digits: int = 2) -> str:
     """A number with a fixed count of digits.
 
-    Args:
-        value: None where it is unknown.
-        digits: Digits behind the point.
+    `value`: None where it is unknown.
     """
     if value is None:
         return MISSING
@@ -85,9 +79,7 @@ def number(value: float | None, digits: int = 2) -> str:
 def signed(value: float | None, digits: int = 2) -> str:
     """A change, with its sign unless it rounds to nothing.
 
-    Args:
-        value: None where it is unknown.
-        digits: Digits behind the point.
+    `value`: None where it is unknown.
     """
     text = number(value, digits)
     return f"+{text}" if value is not None and value > 0 and float(text) else text
@@ -112,20 +104,10 @@ def percent(value: float | None) -> str:
 
 
 def bracket(score: Interval, digits: int = 2) -> str:
-    """The 95 % interval of a score; empty where nothing was scored.
-
-    Args:
-        score: The score.
-        digits: Digits behind the point.
-    """
+    """The 95 % interval of a score; empty where nothing was scored."""
     return "" if score.low is None else f"[{number(score.low, digits)}, {number(score.high, digits)}]"
 
 
 def plural(count: int, word: str) -> str:
-    """A count of things.
-
-    Args:
-        count: How many.
-        word: One of them.
-    """
+    """A count of things."""
     return f"{count:,} {word}" + ("" if count == 1 else "s")
