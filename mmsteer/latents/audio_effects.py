@@ -70,12 +70,7 @@ def make_clips(
 ) -> list[Clip]:
     """Clips of some prompts; the same prompt draws the same noise under every steering.
 
-    Args:
-        adapter: The model.
-        prompts: The prompts.
-        sampling: How clips are sampled.
-        steering: What is applied; nothing where it is left out.
-        seed: Seed of the noise.
+    `steering`: what is applied; nothing where it is left out.
     """
     generate, size, rate = sampled(adapter, sampling, seed=seed), BATCH["audio"], sample_rate_of(adapter)
     with steer(adapter, steering or Steering()):
@@ -89,9 +84,7 @@ def make_clips(
 def on_prompt_branch(direction: Direction, strength: float) -> Steering:
     """A direction added everywhere on the conditional branch, which guidance then amplifies.
 
-    Args:
-        direction: The direction.
-        strength: Share of the typical norm of a state.
+    `strength`: share of the typical norm of a state.
     """
     return Steering((Attribute(direction, strength, branch="conditional"),))
 

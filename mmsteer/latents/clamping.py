@@ -20,14 +20,7 @@ ALL, GENERATED = Positions("all"), Positions("generated")
 
 @dataclass(frozen=True, eq=False)
 class Clamped:
-    """One feature held at one value.
-
-    Attributes:
-        feature: Its number.
-        value: What its activation is set to.
-        direction: The feature as a direction.
-        length: Length of its decoder row.
-    """
+    """One feature held at one value."""
 
     feature: int
     value: float

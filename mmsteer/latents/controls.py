@@ -13,10 +13,7 @@ from mmsteer.types import Direction, Positions, random_direction
 def added(directions: Sequence[Direction], positions: Positions, multiple: float = 1.0) -> Steering:
     """Combined directions, each added with its natural strength.
 
-    Args:
-        directions: From `combined_direction`.
-        positions: Which tokens.
-        multiple: Of the strengths.
+    `directions`: from `combined_direction`.
     """
     return Steering(tuple(_attribute(one, natural_strength(one) * multiple, positions) for one in directions))
 
@@ -24,11 +21,7 @@ def added(directions: Sequence[Direction], positions: Positions, multiple: float
 def at_maximum(dictionary: SparseDictionary, feature: int, used: Usage, factor: float = 1.0) -> Attribute:
     """A feature, added at every token as strongly as it was ever active.
 
-    Args:
-        dictionary: The dictionary.
-        feature: Its number.
-        used: What `usage` counted; it has the largest activations.
-        factor: Of the largest activation.
+    `used`: what `usage` counted; it has the largest activations.
 
     Source: h + factor · maximum · row, Kuznetsov et al. 2025, arXiv:2503.03601.
     """

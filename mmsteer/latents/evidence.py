@@ -39,15 +39,7 @@ class Excerpt:
 
 @dataclass(frozen=True)
 class Evidence:
-    """Evidence of a feature; an ensemble where it has more than one kind (Gur-Arieh et al. 2025, arXiv:2501.08319).
-
-    Attributes:
-        feature: Its number.
-        vocabulary: What its decoder row promotes.
-        change: What setting it does.
-        maximal: Where it is most active.
-        excerpts: The surroundings of these moments.
-    """
+    """Evidence of a feature; an ensemble where it has more than one kind (Gur-Arieh et al. 2025, arXiv:2501.08319)."""
 
     feature: int
     vocabulary: Vocabulary | None = None
@@ -72,11 +64,7 @@ class Evidence:
         )
 
     def words(self, count: int = 10) -> tuple[str, ...]:
-        """Names of the tokens that the evidence speaks of, each once: those it promotes, raises, and is active on.
-
-        Args:
-            count: Tokens of each kind and head.
-        """
+        """Names of the tokens that the evidence speaks of, each once: those it promotes, raises, and is active on."""
         rankings: list[Ranking] = []
         rankings += self.vocabulary.heads if self.vocabulary else ()
         rankings += self.change.raised if self.change else ()
@@ -106,12 +94,7 @@ def excerpts(
 ) -> tuple[Excerpt, ...]:
     """The tokens around the top activating moments of a feature, with how active it is at each.
 
-    Args:
-        adapter: The model.
-        dictionary: The dictionary.
-        samples: Those that were looked through, or more.
-        found: From `maximal_moments`.
-        around: Tokens on either side.
+    `found`: from `maximal_moments`.
 
     Raises:
         DictionaryError: A moment's sample is not among them.

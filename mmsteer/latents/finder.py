@@ -79,11 +79,7 @@ def record_features(
 
 
 def digest(dictionary: SparseDictionary) -> str:
-    """A short hash of a dictionary's numbers.
-
-    Args:
-        dictionary: The dictionary.
-    """
+    """A short hash of a dictionary's numbers."""
     found = hashlib.sha256(str(dictionary.k).encode())
     for name in ("encoder", "encoder_bias", "decoder", "decoder_bias", "threshold"):
         found.update(getattr(dictionary, name).cpu().contiguous().numpy().tobytes())
@@ -94,9 +90,7 @@ def digest(dictionary: SparseDictionary) -> str:
 class Chosen:
     """Features of a label.
 
-    Attributes:
-        features: Their numbers, best first.
-        coefficients: How strong each is beside the others when it is written, (k,) float64.
+    `coefficients`: how strong each is beside the others when it is written, (k,) float64.
     """
 
     features: tuple[int, ...]

@@ -43,17 +43,7 @@ def small_dictionaries(
     steps: int = 400,
     say: Callable[[str], None] = lambda _: None,
 ) -> dict[Site, tuple[SparseDictionary, Usage]]:
-    """Dictionaries of some sites with how they are used, each trained in seconds.
-
-    Args:
-        adapter: The model.
-        samples: What is read.
-        sites: Where.
-        features: Features of each.
-        k: Active features a hidden state.
-        steps: Of each training.
-        say: Called with the progress, in words.
-    """
+    """Dictionaries of some sites with how they are used, each trained in seconds."""
     found = {}
     for site in sites:
         say(f"Training a small dictionary of {site}")

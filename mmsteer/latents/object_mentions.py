@@ -31,10 +31,7 @@ BATCH = 32
 class Pictures:
     """Images whose objects are known, and how they are described.
 
-    Attributes:
-        samples: The images with the prompt for a caption, named by their place.
-        objects: What each shows.
-        sampling: How captions are sampled.
+    `samples`: the images with the prompt for a caption, named by their place.
     """
 
     samples: tuple[Sample, ...]
@@ -50,19 +47,12 @@ class Pictures:
         return {one.id: objects for one, objects in zip(self.samples, self.objects, strict=True)}
 
     def first(self, count: int) -> "Pictures":
-        """The first few.
-
-        Args:
-            count: How many.
-        """
+        """The first few."""
         return replace(self, samples=self.samples[:count], objects=self.objects[:count])
 
 
 def check_pictures(rows: Sequence[Row]) -> None:
     """Refuse rows without an image, or whose objects are not known.
-
-    Args:
-        rows: The rows.
 
     Raises:
         DataError: A row lacks one of them.
@@ -78,10 +68,7 @@ def check_pictures(rows: Sequence[Row]) -> None:
 def pictures(rows: Sequence[Row], adapter: AnyAdapter, sampling: Sampling) -> Pictures:
     """The images of rows, read once.
 
-    Args:
-        rows: Rows with an image, its objects, and the prompt for a caption.
-        adapter: The model.
-        sampling: How captions are sampled.
+    `rows`: rows with an image, its objects, and the prompt for a caption.
 
     Raises:
         DataError: The model sees no images.
@@ -113,23 +100,14 @@ class Mentions:
 def caption(adapter: AnyAdapter, shown: Pictures, steering: Steering | None = None) -> list[str]:
     """Captions of images.
 
-    Args:
-        adapter: The model.
-        shown: The images.
-        steering: What is applied; nothing where it is left out.
+    `steering`: what is applied; nothing where it is left out.
     """
     [captions] = captions_under(adapter, shown, [steering or Steering()])
     return captions
 
 
 def captions_under(adapter: AnyAdapter, shown: Pictures, steerings: Sequence[Steering]) -> list[list[str]]:
-    """Captions under each of several steerings, whose rows share batches.
-
-    Args:
-        adapter: The model.
-        shown: The images.
-        steerings: What is applied.
-    """
+    """Captions under each of several steerings, whose rows share batches."""
     rows = [(one, sample) for one in steerings for sample in shown.samples]
     captions: list[str] = []
     for start in range(0, len(rows), BATCH):
@@ -193,11 +171,7 @@ def detect_hallucination(
     A name alone predicts much, because models imagine what is usual; what a state knows beyond it is what a detector
     adds.
 
-    Args:
-        train: Mentions to fit on.
-        test: Mentions in other captions, to judge by.
-        names: Which of `DETECTORS`.
-        seed: Seed of detectors and intervals.
+    `names`: which of `DETECTORS`.
     """
     found = compare_detectors(
         (train.z, test.z), (train.states, test.states), train.wrong, test.wrong, names=names, seed=seed
@@ -274,9 +248,7 @@ def caption_changes(
 def score_captions(shown: Pictures, captions: Sequence[str]) -> ChairScore:
     """CHAIR of one caption an image.
 
-    Args:
-        shown: The images.
-        captions: The descriptions, in the same order.
+    `captions`: the descriptions, in the same order.
     """
     truth = shown.truth
     return Chair(truth).score(dict(zip(truth, captions, strict=True)))

@@ -78,13 +78,7 @@ def token_change(
 
 
 def mean_change(adapter: Adapter, steering: Steering, contexts: Sequence[Sample]) -> Tensor:
-    """Mean change of every logit over the tokens that predict output, (heads, vocabulary) float64.
-
-    Args:
-        adapter: The model.
-        steering: What is done.
-        contexts: What the model reads.
-    """
+    """Mean change of every logit over the tokens that predict output, (heads, vocabulary) float64."""
     reading = adapter.reading(contexts)
     site = next(site for site in adapter.sites if site.stack == adapter.generator)
     counts = torch.stack([one.chosen(OUTPUT) for one in token_states(adapter, contexts, site, batch=len(contexts))])
