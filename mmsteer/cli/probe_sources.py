@@ -86,14 +86,8 @@ def contrast_entry(
 ) -> Any:
     """Pairs of images, answers or both.
 
-    Args:
-        contrast: Such as `captions`.
-        pairs: Pairs of the rendered world.
-        seed: Of the pairs.
-        demos: The user's own pairs.
-        images: The folder of their images.
-        ending: Whether both captions of a pair are made to end alike, `shared`, or stay as they are `written`.
-        common: The options of all sources.
+    `contrast`: such as `captions`.
+    `ending`: whether both captions of a pair are made to end alike, `shared`, or stay as they are `written`.
 
     Raises:
         DataError: The contrast is not of captions, and an ending is given.

@@ -121,11 +121,8 @@ class _Network:
 class AdherenceJudge:
     """Words for what is heard, fitted by `AdherenceJudge.fit`.
 
-    Attributes:
-        instruments: The instruments it knows.
-        network: Two layers on the timbre's features.
-        tempi: Words along the tempo in beats per minute.
-        registers: Words along the median MIDI note.
+    `tempi`: words along the tempo in beats per minute.
+    `registers`: words along the median MIDI note.
     """
 
     instruments: tuple[str, ...]

@@ -40,11 +40,8 @@ def frechet_distance(reference: Floats, other: Floats, *, embedding: str, refere
 
     It grows as N shrinks: compare only numbers of the same N, embedding and reference.
 
-    Args:
-        reference: Embeddings, (n_reference, width).
-        other: Embeddings, (n, width).
-        embedding: Name and version of the embedding.
-        reference_name: What the reference set is.
+    `reference`: embeddings, (n_reference, width).
+    `other`: embeddings, (n, width).
 
     Raises:
         EvalError: A set has fewer than two clips, a number is not finite, or the widths differ.
@@ -66,11 +63,8 @@ def kernel_distance(reference: Floats, other: Floats, *, embedding: str, referen
 
     The bandwidth is the median distance between two clips of the reference. The value can be slightly negative.
 
-    Args:
-        reference: Embeddings, (n_reference, width).
-        other: Embeddings, (n, width).
-        embedding: Name and version of the embedding.
-        reference_name: What the reference set is.
+    `reference`: embeddings, (n_reference, width).
+    `other`: embeddings, (n, width).
 
     Raises:
         EvalError: A set has fewer than two clips, a number is not finite, the widths differ, or the clips of

@@ -107,11 +107,8 @@ def build_questions(
     The three splits of one seed ask for the same present objects, and an image's questions do not depend on the others'
     order. The reference writes "an" by replacing text everywhere; here the article goes by the object's sound.
 
-    Args:
-        objects_by_image: The objects that each image shows.
-        split: `random`, `popular` or `adversarial`.
-        seed: Seed of all that is drawn.
-        images: Draw this many of the images that qualify; None for all.
+    `split`: `random`, `popular` or `adversarial`.
+    `images`: draw this many of the images that qualify; None for all.
 
     Raises:
         EvalError: No image, or fewer than asked for, show three objects; or one shows nearly all objects there are.

@@ -39,11 +39,8 @@ def rate_outputs(
 ) -> list[float | None]:
     """One number an output.
 
-    Args:
-        reward: The reward.
-        outputs: Texts, or audio, (samples,) each; None where the model has put out nothing.
-        references: What is true of each.
-        sample_rate: Of the audio, in Hz.
+    `outputs`: texts, or audio, (samples,) each; None where the model has put out nothing.
+    `sample_rate`: of the audio, in Hz.
     """
     if isinstance(reward, NamedReward):
         return reward([one or "" for one in outputs], references)

@@ -28,13 +28,8 @@ EVERYWHERE = Positions("all")
 class LabelledActivations:
     """Labelled rows, as a dictionary and the model itself represent them.
 
-    Attributes:
-        concept: What the labels are of.
-        z: Activations pooled over the tokens of each row, (n, features).
-        states: Mean hidden states of the same rows, (n, width).
-        labels: One a row.
-        groups: The source of each row.
-        used: How the features are used.
+    `z`: activations pooled over the tokens of each row, (n, features).
+    `states`: mean hidden states of the same rows, (n, width).
     """
 
     concept: str
@@ -117,11 +112,8 @@ def label_feature(
 ) -> Direction:
     """The feature that goes with a label most.
 
-    Args:
-        dictionary: The dictionary that the rows were read with.
-        found: The rows.
-        label: The label.
-        how: A name of `SELECTORS`.
+    `dictionary`: the dictionary that the rows were read with.
+    `how`: a name of `SELECTORS`.
     """
     (feature,) = select(found.z, found.members(label), how, 1)
     return feature_direction(dictionary, feature, found.used, f"{found.concept}:{label}")

@@ -24,12 +24,8 @@ PLAIN_PROMPT = "music"
 class LabelEffect:
     """What is made under one steering.
 
-    Attributes:
-        condition: How the model was steered.
-        concept: What was asked for: the attribute,
-        label: and its label.
-        hit: Share of the clips that have it; clips in which it cannot be read are unscored.
-        adherence: Mean share of the other attributes of the prompts that the clips have.
+    `hit`: share of the clips that have it; clips in which it cannot be read are unscored.
+    `adherence`: mean share of the other attributes of the prompts that the clips have.
     """
 
     condition: str
@@ -134,15 +130,8 @@ def clip_changes(
 ) -> list[ClipChange]:
     """Steer features, h + factor · maximum · row, under a prompt that names nothing, and read what changed.
 
-    Args:
-        adapter: The model.
-        dictionary: The dictionary.
-        features: Which features, such as those that a detector rests on.
-        used: How they are used; it has their largest activations.
-        sampling: How clips are sampled.
-        factor: Strength, in largest activations.
-        n: Clips.
-        seed: Of the noise.
+    `features`: which features, such as those that a detector rests on.
+    `used`: how they are used; it has their largest activations.
 
     Source: Kuznetsov et al. 2025, arXiv:2503.03601, who let a language model describe the changes.
     """

@@ -31,11 +31,8 @@ CONTROLS = 4
 class Tried:
     """A feature at a strength, on the images to choose by.
 
-    Attributes:
-        feature: Its number.
-        strength: Share of each token's own norm; below zero against the feature.
-        chair: Of the captions.
-        pope: Accuracy of the answers; None where nothing was asked.
+    `strength`: share of each token's own norm; below zero against the feature.
+    `pope`: accuracy of the answers; None where nothing was asked.
     """
 
     feature: int

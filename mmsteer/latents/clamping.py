@@ -83,12 +83,8 @@ def archetype_features(
 ) -> list[int]:
     """Features that are active at several tokens of an answer, the most often active first.
 
-    Args:
-        adapter: The model.
-        dictionary: A dictionary that knows its site.
-        archetype: A prompt with the answer, or a text with the clip, that shows what is wanted.
-        tokens: Tokens at which a feature must be active.
-        positions: Which tokens the answer has.
+    `archetype`: a prompt with the answer, or a text with the clip, that shows what is wanted.
+    `tokens`: tokens at which a feature must be active.
 
     Raises:
         DictionaryError: No feature is.
@@ -168,11 +164,8 @@ def clamp_sweep(
 def clamped(dictionary: SparseDictionary, used: Usage, feature: int, multiple: float) -> Clamped:
     """A feature held at a multiple of its largest activation.
 
-    Args:
-        dictionary: With thresholds.
-        used: What `usage` counted.
-        feature: Its number.
-        multiple: Of the largest activation; 0 removes the feature.
+    `used`: what `usage` counted.
+    `multiple`: of the largest activation; 0 removes the feature.
     """
     value = multiple * float(used.maximum[feature])
     return Clamped(

@@ -60,12 +60,8 @@ def effect_data(
 ) -> EffectData:
     """Rows as what effects are measured on.
 
-    Args:
-        adapter: The model.
-        dictionary: A dictionary that knows its site.
-        target: What is wanted, such as `note:C`, `object:cup` or `sae:12`; it decides what is read.
-        rows: Rows to learn from, and rows to test on.
-        sampling: How they are answered.
+    `target`: what is wanted, such as `note:C`, `object:cup` or `sae:12`; it decides what is read.
+    `rows`: rows to learn from, and rows to test on.
     """
     meter = effect_meter(adapter, dictionary, target)
     generate = sampled(adapter, sampling)

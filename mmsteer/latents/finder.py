@@ -40,15 +40,8 @@ def record_features(
     Activations are pooled, not the activations of pooled states: a feature that fires at one token in fifty is lost in
     the mean state, below its threshold. Attention sinks enter no pool.
 
-    Args:
-        adapter: The model.
-        dictionary: A dictionary that fits it.
-        samples: What to read.
-        positions: Which tokens.
-        pool: A name of `POOLS`.
-        batch: Samples a forward.
-        folder: Where to keep the activations; a recording that was stopped goes on where it was. None for memory only.
-        progress: Show a bar.
+    `pool`: a name of `POOLS`.
+    `folder`: where to keep the activations; a recording that was stopped goes on where it was. None for memory only.
 
     Returns:
         As `record` does; `norms` are those of the hidden states.

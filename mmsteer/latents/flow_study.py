@@ -73,16 +73,8 @@ def steer_flow(
 
     Beside them stand a random feature of the same layer and a random direction.
 
-    Args:
-        data: What effects are measured on.
-        flow: The flow.
-        dictionaries: Those it was found in.
-        used: How they are used.
-        target: What is read, a name of the meter's.
-        items: Prompts.
-        kl: The dose, in nats.
-        seed: Seed of the controls.
-        say: Called with the progress, in words.
+    `target`: what is read, a name of the meter's.
+    `kl`: the dose, in nats.
     """
     directions = flow_directions(flow, dictionaries, used)
     stream = {node: directions[node] for node in flow.stream}

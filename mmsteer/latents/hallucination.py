@@ -30,11 +30,8 @@ QUESTIONS = "adversarial"
 class Latents:
     """A feature that goes with what is there, and one that goes with what is not.
 
-    Attributes:
-        method: How they were found.
-        faithful: The first.
-        hallucinated: The second.
-        found: Share, difference or whatever the method ranks by, of the two.
+    `hallucinated`: the second.
+    `found`: share, difference or whatever the method ranks by, of the two.
     """
 
     method: str

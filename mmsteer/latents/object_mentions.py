@@ -129,13 +129,8 @@ def read_mentions(
 ) -> Mentions:
     """Read the states in which captions name objects, and judge each mention by the objects of its image.
 
-    Args:
-        adapter: The model.
-        dictionary: A dictionary that fits it.
-        shown: The images.
-        captions: One an image.
-        pool: How the activations of a mention's tokens become one, a name of `POOLS`.
-        moment: `named`, the tokens of the mention; `before`, the one token that predicts it.
+    `pool`: how the activations of a mention's tokens become one, a name of `POOLS`.
+    `moment`: `named`, the tokens of the mention; `before`, the one token that predicts it.
 
     Raises:
         DictionaryError: The dictionary does not fit the model, or nothing is named.
@@ -186,13 +181,8 @@ def detect_hallucination(
 class CaptionChange:
     """What steering a feature changes in captions, beside the same images unsteered.
 
-    Attributes:
-        feature: The feature.
-        factor: Strength, in its largest activations.
-        more: Objects that more captions name, with the change of their share; most first.
-        fewer: Objects that fewer name.
-        hallucinated: Share of mentions that are wrong, before and after; None where nothing is named.
-        words: Words a caption, before and after.
+    `more`: objects that more captions name, with the change of their share; most first.
+    `hallucinated`: share of mentions that are wrong, before and after; None where nothing is named.
     """
 
     feature: int
@@ -215,14 +205,8 @@ def caption_changes(
 ) -> list[CaptionChange]:
     """Steer features while captions are made, h + factor · maximum · row, and read what changed with CHAIR's parser.
 
-    Args:
-        adapter: The model.
-        dictionary: The dictionary.
-        features: Which features, such as those that a detector rests on.
-        used: How they are used; it has their largest activations.
-        shown: The images.
-        factor: Strength, in largest activations.
-        most: Objects that are named.
+    `features`: which features, such as those that a detector rests on.
+    `used`: how they are used; it has their largest activations.
 
     Source: Kuznetsov et al. 2025, arXiv:2503.03601, who let a language model describe the changes.
     """

@@ -74,13 +74,8 @@ def row_trials(
 ) -> Trials:
     """Rows to generate from, judged by a reward.
 
-    Args:
-        name: Of the trials.
-        rows: The rows; their truth is what the reward compares with.
-        adapter: The model.
-        sampling: How it is sampled.
-        reward: A reward of what the model puts out.
-        seed: Of the sampling.
+    `rows`: the rows; their truth is what the reward compares with.
+    `reward`: a reward of what the model puts out.
 
     Raises:
         DataError: No row has a prompt, or what the reward compares with.

@@ -15,11 +15,8 @@ from mmsteer.types import Adapter, Positions, Sample, Site, Tokens, sink_mask, w
 class TokenStates:
     """One sample as a site sees it.
 
-    Attributes:
-        sample: The sample.
-        states: Hidden states, (tokens, width).
-        tokens: What the tokens are; a single row.
-        given: The tokens themselves, (tokens, vocabularies); no vocabulary where the stack sees images alone.
+    `states`: hidden states, (tokens, width).
+    `given`: the tokens themselves, (tokens, vocabularies); no vocabulary where the stack sees images alone.
     """
 
     sample: Sample

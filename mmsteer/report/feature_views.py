@@ -59,11 +59,8 @@ class MomentView:
 class Steered:
     """What was generated, on the same prompt and seed.
 
-    Attributes:
-        role: `unsteered` or `steered`.
-        audio: The clip; None for words.
-        picture: Its spectrogram.
-        text: What was said, or what is heard.
+    `role`: `unsteered` or `steered`.
+    `audio`: the clip; None for words.
     """
 
     role: str
@@ -150,11 +147,8 @@ def curve(z: Tensor, largest: float) -> Markup:
 def words(names: Sequence[str], z: Tensor, moment: Moment, first: int) -> tuple[Word, ...]:
     """The tokens of a sample, each with how active the feature is there.
 
-    Args:
-        names: Of the tokens that are shown.
-        z: Activations at these tokens, (tokens,).
-        moment: The moment, whose activation is the largest.
-        first: Place of the first token that is shown.
+    `z`: activations at these tokens, (tokens,).
+    `first`: place of the first token that is shown.
     """
     pairs = zip(names, z.tolist(), strict=True)
     return tuple(

@@ -22,12 +22,8 @@ BROWSED = 40
 class Flip:
     """An answer that changed.
 
-    Attributes:
-        question: The question.
-        label: What is right.
-        before: What was said without steering, with a mark where it was right or wrong.
-        after: What was said with it.
-        kind: `right` where it became right, `wrong` where it became wrong, or empty.
+    `before`: what was said without steering, with a mark where it was right or wrong.
+    `kind`: `right` where it became right, `wrong` where it became wrong, or empty.
     """
 
     question: str
@@ -65,13 +61,8 @@ class Shelf:
 class Gallery:
     """The pictures of a condition.
 
-    Attributes:
-        name: The condition.
-        steering: What was steered.
-        score: Its main scores.
-        captions: Pictures with captions; None where none is finished.
-        answers: Pictures with answers that changed; None where there is none.
-        unfolded: Whether the condition is shown at once.
+    `captions`: pictures with captions; None where none is finished.
+    `answers`: pictures with answers that changed; None where there is none.
     """
 
     name: str

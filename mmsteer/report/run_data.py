@@ -43,12 +43,8 @@ ITEMS = {"music": "prompts.json", "vision": "images.json", "rows": "examples.jso
 class Validation:
     """Where conditions were tried before the test.
 
-    Attributes:
-        rule: How the recipe chooses.
-        scores: Of all conditions; None before they are all tried.
-        choices: What was chosen.
-        done: Finished outputs.
-        planned: How many there will be, 0 where that is not known yet.
+    `scores`: of all conditions; None before they are all tried.
+    `planned`: how many there will be, 0 where that is not known yet.
     """
 
     rule: Rule

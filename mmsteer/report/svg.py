@@ -35,13 +35,8 @@ def drawing(
 ) -> Markup:
     """A whole drawing.
 
-    Args:
-        width: Of its coordinates.
-        height: Of its coordinates.
-        label: What it shows, for those who cannot see it.
-        parts: Its content.
-        kind: Its class.
-        stretch: Fill the place it is given, whatever its proportions.
+    `label`: what it shows, for those who cannot see it.
+    `stretch`: fill the place it is given, whatever its proportions.
     """
     box = {"viewBox": f"0 0 {_written(width)} {_written(height)}", "role": "img", "aria-label": label, "class": kind}
     fit = {"preserveAspectRatio": "none"} if stretch else {"width": _written(width), "height": _written(height)}
@@ -55,11 +50,8 @@ def drawing(
 class Axis:
     """Values → pixels.
 
-    Attributes:
-        low: Value at `start`.
-        high: Value at `stop`.
-        start: In pixels.
-        stop: In pixels.
+    `low`: value at `start`.
+    `high`: value at `stop`.
     """
 
     low: float

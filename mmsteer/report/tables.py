@@ -30,15 +30,8 @@ class Cell:
 class ScoreLine:
     """One metric of a row of scores.
 
-    Attributes:
-        metric: Its name.
-        meaning: What it counts.
-        picture: The scores on a scale.
-        cells: Steered, difference and unsteered.
-        controls: Of each kind of control its score and its difference; None where there is no such control.
-        chance: What guessing reaches.
-        n: Scored clips or images.
-        unscored: Those without an answer; empty where there are none.
+    `controls`: of each kind of control its score and its difference; None where there is no such control.
+    `unscored`: those without an answer; empty where there are none.
     """
 
     metric: str
@@ -77,12 +70,9 @@ class ScoreRow:
 class ReceiptLine:
     """What was applied in a condition.
 
-    Attributes:
-        name: The condition.
-        attributes: What was steered.
-        cells: Sites, calls, rows, steps, tokens, tokens that gates let through, ratio, peak, factor of calibration,
-            divergence.
-        notes: What pushes at several sites add up to, and warnings.
+    `cells`: sites, calls, rows, steps, tokens, tokens that gates let through, ratio, peak, factor of calibration,
+    divergence.
+    `notes`: what pushes at several sites add up to, and warnings.
     """
 
     name: str

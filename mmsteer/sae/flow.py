@@ -49,12 +49,9 @@ class Link:
 class Flow:
     """A feature through the layers.
 
-    Attributes:
-        start: The feature that was followed.
-        nodes: Every feature of the flow, with the cosine by which it was found; 1 for the start.
-        links: What connects them.
-        origins: For each feature of the residual stream that has a dictionary before it, where it comes from; see
-            `origin`.
+    `nodes`: every feature of the flow, with the cosine by which it was found; 1 for the start.
+    `origins`: for each feature of the residual stream that has a dictionary before it, where it comes from; see
+    `origin`.
     """
 
     start: Node

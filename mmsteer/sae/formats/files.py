@@ -107,11 +107,8 @@ def take(
 ) -> Numbers:
     """The tensors that a layout needs, each with its number of dimensions; a file with others is another layout.
 
-    Args:
-        path: Their file, for messages.
-        tensors: All that it holds.
-        names: What is needed, with the number of dimensions of each.
-        spare: What may be there beside them, and is not looked at.
+    `names`: what is needed, with the number of dimensions of each.
+    `spare`: what may be there beside them, and is not looked at.
 
     Raises:
         DictionaryError: One is missing, not of floating point, of another shape, not finite, or unknown.
