@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
@@ -66,11 +65,6 @@ class ClampReport:
     def steering(self) -> Steering:
         """The chosen clamp."""
         return self.chosen.steering(self.positions)
-
-    def table(self) -> list[dict[str, Any]]:
-        """Every run, as plain values; `stage` is what it was for."""
-        stages = (("sweep", self.sweep), ("grid", self.grid), ("damage", self.damage.rows))
-        return [{"stage": stage, **row.plain()} for stage, rows in stages for row in rows]
 
 
 def archetype_features(

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
@@ -71,11 +70,6 @@ class Evidence:
         names = [entry.name for ranking in rankings for entry in ranking.top[:count]]
         names += [moment.words for moment in self.maximal.moments[:count]] if self.maximal else []
         return tuple(dict.fromkeys(name.strip() for name in names if name.strip()))
-
-    def table(self) -> list[dict[str, Any]]:
-        """The rows of every kind of evidence, each with its kind."""
-        kinds = {"vocabulary": self.vocabulary, "token change": self.change, "maximal": self.maximal}
-        return [{"evidence": kind, **row} for kind, one in kinds.items() if one for row in one.table()]
 
     def __str__(self) -> str:
         """The evidence in words, for whoever is asked to describe the feature."""

@@ -2,8 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -54,10 +53,6 @@ class Maximal:
 
     feature: int
     moments: tuple[Moment, ...]
-
-    def table(self) -> list[dict[str, Any]]:
-        """One row a moment, as plain values."""
-        return [{"feature": self.feature, **asdict(moment)} for moment in self.moments]
 
 
 def maximal_moments(

@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from mmsteer.errors import DictionaryError
 from mmsteer.latents.token_states import token_states
-from mmsteer.latents.vocabulary import Ranking, ranking_rows, rankings
+from mmsteer.latents.vocabulary import Ranking, rankings
 from mmsteer.steering import Attribute, Steering, steer
 from mmsteer.types import Adapter, Direction, Positions, Sample
 
@@ -32,13 +31,6 @@ class TokenChange:
     amount: float
     raised: tuple[Ranking, ...]
     lowered: tuple[Ranking, ...]
-
-    def table(self) -> list[dict[str, Any]]:
-        """One row a token, as plain values."""
-        signed = ((self.amount, self.raised), (-self.amount, self.lowered))
-        return [
-            {"direction": self.name, "amount": amount, **row} for amount, heads in signed for row in ranking_rows(heads)
-        ]
 
 
 def token_change(

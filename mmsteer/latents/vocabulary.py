@@ -50,10 +50,6 @@ class Vocabulary:
     feature: int
     heads: tuple[Ranking, ...]
 
-    def table(self) -> list[dict[str, Any]]:
-        """One row a token, as plain values."""
-        return [{"feature": self.feature, **row} for row in ranking_rows(self.heads)]
-
 
 def vocabulary(
     adapter: Adapter, dictionary: SparseDictionary, features: Sequence[int], *, count: int = 20
@@ -109,16 +105,6 @@ def rankings(adapter: Adapter, values: Tensor, count: int) -> tuple[Ranking, ...
         Ranking(_entries(adapter, head.topk(count)), _entries(adapter, head.topk(count, largest=False)))
         for head in values
     )
-
-
-def ranking_rows(heads: Sequence[Ranking]) -> list[dict[str, Any]]:
-    """One row a token, as plain values."""
-    return [
-        {"head": head, "side": side, "rank": rank, "token": entry.token, "name": entry.name, "value": entry.value}
-        for head, ranking in enumerate(heads)
-        for side, entries in (("top", ranking.top), ("bottom", ranking.bottom))
-        for rank, entry in enumerate(entries)
-    ]
 
 
 def _entries(adapter: Adapter, found: Any) -> tuple[Entry, ...]:
