@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from mmsteer.report.parts import Choice, Metric, Row, Scores
 from mmsteer.report.rows_parts import MetricWords
 from mmsteer.report.run_data import Run
-from mmsteer.report.wording import CONTROLS, bracket, digits, number, plural
+from mmsteer.report.wording import CONTROLS, bracket, digits, number, plural, signed
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,14 @@ def change(name: str, metric: Metric) -> str:
     controls += [f"chance {number(metric.chance)}"] if metric.chance is not None else []
     beside = f" ({', '.join(controls)})" if controls else ""
     return f"{name} {before}{number(metric.steered.value, places)} {bracket(metric.steered, places)}{beside}"
+
+
+def moved(name: str, metric: Metric, like: str | None = None) -> str:
+    """A score's change from the unsteered run, or the score where there is none; with the digits of `like`."""
+    places = digits(like or name)
+    if not metric.difference:
+        return f"{name} {number(metric.steered.value, places)} {bracket(metric.steered, places)}"
+    return f"{name} {signed(metric.difference.value, places)} {bracket(metric.difference, places)}"
 
 
 def _chosen(choice: Choice) -> str:
