@@ -12,11 +12,7 @@ Line = tuple[str, float | int | None, Sequence[float | None] | None]
 def show(title: str, lines: Sequence[Line], report: Mapping[str, Any], as_json: bool) -> None:
     """A table of named values with their intervals, or all there is as JSON.
 
-    Args:
-        title: Above the table.
-        lines: What a value is, the value, and the ends of its interval.
-        report: The same and more, as plain values.
-        as_json: Whether to print the report.
+    `lines`: what a value is, the value, and the ends of its interval.
     """
     if as_json:
         print(json.dumps(report, allow_nan=False))
@@ -30,9 +26,7 @@ def show(title: str, lines: Sequence[Line], report: Mapping[str, Any], as_json: 
 def named(labels: Mapping[str, str], report: Mapping[str, Any]) -> list[Line]:
     """The lines of a report's values that are there.
 
-    Args:
-        labels: What to call each key.
-        report: Values by key, and `intervals` by the same keys.
+    `report`: values by key, and `intervals` by the same keys.
     """
     ends = report.get("intervals", {})
     return [(label, report[key], ends.get(key)) for key, label in labels.items() if key in report]

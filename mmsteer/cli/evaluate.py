@@ -119,9 +119,6 @@ def _instruments() -> tuple[str, ...]:
 def audio_files(paths: list[Path]) -> list[Path]:
     """The files, and of folders the audio files in them, in order of their names.
 
-    Args:
-        paths: Files and folders.
-
     Raises:
         EvalError: A folder holds no audio file.
     """

@@ -8,10 +8,6 @@ from mmsteer.errors import DataError
 def check_out(out: Path, force: bool) -> None:
     """Refuse a file that cannot be written, before the work.
 
-    Args:
-        out: The file.
-        force: Whether it may replace another.
-
     Raises:
         DataError: It is there already, is a folder, or its folder is missing.
     """
@@ -25,10 +21,6 @@ def check_out(out: Path, force: bool) -> None:
 
 def write_out(out: Path, data: bytes) -> None:
     """Write a file; where that fails, what was there before stays.
-
-    Args:
-        out: The file.
-        data: Its content.
 
     Raises:
         DataError: It cannot be written.

@@ -13,10 +13,7 @@ RECIPES = ("run", "recipes")
 def as_typed(message: str, command: Any, words: Sequence[str]) -> str:
     """A message with the options of a command in the place of Python's arguments.
 
-    Args:
-        message: Of the error.
-        command: The whole command line's command.
-        words: What was typed after `mmsteer`.
+    `words`: what was typed after `mmsteer`.
     """
     known = _options(command, words)
     if words and words[0] in RECIPES:

@@ -28,10 +28,7 @@ STYLES = {"removed": "bold red strike", "added": "bold green"}
 def chat(prompt: str, system: str | None, raw: bool) -> str | Chat | Raw:
     """A prompt as a model is given it.
 
-    Args:
-        prompt: What the user says.
-        system: The system prompt; None for the model's own.
-        raw: Whether no template touches it.
+    `system`: the system prompt; None for the model's own.
     """
     if raw:
         return Raw(prompt)
@@ -76,16 +73,7 @@ def answer(
 
 
 def play(adapter: Any, steering: Steering, sample: Sample, sampling: Sampling, seed: int, out: Path) -> None:
-    """Write a model's audio, and print what was applied and what the evaluators of the steered families find in it.
-
-    Args:
-        adapter: A model that makes audio.
-        steering: What to apply.
-        sample: The prompt.
-        sampling: How the audio is sampled.
-        seed: Of what is drawn.
-        out: The audio file.
-    """
+    """Write a model's audio, and print what was applied and what the evaluators of the steered families find in it."""
     made, receipt = _made(adapter, steering, sample, sampling.filled(Sampling(seconds=_usual_seconds(sample))), seed)
     write_out(out, _encoded(made, adapter.sample_rate, out.suffix.lower().removeprefix(".")))
     print(f"{out}: {len(made) / adapter.sample_rate:.2f} s")
@@ -100,20 +88,12 @@ def play(adapter: Any, steering: Steering, sample: Sample, sampling: Sampling, s
 
 
 def families(steering: Steering) -> tuple[str, ...]:
-    """The families of what is steered, each once.
-
-    Args:
-        steering: What is applied.
-    """
+    """The families of what is steered, each once."""
     return tuple(dict.fromkeys(item.direction.name.partition(":")[0] for item in steering.attributes))
 
 
 def warn_of_no_effect(steering: Steering) -> None:
-    """Say of ready-made directions which were measured to change nothing.
-
-    Args:
-        steering: What was applied.
-    """
+    """Say of ready-made directions which were measured to change nothing."""
     for family in families(steering):
         if family in WITHOUT_EFFECT:
             print(f"warning: no effect of {family} directions was measured: {WITHOUT_EFFECT[family]} (docs/results.md)")
@@ -128,10 +108,7 @@ def _usual_seconds(sample: Sample) -> float:
 def marked(text: str, changes: Sequence[Segment], change: Literal["removed", "added"]) -> Text:
     """A text with the words marked that the other one does not have, its white space kept.
 
-    Args:
-        text: One of two compared texts.
-        changes: Their comparison; empty marks nothing.
-        change: What the words of this text that the other lacks are.
+    `change`: what the words of this text that the other lacks are.
     """
     flags = [one.change == change for one in changes if one.change in ("same", change) for _ in one.text.split()]
     written = Text(text)

@@ -29,24 +29,14 @@ YES = {
 
 @dataclass(frozen=True, eq=False)
 class Material:
-    """What a probe is fitted on, and how.
-
-    Attributes:
-        entry: Probe, sites, positions and pool.
-        data: The samples.
-    """
+    """What a probe is fitted on, and how."""
 
     entry: FoundDirections
     data: Labelled
 
 
 def read_labelled(path: Path, split: str | None) -> tuple[Row, ...]:
-    """Rows whose labels can carry a probe, before a model is loaded.
-
-    Args:
-        path: JSON lines, or a folder of folders.
-        split: Only rows of this part.
-    """
+    """Rows whose labels can carry a probe, before a model is loaded."""
     rows = read_rows(path, split=split)
     check_labels(rows)
     return rows
@@ -57,12 +47,7 @@ def of_rows(
 ) -> Material:
     """Rows of the user's own, as a model reads them.
 
-    Args:
-        path: Where the rows lie.
-        rows: The rows.
-        adapter: The model.
-        seed: Of the held-out part; None for the probe's own.
-        common: The options of all sources.
+    `seed`: of the held-out part; None for the probe's own.
     """
     if adapter.output_kind == "audio":
         _say_resampled(rows, adapter.sample_rate)
@@ -83,12 +68,7 @@ def of_rows(
 def concept_entry(concept: str, clips: int, seed: int, text: str, common: Mapping[str, str | None]) -> Any:
     """Rendered clips of a concept of music.
 
-    Args:
-        concept: Such as `note`.
-        clips: Clips of each label.
-        seed: Of the clips.
-        text: What the prompts say of the concept.
-        common: The options of all sources.
+    `concept`: such as `note`.
     """
     data = {"concept": concept, "clips": clips, "seed": seed, "text": text}
     own = {"family": concept, "positions": "all", "sites": "decoder.*", "pool": "mean", "data": data}
@@ -106,14 +86,8 @@ def contrast_entry(
 ) -> Any:
     """Pairs of images, answers or both.
 
-    Args:
-        contrast: Such as `captions`.
-        pairs: Pairs of the rendered world.
-        seed: Of the pairs.
-        demos: The user's own pairs.
-        images: The folder of their images.
-        ending: Whether both captions of a pair are made to end alike, `shared`, or stay as they are `written`.
-        common: The options of all sources.
+    `contrast`: such as `captions`.
+    `ending`: whether both captions of a pair are made to end alike, `shared`, or stay as they are `written`.
 
     Raises:
         DataError: The contrast is not of captions, and an ending is given.
@@ -139,10 +113,6 @@ def of_entry(entry: FoundDirections, adapter: Any) -> Material:
 
 def family_of(path: Path, given: str | None) -> str:
     """The family of the directions: as given, or the file's name.
-
-    Args:
-        path: The file or folder of the rows.
-        given: What was asked for.
 
     Raises:
         DataError: A steering line could not name it.

@@ -14,11 +14,7 @@ LONGEST_LABEL = 14
 
 
 def show(found: Found) -> None:
-    """Print the scores of every site, in as many tables beneath one another as the terminal asks for.
-
-    Args:
-        found: What a probe found.
-    """
+    """Print the scores of every site, in as many tables beneath one another as the terminal asks for."""
     console = Console(highlight=False)
     console.print(Text("Held-out scores; AUC of each direction alone", style="italic"))
     for table in _tables(found.table, console.width):

@@ -104,11 +104,7 @@ class Inputs:
         refuse_idle(self.context, names, why)
 
     def rows_of(self, dictionary: str) -> "tuple[Row, ...] | None":
-        """Rows of one's own, or those beside a bundled dictionary of a language model; None to render some.
-
-        Args:
-            dictionary: The dictionary's name.
-        """
+        """Rows of one's own, or those beside a bundled dictionary of a language model; None to render some."""
         from mmsteer.cli.sae_inputs import rows_beside
         from mmsteer.tasks import read_rows
 
@@ -165,11 +161,7 @@ class Inputs:
         return Opened(given.rows, adapter, bound, sampling, judged, self.seed, rendered)
 
     def adapter(self, dictionary: str) -> "AnyAdapter":
-        """The model of a dictionary.
-
-        Args:
-            dictionary: The dictionary's name.
-        """
+        """The model of a dictionary."""
         from mmsteer.cli.sae_inputs import loaded
 
         return loaded(self.model, dictionary, self.device, self.dtype)
@@ -244,9 +236,7 @@ class Opened:
     def trials(self, rows: "Sequence[Row]", what: str = "") -> "Trials":
         """Rows to be answered and judged by the reward.
 
-        Args:
-            rows: The rows.
-            what: What they are for, where that is not the test.
+        `what`: what they are for, where that is not the test.
         """
         from mmsteer.latents.rows import row_trials
 
@@ -256,11 +246,7 @@ class Opened:
 
 
 def method(command: Callable[Concatenate[Inputs, P], None]) -> Callable[..., None]:
-    """A command of typer that takes the options of `Inputs` after its own.
-
-    Args:
-        command: Takes the inputs first.
-    """
+    """A command of typer that takes the options of `Inputs` after its own."""
     own = list(inspect.signature(command).parameters.values())[1:]
     keyword = inspect.Parameter.KEYWORD_ONLY
     shared = [

@@ -36,12 +36,7 @@ def opened(name: str, site: str | None = None) -> "SparseDictionary":
 
 
 def rows_beside(data: Path | None, dictionary: str) -> Path | None:
-    """Samples that are given, or the rows that ship beside a bundled dictionary of a language model.
-
-    Args:
-        data: What is given.
-        dictionary: The dictionary's name.
-    """
+    """Samples that are given, or the rows that ship beside a bundled dictionary of a language model."""
     from mmsteer.bundled.dictionary import rows_path
 
     return rows_path(dictionary) if data is None else data
@@ -50,9 +45,7 @@ def rows_beside(data: Path | None, dictionary: str) -> Path | None:
 def usage_of(name: str, dictionary: "SparseDictionary") -> "Usage | None":
     """How a dictionary is used, as it stands beside it; None where no file says it.
 
-    Args:
-        name: As for `opened`.
-        dictionary: The dictionary.
+    `name`: as for `opened`.
     """
     from mmsteer.bundled.dictionary import BUNDLED, dictionary_path
     from mmsteer.sae.formats.usage_file import USAGE, read_usage
@@ -65,11 +58,7 @@ def usage_of(name: str, dictionary: "SparseDictionary") -> "Usage | None":
 def loaded(model: str | None, dictionary: str, device: str, dtype: str) -> "AnyAdapter":
     """The model of a dictionary: the one that is named, or that of a bundled dictionary.
 
-    Args:
-        model: Its name; None for that of the dictionary.
-        dictionary: The dictionary's name.
-        device: Where to run.
-        dtype: In which precision.
+    `model`: its name; None for that of the dictionary.
 
     Raises:
         DictionaryError: Neither says which model.
@@ -210,11 +199,7 @@ def learned_and_judged(
 
 
 def pieces(chunks: "Chunks") -> "Iterator[Tensor]":
-    """Chunks one after the other.
-
-    Args:
-        chunks: The chunks.
-    """
+    """Chunks one after the other."""
     for index in range(len(chunks.rows)):
         yield from chunks[index].split(ROWS)
 

@@ -29,9 +29,7 @@ Say = Callable[[str], None]
 class Output:
     """Where results go; made before anything is computed.
 
-    Attributes:
-        as_json: Print JSON in place of tables.
-        out: A file to write the same JSON to.
+    `out`: a file to write the same JSON to.
 
     Raises:
         DictionaryError: The file exists, or there is no folder for it.
@@ -49,9 +47,7 @@ class Output:
     def tell(self, tables: Mapping[str, Sequence[Row]], **more: object) -> None:
         """Print tables, or all there is as JSON; write the latter.
 
-        Args:
-            tables: Rows by title; the first row has the columns. Keys of more stand below, as lines.
-            more: Single values by name.
+        `tables`: rows by title; the first row has the columns. Keys of more stand below, as lines.
         """
         report = {name: [_plain(row) for row in rows] for name, rows in tables.items()} | {
             name: _plain(value) for name, value in more.items()
@@ -71,9 +67,6 @@ class Output:
 def check_absent(out: Path) -> None:
     """Refuse to write where something is.
 
-    Args:
-        out: A file or folder.
-
     Raises:
         DictionaryError: It exists.
     """
@@ -83,10 +76,6 @@ def check_absent(out: Path) -> None:
 
 def numbers(option: str, text: str) -> tuple[float, ...]:
     """Numbers from a list with commas.
-
-    Args:
-        option: Its name, for errors.
-        text: The list.
 
     Raises:
         DictionaryError: One is no number.
@@ -99,11 +88,7 @@ def numbers(option: str, text: str) -> tuple[float, ...]:
 
 @contextmanager
 def working(text: str) -> Iterator[Say]:
-    """Show on the terminal's other channel what is being done and for how long.
-
-    Args:
-        text: What is done first.
-    """
+    """Show on the terminal's other channel what is being done and for how long."""
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 

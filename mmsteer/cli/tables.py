@@ -10,10 +10,7 @@ if TYPE_CHECKING:
 def table(headings: Iterable[str], rows: Iterable[Sequence[str]], title: str | None = None) -> "Table":
     """A table of texts.
 
-    Args:
-        headings: Of the columns; underscores become spaces, at which they may wrap.
-        rows: The cells.
-        title: Above the table.
+    `headings`: of the columns; underscores become spaces, at which they may wrap.
     """
     from rich.table import Table
     from rich.text import Text

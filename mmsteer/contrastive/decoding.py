@@ -125,11 +125,7 @@ class _Branch:
         self._given = {**given, "use_cache": True}
 
     def start(self, copies: int) -> Tensor:
-        """Logits after the prompt, (rows, vocabulary).
-
-        Args:
-            copies: Beams, or answers, of each prompt.
-        """
+        """Logits after the prompt, (rows, vocabulary)."""
         logits = self._forward(None)
         self._given.pop("pixel_values", None)
         if copies > 1:

@@ -6,10 +6,6 @@ from collections.abc import Iterator, Sequence
 def rows_of_parts(groups: Sequence[str], count: int) -> Iterator[list[int]]:
     """The rows of a few groups at a time.
 
-    Args:
-        groups: The group of each row.
-        count: How many groups a part.
-
     Yields:
         Rows of whole groups, in order of the groups' first appearance.
     """

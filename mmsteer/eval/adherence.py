@@ -121,11 +121,8 @@ class _Network:
 class AdherenceJudge:
     """Words for what is heard, fitted by `AdherenceJudge.fit`.
 
-    Attributes:
-        instruments: The instruments it knows.
-        network: Two layers on the timbre's features.
-        tempi: Words along the tempo in beats per minute.
-        registers: Words along the median MIDI note.
+    `tempi`: words along the tempo in beats per minute.
+    `registers`: words along the median MIDI note.
     """
 
     instruments: tuple[str, ...]
@@ -159,11 +156,7 @@ class AdherenceJudge:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "AdherenceJudge":
-        """The judge from the values that `to_json` gave.
-
-        Args:
-            values: The values.
-        """
+        """The judge from the values that `to_json` gave."""
         network = _Network(**{name: np.array(array) for name, array in values["network"].items()})
         tempi, registers = (_Scale(*map(tuple, values[name].values())) for name in ("tempi", "registers"))
         return cls(tuple(values["instruments"]), network, tempi, registers)
@@ -210,12 +203,7 @@ def adherence(named: Mapping[str, str], reading: Mapping[str, str | None]) -> fl
 
 
 def under_noise(examples: Sequence[Example], seed: int = 0) -> list[Example]:
-    """The clips as a lossy codec might leave them, for a judge of coded clips where the codec is not at hand.
-
-    Args:
-        examples: The clips.
-        seed: Seed of the noise.
-    """
+    """The clips as a lossy codec might leave them, for a judge of coded clips where the codec is not at hand."""
     rng = np.random.default_rng(seed)
     return [replace(example, samples=coded(example.samples, rng)) for example in examples]
 
@@ -223,9 +211,7 @@ def under_noise(examples: Sequence[Example], seed: int = 0) -> list[Example]:
 def coded(samples: NDArray[np.floating], rng: np.random.Generator) -> Floats:
     """The clip under noise that follows its spectrum, 13 to 20 dB below it, as a lossy codec leaves it.
 
-    Args:
-        samples: Mono audio, (samples,).
-        rng: Source of the noise.
+    `samples`: mono audio, (samples,).
     """
     window = np.sqrt(np.hanning(513)[:-1])
     padded = np.pad(samples.astype(np.float64), 512)

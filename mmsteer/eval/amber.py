@@ -64,9 +64,7 @@ class Item:
 def read_items(annotations: str | Path, queries: str | Path | None = None) -> tuple[Item, ...]:
     """The items of AMBER's `annotations.json`.
 
-    Args:
-        annotations: The file.
-        queries: `query_all.json`, which says the image of each item; without it each item is its own image.
+    `queries`: `query_all.json`, which says the image of each item; without it each item is its own image.
 
     Raises:
         EvalError: A file is broken or of another benchmark.
@@ -90,10 +88,6 @@ def read_items(annotations: str | Path, queries: str | Path | None = None) -> tu
 
 def read_responses(path: str | Path, items: Sequence[Item]) -> dict[Id, str | None]:
     """The responses of a file of `{"id", "response"}`, as AMBER's script takes it, or another layout with ids.
-
-    Args:
-        path: A JSON array or JSON lines.
-        items: What they answer.
 
     Raises:
         EvalError: A record is broken, comes twice, or answers another item.
@@ -316,12 +310,7 @@ def _share(parts: Sequence[float], wholes: Sequence[float], unscored: int) -> Sc
 
 
 def amber_score(generative: GenerativeScore, discriminative: Mapping[str, DiscriminativeScore | None]) -> float | None:
-    """The mean of 100 - CHAIR and F1 over all questions; None where one of them is missing.
-
-    Args:
-        generative: The scores of the descriptions.
-        discriminative: The scores of the questions.
-    """
+    """The mean of 100 - CHAIR and F1 over all questions; None where one of them is missing."""
     questions = discriminative["all"]
     if generative.chair.value is None or questions is None:
         return None
@@ -329,12 +318,7 @@ def amber_score(generative: GenerativeScore, discriminative: Mapping[str, Discri
 
 
 def amber_json(generative: GenerativeScore, discriminative: Mapping[str, DiscriminativeScore | None]) -> dict[str, Any]:
-    """All that AMBER reports, as plain values.
-
-    Args:
-        generative: The scores of the descriptions.
-        discriminative: The scores of the questions.
-    """
+    """All that AMBER reports, as plain values."""
     named = {name: getattr(generative, name) for name in ("chair", "cover", "hal", "cog")}
     return {
         "amber_score": amber_score(generative, discriminative),

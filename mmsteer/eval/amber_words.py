@@ -49,12 +49,7 @@ class Vocabulary:
 
     @classmethod
     def of(cls, associations: Mapping[str, Sequence[str]], safe: Sequence[str]) -> "Vocabulary":
-        """The vocabulary of these words.
-
-        Args:
-            associations: For each object its other words.
-            safe: Words that are never a hallucination.
-        """
+        """The vocabulary of these words."""
         words = dict.fromkeys([*associations, *(word for others in associations.values() for word in others)])
         plurals = {form: word for word in words for form in plural_forms(word.lower())}
         # A word of the vocabulary is itself, even where it is another's plural.
@@ -62,11 +57,7 @@ class Vocabulary:
         return cls({word: tuple(others) for word, others in associations.items()}, frozenset(safe), forms)
 
     def nouns(self, text: str) -> list[str]:
-        """The words of the vocabulary that a text mentions, in order, repeats kept.
-
-        Args:
-            text: A response.
-        """
+        """The words of the vocabulary that a text mentions, in order, repeats kept."""
         found = (self.forms.get(part) for word in _WORD.findall(text.lower()) for part in self._parts(word))
         return [word for word in found if word is not None]
 
@@ -75,9 +66,6 @@ class Vocabulary:
 
     def others(self, word: str) -> tuple[str, ...]:
         """The associations of an annotated object.
-
-        Args:
-            word: The object.
 
         Raises:
             EvalError: The vocabulary does not have it.
@@ -122,21 +110,14 @@ def plural_forms(word: str) -> tuple[str, ...]:
 
 
 def same_word(one: str, other: str) -> bool:
-    """The similarity that takes only the same word.
-
-    Args:
-        one: A word.
-        other: Another.
-    """
+    """The similarity that takes only the same word."""
     return one == other
 
 
 def spacy_similarity(model: str = "en_core_web_lg", threshold: float = 0.8) -> Similarity:
     """The reference's similarity: word vectors of spaCy, which the user installs.
 
-    Args:
-        model: A model of spaCy with word vectors; smaller ones give other numbers.
-        threshold: Words more alike than this are alike.
+    `model`: a model of spaCy with word vectors; smaller ones give other numbers.
 
     Raises:
         EvalError: spaCy or the model is not installed.
@@ -154,9 +135,5 @@ def spacy_similarity(model: str = "en_core_web_lg", threshold: float = 0.8) -> S
 
 
 def is_words(value: object) -> bool:
-    """Whether a value of JSON is a list of strings.
-
-    Args:
-        value: The value.
-    """
+    """Whether a value of JSON is a list of strings."""
     return isinstance(value, list) and all(isinstance(word, str) for word in value)

@@ -72,9 +72,6 @@ def leading_word(text: str) -> Decision | None:
     In English the word may run on ("no dog"). In other languages, and for "yeah" and the like, a mark or the end must
     follow it: the Arabic no also begins "I do not know", and a Chinese sentence is one word to its first mark.
 
-    Args:
-        text: An answer in lower case.
-
     >>> leading_word("нет, не вижу"), leading_word("yes there is"), leading_word("nonetheless")
     ('no', 'yes', None)
     """

@@ -158,10 +158,7 @@ def _in_order(rows: Sequence[Row], questions: Mapping[Id, str | None]) -> dict[I
 def by_id(rows: Collection[Row], key: str, known: Collection[Id] | None = None) -> dict[Id, Row]:
     """Records by their id.
 
-    Args:
-        rows: The records.
-        key: The field with the id.
-        known: The ids that may come; None for any.
+    `known`: the ids that may come; None for any.
 
     Raises:
         EvalError: An id is unknown or comes twice.
@@ -192,10 +189,6 @@ def read_text(path: str | Path) -> str:
 def read_json(path: str | Path, hook: json_lines.Hook | None = None) -> Any:
     """One JSON value.
 
-    Args:
-        path: The file.
-        hook: Replaces every object by what it returns.
-
     Raises:
         EvalError: It cannot be read or is not JSON.
     """
@@ -203,10 +196,6 @@ def read_json(path: str | Path, hook: json_lines.Hook | None = None) -> Any:
 
 
 def sha256(path: str | Path) -> str:
-    """The hash of a file, which says which version of a benchmark it is.
-
-    Args:
-        path: The file.
-    """
+    """The hash of a file, which says which version of a benchmark it is."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -54,9 +54,7 @@ class Clip:
 def read_file(path: Path, evaluators: Iterable[str]) -> dict[str, Reading]:
     """What evaluators read in an audio file.
 
-    Args:
-        path: The file.
-        evaluators: Names of `EVALUATORS`.
+    `evaluators`: names of `EVALUATORS`.
     """
     audio = read_audio(path)
     return Clip(audio.samples, audio.sample_rate).read(evaluators)
@@ -65,9 +63,7 @@ def read_file(path: Path, evaluators: Iterable[str]) -> dict[str, Reading]:
 def read_any_file(path: Path, evaluator: str) -> Reading:
     """What one evaluator reads in a file of any origin, and `mix`, which of its channels were read.
 
-    Args:
-        path: The audio file.
-        evaluator: One of `EVALUATORS`; an instrument is named only where the judge is sure.
+    `evaluator`: one of `EVALUATORS`; an instrument is named only where the judge is sure.
     """
     audio = read_audio(path)
     clip = Clip(audio.samples, audio.sample_rate)
@@ -184,9 +180,7 @@ ATTRIBUTES: Mapping[str, Attribute] = MappingProxyType(
 def read_labels(clip: Clip, attributes: Iterable[str]) -> dict[str, str | None]:
     """The label of each of some attributes; None where it cannot be read.
 
-    Args:
-        clip: The clip.
-        attributes: Names of `ATTRIBUTES`.
+    `attributes`: names of `ATTRIBUTES`.
     """
     known = {name: ATTRIBUTES[name] for name in attributes}
     readings = clip.read(dict.fromkeys(one.evaluator for one in known.values()))

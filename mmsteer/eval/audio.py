@@ -50,9 +50,6 @@ def read_audio(path: str | Path) -> Audio:
 
     Silence is audio; what reads it says that it is unvoiced.
 
-    Args:
-        path: The file.
-
     Raises:
         EvalError: The file is missing, no audio, cut off, empty, longer than 2^29 samples a channel, has a sample rate
             outside 1 to 768 kHz, or holds numbers that are not finite.

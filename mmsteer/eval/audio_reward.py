@@ -34,10 +34,6 @@ class AudioReward:
     def __call__(self, clips: Sequence[Clip], references: Sequence[Reference]) -> list[float | None]:
         """One number a clip.
 
-        Args:
-            clips: What the model made.
-            references: What is true of each sample.
-
         Raises:
             EvalError: The lists differ in length.
         """
@@ -49,9 +45,6 @@ class AudioReward:
 
 def parse_audio_reward(text: str) -> AudioReward:
     """Read a reward of clips: `note:C`, `not tempo:fast`, `voiced`, or `instrument`, which takes the row's attribute.
-
-    Args:
-        text: As it is written.
 
     Raises:
         EvalError: There is no such reward.

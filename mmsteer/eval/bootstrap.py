@@ -95,12 +95,7 @@ def ratio_interval(
 
 
 def ratio(numerators: Floats, denominators: Floats) -> Floats:
-    """Elementwise ratio; NaN where the denominator is zero.
-
-    Args:
-        numerators: Sums, any shape.
-        denominators: Sums, the same shape.
-    """
+    """Elementwise ratio; NaN where the denominator is zero."""
     undefined = np.full(np.shape(denominators), np.nan)
     return np.divide(numerators, denominators, out=undefined, where=np.asarray(denominators) != 0)
 

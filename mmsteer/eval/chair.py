@@ -41,11 +41,7 @@ from mmsteer.types.score import Score, mean_score
 class ChairRow:
     """One caption.
 
-    Attributes:
-        image: Its image.
-        caption: What it says.
-        mentions: The objects it names, in order, repeats kept.
-        truth: The classes that are in the image.
+    `mentions`: the objects it names, in order, repeats kept.
     """
 
     image: str
@@ -159,9 +155,6 @@ class Chair:
     def objects(self, caption: str) -> tuple[str, ...]:
         """The classes that a caption names, in order, repeats kept.
 
-        Args:
-            caption: The caption.
-
         >>> Chair({}).objects("Two men and a baby elephant by a bus stop.")
         ('person', 'elephant', 'bus')
         """
@@ -169,10 +162,6 @@ class Chair:
 
     def row(self, image: str, caption: str) -> ChairRow:
         """One caption, judged.
-
-        Args:
-            image: Its image.
-            caption: What it says.
 
         Raises:
             EvalError: The image is unknown.
@@ -185,10 +174,6 @@ class Chair:
 
     def score(self, captions: Mapping[str, str], *, seed: int = 0) -> ChairScore:
         """Judge captions.
-
-        Args:
-            captions: A caption for each image.
-            seed: Seed of the resampling.
 
         Raises:
             EvalError: An image is unknown.

@@ -49,9 +49,6 @@ def image_name(value: int | str) -> str:
 def read_captions(path: str | Path) -> tuple[Caption, ...]:
     """Captions as `{"image_id": ..., "caption": ...}`, JSON lines or one JSON array.
 
-    Args:
-        path: The file.
-
     Raises:
         EvalError: The file is missing, broken or of another benchmark, or an image comes twice.
     """
@@ -69,11 +66,6 @@ def read_captions(path: str | Path) -> tuple[Caption, ...]:
 def check_images(captions: Sequence[Caption], truth: Truth, source: str | Path) -> None:
     """See that every caption's image is known.
 
-    Args:
-        captions: The captions.
-        truth: The objects of each image.
-        source: Where the truth was read.
-
     Raises:
         EvalError: An image is unknown.
     """
@@ -88,9 +80,6 @@ def check_images(captions: Sequence[Caption], truth: Truth, source: str | Path) 
 
 def read_objects(path: str | Path) -> Truth:
     """Objects as `{image: [class, ...]}`, or instances in the layout of COCO.
-
-    Args:
-        path: A JSON file.
 
     Raises:
         EvalError: The file is missing, broken or of another form, or an image comes twice.

@@ -33,10 +33,7 @@ _REFERENCE_WORDS = re.compile(rf"\w+(?:[-./’]\w+|'{_CLITIC}\w+)*|[^\w\s]")
 class Mention:
     """One object that a caption names.
 
-    Attributes:
-        object: Its class.
-        start: Where its words begin in the caption, in characters.
-        stop: Where they end.
+    `start`: where its words begin in the caption, in characters.
     """
 
     object: str
@@ -166,12 +163,7 @@ def _tokens(pattern: re.Pattern[str], caption: str) -> list[_Token]:
 
 
 def mentioned(parse: Parse, captions: Iterable[str]) -> set[str]:
-    """The classes that any of some captions names.
-
-    Args:
-        parse: The reader of captions.
-        captions: The captions.
-    """
+    """The classes that any of some captions names."""
     return {mention.object for caption in captions for mention in parse(caption)}
 
 

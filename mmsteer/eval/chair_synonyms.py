@@ -73,9 +73,6 @@ def coco_synonyms() -> Synonyms:
 def read_synonyms(path: str | Path) -> Synonyms:
     """A list in the published format: one class a line, its name first, then words for it, all between ", ".
 
-    Args:
-        path: The file.
-
     Raises:
         EvalError: The file cannot be read, has no class, or names one twice.
     """

@@ -64,11 +64,7 @@ def read_chord(samples: NDArray[np.floating], sample_rate: int) -> ChordReading:
 
 
 def chord_from_activity(activity: Activity) -> ChordReading:
-    """Name the triad of a clip whose notes are known.
-
-    Args:
-        activity: The notes of the clip.
-    """
+    """Name the triad of a clip whose notes are known."""
     voiced = activity.voiced
     notes = np.where(voiced[:, None], activity.notes, 0)
     per_window = max(1, round(WINDOW_S / HOP_S))
@@ -83,10 +79,7 @@ def chord_from_activity(activity: Activity) -> ChordReading:
 def chord_scores(reading: ChordReading, reference_s: Floats, labels: list[str]) -> dict[str, float]:
     """Compare the trace with reference chords: the share of the time on which they agree.
 
-    Args:
-        reading: What was heard.
-        reference_s: Start and end of each reference chord, (chords, 2).
-        labels: Their names in the syntax of mir_eval.
+    `reference_s`: start and end of each reference chord, (chords, 2).
 
     Raises:
         EvalError: The reference cannot be read.

@@ -62,15 +62,9 @@ def clip_score(
 ) -> ClipScore:
     """Score each text against its image.
 
-    Args:
-        images: One image a text.
-        texts: The texts.
-        model: A name that open_clip knows (`ViT-B-32`, `hf-hub:...`), or a folder with `open_clip_config.json` and
-            weights.
-        pretrained: The weights of a named model: a tag (`openai`) or a checkpoint file; None for a folder or hub model.
-        device: Where the model runs.
-        batch_size: Pairs a forward.
-        seed: Seed of the resampling of the interval.
+    `model`: a name that open_clip knows (`ViT-B-32`, `hf-hub:...`), or a folder with `open_clip_config.json` and
+    weights.
+    `pretrained`: the weights of a named model: a tag (`openai`) or a checkpoint file; None for a folder or hub model.
 
     Raises:
         EvalError: open_clip is not installed, the model cannot be loaded, or images and texts do not pair up.

@@ -20,13 +20,7 @@ BANDS = 32
 class Distance:
     """A distance between two sets, and what it was taken over.
 
-    Attributes:
-        value: The distance.
-        metric: `fad` or `kad`.
-        embedding: Name and version of the embedding.
-        reference: What the reference set is.
-        n_reference: How many clips it has.
-        n: How many clips were compared with it.
+    `metric`: `fad` or `kad`.
     """
 
     value: float
@@ -46,11 +40,8 @@ def frechet_distance(reference: Floats, other: Floats, *, embedding: str, refere
 
     It grows as N shrinks: compare only numbers of the same N, embedding and reference.
 
-    Args:
-        reference: Embeddings, (n_reference, width).
-        other: Embeddings, (n, width).
-        embedding: Name and version of the embedding.
-        reference_name: What the reference set is.
+    `reference`: embeddings, (n_reference, width).
+    `other`: embeddings, (n, width).
 
     Raises:
         EvalError: A set has fewer than two clips, a number is not finite, or the widths differ.
@@ -72,11 +63,8 @@ def kernel_distance(reference: Floats, other: Floats, *, embedding: str, referen
 
     The bandwidth is the median distance between two clips of the reference. The value can be slightly negative.
 
-    Args:
-        reference: Embeddings, (n_reference, width).
-        other: Embeddings, (n, width).
-        embedding: Name and version of the embedding.
-        reference_name: What the reference set is.
+    `reference`: embeddings, (n_reference, width).
+    `other`: embeddings, (n, width).
 
     Raises:
         EvalError: A set has fewer than two clips, a number is not finite, the widths differ, or the clips of
@@ -117,9 +105,6 @@ def signal_embedding(samples: NDArray[np.floating], sample_rate: int) -> Floats:
 
 def embed(clips: Sequence[tuple[NDArray[np.floating], int]]) -> Floats:
     """The signal embeddings of many clips, (clips, 88).
-
-    Args:
-        clips: Mono samples and sample rate of each.
 
     Raises:
         EvalError: There is no clip, or one cannot be read.

@@ -59,9 +59,7 @@ def average_trace(
 def window_edges(seconds: float, window_s: float = WINDOW_S) -> Floats:
     """Edges of equal windows over a clip, (windows + 1,).
 
-    Args:
-        seconds: Length of the clip.
-        window_s: Length of a window; rounded so that whole windows fill the clip.
+    `window_s`: length of a window; rounded so that whole windows fill the clip.
     """
     return np.linspace(0, seconds, max(1, round(seconds / window_s)) + 1)
 

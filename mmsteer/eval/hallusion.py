@@ -79,9 +79,6 @@ class HallusionScore:
 def read_items(path: str | Path) -> tuple[Item, ...]:
     """The rows of `HallusionBench.json` with the model's answers as `model_prediction`; null is unscored.
 
-    Args:
-        path: A JSON array or JSON lines.
-
     Raises:
         EvalError: A row is broken, comes twice, or is of another benchmark.
     """
@@ -106,9 +103,7 @@ def _item(row: Row) -> Item:
 def score_hallusion(items: Sequence[Item], parser: str = "strict") -> HallusionScore:
     """The accuracies per question, per question over figures, and per figure.
 
-    Args:
-        items: The answered questions.
-        parser: How an answer is read: one of POPE's that do not look at the label.
+    `parser`: how an answer is read: one of POPE's that do not look at the label.
 
     Raises:
         EvalError: There is no such parser.

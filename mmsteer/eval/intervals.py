@@ -59,11 +59,7 @@ def read_interval(samples: NDArray[np.floating], sample_rate: int) -> IntervalRe
 
 
 def interval_from_activity(activity: Activity) -> IntervalReading:
-    """Find the interval that a clip repeats whose notes are known.
-
-    Args:
-        activity: The notes of the clip.
-    """
+    """Find the interval that a clip repeats whose notes are known."""
     melody = read_melody(activity)
     steps = np.array([after.midi - before.midi for before, after in pairwise(melody)])
     times = np.array([note.onset_s for note in melody[1:]])

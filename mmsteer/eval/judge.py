@@ -61,9 +61,6 @@ class EndpointJudge:
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "EndpointJudge":
         """The judge that the environment names.
 
-        Args:
-            environment: Where to look.
-
         Raises:
             EvalError: The address or the model is not set.
         """

@@ -66,11 +66,7 @@ def read_key(samples: NDArray[np.floating], sample_rate: int) -> KeyReading:
 
 
 def key_from_activity(activity: Activity) -> KeyReading:
-    """Find the key of a clip whose notes are known.
-
-    Args:
-        activity: The notes of the clip.
-    """
+    """Find the key of a clip whose notes are known."""
     chroma = activity.chroma * activity.voiced[:, None]
     key, fit = _key(chroma)
     mode, tonic = _scale(read_melody(activity)) or (None, None)

@@ -28,11 +28,7 @@ class HeardNote:
 
 
 def read_melody(activity: Activity) -> tuple[HeardNote, ...]:
-    """The notes of the main line, in order.
-
-    Args:
-        activity: The notes of the clip.
-    """
+    """The notes of the main line, in order."""
     from scipy.ndimage import median_filter
 
     line = main_line(activity) - activity.tuning
@@ -56,11 +52,7 @@ def _merged(notes: list[HeardNote]) -> tuple[HeardNote, ...]:
 
 
 def class_shares(notes: tuple[HeardNote, ...]) -> Floats:
-    """The share of the time that each pitch class takes, (12,); zeros for no notes.
-
-    Args:
-        notes: The notes of a line.
-    """
+    """The share of the time that each pitch class takes, (12,); zeros for no notes."""
     shares = np.zeros(12)
     for note in notes:
         shares[note.midi % 12] += note.duration_s

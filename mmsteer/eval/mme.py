@@ -45,9 +45,6 @@ class Subtask:
 def parse_mme(answer: str) -> str | None:
     """Yes or no by the first four characters; None for neither.
 
-    Args:
-        answer: What the model said.
-
     >>> parse_mme("Yes, it is"), parse_mme(" no."), parse_mme("The answer is yes")
     ('yes', 'no', None)
     """
@@ -75,11 +72,7 @@ def score_mme(folder: str | Path) -> dict[str, Subtask]:
 
 
 def mme_json(subtasks: Mapping[str, Subtask]) -> dict[str, Any]:
-    """Plain values; a total is null where a subtask of it is missing.
-
-    Args:
-        subtasks: The results by subtask.
-    """
+    """Plain values; a total is null where a subtask of it is missing."""
     return {name: _total(subtasks, parts) for name, parts in TOTALS.items()} | {
         "unparsed": sum(one.unparsed for one in subtasks.values()),
         "missing": [name for name in (*PERCEPTION, *COGNITION) if name not in subtasks],

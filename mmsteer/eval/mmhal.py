@@ -110,9 +110,6 @@ class MmhalScore:
 def read_items(path: str | Path) -> tuple[Item, ...]:
     """The rows of MMHal-Bench's response file, with `model_answer` filled in; null or empty is unscored.
 
-    Args:
-        path: A JSON array or JSON lines.
-
     Raises:
         EvalError: A row is broken or of another benchmark.
     """
@@ -130,9 +127,6 @@ def read_items(path: str | Path) -> tuple[Item, ...]:
 def parse_rating(verdict: str) -> int | None:
     """The rating of a verdict; None unless exactly one of `rating: 0` to `rating: 6` stands in it.
 
-    Args:
-        verdict: What the judge wrote.
-
     >>> parse_rating("Fine. Rating: 5"), parse_rating("Rating: 5, or rather rating: 4"), parse_rating("5/6")
     (5, None, None)
     """
@@ -149,11 +143,7 @@ def score_mmhal(
 ) -> MmhalScore:
     """Have every answer rated.
 
-    Args:
-        items: The questions with their answers.
-        judge: Who rates.
-        compat: `fixed` leaves a verdict without a rating out and counts it; `official` rates it 0.
-        progress: Told how many are rated, after each.
+    `compat`: `fixed` leaves a verdict without a rating out and counts it; `official` rates it 0.
 
     Raises:
         EvalError: There is no such mode, or the judge cannot be asked.

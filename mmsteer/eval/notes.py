@@ -61,11 +61,7 @@ def read_notes(samples: NDArray[np.floating], sample_rate: int) -> NoteReading:
 
 
 def notes_from_activity(activity: Activity) -> NoteReading:
-    """The pitch classes of a clip whose notes are known.
-
-    Args:
-        activity: The notes of the clip.
-    """
+    """The pitch classes of a clip whose notes are known."""
     chroma, voiced = activity.chroma, activity.voiced
     trace = np.eye(12)[chroma.argmax(axis=1)] * voiced[:, None]
     salience = chroma / np.maximum(chroma.sum(axis=1, keepdims=True), 1e-12) * voiced[:, None]
@@ -118,10 +114,6 @@ class NoteJudgement:
 def judge_notes(clips: Sequence[tuple[NDArray[np.floating], int]], target: str | None = None) -> NoteJudgement:
     """Judge many clips.
 
-    Args:
-        clips: Mono samples and sample rate of each.
-        target: The pitch class that was asked for.
-
     Raises:
         EvalError: There is no such pitch class, or a clip cannot be judged.
     """
@@ -132,9 +124,7 @@ def judge_notes(clips: Sequence[tuple[NDArray[np.floating], int]], target: str |
 def notes_report(paths: Sequence[str | Path], target: str | None = None) -> dict[str, Any]:
     """Judge files: the JSON of `mmsteer eval notes`.
 
-    Args:
-        paths: Audio files in any format that soundfile reads.
-        target: The pitch class that was asked for.
+    `paths`: audio files in any format that soundfile reads.
 
     Raises:
         EvalError: No file was given, a file cannot be read, or there is no such pitch class.

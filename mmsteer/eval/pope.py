@@ -146,10 +146,6 @@ def score_logits(
 def count_flips(before: Mapping[Id, Outcome], after: Mapping[Id, Outcome]) -> dict[str, int]:
     """How many questions went from each outcome to each, such as `tp->fn`; sums to all questions.
 
-    Args:
-        before: Outcomes of one run.
-        after: Outcomes of another on the same questions.
-
     Raises:
         EvalError: The runs have other questions.
     """
@@ -162,10 +158,6 @@ def count_flips(before: Mapping[Id, Outcome], after: Mapping[Id, Outcome]) -> di
 def read_pope_answers(path: str | Path, questions: Sequence[Question]) -> dict[Id, str | None]:
     """The answers of a file in any layout that `read_answers` takes.
 
-    Args:
-        path: JSON lines or an array.
-        questions: What they answer.
-
     Raises:
         EvalError: A record is broken, comes twice, or answers another question.
     """
@@ -174,10 +166,6 @@ def read_pope_answers(path: str | Path, questions: Sequence[Question]) -> dict[I
 
 def read_logits(path: str | Path, questions: Sequence[Question]) -> tuple[dict[Id, float], dict[Id, float]]:
     """The logits of a file of `{"question_id", "logit"}`, and P(yes) + P(no) where it has a `mass` as well.
-
-    Args:
-        path: JSON lines or an array.
-        questions: What they answer.
 
     Raises:
         EvalError: A record is broken, comes twice, or answers another question.

@@ -38,11 +38,7 @@ _A = ("uni", "use", "usu", "uten", "euro", "ewe", "one", "ukulele", "url", "ufo"
 class Question:
     """One yes-or-no question about an image.
 
-    Attributes:
-        id: Its name in the answers.
-        image: The image it is asked about.
-        text: The question.
-        label: `yes` or `no`, what is right.
+    `label`: `yes` or `no`, what is right.
     """
 
     id: Id
@@ -53,9 +49,6 @@ class Question:
 
 def read_questions(path: str | Path) -> tuple[Question, ...]:
     """The questions of a POPE file, JSON lines or an array.
-
-    Args:
-        path: The file.
 
     Raises:
         EvalError: It is broken, of another benchmark, or has an id twice.
@@ -70,9 +63,6 @@ def read_questions(path: str | Path) -> tuple[Question, ...]:
 def read_object_lists(path: str | Path) -> dict[str, list[str]]:
     """The objects that each image shows.
 
-    Args:
-        path: JSON of {image: [object, ...]}.
-
     Raises:
         EvalError: It is something else.
     """
@@ -85,20 +75,12 @@ def read_object_lists(path: str | Path) -> dict[str, list[str]]:
 
 
 def question_version(questions: Sequence[Question]) -> str | None:
-    """Which published version this is; None for any other file.
-
-    Args:
-        questions: All questions of one file.
-    """
+    """Which published version this is; None for any other file."""
     return VERSIONS.get((len(questions), sum(question.label == "yes" for question in questions)))
 
 
 def write_questions(path: str | Path, questions: Sequence[Question]) -> None:
     """Write questions as POPE publishes them, one JSON object a line.
-
-    Args:
-        path: The file; never overwritten.
-        questions: The questions.
 
     Raises:
         EvalError: The file exists, or cannot be written.
@@ -125,11 +107,8 @@ def build_questions(
     The three splits of one seed ask for the same present objects, and an image's questions do not depend on the others'
     order. The reference writes "an" by replacing text everywhere; here the article goes by the object's sound.
 
-    Args:
-        objects_by_image: The objects that each image shows.
-        split: `random`, `popular` or `adversarial`.
-        seed: Seed of all that is drawn.
-        images: Draw this many of the images that qualify; None for all.
+    `split`: `random`, `popular` or `adversarial`.
+    `images`: draw this many of the images that qualify; None for all.
 
     Raises:
         EvalError: No image, or fewer than asked for, show three objects; or one shows nearly all objects there are.
@@ -150,9 +129,6 @@ def build_questions(
 
 def question_text(name: str) -> str:
     """The question for an object.
-
-    Args:
-        name: The object, in the singular.
 
     >>> question_text("umbrella"), question_text("unicycle")
     ('Is there an umbrella in the image?', 'Is there a unicycle in the image?')

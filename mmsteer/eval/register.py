@@ -46,11 +46,7 @@ def read_register(samples: NDArray[np.floating], sample_rate: int) -> RegisterRe
 
 
 def register_from_activity(activity: Activity) -> RegisterReading:
-    """Find how high the strongest line lies in a clip whose notes are known.
-
-    Args:
-        activity: The notes of the clip.
-    """
+    """Find how high the strongest line lies in a clip whose notes are known."""
     trace = main_line(activity)
     voiced = np.isfinite(trace)
     if activity.voiced_share < MIN_VOICED:
@@ -60,10 +56,6 @@ def register_from_activity(activity: Activity) -> RegisterReading:
 
 
 def main_line(activity: Activity) -> Floats:
-    """The MIDI note of the strongest note of each frame, NaN where unvoiced, (frames,).
-
-    Args:
-        activity: The notes of the clip.
-    """
+    """The MIDI note of the strongest note of each frame, NaN where unvoiced, (frames,)."""
     strongest = activity.notes.argmax(axis=1) + LOWEST + activity.tuning
     return np.where(activity.voiced, strongest, np.nan)

@@ -15,9 +15,7 @@ OutputKind = Literal["text", "audio"]
 def parse_output_reward(text: str, output_kind: OutputKind | None = None) -> OutputReward:
     """Read a reward, such as `contains:Arr` or `grounded` of text, or `note:C` of audio.
 
-    Args:
-        text: As it is written.
-        output_kind: What the model puts out; None where that is not known yet.
+    `output_kind`: what the model puts out; None where that is not known yet.
 
     Raises:
         EvalError: There is no such reward, or it reads the other kind of output.
@@ -41,11 +39,8 @@ def rate_outputs(
 ) -> list[float | None]:
     """One number an output.
 
-    Args:
-        reward: The reward.
-        outputs: Texts, or audio, (samples,) each; None where the model has put out nothing.
-        references: What is true of each.
-        sample_rate: Of the audio, in Hz.
+    `outputs`: texts, or audio, (samples,) each; None where the model has put out nothing.
+    `sample_rate`: of the audio, in Hz.
     """
     if isinstance(reward, NamedReward):
         return reward([one or "" for one in outputs], references)

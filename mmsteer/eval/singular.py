@@ -39,9 +39,6 @@ _IRREGULAR_ENDINGS = (
 def pattern_singular(word: str) -> str:
     """What pattern.en makes of a word: it takes every final s for a plural.
 
-    Args:
-        word: In lower case.
-
     >>> [pattern_singular(word) for word in ("buses", "bus", "glass", "ties", "canoes")]
     ['bus', 'bu', 'glas', 'ty', 'cano']
     """
@@ -76,9 +73,6 @@ def wordnet_singular(nouns: Collection[str]) -> Callable[[str], str]:
 
 def noun_forms(noun: str) -> tuple[str, ...]:
     """A noun or compound, and the ways in which its plural is written.
-
-    Args:
-        noun: In the singular and in lower case.
 
     >>> noun_forms("wine glass"), noun_forms("bus")
     (('wine glass', 'wine glasses'), ('bus', 'buses', 'busses'))

@@ -25,9 +25,6 @@ def open_sound(path: Path) -> Iterator[soundfile.SoundFile]:
     The length of an MP3 without a Xing header is guessed by libsndfile from its size, cover art included, and what lies
     beyond the guess is not decoded. Through a pipe, from behind the tags on, nothing is guessed.
 
-    Args:
-        path: A regular file.
-
     Raises:
         EvalError: A WAV is shorter than its header promises.
         soundfile.LibsndfileError: It is no audio.
@@ -89,9 +86,6 @@ def _feed(data: BinaryIO, pipe: int) -> None:
 
 def check_riff(path: Path) -> None:
     """Compare the length that a WAV header promises with the file: libsndfile shortens it silently.
-
-    Args:
-        path: The file.
 
     Raises:
         EvalError: The file ends too early.

@@ -66,9 +66,7 @@ def read_tempo(samples: NDArray[np.floating], sample_rate: int, window_s: float 
 def tempo_from_onsets(onsets: OnsetReading, window_s: float = 4.0) -> TempoReading:
     """Find the tempo of a clip whose onsets are known.
 
-    Args:
-        onsets: The onsets of the clip.
-        window_s: Length of the windows of the trace, in seconds.
+    `window_s`: length of the windows of the trace, in seconds.
     """
     seconds = len(onsets.strength) / FRAMES_PER_SECOND
     starts = np.arange(0, max(seconds - window_s, 0) + 1e-9, window_s / 2)
@@ -81,9 +79,7 @@ def tempo_from_onsets(onsets: OnsetReading, window_s: float = 4.0) -> TempoReadi
 def accuracy(estimate: float | None, truth: float) -> float | None:
     """Whether a tempo is within 4 % of the truth (acc1); None for no estimate.
 
-    Args:
-        estimate: Beats per minute, or None.
-        truth: Beats per minute.
+    `estimate`: beats per minute, or None.
 
     Raises:
         EvalError: One of them is no positive finite number.
@@ -94,9 +90,7 @@ def accuracy(estimate: float | None, truth: float) -> float | None:
 def octave_accuracy(estimate: float | None, truth: float) -> float | None:
     """Whether a tempo, or its double, half, triple or third, is within 4 % of the truth (acc2).
 
-    Args:
-        estimate: Beats per minute, or None.
-        truth: Beats per minute.
+    `estimate`: beats per minute, or None.
 
     Raises:
         EvalError: One of them is no positive finite number.

@@ -23,11 +23,8 @@ def timbre_features(
 
     Silence before the first sound and a constant offset, which a recording may have, are left out.
 
-    Args:
-        samples: Mono audio, (samples,).
-        sample_rate: Samples per second.
-        activity: The notes of the clip.
-        onsets: The onsets of the clip.
+    `samples`: mono audio, (samples,).
+    `sample_rate`: samples per second.
     """
     clip = resample(samples, sample_rate, RATE)
     clip -= clip.mean()

@@ -29,9 +29,6 @@ class WordScores:
 def count_words(text: str) -> int:
     """How many words a text has, as white space separates them.
 
-    Args:
-        text: Any text.
-
     >>> count_words("A man's dog, on a bench.")
     6
     """
@@ -40,9 +37,6 @@ def count_words(text: str) -> int:
 
 def repetition(text: str) -> float | None:
     """The share of runs of four words that came before in the text; None where it has fewer than four words.
-
-    Args:
-        text: Any text.
 
     Source: Welleck et al. 2020, Neural text generation with unlikelihood training (seq-rep-4).
 
@@ -55,12 +49,7 @@ def repetition(text: str) -> float | None:
 
 
 def word_scores(texts: Iterable[str], *, seed: int = 0) -> WordScores:
-    """Length, empty rate and repetition over many texts, with bootstrap intervals.
-
-    Args:
-        texts: The texts.
-        seed: Seed of the resampling.
-    """
+    """Length, empty rate and repetition over many texts, with bootstrap intervals."""
     texts = list(texts)
     lengths = [count_words(text) for text in texts]
     return WordScores(

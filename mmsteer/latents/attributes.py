@@ -28,13 +28,8 @@ EVERYWHERE = Positions("all")
 class LabelledActivations:
     """Labelled rows, as a dictionary and the model itself represent them.
 
-    Attributes:
-        concept: What the labels are of.
-        z: Activations pooled over the tokens of each row, (n, features).
-        states: Mean hidden states of the same rows, (n, width).
-        labels: One a row.
-        groups: The source of each row.
-        used: How the features are used.
+    `z`: activations pooled over the tokens of each row, (n, features).
+    `states`: mean hidden states of the same rows, (n, width).
     """
 
     concept: str
@@ -46,9 +41,6 @@ class LabelledActivations:
 
     def members(self, label: str) -> Tensor:
         """Which rows have a label, (n,) bool.
-
-        Args:
-            label: The label.
 
         Raises:
             DictionaryError: None has.
@@ -62,9 +54,7 @@ class LabelledActivations:
 def labelled_by(rows: Sequence[Row], concept: str | None) -> tuple[Row, ...]:
     """Rows whose label is that of an attribute, or their own where their attributes do not have it.
 
-    Args:
-        rows: The rows.
-        concept: The attribute; None for the rows' own labels.
+    `concept`: the attribute; None for the rows' own labels.
 
     Raises:
         DataError: A row has no label.
@@ -81,12 +71,7 @@ def read_labelled(
 ) -> LabelledActivations:
     """Read rows with their outputs; clips on the null branch, where no prompt gives the label away.
 
-    Args:
-        adapter: The model.
-        dictionary: A dictionary that fits it.
-        rows: Rows with labels.
-        concept: What the labels are of.
-        pool: How a row's activations become one: `sum`, `mean`, `max` or `count`.
+    `pool`: how a row's activations become one: `sum`, `mean`, `max` or `count`.
     """
     samples = [row.sample(adapter, answered=True) for row in rows]
     if adapter.output_kind == "audio":
@@ -107,11 +92,7 @@ def detect_label(
 ) -> list[Detection]:
     """Detect rows of one label among the others; no source is on both sides of the split.
 
-    Args:
-        found: The rows.
-        label: The label.
-        names: Which of `DETECTORS`.
-        seed: Seed of split, detectors and intervals.
+    `names`: which of `DETECTORS`.
     """
     y = found.members(label)
     split = split_by_source(encode(y.long(), "binary"), found.groups, seed)
@@ -131,35 +112,21 @@ def label_feature(
 ) -> Direction:
     """The feature that goes with a label most.
 
-    Args:
-        dictionary: The dictionary that the rows were read with.
-        found: The rows.
-        label: The label.
-        how: A name of `SELECTORS`.
+    `dictionary`: the dictionary that the rows were read with.
+    `how`: a name of `SELECTORS`.
     """
     (feature,) = select(found.z, found.members(label), how, 1)
     return feature_direction(dictionary, feature, found.used, f"{found.concept}:{label}")
 
 
 def random_feature(dictionary: SparseDictionary, used: Usage, seed: int, without: Sequence[int] = ()) -> Direction:
-    """A feature drawn from those that are ever active: the control.
-
-    Args:
-        dictionary: The dictionary.
-        used: How the features are used.
-        seed: Seed of the draw.
-        without: Features that are left out.
-    """
+    """A feature drawn from those that are ever active: the control."""
     (feature,) = random_features(used, 1, without=without, seed=seed)
     return feature_direction(dictionary, feature, used, f"random:{feature}")
 
 
 def check_audible(concept: str, labels: Sequence[str] = ()) -> None:
     """Refuse an attribute, or labels of it, that no evaluator reads from audio.
-
-    Args:
-        concept: The attribute.
-        labels: Its labels.
 
     Raises:
         DataError: None does.

@@ -24,12 +24,8 @@ PLAIN_PROMPT = "music"
 class LabelEffect:
     """What is made under one steering.
 
-    Attributes:
-        condition: How the model was steered.
-        concept: What was asked for: the attribute,
-        label: and its label.
-        hit: Share of the clips that have it; clips in which it cannot be read are unscored.
-        adherence: Mean share of the other attributes of the prompts that the clips have.
+    `hit`: share of the clips that have it; clips in which it cannot be read are unscored.
+    `adherence`: mean share of the other attributes of the prompts that the clips have.
     """
 
     condition: str
@@ -70,12 +66,7 @@ def make_clips(
 ) -> list[Clip]:
     """Clips of some prompts; the same prompt draws the same noise under every steering.
 
-    Args:
-        adapter: The model.
-        prompts: The prompts.
-        sampling: How clips are sampled.
-        steering: What is applied; nothing where it is left out.
-        seed: Seed of the noise.
+    `steering`: what is applied; nothing where it is left out.
     """
     generate, size, rate = sampled(adapter, sampling, seed=seed), BATCH["audio"], sample_rate_of(adapter)
     with steer(adapter, steering or Steering()):
@@ -89,9 +80,7 @@ def make_clips(
 def on_prompt_branch(direction: Direction, strength: float) -> Steering:
     """A direction added everywhere on the conditional branch, which guidance then amplifies.
 
-    Args:
-        direction: The direction.
-        strength: Share of the typical norm of a state.
+    `strength`: share of the typical norm of a state.
     """
     return Steering((Attribute(direction, strength, branch="conditional"),))
 
@@ -141,15 +130,8 @@ def clip_changes(
 ) -> list[ClipChange]:
     """Steer features, h + factor · maximum · row, under a prompt that names nothing, and read what changed.
 
-    Args:
-        adapter: The model.
-        dictionary: The dictionary.
-        features: Which features, such as those that a detector rests on.
-        used: How they are used; it has their largest activations.
-        sampling: How clips are sampled.
-        factor: Strength, in largest activations.
-        n: Clips.
-        seed: Of the noise.
+    `features`: which features, such as those that a detector rests on.
+    `used`: how they are used; it has their largest activations.
 
     Source: Kuznetsov et al. 2025, arXiv:2503.03601, who let a language model describe the changes.
     """

@@ -53,10 +53,7 @@ class BoundDictionary:
 def placed(dictionary: SparseDictionary, adapter: Adapter, site: Site | None = None) -> SparseDictionary:
     """A dictionary at its site in a model; nothing is computed.
 
-    Args:
-        dictionary: A dictionary of any layout.
-        adapter: The model.
-        site: Where it belongs; None for what its file says, as a site or as a hook name of another library.
+    `site`: where it belongs; None for what its file says, as a site or as a hook name of another library.
 
     Raises:
         DictionaryError: The file says no site that is known, or site, width or model do not fit.
@@ -118,11 +115,7 @@ def bind(
 
 
 def dictionary_content(dictionary: SparseDictionary) -> str:
-    """A short hash of a dictionary's numbers and of where it belongs.
-
-    Args:
-        dictionary: The dictionary.
-    """
+    """A short hash of a dictionary's numbers and of where it belongs."""
     digest = hashlib.sha256(f"{dictionary.k} {dictionary.site} {dictionary.model}".encode())
     for name in _TENSORS:
         tensor: Tensor = getattr(dictionary, name)

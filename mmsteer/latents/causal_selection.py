@@ -31,11 +31,8 @@ CONTROLS = 4
 class Tried:
     """A feature at a strength, on the images to choose by.
 
-    Attributes:
-        feature: Its number.
-        strength: Share of each token's own norm; below zero against the feature.
-        chair: Of the captions.
-        pope: Accuracy of the answers; None where nothing was asked.
+    `strength`: share of each token's own norm; below zero against the feature.
+    `pope`: accuracy of the answers; None where nothing was asked.
     """
 
     feature: int
@@ -52,10 +49,7 @@ class Tried:
 def likely_features(mentions: Mentions, dictionary: SparseDictionary, count: int) -> list[int]:
     """Features worth trying: half separate wrong mentions best, half are the largest parts of these states.
 
-    Args:
-        mentions: What captions named.
-        dictionary: The dictionary.
-        count: How many, at most.
+    `count`: how many, at most.
     """
     telling = SELECTORS["auroc"](mentions.z, mentions.wrong).abs()
     large = mentions.used.mean * dictionary.decoder.norm(dim=1)
@@ -67,9 +61,7 @@ def likely_features(mentions: Mentions, dictionary: SparseDictionary, count: int
 def pushed_words(direction: Direction, strength: float) -> Steering:
     """A direction added to the states that make words.
 
-    Args:
-        direction: The direction.
-        strength: Share of each token's own norm.
+    `strength`: share of each token's own norm.
     """
     return Steering((Attribute(direction, strength, positions=WORDS, unit="token"),))
 
@@ -82,16 +74,7 @@ def try_features(
     pairs: Sequence[tuple[int, float]],
     say: Callable[[str], None] = lambda _: None,
 ) -> list[Tried]:
-    """CHAIR of captions under each of some features and strengths; several share a batch.
-
-    Args:
-        adapter: The model.
-        dictionary: The dictionary.
-        used: How its features are used.
-        shown: The images.
-        pairs: Features with a strength.
-        say: Called with the progress, in words.
-    """
+    """CHAIR of captions under each of some features and strengths; several share a batch."""
     tried = []
     steerings = [pushed_words(feature_direction(dictionary, one, used), strength) for one, strength in pairs]
     at_once = max(1, 3 * BATCH // len(shown))
@@ -106,11 +89,6 @@ def try_features(
 
 def best(tried: Sequence[Tried], least_recall: float, count: int = 1) -> list[Tried]:
     """Those that name the least that is not there, among those that keep the recall.
-
-    Args:
-        tried: What was tried.
-        least_recall: Least recall that is kept.
-        count: How many.
 
     Raises:
         DictionaryError: None keeps it.
@@ -167,14 +145,7 @@ def choose_by_effect(
 
 
 def effect_conditions(dictionary: SparseDictionary, used: Usage, chosen: Tried, seed: int = 0) -> dict[str, Steering]:
-    """The chosen push, and as strong ones along random features and a random direction.
-
-    Args:
-        dictionary: The dictionary.
-        used: How its features are used.
-        chosen: What was chosen.
-        seed: Seed of the draws.
-    """
+    """The chosen push, and as strong ones along random features and a random direction."""
     direction = feature_direction(dictionary, chosen.feature, used)
     others = random_features(used, CONTROLS, without=[chosen.feature], seed=seed)
     told = {f"feature {chosen.feature} at {chosen.strength:g} own": direction}

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
@@ -20,14 +19,7 @@ ALL, GENERATED = Positions("all"), Positions("generated")
 
 @dataclass(frozen=True, eq=False)
 class Clamped:
-    """One feature held at one value.
-
-    Attributes:
-        feature: Its number.
-        value: What its activation is set to.
-        direction: The feature as a direction.
-        length: Length of its decoder row.
-    """
+    """One feature held at one value."""
 
     feature: int
     value: float
@@ -74,11 +66,6 @@ class ClampReport:
         """The chosen clamp."""
         return self.chosen.steering(self.positions)
 
-    def table(self) -> list[dict[str, Any]]:
-        """Every run, as plain values; `stage` is what it was for."""
-        stages = (("sweep", self.sweep), ("grid", self.grid), ("damage", self.damage.rows))
-        return [{"stage": stage, **row.plain()} for stage, rows in stages for row in rows]
-
 
 def archetype_features(
     adapter: Adapter,
@@ -90,12 +77,8 @@ def archetype_features(
 ) -> list[int]:
     """Features that are active at several tokens of an answer, the most often active first.
 
-    Args:
-        adapter: The model.
-        dictionary: A dictionary that knows its site.
-        archetype: A prompt with the answer, or a text with the clip, that shows what is wanted.
-        tokens: Tokens at which a feature must be active.
-        positions: Which tokens the answer has.
+    `archetype`: a prompt with the answer, or a text with the clip, that shows what is wanted.
+    `tokens`: tokens at which a feature must be active.
 
     Raises:
         DictionaryError: No feature is.
@@ -175,11 +158,8 @@ def clamp_sweep(
 def clamped(dictionary: SparseDictionary, used: Usage, feature: int, multiple: float) -> Clamped:
     """A feature held at a multiple of its largest activation.
 
-    Args:
-        dictionary: With thresholds.
-        used: What `usage` counted.
-        feature: Its number.
-        multiple: Of the largest activation; 0 removes the feature.
+    `used`: what `usage` counted.
+    `multiple`: of the largest activation; 0 removes the feature.
     """
     value = multiple * float(used.maximum[feature])
     return Clamped(

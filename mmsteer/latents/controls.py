@@ -13,10 +13,7 @@ from mmsteer.types import Direction, Positions, random_direction
 def added(directions: Sequence[Direction], positions: Positions, multiple: float = 1.0) -> Steering:
     """Combined directions, each added with its natural strength.
 
-    Args:
-        directions: From `combined_direction`.
-        positions: Which tokens.
-        multiple: Of the strengths.
+    `directions`: from `combined_direction`.
     """
     return Steering(tuple(_attribute(one, natural_strength(one) * multiple, positions) for one in directions))
 
@@ -24,11 +21,7 @@ def added(directions: Sequence[Direction], positions: Positions, multiple: float
 def at_maximum(dictionary: SparseDictionary, feature: int, used: Usage, factor: float = 1.0) -> Attribute:
     """A feature, added at every token as strongly as it was ever active.
 
-    Args:
-        dictionary: The dictionary.
-        feature: Its number.
-        used: What `usage` counted; it has the largest activations.
-        factor: Of the largest activation.
+    `used`: what `usage` counted; it has the largest activations.
 
     Source: h + factor · maximum · row, Kuznetsov et al. 2025, arXiv:2503.03601.
     """
@@ -45,12 +38,8 @@ def controls(
 ) -> dict[str, Steering]:
     """What combined directions are held against, as strong as they are.
 
-    Args:
-        directions: From `combined_direction`.
-        twins: From `twin`, one each.
-        positions: Which tokens.
-        multiple: Of the strengths.
-        seed: Seed of the draw.
+    `directions`: from `combined_direction`.
+    `twins`: from `twin`, one each.
     """
     drawn = (_attribute(random_direction(one, seed), natural_strength(one) * multiple, positions) for one in directions)
     return {"random direction": Steering(tuple(drawn)), "random features": added(twins, positions, multiple)}
@@ -61,12 +50,8 @@ def twin(
 ) -> Direction:
     """As many random features of the same dictionary, in equal parts, as strong together.
 
-    Args:
-        dictionary: The dictionary.
-        direction: What the control stands beside, from `combined_direction`.
-        features: Its features, which the control does without.
-        used: What `usage` counted; only features that are ever active are drawn.
-        seed: Seed of the draw.
+    `direction`: what the control stands beside, from `combined_direction`.
+    `used`: what `usage` counted; only features that are ever active are drawn.
     """
     others = random_features(used, len(features), without=features, seed=seed)
     units = torch.stack([dictionary.direction(one) for one in others]).double()
@@ -78,11 +63,8 @@ def twin(
 def random_features(used: Usage, k: int, *, without: Sequence[int] = (), seed: int = 0) -> list[int]:
     """Features drawn from those that are ever active.
 
-    Args:
-        used: What `usage` counted.
-        k: How many.
-        without: Features that are left out, such as those that were chosen.
-        seed: Seed of the draw.
+    `used`: what `usage` counted.
+    `without`: features that are left out, such as those that were chosen.
 
     Raises:
         DictionaryError: There are not as many.

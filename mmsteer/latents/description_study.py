@@ -23,15 +23,7 @@ SHUFFLED = "of another feature (control)"
 def gather(
     adapter: AnyAdapter, dictionary: SparseDictionary, used: Usage, features: Sequence[int], given: Material
 ) -> dict[int, Evidence]:
-    """Everything that is known of some features: VocabProj, TokenChange and MaxAct.
-
-    Args:
-        adapter: The model.
-        dictionary: The dictionary.
-        used: How its features are used.
-        features: Which features.
-        given: Contexts, and samples to look through.
-    """
+    """Everything that is known of some features: VocabProj, TokenChange and MaxAct."""
     lens = vocabulary(adapter, dictionary, features)
     moments = maximal_moments(adapter, dictionary, given.labelled, features)
     directions = [feature_direction(dictionary, one, used) for one in features]
@@ -56,14 +48,7 @@ def evaluate_descriptions(
     attribute from the audio. Of text descriptions are words. As a control the judge is given the
     description of another feature.
 
-    Args:
-        adapter: The model.
-        dictionary: The dictionary.
-        used: How its features are used.
-        features: Which features; four or more.
-        given: What is read and generated from.
-        seed: Of the sets that the judge is shown.
-        say: Called with the progress, in words.
+    `seed`: of the sets that the judge is shown.
 
     Raises:
         DictionaryError: Too few features can be brought to the doses.

@@ -23,14 +23,7 @@ DOSED = 4
 class EffectData:
     """Prompts, how they are answered and what is read of the answers.
 
-    Attributes:
-        adapter: The model.
-        meter: What is read of outputs.
-        ground: Unsteered outputs, whose states are the ground of vectors; doses are measured along the first few.
-        learned: Prompts that effects are measured on.
-        test: Prompts that vectors are tested on.
-        generate: Outputs of prompts.
-        settings: How they are sampled, in words.
+    `ground`: unsteered outputs, whose states are the ground of vectors; doses are measured along the first few.
     """
 
     adapter: AnyAdapter
@@ -42,22 +35,13 @@ class EffectData:
     settings: str
 
     def rollouts(self, items: Sequence[Sample]) -> Rollouts:
-        """What is generated from some prompts.
-
-        Args:
-            items: The prompts.
-        """
+        """What is generated from some prompts."""
         return Rollouts(
             self.adapter, items, lambda some: [one.output for one in self.generate(some)], self.meter, self.settings
         )
 
     def changes(self, items: Sequence[Sample], target: str) -> Callable[[Steering], Score]:
-        """From a steering to the mean change of a target, beside the unsteered outputs of the same prompts.
-
-        Args:
-            items: The prompts.
-            target: A name of the meter's.
-        """
+        """From a steering to the mean change of a target, beside the unsteered outputs of the same prompts."""
         rollouts, column = self.rollouts(items), self.meter.names.index(target)
 
         def read(steering: Steering) -> list[float | None]:
@@ -76,12 +60,8 @@ def effect_data(
 ) -> EffectData:
     """Rows as what effects are measured on.
 
-    Args:
-        adapter: The model.
-        dictionary: A dictionary that knows its site.
-        target: What is wanted, such as `note:C`, `object:cup` or `sae:12`; it decides what is read.
-        rows: Rows to learn from, and rows to test on.
-        sampling: How they are answered.
+    `target`: what is wanted, such as `note:C`, `object:cup` or `sae:12`; it decides what is read.
+    `rows`: rows to learn from, and rows to test on.
     """
     meter = effect_meter(adapter, dictionary, target)
     generate = sampled(adapter, sampling)

@@ -29,10 +29,7 @@ from mmsteer.types.pitch import PITCH_CLASSES
 def effect_meter(adapter: AnyAdapter, dictionary: SparseDictionary, target: str) -> EffectMeter:
     """The meter that reads a target, and what else is read along with it.
 
-    Args:
-        adapter: The model.
-        dictionary: A dictionary that knows its site.
-        target: `sae:12`; of audio `note:C`, `register` or `tempo`; of text `object:cup`.
+    `target`: `sae:12`; of audio `note:C`, `register` or `tempo`; of text `object:cup`.
 
     Raises:
         ProbeError: Nothing reads it in what this model puts out.
@@ -74,9 +71,7 @@ def _clip_readings(wave: Any, sample_rate: int, tempo: bool) -> list[float]:
 def object_meter(classes: Sequence[str], parse: Parse) -> EffectMeter:
     """Whether a caption mentions each class of objects, 1 or 0.
 
-    Args:
-        classes: The classes.
-        parse: Finds mentions, from `eval.chair_parser.object_parser`.
+    `parse`: finds mentions, from `eval.chair_parser.object_parser`.
     """
 
     def read(items: Sequence[Any], outputs: Sequence[Any]) -> Tensor:
@@ -91,10 +86,7 @@ def feature_meter(
 ) -> EffectMeter:
     """Mean activation of a dictionary's features on outputs that the unsteered model reads again: SAE-TS as published.
 
-    Args:
-        adapter: The model.
-        dictionary: A dictionary that knows its site.
-        positions: Tokens that are averaged; the paper takes all.
+    `positions`: tokens that are averaged; the paper takes all.
     """
     site = dictionary.located(adapter)
     content = f"{dictionary_content(dictionary)} {positions}"

@@ -32,12 +32,8 @@ def search_equally(
 ) -> EqualSearch:
     """Take the steering of each family with the largest validation reward, and test these.
 
-    Args:
-        adapter: The model.
-        families: Steerings of the method and of each control by name, as many of each: features or directions that
-            are drawn, at the same strengths.
-        validation: Prompts to choose by.
-        test: Other prompts, and unrelated ones.
+    `families`: steerings of the method and of each control by name, as many of each: features or directions that are
+    drawn, at the same strengths.
 
     Raises:
         DictionaryError: Families differ in size, or are empty.

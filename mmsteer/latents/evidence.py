@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
@@ -39,15 +38,7 @@ class Excerpt:
 
 @dataclass(frozen=True)
 class Evidence:
-    """Evidence of a feature; an ensemble where it has more than one kind (Gur-Arieh et al. 2025, arXiv:2501.08319).
-
-    Attributes:
-        feature: Its number.
-        vocabulary: What its decoder row promotes.
-        change: What setting it does.
-        maximal: Where it is most active.
-        excerpts: The surroundings of these moments.
-    """
+    """Evidence of a feature; an ensemble where it has more than one kind (Gur-Arieh et al. 2025, arXiv:2501.08319)."""
 
     feature: int
     vocabulary: Vocabulary | None = None
@@ -72,22 +63,13 @@ class Evidence:
         )
 
     def words(self, count: int = 10) -> tuple[str, ...]:
-        """Names of the tokens that the evidence speaks of, each once: those it promotes, raises, and is active on.
-
-        Args:
-            count: Tokens of each kind and head.
-        """
+        """Names of the tokens that the evidence speaks of, each once: those it promotes, raises, and is active on."""
         rankings: list[Ranking] = []
         rankings += self.vocabulary.heads if self.vocabulary else ()
         rankings += self.change.raised if self.change else ()
         names = [entry.name for ranking in rankings for entry in ranking.top[:count]]
         names += [moment.words for moment in self.maximal.moments[:count]] if self.maximal else []
         return tuple(dict.fromkeys(name.strip() for name in names if name.strip()))
-
-    def table(self) -> list[dict[str, Any]]:
-        """The rows of every kind of evidence, each with its kind."""
-        kinds = {"vocabulary": self.vocabulary, "token change": self.change, "maximal": self.maximal}
-        return [{"evidence": kind, **row} for kind, one in kinds.items() if one for row in one.table()]
 
     def __str__(self) -> str:
         """The evidence in words, for whoever is asked to describe the feature."""
@@ -106,12 +88,7 @@ def excerpts(
 ) -> tuple[Excerpt, ...]:
     """The tokens around the top activating moments of a feature, with how active it is at each.
 
-    Args:
-        adapter: The model.
-        dictionary: The dictionary.
-        samples: Those that were looked through, or more.
-        found: From `maximal_moments`.
-        around: Tokens on either side.
+    `found`: from `maximal_moments`.
 
     Raises:
         DictionaryError: A moment's sample is not among them.

@@ -40,15 +40,8 @@ def record_features(
     Activations are pooled, not the activations of pooled states: a feature that fires at one token in fifty is lost in
     the mean state, below its threshold. Attention sinks enter no pool.
 
-    Args:
-        adapter: The model.
-        dictionary: A dictionary that fits it.
-        samples: What to read.
-        positions: Which tokens.
-        pool: A name of `POOLS`.
-        batch: Samples a forward.
-        folder: Where to keep the activations; a recording that was stopped goes on where it was. None for memory only.
-        progress: Show a bar.
+    `pool`: a name of `POOLS`.
+    `folder`: where to keep the activations; a recording that was stopped goes on where it was. None for memory only.
 
     Returns:
         As `record` does; `norms` are those of the hidden states.
@@ -79,11 +72,7 @@ def record_features(
 
 
 def digest(dictionary: SparseDictionary) -> str:
-    """A short hash of a dictionary's numbers.
-
-    Args:
-        dictionary: The dictionary.
-    """
+    """A short hash of a dictionary's numbers."""
     found = hashlib.sha256(str(dictionary.k).encode())
     for name in ("encoder", "encoder_bias", "decoder", "decoder_bias", "threshold"):
         found.update(getattr(dictionary, name).cpu().contiguous().numpy().tobytes())
@@ -94,9 +83,7 @@ def digest(dictionary: SparseDictionary) -> str:
 class Chosen:
     """Features of a label.
 
-    Attributes:
-        features: Their numbers, best first.
-        coefficients: How strong each is beside the others when it is written, (k,) float64.
+    `coefficients`: how strong each is beside the others when it is written, (k,) float64.
     """
 
     features: tuple[int, ...]

@@ -43,17 +43,7 @@ def small_dictionaries(
     steps: int = 400,
     say: Callable[[str], None] = lambda _: None,
 ) -> dict[Site, tuple[SparseDictionary, Usage]]:
-    """Dictionaries of some sites with how they are used, each trained in seconds.
-
-    Args:
-        adapter: The model.
-        samples: What is read.
-        sites: Where.
-        features: Features of each.
-        k: Active features a hidden state.
-        steps: Of each training.
-        say: Called with the progress, in words.
-    """
+    """Dictionaries of some sites with how they are used, each trained in seconds."""
     found = {}
     for site in sites:
         say(f"Training a small dictionary of {site}")
@@ -83,16 +73,8 @@ def steer_flow(
 
     Beside them stand a random feature of the same layer and a random direction.
 
-    Args:
-        data: What effects are measured on.
-        flow: The flow.
-        dictionaries: Those it was found in.
-        used: How they are used.
-        target: What is read, a name of the meter's.
-        items: Prompts.
-        kl: The dose, in nats.
-        seed: Seed of the controls.
-        say: Called with the progress, in words.
+    `target`: what is read, a name of the meter's.
+    `kl`: the dose, in nats.
     """
     directions = flow_directions(flow, dictionaries, used)
     stream = {node: directions[node] for node in flow.stream}

@@ -30,11 +30,8 @@ QUESTIONS = "adversarial"
 class Latents:
     """A feature that goes with what is there, and one that goes with what is not.
 
-    Attributes:
-        method: How they were found.
-        faithful: The first.
-        hallucinated: The second.
-        found: Share, difference or whatever the method ranks by, of the two.
+    `hallucinated`: the second.
+    `found`: share, difference or whatever the method ranks by, of the two.
     """
 
     method: str
@@ -47,10 +44,7 @@ class Latents:
 class Judged:
     """What a steered model writes about some images.
 
-    Attributes:
-        condition: How it was steered.
-        chair: Of its captions.
-        pope: Of its answers, by the likelier of yes and no.
+    `pope`: of its answers, by the likelier of yes and no.
     """
 
     condition: str
@@ -71,9 +65,7 @@ class Judged:
 def against(rows: Sequence[Judged], others: Sequence[Judged]) -> Score:
     """By how much fewer or more captions name what is not there than under other steerings, image by image.
 
-    Args:
-        rows: Judged on some images.
-        others: Judged on the same ones, such as several controls.
+    `others`: judged on the same ones, such as several controls.
     """
     mine, theirs = (
         [sum(one) / len(one) for one in zip(*(row.wrong for row in some), strict=True)] for some in (rows, others)
@@ -82,11 +74,7 @@ def against(rows: Sequence[Judged], others: Sequence[Judged]) -> Score:
 
 
 def compared(rows: Sequence[Judged]) -> list[dict[str, Score | str]]:
-    """A table of runs whose first one is unsteered.
-
-    Args:
-        rows: The runs.
-    """
+    """A table of runs whose first one is unsteered."""
     return [row.row() | {"change of chair_s": against([row], rows[:1])} for row in rows]
 
 
@@ -95,11 +83,6 @@ def save_latents(adapter: AnyAdapter, dictionary: SparseDictionary, shown: Pictu
 
     As in the released code, activations are those at the answer's own word; a feature's score is the share of right
     answers in which it is active less that of wrong ones.
-
-    Args:
-        adapter: The model.
-        dictionary: A dictionary that fits it.
-        shown: What is asked about.
 
     Raises:
         DictionaryError: All answers are right, or all are wrong.
@@ -121,23 +104,13 @@ def save_latents(adapter: AnyAdapter, dictionary: SparseDictionary, shown: Pictu
 def mention_latents(dictionary: SparseDictionary, mentions: Mentions, how: str) -> Latents:
     """The feature that goes with mentions of what is there the most, and the one that goes with the others.
 
-    Args:
-        dictionary: The dictionary.
-        mentions: What captions named.
-        how: A name of `SELECTORS`; SSL (arXiv:2505.16146) takes `mean_difference`.
+    `how`: a name of `SELECTORS`; SSL (arXiv:2505.16146) takes `mean_difference`.
     """
     return _extremes(how, dictionary, SELECTORS[how](mentions.z, ~mentions.wrong), mentions.used)
 
 
 def random_latents(dictionary: SparseDictionary, used: Usage, seed: int, without: Sequence[int] = ()) -> Latents:
-    """Two features drawn from those that are ever active: the control.
-
-    Args:
-        dictionary: The dictionary.
-        used: How the features are used.
-        seed: Seed of the draw.
-        without: Features that are left out.
-    """
+    """Two features drawn from those that are ever active: the control."""
     drawn = random_features(used, 2, without=without, seed=seed)
     faithful, hallucinated = (feature_direction(dictionary, one, used) for one in drawn)
     return Latents(f"random {seed}", faithful, hallucinated, (0.0, 0.0))
@@ -173,11 +146,7 @@ def latents_steering(method: str, latents: Latents, strength: float) -> Steering
 def judge(adapter: AnyAdapter, shown: Pictures, condition: str, steering: Steering | None = None) -> Judged:
     """CHAIR of captions and POPE of answers under a steering.
 
-    Args:
-        adapter: The model.
-        shown: The images.
-        condition: Name of the steering.
-        steering: What is applied; nothing where it is left out.
+    `steering`: what is applied; nothing where it is left out.
     """
     chair = score_captions(shown, caption(adapter, shown, steering))
     return Judged(condition, chair, answers(adapter, shown, steering))
@@ -186,10 +155,7 @@ def judge(adapter: AnyAdapter, shown: Pictures, condition: str, steering: Steeri
 def answers(adapter: AnyAdapter, shown: Pictures, steering: Steering | None = None) -> PopeScore:
     """POPE's questions, answered by the likelier of yes and no.
 
-    Args:
-        adapter: The model.
-        shown: The images.
-        steering: What is applied; nothing where it is left out.
+    `steering`: what is applied; nothing where it is left out.
     """
     questions = build_questions(shown.truth, QUESTIONS)
     with steer(adapter, steering or Steering()):

@@ -50,10 +50,6 @@ class Material:
 def check_described(rows: Sequence[Row], output_kind: str) -> None:
     """Refuse clips without attributes: what they have in common is what describes a feature of audio.
 
-    Args:
-        rows: The rows.
-        output_kind: What the model puts out.
-
     Raises:
         DataError: A clip has none that can be read from audio.
     """
@@ -71,11 +67,6 @@ def material(rows: Sequence[Row], adapter: AnyAdapter, sampling: Sampling) -> Ma
     """Rows to look features up in, whose missing outputs the model makes, and prompts to steer.
 
     Rows with the split `test` are the prompts where there are any; otherwise the first twelve rows that have a prompt.
-
-    Args:
-        rows: The rows.
-        adapter: The model.
-        sampling: How it is sampled.
 
     Raises:
         DataError: Clips have no attributes, no row has a prompt, or all are prompts.
@@ -99,20 +90,14 @@ def material(rows: Sequence[Row], adapter: AnyAdapter, sampling: Sampling) -> Ma
 
 
 def words_of(found: Maximal) -> tuple[str, ...]:
-    """Words at which a feature is most active.
-
-    Args:
-        found: Its top activating moments.
-    """
+    """Words at which a feature is most active."""
     return tuple(dict.fromkeys(moment.words.strip().lower() for moment in found.moments[:DESCRIBED_BY]))
 
 
 def word_shares(described: object, outputs: Sequence[Sample]) -> list[float | None]:
     """The share of each output's words that a description holds; None for an output without words.
 
-    Args:
-        described: What `words_of` gives.
-        outputs: Samples with outputs of text.
+    `described`: what `words_of` gives.
     """
     wanted = set(described) if isinstance(described, tuple) else set()
     found = [re.findall(r"\w+", (one.output or "").lower()) for one in outputs]

@@ -2,8 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -49,17 +48,11 @@ class Moment:
 class Maximal:
     """The top activating moments of a feature, one a sample, the most active first.
 
-    Attributes:
-        feature: Its number.
-        moments: The moments; none for a feature that is silent on these samples.
+    `moments`: the moments; none for a feature that is silent on these samples.
     """
 
     feature: int
     moments: tuple[Moment, ...]
-
-    def table(self) -> list[dict[str, Any]]:
-        """One row a moment, as plain values."""
-        return [{"feature": self.feature, **asdict(moment)} for moment in self.moments]
 
 
 def maximal_moments(
@@ -74,14 +67,7 @@ def maximal_moments(
 ) -> tuple[Maximal, ...]:
     """For each feature the samples in which it is most active, and where in them (MaxAct).
 
-    Args:
-        adapter: The model.
-        dictionary: A dictionary that knows its site.
-        samples: What to look through.
-        features: Which features; None for all.
-        count: Most moments a feature.
-        positions: Which tokens.
-        batch: Samples a forward.
+    `features`: which features; None for all.
 
     Raises:
         DictionaryError: The dictionary names no site, or was trained at another one or on another model.
@@ -122,15 +108,7 @@ def activations(
     *,
     batch: int = 8,
 ) -> list[Tensor]:
-    """Activations of some features at every token of each sample, (tokens, features) each.
-
-    Args:
-        adapter: The model.
-        dictionary: A dictionary that knows its site.
-        samples: What to read.
-        features: Which features.
-        batch: Samples a forward.
-    """
+    """Activations of some features at every token of each sample, (tokens, features) each."""
     site = dictionary.located(adapter)
     which = torch.as_tensor(list(features), dtype=torch.long)
     return [_encode(dictionary, one)[:, which] for one in token_states(adapter, samples, site, batch=batch)]

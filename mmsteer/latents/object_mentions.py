@@ -31,10 +31,7 @@ BATCH = 32
 class Pictures:
     """Images whose objects are known, and how they are described.
 
-    Attributes:
-        samples: The images with the prompt for a caption, named by their place.
-        objects: What each shows.
-        sampling: How captions are sampled.
+    `samples`: the images with the prompt for a caption, named by their place.
     """
 
     samples: tuple[Sample, ...]
@@ -50,19 +47,12 @@ class Pictures:
         return {one.id: objects for one, objects in zip(self.samples, self.objects, strict=True)}
 
     def first(self, count: int) -> "Pictures":
-        """The first few.
-
-        Args:
-            count: How many.
-        """
+        """The first few."""
         return replace(self, samples=self.samples[:count], objects=self.objects[:count])
 
 
 def check_pictures(rows: Sequence[Row]) -> None:
     """Refuse rows without an image, or whose objects are not known.
-
-    Args:
-        rows: The rows.
 
     Raises:
         DataError: A row lacks one of them.
@@ -78,10 +68,7 @@ def check_pictures(rows: Sequence[Row]) -> None:
 def pictures(rows: Sequence[Row], adapter: AnyAdapter, sampling: Sampling) -> Pictures:
     """The images of rows, read once.
 
-    Args:
-        rows: Rows with an image, its objects, and the prompt for a caption.
-        adapter: The model.
-        sampling: How captions are sampled.
+    `rows`: rows with an image, its objects, and the prompt for a caption.
 
     Raises:
         DataError: The model sees no images.
@@ -113,23 +100,14 @@ class Mentions:
 def caption(adapter: AnyAdapter, shown: Pictures, steering: Steering | None = None) -> list[str]:
     """Captions of images.
 
-    Args:
-        adapter: The model.
-        shown: The images.
-        steering: What is applied; nothing where it is left out.
+    `steering`: what is applied; nothing where it is left out.
     """
     [captions] = captions_under(adapter, shown, [steering or Steering()])
     return captions
 
 
 def captions_under(adapter: AnyAdapter, shown: Pictures, steerings: Sequence[Steering]) -> list[list[str]]:
-    """Captions under each of several steerings, whose rows share batches.
-
-    Args:
-        adapter: The model.
-        shown: The images.
-        steerings: What is applied.
-    """
+    """Captions under each of several steerings, whose rows share batches."""
     rows = [(one, sample) for one in steerings for sample in shown.samples]
     captions: list[str] = []
     for start in range(0, len(rows), BATCH):
@@ -151,13 +129,8 @@ def read_mentions(
 ) -> Mentions:
     """Read the states in which captions name objects, and judge each mention by the objects of its image.
 
-    Args:
-        adapter: The model.
-        dictionary: A dictionary that fits it.
-        shown: The images.
-        captions: One an image.
-        pool: How the activations of a mention's tokens become one, a name of `POOLS`.
-        moment: `named`, the tokens of the mention; `before`, the one token that predicts it.
+    `pool`: how the activations of a mention's tokens become one, a name of `POOLS`.
+    `moment`: `named`, the tokens of the mention; `before`, the one token that predicts it.
 
     Raises:
         DictionaryError: The dictionary does not fit the model, or nothing is named.
@@ -193,11 +166,7 @@ def detect_hallucination(
     A name alone predicts much, because models imagine what is usual; what a state knows beyond it is what a detector
     adds.
 
-    Args:
-        train: Mentions to fit on.
-        test: Mentions in other captions, to judge by.
-        names: Which of `DETECTORS`.
-        seed: Seed of detectors and intervals.
+    `names`: which of `DETECTORS`.
     """
     found = compare_detectors(
         (train.z, test.z), (train.states, test.states), train.wrong, test.wrong, names=names, seed=seed
@@ -212,13 +181,8 @@ def detect_hallucination(
 class CaptionChange:
     """What steering a feature changes in captions, beside the same images unsteered.
 
-    Attributes:
-        feature: The feature.
-        factor: Strength, in its largest activations.
-        more: Objects that more captions name, with the change of their share; most first.
-        fewer: Objects that fewer name.
-        hallucinated: Share of mentions that are wrong, before and after; None where nothing is named.
-        words: Words a caption, before and after.
+    `more`: objects that more captions name, with the change of their share; most first.
+    `hallucinated`: share of mentions that are wrong, before and after; None where nothing is named.
     """
 
     feature: int
@@ -241,14 +205,8 @@ def caption_changes(
 ) -> list[CaptionChange]:
     """Steer features while captions are made, h + factor · maximum · row, and read what changed with CHAIR's parser.
 
-    Args:
-        adapter: The model.
-        dictionary: The dictionary.
-        features: Which features, such as those that a detector rests on.
-        used: How they are used; it has their largest activations.
-        shown: The images.
-        factor: Strength, in largest activations.
-        most: Objects that are named.
+    `features`: which features, such as those that a detector rests on.
+    `used`: how they are used; it has their largest activations.
 
     Source: Kuznetsov et al. 2025, arXiv:2503.03601, who let a language model describe the changes.
     """
@@ -274,9 +232,7 @@ def caption_changes(
 def score_captions(shown: Pictures, captions: Sequence[str]) -> ChairScore:
     """CHAIR of one caption an image.
 
-    Args:
-        shown: The images.
-        captions: The descriptions, in the same order.
+    `captions`: the descriptions, in the same order.
     """
     truth = shown.truth
     return Chair(truth).score(dict(zip(truth, captions, strict=True)))

@@ -49,13 +49,7 @@ def pooled(
 ) -> Pooled:
     """Read samples and pool each feature's activations over their tokens, attention sinks left out.
 
-    Args:
-        adapter: The model.
-        dictionary: A dictionary that knows its site.
-        samples: Samples with their outputs.
-        positions: Which tokens.
-        pool: A name of `POOLS`.
-        batch: Samples a forward.
+    `pool`: a name of `POOLS`.
 
     Raises:
         DictionaryError: There is no such pool, the dictionary does not belong to the model, there are no samples, or

@@ -22,10 +22,6 @@ def halves(rows: Sequence[Row], seed: int = 0) -> tuple[tuple[Row, ...], tuple[R
 
     Rows with the split `test` are the test where there are any; otherwise half of the sources, at random, are.
 
-    Args:
-        rows: The rows.
-        seed: Of the draw.
-
     Raises:
         DataError: One of the halves has no row.
     """
@@ -37,11 +33,6 @@ def parts(rows: Sequence[Row], names: Sequence[str], seed: int = 0) -> tuple[tup
     """Rows by their split; rows of a split that is not named are of the first part.
 
     Where no row has one of the other splits, sources are dealt to the parts at random, as many to each.
-
-    Args:
-        rows: The rows.
-        names: Splits.
-        seed: Of the draw.
 
     Raises:
         DataError: A part has no row.
@@ -66,9 +57,7 @@ def parts(rows: Sequence[Row], names: Sequence[str], seed: int = 0) -> tuple[tup
 def check_truth(reward: OutputReward | None, rows: Sequence[Row]) -> None:
     """Refuse rows of which none has what a reward compares with.
 
-    Args:
-        reward: The reward; None where nothing is judged.
-        rows: The rows.
+    `reward`: the reward; None where nothing is judged.
 
     Raises:
         DataError: None has.
@@ -85,13 +74,8 @@ def row_trials(
 ) -> Trials:
     """Rows to generate from, judged by a reward.
 
-    Args:
-        name: Of the trials.
-        rows: The rows; their truth is what the reward compares with.
-        adapter: The model.
-        sampling: How it is sampled.
-        reward: A reward of what the model puts out.
-        seed: Of the sampling.
+    `rows`: the rows; their truth is what the reward compares with.
+    `reward`: a reward of what the model puts out.
 
     Raises:
         DataError: No row has a prompt, or what the reward compares with.
@@ -112,9 +96,6 @@ def row_trials(
 def prompted(rows: Sequence[Row]) -> tuple[Row, ...]:
     """Rows that have a prompt to generate from; a clip may have none.
 
-    Args:
-        rows: The rows.
-
     Raises:
         DataError: No row has one.
     """
@@ -126,10 +107,6 @@ def prompted(rows: Sequence[Row]) -> tuple[Row, ...]:
 
 def row_pairs(rows: Sequence[Row], positive: str) -> tuple[tuple[Row, ...], tuple[Row, ...]]:
     """Rows of a label and the other rows, the k-th of one beside the k-th of the other; pairs share a group.
-
-    Args:
-        rows: Rows with two labels.
-        positive: The label of the first side.
 
     Raises:
         DataError: Labels are missing, or a row has no partner.
@@ -150,13 +127,7 @@ def row_pairs(rows: Sequence[Row], positive: str) -> tuple[tuple[Row, ...], tupl
 def paired_halves(
     rows: Sequence[Row], positive: str, seed: int = 0
 ) -> tuple[tuple[tuple[Row, ...], tuple[Row, ...]], tuple[Row, ...]]:
-    """Pairs to learn from, as `row_pairs` gives them, and rows of the other label to test on; pairs stay whole.
-
-    Args:
-        rows: Rows with two labels.
-        positive: The label of the first side.
-        seed: Of the draw.
-    """
+    """Pairs to learn from, as `row_pairs` gives them, and rows of the other label to test on; pairs stay whole."""
     if not any(row.split == TEST for row in rows):
         pairs = enumerate(zip(*row_pairs(rows, positive), strict=True))
         rows = [replace(row, group=str(at)) for at, pair in pairs for row in pair]
@@ -166,10 +137,6 @@ def paired_halves(
 
 def check_label(rows: Sequence[Row], positive: str) -> None:
     """Refuse rows without labels, or of which none or all have the label.
-
-    Args:
-        rows: The rows.
-        positive: The label.
 
     Raises:
         DataError: A label is missing.
@@ -182,13 +149,7 @@ def check_label(rows: Sequence[Row], positive: str) -> None:
 
 
 def with_outputs(rows: Sequence[Row], adapter: Adapter, generate: Generate) -> tuple[Sample, ...]:
-    """Rows with their outputs; the model makes those that are missing.
-
-    Args:
-        rows: The rows.
-        adapter: The model.
-        generate: Outputs of prompts.
-    """
+    """Rows with their outputs; the model makes those that are missing."""
     given = [row.sample(adapter, answered=has_output(row, adapter)) for row in rows]
     silent, size = [one for one in given if one.output is None], BATCH[adapter.output_kind]
     made = (one for start in range(0, len(silent), size) for one in generate(silent[start : start + size]))
@@ -196,12 +157,7 @@ def with_outputs(rows: Sequence[Row], adapter: Adapter, generate: Generate) -> t
 
 
 def has_output(row: Row, adapter: Adapter) -> bool:
-    """Whether a row has what the model is taken to have put out.
-
-    Args:
-        row: The row.
-        adapter: The model.
-    """
+    """Whether a row has what the model is taken to have put out."""
     return row.audio is not None or (adapter.output_kind == "text" and bool(row.answer))
 
 

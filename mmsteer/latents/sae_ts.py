@@ -20,10 +20,7 @@ from mmsteer.types import Direction
 class Wanted:
     """What was made for a target.
 
-    Attributes:
-        model: The linear model of effects.
-        rows: Each vector on other items: its effect there and what the model predicts.
-        direction: The vector for the wish.
+    `rows`: each vector on other items: its effect there and what the model predicts.
     """
 
     model: EffectModel

@@ -40,10 +40,7 @@ class Moved:
 def draw_features(used: Usage, count: int, seed: int) -> list[int]:
     """Features that are neither dead nor dense, at random.
 
-    Args:
-        used: How features are used.
-        count: How many, at most.
-        seed: Seed of the draw.
+    `count`: how many, at most.
     """
     alive = torch.nonzero((used.density >= ALIVE[0]) & (used.density <= ALIVE[1])).flatten()
     order = torch.randperm(len(alive), generator=torch.Generator().manual_seed(seed))
@@ -60,13 +57,7 @@ def moved_by(
 ) -> dict[int, Moved]:
     """What each feature moves when it is added at 0.5 nats; those that cannot be brought to it are left out.
 
-    Args:
-        adapter: The model.
-        dictionary: The dictionary.
-        used: How its features are used.
-        given: What is generated from, and how it is judged.
-        found: Top activating moments of the features.
-        say: Called with the progress, in words.
+    `given`: what is generated from, and how it is judged.
     """
     plain = given.generate(given.prompts)
     pushes = [(one, _dosed(adapter, dictionary, used, given, one.feature)) for one in found]
@@ -86,13 +77,7 @@ def moved_by(
 def filtered(
     moved: Mapping[int, Moved], into: Mapping[int, FeatureScore], out: Mapping[int, FeatureScore]
 ) -> list[dict[str, object]]:
-    """Mean effects of the features that each filter keeps, with intervals over features.
-
-    Args:
-        moved: What each moves.
-        into: Input scores.
-        out: Output scores.
-    """
+    """Mean effects of the features that each filter keeps, with intervals over features."""
     known = list(moved)
     by_output = sorted(known, key=lambda feature: out[feature].maximum or 0.0)
     by_input = sorted((one for one in known if into[one].heads), key=lambda feature: into[feature].maximum or 0.0)

@@ -14,10 +14,7 @@ from mmsteer.types import Adapter, Score, mean_score, paired_score
 class SideEffects:
     """Outputs that steering set right, and those that it spoiled.
 
-    Attributes:
-        fixed: Wrong before, right after.
-        broken: Right before, wrong after.
-        unscored: Outputs that could not be judged in one of the runs.
+    `unscored`: outputs that could not be judged in one of the runs.
     """
 
     fixed: int
@@ -36,9 +33,7 @@ def side_effects(before: Sequence[float | None], after: Sequence[float | None]) 
 
     Answers that differ and are as right as before do not count as changed: of clips, all differ.
 
-    Args:
-        before: Rewards without steering; None where an output could not be judged.
-        after: Rewards of the same prompts with steering.
+    `before`: rewards without steering; None where an output could not be judged.
 
     Raises:
         DictionaryError: The two runs differ in length.
@@ -100,10 +95,7 @@ class Comparison:
 def compare(adapter: Adapter, trials: Sequence[Trials], steerings: Mapping[str, Steering]) -> Comparison:
     """Run trials unsteered and under each steering, and hold the runs against one another.
 
-    Args:
-        adapter: The model.
-        trials: What is tried; unrelated ones show the damage.
-        steerings: Steerings by name, controls among them.
+    `trials`: what is tried; unrelated ones show the damage.
     """
     return Comparison(tuple(row for one in trials for row in _rows(adapter, one, steerings)))
 

@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from mmsteer.errors import DictionaryError
 from mmsteer.latents.token_states import token_states
-from mmsteer.latents.vocabulary import Ranking, ranking_rows, rankings
+from mmsteer.latents.vocabulary import Ranking, rankings
 from mmsteer.steering import Attribute, Steering, steer
 from mmsteer.types import Adapter, Direction, Positions, Sample
 
@@ -32,13 +31,6 @@ class TokenChange:
     amount: float
     raised: tuple[Ranking, ...]
     lowered: tuple[Ranking, ...]
-
-    def table(self) -> list[dict[str, Any]]:
-        """One row a token, as plain values."""
-        signed = ((self.amount, self.raised), (-self.amount, self.lowered))
-        return [
-            {"direction": self.name, "amount": amount, **row} for amount, heads in signed for row in ranking_rows(heads)
-        ]
 
 
 def token_change(
@@ -78,13 +70,7 @@ def token_change(
 
 
 def mean_change(adapter: Adapter, steering: Steering, contexts: Sequence[Sample]) -> Tensor:
-    """Mean change of every logit over the tokens that predict output, (heads, vocabulary) float64.
-
-    Args:
-        adapter: The model.
-        steering: What is done.
-        contexts: What the model reads.
-    """
+    """Mean change of every logit over the tokens that predict output, (heads, vocabulary) float64."""
     reading = adapter.reading(contexts)
     site = next(site for site in adapter.sites if site.stack == adapter.generator)
     counts = torch.stack([one.chosen(OUTPUT) for one in token_states(adapter, contexts, site, batch=len(contexts))])

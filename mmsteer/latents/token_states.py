@@ -15,11 +15,8 @@ from mmsteer.types import Adapter, Positions, Sample, Site, Tokens, sink_mask, w
 class TokenStates:
     """One sample as a site sees it.
 
-    Attributes:
-        sample: The sample.
-        states: Hidden states, (tokens, width).
-        tokens: What the tokens are; a single row.
-        given: The tokens themselves, (tokens, vocabularies); no vocabulary where the stack sees images alone.
+    `states`: hidden states, (tokens, width).
+    `given`: the tokens themselves, (tokens, vocabularies); no vocabulary where the stack sees images alone.
     """
 
     sample: Sample
@@ -28,19 +25,11 @@ class TokenStates:
     given: Tensor
 
     def chosen(self, positions: Positions) -> Tensor:
-        """Which tokens are selected, (tokens,) bool.
-
-        Args:
-            positions: Which tokens.
-        """
+        """Which tokens are selected, (tokens,) bool."""
         return positions.mask(self.tokens)[0]
 
     def pooled_over(self, positions: Positions) -> Tensor:
-        """Which tokens a pool is made of: those that are selected, less attention sinks, (tokens,) bool.
-
-        Args:
-            positions: Which tokens.
-        """
+        """Which tokens a pool is made of: those that are selected, less attention sinks, (tokens,) bool."""
         sinks = sink_mask(self.states.norm(dim=-1)[None], self.tokens, positions)
         return without_sinks(positions.mask(self.tokens), sinks)[0]
 
@@ -48,11 +37,7 @@ class TokenStates:
 def token_states(adapter: Adapter, samples: Sequence[Sample], site: Site, *, batch: int = 8) -> Iterator[TokenStates]:
     """Read a site from samples, in the token layout of generation.
 
-    Args:
-        adapter: The model.
-        samples: What to read.
-        site: Where.
-        batch: Samples a forward; a tower's rows are images, so its samples are read one at a time.
+    `batch`: samples a forward; a tower's rows are images, so its samples are read one at a time.
     """
     size = batch if site.stack == adapter.generator else 1
     for start in range(0, len(samples), size):
@@ -62,14 +47,7 @@ def token_states(adapter: Adapter, samples: Sequence[Sample], site: Site, *, bat
 def selected_states(
     adapter: Adapter, samples: Sequence[Sample], site: Site, positions: Positions = Positions("all")
 ) -> list[Tensor]:
-    """States of the selected tokens of each sample, (tokens, width) each; samples may differ in length.
-
-    Args:
-        adapter: The model.
-        samples: What to read.
-        site: Where.
-        positions: Which tokens.
-    """
+    """States of the selected tokens of each sample, (tokens, width) each; samples may differ in length."""
     return [one.states[one.chosen(positions)] for one in token_states(adapter, samples, site)]
 
 

@@ -26,9 +26,7 @@ UNSTEERED = Steering()
 class Outcomes:
     """What was made and how it was judged.
 
-    Attributes:
-        samples: Prompts with their outputs.
-        rewards: One a sample; None where it could not be judged.
+    `rewards`: one a sample; None where it could not be judged.
     """
 
     samples: tuple[Sample, ...]
@@ -46,12 +44,7 @@ class Outcomes:
 class Trials:
     """Prompts, how they are answered, and how answers are judged.
 
-    Attributes:
-        name: What is tried.
-        prompts: Samples without outputs.
-        generate: Runs the model on some of them; called inside the steering.
-        reward: Judges an output.
-        batch: Prompts a call.
+    `generate`: runs the model on some of them; called inside the steering.
     """
 
     name: str
@@ -63,9 +56,7 @@ class Trials:
     def run(self, adapter: Adapter, steering: Steering = UNSTEERED) -> Outcomes:
         """Generate and judge everything under one steering.
 
-        Args:
-            adapter: The model.
-            steering: What is applied; nothing where it is left out.
+        `steering`: what is applied; nothing where it is left out.
         """
         starts = range(0, len(self.prompts), self.batch)
         with steer(adapter, steering):
@@ -74,13 +65,7 @@ class Trials:
 
 
 def sampled(adapter: Adapter, sampling: Sampling, *, seed: int = 0) -> Generate:
-    """Outputs of prompts; the same sample draws the same noise under every steering.
-
-    Args:
-        adapter: The model.
-        sampling: How outputs are sampled.
-        seed: Another seed draws other noise.
-    """
+    """Outputs of prompts; the same sample draws the same noise under every steering."""
 
     def generate(prompts: Sequence[Sample]) -> list[Sample]:
         return adapter.generate(prompts, sampling, [zlib.crc32(f"{seed}:{one.id}".encode()) for one in prompts])

@@ -19,10 +19,7 @@ CHUNK = 256
 class Entry:
     """One token of a ranking.
 
-    Attributes:
-        token: Its number.
-        name: The same as people read it.
-        value: Its logit, or how far its logit moved.
+    `value`: its logit, or how far its logit moved.
     """
 
     token: int
@@ -47,17 +44,11 @@ class Ranking:
 class Vocabulary:
     """What a feature's decoder row promotes and suppresses.
 
-    Attributes:
-        feature: Its number.
-        heads: One ranking a head: one for a language model, one a codebook for MusicGen.
+    `heads`: one ranking a head: one for a language model, one a codebook for MusicGen.
     """
 
     feature: int
     heads: tuple[Ranking, ...]
-
-    def table(self) -> list[dict[str, Any]]:
-        """One row a token, as plain values."""
-        return [{"feature": self.feature, **row} for row in ranking_rows(self.heads)]
 
 
 def vocabulary(
@@ -65,11 +56,7 @@ def vocabulary(
 ) -> tuple[Vocabulary, ...]:
     """The tokens that each feature's decoder row promotes and suppresses most (VocabProj).
 
-    Args:
-        adapter: The model.
-        dictionary: A dictionary at a site of the stack that makes the output.
-        features: Which features.
-        count: Tokens at either end of each head.
+    `dictionary`: a dictionary at a site of the stack that makes the output.
 
     Raises:
         DictionaryError: The dictionary does not belong to the model, or the heads do not read its site.
@@ -85,10 +72,7 @@ def vocabulary(
 def lens(adapter: Adapter, dictionary: SparseDictionary, features: Sequence[int]) -> Tensor:
     """Logits of unit decoder rows after the last norm and the heads, (features, heads, vocabulary) float32.
 
-    Args:
-        adapter: The model.
-        dictionary: A dictionary at a site of the stack that makes the output.
-        features: Which features.
+    `dictionary`: a dictionary at a site of the stack that makes the output.
 
     Raises:
         DictionaryError: The dictionary does not belong to the model, or the heads do not read its site.
@@ -106,11 +90,7 @@ def lens(adapter: Adapter, dictionary: SparseDictionary, features: Sequence[int]
 def top_tokens(adapter: Adapter, dictionary: SparseDictionary, features: Sequence[int], *, count: int = 20) -> Tensor:
     """The tokens that each feature's decoder row promotes most, (features, heads, count), the first most.
 
-    Args:
-        adapter: The model.
-        dictionary: A dictionary at a site of the stack that makes the output.
-        features: Which features.
-        count: Tokens a head.
+    `dictionary`: a dictionary at a site of the stack that makes the output.
     """
     return lens(adapter, dictionary, features).topk(count, dim=-1).indices
 
@@ -118,30 +98,13 @@ def top_tokens(adapter: Adapter, dictionary: SparseDictionary, features: Sequenc
 def rankings(adapter: Adapter, values: Tensor, count: int) -> tuple[Ranking, ...]:
     """Both ends of each head's vocabulary.
 
-    Args:
-        adapter: Knows the names of tokens.
-        values: One number a token, (heads, vocabulary).
-        count: Tokens at either end.
+    `values`: one number a token, (heads, vocabulary).
     """
     count = min(count, values.shape[-1])
     return tuple(
         Ranking(_entries(adapter, head.topk(count)), _entries(adapter, head.topk(count, largest=False)))
         for head in values
     )
-
-
-def ranking_rows(heads: Sequence[Ranking]) -> list[dict[str, Any]]:
-    """One row a token, as plain values.
-
-    Args:
-        heads: One ranking a head.
-    """
-    return [
-        {"head": head, "side": side, "rank": rank, "token": entry.token, "name": entry.name, "value": entry.value}
-        for head, ranking in enumerate(heads)
-        for side, entries in (("top", ranking.top), ("bottom", ranking.bottom))
-        for rank, entry in enumerate(entries)
-    ]
 
 
 def _entries(adapter: Adapter, found: Any) -> tuple[Entry, ...]:

@@ -35,11 +35,7 @@ class Said:
 class Card:
     """One row and what became of it.
 
-    Attributes:
-        prompt: What the model was given.
-        answer: The right answer; None where there is none.
-        images: The images, relative to the page.
-        said: The outputs.
+    `answer`: the right answer; None where there is none.
     """
 
     prompt: str
@@ -50,17 +46,7 @@ class Card:
 
 @dataclass(frozen=True)
 class Answers:
-    """The outputs of a condition.
-
-    Attributes:
-        name: The condition.
-        steering: What was steered.
-        shown: The first rows.
-        folded: Some more.
-        left_out: Rows that are not on the page.
-        score: Its main scores.
-        unfolded: Whether the condition is shown at once.
-    """
+    """The outputs of a condition."""
 
     name: str
     steering: tuple[str, ...]

@@ -25,10 +25,7 @@ class Piece:
 class Said:
     """What the model said of a picture.
 
-    Attributes:
-        role: `unsteered`, `steered`, or which control.
-        pieces: The caption; none where it is empty.
-        missed: What is there and not named.
+    `role`: `unsteered`, `steered`, or which control.
     """
 
     role: str
@@ -42,12 +39,7 @@ def said(role: str, view: Output) -> Said:
 
 
 def pieces(caption: str, mentions: Sequence[Mention]) -> Iterator[Piece]:
-    """The caption from start to end; mentions that overlap one before them are left out.
-
-    Args:
-        caption: The caption.
-        mentions: The objects that it names.
-    """
+    """The caption from start to end; mentions that overlap one before them are left out."""
     at = 0
     for mention in sorted(mentions, key=lambda one: one.start):
         if mention.start < at or mention.stop > len(caption):

@@ -12,12 +12,7 @@ from mmsteer.report.wording import MISSING, NOUNS, percent, plural, signed, smal
 class Tried:
     """A condition that was tried.
 
-    Attributes:
-        name: The condition.
-        chosen: Whether it went on to the test.
-        goal: What decides, and its change.
-        bounds: The change of each bounded metric, and whether it is within its bound.
-        dose: Divergence and norm ratio.
+    `bounds`: the change of each bounded metric, and whether it is within its bound.
     """
 
     name: str

@@ -24,10 +24,7 @@ LOWEST = -4.0
 class Word:
     """A token of a sample.
 
-    Attributes:
-        text: As people read it.
-        level: How active the feature is, from 0 to 1 of its largest activation.
-        peak: Whether it is the moment.
+    `level`: how active the feature is, from 0 to 1 of its largest activation.
     """
 
     text: str
@@ -62,11 +59,8 @@ class MomentView:
 class Steered:
     """What was generated, on the same prompt and seed.
 
-    Attributes:
-        role: `unsteered` or `steered`.
-        audio: The clip; None for words.
-        picture: Its spectrogram.
-        text: What was said, or what is heard.
+    `role`: `unsteered` or `steered`.
+    `audio`: the clip; None for words.
     """
 
     role: str
@@ -105,10 +99,7 @@ class FeatureView:
 def shared(found: Maximal, labels: Mapping[str, Mapping[str, str]], *, words: bool) -> tuple[str, float]:
     """What the moments of a feature have in common, in words, and how much.
 
-    Args:
-        found: The moments.
-        labels: What is true of each sample.
-        words: Whether the model reads words, which may be what they share.
+    `words`: whether the model reads words, which may be what they share.
     """
     known = {moment.sample for moment in found.moments} <= labels.keys()
     lifts = label_lift(found, labels) if labels and known and found.moments else []
@@ -129,11 +120,7 @@ def named(ranking: Ranking, count: int = 8) -> tuple[str, str]:
 
 
 def visible(name: str) -> str:
-    """A token without the space around it; a token that is nothing else is shown by signs.
-
-    Args:
-        name: As the tokenizer writes it.
-    """
+    """A token without the space around it; a token that is nothing else is shown by signs."""
     return name.strip() or name.replace("\n", LINE_END).replace("\t", TAB).replace(" ", SPACE)
 
 
@@ -157,11 +144,8 @@ def curve(z: Tensor, largest: float) -> Markup:
 def words(names: Sequence[str], z: Tensor, moment: Moment, first: int) -> tuple[Word, ...]:
     """The tokens of a sample, each with how active the feature is there.
 
-    Args:
-        names: Of the tokens that are shown.
-        z: Activations at these tokens, (tokens,).
-        moment: The moment, whose activation is the largest.
-        first: Place of the first token that is shown.
+    `z`: activations at these tokens, (tokens,).
+    `first`: place of the first token that is shown.
     """
     pairs = zip(names, z.tolist(), strict=True)
     return tuple(

@@ -38,10 +38,7 @@ class FinderLine:
 class Finders:
     """The comparison.
 
-    Attributes:
-        metrics: Their names.
-        unsteered: The unsteered score of each.
-        lines: The finders, in the order of the recipe.
+    `lines`: the finders, in the order of the recipe.
     """
 
     metrics: tuple[str, ...]

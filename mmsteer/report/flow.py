@@ -20,9 +20,7 @@ _STYLE = """text{font:12px system-ui,sans-serif;fill:currentColor}
 def draw_flow(flow: Flow, title: str = "") -> Markup:
     """Features as dots with their numbers, links as thick as their cosines; a ring marks the one that was followed.
 
-    Args:
-        flow: The flow.
-        title: What the feature stands for; the site and number where it is left empty.
+    `title`: what the feature stands for; the site and number where it is left empty.
     """
     layers = sorted({node.site.layer for node in flow.nodes})
     columns = {layer: LEFT + COLUMN * (place + 0.5) for place, layer in enumerate(layers)}

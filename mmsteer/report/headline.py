@@ -5,17 +5,14 @@ from dataclasses import dataclass
 from mmsteer.report.output_parts import MetricWords
 from mmsteer.report.parts import Choice, Metric, Row, Scores
 from mmsteer.report.run_data import Run
-from mmsteer.report.wording import CONTROLS, bracket, digits, number, plural
+from mmsteer.report.wording import CONTROLS, bracket, digits, number, plural, signed
 
 
 @dataclass(frozen=True)
 class Verdict:
     """A sentence of the verdict.
 
-    Attributes:
-        claim: What the numbers allow to say.
-        numbers: The numbers.
-        source: Which row they are from, and how it was chosen.
+    `source`: which row they are from, and how it was chosen.
     """
 
     claim: str
@@ -27,9 +24,7 @@ class Verdict:
 class Headline:
     """A row that the verdict speaks of.
 
-    Attributes:
-        row: The row.
-        how: How it was chosen; empty where there was no choice.
+    `how`: how it was chosen; empty where there was no choice.
     """
 
     row: Row
@@ -58,9 +53,7 @@ def headlines(run: Run) -> list[Headline]:
 def headline(scores: Scores, goal: MetricWords | None = None) -> tuple[Row, int] | None:
     """The best row and how many it was chosen from; None where no row has anything to be best in.
 
-    Args:
-        scores: The scores.
-        goal: What is wanted, where the run says so.
+    `goal`: what is wanted, where the run says so.
     """
     scored = [row for row in scores.main if _worth(row, goal) is not None]
     if not scored:
@@ -78,6 +71,14 @@ def change(name: str, metric: Metric) -> str:
     controls += [f"chance {number(metric.chance)}"] if metric.chance is not None else []
     beside = f" ({', '.join(controls)})" if controls else ""
     return f"{name} {before}{number(metric.steered.value, places)} {bracket(metric.steered, places)}{beside}"
+
+
+def moved(name: str, metric: Metric, like: str | None = None) -> str:
+    """A score's change from the unsteered run, or the score where there is none; with the digits of `like`."""
+    places = digits(like or name)
+    if not metric.difference:
+        return f"{name} {number(metric.steered.value, places)} {bracket(metric.steered, places)}"
+    return f"{name} {signed(metric.difference.value, places)} {bracket(metric.difference, places)}"
 
 
 def _chosen(choice: Choice) -> str:

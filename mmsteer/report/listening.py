@@ -36,13 +36,7 @@ class Clip:
 
 @dataclass(frozen=True)
 class Trial:
-    """One prompt and what became of it.
-
-    Attributes:
-        text: The prompt.
-        seed: Of its sampling.
-        clips: The clips.
-    """
+    """One prompt and what became of it."""
 
     text: str
     seed: int
@@ -53,14 +47,8 @@ class Trial:
 class Listening:
     """The clips of a condition.
 
-    Attributes:
-        name: The condition.
-        steering: What was steered.
-        keys: Notes shown in colour, with the class of the colour.
-        shown: The first prompts.
-        folded: The others.
-        score: How often its targets are reached; empty where it has none.
-        unfolded: Whether the condition is shown at once.
+    `keys`: notes shown in colour, with the class of the colour.
+    `score`: how often its targets are reached; empty where it has none.
     """
 
     name: str

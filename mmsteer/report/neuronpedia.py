@@ -56,12 +56,7 @@ def write_neuronpedia(
 ) -> int:
     """Write every feature that is active in some samples, and the list of the others; the number of features written.
 
-    Args:
-        folder: Where to write; it must not exist.
-        adapter: The model, which makes text.
-        dictionary: With thresholds.
-        group: What to look through.
-        source: What the batches say they are of.
+    `folder`: where to write; it must not exist.
 
     Raises:
         DictionaryError: The folder exists or cannot be written, or the model makes no text.

@@ -30,12 +30,7 @@ SPOKEN = 6
 class ProbeView:
     """A probe's table of scores.
 
-    Attributes:
-        title: Family, probe and metric.
-        best: The site with the highest score.
-        sites: The score at each site.
-        legend: What the ends of the colour stand for.
-        picture: The scores of each label.
+    `legend`: what the ends of the colour stand for.
     """
 
     title: str
@@ -49,11 +44,7 @@ class ProbeView:
 class DirectionView:
     """Where directions came from.
 
-    Attributes:
-        names: The directions that share it.
-        sites: Where they lie.
-        model: Fingerprint of the model they were found in.
-        provenance: How they were found.
+    `model`: fingerprint of the model they were found in.
     """
 
     names: tuple[str, ...]

@@ -83,6 +83,16 @@ class Interval(Part):
     n: int
     unscored: int
 
+    @property
+    def above(self) -> bool:
+        """Whether the whole interval lies above zero."""
+        return self.low is not None and self.low > 0
+
+    @property
+    def below(self) -> bool:
+        """Whether the whole interval lies below zero."""
+        return self.high is not None and self.high < 0
+
 
 class Metric(Part):
     """A score beside its controls. Differences are paired: to the unsteered run, or `against` a control.

@@ -22,12 +22,8 @@ BROWSED = 40
 class Flip:
     """An answer that changed.
 
-    Attributes:
-        question: The question.
-        label: What is right.
-        before: What was said without steering, with a mark where it was right or wrong.
-        after: What was said with it.
-        kind: `right` where it became right, `wrong` where it became wrong, or empty.
+    `before`: what was said without steering, with a mark where it was right or wrong.
+    `kind`: `right` where it became right, `wrong` where it became wrong, or empty.
     """
 
     question: str
@@ -41,12 +37,7 @@ class Flip:
 class Card:
     """A picture.
 
-    Attributes:
-        name: What it is called.
-        href: The image file, relative to the page; None where it is missing.
-        alt: What it shows, in words.
-        said: Captions.
-        flips: Answers that changed.
+    `href`: the image file, relative to the page; None where it is missing.
     """
 
     name: str
@@ -58,14 +49,7 @@ class Card:
 
 @dataclass(frozen=True)
 class Shelf:
-    """Cards in the order of how much changed.
-
-    Attributes:
-        about: How much changed in all pictures.
-        shown: The first.
-        folded: Those after them.
-        left_out: How many more there are.
-    """
+    """Cards in the order of how much changed."""
 
     about: str
     shown: tuple[Card, ...]
@@ -77,13 +61,8 @@ class Shelf:
 class Gallery:
     """The pictures of a condition.
 
-    Attributes:
-        name: The condition.
-        steering: What was steered.
-        score: Its main scores.
-        captions: Pictures with captions; None where none is finished.
-        answers: Pictures with answers that changed; None where there is none.
-        unfolded: Whether the condition is shown at once.
+    `captions`: pictures with captions; None where none is finished.
+    `answers`: pictures with answers that changed; None where there is none.
     """
 
     name: str
@@ -98,10 +77,7 @@ class Gallery:
 class Seen:
     """A picture before and after.
 
-    Attributes:
-        picture: The picture.
-        before: Without steering; None where that was left out or is not finished.
-        after: With it.
+    `before`: without steering; None where that was left out or is not finished.
     """
 
     picture: Example
@@ -150,21 +126,13 @@ def _shelf(
 
 
 def changed_objects(seen: Seen) -> int:
-    """How many objects one of the two captions names and the other does not.
-
-    Args:
-        seen: A picture before and after.
-    """
+    """How many objects one of the two captions names and the other does not."""
     before = {mention.object for mention in seen.before.mentions} if seen.before else set()
     return len(before ^ {mention.object for mention in seen.after.mentions})
 
 
 def flips(seen: Seen) -> tuple[Flip, ...]:
-    """The answers that changed.
-
-    Args:
-        seen: A picture before and after.
-    """
+    """The answers that changed."""
     old = (seen.before.answers if seen.before else None) or []
     pairs = zip(old, seen.after.answers or [], strict=False)
     return tuple(_flip(before, after) for before, after in pairs if before.outcome != after.outcome)

@@ -12,9 +12,7 @@ from mmsteer.report.wording import CONTROLS, bracket, plural, signed
 def rows_verdict(run: Run, chosen: Headline) -> Verdict | None:
     """What became of the goal, and what of everything else that has a better direction: the price.
 
-    Args:
-        run: The run.
-        chosen: The row of scores that the verdict speaks of.
+    `chosen`: the row of scores that the verdict speaks of.
     """
     if not run.goal or run.goal.name not in chosen.row.metrics:
         return None
@@ -54,16 +52,8 @@ def _moved(name: str, metric: Metric) -> str:
 
 
 def _improves(score: Interval, better: str) -> bool:
-    return _above(score) if better == "higher" else _below(score)
+    return score.above if better == "higher" else score.below
 
 
 def _worsens(score: Interval, better: str) -> bool:
-    return _below(score) if better == "higher" else _above(score)
-
-
-def _above(score: Interval) -> bool:
-    return score.low is not None and score.low > 0
-
-
-def _below(score: Interval) -> bool:
-    return score.high is not None and score.high < 0
+    return score.below if better == "higher" else score.above

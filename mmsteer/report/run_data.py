@@ -39,12 +39,8 @@ NEEDED = ("recipe.yaml", "environment.json", "conditions.json", "scores.json", E
 class Validation:
     """Where conditions were tried before the test.
 
-    Attributes:
-        rule: How the recipe chooses.
-        scores: Of all conditions; None before they are all tried.
-        choices: What was chosen.
-        done: Finished outputs.
-        planned: How many there will be, 0 where that is not known yet.
+    `scores`: of all conditions; None before they are all tried.
+    `planned`: how many there will be, 0 where that is not known yet.
     """
 
     rule: Rule

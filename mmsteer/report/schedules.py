@@ -16,11 +16,8 @@ WIDTH, HEIGHT = 440, 270
 class ScheduleChart:
     """The drawing of a condition.
 
-    Attributes:
-        condition: Its name.
-        chart: The drawing.
-        captions: What follows from it, a line for each attribute, with the class of its colour.
-        crossing: Where a cross-fade crosses; None where nothing fades over.
+    `captions`: what follows from it, a line for each attribute, with the class of its colour.
+    `crossing`: where a cross-fade crosses; None where nothing fades over.
     """
 
     condition: str

@@ -19,9 +19,7 @@ SHAPES = {"unsteered": "ring", "random": "triangle", "wrong_image": "wedge", "sh
 def note_strip(notes: Notes, wanted: Sequence[str]) -> Markup:
     """The strongest pitch class over time: left to right the clip, C at the bottom, B at the top.
 
-    Args:
-        notes: What was heard.
-        wanted: Notes to show in colour, in the order of the colours.
+    `wanted`: notes to show in colour, in the order of the colours.
     """
     classes = notes.trace.classes
     boxes: dict[int, list[str]] = {}

@@ -22,14 +22,7 @@ PATHS = {
 
 
 def element(tag: str, *children: Element, text: str | None = None, **attributes: str | float) -> Element:
-    """An element; `_` in a name stands for `-`, and `kind` for `class`.
-
-    Args:
-        tag: Its tag.
-        *children: Its children.
-        text: Its text, which is escaped.
-        **attributes: Its attributes; lengths are rounded to hundredths.
-    """
+    """An element; `_` in a name stands for `-`, and `kind` for `class`."""
     names = {"kind": "class"}
     made = Element(tag, {names.get(key, key.replace("_", "-")): _written(value) for key, value in attributes.items()})
     made.text = text
@@ -42,13 +35,8 @@ def drawing(
 ) -> Markup:
     """A whole drawing.
 
-    Args:
-        width: Of its coordinates.
-        height: Of its coordinates.
-        label: What it shows, for those who cannot see it.
-        parts: Its content.
-        kind: Its class.
-        stretch: Fill the place it is given, whatever its proportions.
+    `label`: what it shows, for those who cannot see it.
+    `stretch`: fill the place it is given, whatever its proportions.
     """
     box = {"viewBox": f"0 0 {_written(width)} {_written(height)}", "role": "img", "aria-label": label, "class": kind}
     fit = {"preserveAspectRatio": "none"} if stretch else {"width": _written(width), "height": _written(height)}
@@ -62,11 +50,8 @@ def drawing(
 class Axis:
     """Values → pixels.
 
-    Attributes:
-        low: Value at `start`.
-        high: Value at `stop`.
-        start: In pixels.
-        stop: In pixels.
+    `low`: value at `start`.
+    `high`: value at `stop`.
     """
 
     low: float
@@ -103,12 +88,7 @@ def line(x: Axis, y: Axis, points: Sequence[Point], kind: str) -> Element:
 def marker(shape: str, x: float, y: float, kind: str, note: str) -> Element:
     """A mark with a note that shows when it is pointed at.
 
-    Args:
-        shape: `dot`, `ring`, `chosen`, or one of `PATHS`.
-        x: In pixels.
-        y: In pixels.
-        kind: Its class.
-        note: The note.
+    `shape`: `dot`, `ring`, `chosen`, or one of `PATHS`.
     """
     title = element("title", text=note)
     if shape in RADII:
@@ -120,11 +100,7 @@ def marker(shape: str, x: float, y: float, kind: str, note: str) -> Element:
 def frame(x: Axis, y: Axis, titles: tuple[str, str], right: tuple[Axis, str] | None = None) -> list[Element]:
     """Grid, numbers and titles of a pair of axes.
 
-    Args:
-        x: Horizontal axis.
-        y: Vertical axis.
-        titles: Of the two.
-        right: A second vertical axis and its title.
+    `right`: a second vertical axis and its title.
     """
     parts = []
     for value in y.ticks():

@@ -15,10 +15,7 @@ Key = tuple[tuple[str, ...], str]
 class Spot:
     """A row of a sweep.
 
-    Attributes:
-        at: Its strength; None where it has none.
-        row: The row.
-        chosen: Whether it went on to the test.
+    `at`: its strength; None where it has none.
     """
 
     at: float | None
@@ -75,11 +72,8 @@ def grouped(
 ) -> tuple[Series, ...]:
     """The rows with some metrics, by everything but the swept variable.
 
-    Args:
-        tried: Rows of scores.
-        tested: Those of the test, where `tried` is other material.
-        variables: What stands for strength.
-        metrics: Which scores they must have.
+    `tested`: those of the test, where `tried` is other material.
+    `metrics`: which scores they must have.
     """
     chosen = {row.condition for row in tested}
     first = _by_key([row for row in tried if metrics <= row.metrics.keys()], variables)

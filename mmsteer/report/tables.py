@@ -30,15 +30,8 @@ class Cell:
 class ScoreLine:
     """One metric of a row of scores.
 
-    Attributes:
-        metric: Its name.
-        meaning: What it counts.
-        picture: The scores on a scale.
-        cells: Steered, difference and unsteered.
-        controls: Of each kind of control its score and its difference; None where there is no such control.
-        chance: What guessing reaches.
-        n: Scored clips or images.
-        unscored: Those without an answer; empty where there are none.
+    `controls`: of each kind of control its score and its difference; None where there is no such control.
+    `unscored`: those without an answer; empty where there are none.
     """
 
     metric: str
@@ -55,11 +48,8 @@ class ScoreLine:
 class FlipLine:
     """How the answers of a split of POPE changed from the unsteered run.
 
-    Attributes:
-        name: The condition.
-        split: The split.
-        cells: How many answers became right, became wrong, went from yes to no, from no to yes, became readable, became
-            unreadable, and kept their outcome.
+    `cells`: how many answers became right, became wrong, went from yes to no, from no to yes, became readable, became
+    unreadable, and kept their outcome.
     """
 
     name: str
@@ -69,13 +59,7 @@ class FlipLine:
 
 @dataclass(frozen=True)
 class ScoreRow:
-    """The scores of a condition.
-
-    Attributes:
-        name: The condition.
-        dose: Divergence and norm ratio.
-        lines: Its metrics.
-    """
+    """The scores of a condition."""
 
     name: str
     dose: str
@@ -86,12 +70,9 @@ class ScoreRow:
 class ReceiptLine:
     """What was applied in a condition.
 
-    Attributes:
-        name: The condition.
-        attributes: What was steered.
-        cells: Sites, calls, rows, steps, tokens, tokens that gates let through, ratio, peak, factor of calibration,
-            divergence.
-        notes: What pushes at several sites add up to, and warnings.
+    `cells`: sites, calls, rows, steps, tokens, tokens that gates let through, ratio, peak, factor of calibration,
+    divergence.
+    `notes`: what pushes at several sites add up to, and warnings.
     """
 
     name: str
@@ -101,12 +82,7 @@ class ReceiptLine:
 
 
 def score_row(row: Row, kinds: Sequence[str]) -> ScoreRow:
-    """A row of scores.
-
-    Args:
-        row: The row.
-        kinds: The kinds of controls that have columns.
-    """
+    """A row of scores."""
     dose = [f"KL {small(row.kl)} nats a token"] if row.kl is not None else []
     dose += [f"{percent(row.ratio)} of the residual norm"] if row.ratio is not None else []
     lines = tuple(_line(name, metric, kinds) for name, metric in row.metrics.items())
@@ -124,13 +100,7 @@ def flip_lines(rows: Sequence[Row]) -> list[FlipLine]:
 
 
 def cell(name: str, score: Interval | None, *, change: bool = False) -> Cell | None:
-    """A score with its interval; None where there is none.
-
-    Args:
-        name: What is scored.
-        score: The score.
-        change: Whether it is a difference.
-    """
+    """A score with its interval; None where there is none."""
     if score is None:
         return None
     places = digits(name)

@@ -23,12 +23,7 @@ At = Callable[[Spot], float | None]
 
 @dataclass(frozen=True)
 class Figure:
-    """A drawing.
-
-    Attributes:
-        picture: The drawing.
-        caption: What it shows.
-    """
+    """A drawing."""
 
     picture: Markup
     caption: str
@@ -38,10 +33,7 @@ class Figure:
 class TradeOff:
     """The drawings for one metric.
 
-    Attributes:
-        metric: Its name.
-        series: What the colours and letters mean.
-        figures: The metric and its cost over strength, against each other, and over the dose, as far as known.
+    `figures`: the metric and its cost over strength, against each other, and over the dose, as far as known.
     """
 
     metric: str

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from statistics import median
 
-from mmsteer.report.headline import Headline, Verdict, change, headlines
+from mmsteer.report.headline import Headline, Verdict, change, headlines, moved
 from mmsteer.report.parts import Metric
 from mmsteer.report.rows_verdict import rows_verdict
 from mmsteer.report.run_data import Run
 from mmsteer.report.vision_verdict import vision_verdicts
-from mmsteer.report.wording import bracket, number, plural, signed
+from mmsteer.report.wording import number, plural
 
 
 def verdicts(run: Run) -> list[Verdict]:
@@ -25,7 +25,7 @@ def _targets(chosen: Headline) -> Verdict | None:
         return None
     parts = [change(name, metric) for name, metric in row.hits.items()]
     if "adherence" in row.metrics:
-        parts.append(_price(row.metrics["adherence"]))
+        parts.append(moved("adherence", row.metrics["adherence"]))
     n = max(metric.steered.n for metric in row.hits.values())
     source = f"{row.condition}, {plural(n, 'clip')}{chosen.how}"
     return Verdict(_claim(list(row.hits.values())), "; ".join(parts), source)
@@ -55,7 +55,7 @@ def _doubt(hits: Sequence[Metric]) -> str:
 
 
 def _gained(metric: Metric) -> bool:
-    return metric.difference is not None and metric.difference.low is not None and metric.difference.low > 0
+    return metric.difference is not None and metric.difference.above
 
 
 def _above(metric: Metric) -> bool:
@@ -63,12 +63,6 @@ def _above(metric: Metric) -> bool:
     low = metric.steered.low
     others = [random.high if (random := metric.controls.get("random")) else None, metric.chance]
     return _gained(metric) and low is not None and all(other is None or low > other for other in others)
-
-
-def _price(metric: Metric) -> str:
-    if not metric.difference:
-        return f"adherence {number(metric.steered.value)} {bracket(metric.steered)}"
-    return f"adherence {signed(metric.difference.value)} {bracket(metric.difference)}"
 
 
 def _schedules(run: Run) -> Verdict | None:

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from mmsteer.report.headline import Headline, Verdict, change
-from mmsteer.report.parts import Interval, Metric, Row
-from mmsteer.report.wording import CONTROLS, bracket, digits, number, plural, signed
+from mmsteer.report.headline import Headline, Verdict, change, moved
+from mmsteer.report.parts import Metric, Row
+from mmsteer.report.wording import CONTROLS, digits, number, plural
 
 SHORT = 0.8
 """Captions below this share of their length say less; that alone lowers CHAIR."""
@@ -21,7 +21,7 @@ def _captions(row: Row, how: str) -> Verdict | None:
     if not chair:
         return None
     parts = [change("chair_s", chair)]
-    parts += [_moved(name, row.metrics[name]) for name in ("recall", "f1") if name in row.metrics]
+    parts += [moved(name, row.metrics[name]) for name in ("recall", "f1") if name in row.metrics]
     parts += [_before_after(name, row.metrics[name]) for name in ("length", "empty") if name in row.metrics]
     source = f"{row.condition}, {plural(chair.steered.n, 'image')}{how}"
     return Verdict(_effect(chair) + _price(row), "; ".join(parts), source)
@@ -30,11 +30,11 @@ def _captions(row: Row, how: str) -> Verdict | None:
 def _effect(chair: Metric) -> str:
     if not chair.difference:
         return "Nothing unsteered stands beside this"
-    if _above(chair.difference):
+    if chair.difference.above:
         return "More captions hallucinate than without steering"
-    if not _below(chair.difference):
+    if not chair.difference.below:
         return "No effect on hallucination is shown"
-    same = [CONTROLS[kind] for kind, score in chair.against.items() if not _below(score)]
+    same = [CONTROLS[kind] for kind, score in chair.against.items() if not score.below]
     if same:
         return f"Fewer captions hallucinate, but the same is not ruled out for controls ({', '.join(same)})"
     if not chair.against:
@@ -45,7 +45,7 @@ def _effect(chair: Metric) -> str:
 def _price(row: Row) -> str:
     """What else changed: a caption that says less is wrong less often."""
     recall, length = row.metrics.get("recall"), row.metrics.get("length")
-    paid = ["recall falls"] if recall and recall.difference and _below(recall.difference) else []
+    paid = ["recall falls"] if recall and recall.difference and recall.difference.below else []
     if length and length.unsteered and length.unsteered.value and length.steered.value is not None:
         share = length.steered.value / length.unsteered.value
         paid += [f"captions shrink to {100 * share:.0f} % of their length"] if share < SHORT else []
@@ -57,7 +57,7 @@ def _answers(row: Row, how: str) -> Verdict | None:
     splits = {split: row.metrics[f"pope.{split}.f1"] for _, split, metric in asked if metric == "f1"}
     if not splits:
         return None
-    parts = [_moved(split, one, "pope.f1") for split, one in splits.items()]
+    parts = [moved(split, one, "pope.f1") for split, one in splits.items()]
     unread = [row.metrics[f"pope.{split}.{metric}"].steered.value for _, split, metric in asked if metric == "unparsed"]
     parts += [f"unparsed up to {number(most, 3)}"] if (most := max(filter(None, unread), default=None)) else []
     n = max(one.steered.n for one in splits.values())
@@ -67,28 +67,13 @@ def _answers(row: Row, how: str) -> Verdict | None:
 def _answer_claim(splits: Mapping[str, Metric]) -> str:
     if all(one.steered.value is None for one in splits.values()):
         return "The answers have no F1"
-    better = [split for split, one in splits.items() if one.difference and _above(one.difference)]
-    worse = [split for split, one in splits.items() if one.difference and _below(one.difference)]
+    better = [split for split, one in splits.items() if one.difference and one.difference.above]
+    worse = [split for split, one in splits.items() if one.difference and one.difference.below]
     said = [f"rises ({', '.join(better)})"] if better else []
     said += [f"falls ({', '.join(worse)})"] if worse else []
     return f"F1 of the answers {' and '.join(said)}" if said else "No change of the answers' F1 is shown"
 
 
-def _moved(name: str, metric: Metric, like: str | None = None) -> str:
-    places = digits(like or name)
-    if not metric.difference:
-        return f"{name} {number(metric.steered.value, places)} {bracket(metric.steered, places)}"
-    return f"{name} {signed(metric.difference.value, places)} {bracket(metric.difference, places)}"
-
-
 def _before_after(name: str, metric: Metric) -> str:
     before = f"{number(metric.unsteered.value, digits(name))} → " if metric.unsteered else ""
     return f"{name} {before}{number(metric.steered.value, digits(name))}"
-
-
-def _below(score: Interval) -> bool:
-    return score.high is not None and score.high < 0
-
-
-def _above(score: Interval) -> bool:
-    return score.low is not None and score.low > 0

@@ -64,9 +64,7 @@ def digits(metric: str) -> int:
 def number(value: float | None, digits: int = 2) -> str:
     """A number with a fixed count of digits.
 
-    Args:
-        value: None where it is unknown.
-        digits: Digits behind the point.
+    `value`: None where it is unknown.
     """
     if value is None:
         return MISSING
@@ -77,9 +75,7 @@ def number(value: float | None, digits: int = 2) -> str:
 def signed(value: float | None, digits: int = 2) -> str:
     """A change, with its sign unless it rounds to nothing.
 
-    Args:
-        value: None where it is unknown.
-        digits: Digits behind the point.
+    `value`: None where it is unknown.
     """
     text = number(value, digits)
     return f"+{text}" if value is not None and value > 0 and float(text) else text

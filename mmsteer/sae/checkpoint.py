@@ -18,11 +18,7 @@ _KEY = "mmsteer training"
 def save_checkpoint(path: Path, run: Mapping[str, str], step: int, tensors: Mapping[str, Tensor]) -> None:
     """Write the whole state of training in one file, or leave the one before.
 
-    Args:
-        path: The file.
-        run: What is trained, on what and how; only the same run takes the state up again.
-        step: Steps done.
-        tensors: Everything that the next step depends on.
+    `run`: what is trained, on what and how; only the same run takes the state up again.
 
     Raises:
         DictionaryError: The file cannot be written.
@@ -38,11 +34,6 @@ def save_checkpoint(path: Path, run: Mapping[str, str], step: int, tensors: Mapp
 
 def load_checkpoint(path: Path, run: Mapping[str, str], tensors: Mapping[str, Tensor]) -> int:
     """Copy a state into its tensors, and say how many steps were done.
-
-    Args:
-        path: The file.
-        run: As it was saved with.
-        tensors: Tensors to be overwritten in place.
 
     Raises:
         DictionaryError: The file is damaged, or is of another run.

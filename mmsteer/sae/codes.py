@@ -29,12 +29,7 @@ class Codes:
         return places.repeat_interleave(self.counts, output_size=len(self.columns))
 
     def below(self, stop: int, start: int = 0) -> "Codes":
-        """The part that features from `start` up to `stop` have.
-
-        Args:
-            stop: First feature that is left out.
-            start: First feature that is in.
-        """
+        """The part that features from `start` up to `stop` have."""
         inside = (self.columns >= start) & (self.columns < stop)
         counts = torch.zeros_like(self.counts).index_add_(0, self.rows, inside.to(self.counts.dtype))
         return Codes(self.values[inside], self.columns[inside], counts)
@@ -49,11 +44,7 @@ class Codes:
         return functional.embedding_bag(self.columns, decoder, offsets, mode="sum", per_sample_weights=self.values)
 
     def fired(self, features: int) -> Tensor:
-        """How many hidden states each feature is active in, (features,) int64.
-
-        Args:
-            features: Number of features.
-        """
+        """How many hidden states each feature is active in, (features,) int64."""
         return torch.bincount(self.columns[self.values > 0], minlength=features)
 
 

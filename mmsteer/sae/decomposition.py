@@ -27,11 +27,8 @@ Refit = Callable[[Tensor, Tensor, Tensor], Tensor]
 class Term:
     """One feature of a decomposition.
 
-    Attributes:
-        feature: Its number.
-        coefficient: Length along its unit decoder row, in units of the vector.
-        cosine: Cosine of the vector and the row.
-        explained: Share of the vector's square norm that this term and those before it explained when it was chosen.
+    `coefficient`: length along its unit decoder row, in units of the vector.
+    `explained`: share of the vector's square norm that this term and those before it explained when it was chosen.
     """
 
     feature: int

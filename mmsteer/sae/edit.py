@@ -14,11 +14,7 @@ Change = Callable[[Tensor], Tensor]
 
 
 def unchanged(z: Tensor) -> Tensor:
-    """The activations as they are.
-
-    Args:
-        z: Activations.
-    """
+    """The activations as they are."""
     return z
 
 

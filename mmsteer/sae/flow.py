@@ -24,12 +24,7 @@ RESIDUAL, MODULE = 0.5, 0.15
 
 @dataclass(frozen=True, order=True)
 class Node:
-    """A feature of the dictionary at a site.
-
-    Attributes:
-        site: The site.
-        feature: Its number there.
-    """
+    """A feature of the dictionary at a site."""
 
     site: Site
     feature: int
@@ -42,10 +37,7 @@ class Node:
 class Link:
     """Two features that point the same way, the earlier one first.
 
-    Attributes:
-        source: In the layer before, or at the attention or MLP output of the same layer.
-        target: In the residual stream.
-        score: Cosine of their decoder rows.
+    `source`: in the layer before, or at the attention or MLP output of the same layer.
     """
 
     source: Node
@@ -57,12 +49,9 @@ class Link:
 class Flow:
     """A feature through the layers.
 
-    Attributes:
-        start: The feature that was followed.
-        nodes: Every feature of the flow, with the cosine by which it was found; 1 for the start.
-        links: What connects them.
-        origins: For each feature of the residual stream that has a dictionary before it, where it comes from; see
-            `origin`.
+    `nodes`: every feature of the flow, with the cosine by which it was found; 1 for the start.
+    `origins`: for each feature of the residual stream that has a dictionary before it, where it comes from; see
+    `origin`.
     """
 
     start: Node
@@ -132,10 +121,7 @@ def feature_flow(dictionaries: Iterable[SparseDictionary], site: Site, feature: 
     Dictionaries of whole blocks are the residual stream; those at `attention` and `mlp` say what a layer added to it.
     A branch ends where the cosine along the stream falls below 0.5; attention and MLP outputs join above 0.15.
 
-    Args:
-        dictionaries: One a site, that know their sites, on one model and in one stack.
-        site: Where the feature is, a whole block.
-        feature: Its number.
+    `dictionaries`: one a site, that know their sites, on one model and in one stack.
 
     Raises:
         DictionaryError: There is no dictionary at the site or no such feature there, a dictionary names no site, two

@@ -187,12 +187,8 @@ def matryoshka(k: int, prefixes: tuple[float, ...] = (1 / 16, 1 / 8, 1 / 4, 1 / 
 def revival_loss(weights: Weights, bias: Tensor, x: Tensor, reconstruction: Tensor, dead: Tensor) -> Tensor:
     """AuxK: how much of what is missing the dead features leave unexplained, from 0 to about 1; 0 if none is dead.
 
-    Args:
-        weights: The weights.
-        bias: Of the encoder, for x as it is.
-        x: Hidden states, (rows, width).
-        reconstruction: By all features, without a graph.
-        dead: Which features have been silent for long.
+    `bias`: of the encoder, for x as it is.
+    `x`: hidden states, (rows, width).
     """
     members = dead.nonzero().flatten()
     if not len(members):

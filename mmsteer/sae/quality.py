@@ -41,10 +41,7 @@ class Meter:
     def __init__(self, width: int, features: int, device: torch.device | str = "cpu") -> None:
         """Start at nothing.
 
-        Args:
-            width: Numbers in a hidden state.
-            features: Number of features.
-            device: Where the batches are; sums stay there until they are read.
+        `device`: where the batches are; sums stay there until they are read.
         """
         self._sum = torch.zeros(width, dtype=torch.float64, device=device)
         self._squares = torch.zeros(width, dtype=torch.float64, device=device)

@@ -142,11 +142,7 @@ class _Plain:
 
     @contextmanager
     def edited(self, edit: hooks.Edit) -> Iterator[None]:
-        """Replace hidden states at the site, sinks aside.
-
-        Args:
-            edit: A function of hidden states.
-        """
+        """Replace hidden states at the site, sinks aside."""
         sinks = self._sinks.unsqueeze(-1)
         with hooks.edits({self._adapter.port(self._site): lambda h: torch.where(sinks.to(h.device), h, edit(h))}):
             yield

@@ -213,9 +213,7 @@ class _Step(torch.autograd.Function):
 def warmth(step: int, warmup: int) -> float:
     """Share of a penalty at a step: from zero, evenly, to 1.
 
-    Args:
-        step: Number of the step, from 0.
-        warmup: Steps until it is whole.
+    `step`: number of the step, from 0.
     """
     return min(1.0, step / warmup) if warmup else 1.0
 

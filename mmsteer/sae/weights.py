@@ -17,10 +17,7 @@ class Weights(nn.Module):
     def __init__(self, mean: Tensor, features: int, seed: int) -> None:
         """Draw the rows.
 
-        Args:
-            mean: Mean of the scaled hidden states, (width,): where the decoder's bias starts.
-            features: Number of features.
-            seed: Seed of the draw.
+        `mean`: mean of the scaled hidden states, (width,): where the decoder's bias starts.
         """
         super().__init__()
         generator = torch.Generator().manual_seed(seed)

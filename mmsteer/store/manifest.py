@@ -70,9 +70,6 @@ class Manifest:
     def read(cls, data: bytes) -> Self:
         """Read the lines that are whole.
 
-        Args:
-            data: The file.
-
         Raises:
             ValueError: They are not those of one recording.
         """
@@ -95,9 +92,6 @@ class Manifest:
 def read_manifest(path: Path) -> Manifest:
     """Read a manifest's file.
 
-    Args:
-        path: The file.
-
     Raises:
         StoreError: It is not there, or damaged.
     """
@@ -112,10 +106,6 @@ def read_manifest(path: Path) -> Manifest:
 
 
 def first_problem(cause: ValidationError) -> str:
-    """The first of what is wrong, in a few words.
-
-    Args:
-        cause: What pydantic found.
-    """
+    """The first of what is wrong, in a few words."""
     problem = cause.errors(include_input=False, include_url=False)[0]
     return f"{'.'.join(str(part)[:80] for part in problem['loc'])}: {problem['msg'][:200]}".removeprefix(": ")

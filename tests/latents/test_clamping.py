@@ -1,6 +1,5 @@
 """A sweep finds the feature of a word in one archetype, and tells what clamping it costs."""
 
-import json
 from dataclasses import replace
 
 import pytest
@@ -66,8 +65,6 @@ def test_the_word_is_found_and_the_damage_is_told(llava, word, planted):
     assert rewards[f"say {word}", "random feature"] < rewards[f"say {word}", "clamped"]
     # A model that says nothing but the word is right about no other.
     assert rewards["unrelated", "clamped"] == 0.0 < rewards["unrelated", "unsteered"]
-    rows = json.loads(json.dumps(found.table(), allow_nan=False))
-    assert {row["stage"] for row in rows} == {"sweep", "grid", "damage"}
 
 
 def test_no_value_is_refused(llava, word, planted):

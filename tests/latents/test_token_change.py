@@ -42,9 +42,6 @@ def test_a_clamp_after_the_last_block_is_read_by_the_head(llava):
 def test_any_direction_has_a_change_in_every_codebook(musicgen):
     found = token_change(musicgen, planted(musicgen, "note:C", [1]), clips(2), 3.0, operator="add", count=2)
     assert (len(found.raised), len(found.lowered)) == (4, 4)
-    rows = found.table()
-    assert len(rows) == 2 * 4 * 2 * 2
-    assert (rows[0]["direction"], rows[0]["amount"], rows[-1]["amount"]) == ("note:C", 3.0, -3.0)
     assert found.raised[0].top[0].value > 0 > found.raised[0].bottom[0].value
 
 

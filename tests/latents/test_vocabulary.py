@@ -40,12 +40,6 @@ def test_a_long_row_says_the_same_as_a_short_one(musicgen):
     torch.testing.assert_close(lens(musicgen, long, [3, 1]), lens(musicgen, short, [3, 1]))
 
 
-def test_a_table_has_a_row_a_token(musicgen):
-    rows = vocabulary(musicgen, drawn(musicgen, "decoder.1"), [2], count=3)[0].table()
-    assert len(rows) == 4 * 2 * 3
-    assert rows[0].keys() == {"feature", "head", "side", "rank", "token", "name", "value"}
-
-
 def test_the_heads_do_not_read_a_tower(llava):
     with pytest.raises(DictionaryError, match="read the stack 'text'"):
         vocabulary(llava, drawn(llava, "vision.1"), [0])

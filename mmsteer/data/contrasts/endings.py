@@ -15,10 +15,6 @@ def end_alike(careful: str, loose: str) -> tuple[str, str]:
     with the careful one's last. Then the longer one loses sentences before the last while that brings the two
     closer.
 
-    Args:
-        careful: The true caption.
-        loose: The hallucinated one.
-
     Raises:
         DataError: They do not differ otherwise, or one of them is a single sentence.
 
@@ -42,12 +38,7 @@ def end_alike(careful: str, loose: str) -> tuple[str, str]:
 
 
 def shares_a_sentence(one: str, two: str) -> bool:
-    """Whether two captions have a sentence in common, other than the first.
-
-    Args:
-        one: A caption.
-        two: Another.
-    """
+    """Whether two captions have a sentence in common, other than the first."""
     return bool(_common(_sentences(one), _sentences(two)))
 
 

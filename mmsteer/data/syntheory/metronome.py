@@ -71,9 +71,6 @@ def parse_meter(text: str) -> Meter:
 def click_step(meter: Meter) -> int:
     """Ticks from click to click: an eighth in compound meters, to which 3/8 is counted, else the denominator's note.
 
-    Args:
-        meter: Numerator and denominator.
-
     >>> click_step((6, 8)), click_step((2, 2))
     (240, 960)
     """
@@ -86,12 +83,7 @@ def click_step(meter: Meter) -> int:
 def click_track(click: Click, meter: Meter, bpm: int, clicks: int, reverb: int) -> MidiTrack:
     """A metronome that strikes the downbeat first.
 
-    Args:
-        click: Its sound.
-        meter: Numerator and denominator.
-        bpm: Quarters a minute.
-        clicks: How many clicks.
-        reverb: Reverb send, 0 to 127.
+    `reverb`: reverb send, 0 to 127.
     """
     step = click_step(meter)
     down = MidiNote(0, step, click.downbeat, DOWNBEAT_VELOCITY)

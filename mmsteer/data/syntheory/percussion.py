@@ -51,11 +51,7 @@ HITS: Mapping[int, Hit] = MappingProxyType(
 
 
 def is_percussion(track: MidiTrack) -> bool:
-    """Whether a track is played by one of these hits.
-
-    Args:
-        track: Any track.
-    """
+    """Whether a track is played by one of these hits."""
     return track.channel == DRUM_CHANNEL or track.program in HITS
 
 

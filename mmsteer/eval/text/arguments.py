@@ -13,11 +13,7 @@ Value = TypeVar("Value")
 
 
 def flag(test: Test) -> Check:
-    """A check without an argument, such as `no_comma`.
-
-    Args:
-        test: Whether an answer follows.
-    """
+    """A check without an argument, such as `no_comma`."""
 
     def check(argument: str | None) -> Test:
         if argument is not None:
@@ -37,38 +33,22 @@ def phrase(test: Callable[[str, str], bool]) -> Check:
 
 
 def number(test: Callable[[str, int], bool]) -> Check:
-    """A check with a whole number, such as `max_words=20`.
-
-    Args:
-        test: Whether an answer follows, given the number.
-    """
+    """A check with a whole number, such as `max_words=20`."""
     return _check(_whole, test)
 
 
 def texts(test: Callable[[str, list[str]], bool]) -> Check:
-    """A check with one or several texts, such as `keywords=sea|storm`.
-
-    Args:
-        test: Whether an answer follows, given the texts.
-    """
+    """A check with one or several texts, such as `keywords=sea|storm`."""
     return _check(lambda argument: [_text(part) for part in argument.split("|")], test)
 
 
 def counted(test: Callable[[str, str, int], bool]) -> Check:
-    """A check with a text and a whole number, such as `min_keyword=sea,3`.
-
-    Args:
-        test: Whether an answer follows, given both.
-    """
+    """A check with a text and a whole number, such as `min_keyword=sea,3`."""
     return _check(_text_and_number, lambda answer, both: test(answer, *both))
 
 
 def letter(test: Callable[[str, str, int], bool]) -> Check:
-    """A check with one character and a whole number, such as `min_letter=e,3`.
-
-    Args:
-        test: Whether an answer follows, given both.
-    """
+    """A check with one character and a whole number, such as `min_letter=e,3`."""
 
     def read(argument: str) -> tuple[str, int]:
         text, count = _text_and_number(argument)
@@ -80,11 +60,7 @@ def letter(test: Callable[[str, str, int], bool]) -> Check:
 
 
 def placed(test: Callable[[str, int, str, int], bool]) -> Check:
-    """A check with a place, a text and a whole number, such as `paragraph_begins=2,then,4`.
-
-    Args:
-        test: Whether an answer follows, given the three.
-    """
+    """A check with a place, a text and a whole number, such as `paragraph_begins=2,then,4`."""
 
     def read(argument: str) -> tuple[int, str, int]:
         place, _, rest = argument.partition(",")
@@ -94,12 +70,7 @@ def placed(test: Callable[[str, int, str, int], bool]) -> Check:
 
 
 def one_of(allowed: tuple[str, ...], test: Callable[[str, str], bool]) -> Check:
-    """A check with one of several words, such as `language=de`.
-
-    Args:
-        allowed: The words.
-        test: Whether an answer follows, given the word.
-    """
+    """A check with one of several words, such as `language=de`."""
 
     def read(argument: str) -> str:
         if argument not in allowed:

@@ -14,10 +14,6 @@ def is_grounded(caption: str, reference: Reference) -> bool | None:
     """Whether a caption names an object that is there, and none that is not; None where the objects are not known.
 
     A caption that names nothing is no better than one that names what is not there.
-
-    Args:
-        caption: The caption.
-        reference: Its objects are those of the image.
     """
     if reference.objects is None:
         return None
@@ -28,39 +24,24 @@ def is_grounded(caption: str, reference: Reference) -> bool | None:
 def names_any(caption: str, objects: Sequence[str]) -> bool:
     """Whether a caption names one of some objects.
 
-    Args:
-        caption: The caption.
-        objects: Classes of objects, as `object_class` gives them.
+    `objects`: classes of objects, as `object_class` gives them.
     """
     return bool(mentioned(_parser(), [caption]) & set(objects))
 
 
 def is_brief(caption: str, words: int) -> bool:
-    """Whether a caption has at most so many words, and names an object.
-
-    Args:
-        caption: The caption.
-        words: Most words.
-    """
+    """Whether a caption has at most so many words, and names an object."""
     return len(caption.split()) <= words and bool(mentioned(_parser(), [caption]))
 
 
 def is_decision(answer: str, reference: Reference) -> bool | None:
-    """Whether an answer decides as the right one does; None where either is neither yes nor no.
-
-    Args:
-        answer: The answer.
-        reference: Its answer is the right one.
-    """
+    """Whether an answer decides as the right one does; None where either is neither yes nor no."""
     decision, right = parse_answer(answer), parse_answer(reference.answer or "")
     return None if decision is None or right is None else decision == right
 
 
 def object_class(name: str) -> str:
     """The class of an object, from its name or a synonym.
-
-    Args:
-        name: The name.
 
     Raises:
         EvalError: It names no object, or several.

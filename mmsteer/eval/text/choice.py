@@ -73,9 +73,6 @@ def right_option(reference: Reference) -> int | None:
 def check_options(options: Sequence[str]) -> None:
     """Refuse options that no answer could be read against.
 
-    Args:
-        options: The options.
-
     Raises:
         EvalError: There are fewer than 2, more than 26, or two that are the same.
     """

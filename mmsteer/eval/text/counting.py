@@ -22,9 +22,6 @@ def count_tokens(text: str) -> int:
 
     `mmsteer.eval.words.count_words` counts what white space separates: there "don't" is one word, here it is two.
 
-    Args:
-        text: Any text.
-
     >>> count_tokens("Don't stop - it's 5 o'clock.")
     8
     """
@@ -36,9 +33,6 @@ def split_sentences(text: str) -> list[str]:
 
     Titles, initials and common abbreviations end none, and the marker of a list item is part of its item. IFEval splits
     with the Punkt model of NLTK, which does not end a sentence at a line break, so counts differ in lists and verse.
-
-    Args:
-        text: Any text.
 
     >>> split_sentences("Dr. Lee came. Why? 1. Work\n2. Tea")
     ['Dr. Lee came.', 'Why?', '1. Work', '2. Tea']
@@ -63,9 +57,6 @@ def _goes_on(piece: str, following: str) -> bool:
 
 def split_paragraphs(text: str) -> list[str]:
     r"""The paragraphs of a text, which blank lines separate.
-
-    Args:
-        text: Any text.
 
     >>> split_paragraphs("One\nand the same.\n \nTwo.")
     ['One\nand the same.', 'Two.']

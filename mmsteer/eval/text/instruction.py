@@ -56,9 +56,6 @@ def relaxed(answer: str) -> tuple[str, ...]:
 
     As it is, without its first line, without its last, without both; each also without asterisks.
 
-    Args:
-        answer: What the model wrote.
-
     Source: Zhou et al. 2023, arXiv:2311.07911, section 2.2.
 
     >>> relaxed("Sure!\n*yes*")

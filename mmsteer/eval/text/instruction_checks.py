@@ -25,9 +25,6 @@ _SMALL = frozenset(
 def is_title_case(text: str) -> bool:
     """Whether every word begins with a capital, short function words within a line excepted; not in IFEval.
 
-    Args:
-        text: Any text.
-
     >>> is_title_case("The Lord of the Rings"), is_title_case("The lord of the Rings"), is_title_case("42")
     (True, False, False)
     """
@@ -39,41 +36,23 @@ def is_title_case(text: str) -> bool:
 
 
 def count_capital_words(text: str) -> int:
-    """Words all in capitals; a word with an apostrophe or hyphen is one, where NLTK's tokeniser makes two of "DON'T".
-
-    Args:
-        text: Any text.
-    """
+    """Words all in capitals; with an apostrophe or hyphen one word, where NLTK's tokeniser makes two of "DON'T"."""
     return sum(word.isupper() for word in _CAPITAL.findall(text))
 
 
 def count_keyword(text: str, keyword: str) -> int:
-    """Occurrences that do not overlap, in any case, also within words ("sea" occurs in "season").
-
-    Args:
-        text: Any text.
-        keyword: What is counted.
-    """
+    """Occurrences that do not overlap, in any case, also within words ("sea" occurs in "season")."""
     return len(re.findall(re.escape(keyword), text, re.IGNORECASE))
 
 
 def has_word(text: str, word: str) -> bool:
-    """Whether a word or phrase stands in a text as a whole, in any case.
-
-    Args:
-        text: Any text.
-        word: What is looked for.
-    """
+    """Whether a word or phrase stands in a text as a whole, in any case."""
     # IFEval writes \b on both sides, which never matches beside a mark such as that of "C++".
     return re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text, re.IGNORECASE) is not None
 
 
 def count_bullets(text: str) -> int:
-    """Lines that begin with `*` or `-`; not those that begin with `**` or are `*` alone.
-
-    Args:
-        text: Any text.
-    """
+    """Lines that begin with `*` or `-`; not those that begin with `**` or are `*` alone."""
     return sum(bool(re.match(r"\s*(?:\*[^*]|-)", line)) for line in text.split("\n"))
 
 
@@ -81,9 +60,6 @@ def count_highlights(text: str) -> int:
     """Stretches `*so*` and `**so**` within a line that are not blank.
 
     As in IFEval, one in double asterisks counts once.
-
-    Args:
-        text: Any text.
     """
     single = [found.strip("*").strip() for found in re.findall(r"\*[^\n*]*\*", text)]
     double = [found[2:-2].strip() for found in re.findall(r"\*\*[^\n*]*\*\*", text)]
@@ -93,29 +69,19 @@ def count_highlights(text: str) -> int:
 def count_sections(text: str, mark: str) -> int:
     """Places where a mark such as `Section` is followed by a number.
 
-    Args:
-        text: Any text.
-        mark: The word, in the case it must have.
+    `mark`: the word, in the case it must have.
     """
     return len(re.findall(rf"{re.escape(mark)}\s?\d+", text))
 
 
 def count_divided(text: str) -> int:
-    """Paragraphs that the divider `***` separates; 0 where one between two dividers is blank.
-
-    Args:
-        text: Any text.
-    """
+    """Paragraphs that the divider `***` separates; 0 where one between two dividers is blank."""
     parts = [part.strip() for part in text.split("***")]
     return 0 if not all(parts[1:-1]) else sum(map(bool, parts))
 
 
 def is_json(text: str) -> bool:
-    """Whether the whole text is one JSON value, between code fences or not.
-
-    Args:
-        text: Any text.
-    """
+    """Whether the whole text is one JSON value, between code fences or not."""
     plain = re.sub(r"^```(?:json|Json|JSON)?", "", text.strip()).removesuffix("```").strip()
     try:
         json.loads(plain)
@@ -125,30 +91,18 @@ def is_json(text: str) -> bool:
 
 
 def is_quoted(text: str) -> bool:
-    """Whether a text begins and ends with a straight double quotation mark.
-
-    Args:
-        text: Any text.
-    """
+    """Whether a text begins and ends with a straight double quotation mark."""
     plain = text.strip()
     return len(plain) > 1 and plain[0] == plain[-1] == '"'
 
 
 def has_title(text: str) -> bool:
-    """Whether a title in double angular brackets, `<<so>>`, stands within a line.
-
-    Args:
-        text: Any text.
-    """
+    """Whether a title in double angular brackets, `<<so>>`, stands within a line."""
     return any(found.strip("<>").strip() for found in re.findall(r"<<[^\n]+>>", text))
 
 
 def has_two_responses(text: str) -> bool:
-    """Whether `******` separates exactly two different responses.
-
-    Args:
-        text: Any text.
-    """
+    """Whether `******` separates exactly two different responses."""
     parts = [part.strip() for part in text.split("******")]
     given = [part for part in parts if part]
     return all(parts[1:-1]) and len(given) == 2 and given[0] != given[1]
@@ -157,9 +111,7 @@ def has_two_responses(text: str) -> bool:
 def has_postscript(text: str, mark: str) -> bool:
     """Whether a postscript mark stands anywhere, in any case; `P.S.` and `P.P.S` may have a space within.
 
-    Args:
-        text: Any text.
-        mark: Such as `P.S.`.
+    `mark`: such as `P.S.`.
     """
     known = {"P.S.": r"p\.\s?s\.", "P.P.S": r"p\.\s?p\.\s?s"}
     return re.search(known.get(mark, re.escape(mark.lower())), text.lower()) is not None
@@ -168,11 +120,7 @@ def has_postscript(text: str, mark: str) -> bool:
 def paragraph_begins(text: str, nth: int, word: str, count: int) -> bool:
     """Whether a text has so many paragraphs, between double line breaks, and one of them begins with a word.
 
-    Args:
-        text: Any text.
-        nth: Which paragraph, from 1.
-        word: The word, in any case.
-        count: How many paragraphs.
+    `nth`: which paragraph, from 1.
     """
     parts = text.split("\n\n")
     if sum(bool(part.strip()) for part in parts) != count or not 0 < nth <= count or not parts[nth - 1].strip():

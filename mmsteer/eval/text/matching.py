@@ -11,10 +11,6 @@ _PUNCTUATION = str.maketrans("", "", string.punctuation)
 def contains(answer: str, parts: Sequence[str]) -> bool:
     """Whether any of several texts stands in an answer, in any case, also within a word.
 
-    Args:
-        answer: What the model wrote.
-        parts: The texts.
-
     >>> contains("Arrr, matey!", ["arr", "ahoy"])
     True
     """
@@ -26,9 +22,6 @@ def normalise_answer(text: str) -> str:
     """A short answer as SQuAD's script compares it.
 
     Lower case, without ASCII punctuation, without the articles a, an and the, single spaces.
-
-    Args:
-        text: Any text.
 
     Source: Rajpurkar et al. 2016, SQuAD, arXiv:1606.05250, section 6.1.
 
@@ -42,10 +35,6 @@ def is_exact(answer: str, truth: str) -> bool:
     """Whether an answer is the right one after `normalise_answer`.
 
     Where that leaves nothing of both, such as for "the" and "A", they are compared as they are.
-
-    Args:
-        answer: What the model wrote.
-        truth: The right answer.
     """
     left, right = normalise_answer(answer), normalise_answer(truth)
     return left == right if left or right else answer.strip() == truth.strip()

@@ -22,9 +22,7 @@ TIME_S = 2.0
 class Pattern:
     r"""A regular expression whose search ends.
 
-    Attributes:
-        source: The expression; it may match anywhere, `^` and `$` are the ends of the text.
-        time_s: Longest processor time of one search.
+    `source`: the expression; it may match anywhere, `^` and `$` are the ends of the text.
 
     Raises:
         EvalError: The expression is too long or is none.
@@ -47,9 +45,6 @@ class Pattern:
 
     def matches(self, text: str) -> bool:
         """Whether the expression matches anywhere.
-
-        Args:
-            text: Any text.
 
         Raises:
             EvalError: The text is too long, or the search was stopped.

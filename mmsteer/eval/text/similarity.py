@@ -78,11 +78,7 @@ def minilm() -> Embed:
 
 
 def load_embedder(folder: str | Path) -> Embed:
-    """Mean-pooled, normalised embeddings of an encoder saved in a folder.
-
-    Args:
-        folder: A checkpoint of transformers with its tokeniser.
-    """
+    """Mean-pooled, normalised embeddings of an encoder saved in a folder."""
     import torch
     from transformers import AutoModel, AutoTokenizer
 

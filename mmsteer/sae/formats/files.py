@@ -25,20 +25,12 @@ class Config:
     """A JSON object whose entries have a known type, or the file is refused."""
 
     def __init__(self, path: Path, values: Mapping[str, Any]) -> None:
-        """Take an object that was read.
-
-        Args:
-            path: Its file, for messages.
-            values: Its entries.
-        """
+        """Take an object that was read."""
         self.path, self.values = path, values
 
     @classmethod
     def read(cls, path: Path) -> "Config":
         """Read a file.
-
-        Args:
-            path: The file.
 
         Raises:
             DictionaryError: It cannot be read, or holds no JSON object.
@@ -68,20 +60,13 @@ class Config:
         return value
 
     def section(self, name: str) -> "Config":
-        """An object inside this one.
-
-        Args:
-            name: Its name.
-        """
+        """An object inside this one."""
         return Config(self.path, self.get(name, dict))
 
     def refuse(self, name: str, *accepted: object, why: str) -> None:
         """Refuse the file where an entry asks for what a dictionary here does not do.
 
-        Args:
-            name: The entry; it may be missing.
-            accepted: Its harmless values.
-            why: What cannot be done, and what to do about it.
+        `why`: what cannot be done, and what to do about it.
 
         Raises:
             DictionaryError: It has another value.
@@ -92,31 +77,20 @@ class Config:
 
 
 def read_safetensors(path: Path) -> Numbers:
-    """The tensors of a safetensors file, as they are stored.
-
-    Args:
-        path: The file.
-    """
+    """The tensors of a safetensors file, as they are stored."""
     with _readable(path), safe_open(path, framework="pt") as file:
         # Cloned: the file may be replaced while its pages are mapped.
         return {name: file.get_tensor(name).clone() for name in file.keys()}
 
 
 def read_npz(path: Path) -> Numbers:
-    """The arrays of an npz file; objects, which would have to be unpickled, are refused.
-
-    Args:
-        path: The file.
-    """
+    """The arrays of an npz file; objects, which would have to be unpickled, are refused."""
     with _readable(path), _archive(path) as file, np.load(file, allow_pickle=False) as arrays:
         return {name: torch.from_numpy(np.ascontiguousarray(arrays[name])) for name in arrays.files}
 
 
 def read_weights_only(path: Path) -> Numbers:
     """The tensors that `torch.save` wrote; a file that would call anything but tensor constructors is refused.
-
-    Args:
-        path: The file.
 
     Raises:
         DictionaryError: It holds something else than tensors by name.
@@ -133,11 +107,8 @@ def take(
 ) -> Numbers:
     """The tensors that a layout needs, each with its number of dimensions; a file with others is another layout.
 
-    Args:
-        path: Their file, for messages.
-        tensors: All that it holds.
-        names: What is needed, with the number of dimensions of each.
-        spare: What may be there beside them, and is not looked at.
+    `names`: what is needed, with the number of dimensions of each.
+    `spare`: what may be there beside them, and is not looked at.
 
     Raises:
         DictionaryError: One is missing, not of floating point, of another shape, not finite, or unknown.
@@ -160,11 +131,7 @@ def take(
 def check_sizes(path: Path, encoder: Tensor, width: int, features: int) -> None:
     """Refuse weights that are not as large as their configuration says.
 
-    Args:
-        path: Their file, for messages.
-        encoder: (width, features).
-        width: What the configuration says.
-        features: What the configuration says.
+    `encoder`: (width, features).
 
     Raises:
         DictionaryError: They differ.
@@ -198,10 +165,6 @@ def unit_rows(encoder: Tensor, encoder_bias: Tensor, decoder: Tensor) -> tuple[T
 
 def at_path(path: Path, build: Callable[[], T]) -> T:
     """What `build` makes, its errors with the name of the file before them.
-
-    Args:
-        path: The file.
-        build: Makes a dictionary.
 
     Raises:
         DictionaryError: As `build` does.

@@ -24,11 +24,6 @@ _NORMS = "norms"
 def write_usage(folder: str | Path, used: Usage, *, overwrite: bool = False) -> None:
     """Write what `usage` counted beside its dictionary.
 
-    Args:
-        folder: The dictionary's folder.
-        used: What was counted.
-        overwrite: Replace a file that is there.
-
     Raises:
         DictionaryError: There is such a file, or it cannot be written.
     """
@@ -49,10 +44,6 @@ def write_usage(folder: str | Path, used: Usage, *, overwrite: bool = False) -> 
 
 def read_usage(folder: str | Path, features: int) -> Usage:
     """Read what `write_usage` wrote.
-
-    Args:
-        folder: The dictionary's folder.
-        features: How many features the dictionary has.
 
     Raises:
         DictionaryError: The file is missing or damaged, or counts another dictionary's features.
