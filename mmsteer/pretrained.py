@@ -1,5 +1,6 @@
-"""Checkpoints of any origin through `from_pretrained`: their code is never run, pickled weights are never read, and
-whatever is wrong is one error that names the file.
+"""Checkpoints of any origin through `from_pretrained`.
+
+Their code is never run, pickled weights are never read, and whatever is wrong is one error that names the file.
 """
 
 import re
