@@ -336,8 +336,7 @@ STRANGE = {
 }
 
 
-@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support")
-@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+@pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("kind", STRANGE)
 def test_tensors_that_are_no_stored_numbers_are_refused(tmp_path, kind):
     dictionary_learning(tmp_path, "AutoEncoder")
