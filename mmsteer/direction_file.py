@@ -1,6 +1,7 @@
 """Directions on disk: one safetensors file with a JSON header. Nothing is ever unpickled."""
 
 import hashlib
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -98,7 +99,7 @@ def save_directions(path: str | Path, directions: Iterable[Direction], *, overwr
     header = _header(path, directions)
     metadata = {"mmsteer": header, "sha256": _digest(header, tensors)}
     try:
-        write_atomically(path, save(tensors, metadata))
+        write_atomically(path, _ordered(save(tensors, metadata)))
     except OSError as cause:
         raise DirectionError(f"{path} cannot be written: {cause.strerror}") from cause
 
@@ -127,6 +128,14 @@ def load_directions(path: str | Path, *, compatibility: str = "exact") -> dict[s
     return {
         name: replace(one, sketch=sketches.get(one.model), compatibility=compatibility) for name, one in found.items()
     }
+
+
+def _ordered(data: bytes) -> bytes:
+    """A safetensors file with its header in order: safetensors writes metadata in another order each time."""
+    size = int.from_bytes(data[:8], "little")
+    header = json.dumps(json.loads(data[8 : 8 + size]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)  # tensors begin at a multiple of 8
+    return len(header).to_bytes(8, "little") + header + data[8 + size :]
 
 
 def _key(name: str, site: Site | str) -> str:

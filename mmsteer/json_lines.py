@@ -8,13 +8,13 @@ caption may hold U+2028 and the like. Only regular files are read; a named pipe 
 import json
 import os
 import re
-import stat
 from collections.abc import Callable, Iterator
 from math import isfinite
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
 from mmsteer.errors import DataError, MmsteerError, clip
+from mmsteer.regular_file import open_regular
 
 FILE_BYTES = 2 << 30  # of a file that is read whole: the largest public one, COCO's instances_train2014, has 0.35 GB
 LINE_BYTES = 32 << 20  # of one line of JSON lines: a conversation with pictures in base64 fits
@@ -228,13 +228,4 @@ def _decoded(data: bytes, path: str | Path, line: int, error: ErrorType) -> str:
 
 
 def _open(path: str | Path, error: ErrorType) -> BinaryIO:
-    try:
-        # A named pipe that nobody writes to would block the opening itself.
-        file = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    except (OSError, ValueError) as broken:
-        reason = getattr(broken, "strerror", None) or broken
-        raise error(f"{path}: cannot be read ({reason}); give a file of JSON lines or JSON") from None
-    if not stat.S_ISREG(os.fstat(file).st_mode):
-        os.close(file)
-        raise error(f"{path}: no regular file but a folder, pipe or device; give a file of JSON lines or JSON")
-    return os.fdopen(file, "rb")
+    return open_regular(path, error, "give a file of JSON lines or JSON")

@@ -61,6 +61,12 @@ def refused(path, message):
     assert len(str(caught.value)) < 1000
 
 
+def test_equal_directions_are_equal_files(tmp_path):
+    for number in range(8):
+        save_directions(tmp_path / str(number), [direction(), direction("note:D|x", (1,), score=None)])
+    assert len({(tmp_path / str(number)).read_bytes() for number in range(8)}) == 1
+
+
 def test_directions_come_back_as_they_were(saved):
     loaded = load_directions(saved)
     assert list(loaded) == ["note:C", "note:D|x"]

@@ -1,6 +1,5 @@
 """Models whose hidden states can be read and steered."""
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -10,21 +9,19 @@ from packaging.version import Version
 
 from mmsteer.adapters.audiocraft import PREFIX, AudiocraftMusicgen, is_musicgen, load_musicgen
 from mmsteer.adapters.families import FAMILIES
-from mmsteer.adapters.images import read_image
 from mmsteer.adapters.language_model import LanguageModelAdapter
 from mmsteer.adapters.musicgen import MusicgenAdapter
 from mmsteer.adapters.musicgen_transformers import TransformersMusicgen
 from mmsteer.adapters.wrapped import unwrapped
 from mmsteer.errors import AdapterError
+from mmsteer.images import read_image
+from mmsteer.pretrained import load_pretrained, load_weights
 
 AnyAdapter = MusicgenAdapter | LanguageModelAdapter
 
 MUSICGENS = ("musicgen", "musicgen_melody")
 
 QUANTISED: dict[str, dict[str, bool]] = {"4bit": {"load_in_4bit": True}, "8bit": {"load_in_8bit": True}}
-
-HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
-"""What a name on the hub looks like: `owner/model`, or `model` alone."""
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
@@ -90,18 +87,12 @@ def load(name: str | Path, *, device: str = "cpu", dtype: str = "auto", quantise
                 f"{name}: audiocraft holds no weights in {quantise}; leave it out, or load by transformers"
             )
         return AudiocraftMusicgen(load_musicgen(str(name).removeprefix(PREFIX), device, dtype))
-    try:
-        kind = transformers.AutoConfig.from_pretrained(name).model_type
-    except (OSError, ValueError) as reason:
-        raise AdapterError(f"cannot load a model from {str(name)!r}: {_why_not(name, reason)}") from reason
+    kind = load_pretrained(transformers.AutoConfig, name, AdapterError).model_type
     adapter, models, processors = _classes(kind)
     place = "auto" if device == "auto" else {"": torch.device(device)}
     options = _quantisation(quantise)
-    try:
-        model = models.from_pretrained(name, dtype=dtype, device_map=place, **options)
-        processor = processors.from_pretrained(name)
-    except (OSError, ValueError, ImportError) as reason:
-        raise AdapterError(f"cannot load the model in {str(name)!r}: {_first_line(reason)}") from reason
+    model = load_weights(models, name, AdapterError, dtype=dtype, device_map=place, **options)
+    processor = load_pretrained(processors, name, AdapterError)
     return adapter(model.eval(), processor)
 
 
@@ -143,16 +134,3 @@ def _quantisation(quantise: str | None) -> dict[str, Any]:
             f"quantise={quantise!r} needs bitsandbytes, which is not installed; pip install bitsandbytes"
         )
     return {"quantization_config": transformers.BitsAndBytesConfig(**QUANTISED[quantise])}
-
-
-def _why_not(name: str | Path, reason: Exception) -> str:
-    """Why nothing is loaded: a folder that is not there is taken for a name on the hub, whose errors speak of that."""
-    if Path(name).exists():
-        return _first_line(reason)
-    if isinstance(name, Path) or not HUB_NAME.fullmatch(name):
-        return "there is no such folder"
-    return f"there is no such folder; as a name on the Hugging Face hub: {_first_line(reason)}"
-
-
-def _first_line(reason: Exception) -> str:
-    return str(reason).strip().splitlines()[0]

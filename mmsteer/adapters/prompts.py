@@ -12,9 +12,9 @@ from PIL import Image
 from torch import Tensor
 
 from mmsteer.adapters.families import Family
-from mmsteer.adapters.images import upright_rgb
 from mmsteer.adapters.wording import check_text
 from mmsteer.errors import AdapterError
+from mmsteer.images import upright_rgb
 from mmsteer.types import Chat, Raw, Sample
 
 

@@ -1,5 +1,6 @@
 """The dictionaries of the bundled models, as they ship: one of a model, or one of each of several layers."""
 
+import os
 from functools import cache, lru_cache
 from pathlib import Path
 
@@ -96,10 +97,15 @@ def open_dictionary(name: str, site: Site | None = None) -> SparseDictionary:
         return bundled_dictionary(name.removeprefix(BUNDLED), site)
     folder = Path(name)
     files = [folder, *folder.iterdir()] if folder.is_dir() else []
-    return _read(name, max((file.stat().st_mtime_ns for file in files), default=0))
+    return _read(name, tuple(_state(file.stat()) for file in files))
+
+
+def _state(found: os.stat_result) -> tuple[int, ...]:
+    """What changes with a file: the system alone sets the last of them, also where a copy keeps the time of writing."""
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 @lru_cache(maxsize=2)
-def _read(folder: str, changed: int) -> SparseDictionary:
+def _read(folder: str, state: tuple[tuple[int, ...], ...]) -> SparseDictionary:
     """Large ones take long, and a recipe's checks, its run's id and its finding all ask for them."""
     return read_dictionary(folder)

@@ -16,6 +16,7 @@ from contextlib import redirect_stderr
 from importlib import metadata
 from importlib.metadata import PackagePath
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -114,10 +115,11 @@ def _check_whole(weights: Path, digest: str) -> None:
 def _convert(weights: Path, folder: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer  # slow to import, and needed once
 
+    options: dict[str, Any] = {"gguf_file": weights.name, "trust_remote_code": False}
     # The reader of GGUF draws a bar of its own, which no setting of transformers hides.
     with without_progress_bars(), redirect_stderr(io.StringIO()):
-        model = AutoModelForCausalLM.from_pretrained(weights.parent, gguf_file=weights.name, dtype=torch.float32)
-        tokenizer = AutoTokenizer.from_pretrained(weights.parent, gguf_file=weights.name)
+        model = AutoModelForCausalLM.from_pretrained(weights.parent, **options, dtype=torch.float32)
+        tokenizer = AutoTokenizer.from_pretrained(weights.parent, **options)
         # It is an ordinary checkpoint now; while it counts as quantised, transformers refuses to save it.
         model.hf_quantizer, model.is_quantized = None, False
         del model.config.quantization_config

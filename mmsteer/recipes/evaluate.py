@@ -47,6 +47,7 @@ class Results:
         return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
 
 
+DIRECTIONS = "directions.safetensors"
 ARMS = ("steered", UNSTEERED, "random")
 
 
@@ -94,7 +95,8 @@ def evaluate(
         if not run.finished:
             run.write_bytes("recipe.yaml", write_document(_described(task, plan, Path(folder).name)).encode())
             run.write("environment.json", {"id": run.id} | environment("given from Python", task.adapter, (), ()))
-            save_directions(run.path / "directions.safetensors", _distinct(used), overwrite=True)
+            save_directions(run.path / DIRECTIONS, _distinct(used), overwrite=True)
+            run.seal(DIRECTIONS)
             carry_out(task, run, plan, lambda one: one.name, progress=progress)
             run.finish()
     return _results(run)

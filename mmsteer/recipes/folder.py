@@ -16,8 +16,10 @@ r"""A run on disk: plain JSON and audio, whole at every moment, and resumable.
       shuffled.safetensors, wrong_image.safetensors: those of these controls, under the names of what they stand for
       probe.json              [{"family", "probe", "metric", "labels": [..], "rows": [{"site", "score",
                                "labels": {label: score}}]}]; [] where all directions came from files
-      chunks.jsonl            one line a finished batch: {"condition", "chunk", "receipt": {...}}, and of text
-                               "outputs": [{"text", ...}], of images that are asked about [{"caption",
+      digests.txt             what each of these files, and each line of the logs, must be: `mmsteer.recipes.digests`.
+                              What is missing or differs is made again
+      chunks.jsonl            one line a finished batch: {"condition", "chunk", "files": [name], "receipt": {...}}, and
+                               of text "outputs": [{"text", ...}], of images that are asked about [{"caption",
                                "answers": [text] | null, "logits": [[odds, mass]] | null}]
       samples.jsonl           one line a finished output: {"condition", "example": index, "id", ...} and
                                of rows "seed", "scores": {metric: [above, below]}, and "text", or "audio" and
@@ -55,14 +57,18 @@ compares windows of 0.5 s. C is {"scheduled_s", "played_s"|null}: when the secon
 """
 
 import json
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from mmsteer.atomic import write_atomically
 from mmsteer.errors import RecipeError
+from mmsteer.json_lines import parse_json, read_json
+from mmsteer.recipes.digests import DIGESTS, Digests, digest_of, whole_lines
 
+LOCK = ".lock"
 RUN, SAMPLES, CHUNKS = "run.json", "samples.jsonl", "chunks.jsonl"
 
 
@@ -77,6 +83,7 @@ class RunFolder:
     def __init__(self, path: Path, run_id: str) -> None:
         self.path = path
         self.id = run_id
+        self._digests = Digests(path)
 
     @classmethod
     def open(cls, path: Path, run_id: str, name: str) -> "RunFolder":
@@ -85,34 +92,61 @@ class RunFolder:
         Raises:
             RecipeError: The folder holds something else, or cannot be written.
         """
-        folder = cls(path, run_id)
-        if path.exists() and not path.is_dir():
-            raise RecipeError(f"{path} is a file; give --out a folder that is new or empty")
         try:
+            if path.exists() and not path.is_dir():
+                raise RecipeError(f"{path} is a file; give --out a folder that is new or empty")
             path.mkdir(parents=True, exist_ok=True)
+            folder = cls(path, run_id)
             folder._claim(name)
         except OSError as cause:
             raise RecipeError(f"{path} cannot be written: {cause.strerror}; choose another folder with --out") from None
-        for log in (SAMPLES, CHUNKS):
-            folder._mend(log)
         return folder
 
     def part(self, name: str) -> "RunFolder":
         """A folder inside, with files of the same names."""
         (self.path / name).mkdir(exist_ok=True)
         inside = RunFolder(self.path / name, self.id)
-        for log in (SAMPLES, CHUNKS):
-            inside._mend(log)
+        inside._mend()
         return inside
 
     @property
-    def finished(self) -> bool:
-        """Whether all of the run is there."""
-        return bool(self.read(RUN)["finished"])
+    def whole(self) -> bool:
+        """Whether it was closed, and everything is there as it was written."""
+        return self._digests.closed and not self._digests.damaged()
 
-    def finish(self) -> None:
-        """Say that all of the run is there."""
-        self.write(RUN, self.read(RUN) | {"finished": True})
+    @property
+    def finished(self) -> bool:
+        """Whether all of the run is there, as it was written."""
+        if not self._state()["finished"]:
+            return False
+        damaged = self._digests.damaged() if self._digests.closed else [DIGESTS]
+        if damaged:
+            _say(f"{self.path}: damaged, and made again: {', '.join(damaged[:5])} ({len(damaged)} in all)")
+        return not damaged
+
+    def finish(self, *parts: str) -> None:
+        """Say that all of the run is there.
+
+        Args:
+            parts: Names of folders inside.
+        """
+        for name in (SAMPLES, CHUNKS, *(f"{part}/{DIGESTS}" for part in parts)):
+            self.seal(name)
+        self.close()
+        self.write(RUN, self._state() | {"finished": True})
+
+    def close(self) -> None:
+        """Say that all of a folder inside is there."""
+        self._digests.close()
+
+    def seal(self, name: str) -> None:
+        """Keep the digest of a file that something else has written.
+
+        Args:
+            name: Its name in the folder.
+        """
+        if (self.path / name).is_file():
+            self._digests.add(name, [(self.path / name).read_bytes()])
 
     def read(self, name: str) -> Any:
         """The content of a JSON file.
@@ -124,19 +158,25 @@ class RunFolder:
             RecipeError: It is missing or no JSON.
         """
         try:
-            return json.loads((self.path / name).read_bytes())
-        except (OSError, ValueError) as cause:
-            raise RecipeError(
-                f"{self.path / name} cannot be read ({cause}); move the folder away and run again"
-            ) from None
+            return read_json(self.path / name, RecipeError)
+        except RecipeError as cause:
+            raise RecipeError(f"{cause}; move the folder away and run again") from None
 
-    def has(self, name: str) -> bool:
-        """Whether a file is there.
+    def has(self, *names: str) -> bool:
+        """Whether files are there, as they were written.
 
         Args:
-            name: Its name in the folder.
+            names: Their names in the folder.
         """
-        return (self.path / name).is_file()
+        return all(map(self._digests.fits, names))
+
+    def written(self, suffix: str) -> list[str]:
+        """The files that were ever written, whether they are still there or not.
+
+        Args:
+            suffix: What their names end with.
+        """
+        return [name for name in self._digests.files if name.endswith(suffix)]
 
     def write(self, name: str, value: Any) -> None:
         """Write a JSON file, all or nothing.
@@ -159,6 +199,8 @@ class RunFolder:
         """
         try:
             (self.path / name).parent.mkdir(parents=True, exist_ok=True)
+            if name != RUN:
+                self._digests.add(name, [data])
             write_atomically(self.path / name, data)
         except OSError as cause:
             raise RecipeError(
@@ -171,10 +213,12 @@ class RunFolder:
         Raises:
             RecipeError: The disk refuses.
         """
-        text = "".join(json.dumps(line, allow_nan=False) + "\n" for line in lines)
+        texts = _texts(lines)
         try:
+            # First: a line without a digest is as good as none.
+            self._digests.add(f"{log}:", texts)
             with (self.path / log).open("ab") as file:
-                file.write(text.encode())
+                file.write(b"".join(text + b"\n" for text in texts))
                 file.flush()
         except OSError as cause:
             raise RecipeError(
@@ -182,58 +226,110 @@ class RunFolder:
             ) from None
 
     def lines(self, log: str) -> list[dict[str, Any]]:
-        """The lines of a log.
+        """The lines of a log, each once, but for those that are damaged.
 
-        Raises:
-            RecipeError: A line is damaged.
+        Args:
+            log: `SAMPLES` or `CHUNKS`.
         """
-        if not self.has(log):
-            return []
-        lines = []
-        for number, text in enumerate((self.path / log).read_bytes().splitlines(), start=1):
-            try:
-                lines.append(json.loads(text))
-            except ValueError:
-                raise RecipeError(f"{self.path / log}:{number} is damaged; delete this line and run again") from None
-        return lines
+        return [parse_json(text.decode(), f"{self.path / log}", RecipeError) for text in self._sound(log)]
+
+    def keep(self, log: str, lines: Sequence[Mapping[str, Any]]) -> None:
+        """Leave only some lines in a log.
+
+        Args:
+            log: `SAMPLES` or `CHUNKS`.
+            lines: Those that stay.
+        """
+        self._rewrite(log, _texts(lines))
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes out of the folder.
+        """Keep other processes out of the folder, and take away what crashes or damage have left of its logs.
 
         Raises:
-            RecipeError: Another process runs here.
+            RecipeError: Another process runs here, or the folder cannot be written.
         """
         try:
             import fcntl
         except ImportError:  # Windows
+            self._mend()
             yield
             return
-        with (self.path / ".lock").open("w") as file:
+        file = self._lock_file()
+        if file is None:
+            yield
+            return
+        with file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise RecipeError(f"another process is running in {self.path}; wait for it, or choose --out") from None
+            # As they are now that nobody else writes them.
+            self._digests = Digests(self.path)
+            self._mend()
             yield
 
+    def _lock_file(self) -> IO[str] | None:
+        """The file to lock; None for a finished run where nothing can be written, and nothing need be.
+
+        Raises:
+            RecipeError: It cannot be written.
+        """
+        try:
+            return (self.path / LOCK).open("w")
+        except OSError as cause:
+            if self.finished:
+                return None
+            raise RecipeError(f"{self.path / LOCK} cannot be written: {cause.strerror}; choose another --out") from None
+
+    def _state(self) -> dict[str, Any]:
+        state = self.read(RUN)
+        kinds = {"id": str, "name": str, "finished": bool}
+        if not isinstance(state, dict) or any(not isinstance(state.get(key), kind) for key, kind in kinds.items()):
+            raise RecipeError(f"{self.path / RUN} is damaged; move the folder away and run again")
+        return state
+
     def _claim(self, name: str) -> None:
-        if self.has(RUN):
-            other = self.read(RUN)
+        if (self.path / RUN).is_file():
+            other = self._state()
             if other["id"] != self.id:
                 raise RecipeError(
                     f"{self.path} holds another run ({other['name']}-{other['id']}, this is {name}-{self.id}: the "
                     "recipe, the model, a direction file or mmsteer itself has changed); choose another --out"
                 )
-        elif any(self.path.iterdir()):
+        # A crash before the first file had its name leaves a draft of it.
+        elif any(one.name != LOCK and not one.name.startswith(f".{RUN}.") for one in self.path.iterdir()):
             raise RecipeError(f"{self.path} is not empty and holds no run; give --out a folder that is new or empty")
         else:
             self.write(RUN, {"id": self.id, "name": name, "finished": False})
 
-    def _mend(self, log: str) -> None:
-        """Take off the part of a line that a crash left."""
-        if not self.has(log):
-            return
-        data = (self.path / log).read_bytes()
-        whole = data[: data.rfind(b"\n") + 1]
-        if whole != data:
-            self.write_bytes(log, whole)
+    def _mend(self) -> None:
+        """Take away lines that a crash has cut, that are damaged, or that are there twice."""
+        for log in (SAMPLES, CHUNKS):
+            there, sound = whole_lines(self.path / log), self._sound(log)
+            if len(sound) < len(there):
+                _say(f"{self.path / log}: {len(there) - len(sound)} lines are damaged or there twice, and made again")
+            if (self.path / log).is_file() and (self.path / log).read_bytes() != _joined(sound):
+                self._rewrite(log, sound)
+
+    def _sound(self, log: str) -> list[bytes]:
+        known = self._digests.lines.get(log, set())
+        return [text for text in dict.fromkeys(whole_lines(self.path / log)) if digest_of(text) in known]
+
+    def _rewrite(self, log: str, texts: Sequence[bytes]) -> None:
+        try:
+            write_atomically(self.path / log, _joined(texts))
+        except OSError as cause:
+            raise RecipeError(f"{self.path / log} cannot be written: {cause.strerror}") from None
+
+
+def _texts(lines: Sequence[Mapping[str, Any]]) -> list[bytes]:
+    return [json.dumps(line, allow_nan=False).encode() for line in lines]
+
+
+def _joined(texts: Sequence[bytes]) -> bytes:
+    return b"".join(text + b"\n" for text in texts)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)

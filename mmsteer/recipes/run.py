@@ -63,7 +63,7 @@ def run(experiment: Experiment, out: Path | None = None, *, progress: bool = Tru
             planner = Planner(controls.unsteered, controls.random, axes.controls, experiment.recipe.seed)
             plan = planner.plan(conditions, axes.directions)
             carry_out(experiment.task, folder, plan, group, factors, progress=progress)
-            folder.finish()
+            folder.finish(*([VALIDATION] if experiment.recipe.choose else []))
     return folder
 
 
@@ -77,7 +77,7 @@ def _describe(experiment: Experiment, folder: RunFolder) -> None:
 def _axes(experiment: Experiment, folder: RunFolder, *, progress: bool) -> Axes:
     """The directions of all entries and their controls, found once and kept."""
     kinds = [kind for kind in CONTROLS if getattr(experiment.recipe.controls, kind)]
-    if not folder.has(PROBE):
+    if not folder.has(PROBE, *folder.written(".safetensors")):
         _find(experiment, folder, kinds, progress=progress)
     # From the files: a run that goes on steers along the very numbers of one that never stopped.
     directions = _kept(folder, DIRECTIONS)
@@ -106,6 +106,7 @@ def _find(experiment: Experiment, folder: RunFolder, kinds: Sequence[str], *, pr
     for name, some in {DIRECTIONS: known, **{_control_file(kind): others[kind] for kind in kinds}}.items():
         if some:
             save_directions(folder.path / name, some.values(), overwrite=True)
+            folder.seal(name)
     # Apart from the scores, which are the same whenever and wherever they are measured.
     folder.write(TIMES, {"seconds_to_fit": seconds})
     # Only now: this file promises that the directions are there.
@@ -150,10 +151,11 @@ def _chosen(
         return conditions, None
     assert experiment.validation
     part = folder.part(VALIDATION)
-    if not part.has(SCORES):
+    if not part.whole:
         planner = Planner(True, 0, {}, experiment.recipe.seed)
         plan = planner.plan(conditions, axes.directions)
         carry_out(experiment.validation, part, plan, partial(_group, experiment.recipe), progress=progress)
+        part.close()
     choice = choose(rule, conditions, part.read(SCORES))
     folder.write(CHOICE, choice)
     names = {one["condition"] for one in choice}

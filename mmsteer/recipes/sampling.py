@@ -57,7 +57,7 @@ class Sampler:
         self._folder = folder
         self._chunks = chunks_of(task.items, task.chunk)
         self._judged = {(line["condition"], line[ITEM]) for line in folder.lines(SAMPLES)}
-        self._made = {(line["condition"], line["chunk"]): line for line in folder.lines(CHUNKS)}
+        self._made = _whole_chunks(folder)
         self._doses: dict[str, dict[str, float | None]] = folder.read(DOSES) if folder.has(DOSES) else {}
         self._factors = factors
         self._waiting: deque[Future[Lines]] = deque()
@@ -84,7 +84,7 @@ class Sampler:
 
     def _finish(self, planned: Planned, steering: Steering, chunk: Chunk, judges: ThreadPoolExecutor) -> None:
         missing = [item for item in chunk.items if (planned.name, item.index) not in self._judged]
-        if missing and (planned.name, chunk.index) not in self._made:
+        if (planned.name, chunk.index) not in self._made:
             self._make(planned, steering, chunk)
         if missing:
             self._waiting.append(judges.submit(self._judge, planned, chunk, missing))
@@ -101,7 +101,7 @@ class Sampler:
         for name, data in files.items():
             self._folder.write_bytes(name, data)
         # Only now: a line in this log promises that the files are there.
-        line = {"condition": planned.name, "chunk": chunk.index, **made}
+        line = {"condition": planned.name, "chunk": chunk.index, "files": list(files), **made}
         self._folder.append(CHUNKS, [line])
         self._made[planned.name, chunk.index] = line
 
@@ -150,6 +150,15 @@ class Sampler:
             return []
         made = [output for chunk in self._chunks for output in self._outputs(first, chunk)]
         return self._task.contexts(self._folder.path, first, self._task.items[:CONTEXTS], made[:CONTEXTS])
+
+
+def _whole_chunks(folder: RunFolder) -> dict[tuple[str, int], dict[str, Any]]:
+    """The batches whose outputs are all there, as they were made; the others are taken from the log."""
+    lines = folder.lines(CHUNKS)
+    whole = [line for line in lines if folder.has(*line["files"])]
+    if len(whole) < len(lines):
+        folder.keep(CHUNKS, whole)
+    return {(line["condition"], line["chunk"]): line for line in whole}
 
 
 def _bar(shown: bool) -> Progress:

@@ -230,8 +230,15 @@ def gated(
         log_scale: r, (features,).
         magnitude_bias: m, (features,).
 
+    Raises:
+        DictionaryError: They do not fit together.
+
     Source: Rajamanoharan et al. 2024, arXiv:2404.16014, section 3.2.
     """
+    features = tuple(encoder.shape[1:])
+    for name, one in {"gate_bias": gate_bias, "log_scale": log_scale, "magnitude_bias": magnitude_bias}.items():
+        if tuple(one.shape) != features:
+            raise DictionaryError(f"{name} is {tuple(one.shape)}, the encoder {tuple(encoder.shape)}; they do not fit")
     scale = log_scale.double().exp()
     threshold = magnitude_bias.double() - scale * gate_bias.double()
     return encoder.double() * scale, magnitude_bias, threshold

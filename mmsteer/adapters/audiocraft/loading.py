@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from mmsteer.errors import AdapterError
+from mmsteer.pretrained import load_weights
 
 LM_FILE, CODEC_FILE = "state_dict.bin", "compression_state_dict.bin"
 
@@ -115,7 +116,8 @@ def _codec(package: dict[str, Any], device: str, name: str) -> Any:
     if pretrained is not None:
         if str(pretrained).startswith("dac_"):
             raise AdapterError(f"{name}: the codec {pretrained!r} is unpickled when it is loaded; {_BY_HAND}")
-        return HFEncodecCompressionModel(EncodecModel.from_pretrained(pretrained)).to(device).eval()
+        codec = load_weights(EncodecModel, pretrained, AdapterError)
+        return HFEncodecCompressionModel(codec).to(device).eval()
     cfg = _config(package, name)
     cfg.device = device
     codec = get_compression_model(cfg)

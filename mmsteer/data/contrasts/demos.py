@@ -1,14 +1,15 @@
 """Demonstrations: an image, what a careful and what a hallucinating annotator say about it."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, UnidentifiedImageError
+from PIL.Image import Image
 
-from mmsteer.errors import DataError
+from mmsteer.errors import AdapterError, DataError
+from mmsteer.images import read_image
+from mmsteer.json_lines import read_json_lines
 from mmsteer.types import Sample
 
 KEYS = ("id", "image", "question", "value", "h_value")
@@ -59,30 +60,22 @@ def read_demos(file: str | Path, images: str | Path) -> tuple[Demo, ...]:
         images: The folder of the images.
 
     Raises:
-        DataError: A line is no JSON object or lacks a key, or an image is missing or broken.
+        DataError: A line is no JSON object or lacks a key, or an image is missing, broken or beyond the limits.
 
     Source: the demonstration file of Liu, Ye and Zou 2025, arXiv:2410.15778.
     """
     path = Path(file)
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read as demonstrations: {error}") from error
-    demos = [_demo(path, number, line, Path(images)) for number, line in enumerate(lines, start=1) if line.strip()]
+    demos = [_demo(path, number, row, Path(images)) for number, row in read_json_lines(path)]
     if not demos:
         raise DataError(f"{path}: no demonstrations; write a JSON object a line with {', '.join(KEYS)}")
     return tuple(demos)
 
 
-def _demo(path: Path, number: int, line: str, folder: Path) -> Demo:
-    try:
-        row = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise DataError(f"{path}, line {number}: not JSON ({error}); write a JSON object a line") from error
-    missing = [key for key in KEYS[1:] if not (isinstance(row, dict) and isinstance(row.get(key), str) and row[key])]
+def _demo(path: Path, number: int, row: dict[str, Any], folder: Path) -> Demo:
+    where = f"{path}:{number}"
+    missing = [key for key in KEYS[1:] if not (isinstance(row.get(key), str) and row[key])]
     if missing:
-        raise DataError(f"{path}, line {number}: {', '.join(missing)} must be words; every line needs {KEYS[1:]}")
-    where = f"{path}, line {number}"
+        raise DataError(f"{where}: {', '.join(missing)} must be words; every line needs {KEYS[1:]}")
     return Demo(
         id=str(row.get("id", number)),
         image=_image(folder / row["image"], where),
@@ -92,11 +85,8 @@ def _demo(path: Path, number: int, line: str, folder: Path) -> Demo:
     )
 
 
-def _image(path: Path, where: str) -> Image.Image:
+def _image(path: Path, where: str) -> Image:
     try:
-        with Image.open(path) as image:
-            return image.convert("RGB")
-    except FileNotFoundError as error:
-        raise DataError(f"{where}: there is no image {path}; give the folder that holds the images") from error
-    except (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise DataError(f"{where}: the image {path} is broken: {error}") from error
+        return read_image(path)
+    except AdapterError as broken:
+        raise DataError(f"{where}: {broken}") from None

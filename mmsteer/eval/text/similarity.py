@@ -78,12 +78,21 @@ def minilm() -> Embed:
 
 
 def load_embedder(folder: str | Path) -> Embed:
-    """Mean-pooled, normalised embeddings of an encoder saved in a folder."""
+    """Mean-pooled, normalised embeddings of an encoder saved in a folder.
+
+    Args:
+        folder: A checkpoint of transformers with its tokeniser.
+
+    Raises:
+        EvalError: The folder is missing, damaged, pickled, or asks to run code.
+    """
     import torch
     from transformers import AutoModel, AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
-    model = AutoModel.from_pretrained(str(folder), local_files_only=True).eval()
+    from mmsteer.pretrained import load_pretrained, load_weights
+
+    tokenizer = load_pretrained(AutoTokenizer, str(folder), EvalError, local_files_only=True)
+    model = load_weights(AutoModel, str(folder), EvalError, local_files_only=True).eval()
 
     def embed(texts: Sequence[str]) -> Any:
         rows = []

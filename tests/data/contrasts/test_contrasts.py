@@ -290,9 +290,9 @@ def test_files_of_strangers(vti_file):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"h_value": ""}, "line 2: h_value must be words"),
-        ({"image": "9.jpg"}, "line 2: there is no image"),
-        ({"image": "demos.jsonl"}, "line 2: the image .* is broken"),
+        ({"h_value": ""}, r"demos.jsonl:2: h_value must be words"),
+        ({"image": "9.jpg"}, r"demos.jsonl:2: .*9.jpg: cannot be read"),
+        ({"image": "demos.jsonl"}, r"demos.jsonl:2: cannot read the image .*demos.jsonl"),
         ({"id": "0"}, "the name '0/careful' occurs twice"),
     ],
 )
@@ -307,16 +307,29 @@ def test_a_truncated_image_and_a_file_that_is_no_jsonl(vti_file):
     file, _ = vti_file
     whole = (file.parent / "1.jpg").read_bytes()
     (file.parent / "1.jpg").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(DataError, match=r"line 2: the image .*1.jpg is broken"):
+    with pytest.raises(DataError, match=r"demos.jsonl:2: .*1.jpg"):
         read_demos(file, file.parent)
     file.write_text("[]\n")
-    with pytest.raises(DataError, match="line 1: image, question, value, h_value must be words"):
+    with pytest.raises(DataError, match=r"demos.jsonl:1: a record is a JSON object"):
         read_demos(file, file.parent)
     file.write_text("{")
-    with pytest.raises(DataError, match="line 1: not JSON"):
+    with pytest.raises(DataError, match=r"demos.jsonl:1: not JSON"):
         read_demos(file, file.parent)
     file.write_text("\n")
     with pytest.raises(DataError, match="no demonstrations"):
         read_demos(file, file.parent)
     with pytest.raises(DataError, match="cannot be read"):
         read_demos(file.parent / "none.jsonl", file.parent)
+
+
+def test_demonstrations_are_lines_at_line_feeds_alone_and_their_images_have_limits(vti_file):
+    file, rows = vti_file
+    rows[0]["value"] += "\u2028and more"
+    file.write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in rows), encoding="utf-8")
+    assert read_demos(file, file.parent)[0].careful.endswith("\u2028and more")
+    Image.new("1", (13_000, 13_000)).save(file.parent / rows[0]["image"], format="PNG")
+    with pytest.raises(DataError, match=r":1: .*13000x13000 pixels; at most 64 million"):
+        read_demos(file, file.parent)
+    file.write_text("[" * 100_000)
+    with pytest.raises(DataError, match=r"demos.jsonl:1: more than 100"):
+        read_demos(file, file.parent)

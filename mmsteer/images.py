@@ -7,11 +7,13 @@ camera wrote down. The rest is refused before any compute.
 import struct
 import warnings
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from mmsteer.errors import AdapterError
+from mmsteer.regular_file import open_regular
 
 LEAST_SIDE = 4
 """Pixels. Below it an image processor cannot tell pixels from channels."""
@@ -19,6 +21,9 @@ LEAST_SIDE = 4
 MOST_PIXELS = 64_000_000
 MOST_RATIO = 100
 """Of the longer side to the shorter one."""
+
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
+"""Pillow reads some others by starting programs, as Ghostscript for EPS, or by decoders that few people ever test."""
 
 _DEEP_GREY = ("I;16", "I;16L", "I;16B", "I;16N")
 _NOT_COLOURS = ("F", "I")
@@ -29,20 +34,32 @@ def read_image(path: str | Path) -> Image.Image:
     """Read an image file, RGB.
 
     Args:
-        path: The file, in any format that Pillow reads; of an animation the first frame.
+        path: A regular file, PNG, JPEG, WebP, BMP, TIFF or GIF; of an animation the first frame.
 
     Raises:
-        AdapterError: The file is missing, no image, cut short, or beyond the limits of this module.
+        AdapterError: The file is missing, no image of these formats, cut short, or beyond the limits of this module.
+    """
+    with open_regular(path, AdapterError, "give an image file") as file:
+        return upright_rgb(_opened(file, str(path)), str(path))
+
+
+def _opened(file: BinaryIO, name: str) -> Image.Image:
+    """The header alone is read; the size is judged before any pixel is.
+
+    Raises:
+        AdapterError: It is no image of the formats that are read.
     """
     try:
         with warnings.catch_warnings():
             # The size is judged below, with a message of our own.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(path)
+            return Image.open(file, formats=FORMATS)
+    except UnidentifiedImageError:
+        raise AdapterError(
+            f"cannot read the image {name!r}: it is damaged, or none of {', '.join(FORMATS)}; save it as PNG"
+        ) from None
     except _BROKEN as reason:
-        raise AdapterError(f"cannot read the image {str(path)!r}: {reason}") from reason
-    with image:
-        return upright_rgb(image, str(path))
+        raise AdapterError(f"cannot read the image {name!r}: {reason}; save it again") from reason
 
 
 def upright_rgb(image: Image.Image, name: str) -> Image.Image:

@@ -1,12 +1,14 @@
 """Images that can be converted are, the rest are refused."""
 
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from mmsteer.adapters import images
-from mmsteer.adapters.images import read_image, upright_rgb
+from mmsteer import images
 from mmsteer.errors import AdapterError
+from mmsteer.images import read_image, upright_rgb
 
 RED = (255, 0, 0)
 
@@ -82,9 +84,9 @@ def broken(kind, folder):
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
-        ("missing", "cannot read the image .*No such file"),
-        ("words", "cannot read the image .*cannot identify"),
-        ("empty", "cannot read the image .*cannot identify"),
+        ("missing", "cannot be read .No such file"),
+        ("words", "cannot read the image .*none of PNG, JPEG"),
+        ("empty", "cannot read the image .*none of PNG, JPEG"),
         ("cut", "is damaged: .*save or download it again"),
         ("flipped", "is damaged"),
         ("cut jpeg", "is damaged: image file is truncated"),
@@ -108,3 +110,31 @@ def test_a_huge_image_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
 def test_what_is_no_colour_is_refused():
     with pytest.raises(AdapterError, match=r"depth.*mode 'F'"):
         upright_rgb(Image.new("F", (8, 8)), "depth")
+
+
+def test_no_program_is_started_for_an_image(tmp_path, monkeypatch):
+    """Pillow hands EPS to Ghostscript, where a loop of PostScript has no end."""
+    from PIL import EpsImagePlugin
+
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *given: pytest.fail("Ghostscript was started"))
+    path = tmp_path / "a.png"
+    path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\n{} loop\n%%EOF\n")
+    with Image.open(path) as stranger:
+        assert stranger.format == "EPS"
+    with pytest.raises(AdapterError, match="none of PNG, JPEG"):
+        read_image(path)
+
+
+@pytest.mark.parametrize("suffix", ["ppm", "ico", "pcx", "tga", "jp2"])
+def test_other_formats_are_refused_by_name(tmp_path, suffix):
+    path = tmp_path / f"a.{suffix}"
+    Image.new("RGB", (16, 16)).save(path)
+    with pytest.raises(AdapterError, match="none of PNG, JPEG, WEBP, BMP, TIFF, GIF; save it as PNG"):
+        read_image(path)
+
+
+def test_pipes_and_devices_are_no_images(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    for path in (tmp_path / "pipe.png", "/dev/zero", tmp_path):
+        with pytest.raises(AdapterError, match="no regular file"):
+            read_image(path)

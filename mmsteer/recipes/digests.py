@@ -1,0 +1,122 @@
+"""What each piece of a run folder must be: `digests.txt`, which `sha256sum` would write much alike.
+
+A line is `<sha256>  <file>` for a whole file, of which the last one counts, or `<sha256>  <log>:` for one line of a
+log. A finished folder ends with `<sha256>  *`, of all the text before.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from mmsteer.atomic import write_atomically
+from mmsteer.errors import RecipeError
+from mmsteer.json_lines import read_text
+
+DIGESTS = "digests.txt"
+_LINE = re.compile(r"([0-9a-f]{64})  (\S.*)")
+
+
+class Digests:
+    """The digests of one folder.
+
+    Attributes:
+        files: For the name of each file what it must be.
+        lines: For the name of each log the digests of its lines.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Read what is there; a damaged line is as good as none.
+
+        Args:
+            folder: The run folder.
+
+        Raises:
+            RecipeError: The file of digests is no text.
+        """
+        self._folder = folder
+        self.files: dict[str, str] = {}
+        self.lines: dict[str, set[str]] = {}
+        path = folder / DIGESTS
+        text = read_text(path, RecipeError) if path.exists() else ""
+        for line in text.split("\n"):
+            found = _LINE.fullmatch(line)
+            if found:
+                self._take(found[2], found[1])
+        before, _, end = text.removesuffix("\n").rpartition("\n")
+        self.closed = end == _closing(f"{before}\n")
+
+    def add(self, name: str, pieces: Iterable[bytes]) -> None:
+        """Say what a file, or lines that come to a log, will be.
+
+        Args:
+            name: The file, or the log with a colon behind it.
+            pieces: The file's content, or the lines.
+        """
+        found = [digest_of(piece) for piece in pieces]
+        self._write("".join(f"{one}  {name}\n" for one in found))
+        for one in found:
+            self._take(name, one)
+
+    def close(self) -> None:
+        """Say that all of the folder is there: what is there now is what must be there."""
+        files = {name: self._folder / name for name in self.files if (self._folder / name).is_file()}
+        text = "".join(f"{digest_of(path.read_bytes())}  {name}\n" for name, path in files.items())
+        for log in self.lines:
+            text += "".join(f"{digest_of(line)}  {log}:\n" for line in whole_lines(self._folder / log))
+        write_atomically(self._folder / DIGESTS, f"{text}{_closing(text)}\n".encode())
+
+    def fits(self, name: str) -> bool:
+        """Whether a file is what it must be.
+
+        Args:
+            name: Its name in the folder.
+        """
+        path = self._folder / name
+        return name in self.files and path.is_file() and digest_of(path.read_bytes()) == self.files[name]
+
+    def damaged(self) -> list[str]:
+        """The files that are not what they must be, and the logs that lack a line."""
+        there = {log: set(map(digest_of, whole_lines(self._folder / log))) for log in self.lines}
+        files = [name for name in self.files if not self.fits(name)]
+        return files + [log for log, wanted in self.lines.items() if wanted - there[log]]
+
+    def _take(self, name: str, digest: str) -> None:
+        if name.endswith(":"):
+            self.lines.setdefault(name[:-1], set()).add(digest)
+        elif name != "*":
+            self.files[name] = digest
+
+    def _write(self, text: str) -> None:
+        with (self._folder / DIGESTS).open("a+b") as file:
+            # Where a crash has cut the last line, the next one begins anew.
+            if file.tell() and not _ends_whole(file.name):
+                text = f"\n{text}"
+            file.write(text.encode())
+            file.flush()
+
+
+def _closing(text: str) -> str:
+    return f"{digest_of(text.encode())}  *"
+
+
+def digest_of(data: bytes) -> str:
+    """SHA-256 of bytes, hexadecimal.
+
+    Args:
+        data: The bytes.
+    """
+    return hashlib.sha256(data).hexdigest()
+
+
+def whole_lines(log: Path) -> list[bytes]:
+    """The lines of a log that have an end.
+
+    Args:
+        log: The file; it may be missing.
+    """
+    return log.read_bytes().split(b"\n")[:-1] if log.is_file() else []
+
+
+def _ends_whole(path: str) -> bool:
+    return Path(path).read_bytes().endswith(b"\n")
