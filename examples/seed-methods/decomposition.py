@@ -1,4 +1,4 @@
-"""What a dictionary makes of steering vectors, and whether it steers as they do (Mayne et al. 2024, arXiv:2411.08790)."""
+"""What a dictionary makes of steering vectors, and whether they steer alike (Mayne et al. 2024, arXiv:2411.08790)."""
 
 from collections.abc import Mapping
 from dataclasses import replace

@@ -18,7 +18,7 @@ from mmsteer.eval.text.similarity import Embed, minilm
 from mmsteer.latents.bound import bind
 from mmsteer.latents.maximal import NOT_FIRST
 from mmsteer.latents.rows import row_trials
-from mmsteer.latents.trials import OUTPUT, Generate, Trials, sampled
+from mmsteer.latents.trials import OUTPUT, UNSTEERED, Generate, Trials, sampled
 from mmsteer.likelihood import output_likelihood
 from mmsteer.sae import SparseDictionary, Usage, feature_direction
 from mmsteer.steering import Attribute, Steering, steer
@@ -226,6 +226,27 @@ def _generated(
             made = make([opening for _ in some for opening in openings])
         for at, (feature, _) in enumerate(some):
             yield feature, made[at * len(openings) : (at + 1) * len(openings)]
+
+
+def rewards_of(study: Study, trials: Trials, steerings: Sequence[Steering]) -> list[tuple[float | None, ...]]:
+    """Rewards of the same prompts under each steering, several steerings a batch."""
+    known = list(enumerate(steerings))
+    made = _generated(study, known, trials.prompts, trials.generate)
+    return [tuple(trials.reward(one) for one in some) for _, some in made]
+
+
+def choices(study: Study, rows: Sequence[Row], steering: Steering = UNSTEERED) -> list[float]:
+    """Whether the right option of each row is the likeliest answer, a token; no answer is unreadable."""
+    asked = [replace(row.sample(study.adapter), output=option) for row in rows for option in row.options]
+    read = torch.cat(
+        [output_likelihood(study.adapter, asked[at : at + 32], steering) for at in range(0, len(asked), 32)]
+    )
+    each, found, at = (read[:, 0] / read[:, 1]).tolist(), [], 0
+    for row in rows:
+        mine = each[at : at + len(row.options)]
+        found.append(float(row.options[mine.index(max(mine))] == row.answer))
+        at += len(row.options)
+    return found
 
 
 def best_of(scores: Mapping[str, Sequence[float]]) -> dict[str, int]:

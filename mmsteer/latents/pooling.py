@@ -74,11 +74,11 @@ def pooled_layers(
     pool: str = "max",
     batch: int = 8,
 ) -> tuple[Pooled, ...]:
-    """The same in dictionaries of several layers, each sample read once.
+    """The same in dictionaries of several layers, each stack read once.
 
     Args:
         adapter: The model.
-        dictionaries: Dictionaries that know their sites, of one stack.
+        dictionaries: Dictionaries that know their sites.
         samples: Samples with their outputs.
         positions: Which tokens.
         pool: A name of `POOLS`.
@@ -92,10 +92,12 @@ def pooled_layers(
     sites = [one.located(adapter) for one in dictionaries]
     counters = [UsageCounter(one) for one in dictionaries]
     rows: list[list[Tensor]] = [[] for _ in dictionaries]
-    for read in layer_states(adapter, samples, sites, batch=batch):
-        for one, counter, some in zip(read, counters, rows, strict=True):
-            chosen = one.states[one.pooled_over(positions)]
-            if not len(chosen):
-                raise DictionaryError(f"the positions '{positions}' select no token of sample {one.sample.id!r}")
-            some.append(POOLS[pool](counter.add(chosen)))
+    for stack in dict.fromkeys(site.stack for site in sites):
+        places = [at for at, site in enumerate(sites) if site.stack == stack]
+        for read in layer_states(adapter, samples, [sites[at] for at in places], batch=batch):
+            for one, at in zip(read, places, strict=True):
+                chosen = one.states[one.pooled_over(positions)]
+                if not len(chosen):
+                    raise DictionaryError(f"the positions '{positions}' select no token of sample {one.sample.id!r}")
+                rows[at].append(POOLS[pool](counters[at].add(chosen)))
     return tuple(Pooled(torch.stack(some), counter.usage()) for some, counter in zip(rows, counters, strict=True))
