@@ -14,7 +14,7 @@ from mmsteer.latents.trials import OUTPUT, Trials
 from mmsteer.steering import Steering
 from mmsteer.types import Sample, mean_score, paired_score
 
-MULTIPLES, TOKENS = (1.0, 2.0, 4.0, 8.0), 8
+MULTIPLES, TOKENS = (1.0, 4.0), 8
 
 
 def run(study: Study) -> Result:
@@ -46,7 +46,7 @@ def run(study: Study) -> Result:
     chosen = best_of(scores)
     best = {"unsteered": Steering(), **{family: families[family][at] for family, at in chosen.items()}}
     found = dict(zip(best, rewards_of(study, asked["test"], list(best.values())), strict=True))
-    quiz = study.rows("choice.jsonl", split="test")[: sizes["test"]]
+    quiz = study.rows("choice.jsonl", split="test")[: study.some(32)]
     likeliest = {name: choices(study, quiz, one) for name, one in best.items() if name in ("unsteered", "CorrSteer")}
     plain = found["unsteered"]
     return {

@@ -1,5 +1,6 @@
 """Features that an instruction switches on, added where it is not said (He et al. 2025, arXiv:2502.11356)."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -19,16 +20,20 @@ INSTRUCTIONS = {
     "uppercase": "instruction:uppercase",
     "short": "instruction:max_words=12",
 }
-LATENTS, SHARES, LEAST, TOKENS = (1, 5, 15), (0.25, 0.5, 1.0, 2.0), 0.3, 20
+LATENTS, SHARES, LEAST, TOKENS = (1, 15), (0.3, 0.6, 1.2), 0.3, 20
 
 
 def run(study: Study) -> Result:
     """Answers that follow each instruction: when it is said, unsteered, by its features, and by controls as many."""
-    return {name: _instruction(study, name, reward) for name, reward in INSTRUCTIONS.items()}
+    found: Result = {}
+    for name, reward in INSTRUCTIONS.items():
+        found[name] = _instruction(study, name, reward)
+        print(name, found[name], file=sys.stderr, flush=True)
+    return found
 
 
 def _instruction(study: Study, name: str, reward: str) -> Result:
-    rows = study.rows(f"{name}.jsonl", split="training")[: study.some(96, 4)]
+    rows = study.rows(f"{name}.jsonl", split="training")[: study.some(48, 4)]
     sides = [[row.sample(study.adapter) for row in side] for side in row_pairs(rows, "instructed")]
     families: dict[str, list[Steering]] = {}
     told: list[Result] = []
@@ -39,7 +44,7 @@ def _instruction(study: Study, name: str, reward: str) -> Result:
             for family, some in made[0].items():
                 families.setdefault(family, []).extend(some)
     held, test = ([row for row in study.rows("plain.jsonl", split=split)] for split in ("validation", "test"))
-    asked = {"validation": held[: study.some(10)], "test": test[: study.some(44)]}
+    asked = {"validation": held[: study.some(8)], "test": test[: study.some(44)]}
     trials = {side: study.trials(some, reward, TOKENS, side) for side, some in asked.items()}
     scores = {
         family: [_rate(one) for one in rewards_of(study, trials["validation"], some)]

@@ -13,7 +13,7 @@ from mmsteer.latents.side_effects import Comparison, compare
 from mmsteer.latents.trials import OUTPUT, Trials
 from mmsteer.sae import COEFFICIENTS, SELECTORS, SparseDictionary, combined_direction
 from mmsteer.steering import Steering
-from mmsteer.types import Adapter, Direction, Positions, Sample, Score, Site, mean_score
+from mmsteer.types import Adapter, Direction, Positions, Score, Site, mean_score
 
 Variant = Literal["S", "A", "P"]
 VARIANTS: tuple[Variant, ...] = ("S", "A", "P")
