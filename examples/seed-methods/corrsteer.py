@@ -4,7 +4,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import replace
 
-from shared import SEED, Result, Study, best_of, choices, json_of, rewards_of
+from shared import SEED, Result, Study, choices, means, searched
 
 from mmsteer.errors import DictionaryError
 from mmsteer.latents.controls import added, twin
@@ -12,7 +12,7 @@ from mmsteer.latents.corrsteer import CorrSteer, run_corrsteer
 from mmsteer.latents.side_effects import side_effects
 from mmsteer.latents.trials import OUTPUT, Trials
 from mmsteer.steering import Steering
-from mmsteer.types import Sample, mean_score, paired_score
+from mmsteer.types import Sample
 
 MULTIPLES, TOKENS = (1.0, 4.0), 8
 
@@ -39,28 +39,19 @@ def run(study: Study) -> Result:
             families.setdefault(name, []).extend(added(found.directions, OUTPUT, times) for times in MULTIPLES)
             if name == "CorrSteer":
                 families.setdefault("random features", []).extend(_twins(study, found))
-    scores = {
-        family: [sum(some) / len(some) for some in rewards_of(study, asked["validation"], steerings)]
-        for family, steerings in families.items()
-    }
-    chosen = best_of(scores)
-    best = {"unsteered": Steering(), **{family: families[family][at] for family, at in chosen.items()}}
-    found = dict(zip(best, rewards_of(study, asked["test"], list(best.values())), strict=True))
+    chosen, rewards, best = searched(study, families, asked["validation"], [asked["test"]])
+    right = rewards["test"]
     quiz = study.rows("choice.jsonl", split="test")[: study.some(32)]
     likeliest = {name: choices(study, quiz, one) for name, one in best.items() if name in ("unsteered", "CorrSteer")}
-    plain = found["unsteered"]
     return {
         "features": told,
-        "chosen": {family: [at, round(scores[family][at], 3)] for family, at in chosen.items()},
+        "chosen": chosen,
         "steerings": {family: len(some) for family, some in families.items()},
-        "right": {name: json_of(mean_score(some)) for name, some in found.items()},
-        **{
-            f"CorrSteer - {name}": json_of(paired_score(found["CorrSteer"], found[name]))
-            for name in found
-            if name != "CorrSteer"
+        "right": means(right, "CorrSteer"),
+        "side-effect ratio": {
+            name: round(side_effects(right["unsteered"], some).ratio, 3) for name, some in right.items()
         },
-        "side-effect ratio": {name: round(side_effects(plain, some).ratio, 3) for name, some in found.items()},
-        "right by likelihood": {name: json_of(mean_score(some)) for name, some in likeliest.items()},
+        "right by likelihood": means(likeliest, "CorrSteer"),
     }
 
 

@@ -4,8 +4,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-import torch
-from shared import SEED, Result, Study, best_of, json_of, pushed, rewards_of
+from shared import SEED, Result, Study, json_of, means, pushed, searched
 
 from mmsteer.errors import DictionaryError
 from mmsteer.latents.controls import random_features
@@ -13,7 +12,7 @@ from mmsteer.latents.rows import row_pairs
 from mmsteer.latents.saif import run_saif
 from mmsteer.sae import SparseDictionary, Usage, combined_direction, natural_strength
 from mmsteer.steering import Steering
-from mmsteer.types import Direction, Sample, mean_score, paired_score, random_direction
+from mmsteer.types import Direction, Sample, mean_score, random_direction
 
 INSTRUCTIONS = {
     "spanish": "instruction:language=es",
@@ -43,23 +42,19 @@ def _instruction(study: Study, name: str, reward: str) -> Result:
             told.append(made[1])
             for family, some in made[0].items():
                 families.setdefault(family, []).extend(some)
+    if "SAIF" not in families:
+        return {"features": told}
     held, test = ([row for row in study.rows("plain.jsonl", split=split)] for split in ("validation", "test"))
     asked = {"validation": held[: study.some(8)], "test": test[: study.some(44)]}
     trials = {side: study.trials(some, reward, TOKENS, side) for side, some in asked.items()}
-    scores = {
-        family: [_rate(one) for one in rewards_of(study, trials["validation"], some)]
-        for family, some in families.items()
-    }
-    chosen = best_of(scores)
-    best = {"unsteered": Steering(), **{family: families[family][at] for family, at in chosen.items()}}
-    found = dict(zip(best, rewards_of(study, trials["test"], list(best.values())), strict=True))
+    chosen, rewards, _ = searched(study, families, trials["validation"], [trials["test"]])
+    found = rewards["test"]
     said = _said(study, str(sides[0][0].prompt).split(".")[-2].strip() + ".", trials["test"].prompts)
     wanted = replace(trials["test"], prompts=said).run(study.adapter).rewards
     return {
         "when it is said": json_of(mean_score(wanted)),
-        **{family: json_of(mean_score(some)) for family, some in found.items()},
-        **{f"SAIF - {other}": json_of(paired_score(found["SAIF"], found[other])) for other in found if other != "SAIF"},
-        "chosen": {family: [at, round(scores[family][at], 3)] for family, at in chosen.items()},
+        **means(found, "SAIF"),
+        "chosen": chosen,
         "steerings": len(families["SAIF"]),
         "features": told,
     }
@@ -101,10 +96,6 @@ def _pushes(
         "features": found.features,
         "natural share of the norm": round(natural, 3),
     }
-
-
-def _rate(rewards: Sequence[float | None]) -> float:
-    return float(torch.tensor([one or 0.0 for one in rewards]).mean())
 
 
 def _said(study: Study, instruction: str, prompts: Sequence[Sample]) -> tuple[Sample, ...]:

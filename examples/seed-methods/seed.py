@@ -21,7 +21,6 @@ METHODS = (
     "saif",
     "corrsteer",
     "refusal",
-    "paraphrases",
 )
 
 

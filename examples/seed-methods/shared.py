@@ -16,6 +16,7 @@ from mmsteer.calibrate import calibrate_each
 from mmsteer.eval.text import parse_reward
 from mmsteer.eval.text.similarity import Embed, minilm
 from mmsteer.latents.bound import bind
+from mmsteer.latents.equal_search import search_equally
 from mmsteer.latents.maximal import NOT_FIRST
 from mmsteer.latents.rows import row_trials
 from mmsteer.latents.trials import OUTPUT, UNSTEERED, Generate, Trials, sampled
@@ -228,11 +229,18 @@ def _generated(
             yield feature, made[at * len(openings) : (at + 1) * len(openings)]
 
 
-def rewards_of(study: Study, trials: Trials, steerings: Sequence[Steering]) -> list[tuple[float | None, ...]]:
-    """Rewards of the same prompts under each steering, several steerings a batch."""
-    known = list(enumerate(steerings))
-    made = _generated(study, known, trials.prompts, trials.generate)
-    return [tuple(trials.reward(one) for one in some) for _, some in made]
+def searched(
+    study: Study, families: Mapping[str, Sequence[Steering]], validation: Trials, test: Sequence[Trials]
+) -> tuple[Result, dict[str, dict[str, tuple[float | None, ...]]], dict[str, Steering]]:
+    """The best of each family: what was chosen, its rewards on each test beside the unsteered, and the steerings."""
+    found = search_equally(study.adapter, families, validation, test)
+    names = ["unsteered", *families]
+    rewards: dict[str, dict[str, tuple[float | None, ...]]] = {}
+    for at, row in enumerate(found.test.rows):
+        rewards.setdefault(row.trials, {})[names[at % len(names)]] = row.rewards
+    best = {name: families[name][at] for name, at in found.chosen.items()}
+    chosen = {name: [at, found.validation[name][at]] for name, at in found.chosen.items()}
+    return chosen, rewards, {"unsteered": UNSTEERED, **best}
 
 
 def choices(study: Study, rows: Sequence[Row], steering: Steering = UNSTEERED) -> list[float]:
