@@ -1,7 +1,7 @@
 """Strength as a dose: how far steering moves the next-token distribution, and the strength that moves it so far."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -107,10 +107,73 @@ def calibrate(
     return _search(measure, target, tolerance)
 
 
+def calibrate_each(
+    adapter: Adapter,
+    steerings: Sequence[Steering],
+    samples: Sequence[Sample],
+    target: float,
+    *,
+    quantile: float = 0.95,
+    tolerance: float = 0.05,
+    rows: int = 64,
+) -> list[Dose | None]:
+    """`calibrate` of many steerings, several of them in one batch; None for one that has no such strength.
+
+    Args:
+        adapter: The model.
+        steerings: What to bring to the target, each by itself.
+        samples: As for `calibrate`; every steering reads all of them.
+        target: Nats.
+        quantile: As for `calibrate`.
+        tolerance: As for `calibrate`.
+        rows: Rows of a batch.
+
+    Raises:
+        SteeringError: The target is not above zero.
+    """
+    if not target > 0:
+        raise SteeringError(f"the target {target} nats is not above zero")
+    searches = [_steps(target, tolerance) for _ in steerings]
+    factors = {at: next(one) for at, one in enumerate(searches)}
+    doses: list[Dose | None] = [None] * len(steerings)
+    context, size = _context(adapter, samples, 1.0), max(1, rows // len(samples))
+    while factors:
+        waiting = dict(factors)
+        for start in range(0, len(waiting), size):
+            some = list(waiting.items())[start : start + size]
+            pushes = [steerings[at].scaled(factor) for at, factor in some for _ in samples]
+            kls = _steered_divergence(adapter, pushes, _repeated(adapter, samples, context, len(some)))
+            for (at, _), kl in zip(some, kls.chunk(len(some)), strict=True):
+                try:
+                    factors[at] = searches[at].send(float(torch.quantile(kl.double(), quantile)))
+                except StopIteration as end:
+                    doses[at] = end.value
+                    del factors[at]
+                except SteeringError:
+                    del factors[at]
+    return doses
+
+
 def _search(measure: Callable[[float], float], target: float, tolerance: float) -> Dose:
+    steps = _steps(target, tolerance)
+    factor = next(steps)
+    while True:
+        try:
+            factor = steps.send(measure(factor))
+        except StopIteration as end:
+            found: Dose = end.value
+            return found
+
+
+def _steps(target: float, tolerance: float) -> Generator[float, float, Dose]:
+    """Gives factors, is sent the divergence at each, and returns the dose.
+
+    Raises:
+        SteeringError: The divergence cannot be brought to the target.
+    """
     factor, points = 1.0, list[tuple[float, float]]()
     for evaluation in range(1, MOST + 1):
-        kl = measure(factor)
+        kl = yield factor
         if not 0 < kl < math.inf:
             raise SteeringError(
                 f"at {factor:g} times the strengths the divergence is {kl:g} nats; nothing to calibrate"
@@ -156,7 +219,14 @@ def _context(adapter: Adapter, samples: Sequence[Sample], guidance: float) -> _C
     return _Context(reading, guidance, plain, counts[: plain.shape[0], -plain.shape[1] :].to(plain.device))
 
 
-def _steered_divergence(adapter: Adapter, steering: Steering, context: _Context) -> Tensor:
+def _repeated(adapter: Adapter, samples: Sequence[Sample], context: _Context, times: int) -> _Context:
+    """The same samples several times over, as one batch reads them."""
+    reading = adapter.reading(list(samples) * times)
+    shape = (times, *([1] * (context.plain.ndim - 1)))
+    return _Context(reading, 1.0, context.plain.repeat(shape), context.counts.repeat(times, 1))
+
+
+def _steered_divergence(adapter: Adapter, steering: Steering | Sequence[Steering], context: _Context) -> Tensor:
     with steer(adapter, steering) as session, session.call(context.reading.call):
         steered = _guided(adapter.read(context.reading), context.guidance)
     each = (steered.exp() * (steered - context.plain)).sum(dim=-1)

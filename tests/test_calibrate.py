@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmsteer.calibrate import calibrate, divergence
+from mmsteer.calibrate import calibrate, calibrate_each, divergence
 from mmsteer.errors import SteeringError
 from mmsteer.steering import Attribute, Steering, steer
 from mmsteer.types import Sample, random_direction
@@ -83,3 +83,18 @@ def test_refusals(musicgen):
         calibrate(musicgen, steering(musicgen, 0.0), samples(), 0.1)
     with pytest.raises(SteeringError, match="ask for a smaller divergence"):
         calibrate(musicgen, steering(musicgen), samples(), 1e4)
+
+
+def test_each_of_several_is_calibrated_as_alone(musicgen):
+    pushes = [steering(musicgen, strength) for strength in (0.3, 1.0, 3.0)]
+    together = calibrate_each(musicgen, [*pushes, steering(musicgen, 0.0)], samples(), 0.02, rows=6)
+    alone = [calibrate(musicgen, one, samples(), 0.02) for one in pushes]
+    assert together[-1] is None
+    for one, other in zip(together, alone, strict=False):
+        assert one.evaluations == other.evaluations
+        assert one.factor == pytest.approx(other.factor, rel=1e-3)
+
+
+def test_no_target_for_several(musicgen):
+    with pytest.raises(SteeringError, match="not above zero"):
+        calibrate_each(musicgen, [steering(musicgen)], samples(), 0.0)

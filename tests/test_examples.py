@@ -1,14 +1,11 @@
 """The examples, made small; on a real model where its weights are installed."""
 
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
 
 from mmsteer.recipes.checks import check_recipe
-from mmsteer.sae import write_sae_lens
 from mmsteer.tasks import check_labels, read_rows
-from tests.latents.dictionaries import drawn
 
 TOPIC = Path(__file__).parents[1] / "examples" / "topic"
 SMALL = (
@@ -54,8 +51,10 @@ PARTS = {
     "spanish.jsonl": {"training": 144, "validation": 12, "test": 12},
     "short.jsonl": {"training": 144, "validation": 12, "test": 12},
     "uppercase.jsonl": {"training": 144, "validation": 12, "test": 12},
-    "refusal.jsonl": {"training": 1, "validation": 24, "test": 24},
-    "detection.jsonl": {"training": 36, "test": 36},
+    "refusal.jsonl": {"training": 1, "validation": 24, "test": 68},
+    "people.jsonl": {"training": 180, "test": 180},
+    "plain.jsonl": {"validation": 12, "test": 48},
+    "contrasts.jsonl": {"training": 152, "validation": 57, "test": 95},
 }
 
 
@@ -70,27 +69,9 @@ def test_rows_of_seed_methods_are_whole_and_on_one_side(name):
     assert sum(map(len, asked.values())) == len(set.union(*asked.values()))
 
 
-def test_seed_questions_have_their_answer_and_labels_are_balanced():
+def test_seed_questions_have_their_answer():
     questions = read_rows(SEED / "choice.jsonl")
     assert all(row.answer in row.options and len(set(row.options)) == 4 for row in questions)
     assert all(option in row.asked().text for row in questions for option in row.options)
     places = [row.options.index(row.answer) for row in questions]
     assert all(18 <= places.count(place) <= 42 for place in range(4))
-    for name, size in (("detection.jsonl", 36), ("refusal.jsonl", 24)):
-        labels = [row.label for row in read_rows(SEED / name) if row.label != "archetype"]
-        assert [labels.count(label) for label in sorted(set(labels))] == [size, size]
-
-
-def test_texts_are_told_apart_by_any_dictionary(smollm2, tmp_path, monkeypatch, capsys):
-    spec = spec_from_file_location("detect", SEED / "detect.py")
-    script = module_from_spec(spec)
-    spec.loader.exec_module(script)
-    write_sae_lens(tmp_path / "drawn", drawn(smollm2, "text.3", 16))
-    rows = (SEED / "detection.jsonl").read_text().splitlines(keepends=True)
-    (tmp_path / "detection.jsonl").write_text("".join(rows[:24]))
-    monkeypatch.setattr(script, "HERE", tmp_path)
-    monkeypatch.setattr(script.mmsteer, "load", lambda _: smollm2)
-    script.main(str(tmp_path / "drawn"))
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines[:-1]] == ["no"] * 2 + ["text.3"] * 10
-    assert all('"positive": "6 of 12"' in line for line in lines[:-1])

@@ -8,12 +8,12 @@ import torch
 
 from mmsteer.errors import DictionaryError
 from mmsteer.latents.controls import added, controls, twin
-from mmsteer.latents.pooling import pooled
+from mmsteer.latents.pooling import Pooled, pooled_layers
 from mmsteer.latents.side_effects import Comparison, compare
 from mmsteer.latents.trials import OUTPUT, Trials
 from mmsteer.sae import COEFFICIENTS, SELECTORS, SparseDictionary, combined_direction
 from mmsteer.steering import Steering
-from mmsteer.types import Adapter, Direction, Positions, Sample, Score, Site, mean_score
+from mmsteer.types import Adapter, Direction, Positions, Score, Site, mean_score
 
 Variant = Literal["S", "A", "P"]
 VARIANTS: tuple[Variant, ...] = ("S", "A", "P")
@@ -134,9 +134,8 @@ def run_corrsteer(
         )
     outcomes = training.run(adapter)
     samples, rewards = outcomes.scored()
-    found = [
-        _candidate(adapter, one, samples, rewards, pool, read, batch=training.batch, seed=seed) for one in dictionaries
-    ]
+    pools = pooled_layers(adapter, dictionaries, samples, positions=read, pool=pool, batch=training.batch)
+    found = [_candidate(adapter, *pair, rewards, seed) for pair in zip(dictionaries, pools, strict=True)]
     candidates = tuple(one for one in found if one is not None)
     if not candidates:
         raise DictionaryError(
@@ -155,19 +154,10 @@ def run_corrsteer(
 
 
 def _candidate(
-    adapter: Adapter,
-    dictionary: SparseDictionary,
-    samples: Sequence[Sample],
-    rewards: torch.Tensor,
-    pool: str,
-    read: Positions,
-    *,
-    batch: int,
-    seed: int,
+    adapter: Adapter, dictionary: SparseDictionary, found: Pooled, rewards: torch.Tensor, seed: int
 ) -> Candidate | None:
     """The feature with the largest correlation, if that is above zero."""
     site = dictionary.located(adapter)
-    found = pooled(adapter, dictionary, samples, positions=read, pool=pool, batch=batch)
     correlations = SELECTORS["pearson"](found.z, rewards)
     best = int(correlations.argmax())
     if not correlations[best] > 0:

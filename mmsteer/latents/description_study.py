@@ -8,7 +8,14 @@ from mmsteer.eval.attributes import Clip, read_labels
 from mmsteer.latents.evidence import Evidence
 from mmsteer.latents.material import Material
 from mmsteer.latents.maximal import maximal_moments
-from mmsteer.latents.output_evaluation import Judge, by_label, matched, output_evaluation, steered_outputs, word_overlap
+from mmsteer.latents.output_evaluation import (
+    Judge,
+    by_label,
+    matched,
+    output_evaluation,
+    steered_outputs,
+    word_overlap,
+)
 from mmsteer.latents.token_change import token_change
 from mmsteer.latents.trials import sample_rate_of
 from mmsteer.latents.vocabulary import vocabulary
@@ -55,11 +62,11 @@ def evaluate_descriptions(
     """
     evidence = gather(adapter, dictionary, used, features, given)
     outputs: dict[str, Sequence[Sample]] = {}
-    for at, feature in enumerate(features):
+    directions = [feature_direction(dictionary, one, used) for one in features]
+    doses = matched(adapter, directions, given.contexts, signs=(1,), operator="add", start=0.3 * used.norm)
+    for at, (feature, some) in enumerate(zip(features, doses, strict=True)):
         say(f"Steering features at 0.25 and 0.5 nats: {at} of {len(features)}")
-        direction = feature_direction(dictionary, feature, used)
-        doses = matched(adapter, direction, given.contexts, signs=(1,), operator="add", start=0.3 * used.norm)
-        outputs[str(feature)] = steered_outputs(adapter, doses, given.prompts, given.generate)
+        outputs[str(feature)] = steered_outputs(adapter, some, given.prompts, given.generate)
     alive = {
         feature: one
         for feature, one in evidence.items()

@@ -7,7 +7,7 @@ import torch
 
 from mmsteer.errors import DictionaryError
 from mmsteer.latents.side_effects import Comparison, compare
-from mmsteer.latents.trials import Trials
+from mmsteer.latents.trials import Outcomes, Trials
 from mmsteer.steering import Steering
 from mmsteer.types import Adapter
 
@@ -41,14 +41,15 @@ def search_equally(
     if len({len(some) for some in families.values()}) != 1 or not all(families.values()):
         sizes = ", ".join(f"{name} {len(some)}" for name, some in families.items())
         raise DictionaryError(f"families are searched as hard as one another; got {sizes}: give each as many steerings")
-    scores = {name: tuple(_reward(adapter, validation, one) for one in some) for name, some in families.items()}
+    tried = validation.run_each(adapter, [one for some in families.values() for one in some])
+    scores = {name: tuple(_mean(tried.pop(0)) for _ in some) for name, some in families.items()}
     chosen = {name: _best(some) for name, some in scores.items()}
     best = {name: families[name][at] for name, at in chosen.items()}
     return EqualSearch(chosen, scores, compare(adapter, test, best))
 
 
-def _reward(adapter: Adapter, trials: Trials, steering: Steering) -> float | None:
-    _, rewards = trials.run(adapter, steering).scored()
+def _mean(outcomes: Outcomes) -> float | None:
+    _, rewards = outcomes.scored()
     return float(rewards.mean()) if len(rewards) else None
 
 

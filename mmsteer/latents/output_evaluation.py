@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from mmsteer.calibrate import Dose, calibrate
-from mmsteer.errors import DictionaryError, SteeringError
+from mmsteer.calibrate import Dose, calibrate_each
+from mmsteer.errors import DictionaryError
 from mmsteer.latents.maximal import NOT_FIRST
 from mmsteer.latents.token_states import token_states
 from mmsteer.latents.trials import Generate
@@ -56,7 +56,7 @@ class Matched:
 
 def matched(
     adapter: Adapter,
-    direction: Direction,
+    directions: Sequence[Direction],
     contexts: Sequence[Sample],
     targets: Sequence[float] = DOSES,
     *,
@@ -64,12 +64,12 @@ def matched(
     operator: str = "clamp",
     positions: Positions = NOT_FIRST,
     start: float = 1.0,
-) -> tuple[Matched, ...]:
-    """The strengths at which setting a feature moves the next token by given divergences.
+) -> list[tuple[Matched, ...]]:
+    """The strengths at which setting each feature moves the next token by given divergences.
 
     Args:
         adapter: The model.
-        direction: The direction of a feature, from `feature_direction`, or any other.
+        directions: Directions of features, from `feature_direction`, or any others.
         contexts: Where the divergence is measured; of their tokens that predict output the median counts.
         targets: Nats.
         signs: Of the strength.
@@ -77,12 +77,18 @@ def matched(
         positions: Which tokens are steered.
         start: The strength that is tried first, in lengths of the hidden state.
     """
-    found = []
+    pushes = [
+        (sign, Steering((Attribute(one, sign * start, positions=positions, operator=operator, unit="absolute"),)))
+        for one in directions
+        for sign in signs
+    ]
+    found: list[list[Matched]] = [[] for _ in directions]
     for target in targets:
-        for sign in signs:
-            attribute = Attribute(direction, sign * start, positions=positions, operator=operator, unit="absolute")
-            found.append(_matched(adapter, Steering((attribute,)), contexts, target, sign))
-    return tuple(found)
+        # None where a feature already moves the model at strength zero, or never does.
+        doses = calibrate_each(adapter, [one for _, one in pushes], contexts, target, quantile=0.5)
+        for at, ((sign, push), dose) in enumerate(zip(pushes, doses, strict=True)):
+            found[at // len(signs)].append(Matched(target, sign, dose, push.scaled(dose.factor) if dose else None))
+    return [tuple(some) for some in found]
 
 
 @dataclass(frozen=True)
@@ -268,15 +274,6 @@ def _mean_peak(
         for one in token_states(adapter, samples, site)
     ]
     return sum(peaks) / len(peaks)
-
-
-def _matched(adapter: Adapter, steering: Steering, contexts: Sequence[Sample], target: float, sign: int) -> Matched:
-    try:
-        dose = calibrate(adapter, steering, contexts, target, quantile=0.5)
-    except SteeringError:
-        # A feature that already moves the model at strength zero, or never does, has no such strength.
-        return Matched(target, sign, None, None)
-    return Matched(target, sign, dose, steering.scaled(dose.factor))
 
 
 def _largest(shares: Sequence[float]) -> int | None:

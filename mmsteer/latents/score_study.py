@@ -14,7 +14,7 @@ from mmsteer.latents.output_evaluation import matched
 from mmsteer.latents.scores import STEERABLE, FeatureScore
 from mmsteer.latents.vocabulary import top_tokens
 from mmsteer.sae import SparseDictionary, Usage, feature_direction
-from mmsteer.steering import Steering, steer
+from mmsteer.steering import steer
 from mmsteer.types import Sample, mean_score
 
 ALIVE = (0.001, 0.25)
@@ -60,8 +60,9 @@ def moved_by(
     `given`: what is generated from, and how it is judged.
     """
     plain = given.generate(given.prompts)
-    pushes = [(one, _dosed(adapter, dictionary, used, given, one.feature)) for one in found]
-    known = [(one, push) for one, push in pushes if push is not None]
+    directions = [feature_direction(dictionary, one.feature, used) for one in found]
+    doses = matched(adapter, directions, given.contexts, (DOSE,), signs=(1,), operator="add", start=0.3 * used.norm)
+    known = [(one, dose.steering) for one, [dose] in zip(found, doses, strict=True) if dose.steering is not None]
     moved: dict[int, Moved] = {}
     for start in range(0, len(known), AT_ONCE):
         say(f"Steering features: {start} of {len(known)}")
@@ -94,14 +95,6 @@ def filtered(
         | {effect: mean_score([getattr(moved[one], effect) for one in some]) for effect in ("promoted", "described")}
         for name, some in kept.items()
     ]
-
-
-def _dosed(
-    adapter: AnyAdapter, dictionary: SparseDictionary, used: Usage, given: Material, feature: int
-) -> Steering | None:
-    direction, start = feature_direction(dictionary, feature, used), 0.3 * used.norm
-    [one] = matched(adapter, direction, given.contexts, (DOSE,), signs=(1,), operator="add", start=start)
-    return one.steering
 
 
 def _moved(

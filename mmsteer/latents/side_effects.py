@@ -56,6 +56,7 @@ class Row:
         reward: Mean reward.
         change: Mean change from the unsteered run, prompt by prompt; None for that run itself.
         effects: What was set right and what was spoiled; None as above.
+        rewards: Of each prompt; None where it could not be judged.
     """
 
     trials: str
@@ -63,6 +64,7 @@ class Row:
     reward: Score
     change: Score | None = None
     effects: SideEffects | None = None
+    rewards: tuple[float | None, ...] = ()
 
     def plain(self) -> dict[str, Any]:
         """The row as plain values."""
@@ -102,9 +104,9 @@ def compare(adapter: Adapter, trials: Sequence[Trials], steerings: Mapping[str, 
 
 def _rows(adapter: Adapter, trials: Trials, steerings: Mapping[str, Steering]) -> list[Row]:
     before = trials.run(adapter).rewards
-    rows = [Row(trials.name, str(UNSTEERED), mean_score(before))]
+    rows = [Row(trials.name, str(UNSTEERED), mean_score(before), rewards=before)]
     for name, steering in steerings.items():
         after = trials.run(adapter, steering).rewards
         change, effects = paired_score(after, before), side_effects(before, after)
-        rows.append(Row(trials.name, name, mean_score(after), change, effects))
+        rows.append(Row(trials.name, name, mean_score(after), change, effects, after))
     return rows

@@ -61,6 +61,25 @@ class Trials:
         starts = range(0, len(self.prompts), self.batch)
         with steer(adapter, steering):
             made = [one for start in starts for one in self.generate(self.prompts[start : start + self.batch])]
+        return self._judged(made)
+
+    def run_each(self, adapter: Adapter, steerings: Sequence[Steering]) -> list[Outcomes]:
+        """Generate and judge everything under each of several steerings, which share batches.
+
+        Args:
+            adapter: The model.
+            steerings: What is applied.
+        """
+        pairs = [(steering, prompt) for steering in steerings for prompt in self.prompts]
+        made: list[Sample] = []
+        for start in range(0, len(pairs), self.batch):
+            some = pairs[start : start + self.batch]
+            with steer(adapter, [steering for steering, _ in some]):
+                made += self.generate([prompt for _, prompt in some])
+        each = len(self.prompts)
+        return [self._judged(made[at * each : (at + 1) * each]) for at in range(len(steerings))]
+
+    def _judged(self, made: Sequence[Sample]) -> Outcomes:
         return Outcomes(tuple(made), tuple(self.reward(one) for one in made))
 
 

@@ -46,7 +46,6 @@ class Usage:
         return cls(z.mean(dim=0), z.std(dim=0), z.amax(dim=0), active, norms.median, len(z), spread)
 
 
-@torch.no_grad()
 def usage(dictionary: SparseDictionary, batches: Iterable[Tensor]) -> Usage:
     """Count how a dictionary's features are used, in one pass and memory for the features alone.
 
@@ -57,20 +56,53 @@ def usage(dictionary: SparseDictionary, batches: Iterable[Tensor]) -> Usage:
     Raises:
         DictionaryError: There are no hidden states, or they have another width.
     """
-    total, squares, active = (torch.zeros(dictionary.features, dtype=torch.float64) for _ in range(3))
-    maximum = torch.zeros(dictionary.features)
-    norms, rows = LogHistogram({}), 0
+    counter = UsageCounter(dictionary)
     for batch in batches:
-        z = dictionary.encode(batch.to(dictionary.decoder.device)).cpu()
-        total += z.sum(dim=0, dtype=torch.float64)
-        squares += z.double().square().sum(dim=0)
-        active += (z > 0).sum(dim=0)
-        maximum = torch.maximum(maximum, z.amax(dim=0))
-        norms += LogHistogram.of(torch.linalg.vector_norm(batch.float(), dim=-1))
-        rows += len(batch)
-    if not rows:
-        raise DictionaryError("there are no hidden states; a dictionary's use is measured on at least one")
-    mean = total / rows
-    spread = (squares / rows - mean.square()).clamp(min=0).sqrt()
-    density = (active / rows).float()
-    return Usage(mean.float(), spread.float(), maximum, density, norms.median, rows, NormSpread.of(norms))
+        counter.add(batch)
+    return counter.usage()
+
+
+class UsageCounter:
+    """Counts how a dictionary's features are used, batch by batch, in memory for the features alone.
+
+    Args:
+        dictionary: The dictionary.
+    """
+
+    def __init__(self, dictionary: SparseDictionary) -> None:
+        self._dictionary = dictionary
+        self._total, self._squares, self._active = (
+            torch.zeros(dictionary.features, dtype=torch.float64) for _ in range(3)
+        )
+        self._maximum = torch.zeros(dictionary.features)
+        self._norms, self._rows = LogHistogram({}), 0
+
+    @torch.no_grad()
+    def add(self, batch: Tensor) -> Tensor:
+        """Count some hidden states, (rows, width), and give their activations, (rows, features).
+
+        Args:
+            batch: The states.
+        """
+        z = self._dictionary.encode(batch.to(self._dictionary.decoder.device)).cpu()
+        self._total += z.sum(dim=0, dtype=torch.float64)
+        self._squares += z.double().square().sum(dim=0)
+        self._active += (z > 0).sum(dim=0)
+        self._maximum = torch.maximum(self._maximum, z.amax(dim=0))
+        self._norms += LogHistogram.of(torch.linalg.vector_norm(batch.float(), dim=-1))
+        self._rows += len(batch)
+        return z
+
+    def usage(self) -> Usage:
+        """What was counted.
+
+        Raises:
+            DictionaryError: There were no hidden states.
+        """
+        if not self._rows:
+            raise DictionaryError("there are no hidden states; a dictionary's use is measured on at least one")
+        mean = self._total / self._rows
+        spread = (self._squares / self._rows - mean.square()).clamp(min=0).sqrt()
+        density = (self._active / self._rows).float()
+        norms = NormSpread.of(self._norms)
+        return Usage(mean.float(), spread.float(), self._maximum, density, self._norms.median, self._rows, norms)

@@ -5,9 +5,11 @@ import pytest
 from mmsteer.errors import DictionaryError
 from mmsteer.latents.controls import added
 from mmsteer.latents.equal_search import search_equally
-from mmsteer.latents.trials import OUTPUT, Trials
-from mmsteer.types import Sample
-from tests.steering.seeing import llava
+from mmsteer.latents.trials import OUTPUT, Trials, sampled
+from mmsteer.steering import Attribute, Steering
+from mmsteer.types import Sample, Sampling
+from tests.latents.dictionaries import pictures
+from tests.steering.seeing import direction, llava
 
 __all__ = ["llava"]
 
@@ -32,6 +34,15 @@ def test_the_best_of_each_family_by_hand(llava):
         "method": 1.0,
         "control": 0.5,
     }
+
+
+def test_steerings_that_share_batches_do_what_each_does_alone(llava):
+    pushes = [NOTHING, *(Steering((Attribute(direction(llava, ["text.0"]), s),)) for s in (3.0, -3.0))]
+    prompts = tuple(pictures(2, answer=None))
+    some = Trials("answers", prompts, sampled(llava, Sampling(4)), lambda one: float(len(one.output)), batch=4)
+    together, alone = some.run_each(llava, pushes), [some.run(llava, one) for one in pushes]
+    assert [one.rewards for one in together] == [one.rewards for one in alone]
+    assert len({one.samples[0].output for one in together}) > 1
 
 
 @pytest.mark.parametrize("sizes", [(2, 1), (0, 0)])

@@ -32,7 +32,7 @@ def test_a_feature_is_brought_to_both_doses_with_both_signs(musicgen):
     dictionary = drawn(musicgen, "decoder.2")
     states = record(musicgen, contexts, [dictionary.site], pool="tokens").values[dictionary.site]
     direction = feature_direction(dictionary, 1, usage(dictionary, [states.flatten(0, 1)]))
-    found = matched(musicgen, direction, contexts, (0.01, 0.02), operator="add")
+    [found] = matched(musicgen, [direction], contexts, (0.01, 0.02), operator="add")
     assert [(one.target, one.sign) for one in found] == [(0.01, 1), (0.01, -1), (0.02, 1), (0.02, -1)]
     for one in found:
         assert one.steering.attributes[0].strength * one.sign > 0
@@ -41,14 +41,14 @@ def test_a_feature_is_brought_to_both_doses_with_both_signs(musicgen):
 
 
 def test_a_dose_that_no_strength_gives_is_left_out(musicgen):
-    found = matched(musicgen, planted(musicgen, "c", [1]), clips(1), (1e4,), signs=(1,), operator="add")
+    [found] = matched(musicgen, [planted(musicgen, "c", [1])], clips(1), (1e4,), signs=(1,), operator="add")
     assert (found[0].dose, found[0].steering) == (None, None)
     assert steered_outputs(musicgen, found, clips(1), lambda prompts: prompts) == ()
 
 
 def test_outputs_are_made_under_every_dose(llava):
     contexts = pictures(1)
-    found = matched(llava, planted(llava, "c", [1]), contexts, (0.01,), operator="add")
+    [found] = matched(llava, [planted(llava, "c", [1])], contexts, (0.01,), operator="add")
     made = steered_outputs(llava, found, pictures(2, answer=None), sampled(llava, Sampling(4)))
     assert len(made) == 4
     assert all(isinstance(one.output, str) for one in made)

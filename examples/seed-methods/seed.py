@@ -1,0 +1,49 @@
+"""The seed methods on a language model, one a sub-command, each beside controls that are searched as hard.
+
+python examples/seed-methods/seed.py METHOD [--model FOLDER --dictionaries FOLDER ...] [--small] [--out FILE]
+"""
+
+import argparse
+import importlib
+import json
+import time
+from pathlib import Path
+
+import torch
+
+METHODS = (
+    "detection",
+    "decomposition",
+    "output_scores",
+    "descriptions",
+    "effects",
+    "flow",
+    "saif",
+    "corrsteer",
+    "refusal",
+)
+
+
+def main() -> None:
+    """Run one method and print what was found."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("method", choices=METHODS)
+    parser.add_argument("--model", default="bundled:text")
+    parser.add_argument("--dictionaries", nargs="*", default=[])
+    parser.add_argument("--small", action="store_true", help="as little of everything as shows that it runs")
+    parser.add_argument("--out", type=Path)
+    asked = parser.parse_args()
+    from shared import open_study
+
+    torch.set_num_threads(1)
+    start = time.time()
+    study = open_study(asked.model, asked.dictionaries, asked.small)
+    found = importlib.import_module(asked.method).run(study)
+    text = json.dumps({"method": asked.method, "seconds": round(time.time() - start), **found}, indent=1)
+    print(text)
+    if asked.out:
+        asked.out.write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    main()
