@@ -17,12 +17,14 @@ class Family:
     Attributes:
         projector: Path of the projector in the base model.
         projected: Tokens that leave the projector, from the config and the tokens that enter it.
+        grid: Whether what leaves the projector is (images, lines, columns, width), as what enters it may be.
         runs: Path of a language model that runs by itself, empty for the model itself; None where the images are put
             among the tokens by the base model.
         queries: Where the config counts query tokens that stand for the image at the start of the prompt; empty where
             the prompt marks them by the image token.
         fused: Whether the image enters by cross-attention alone, so that no token of the text stack stands for it.
         towers: Paths in the vision tower of modules that hold its blocks, where the tower does not declare them.
+        class_token_last: Whether the tower's class token stands behind the patches, not before them.
         tiles: Path in the config of how many tiles share a row of the vision tower; empty for one.
         marked: Whether a prompt without a chat template must hold the image token; else the processor puts it in.
         needs_image: Whether every prompt must have an image.
@@ -34,10 +36,12 @@ class Family:
 
     projector: str = "multi_modal_projector"
     projected: Callable[[Any, int], int] = lambda _, tokens: tokens
+    grid: bool = False
     runs: str | None = None
     queries: str = ""
     fused: bool = False
     towers: tuple[str, ...] = ()
+    class_token_last: bool = False
     tiles: str = ""
     marked: bool = True
     needs_image: bool = False
@@ -82,6 +86,7 @@ def _pooled(config: Any, tokens: int) -> int:
 
 QWEN = Family(projector="visual.merger", projected=_merged)
 GLM = Family(projector="visual.merger")
+DOWNSAMPLED = Family(projected=_downsampled, grid=True)
 IDEFICS = Family(projector="connector", projected=_shuffled)
 
 FAMILIES: Mapping[str, Family] = {
@@ -109,7 +114,10 @@ FAMILIES: Mapping[str, Family] = {
     "internvl": Family(),
     "idefics3": IDEFICS,
     "smolvlm": IDEFICS,
-    "aya_vision": Family(projected=_downsampled),
+    "aya_vision": DOWNSAMPLED,
+    "cohere2_vision": DOWNSAMPLED,
+    "lfm2_vl": DOWNSAMPLED,
+    "llama4": Family(towers=("model",), class_token_last=True),
     "paligemma": Family(first_position=1, answer_type=1, marked=False, needs_image=True),
     "gemma3": Family(projected=_pooled),
     "mllama": Family(
@@ -168,6 +176,15 @@ BLOCKS: Mapping[str, Blocks] = {
     # Its blocks add a bias to what the attention returns.
     "gpt_neox_japanese": Blocks(
         "layers", mlp="mlp", mlp_input="mlp", mid="post_attention_layernorm", heads="attention.dense"
+    ),
+    # What holds the blocks has a head of its own.
+    "llama4_text": Blocks(
+        "model.layers",
+        attention="self_attn",
+        mlp="feed_forward",
+        mlp_input="feed_forward",
+        mid="post_attention_layernorm",
+        heads="self_attn.o_proj",
     ),
     "mamba": Blocks("layers"),
     "mamba2": Blocks("layers"),

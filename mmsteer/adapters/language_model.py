@@ -188,9 +188,9 @@ class LanguageModelAdapter(Ported):
         """
         if stack != TEXT:
             state = arguments.get("hidden_states", next(iter(arguments.values())))
-            rows = state.shape[:-2].numel() if state.ndim > 2 else 1
-            width = int(state.shape[-2])
-            return Forward(rows, self._projected(width) if stack == PROJECTOR else width, 0)
+            if stack == PROJECTOR:
+                return self._projecting(state.shape)
+            return Forward(state.shape[:-2].numel() if state.ndim > 2 else 1, int(state.shape[-2]), 0)
         tokens = _tokens(arguments)
         return Forward(tokens.shape[0], tokens.shape[1], cached_tokens(arguments), cache_of(arguments))
 
@@ -366,7 +366,7 @@ class LanguageModelAdapter(Ported):
         found = self._points_of(TEXT, self.model.get_decoder(), locate.decoder_blocks(self.model))
         if self._tower is not None:
             found |= self._points_of(VISION, self._tower, locate.vision_blocks(self._tower, self._family))
-            found[Site(PROJECTOR, 0)] = Port(attrgetter(self._family.projector)(self.model.base_model))
+            found[Site(PROJECTOR, 0)] = self._projector()
         return found
 
     def _points_of(self, stack: str, tower: nn.Module, blocks: Sequence[nn.Module]) -> dict[Site, Port]:
@@ -382,13 +382,20 @@ class LanguageModelAdapter(Ported):
             return part[1] - part[0]
         return locate.width(self.module(Site(VISION, 0, "mlp"))) if site.stack == VISION else hidden
 
-    def _projected(self, tokens: int) -> int:
-        return self._family.projected(self.model.config, tokens)
+    def _projector(self) -> Port:
+        return Port(attrgetter(self._family.projector)(self.model.base_model), grid=self._family.grid)
+
+    def _projecting(self, shape: torch.Size) -> Forward:
+        """The forward of the projector that is given a state of some shape."""
+        rows = 1 if len(shape) < 3 else shape[0] if self._family.grid else shape[:-2].numel()
+        return Forward(rows, self._family.projected(self.model.config, shape[:-1].numel() // rows), 0)
 
     def _image_layout(self, stack: str, forward: Forward, arguments: Mapping[str, Any]) -> Layout:
         place = torch.arange(forward.width, device=self.device)
         tiles = attrgetter(self._family.tiles)(self.model.config) if self._family.tiles else 1
-        first = (place % (forward.width // tiles) == 0) & (stack == VISION and self._has_class_token)
+        patches = forward.width // tiles
+        first = place % patches == (patches - 1 if self._family.class_token_last else 0)
+        first &= stack == VISION and self._has_class_token
         real = real_tokens(forward, arguments.get("attention_mask"), self.device)
         return Layout(image_kinds(forward, real, first), forward.width - 1)
 

@@ -15,11 +15,11 @@ from mmsteer.adapters.points import Point, ports, ports_of_row
 from mmsteer.errors import AdapterError
 from mmsteer.types import WRITTEN, Port, Site
 
-WRITERS = ("down_proj", "fc2", "linear_fc2", "o_proj", "out_proj", "proj", "projection", "projection_layer")
+WRITERS = ("down_proj", "fc2", "linear_fc2", "o_proj", "out_proj", "proj", "projection", "projection_layer", "w2")
 """What attentions and MLPs call their last linear layer."""
 
 CLASS_TOKENS = ("class_embedding", "cls_token")
-"""What vision towers call the embedding of a token that stands first and for the whole image."""
+"""What vision towers call the embedding of a token that stands for the whole image."""
 
 
 def decoder_blocks(model: Any) -> list[nn.Module]:
@@ -107,7 +107,7 @@ def width(part: nn.Module) -> int:
 
 
 def has_class_token(tower: nn.Module) -> bool:
-    """Whether a vision tower puts a token for the whole image before its patches.
+    """Whether a vision tower puts a token for the whole image beside its patches.
 
     Args:
         tower: What `vision_tower` found.

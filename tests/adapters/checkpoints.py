@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 import transformers as hf
 from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers.modeling_outputs import MoeCausalLMOutputWithPast
 
 SPECIAL = ("<pad>", "<s>", "</s>", "<unk>", "<image>")
 WORDS = ("user", "assistant", ":", "a", "the", "image", "shows", "describe", "is", "there", "cup", "table", "yes", "no")
@@ -62,8 +63,8 @@ def tokenizer(*more: str, **options) -> hf.PreTrainedTokenizerFast:
     return made
 
 
-def siglip() -> hf.SiglipVisionConfig:
-    return hf.SiglipVisionConfig(vision_use_head=False, **VISION)
+def siglip(patch: int = 8) -> hf.SiglipVisionConfig:
+    return hf.SiglipVisionConfig(vision_use_head=False, **VISION | {"patch_size": patch})
 
 
 def llava(**text) -> tuple[hf.PreTrainedModel, hf.ProcessorMixin]:
@@ -365,15 +366,77 @@ def aya_vision() -> tuple[hf.PreTrainedModel, hf.ProcessorMixin]:
     names = ("<|IMG_PATCH|>", "<|START_OF_IMG|>", "<|END_OF_IMG|>", "<|IMG_LINE_BREAK|>", "TILE", "TILE_GLOBAL")
     words = tokenizer(*names)
     config = hf.AyaVisionConfig(
-        vision_config=siglip(),
+        vision_config=siglip(4),
         text_config=hf.Cohere2Config(**TEXT),
         image_token_index=words.convert_tokens_to_ids("<|IMG_PATCH|>"),
     )
     pixels = hf.GotOcr2ImageProcessor(size=PIXELS, crop_to_patches=False)
     processor = hf.AyaVisionProcessor(
-        pixels, words, patch_size=8, img_size=16, downsample_factor=2, chat_template=TEMPLATE
+        pixels, words, patch_size=4, img_size=16, downsample_factor=2, chat_template=TEMPLATE
     )
     return hf.AyaVisionForConditionalGeneration(config), processor
+
+
+def cohere2_vision() -> tuple[hf.PreTrainedModel, hf.ProcessorMixin]:
+    """Command A Vision: the same with its own classes."""
+    names = {"boi_token": "<|START_OF_IMG|>", "eoi_token": "<|END_OF_IMG|>", "image_token": "<|IMG_PATCH|>"}
+    names["img_line_break_token"] = "<|IMG_LINE_BREAK|>"
+    words = tokenizer(*names.values(), extra_special_tokens=names)
+    config = hf.Cohere2VisionConfig(
+        vision_config=siglip(4),
+        text_config=hf.Cohere2Config(**TEXT),
+        image_token_id=words.convert_tokens_to_ids("<|IMG_PATCH|>"),
+        alignment_intermediate_size=16,
+    )
+    pixels = hf.Cohere2VisionImageProcessor(size=PIXELS, patch_size=2, crop_to_patches=False)
+    template = TEMPLATE.replace("<image>", "<|IMG_PATCH|>")
+    processor = hf.Cohere2VisionProcessor(pixels, words, chat_template=template)
+    return hf.Cohere2VisionForConditionalGeneration(config), processor
+
+
+def lfm2_vl() -> tuple[hf.PreTrainedModel, hf.ProcessorMixin]:
+    """LFM2-VL: images of any size padded to one number of patches, short convolutions in most layers of the text."""
+    words = tokenizer("<|image_start|>", "<|image_end|>", "<|img_thumbnail|>")
+    vision = {name: value for name, value in VISION.items() if name != "image_size"} | {"num_patches": 16}
+    text = TEXT | {"layer_types": ["conv", "full_attention", "conv"], "block_auto_adjust_ff_dim": False}
+    config = hf.Lfm2VlConfig(
+        vision_config=hf.Siglip2VisionConfig(**vision, vision_use_head=False),
+        text_config=hf.Lfm2Config(**text),
+        image_token_id=IMAGE,
+        projector_hidden_size=32,
+    )
+    pixels = hf.Lfm2VlImageProcessor(
+        encoder_patch_size=8, min_image_tokens=1, max_image_tokens=4, max_num_patches=16, do_image_splitting=False
+    )
+    return hf.Lfm2VlForConditionalGeneration(config), hf.Lfm2VlProcessor(pixels, words, chat_template=TEMPLATE)
+
+
+def _llama4_text() -> dict:
+    return TEXT | {"intermediate_size_mlp": 48, "num_local_experts": 4, "interleave_moe_layer_step": 2}
+
+
+def llama4() -> tuple[hf.PreTrainedModel, hf.ProcessorMixin]:
+    """Llama 4: a class token behind the patches, and a language model with a head of its own inside."""
+    names = ("<|image|>", "<|image_start|>", "<|image_end|>", "<|patch|>", "<|tile_x_separator|>")
+    words = tokenizer(*names, "<|tile_y_separator|>")
+    vision = VISION | {"patch_size": 4, "projector_input_dim": 24, "projector_output_dim": 24, "vision_output_dim": 24}
+    config = hf.Llama4Config(
+        # The projector's MLP is given what it calls its intermediate size: four patches.
+        vision_config=vision
+        | {"intermediate_size": 96, "rope_parameters": {"rope_type": "default", "rope_theta": 1e4}},
+        text_config=_llama4_text(),
+        image_token_index=words.convert_tokens_to_ids("<|patch|>"),
+    )
+    pixels = hf.Llama4ImageProcessor(size=PIXELS, max_patches=4)
+    template = TEMPLATE.replace("<image>", "<|image|>")
+    # Every forward of transformers 5.24 reads this field, which the output of its language model lacks.
+    MoeCausalLMOutputWithPast.image_outputs = None
+    return hf.Llama4ForConditionalGeneration(config), hf.Llama4Processor(pixels, words, 4, chat_template=template)
+
+
+def llama4_text() -> tuple[hf.PreTrainedModel, hf.PreTrainedTokenizerFast]:
+    """The language model of Llama 4 alone."""
+    return hf.Llama4ForCausalLM(hf.Llama4TextConfig(**_llama4_text())), tokenizer()
 
 
 def paligemma() -> tuple[hf.PreTrainedModel, hf.ProcessorMixin]:
@@ -507,10 +570,14 @@ FAMILIES: dict[str, Callable[[], tuple[hf.PreTrainedModel, object]]] = {
         idefics3,
         smolvlm,
         aya_vision,
+        cohere2_vision,
+        lfm2_vl,
+        llama4,
         paligemma,
         gemma3,
         mllama,
         llama,
+        llama4_text,
         opt,
         mamba,
         mamba2,
