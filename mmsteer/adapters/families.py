@@ -120,6 +120,7 @@ FAMILIES: Mapping[str, Family] = {
     "llama4": Family(towers=("model",), class_token_last=True),
     "paligemma": Family(first_position=1, answer_type=1, marked=False, needs_image=True),
     "gemma3": Family(projected=_pooled),
+    "gemma4": Family(projector="embed_vision"),
     "mllama": Family(
         fused=True,
         towers=("transformer", "global_transformer"),

@@ -102,8 +102,9 @@ def width(part: nn.Module) -> int:
     Args:
         part: The attention or MLP.
     """
-    # LoRA's layers and quantised ones have the features of a linear layer, but are none.
-    return int(next(one.out_features for one in _last_layers(part) if hasattr(one, "out_features")))
+    # LoRA's layers and quantised ones have the features of a linear layer, but are none; Gemma 4 ends in a norm.
+    features = (getattr(one, "out_features", None) for one in _last_layers(part))
+    return int(next((known for known in features if known), None) or len(part.weight))
 
 
 def has_class_token(tower: nn.Module) -> bool:

@@ -155,8 +155,9 @@ def _heads(projection: nn.Module | None, attention: nn.Module, config: Any) -> d
 
 
 def _taken(projection: nn.Module) -> int | None:
-    # GPT-2's layers are no linear ones; those of LoRA and quantised ones have the same names for it.
-    return getattr(projection, "in_features", getattr(projection, "nx", None))
+    # GPT-2's layers are no linear ones; those of LoRA and quantised ones have the same names for it. Gemma 4 wraps one.
+    inner = getattr(projection, "linear", projection)
+    return getattr(inner, "in_features", getattr(inner, "nx", None))
 
 
 def _child(module: nn.Module, names: Any) -> nn.Module | None:

@@ -471,6 +471,30 @@ def gemma3() -> tuple[hf.PreTrainedModel, hf.ProcessorMixin]:
     return model, processor
 
 
+GEMMA_TOKENS = {"boi_token": "<boi>", "eoi_token": "<eoi>", "image_token": "<image>"}
+GEMMA_TOKENS |= {"boa_token": "<boa>", "eoa_token": "<eoa>", "audio_token": "<audio>"}
+
+
+def gemma4() -> tuple[hf.PreTrainedModel, hf.ProcessorMixin]:
+    """Gemma 4: padded patches pooled before the projector, a further input in each layer, larger heads in some."""
+    words = tokenizer("<boi>", "<eoi>", "<boa>", "<eoa>", "<audio>", "<|video|>", extra_special_tokens=GEMMA_TOKENS)
+    text = TEXT | {"layer_types": ["sliding_attention", "sliding_attention", "full_attention"], "sliding_window": 8}
+    text |= {"hidden_size_per_layer_input": 8, "vocab_size_per_layer_input": 64, "global_head_dim": 16}
+    vision = VISION | {"patch_size": 4, "num_key_value_heads": 2, "head_dim": 12, "pooling_kernel_size": 2}
+    ids = {f"{name}_token_id": words.convert_tokens_to_ids(f"<{name}>") for name in ("image", "boi", "eoi", "audio")}
+    config = hf.Gemma4Config(
+        vision_config=hf.Gemma4VisionConfig(**vision),
+        text_config=hf.Gemma4TextConfig(**text),
+        video_token_id=words.convert_tokens_to_ids("<|video|>"),
+        **ids,
+    )
+    sizes = {"patch_size": 4, "pooling_kernel_size": 2, "max_soft_tokens": 70}
+    pixels, video = hf.Gemma4ImageProcessor(**sizes), hf.Gemma4VideoProcessor(**sizes)
+    sound = hf.Gemma4AudioFeatureExtractor()
+    processor = hf.Gemma4Processor(sound, pixels, words, video, chat_template=TEMPLATE)
+    return hf.Gemma4ForConditionalGeneration(config), processor
+
+
 def mllama() -> tuple[hf.PreTrainedModel, hf.ProcessorMixin]:
     """Llama 3.2 Vision: the image enters by cross-attention alone."""
     words = tokenizer("<|image|>", "<|python_tag|>")
@@ -575,6 +599,7 @@ FAMILIES: dict[str, Callable[[], tuple[hf.PreTrainedModel, object]]] = {
         llama4,
         paligemma,
         gemma3,
+        gemma4,
         mllama,
         llama,
         llama4_text,
