@@ -104,7 +104,7 @@ def width(part: nn.Module) -> int:
     """
     # LoRA's layers and quantised ones have the features of a linear layer, but are none; Gemma 4 ends in a norm.
     features = (getattr(one, "out_features", None) for one in _last_layers(part))
-    return int(next((known for known in features if known), None) or len(part.weight))
+    return int(next((known for known in features if known), None) or len(part.get_parameter("weight")))
 
 
 def has_class_token(tower: nn.Module) -> bool:
