@@ -9,7 +9,7 @@ import transformers
 from packaging.version import Version
 
 from mmsteer.adapters.audiocraft import PREFIX, AudiocraftMusicgen, is_musicgen, load_musicgen
-from mmsteer.adapters.families import FAMILIES
+from mmsteer.adapters.families import FAMILIES, REFUSED, no_row
 from mmsteer.adapters.images import read_image
 from mmsteer.adapters.language_model import LanguageModelAdapter
 from mmsteer.adapters.musicgen import MusicgenAdapter
@@ -109,11 +109,13 @@ def _classes(kind: str) -> tuple[type[TransformersMusicgen | LanguageModelAdapte
     """The adapter of a type of model, and what loads the model and its processor.
 
     Raises:
-        AdapterError: There is none, or this version of transformers runs the model wrongly.
+        AdapterError: There is none, it cannot be steered, or this version of transformers runs the model wrongly.
     """
     from transformers.models.auto import modeling_auto as auto
 
     _check_version(kind)
+    if kind in REFUSED:
+        raise AdapterError(f"models of type {kind!r} cannot be steered: {REFUSED[kind]}; choose another model")
     # Asked of transformers one by one: each brings a part of it that takes its time.
     if kind in MUSICGENS:
         return TransformersMusicgen, transformers.AutoModelForTextToWaveform, transformers.AutoProcessor
@@ -122,6 +124,8 @@ def _classes(kind: str) -> tuple[type[TransformersMusicgen | LanguageModelAdapte
     # What also fills in masked words (BERT) does not write from left to right.
     if kind in auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and kind not in auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES:
         return LanguageModelAdapter, transformers.AutoModelForCausalLM, transformers.AutoTokenizer
+    if kind in auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
+        raise AdapterError(no_row(kind))
     choice = ", ".join((*MUSICGENS, *FAMILIES))
     raise AdapterError(f"no adapter for models of type {kind!r}; choose from {choice}, and causal language models")
 

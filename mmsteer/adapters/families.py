@@ -118,6 +118,8 @@ FAMILIES: Mapping[str, Family] = {
     "cohere2_vision": DOWNSAMPLED,
     "lfm2_vl": DOWNSAMPLED,
     "llama4": Family(towers=("model",), class_token_last=True),
+    "molmo2": Family(projector="multi_modal_projector.image_projector"),
+    "ovis2": Family(projector="visual_embeddings_table"),
     "paligemma": Family(first_position=1, answer_type=1, marked=False, needs_image=True),
     "gemma3": Family(projected=_pooled),
     "gemma4": Family(projector="embed_vision"),
@@ -128,6 +130,32 @@ FAMILIES: Mapping[str, Family] = {
         mixes=False,
     ),
 }
+
+_STREAMS = "its residual stream is several side by side (hyper-connections), so that no one vector can be added to it"
+_MERGED = "its tower merges tokens between two blocks, so that its layers have different numbers of them"
+
+REFUSED: Mapping[str, str] = {
+    "deepseek_v4": _STREAMS,
+    "gemma3n": "its residual stream is four side by side (AltUp), and its tower is convolutional, without blocks",
+    "gemma3n_text": "its residual stream is four side by side (AltUp), so that no one vector can be added to it",
+    "hy_v4": _STREAMS,
+    "minicpmv4_6": _MERGED,
+    "minicpmv4_7": _MERGED,
+}
+"""Families that cannot be steered, by the model type of the whole or of its language model, and why."""
+
+
+def no_row(kind: str) -> str:
+    """What an error says of a vision-language family that is not in the table.
+
+    Args:
+        kind: Its model type.
+    """
+    return (
+        f"no adapter for vision-language models of type {kind!r}: the path of their projector is not known; a row in "
+        f"FAMILIES of mmsteer/adapters/families.py adds it, or choose from {', '.join(FAMILIES)}"
+    )
+
 
 TEXT_ONLY = Family(runs="")
 """A plain causal language model."""

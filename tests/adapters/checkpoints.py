@@ -411,6 +411,48 @@ def lfm2_vl() -> tuple[hf.PreTrainedModel, hf.ProcessorMixin]:
     return hf.Lfm2VlForConditionalGeneration(config), hf.Lfm2VlProcessor(pixels, words, chat_template=TEMPLATE)
 
 
+def ovis2() -> tuple[hf.PreTrainedModel, hf.ProcessorMixin]:
+    """Ovis 2: the projector looks up visual tokens, of the image by their odds, and of its borders by their number."""
+    names = ("<IMG_ATOM>", "<IMG_START>", "<IMG_GRID>", "<IMG_COL>", "<IMG_ROW>", "<IMG_END>")
+    words = tokenizer(*names)
+    atom, *borders = words.convert_tokens_to_ids(list(names))
+    config = hf.Ovis2Config(
+        vision_config=hf.Ovis2VisionConfig(**VISION, vocab_size=20, hidden_stride=2),
+        text_config=hf.Qwen2Config(**TEXT),
+        hidden_size=32,
+        vocab_size=64,
+        image_token_id=atom,
+        visual_indicator_token_ids=borders,
+    )
+    pixels = hf.Ovis2ImageProcessor(size=PIXELS, crop_to_patches=True, max_patches=4)
+    processor = hf.Ovis2Processor(pixels, words, image_seq_length=1, chat_template=TEMPLATE)
+    return hf.Ovis2ForConditionalGeneration(config), processor
+
+
+def molmo2() -> tuple[hf.PreTrainedModel, hf.ProcessorMixin]:
+    """Molmo 2: two layers of the tower side by side, pooled by attention, and added to the image's own tokens."""
+    patches = ("<im_patch>", "<im_col>", "<im_start>", "<low_res_im_start>", "<frame_start>", "<im_end>", "<frame_end>")
+    seen = {"image_token": "<image>", "video_token": "<|video|>"}
+    words = tokenizer(*patches, "<im_low>", "<|video|>", extra_special_tokens=seen)
+    # Loaded as Qwen2's tokenizer, it would spell what is not added.
+    words.add_tokens([*patches, "<im_low>", *WORDS])
+    # With the usual initial weights, what is done in the tower vanishes in the rounding.
+    heads = {"head_dim": 12, "num_key_value_heads": 2, "initializer_range": 0.2}
+    adapter = {"hidden_size": 24, "num_attention_heads": 2, "intermediate_size": 48, "text_hidden_size": 32}
+    ids = {"image_patch_id": "<im_patch>", "image_start_token_id": "<im_start>", "image_end_token_id": "<im_end>"}
+    ids |= {"low_res_image_start_token_id": "<low_res_im_start>"}
+    config = hf.Molmo2Config(
+        vision_config=VISION | heads | {"image_size": [16, 16], "patch_size": 4},
+        adapter_config=adapter | heads | {"vision_feature_layer": [3, 1]},
+        text_config=TEXT | {"additional_vocab_size": 8},
+        **{name: words.convert_tokens_to_ids(token) for name, token in ids.items()},
+    )
+    sizes = {"size": PIXELS, "patch_size": 4}
+    pixels = hf.Molmo2ImageProcessor(**sizes, max_crops=2, overlap_margins=[0, 0])
+    processor = hf.Molmo2Processor(pixels, hf.Molmo2VideoProcessor(**sizes), words, chat_template=TEMPLATE)
+    return hf.Molmo2ForConditionalGeneration(config), processor
+
+
 def _llama4_text() -> dict:
     return TEXT | {"intermediate_size_mlp": 48, "num_local_experts": 4, "interleave_moe_layer_step": 2}
 
@@ -596,6 +638,8 @@ FAMILIES: dict[str, Callable[[], tuple[hf.PreTrainedModel, object]]] = {
         aya_vision,
         cohere2_vision,
         lfm2_vl,
+        ovis2,
+        molmo2,
         llama4,
         paligemma,
         gemma3,
