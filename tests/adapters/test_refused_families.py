@@ -1,11 +1,16 @@
-"""Families that cannot be located are refused by name, with the reason or with what to add."""
+"""Families that cannot be located are refused by name, with the reason or with what to add; the guide names all."""
+
+import re
+from pathlib import Path
 
 import pytest
 import torch
 import transformers as hf
 
 from mmsteer.adapters import adapt, load
+from mmsteer.adapters.families import FAMILIES, REFUSED
 from mmsteer.errors import AdapterError
+from tests.adapters.checkpoints import FAMILIES as TESTED
 from tests.adapters.checkpoints import TEXT, tokenizer
 
 
@@ -37,3 +42,11 @@ def test_a_family_without_a_row_names_what_is_missing(tmp_path):
         AdapterError, match=r"path of their projector is not known; a row in FAMILIES of mmsteer/adapters"
     ):
         load(tmp_path)
+
+
+def test_the_guide_names_every_family():
+    guide = Path("docs/families.md").read_text(encoding="utf-8")
+    steered = re.findall(r"^\| (\w+) \| (?:all|embedding)", guide, re.MULTILINE)
+    assert steered == list(TESTED)
+    assert set(FAMILIES) <= set(TESTED)
+    assert all(f"`{kind}`" in guide for kind in REFUSED)
