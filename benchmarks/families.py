@@ -6,7 +6,8 @@ For every model type that `AutoModelForCausalLM` names and the adapter takes: ad
 in the middle while two prompts of unlike length are generated, and compare the tokens' logits with those of a loop
 without a cache, under a plain forward hook. Strength 0 must give the unsteered logits, bit for bit. One line a type:
 `steered`, `refused` (an `MmsteerError`), `error` (anything else: a bug here), `untried` (no tiny model could be made or
-run even without steering). Image-text families need a processor each, so they are in tests/adapters/checkpoints.py.
+run even without steering). Image-text families need a processor each, so they are in tests/adapters/checkpoints.py;
+benchmarks/sites.py tells what is located in them.
 """
 
 import signal

@@ -247,12 +247,14 @@ def _edited(port: Port, edit: Edit, state: Tensor) -> Tensor:
         part = _edited(Port(port.module), edit, state[..., start:stop])
         return torch.cat([state[..., :start], part, state[..., stop:]], dim=-1)
     # The usual state needs no new shape, and a step of decoding no operator for one.
-    return edit(state) if state.ndim == 3 else edit(_rows(state)).reshape(state.shape)
+    return edit(state) if state.ndim == 3 else edit(_rows(port, state)).reshape(state.shape)
 
 
-def _rows(state: Tensor) -> Tensor:
-    """A hidden state as (rows, tokens, width), whether it is packed or split into tiles."""
-    return state if state.ndim == 3 else state.reshape(-1, *state.shape[-2:])
+def _rows(port: Port, state: Tensor) -> Tensor:
+    """A hidden state as (rows, tokens, width), whether it is packed, split into tiles, or laid out in a grid."""
+    if state.ndim == 3:
+        return state
+    return state.flatten(1, 2) if port.grid else state.reshape(-1, *state.shape[-2:])
 
 
 def _reading(port: Port, see: See) -> Callable[[nn.Module, Any, Any], None]:
@@ -272,7 +274,7 @@ def _reading_input(port: Port, see: See) -> Callable[[nn.Module, Any, Any], None
 
 
 def _seen(port: Port, state: Tensor) -> Tensor:
-    return _rows(state if port.part is None else state[..., slice(*port.part)])
+    return _rows(port, state if port.part is None else state[..., slice(*port.part)])
 
 
 def _first(module: nn.Module) -> str:

@@ -8,7 +8,7 @@ import transformers
 from packaging.version import Version
 
 from mmsteer.adapters.audiocraft import PREFIX, AudiocraftMusicgen, is_musicgen, load_musicgen
-from mmsteer.adapters.families import FAMILIES
+from mmsteer.adapters.families import FAMILIES, REFUSED, no_row
 from mmsteer.adapters.language_model import LanguageModelAdapter
 from mmsteer.adapters.musicgen import MusicgenAdapter
 from mmsteer.adapters.musicgen_transformers import TransformersMusicgen
@@ -25,11 +25,12 @@ QUANTISED: dict[str, dict[str, bool]] = {"4bit": {"load_in_4bit": True}, "8bit":
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
-MENDED = {
-    "musicgen_melody": ("5.18", "its generate leaves the prompt out"),
-    "internvl": ("5.18", "its processor fails beside NumPy 2"),
+FAULTS = {
+    "musicgen_melody": ("0", "5.18", "its generate leaves the prompt out"),
+    "internvl": ("0", "5.18", "its processor fails beside NumPy 2"),
+    "llama4": ("5.24", "5.25", "its forward asks its language model for an output that there is not"),
 }
-"""Models that transformers runs wrongly, the version that mends it, and what is wrong before."""
+"""Models that transformers runs wrongly: from which version on, before which, and what is wrong."""
 
 __all__ = [
     "AnyAdapter",
@@ -100,11 +101,13 @@ def _classes(kind: str) -> tuple[type[TransformersMusicgen | LanguageModelAdapte
     """The adapter of a type of model, and what loads the model and its processor.
 
     Raises:
-        AdapterError: There is none, or this version of transformers runs the model wrongly.
+        AdapterError: There is none, it cannot be steered, or this version of transformers runs the model wrongly.
     """
     from transformers.models.auto import modeling_auto as auto
 
     _check_version(kind)
+    if kind in REFUSED:
+        raise AdapterError(f"models of type {kind!r} cannot be steered: {REFUSED[kind]}; choose another model")
     # Asked of transformers one by one: each brings a part of it that takes its time.
     if kind in MUSICGENS:
         return TransformersMusicgen, transformers.AutoModelForTextToWaveform, transformers.AutoProcessor
@@ -113,15 +116,20 @@ def _classes(kind: str) -> tuple[type[TransformersMusicgen | LanguageModelAdapte
     # What also fills in masked words (BERT) does not write from left to right.
     if kind in auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and kind not in auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES:
         return LanguageModelAdapter, transformers.AutoModelForCausalLM, transformers.AutoTokenizer
+    if kind in auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
+        raise AdapterError(no_row(kind))
     choice = ", ".join((*MUSICGENS, *FAMILIES))
     raise AdapterError(f"no adapter for models of type {kind!r}; choose from {choice}, and causal language models")
 
 
 def _check_version(kind: str) -> None:
-    mended, fault = MENDED.get(kind, ("0", ""))
+    first, until, fault = FAULTS.get(kind, ("0", "0", ""))
     found = transformers.__version__
-    if Version(found) < Version(mended):
-        raise AdapterError(f"models of type {kind!r} need transformers {mended}: before it, {fault}; this is {found}")
+    if Version(first) <= Version(found) < Version(until):
+        allowed = f"{until} or later" if first == "0" else f"a version before {first}"
+        raise AdapterError(
+            f"models of type {kind!r} cannot run in transformers {found}: {fault}; install transformers {allowed}"
+        )
 
 
 def _quantisation(quantise: str | None) -> dict[str, Any]:

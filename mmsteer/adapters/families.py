@@ -17,12 +17,14 @@ class Family:
     Attributes:
         projector: Path of the projector in the base model.
         projected: Tokens that leave the projector, from the config and the tokens that enter it.
+        grid: Whether what leaves the projector is (images, lines, columns, width), as what enters it may be.
         runs: Path of a language model that runs by itself, empty for the model itself; None where the images are put
             among the tokens by the base model.
         queries: Where the config counts query tokens that stand for the image at the start of the prompt; empty where
             the prompt marks them by the image token.
         fused: Whether the image enters by cross-attention alone, so that no token of the text stack stands for it.
         towers: Paths in the vision tower of modules that hold its blocks, where the tower does not declare them.
+        class_token_last: Whether the tower's class token stands behind the patches, not before them.
         tiles: Path in the config of how many tiles share a row of the vision tower; empty for one.
         marked: Whether a prompt without a chat template must hold the image token; else the processor puts it in.
         needs_image: Whether every prompt must have an image.
@@ -34,10 +36,12 @@ class Family:
 
     projector: str = "multi_modal_projector"
     projected: Callable[[Any, int], int] = lambda _, tokens: tokens
+    grid: bool = False
     runs: str | None = None
     queries: str = ""
     fused: bool = False
     towers: tuple[str, ...] = ()
+    class_token_last: bool = False
     tiles: str = ""
     marked: bool = True
     needs_image: bool = False
@@ -82,6 +86,7 @@ def _pooled(config: Any, tokens: int) -> int:
 
 QWEN = Family(projector="visual.merger", projected=_merged)
 GLM = Family(projector="visual.merger")
+DOWNSAMPLED = Family(projected=_downsampled, grid=True)
 IDEFICS = Family(projector="connector", projected=_shuffled)
 
 FAMILIES: Mapping[str, Family] = {
@@ -109,9 +114,15 @@ FAMILIES: Mapping[str, Family] = {
     "internvl": Family(),
     "idefics3": IDEFICS,
     "smolvlm": IDEFICS,
-    "aya_vision": Family(projected=_downsampled),
+    "aya_vision": DOWNSAMPLED,
+    "cohere2_vision": DOWNSAMPLED,
+    "lfm2_vl": DOWNSAMPLED,
+    "llama4": Family(towers=("model",), class_token_last=True),
+    "molmo2": Family(projector="multi_modal_projector.image_projector"),
+    "ovis2": Family(projector="visual_embeddings_table"),
     "paligemma": Family(first_position=1, answer_type=1, marked=False, needs_image=True),
     "gemma3": Family(projected=_pooled),
+    "gemma4": Family(projector="embed_vision"),
     "mllama": Family(
         fused=True,
         towers=("transformer", "global_transformer"),
@@ -119,6 +130,32 @@ FAMILIES: Mapping[str, Family] = {
         mixes=False,
     ),
 }
+
+_STREAMS = "its residual stream is several side by side (hyper-connections), so that no one vector can be added to it"
+_MERGED = "its tower merges tokens between two blocks, so that its layers have different numbers of them"
+
+REFUSED: Mapping[str, str] = {
+    "deepseek_v4": _STREAMS,
+    "gemma3n": "its residual stream is four side by side (AltUp), and its tower is convolutional, without blocks",
+    "gemma3n_text": "its residual stream is four side by side (AltUp), so that no one vector can be added to it",
+    "hy_v4": _STREAMS,
+    "minicpmv4_6": _MERGED,
+    "minicpmv4_7": _MERGED,
+}
+"""Families that cannot be steered, by the model type of the whole or of its language model, and why."""
+
+
+def no_row(kind: str) -> str:
+    """What an error says of a vision-language family that is not in the table.
+
+    Args:
+        kind: Its model type.
+    """
+    return (
+        f"no adapter for vision-language models of type {kind!r}: the path of their projector is not known; a row in "
+        f"FAMILIES of mmsteer/adapters/families.py adds it, or choose from {', '.join(FAMILIES)}"
+    )
+
 
 TEXT_ONLY = Family(runs="")
 """A plain causal language model."""
@@ -168,6 +205,15 @@ BLOCKS: Mapping[str, Blocks] = {
     # Its blocks add a bias to what the attention returns.
     "gpt_neox_japanese": Blocks(
         "layers", mlp="mlp", mlp_input="mlp", mid="post_attention_layernorm", heads="attention.dense"
+    ),
+    # What holds the blocks has a head of its own.
+    "llama4_text": Blocks(
+        "model.layers",
+        attention="self_attn",
+        mlp="feed_forward",
+        mlp_input="feed_forward",
+        mid="post_attention_layernorm",
+        heads="self_attn.o_proj",
     ),
     "mamba": Blocks("layers"),
     "mamba2": Blocks("layers"),

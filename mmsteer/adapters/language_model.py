@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from mmsteer import hooks
 from mmsteer.adapters import locate
 from mmsteer.adapters.caches import cache_of, cached_tokens
-from mmsteer.adapters.families import FAMILIES, TEXT_ONLY
+from mmsteer.adapters.families import FAMILIES, TEXT_ONLY, no_row
 from mmsteer.adapters.fingerprint import Weights
 from mmsteer.adapters.generation import configured, first_given, new_tokens, nobody_set_the_length
 from mmsteer.adapters.ported import Ported
@@ -82,11 +82,8 @@ class LanguageModelAdapter(Ported):
         self._family = FAMILIES.get(model.config.model_type, TEXT_ONLY)
         self._tower = locate.vision_tower(model)
         self.sees = self._tower is not None
-        if self._tower is not None and model.config.model_type not in FAMILIES:
-            raise AdapterError(
-                f"no adapter for vision-language models of type {model.config.model_type!r}; choose from "
-                f"{', '.join(FAMILIES)}"
-            )
+        if self.sees and model.config.model_type not in FAMILIES:
+            raise AdapterError(no_row(model.config.model_type))
         self._has_class_token = self._tower is not None and locate.has_class_token(self._tower)
         self._prompts = Prompts(processor, self._family, self.sees)
         config = model.config.get_text_config(decoder=True)
@@ -187,10 +184,10 @@ class LanguageModelAdapter(Ported):
             arguments: Its arguments, by name.
         """
         if stack != TEXT:
-            state = arguments.get("hidden_states", next(iter(arguments.values())))
-            rows = state.shape[:-2].numel() if state.ndim > 2 else 1
-            width = int(state.shape[-2])
-            return Forward(rows, self._projected(width) if stack == PROJECTOR else width, 0)
+            state = _state(arguments)
+            if stack == PROJECTOR:
+                return self._projecting(state)
+            return Forward(state.shape[:-2].numel() if state.ndim > 2 else 1, int(state.shape[-2]), 0)
         tokens = _tokens(arguments)
         return Forward(tokens.shape[0], tokens.shape[1], cached_tokens(arguments), cache_of(arguments))
 
@@ -366,7 +363,7 @@ class LanguageModelAdapter(Ported):
         found = self._points_of(TEXT, self.model.get_decoder(), locate.decoder_blocks(self.model))
         if self._tower is not None:
             found |= self._points_of(VISION, self._tower, locate.vision_blocks(self._tower, self._family))
-            found[Site(PROJECTOR, 0)] = Port(attrgetter(self._family.projector)(self.model.base_model))
+            found[Site(PROJECTOR, 0)] = self._projector()
         return found
 
     def _points_of(self, stack: str, tower: nn.Module, blocks: Sequence[nn.Module]) -> dict[Site, Port]:
@@ -382,14 +379,26 @@ class LanguageModelAdapter(Ported):
             return part[1] - part[0]
         return locate.width(self.module(Site(VISION, 0, "mlp"))) if site.stack == VISION else hidden
 
-    def _projected(self, tokens: int) -> int:
-        return self._family.projected(self.model.config, tokens)
+    def _projector(self) -> Port:
+        return Port(attrgetter(self._family.projector)(self.model.base_model), grid=self._family.grid)
+
+    def _projecting(self, state: Tensor) -> Forward:
+        """The forward of the projector that is given a state, or the tokens of what it looks up beside the image."""
+        if not state.is_floating_point():
+            return Forward(state.shape[:-1].numel(), state.shape[-1], 0)
+        shape = state.shape
+        rows = 1 if len(shape) < 3 else shape[0] if self._family.grid else shape[:-2].numel()
+        return Forward(rows, self._family.projected(self.model.config, shape[:-1].numel() // rows), 0)
 
     def _image_layout(self, stack: str, forward: Forward, arguments: Mapping[str, Any]) -> Layout:
         place = torch.arange(forward.width, device=self.device)
         tiles = attrgetter(self._family.tiles)(self.model.config) if self._family.tiles else 1
-        first = (place % (forward.width // tiles) == 0) & (stack == VISION and self._has_class_token)
+        patches = forward.width // tiles
+        first = place % patches == (patches - 1 if self._family.class_token_last else 0)
+        first &= stack == VISION and self._has_class_token
         real = real_tokens(forward, arguments.get("attention_mask"), self.device)
+        # Tokens that a projector looks up, such as those that begin and end an image, are no image.
+        real &= _state(arguments).is_floating_point()
         return Layout(image_kinds(forward, real, first), forward.width - 1)
 
     def _image_tokens(self, forward: Forward, arguments: Mapping[str, Any], real: Tensor) -> Tensor:
@@ -436,6 +445,11 @@ class LanguageModelAdapter(Ported):
         if not tokens:
             raise AdapterError(f"the word {word!r} has no token in this model's vocabulary")
         return tokens[0]
+
+
+def _state(arguments: Mapping[str, Any]) -> Tensor:
+    """What a block of the tower, or the projector, is given."""
+    return torch.as_tensor(arguments.get("hidden_states", next(iter(arguments.values()))))
 
 
 def _tokens(arguments: Mapping[str, Any]) -> Tensor:

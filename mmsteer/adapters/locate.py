@@ -15,11 +15,11 @@ from mmsteer.adapters.points import Point, ports, ports_of_row
 from mmsteer.errors import AdapterError
 from mmsteer.types import WRITTEN, Port, Site
 
-WRITERS = ("down_proj", "fc2", "linear_fc2", "o_proj", "out_proj", "proj", "projection", "projection_layer")
+WRITERS = ("down_proj", "fc2", "linear_fc2", "o_proj", "out_proj", "proj", "projection", "projection_layer", "w2")
 """What attentions and MLPs call their last linear layer."""
 
 CLASS_TOKENS = ("class_embedding", "cls_token")
-"""What vision towers call the embedding of a token that stands first and for the whole image."""
+"""What vision towers call the embedding of a token that stands for the whole image."""
 
 
 def decoder_blocks(model: Any) -> list[nn.Module]:
@@ -102,12 +102,13 @@ def width(part: nn.Module) -> int:
     Args:
         part: The attention or MLP.
     """
-    # LoRA's layers and quantised ones have the features of a linear layer, but are none.
-    return int(next(one.out_features for one in _last_layers(part) if hasattr(one, "out_features")))
+    # LoRA's layers and quantised ones have the features of a linear layer, but are none; Gemma 4 ends in a norm.
+    features = (getattr(one, "out_features", None) for one in _last_layers(part))
+    return int(next((known for known in features if known), None) or len(part.get_parameter("weight")))
 
 
 def has_class_token(tower: nn.Module) -> bool:
-    """Whether a vision tower puts a token for the whole image before its patches.
+    """Whether a vision tower puts a token for the whole image beside its patches.
 
     Args:
         tower: What `vision_tower` found.

@@ -16,7 +16,7 @@ from mmsteer.types import Port
 Point = tuple[str, int | None]
 """The name of a point, and the number of a head."""
 
-MLPS = ("mlp", "fc2", "feed_forward", "mlp_block")
+MLPS = ("mlp", "fc2", "feed_forward", "mlp_block", "ffn")
 """What a block calls its MLP, or the last layer of one that has no module of its own (OPT)."""
 
 CROSS_ATTENTIONS = ("encoder_attn", "cross_attn")
@@ -43,6 +43,7 @@ NORMS = (
     "norm2",
     "norm_2",
     "ffn_norm",
+    "rms_norm2",
 )
 """What blocks call the norm that the residual stream passes before their MLP."""
 
@@ -155,8 +156,9 @@ def _heads(projection: nn.Module | None, attention: nn.Module, config: Any) -> d
 
 
 def _taken(projection: nn.Module) -> int | None:
-    # GPT-2's layers are no linear ones; those of LoRA and quantised ones have the same names for it.
-    return getattr(projection, "in_features", getattr(projection, "nx", None))
+    # GPT-2's layers are no linear ones; those of LoRA and quantised ones have the same names for it. Gemma 4 wraps one.
+    inner = getattr(projection, "linear", projection)
+    return getattr(inner, "in_features", getattr(inner, "nx", None))
 
 
 def _child(module: nn.Module, names: Any) -> nn.Module | None:

@@ -16,8 +16,11 @@ class Port:
             module alone; `stream`, the same argument where a residual connection carries it past the module as well, so
             that an edit changes it in place.
         part: Which numbers of the state, from and to; None for all.
+        grid: Whether a state of four dimensions is (rows, lines, columns, width), the tokens of a row in lines; if not,
+            its first two dimensions are rows.
     """
 
     module: nn.Module
     side: Literal["output", "input", "stream"] = "output"
     part: tuple[int, int] | None = None
+    grid: bool = False

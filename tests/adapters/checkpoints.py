@@ -62,8 +62,8 @@ def tokenizer(*more: str, **options) -> hf.PreTrainedTokenizerFast:
     return made
 
 
-def siglip() -> hf.SiglipVisionConfig:
-    return hf.SiglipVisionConfig(vision_use_head=False, **VISION)
+def siglip(patch: int = 8) -> hf.SiglipVisionConfig:
+    return hf.SiglipVisionConfig(vision_use_head=False, **VISION | {"patch_size": patch})
 
 
 def llava(**text) -> tuple[hf.PreTrainedModel, hf.ProcessorMixin]:
@@ -365,15 +365,117 @@ def aya_vision() -> tuple[hf.PreTrainedModel, hf.ProcessorMixin]:
     names = ("<|IMG_PATCH|>", "<|START_OF_IMG|>", "<|END_OF_IMG|>", "<|IMG_LINE_BREAK|>", "TILE", "TILE_GLOBAL")
     words = tokenizer(*names)
     config = hf.AyaVisionConfig(
-        vision_config=siglip(),
+        vision_config=siglip(4),
         text_config=hf.Cohere2Config(**TEXT),
         image_token_index=words.convert_tokens_to_ids("<|IMG_PATCH|>"),
     )
     pixels = hf.GotOcr2ImageProcessor(size=PIXELS, crop_to_patches=False)
     processor = hf.AyaVisionProcessor(
-        pixels, words, patch_size=8, img_size=16, downsample_factor=2, chat_template=TEMPLATE
+        pixels, words, patch_size=4, img_size=16, downsample_factor=2, chat_template=TEMPLATE
     )
     return hf.AyaVisionForConditionalGeneration(config), processor
+
+
+def cohere2_vision() -> tuple[hf.PreTrainedModel, hf.ProcessorMixin]:
+    """Command A Vision: the same with its own classes."""
+    names = {"boi_token": "<|START_OF_IMG|>", "eoi_token": "<|END_OF_IMG|>", "image_token": "<|IMG_PATCH|>"}
+    names["img_line_break_token"] = "<|IMG_LINE_BREAK|>"
+    words = tokenizer(*names.values(), extra_special_tokens=names)
+    config = hf.Cohere2VisionConfig(
+        vision_config=siglip(4),
+        text_config=hf.Cohere2Config(**TEXT),
+        image_token_id=words.convert_tokens_to_ids("<|IMG_PATCH|>"),
+        alignment_intermediate_size=16,
+    )
+    pixels = hf.Cohere2VisionImageProcessor(size=PIXELS, patch_size=2, crop_to_patches=False)
+    template = TEMPLATE.replace("<image>", "<|IMG_PATCH|>")
+    processor = hf.Cohere2VisionProcessor(pixels, words, chat_template=template)
+    return hf.Cohere2VisionForConditionalGeneration(config), processor
+
+
+def lfm2_vl() -> tuple[hf.PreTrainedModel, hf.ProcessorMixin]:
+    """LFM2-VL: images of any size padded to one number of patches, short convolutions in most layers of the text."""
+    words = tokenizer("<|image_start|>", "<|image_end|>", "<|img_thumbnail|>")
+    vision = {name: value for name, value in VISION.items() if name != "image_size"} | {"num_patches": 16}
+    text = TEXT | {"layer_types": ["conv", "full_attention", "conv"], "block_auto_adjust_ff_dim": False}
+    config = hf.Lfm2VlConfig(
+        vision_config=hf.Siglip2VisionConfig(**vision, vision_use_head=False),
+        text_config=hf.Lfm2Config(**text),
+        image_token_id=IMAGE,
+        projector_hidden_size=32,
+    )
+    pixels = hf.Lfm2VlImageProcessor(
+        encoder_patch_size=8, min_image_tokens=1, max_image_tokens=4, max_num_patches=16, do_image_splitting=False
+    )
+    return hf.Lfm2VlForConditionalGeneration(config), hf.Lfm2VlProcessor(pixels, words, chat_template=TEMPLATE)
+
+
+def ovis2() -> tuple[hf.PreTrainedModel, hf.ProcessorMixin]:
+    """Ovis 2: the projector looks up visual tokens, of the image by their odds, and of its borders by their number."""
+    names = ("<IMG_ATOM>", "<IMG_START>", "<IMG_GRID>", "<IMG_COL>", "<IMG_ROW>", "<IMG_END>")
+    words = tokenizer(*names)
+    atom, *borders = words.convert_tokens_to_ids(list(names))
+    config = hf.Ovis2Config(
+        vision_config=hf.Ovis2VisionConfig(**VISION, vocab_size=20, hidden_stride=2),
+        text_config=hf.Qwen2Config(**TEXT),
+        hidden_size=32,
+        vocab_size=64,
+        image_token_id=atom,
+        visual_indicator_token_ids=borders,
+    )
+    pixels = hf.Ovis2ImageProcessor(size=PIXELS, crop_to_patches=True, max_patches=4)
+    processor = hf.Ovis2Processor(pixels, words, image_seq_length=1, chat_template=TEMPLATE)
+    return hf.Ovis2ForConditionalGeneration(config), processor
+
+
+def molmo2() -> tuple[hf.PreTrainedModel, hf.ProcessorMixin]:
+    """Molmo 2: two layers of the tower side by side, pooled by attention, and added to the image's own tokens."""
+    patches = ("<im_patch>", "<im_col>", "<im_start>", "<low_res_im_start>", "<frame_start>", "<im_end>", "<frame_end>")
+    seen = {"image_token": "<image>", "video_token": "<|video|>"}
+    words = tokenizer(*patches, "<im_low>", "<|video|>", extra_special_tokens=seen)
+    # Loaded as Qwen2's tokenizer, it would spell what is not added.
+    words.add_tokens([*patches, "<im_low>", *WORDS])
+    # With the usual initial weights, what is done in the tower vanishes in the rounding.
+    heads = {"head_dim": 12, "num_key_value_heads": 2, "initializer_range": 0.2}
+    adapter = {"hidden_size": 24, "num_attention_heads": 2, "intermediate_size": 48, "text_hidden_size": 32}
+    ids = {"image_patch_id": "<im_patch>", "image_start_token_id": "<im_start>", "image_end_token_id": "<im_end>"}
+    ids |= {"low_res_image_start_token_id": "<low_res_im_start>"}
+    config = hf.Molmo2Config(
+        vision_config=VISION | heads | {"image_size": [16, 16], "patch_size": 4},
+        adapter_config=adapter | heads | {"vision_feature_layer": [3, 1]},
+        text_config=TEXT | {"additional_vocab_size": 8},
+        **{name: words.convert_tokens_to_ids(token) for name, token in ids.items()},
+    )
+    sizes = {"size": PIXELS, "patch_size": 4}
+    pixels = hf.Molmo2ImageProcessor(**sizes, max_crops=2, overlap_margins=[0, 0])
+    processor = hf.Molmo2Processor(pixels, hf.Molmo2VideoProcessor(**sizes), words, chat_template=TEMPLATE)
+    return hf.Molmo2ForConditionalGeneration(config), processor
+
+
+def _llama4_text() -> dict:
+    return TEXT | {"intermediate_size_mlp": 48, "num_local_experts": 4, "interleave_moe_layer_step": 2}
+
+
+def llama4() -> tuple[hf.PreTrainedModel, hf.ProcessorMixin]:
+    """Llama 4: a class token behind the patches, and a language model with a head of its own inside."""
+    names = ("<|image|>", "<|image_start|>", "<|image_end|>", "<|patch|>", "<|tile_x_separator|>")
+    words = tokenizer(*names, "<|tile_y_separator|>")
+    vision = VISION | {"patch_size": 4, "projector_input_dim": 24, "projector_output_dim": 24, "vision_output_dim": 24}
+    config = hf.Llama4Config(
+        # The projector's MLP is given what it calls its intermediate size: four patches.
+        vision_config=vision
+        | {"intermediate_size": 96, "rope_parameters": {"rope_type": "default", "rope_theta": 1e4}},
+        text_config=_llama4_text(),
+        image_token_index=words.convert_tokens_to_ids("<|patch|>"),
+    )
+    pixels = hf.Llama4ImageProcessor(size=PIXELS, max_patches=4)
+    template = TEMPLATE.replace("<image>", "<|image|>")
+    return hf.Llama4ForConditionalGeneration(config), hf.Llama4Processor(pixels, words, 4, chat_template=template)
+
+
+def llama4_text() -> tuple[hf.PreTrainedModel, hf.PreTrainedTokenizerFast]:
+    """The language model of Llama 4 alone."""
+    return hf.Llama4ForCausalLM(hf.Llama4TextConfig(**_llama4_text())), tokenizer()
 
 
 def paligemma() -> tuple[hf.PreTrainedModel, hf.ProcessorMixin]:
@@ -406,6 +508,30 @@ def gemma3() -> tuple[hf.PreTrainedModel, hf.ProcessorMixin]:
     model = hf.Gemma3ForConditionalGeneration(config)
     torch.nn.init.normal_(model.model.multi_modal_projector.mm_input_projection_weight)  # zero otherwise
     return model, processor
+
+
+GEMMA_TOKENS = {"boi_token": "<boi>", "eoi_token": "<eoi>", "image_token": "<image>"}
+GEMMA_TOKENS |= {"boa_token": "<boa>", "eoa_token": "<eoa>", "audio_token": "<audio>"}
+
+
+def gemma4() -> tuple[hf.PreTrainedModel, hf.ProcessorMixin]:
+    """Gemma 4: padded patches pooled before the projector, a further input in each layer, larger heads in some."""
+    words = tokenizer("<boi>", "<eoi>", "<boa>", "<eoa>", "<audio>", "<|video|>", extra_special_tokens=GEMMA_TOKENS)
+    text = TEXT | {"layer_types": ["sliding_attention", "sliding_attention", "full_attention"], "sliding_window": 8}
+    text |= {"hidden_size_per_layer_input": 8, "vocab_size_per_layer_input": 64, "global_head_dim": 16}
+    vision = VISION | {"patch_size": 4, "num_key_value_heads": 2, "head_dim": 12, "pooling_kernel_size": 2}
+    ids = {f"{name}_token_id": words.convert_tokens_to_ids(f"<{name}>") for name in ("image", "boi", "eoi", "audio")}
+    config = hf.Gemma4Config(
+        vision_config=hf.Gemma4VisionConfig(**vision),
+        text_config=hf.Gemma4TextConfig(**text),
+        video_token_id=words.convert_tokens_to_ids("<|video|>"),
+        **ids,
+    )
+    sizes = {"patch_size": 4, "pooling_kernel_size": 2, "max_soft_tokens": 70}
+    pixels, video = hf.Gemma4ImageProcessor(**sizes), hf.Gemma4VideoProcessor(**sizes)
+    sound = hf.Gemma4AudioFeatureExtractor()
+    processor = hf.Gemma4Processor(sound, pixels, words, video, chat_template=TEMPLATE)
+    return hf.Gemma4ForConditionalGeneration(config), processor
 
 
 def mllama() -> tuple[hf.PreTrainedModel, hf.ProcessorMixin]:
@@ -507,10 +633,17 @@ FAMILIES: dict[str, Callable[[], tuple[hf.PreTrainedModel, object]]] = {
         idefics3,
         smolvlm,
         aya_vision,
+        cohere2_vision,
+        lfm2_vl,
+        ovis2,
+        molmo2,
+        llama4,
         paligemma,
         gemma3,
+        gemma4,
         mllama,
         llama,
+        llama4_text,
         opt,
         mamba,
         mamba2,

@@ -4,7 +4,7 @@ import pytest
 
 from mmsteer.adapters import LanguageModelAdapter, load
 from tests.adapters.checkpoints import save
-from tests.releases import skip_on_old
+from tests.releases import skip_where_faulty
 
 
 @pytest.fixture(scope="session")
@@ -13,7 +13,7 @@ def families(tmp_path_factory):
     loaded: dict[str, LanguageModelAdapter] = {}
 
     def adapter(name: str) -> LanguageModelAdapter:
-        skip_on_old(name)
+        skip_where_faulty(name)
         if name not in loaded:
             loaded[name] = load(save(name, tmp_path_factory.mktemp(name)))
         return loaded[name]

@@ -11,14 +11,14 @@ from mmsteer.schedules import parse_schedule
 from mmsteer.steering import Attribute, Steering, steer
 from tests.adapters.checkpoints import FAMILIES
 from tests.conftest import planted
-from tests.releases import skip_on_old
+from tests.releases import skip_where_faulty
 
 IDS = torch.tensor([[1, 20, 21, 22]])
 
 
 @pytest.fixture(scope="module")
 def mamba():
-    skip_on_old("mamba")
+    skip_where_faulty("mamba")
     torch.manual_seed(0)
     model, tokenizer = FAMILIES["mamba"]()
     return adapt(model.eval(), tokenizer)
