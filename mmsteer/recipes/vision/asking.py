@@ -7,13 +7,14 @@ from transformers import LogitsProcessor
 
 from mmsteer import contrastive
 from mmsteer.adapters import LanguageModelAdapter
+from mmsteer.eval.answer_words import after_thinking
 from mmsteer.eval.odds import odds_of, verdict
 from mmsteer.eval.pope import parse_answer
 from mmsteer.recipes.receipts import receipt_json
 from mmsteer.recipes.vision.pictures import Picture
 from mmsteer.recipes.vision.schema import Ask, Captions, Pope
 from mmsteer.steering import Session, Steering, steer
-from mmsteer.types import Call, Sample, Sampling
+from mmsteer.types import Call, Chat, Sample, Sampling
 
 Output = dict[str, Any]
 DECODERS: Mapping[str, Callable[..., LogitsProcessor]] = {
@@ -68,7 +69,7 @@ def _captions(
     processors = tuple(_processors(adapter, decode, samples, shown))
     sampling = Sampling(how.tokens, temperature=how.temperature, beams=how.beams, processors=processors)
     made = adapter.generate(samples, sampling, _seeds(shown))
-    return {picture.index: {"caption": one.output} for picture, one in zip(shown, made, strict=True)}
+    return {one.index: {"caption": after_thinking(said.output).strip()} for one, said in zip(shown, made, strict=True)}
 
 
 def _answers(
@@ -85,7 +86,7 @@ def _answers(
     rows = [(picture, asked.text) for picture in pictures for asked in picture.questions]
     for start in range(0, len(rows), batch):
         some = rows[start : start + batch]
-        samples = [Sample(picture.name, text, (images[picture.index],)) for picture, text in some]
+        samples = [Sample(picture.name, _asked(text, how), (images[picture.index],)) for picture, text in some]
         if how.answer == "logits":
             # The answer is one step long, so what steers generated tokens alone is not looked for in the prompt.
             with session.call(Call(steps=1)):
@@ -97,6 +98,14 @@ def _answers(
         for (picture, _), one in zip(some, said, strict=True):
             found[picture.index][key].append(one)
     return found
+
+
+def _asked(question: str, how: Pope) -> str | Chat:
+    """A question in the chat template; what the answer begins with stands behind thoughts that are closed."""
+    if how.prefill is None and not how.template:
+        return question
+    begun = [] if how.prefill is None else [{"role": "assistant", "content": how.prefill}]
+    return Chat(({"role": "user", "content": question}, *begun), how.template)
 
 
 def _logits(adapter: LanguageModelAdapter, samples: Sequence[Sample], how: Pope) -> list[tuple[float, float]]:
