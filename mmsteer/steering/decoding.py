@@ -63,6 +63,14 @@ class Decoding:
         """
         return self._of_layers(self._lay_out(coefficients, dtype)[0])
 
+    def coefficients(self, step: int | Tensor) -> Tensor:
+        """The coefficients of a step, (layers or 1, rows, 1, columns).
+
+        Args:
+            step: Index of the output step.
+        """
+        return self.at(step).transpose(1, 2)
+
     def at(self, step: int | Tensor, table: Tensor | None = None) -> Tensor:
         """The coefficients of a step, (layers or 1, 1, rows, columns).
 

@@ -85,7 +85,7 @@ class Pushes:
             return
         self.added = self.decoding.added(step, self._dtype)
         if others:
-            self.coefficients = self.decoding.at(step).transpose(1, 2)
+            self.coefficients = self.decoding.coefficients(step)
 
     def possible(self) -> Tensor:
         """Coefficients of decoding, wherever thoughts end, (places or 1, steps, rows, columns)."""
