@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from mmsteer import hooks
-from mmsteer.types import Adapter, Layout, Reading, Tokens
+from mmsteer.types import Adapter, Forward, Layout, Reading, Tokens, open_behind, thoughts, with_thoughts
 
 
 @contextmanager
@@ -23,7 +23,8 @@ def layouts(adapter: Adapter, stack: str, reading: Reading) -> Iterator[list[Lay
 
     def tick(arguments: Mapping[str, Any]) -> None:
         forward = adapter.forward(stack, arguments)
-        found.append(adapter.layout(stack, forward, arguments, reading.call.prompt or forward.width))
+        layout = adapter.layout(stack, forward, arguments, reading.call.prompt or forward.width)
+        found.append(_with_thoughts(adapter, forward, layout))
 
     with hooks.clock(adapter.stack(stack), tick):
         yield found
@@ -41,3 +42,11 @@ def tokens_of(adapter: Adapter, stack: str, layout: Layout) -> Tokens:
     # Only the stack that makes the output knows time.
     steps = place - layout.origin if stack == adapter.generator else torch.zeros_like(place)
     return Tokens(layout.kinds, steps, adapter.rate)
+
+
+def _with_thoughts(adapter: Adapter, forward: Forward, layout: Layout) -> Layout:
+    if adapter.marks is None or forward.ids is None:
+        return layout
+    before = torch.zeros(forward.rows, dtype=torch.bool, device=forward.ids.device)
+    behind = open_behind(forward.ids, adapter.marks, before)
+    return Layout(with_thoughts(layout.kinds, thoughts(behind, before)), layout.origin)

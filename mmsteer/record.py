@@ -25,6 +25,7 @@ from mmsteer.types import (
     Site,
     Tokens,
     binned,
+    check_thoughts,
     select_sites,
     sink_mask,
     without_sinks,
@@ -73,9 +74,10 @@ def record(
 
     Raises:
         StoreError: The pool is unknown, or the folder holds another recording.
-        PositionsError: The positions select nothing in some sample.
+        PositionsError: The positions select nothing in some sample, or tell thoughts of a model that has none.
         SiteError: The model has no such site.
     """
+    check_thoughts(positions, adapter.marks)
     if sites is None or isinstance(sites, str):
         sites = select_sites(sites or f"{adapter.generator}.*", adapter.widths)
     chosen = tuple(sites)

@@ -43,6 +43,7 @@ from mmsteer.types import (
     Sketch,
     Wrap,
     as_samples,
+    open_behind,
 )
 
 ANY_LENGTH = 32_768
@@ -67,6 +68,7 @@ class LanguageModelAdapter(Ported):
         output_kind: `text`.
         sample_rate: None.
         sees: Whether prompts may have images.
+        marks: What opens and closes its thoughts; None where its vocabulary has no such tokens.
     """
 
     generator = TEXT
@@ -86,6 +88,7 @@ class LanguageModelAdapter(Ported):
             raise AdapterError(no_row(model.config.model_type))
         self._has_class_token = self._tower is not None and locate.has_class_token(self._tower)
         self._prompts = Prompts(processor, self._family, self.sees)
+        self.marks = self._prompts.marks
         config = model.config.get_text_config(decoder=True)
         self.max_steps: int = next((getattr(config, name) for name in _LENGTHS if hasattr(config, name)), ANY_LENGTH)
         self._ports = self._located()
@@ -165,7 +168,23 @@ class LanguageModelAdapter(Ported):
         mask = first_given(arguments, "attention_mask") if continues else None
         prompt = embedded or (repeated if mask is None else int(mask.shape[1]))
         samples = None if prompts is None else len(prompts)
-        return Call(1, max(1, new), prompt or None, samples, repeated, continues, self._all_see(ids))
+        return Call(
+            steps=max(1, new),
+            prompt=prompt or None,
+            samples=samples,
+            repeated=repeated,
+            continues=continues,
+            all_see=self._all_see(ids),
+            thinks=self._thinks(ids),
+            reorders=(config.num_beams or 1) > 1 and config.use_cache is not False,
+        )
+
+    def _thinks(self, ids: Tensor | None) -> tuple[bool, ...] | None:
+        """Of each prompt whether its end is inside thoughts."""
+        if self.marks is None or ids is None or ids.is_floating_point():
+            return None
+        before = torch.zeros(len(ids), dtype=torch.bool, device=ids.device)
+        return tuple(open_behind(ids, self.marks, before)[:, -1].tolist())
 
     def _repeated(self, ids: Tensor | None, embeds: Tensor | None) -> int:
         """How many tokens of its prompt `generate` begins its output with."""
@@ -189,7 +208,13 @@ class LanguageModelAdapter(Ported):
                 return self._projecting(state)
             return Forward(state.shape[:-2].numel() if state.ndim > 2 else 1, int(state.shape[-2]), 0)
         tokens = _tokens(arguments)
-        return Forward(tokens.shape[0], tokens.shape[1], cached_tokens(arguments), cache_of(arguments))
+        return Forward(
+            rows=tokens.shape[0],
+            width=tokens.shape[1],
+            start=cached_tokens(arguments),
+            cache=cache_of(arguments),
+            ids=arguments.get("input_ids") if self.marks else None,
+        )
 
     def layout(self, stack: str, forward: Forward, arguments: Mapping[str, Any], prompt: int) -> Layout:
         """What the tokens of a forward are.
@@ -334,8 +359,9 @@ class LanguageModelAdapter(Ported):
                 logits_processor=[*full.processors, *drawing(full, seeds, 1)],
                 pad_token_id=self._prompts.tokenizer.pad_token_id,
             )
-        made = self._prompts.tokenizer.batch_decode(output[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
-        return [replace(one, output=text.strip()) for one, text in zip(asked, made, strict=True)]
+        ids = inputs["input_ids"]
+        made = self._prompts.said(ids, output[:, ids.shape[1] :])
+        return [replace(one, output=text) for one, text in zip(asked, made, strict=True)]
 
     def next_word(self, samples: Sequence[Sample], words: Sequence[str]) -> Tensor:
         """How likely each word is to come next, after the prompt and the answer so far.

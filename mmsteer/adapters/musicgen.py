@@ -25,6 +25,7 @@ from mmsteer.types import (
     Call,
     Forward,
     Layout,
+    Marks,
     Port,
     Reading,
     Sample,
@@ -56,11 +57,13 @@ class MusicgenAdapter(Ported, ABC):
         sampling: As the authors of MusicGen sample.
         output_kind: `audio`.
         sees: False.
+        marks: None: music does not think.
     """
 
     generator = STACK
     output_kind: Literal["text", "audio"] = "audio"
     sees = False
+    marks: Marks | None = None
     sampling = Sampling(temperature=1.0, top_k=250, top_p=1.0, guidance=3.0, beams=1)
     processor: Any = None
 

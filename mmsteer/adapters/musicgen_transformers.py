@@ -34,7 +34,7 @@ class TransformersMusicgen(MusicgenAdapter):
         codec = model.config.audio_encoder
         super().__init__(
             model,
-            Codebooks(config.num_codebooks, config.audio_channels, config.pad_token_id),
+            Codebooks(config.num_codebooks, config.audio_channels, config.vocab_size),
             _ports(model.decoder.model.decoder),
             config.hidden_size,
             rate=float(codec.frame_rate),
@@ -146,7 +146,7 @@ class TransformersMusicgen(MusicgenAdapter):
     def canary(self) -> Tensor:
         """Logits of the start token and one column of codes under a constant condition."""
         decoder = self.model.decoder
-        ids = torch.tensor([[decoder.config.pad_token_id, 0]] * self.codebooks, device=self.device)
+        ids = torch.tensor([[decoder.config.vocab_size, 0]] * self.codebooks, device=self.device)
         condition = torch.ones(1, 1, decoder.config.hidden_size, device=self.device, dtype=self.model.dtype)
         with torch.no_grad(), evaluating(self.model):
             return decoder(input_ids=ids, encoder_hidden_states=condition, use_cache=False).logits
@@ -262,7 +262,7 @@ class TransformersMusicgen(MusicgenAdapter):
         codes, audio = first_given(arguments, "decoder_input_ids"), first_given(arguments, "input_values")
         if codes is not None:
             # Without its start token, generate puts one before it.
-            return int(codes.shape[-1]) - bool((codes[..., 0] == self.model.config.decoder.pad_token_id).any())
+            return int(codes.shape[-1]) - bool((codes[..., 0] == self.model.config.decoder.vocab_size).any())
         if audio is not None:
             return frames_of(audio.shape[-1], self.sample_rate, self._rate)
         return 0

@@ -15,7 +15,7 @@ from mmsteer.adapters.families import Family
 from mmsteer.adapters.wording import check_text
 from mmsteer.errors import AdapterError
 from mmsteer.images import upright_rgb
-from mmsteer.types import Chat, Raw, Sample
+from mmsteer.types import Chat, Raw, Sample, marks_in, open_behind
 
 
 class Prompts:
@@ -23,6 +23,7 @@ class Prompts:
 
     Attributes:
         tokenizer: The tokenizer.
+        marks: What opens and closes thoughts in its vocabulary; None where it has no such tokens.
     """
 
     def __init__(self, processor: Any, family: Family, sees: bool) -> None:
@@ -30,6 +31,7 @@ class Prompts:
         self._family = family
         self._sees = sees
         self.tokenizer = getattr(processor, "tokenizer", processor)
+        self.marks = marks_in(self.tokenizer.get_vocab())
         if self.tokenizer.pad_token is None:
             # Padding is masked, so any token serves; without one a batch cannot be made.
             self.tokenizer.pad_token = self.tokenizer.eos_token
@@ -68,6 +70,7 @@ class Prompts:
             answers: One a prompt; None for none.
         """
         words = [self.words(answer) if answer else [] for answer in answers]
+        words = [self._behind(prompt, some) for prompt, some in zip(arguments["input_ids"], words, strict=True)]
         longest = max(map(len, words))
         ids = torch.full((len(words), longest), self.tokenizer.pad_token_id)
         mask = torch.zeros_like(ids)
@@ -98,6 +101,39 @@ class Prompts:
         """
         check_text("what the model says", text, self._processor)
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def said(self, prompts: Tensor, made: Tensor) -> list[str]:
+        """What a model put out, as text, with the tags around its thoughts, also where the prompt opens them.
+
+        Args:
+            prompts: The tokens that it was given, (rows, tokens).
+            made: Those that it made, (rows, tokens).
+        """
+        if self.marks is None:
+            return [text.strip() for text in self._decoded(made)]
+        never = torch.zeros(len(prompts), dtype=torch.bool, device=prompts.device)
+        begun = open_behind(prompts, self.marks, never)[:, -1].tolist()
+        return [self._tagged(row, opened=opened) for row, opened in zip(made, begun, strict=True)]
+
+    def _tagged(self, made: Tensor, *, opened: bool) -> str:
+        """One output; its tags are written here, because decoding leaves them out where they are special tokens."""
+        assert self.marks is not None
+        names = dict(zip((self.marks.opening, self.marks.closing), self.marks.tags, strict=True))
+        said = [self.marks.tags[0]] * opened
+        ends = [place for place, token in enumerate(made.tolist()) if token in names]
+        for start, end in zip([0, *(end + 1 for end in ends)], [*ends, len(made)], strict=True):
+            said += [*self._decoded(made[None, start:end]), *(names[int(token)] for token in made[end : end + 1])]
+        return "".join(said).strip()
+
+    def _decoded(self, tokens: Tensor) -> list[str]:
+        return list(self.tokenizer.batch_decode(tokens, skip_special_tokens=True))
+
+    def _behind(self, prompt: Tensor, words: list[int]) -> list[int]:
+        """An output behind its prompt, without the tag that opens its thoughts where the prompt has opened them."""
+        if self.marks is None or words[:1] != [self.marks.opening]:
+            return words
+        never = torch.zeros(1, dtype=torch.bool, device=prompt.device)
+        return words[1:] if open_behind(prompt[None], self.marks, never)[0, -1] else words
 
     def _begun(self, texts: Sequence[str]) -> tuple[list[str], bool]:
         """Texts that all begin alike, and whether the tokenizer writes the first token, as templates do themselves."""

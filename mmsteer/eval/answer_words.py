@@ -40,14 +40,28 @@ _BY_WORD: Mapping[str, Decision] = {
 }
 
 # Some templates open the thinking themselves, so that the answer holds the closing tag alone.
-_THOUGHT = re.compile(r"</(?:think|thinking|thought|reasoning|analysis)>", re.IGNORECASE)
-_THINKING = re.compile(r"<(?:think|thinking|thought|reasoning|analysis)>", re.IGNORECASE)
+_NAMES = r"(?:think|thinking|thought|reasoning|analysis|seed:think)"
+_THOUGHT = re.compile(rf"</{_NAMES}>|\[/THINK\]|<\|END_THINKING\|>", re.IGNORECASE)
+_THINKING = re.compile(rf"<{_NAMES}>|\[THINK\]|<\|START_THINKING\|>", re.IGNORECASE)
 _ANSWER = re.compile(r"<answer>([^<]*+)(?:</answer>|$)", re.IGNORECASE)
 _MARKUP = re.compile(r"</?\w+>|\\(?:boxed|text|textbf)\b|[*_`#{}$]")
 _ENDS = re.compile(r"[\s.,;:!?¡¿«»“”\"'()\[\]।。、，！？．؟،…–—-]*")
 _FIRST = re.compile(r"[^\s.,;:!?¡¿«»“”\"'()\[\]।。、，！？．؟،…–—-]+")
 _RUNS_ON = re.compile(r"\s+\w|-\w")
 _ENGLISH = re.compile(r"\W*(yes|no)(?!['’\w])")
+
+
+def after_thinking(text: str) -> str:
+    """What stands behind the thoughts; empty where they never end, and all of it where there are none.
+
+    Args:
+        text: What a model put out.
+
+    >>> after_thinking("<think>No dog?</think> A dog."), after_thinking("<think>No dog")
+    (' A dog.', '')
+    """
+    text = text[max((tag.end() for tag in _THOUGHT.finditer(text)), default=0) :]
+    return "" if _THINKING.search(text) else text
 
 
 def final_answer(text: str) -> str:
@@ -59,9 +73,7 @@ def final_answer(text: str) -> str:
     >>> final_answer("<think>No dog? There is one.</think> **Yes**").strip()
     'Yes'
     """
-    text = text[max((tag.end() for tag in _THOUGHT.finditer(text)), default=0) :]
-    if _THINKING.search(text):
-        return ""
+    text = after_thinking(text)
     tagged = _ANSWER.findall(text)
     return _MARKUP.sub(" ", tagged[-1] if tagged else text)
 

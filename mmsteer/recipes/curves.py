@@ -7,7 +7,7 @@ import torch
 from mmsteer.errors import PositionsError
 from mmsteer.schedules import Timeline
 from mmsteer.steering import Attribute, Steering
-from mmsteer.types import Adapter, Kind, Tokens
+from mmsteer.types import Adapter, Kind, Tokens, check_thoughts
 
 # What the tokens of each stack can be: positions that select none of these would never push anything.
 _TEXT = (
@@ -15,8 +15,8 @@ _TEXT = (
     Kind.PROMPT | Kind.IMAGE,
     Kind.PROMPT | Kind.TEXT,
     Kind.PROMPT | Kind.LAST | Kind.TEXT,
-    Kind.GENERATED | Kind.TEXT,
 )
+_MADE = (Kind.GENERATED | Kind.TEXT | Kind.THINKING, Kind.GENERATED | Kind.TEXT | Kind.ANSWER)
 _IMAGE = (Kind.IMAGE | Kind.FIRST, Kind.IMAGE)
 
 
@@ -24,8 +24,9 @@ def check_curve(item: Attribute, adapter: Adapter, steps: int) -> None:
     """Refuse a schedule that makes no curve over the output, or positions that no token of a text model has.
 
     Raises:
-        PositionsError: No token of a stack can be at these positions.
+        PositionsError: No token of a stack can be at these positions, or the model does not think.
     """
+    check_thoughts(item.positions, adapter.marks)
     item.schedule.values(Timeline(steps, adapter.rate, len(item.written)))
     for stack in {site.stack for site in item.written} if adapter.output_kind == "text" else ():
         if not item.positions.mask(_tokens(stack, steps, adapter.sees)).any():
@@ -52,6 +53,11 @@ def strength_curves(steering: Steering, adapter: Adapter, steps: int) -> dict[st
 def _tokens(stack: str, steps: int, sees: bool) -> Tokens:
     if stack != "text":
         return Tokens(torch.tensor([_IMAGE]), torch.zeros(len(_IMAGE), dtype=torch.long))
-    given = [kind for kind in _TEXT[:-1] if sees or not kind & Kind.IMAGE]
-    made = _TEXT[-1:] * max(steps - 1, 1)
-    return Tokens(torch.tensor([[*given, *made]]), torch.arange(len(given) + len(made)) - len(given) + 1)
+    given = [kind for kind in _TEXT if sees or not kind & Kind.IMAGE]
+    made = _MADE * max(steps - 1, 1)
+    return Tokens(torch.tensor([[*given, *made]]), _steps(len(given), len(made)))
+
+
+def _steps(given: int, made: int) -> torch.Tensor:
+    # Each step of the output may be a thought or part of the answer.
+    return torch.cat([torch.arange(given) - given + 1, torch.arange(made) // len(_MADE) + 1])

@@ -44,7 +44,7 @@ class Decoding:
             dtype: Of the hidden states.
         """
         if isinstance(step, Tensor) or torch.compiler.is_compiling():
-            return self._of_layers(self._lay_out(self._at(step), dtype)[0])
+            return self.sums(self.at(step), dtype)
         place = self._place(step)
         if self._runs[place] != self._run:
             self._run = self._runs[place]
@@ -54,19 +54,35 @@ class Decoding:
             self._added = self._of_layers(self._edits[place - self._laid_out.start])
         return self._added
 
+    def sums(self, coefficients: Tensor, dtype: torch.dtype) -> Sequence[Tensor]:
+        """What each layer adds by given coefficients, (rows, 1, width).
+
+        Args:
+            coefficients: Of one step, (layers or 1, 1, rows, columns).
+            dtype: Of the hidden states.
+        """
+        return self._of_layers(self._lay_out(coefficients, dtype)[0])
+
     def coefficients(self, step: int | Tensor) -> Tensor:
         """The coefficients of a step, (layers or 1, rows, 1, columns).
 
         Args:
             step: Index of the output step.
         """
-        return self._at(step).transpose(1, 2)
+        return self.at(step).transpose(1, 2)
 
-    def _at(self, step: int | Tensor) -> Tensor:
+    def at(self, step: int | Tensor, table: Tensor | None = None) -> Tensor:
+        """The coefficients of a step, (layers or 1, 1, rows, columns).
+
+        Args:
+            step: Index of the output step.
+            table: Of which they are, where not of `table`.
+        """
+        of = self.table if table is None else table
         if isinstance(step, Tensor):
-            return self.table.index_select(1, step.clamp(0, self.table.shape[1] - 1).reshape(1))
+            return of.index_select(1, step.clamp(0, of.shape[1] - 1).reshape(1))
         place = self._place(step)
-        return self.table[:, place : place + 1]
+        return of[:, place : place + 1]
 
     def _place(self, step: int) -> int:
         return min(max(step, 0), self.table.shape[1] - 1)

@@ -19,10 +19,11 @@ from mmsteer.steering.attribute import Steering
 from mmsteer.steering.meter import Meter
 from mmsteer.steering.places import Part, by_site, places_of
 from mmsteer.steering.plan import Plan, compile_plan
+from mmsteer.steering.progress import Progress
 from mmsteer.steering.pushes import Pushes, steps_of
-from mmsteer.steering.refusals import Judgement, check_call, sample_of_row
+from mmsteer.steering.refusals import Judgement, check_call, check_positions, sample_of_row
 from mmsteer.steering.state_dependent import StateDependentEdits
-from mmsteer.steering.track import Track, decode_table
+from mmsteer.steering.track import Track, side_by_side
 from mmsteer.types import Adapter, Call, Forward, Layout, Port, Site
 
 OWN_LOOP = Call()
@@ -79,6 +80,7 @@ class Driver:
         """
         timeline = Timeline(call.steps or self._adapter.max_steps, self._adapter.rate, len(self._places))
         check_call(self._steerings, call, timeline, self._name_beside)
+        check_positions(self._steerings, call, self._adapter)
         self._call = call
         self._plan = compile_plan(self._steerings, self.sites, timeline, 1 if self.beside else call.branches)
         # What rests all through a call is left out: gradients, too, are those of the model alone.
@@ -104,7 +106,8 @@ class Driver:
             self._check_edited()
             if not self._judgement.is_final:
                 self._judge(self.meter.reached())
-            decode = by_site(self._decode_table, self._places)
+            applied = side_by_side([track.applied() for track in self._tracks.values()])
+            decode = by_site(applied, self._places)
             self.meter.close(decode, self._plan.vectors, self._others.places)
         self.drop()
 
@@ -210,7 +213,7 @@ class Driver:
         if is_new:
             self._tracks[forward.branch] = self._lay_out(forward, layout, given)
         self._track = track = self._tracks[forward.branch]
-        track.origin = layout.origin
+        track.origin, layout = layout.origin, track.note(layout, forward)
         drafted = not is_new and track.is_prompted
         self._has_drafts |= drafted
         steps = steps_of(forward, layout, beside=self.beside)
@@ -236,7 +239,11 @@ class Driver:
             self._compiled(), forward.rows, self._name_beside, self._call.all_see, branch=forward.branch
         )
         pushes.lay_out(rows, layout.kinds.device, decodes=not self.beside)
-        return Track(forward.branch, pushes, given)
+        return Track(forward.branch, pushes, given, progress=self._progress(pushes, forward, given))
+
+    def _progress(self, pushes: Pushes, forward: Forward, given: int) -> Progress | None:
+        marks = self._adapter.marks if pushes.tells_thoughts and not self.beside else None
+        return Progress(marks, forward, self._call, given + pushes.table.shape[1]) if marks else None
 
     @property
     def _are_prompted(self) -> bool:
@@ -247,7 +254,7 @@ class Driver:
 
     @property
     def _decode_table(self) -> Tensor:
-        return decode_table([*self._tracks.values()])
+        return side_by_side([track.pushes.possible() for track in self._tracks.values()])
 
     def _judge(self, reached: int | None) -> None:
         """Refuse a call in which an attribute steers nothing; `reached` are the steps of one that is over."""
@@ -263,7 +270,8 @@ class Driver:
     def _step(self, forward: Forward) -> None:
         self._track = track = self._tracks[forward.branch]
         step = self._now = forward.start - track.origin
-        track.pushes.step(step, self._others.places)
+        are_thoughts = track.progress.step(forward) if track.progress else None
+        track.pushes.step(step, self._others.places, are_thoughts)
         self._usual = None
         sums_alone = not self._others.places and not self._is_packed and track.pushes.is_on_one_device
         if sums_alone and isinstance(step, int) and self.meter.is_quiet(step):

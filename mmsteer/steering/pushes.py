@@ -9,7 +9,7 @@ from mmsteer.steering.decoding import Decoding, bank_of
 from mmsteer.steering.limits import Limits
 from mmsteer.steering.places import Place, by_site, side_by_side
 from mmsteer.steering.plan import Plan
-from mmsteer.types import Forward, Kind, Layout, Positions, Tokens
+from mmsteer.types import Forward, Kind, Layout, Positions, Tokens, tells_thoughts
 
 
 class Pushes:
@@ -17,7 +17,8 @@ class Pushes:
 
     Attributes:
         table: Coefficients, (places or 1, steps, rows, columns).
-        decoding: The steps behind the prompt.
+        decoding: The steps behind the prompt; those of the answer, where thoughts are told from it.
+        tells_thoughts: Whether they are.
         coefficients: Of the forward that runs, (places or 1, rows, tokens, columns).
         added: What each place adds in the step that runs; empty in a prompt.
     """
@@ -29,6 +30,8 @@ class Pushes:
     def __init__(self, plan: Plan, places: Sequence[Place], rate: float | None) -> None:
         self.added: Sequence[Tensor] = ()
         self._plan, self._places, self._rate = plan, places, rate
+        self.tells_thoughts = any(map(tells_thoughts, plan.selections))
+        self._thinking: Tensor | None = None
         self._limits = Limits(plan.vectors, by_site(plan.table, places), plan.others)
         self._dtype = torch.float32
         self._placed: dict[torch.device, list[Tensor]] = {}
@@ -48,7 +51,9 @@ class Pushes:
             decodes: Whether steps follow the prompt.
         """
         self.table = self._plan.table.to(device).index_select(2, sample_of_row.to(device))
-        decode = self.table * self._later(device) if decodes else self.table[:, :0]
+        decode = self.table * self._later(device, Kind.ANSWER) if decodes else self.table[:, :0]
+        if self.tells_thoughts and decodes:
+            self._thinking = self.table * self._later(device, Kind.THINKING)
         if self._bank is None:
             self._bank = bank_of(self._vectors(device), self._plan.table)
         self.decoding = Decoding(decode, self._bank, [place.width for place in self._places])
@@ -65,16 +70,38 @@ class Pushes:
         self.coefficients = self.table[:, steps.clamp(0, self.table.shape[1] - 1)].transpose(1, 2) * mask
         self.added = ()
 
-    def step(self, step: int | Tensor, others: Collection[int]) -> None:
+    def step(self, step: int | Tensor, others: Collection[int], are_thoughts: Tensor | None = None) -> None:
         """Take what a step of decoding adds.
 
         Args:
             step: The output step.
             others: Sites, by index, that need the coefficients as well.
+            are_thoughts: Which rows think, (rows, 1) bool, where thoughts are told from answers.
         """
+        if are_thoughts is not None and self._thinking is not None:
+            of_thoughts = self.decoding.at(step, self._thinking)
+            chosen = torch.where(are_thoughts.to(of_thoughts.device), of_thoughts, self.decoding.at(step))
+            self.added, self.coefficients = self.decoding.sums(chosen, self._dtype), chosen.transpose(1, 2)
+            return
         self.added = self.decoding.added(step, self._dtype)
         if others:
             self.coefficients = self.decoding.coefficients(step)
+
+    def possible(self) -> Tensor:
+        """Coefficients of decoding, wherever thoughts end, (places or 1, steps, rows, columns)."""
+        answer = self.decoding.table
+        return answer if self._thinking is None else torch.where(answer != 0, answer, self._thinking)
+
+    def applied(self, are_thoughts: Tensor | None) -> Tensor:
+        """Coefficients of decoding as they were, (places or 1, steps, rows, columns).
+
+        Args:
+            are_thoughts: Which tokens were thoughts, (steps, rows) bool, where they are told from answers.
+        """
+        answer = self.decoding.table
+        if are_thoughts is None or self._thinking is None:
+            return answer
+        return torch.where(are_thoughts[..., None].to(answer.device), self._thinking, answer)
 
     def delta(self, place: int, hidden: Tensor) -> Tensor:
         """What is added to a state, in this forward.
@@ -104,10 +131,10 @@ class Pushes:
             self._placed[device] = [one.to(device) for one in side_by_side(self._plan.vectors, self._places)]
         return self._placed[device]
 
-    def _later(self, device: torch.device) -> Tensor:
-        """What the positions say of generated tokens, (1, steps, 1, columns)."""
+    def _later(self, device: torch.device, part: Kind) -> Tensor:
+        """What the positions say of generated tokens in one part of the output, (1, steps, 1, columns)."""
         steps = self.table.shape[1]
-        kinds = torch.full((1, steps), int(Kind.GENERATED | Kind.TEXT), device=device)
+        kinds = torch.full((1, steps), int(Kind.GENERATED | Kind.TEXT | part), device=device)
         masks = _masks(self._plan.selections, Tokens(kinds, torch.arange(steps, device=device), self._rate))
         return masks[0, :, None].unsqueeze(0)
 

@@ -10,7 +10,7 @@ from mmsteer.schedules import Timeline
 from mmsteer.steering.attribute import Attribute, Steering
 from mmsteer.steering.operators import TARGETED
 from mmsteer.steering.plan import Plan
-from mmsteer.types import Call
+from mmsteer.types import Adapter, Call, check_thoughts, tells_thoughts
 
 
 def check_call(steerings: Sequence[Steering], call: Call, timeline: Timeline, beside: str | None) -> None:
@@ -36,6 +36,29 @@ def check_call(steerings: Sequence[Steering], call: Call, timeline: Timeline, be
     if beside is not None:
         _check_first(items, timeline, beside)
     _check_schedules(items, timeline)
+
+
+def check_positions(steerings: Sequence[Steering], call: Call, adapter: Adapter) -> None:
+    """Refuse positions that tell thoughts from answers where that cannot be told.
+
+    Args:
+        steerings: One for each sample, or a single one for all.
+        call: What is known of it.
+        adapter: The model.
+
+    Raises:
+        PositionsError: The model has no token that closes thoughts.
+        SteeringError: Rows change places.
+    """
+    for positions in [item.positions for one in steerings for item in one.attributes]:
+        if not tells_thoughts(positions):
+            continue
+        check_thoughts(positions, adapter.marks)
+        if call.reorders:
+            raise SteeringError(
+                f"the positions '{positions}' follow the thoughts of each row, and the rows of beams change places; "
+                "search without beams, without a cache, or steer `generated`"
+            )
 
 
 def _check_length(items: Sequence[Attribute], call: Call) -> None:

@@ -1,12 +1,13 @@
 """What a driver keeps of a sequence while it runs."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from mmsteer.steering.progress import Progress
 from mmsteer.steering.pushes import Pushes
+from mmsteer.types import Forward, Layout
 
 
 @dataclass(eq=False)
@@ -19,6 +20,7 @@ class Track:
         given: Tokens of the prompt.
         origin: Cache position whose state predicts output step 0.
         is_prompted: Whether the prompt has run to its end.
+        progress: Of its thoughts, where positions tell them from answers.
     """
 
     branch: int | None
@@ -26,18 +28,32 @@ class Track:
     given: int
     origin: int = 0
     is_prompted: bool = False
+    progress: Progress | None = None
 
     @property
     def is_beside(self) -> bool:
         """Whether its forwards come after those of another branch, at the same steps."""
         return bool(self.branch)
 
+    def note(self, layout: Layout, forward: Forward) -> Layout:
+        """The layout of a forward of several tokens, with what is known of thoughts.
 
-def decode_table(tracks: Sequence[Track]) -> Tensor:
-    """The coefficients of decoding of all rows, (layers or 1, steps, rows, columns).
+        Args:
+            layout: What its tokens are.
+            forward: The forward.
+        """
+        return self.progress.note(layout, forward) if self.progress else layout
+
+    def applied(self) -> Tensor:
+        """The coefficients of decoding as they were, (places or 1, steps, rows, columns)."""
+        steps = self.pushes.decoding.table.shape[1]
+        return self.pushes.applied(self.progress.from_position(self.origin, steps) if self.progress else None)
+
+
+def side_by_side(tables: list[Tensor]) -> Tensor:
+    """Coefficients of all rows.
 
     Args:
-        tracks: In the order of their branches.
+        tables: Those of each track, (places or 1, steps, rows, columns), in the order of their branches.
     """
-    tables = [track.pushes.decoding.table for track in tracks]
     return tables[0] if len(tables) == 1 else torch.cat(tables, dim=2)

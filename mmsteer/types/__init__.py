@@ -13,11 +13,22 @@ from mmsteer.types.score import Score, mean_score, paired_score
 from mmsteer.types.sinks import sink_mask, without_sinks
 from mmsteer.types.site import APART, POINTS, WRITTEN, Site, select_sites
 from mmsteer.types.sketch import COMPATIBILITIES, Sketch
+from mmsteer.types.thinking import (
+    TAGS,
+    Marks,
+    check_thoughts,
+    marks_in,
+    open_behind,
+    tells_thoughts,
+    thoughts,
+    with_thoughts,
+)
 
 __all__ = [
     "APART",
     "COMPATIBILITIES",
     "POINTS",
+    "TAGS",
     "WRITTEN",
     "Activations",
     "Adapter",
@@ -31,6 +42,7 @@ __all__ = [
     "Kind",
     "Layout",
     "LogHistogram",
+    "Marks",
     "Metric",
     "NormSpread",
     "Port",
@@ -48,11 +60,17 @@ __all__ = [
     "Wrap",
     "as_samples",
     "binned",
+    "check_thoughts",
     "likeness",
+    "marks_in",
     "mean_score",
+    "open_behind",
     "paired_score",
     "random_direction",
     "select_sites",
     "sink_mask",
+    "tells_thoughts",
+    "thoughts",
+    "with_thoughts",
     "without_sinks",
 ]

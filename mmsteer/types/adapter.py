@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, Protocol
 
@@ -12,6 +12,7 @@ from mmsteer.types.port import Port
 from mmsteer.types.sample import Sample, Sampling
 from mmsteer.types.site import Site
 from mmsteer.types.sketch import Sketch
+from mmsteer.types.thinking import Marks
 
 Wrap = Callable[[Callable[..., Any]], Callable[..., Any]]
 """Makes the function to call instead of another."""
@@ -29,6 +30,8 @@ class Call:
         repeated: How many tokens of the prompt the output begins with.
         continues: Whether it begins with a cache that earlier forwards filled.
         all_see: Whether every prompt has an image or a video; None where that is not known.
+        thinks: Of each prompt whether its end is inside thoughts; None where that is not known.
+        reorders: Whether rows change places while it runs, as those of beams do.
     """
 
     branches: int = 1
@@ -38,6 +41,8 @@ class Call:
     repeated: int = 0
     continues: bool = False
     all_see: bool | None = None
+    thinks: tuple[bool, ...] | None = None
+    reorders: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,7 @@ class Forward:
         cache: The cache, by which forwards of one sequence are known; None where it is not there yet.
         branch: The branch of guidance that its rows are, where branches run one after another; None where all run at
             once.
+        ids: Its tokens, (rows, width), of a model that thinks; None where it was given none.
     """
 
     rows: int
@@ -58,6 +64,7 @@ class Forward:
     start: int | Tensor
     cache: Any = None
     branch: int | None = None
+    ids: Tensor | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -151,6 +158,7 @@ class Adapter(Identified, Protocol):
         sampling: How the model is usually sampled.
         output_kind: What it puts out: `text` or `audio`.
         sees: Whether prompts may have images.
+        marks: What opens and closes its thoughts; None where it does not think.
     """
 
     model: Any
@@ -160,6 +168,7 @@ class Adapter(Identified, Protocol):
     sampling: Sampling
     output_kind: Literal["text", "audio"]
     sees: bool
+    marks: Marks | None
 
     @property
     def sample_rate(self) -> int | None:

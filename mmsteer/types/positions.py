@@ -20,6 +20,8 @@ class Kind(IntFlag):
     LAST = 8
     TEXT = 16
     IMAGE = 32
+    THINKING = 64
+    ANSWER = 128
 
 
 NAMES = {
@@ -29,6 +31,8 @@ NAMES = {
     "last": Kind.LAST,
     "text": Kind.TEXT,
     "image": Kind.IMAGE,
+    "thinking": Kind.THINKING,
+    "answer": Kind.ANSWER,
 }
 MOST_TERMS = 200
 _TOKEN = re.compile(r"\s*(?:([a-z]+)|([\d.]+)\s*\.\.\s*([\d.]+?)\s*(s|steps)(?![a-z])|([&|()-]))")
@@ -55,8 +59,9 @@ class Positions:
     """A selection of tokens, such as `image`, `generated & 2..4s` or `all - first`.
 
     Terms: `all` (everything but padding), `prompt`, `generated`, `first`, `last` (of the prompt), `text`,
-    `image`, and windows of the output in seconds (`0..2.5s`) or steps (`0..16steps`), closed at the
-    start and open at the end. `&` binds tighter than `|` and `-`, which read from left to right.
+    `image`, `thinking` and `answer` (generated tokens up to the one that closes the thoughts, and behind it), and
+    windows of the output in seconds (`0..2.5s`) or steps (`0..16steps`), closed at the start and open at the end. `&`
+    binds tighter than `|` and `-`, which read from left to right.
 
     >>> str(Positions("all-first"))
     'all-first'

@@ -29,6 +29,14 @@ def test_it_is_small_and_of_the_real_class():
     assert (folder / "README.md").read_text().count("cross-entropy by codebook")
 
 
+def test_its_token_ids_are_those_that_transformers_looks_for(adapter):
+    for config in (adapter.model.config, adapter.model.config.decoder, adapter.model.config.text_encoder):
+        ids = {name: value for name, value in config.to_dict().items() if name.endswith("_token_id")}
+        words = config.get_text_config(decoder=True).vocab_size
+        assert {name: value for name, value in ids.items() if value is not None and not 0 <= value < words} == {}
+    assert adapter.model.generation_config.decoder_start_token_id == adapter.model.config.decoder.vocab_size
+
+
 def test_the_codec_keeps_every_pitch_class(adapter):
     found = []
     for index, item in enumerate(concept_clips("note", 2, 99)):

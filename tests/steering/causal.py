@@ -12,6 +12,7 @@ class CausalAdapter:
     generator = "text"
     rate = None
     max_steps = 128
+    marks = None
 
     def __init__(self, model):
         self.model = model

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Literal, Protocol
 
 from mmsteer.errors import EvalError
+from mmsteer.eval.answer_words import after_thinking
 from mmsteer.eval.judge import EndpointJudge, Judge
 from mmsteer.eval.text.captions import is_brief, is_decision, is_grounded, names_any, object_class
 from mmsteer.eval.text.choice import parse_choice, right_option
@@ -33,6 +34,7 @@ Needs = Literal["answer", "instructions", "objects", "attributes"]
 class Reward(Protocol):
     """A number in [0, 1] for an answer; None where it cannot be known (a missing answer is not a wrong one).
 
+    What stands behind a model's thoughts is read (`<think>...</think>`); thoughts that never end leave a blank answer.
     A blank answer is a missing one for every reward, and for its negation: a model that has fallen silent neither
     follows nor refuses. How many answers are blank is a measure of its own, `mmsteer.eval.words`.
 
@@ -91,9 +93,10 @@ class NamedReward:
         """
         if len(answers) != len(references):
             raise EvalError(f"{self.name}: {len(answers)} answers and {len(references)} references; give one each")
-        given = [place for place, answer in enumerate(answers) if answer.strip()]
+        said = [after_thinking(answer) for answer in answers]
+        given = [place for place, answer in enumerate(said) if answer.strip()]
         values: Values = [None] * len(answers)
-        found = self.rates([answers[place] for place in given], [references[place] for place in given])
+        found = self.rates([said[place] for place in given], [references[place] for place in given])
         for place, value in zip(given, found, strict=True):
             values[place] = 1 - value if self.negated and value is not None else value
         return values

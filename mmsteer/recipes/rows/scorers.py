@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mmsteer.errors import EvalError
+from mmsteer.eval.answer_words import after_thinking
 from mmsteer.eval.attributes import EVALUATORS, read_file
 from mmsteer.eval.audio import read_audio
 from mmsteer.eval.audio_reward import parse_audio_reward
@@ -113,12 +114,12 @@ def _audio_scorer(name: str) -> Scorer:
 
 TEXT: Mapping[str, Scorer] = {
     "length": Scorer(
-        Metric("length", "Words of an answer.", None, "words", decimals=1),
-        lambda output, _: share(count_words(output["text"])),
+        Metric("length", "Words of an answer, its thoughts left out.", None, "words", decimals=1),
+        lambda output, _: share(count_words(after_thinking(output["text"]))),
     ),
     "blank": Scorer(
         Metric("blank", "Share of answers without a word.", "lower", "share"),
-        lambda output, _: share(not output["text"].strip()),
+        lambda output, _: share(not after_thinking(output["text"]).strip()),
     ),
     "surprise": Scorer(
         Metric(

@@ -8,6 +8,7 @@ from transformers import LogitsProcessor
 
 from mmsteer import contrastive
 from mmsteer.adapters import LanguageModelAdapter
+from mmsteer.eval.answer_words import after_thinking
 from mmsteer.eval.odds import odds_of, verdict
 from mmsteer.eval.pope import parse_answer
 from mmsteer.recipes.receipts import receipt_json
@@ -15,7 +16,7 @@ from mmsteer.recipes.rows.task import Item
 from mmsteer.recipes.vision.pictures import Asked
 from mmsteer.recipes.vision.schema import Ask, Captions, Pope
 from mmsteer.steering import Session, Steering, steer
-from mmsteer.types import Call, Sample, Sampling
+from mmsteer.types import Call, Chat, Sample, Sampling
 
 Output = dict[str, Any]
 DECODERS: Mapping[str, Callable[..., LogitsProcessor]] = {
@@ -70,7 +71,8 @@ def _captions(
     processors = tuple(_processors(adapter, decode, asked, shown))
     sampling = Sampling(how.tokens, temperature=how.temperature, beams=how.beams, processors=processors)
     made = adapter.generate(asked, sampling, _seeds(shown))
-    return {item.index: {"caption": one.output} for item, one in zip(shown, made, strict=True)}
+    outputs = {item.index: after_thinking(one.output).strip() for item, one in zip(shown, made, strict=True)}
+    return {index: {"caption": text} for index, text in outputs.items()}
 
 
 def _answers(
@@ -87,7 +89,7 @@ def _answers(
     rows = [(item, question.text) for item in items for question in item.row.questions]
     for start in range(0, len(rows), batch):
         some = rows[start : start + batch]
-        asked = [replace(samples[item.index], prompt=text) for item, text in some]
+        asked = [replace(samples[item.index], prompt=_asked(text, how)) for item, text in some]
         if how.answer == "logits":
             # The answer is one step long, so what steers generated tokens alone is not looked for in the prompt.
             with session.call(Call(steps=1)):
@@ -99,6 +101,14 @@ def _answers(
         for (item, _), one in zip(some, said, strict=True):
             found[item.index][key].append(one)
     return found
+
+
+def _asked(question: str, how: Pope) -> str | Chat:
+    """A question in the chat template; what the answer begins with stands behind thoughts that are closed."""
+    if how.prefill is None and not how.template:
+        return question
+    begun = [] if how.prefill is None else [{"role": "assistant", "content": how.prefill}]
+    return Chat(({"role": "user", "content": question}, *begun), how.template)
 
 
 def _logits(adapter: LanguageModelAdapter, samples: Sequence[Sample], how: Pope) -> list[tuple[float, float]]:

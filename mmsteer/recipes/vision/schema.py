@@ -1,6 +1,6 @@
 """Images in a recipe: where they are from, what is asked about them, pairs, and contrastive decoding."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
@@ -107,6 +107,12 @@ class Pope(Part):
     words: tuple[Text, Text] = Field(default=("Yes", "No"), description="the words whose logits are compared")
     tokens: Count = Field(description="at most this many tokens an answer")
     parser: Literal["strict", "official", "vcd", "lmms"] = Field(description="how answers are read")
+    prefill: Text | None = Field(
+        default=None, description="what the answer begins with, such as `The answer is`; the model goes on from there"
+    )
+    template: dict[str, Any] = Field(
+        default={}, description="arguments of the chat template, such as `{enable_thinking: false}`"
+    )
 
     @model_validator(mode="after")
     def _asked(self) -> "Pope":

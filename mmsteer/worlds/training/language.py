@@ -40,10 +40,10 @@ def delayed(model: MusicgenForConditionalGeneration, codes: Tensor) -> Tensor:
         model: Whose pattern to use.
         codes: (clips, codebooks, frames).
     """
-    start = torch.full_like(codes[..., :1], model.config.decoder.pad_token_id)
+    start = torch.full_like(codes[..., :1], model.config.decoder.vocab_size)
     rows = torch.cat([start, codes], dim=-1).flatten(0, 1)
     _, pattern = model.decoder.build_delay_pattern_mask(
-        rows.long(), pad_token_id=model.config.decoder.pad_token_id, max_length=PATTERN_LENGTH
+        rows.long(), pad_token_id=model.config.decoder.vocab_size, max_length=PATTERN_LENGTH
     )
     return pattern.view(*codes.shape[:2], -1)
 
@@ -104,7 +104,7 @@ def decode(model: MusicgenForConditionalGeneration, batch: Batch) -> Tensor:
     states = condition_of(model, states, mask & kept[:, None])
     # A withheld prompt is all zeros, as in generation; its mask is left open, because attention over nothing
     # is not defined, and zeros add nothing wherever attention looks.
-    pad = model.config.decoder.pad_token_id
+    pad = model.config.decoder.vocab_size
     place = torch.arange(batch.tokens.shape[-1] - 1, device=prompts.device)
     heard = batch.tokens[..., :-1].masked_fill((place < batch.unheard[:, None])[:, None], pad)
     return model.decoder.model(
@@ -123,7 +123,7 @@ def losses(model: MusicgenForConditionalGeneration, decoded: Tensor, batch: Batc
         decoded: Last hidden states, (clips, columns - 1, width).
         batch: The clips.
     """
-    pad = model.config.decoder.pad_token_id
+    pad = model.config.decoder.vocab_size
     return torch.stack(
         [
             functional.cross_entropy(head(decoded).float().flatten(0, 1), target.flatten(), ignore_index=pad)

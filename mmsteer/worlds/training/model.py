@@ -152,7 +152,8 @@ def _decoder_config(layers: int, width: int) -> MusicgenDecoderConfig:
         num_codebooks=CODEBOOKS,
         audio_channels=1,
         dropout=0.0,
-        pad_token_id=CODEBOOK_SIZE,
-        bos_token_id=CODEBOOK_SIZE,
-        decoder_start_token_id=CODEBOOK_SIZE,
+        # Its id is beyond the codes, as MusicGen embeds it; transformers warns of that here, not in a GenerationConfig.
+        pad_token_id=None,
+        bos_token_id=None,
+        decoder_start_token_id=None,
     )

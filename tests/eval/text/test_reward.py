@@ -54,6 +54,21 @@ def test_a_blank_answer_is_missing_and_not_wrong(reward):
     assert parse_reward(reward)([" \n", "a"], [PLAIN] * 2)[0] is None
 
 
+@pytest.mark.parametrize(
+    ("answer", "value"),
+    [
+        ("<think>A dog? Yes.</think> A cat.", 0.0),
+        ("<think>No cat.</think>\n\nA dog.", 1.0),
+        ("no dog</think>a cat", 0.0),
+        ("<think>a dog, a dog", None),
+        ("[THINK]a cat[/THINK]a dog", 1.0),
+        ("<|START_THINKING|>a dog<|END_THINKING|>a cat", 0.0),
+    ],
+)
+def test_what_stands_behind_the_thoughts_is_rated(answer, value):
+    assert parse_reward("contains:dog")([answer], [Reference("What is there?")]) == [value]
+
+
 def test_what_the_reference_lacks_cannot_be_known():
     for reward in ("exact", "choice", "instruction", "similarity"):
         assert one(reward, "B", embed=lambda texts: [[1.0]] * len(texts)) is None

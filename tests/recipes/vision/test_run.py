@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 from PIL import Image
 
+from mmsteer.adapters import LanguageModelAdapter
 from mmsteer.direction_file import load_directions, save_directions
 from mmsteer.errors import RecipeError
 from mmsteer.eval.chair import Chair
@@ -15,6 +16,7 @@ from mmsteer.recipes.experiment import prepare
 from mmsteer.recipes.folder import CHUNKS, SAMPLES, RunFolder
 from mmsteer.recipes.run import run
 from mmsteer.recipes.vision.asking import outcomes
+from mmsteer.types import Chat
 from mmsteer.worlds.scenes import render_scene, split_scenes
 from tests.conftest import planted
 from tests.recipes.vision.recipe import write_recipe
@@ -254,3 +256,20 @@ def test_a_model_that_sees_nothing_is_refused(recipe, musicgen_folder):
 def test_chunks_keep_what_the_model_said(finished):
     said = [output["caption"] for line in finished.lines(CHUNKS) for output in line["outputs"]]
     assert said == [line["caption"] for line in finished.lines(SAMPLES)]
+
+
+def test_questions_go_on_from_what_the_answer_begins_with(tmp_path, llava_folder, monkeypatch):
+    asked = []
+    next_word = LanguageModelAdapter.next_word
+
+    def noted(self, samples, words):
+        asked.extend(sample.prompt for sample in samples)
+        return next_word(self, samples, words)
+
+    monkeypatch.setattr(LanguageModelAdapter, "next_word", noted)
+    begun = {"parser: strict": "parser: strict, prefill: 'a cup :', template: {enable_thinking: false}"}
+    run(prepare(write_recipe(tmp_path, llava_folder, **begun)), tmp_path / "one", progress=False)
+    chats = [prompt for prompt in asked if isinstance(prompt, Chat)]
+    assert chats
+    assert all(chat.messages[-1] == {"role": "assistant", "content": "a cup :"} for chat in chats)
+    assert all(chat.options == {"enable_thinking": False} for chat in chats)
