@@ -79,7 +79,7 @@ def search(
         progress=not quiet,
     )
     write_out(folder / "index.html", search_page(found).encode())
-    write_out(folder / "tradeoff.svg", search_svg(found).encode())
+    write_out(folder / "tradeoff.svg", search_svg(found))
     _show(found)
     print(f"\nfolder: {folder}\npage:   {folder / 'index.html'}")
 
