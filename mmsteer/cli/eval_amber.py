@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mmsteer.cli.eval_table import Line, named, show
+from mmsteer.cli.eval_table import AsJson, Line, named, show
 from mmsteer.errors import EvalError
 
 LABELS = {
@@ -28,7 +28,7 @@ def amber(
     parser: Annotated[str, typer.Option(help="exact: Yes or No to the letter, as published; or strict")] = "exact",
     compat: Annotated[str, typer.Option(help="fixed, or official: a mention covers one object alone")] = "fixed",
     similarity: Annotated[str, typer.Option(help="exact, or a model of spaCy such as en_core_web_lg")] = "exact",
-    as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of a table")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Score descriptions and yes-or-no answers (AMBER), in percent; no is the positive class.
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mmsteer.cli.eval_table import AsJson
 from mmsteer.errors import EvalError
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def chair(
     synonyms: Annotated[Path | None, typer.Option(help="another list of synonyms, in the published format")] = None,
     rows: Annotated[Path | None, typer.Option(help="write every caption with its mentions here, as JSON lines")] = None,
     seed: Annotated[int, typer.Option(min=0, help="seed of the intervals")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of a table")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Which objects of captions, anybody's, are not in the image (CHAIR).
 

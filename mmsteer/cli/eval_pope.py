@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mmsteer.cli.eval_table import named, show
+from mmsteer.cli.eval_table import AsJson, named, show
 from mmsteer.cli.options import refuse_idle
 from mmsteer.errors import EvalError
 
@@ -33,7 +33,7 @@ def pope(
     ] = None,
     before: Annotated[Path | None, typer.Option(help="other answers, such as unsteered: count the flips")] = None,
     parser: Annotated[str, typer.Option(help="strict, official, vcd or lmms")] = "strict",
-    as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of a table")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Score yes-or-no answers about objects (POPE); yes is the positive class.
 

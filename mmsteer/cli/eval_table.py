@@ -2,10 +2,13 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from mmsteer.cli.tables import table
 
+AsJson = Annotated[bool, typer.Option("--json", help="print JSON instead of a table")]
 Line = tuple[str, float | int | None, Sequence[float | None] | None]
 
 

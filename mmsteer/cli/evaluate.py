@@ -8,16 +8,26 @@ import typer
 
 from mmsteer.cli.eval_about import about
 from mmsteer.cli.eval_amber import amber
+from mmsteer.cli.eval_benchmarks import hallusionbench, mme, mmhal
 from mmsteer.cli.eval_chair import chair
-from mmsteer.cli.eval_hallusion import hallusionbench
-from mmsteer.cli.eval_mme import mme
-from mmsteer.cli.eval_mmhal import mmhal
 from mmsteer.cli.eval_pope import pope, pope_build
+from mmsteer.cli.eval_table import AsJson
 from mmsteer.cli.tables import table
 from mmsteer.errors import EvalError
 
 ANSWERS, AUDIO = "Captions and answers", "Audio"
 EXTENSIONS = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif")
+JUDGED = {
+    "chords": "Which triad is played: root and quality.",
+    "register": "How high the main line lies, as a MIDI number and a word.",
+    "tempo": "How many beats a minute.",
+    "key": "Which key and scale.",
+    "instrument": """Which instrument of the rendered world.
+
+The judge knows bell, clarinet, flute, guitar, marimba, organ, piano and strings as the project renders them, and
+names none below a posterior of 0.9; an instrument that it does not know may still pass for one of them.
+""",
+}
 
 app = typer.Typer(
     help="Judge outputs, anybody's: answers and captions in the files of public benchmarks, and audio in any format.",
@@ -35,7 +45,6 @@ app.command(rich_help_panel=ANSWERS)(hallusionbench)
 app.command(rich_help_panel=ANSWERS)(mme)
 
 Files = Annotated[list[Path], typer.Argument(help="audio files, or folders of them")]
-AsJson = Annotated[bool, typer.Option("--json", help="print JSON instead of a table")]
 
 
 @app.command(rich_help_panel=AUDIO)
@@ -61,38 +70,14 @@ def notes(
         print(f"{name}: {_shown(score['value'] if isinstance(score, dict) else score)}")
 
 
-@app.command(rich_help_panel=AUDIO)
-def chords(files: Files, as_json: AsJson = False) -> None:
-    """Which triad is played: root and quality."""
-    _judge("chords", files, as_json)
+def _command(name: str, about: str) -> None:
+    @app.command(name, help=about, rich_help_panel=AUDIO)
+    def judge(files: Files, as_json: AsJson = False) -> None:
+        _judge(name, files, as_json)
 
 
-@app.command(rich_help_panel=AUDIO)
-def register(files: Files, as_json: AsJson = False) -> None:
-    """How high the main line lies, as a MIDI number and a word."""
-    _judge("register", files, as_json)
-
-
-@app.command(rich_help_panel=AUDIO)
-def tempo(files: Files, as_json: AsJson = False) -> None:
-    """How many beats a minute."""
-    _judge("tempo", files, as_json)
-
-
-@app.command(rich_help_panel=AUDIO)
-def key(files: Files, as_json: AsJson = False) -> None:
-    """Which key and scale."""
-    _judge("key", files, as_json)
-
-
-@app.command(rich_help_panel=AUDIO)
-def instrument(files: Files, as_json: AsJson = False) -> None:
-    """Which instrument of the rendered world.
-
-    The judge knows bell, clarinet, flute, guitar, marimba, organ, piano and strings as the project renders them, and
-    names none below a posterior of 0.9; an instrument that it does not know may still pass for one of them.
-    """
-    _judge("instrument", files, as_json)
+for _name, _about in JUDGED.items():
+    _command(_name, _about)
 
 
 def _judge(name: str, files: list[Path], as_json: bool) -> None:

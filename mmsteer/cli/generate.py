@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from mmsteer.cli.files import check_out
+from mmsteer.cli.options import Device, Dtype, Force
 from mmsteer.errors import AdapterError, SteeringError
 
 if TYPE_CHECKING:
@@ -60,9 +61,9 @@ def generate(
     top_p: Annotated[float | None, typer.Option(help="draw from the likeliest tokens with this probability")] = None,
     top_k: Annotated[int | None, typer.Option(help="draw from this many tokens; 0 for all")] = None,
     seed: Annotated[int | None, typer.Option(help="of what is drawn, steered or not alike (usual: 0)")] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda or auto")] = "cpu",
-    dtype: Annotated[str, typer.Option(help="float32, bfloat16, float16, or auto: as the checkpoint says")] = "float32",
-    force: Annotated[bool, typer.Option("--force", help="overwrite the file")] = False,
+    device: Device = "cpu",
+    dtype: Dtype = "float32",
+    force: Force = False,
 ) -> None:
     """Answer a prompt, or play it, steered, and say what was really applied.
 

@@ -1,10 +1,16 @@
-"""Options that are given although they do nothing: an error, never silence."""
+"""Options that commands share; and those that are given although they do nothing: an error, never silence."""
 
 from collections.abc import Iterable
+from typing import Annotated
 
 import typer
 
 from mmsteer.errors import DataError
+
+Device = Annotated[str, typer.Option(help="cpu, cuda or auto")]
+Dtype = Annotated[str, typer.Option(help="float32, bfloat16, float16, or auto: as the checkpoint says")]
+Force = Annotated[bool, typer.Option("--force", help="overwrite the file")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="show no progress")]
 
 
 def refuse_idle(context: typer.Context, names: Iterable[str], why: str) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from mmsteer.cli.files import check_out
-from mmsteer.cli.options import refuse_idle
+from mmsteer.cli.options import Device, Dtype, Force, refuse_idle
 from mmsteer.errors import DataError
 
 OWN = {
@@ -66,9 +66,9 @@ def probe(
         typer.Option(help="which tokens to read (default: all; of text rows the answer, or the prompt's last)"),
     ] = None,
     pool: Annotated[str | None, typer.Option(help="mean, max, last; of a vision tower also tokens")] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda or auto")] = "cpu",
-    dtype: Annotated[str, typer.Option(help="float32, bfloat16, float16, or auto: as the checkpoint says")] = "float32",
-    force: Annotated[bool, typer.Option("--force", help="overwrite the file")] = False,
+    device: Device = "cpu",
+    dtype: Dtype = "float32",
+    force: Force = False,
 ) -> None:
     """Find directions, and show how well each layer tells their labels apart.
 

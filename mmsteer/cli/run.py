@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mmsteer.cli.options import Quiet
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -22,7 +24,7 @@ def run(
         list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="changes, such as generate.seconds=2")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="the run folder (default: runs/<name>-<id>)")] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", help="show no progress")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Do what a recipe says: find directions, generate, judge, score.
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mmsteer.cli.options import refuse_idle
+from mmsteer.cli.options import Device, Dtype, Quiet, refuse_idle
 from mmsteer.cli.sae_tables import check_absent
 from mmsteer.errors import DictionaryError
 
@@ -39,8 +39,6 @@ Data = Annotated[
 Samples = Annotated[int, typer.Option(min=2, help="clips or scenes, at most")]
 Drawn = Annotated[int | None, typer.Option(min=1, help="tokens drawn of each sample (default: what suits them)")]
 Prompt = Annotated[str, typer.Option(help="what is asked about images")]
-Device = Annotated[str, typer.Option(help="cpu, cuda or auto")]
-Dtype = Annotated[str, typer.Option(help="float32, bfloat16, float16, or auto: as the checkpoint says")]
 ASKED = "Please describe this image in detail."
 
 
@@ -65,7 +63,7 @@ def train(
     seed: Annotated[int, typer.Option(min=0, help="of samples and training; the bundled models took 0")] = 1,
     device: Device = "cpu",
     dtype: Dtype = "float32",
-    quiet: Annotated[bool, typer.Option("--quiet", help="show no progress")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Train a dictionary on the hidden states of a model, and measure it on samples it did not see.
 

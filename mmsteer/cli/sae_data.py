@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Concatenate, ParamSpec
 
 import typer
 
-from mmsteer.cli.options import refuse_idle
-from mmsteer.cli.sae import Device, Dtype, Model, Where
+from mmsteer.cli.options import Device, Dtype, refuse_idle
+from mmsteer.cli.sae import Model, Where
 from mmsteer.cli.sae_tables import AsJson, Out, Output
 from mmsteer.errors import DataError, DictionaryError
 

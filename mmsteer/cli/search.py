@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mmsteer.cli.options import Device, Dtype, Quiet
 from mmsteer.errors import SteeringError
 
 if TYPE_CHECKING:
@@ -43,9 +44,9 @@ def search(
     batch: Annotated[int, typer.Option(min=1, help="answers that are generated together")] = 16,
     seed: Annotated[int, typer.Option(min=0, help="of the draw of rows, the random direction and what is drawn")] = 0,
     out: Annotated[Path | None, typer.Option(help="the folder of the search (default: runs/search-NAME)")] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda or auto")] = "cpu",
-    dtype: Annotated[str, typer.Option(help="float32, bfloat16, float16, or auto: as the checkpoint says")] = "float32",
-    quiet: Annotated[bool, typer.Option("--quiet", help="show no progress")] = False,
+    device: Device = "cpu",
+    dtype: Dtype = "float32",
+    quiet: Quiet = False,
 ) -> None:
     """Find where and how strongly to steer: the most reward within a budget, beside a random direction.
 
@@ -91,7 +92,7 @@ def search(
         progress=not quiet,
     )
     write_out(folder / "index.html", search_page(found).encode())
-    write_out(folder / "tradeoff.svg", search_svg(found).encode())
+    write_out(folder / "tradeoff.svg", search_svg(found))
     _show(found)
     print(f"\nfolder: {folder}\npage:   {folder / 'index.html'}")
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import soundfile
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from mmsteer.adapters import AnyAdapter, MusicgenAdapter
 from mmsteer.atomic import write_atomically
@@ -30,6 +29,7 @@ from mmsteer.report.feature_views import (
     spaced,
     words,
 )
+from mmsteer.report.rendering import render
 from mmsteer.report.spectrograms import spectrogram
 from mmsteer.sae import SparseDictionary, Usage
 from mmsteer.steering import Steering, steer
@@ -252,11 +252,8 @@ def _write(
     group: Group,
     views: Sequence[FeatureView],
 ) -> Path:
-    loader = PackageLoader("mmsteer.report", ".")
-    environment = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    html = environment.get_template("features.html.j2").render(
+    html = render(
+        "features.html.j2",
         dictionary=dictionary,
         used=used,
         dead=int((used.density == 0).sum()),

@@ -5,7 +5,7 @@ from pathlib import Path
 from markupsafe import Markup
 
 from mmsteer.atomic import write_atomically
-from mmsteer.report.svg import Element, drawing, element
+from mmsteer.report.svg import Element, as_file, drawing, element
 from mmsteer.sae.flow import Flow, Link, Node
 
 LANES = {"attention": 0, "block": 1, "mlp": 2}
@@ -38,9 +38,7 @@ def draw_flow(flow: Flow, title: str = "") -> Markup:
 
 def save_flow(flow: Flow, path: str | Path, title: str = "") -> None:
     """Write the drawing as a file that browsers open."""
-    # Inside a page a drawing needs no namespace; a file of its own does.
-    text = str(draw_flow(flow, title)).replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
-    write_atomically(Path(path), text.encode())
+    write_atomically(Path(path), as_file(draw_flow(flow, title)))
 
 
 def _link(link: Link, columns: dict[int, float]) -> list[Element]:

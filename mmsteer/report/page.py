@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from mmsteer.report.answers import answers
@@ -14,6 +13,7 @@ from mmsteer.report.listening import PLAYERS, listening
 from mmsteer.report.material import material
 from mmsteer.report.parts import ProbeTable
 from mmsteer.report.pictures import galleries
+from mmsteer.report.rendering import render
 from mmsteer.report.run_data import Run
 from mmsteer.report.schedules import schedule_charts
 from mmsteer.report.strips import heat_range, heat_strip
@@ -55,11 +55,7 @@ class DirectionView:
 
 def render_page(run: Run) -> str:
     """The page; the same run gives the same page."""
-    loader = PackageLoader("mmsteer.report", ".")
-    environment = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.get_template("report.html.j2").render(_view(run))
+    return render("report.html.j2", **_view(run))
 
 
 def _view(run: Run) -> dict[str, Any]:

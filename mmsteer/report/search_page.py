@@ -8,7 +8,7 @@ from markupsafe import Markup
 from mmsteer.errors import shorten
 from mmsteer.eval.text import word_changes
 from mmsteer.eval.words import repetition
-from mmsteer.report.svg import Axis, Element, drawing, element, frame, marker
+from mmsteer.report.svg import Axis, Element, as_file, drawing, element, frame, marker
 from mmsteer.search import Cell, Search
 from mmsteer.types import Score, mean_score
 
@@ -125,10 +125,9 @@ def draw_search(found: Search) -> Markup:
     return drawing(WIDTH, HEIGHT, spoken, parts, "chart")
 
 
-def search_svg(found: Search) -> str:
+def search_svg(found: Search) -> bytes:
     """`draw_search` as a file of its own."""
-    # Inside a page a drawing needs no namespace; a file of its own does.
-    return str(draw_search(found)).replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
+    return as_file(draw_search(found))
 
 
 def _marks(cells: Sequence[Cell], shape: str, kind: str, x: Axis, y: Axis) -> list[Element]:

@@ -46,6 +46,11 @@ def drawing(
     return Markup(ElementTree.tostring(root, encoding="unicode"))
 
 
+def as_file(picture: Markup) -> bytes:
+    """A drawing as a file of its own: inside a page it needs no namespace."""
+    return str(picture).replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1).encode()
+
+
 @dataclass(frozen=True)
 class Axis:
     """Values → pixels.
