@@ -11,12 +11,12 @@ from pydantic import TypeAdapter, ValidationError
 
 from mmsteer.bundled.dictionary import BUNDLED
 from mmsteer.direction_file import load_directions
+from mmsteer.document import Document, Mark, Place, read_document
 from mmsteer.errors import DataError, DirectionError, MmsteerError, RecipeError
 from mmsteer.latents.pooling import POOLS
 from mmsteer.library import library
 from mmsteer.pretrained import HUB_NAME
 from mmsteer.recipes.dictionaries import located
-from mmsteer.recipes.document import Document, Mark, Place, read_document
 from mmsteer.recipes.expand import Condition, expand
 from mmsteer.recipes.kind import Kind
 from mmsteer.recipes.kinds import KINDS, kind_of

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mmsteer.recipes.document import Place
+from mmsteer.document import Place
 from mmsteer.recipes.plan import UNSTEERED
 from mmsteer.recipes.problems import Problem
 from mmsteer.recipes.schema import Conditions, SteerMapping, Value

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from mmsteer.recipes.document import Document, Place
+from mmsteer.document import Document, Place
 from mmsteer.recipes.loading import did_you_mean
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from mmsteer.direction_file import load_directions, save_directions
+from mmsteer.document import write_document
 from mmsteer.recipes.choosing import choose
 from mmsteer.recipes.controls import Controlled
-from mmsteer.recipes.document import write_document
 from mmsteer.recipes.environment import environment
 from mmsteer.recipes.expand import Condition
 from mmsteer.recipes.experiment import Experiment

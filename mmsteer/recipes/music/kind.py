@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from mmsteer.adapters import MusicgenAdapter
+from mmsteer.document import Place
 from mmsteer.errors import DataError, RecipeError
 from mmsteer.eval.adherence import JUDGE
 from mmsteer.eval.attributes import ATTRIBUTES, EVALUATORS
 from mmsteer.probes import TargetKind
-from mmsteer.recipes.document import Place
 from mmsteer.recipes.expand import Condition
 from mmsteer.recipes.loading import did_you_mean
 from mmsteer.recipes.music.data import clips_of, labels_of, prompts_of

@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mmsteer.document import Place
 from mmsteer.errors import MmsteerError
 from mmsteer.probes import TargetKind
-from mmsteer.recipes.document import Place
 from mmsteer.recipes.expand import Condition
 from mmsteer.recipes.loading import place_of
 from mmsteer.recipes.problems import Problem

@@ -7,10 +7,10 @@ from typing import Any
 
 from mmsteer.adapters import LanguageModelAdapter
 from mmsteer.data.contrasts import wrong_image
+from mmsteer.document import Place
 from mmsteer.errors import MmsteerError, RecipeError
 from mmsteer.eval.chair import Chair
 from mmsteer.probes import TargetKind
-from mmsteer.recipes.document import Place
 from mmsteer.recipes.expand import Condition
 from mmsteer.recipes.loading import place_of
 from mmsteer.recipes.problems import Problem
