@@ -30,9 +30,9 @@ _KEYWORDS = {
 }
 _HEAD = re.compile(
     r"(?P<name>\S++)\s++(?P<strength>[-+]?[\d.]++(?:e[-+]?\d++)?)(?:\s*+(?P<unit>%|(?:abs|own|std|total)\b))?"
-    r"(?:\s*+(?<=\s)(?P<schedule>.+))?"
+    r"(?:\s++(?P<schedule>.+))?"
 )
-LONGEST = 10_000
+LONGEST = 200_000
 """Characters of one line."""
 
 

@@ -30,7 +30,8 @@ MOST = 100_000
 """Layers, or heads, of one range."""
 
 _PATTERN = re.compile(
-    r"(?P<stack>[a-z_]+)\.(?P<layers>\*|[0-9]{1,9}(?:-[0-9]{1,9})?)(?:\.(?P<point>[a-z_]+)(?:\.(?P<heads>\*|[0-9]{1,9}(?:-[0-9]{1,9})?))?)?"
+    r"(?P<stack>[a-z_]+)\.(?P<layers>\*|[0-9]{1,9}(?:-[0-9]{1,9})?)"
+    r"(?:\.(?P<point>[a-z_]+)(?:\.(?P<heads>\*|[0-9]{1,9}(?:-[0-9]{1,9})?))?)?"
 )
 
 
@@ -120,10 +121,8 @@ def _numbers(text: str, known: set[int]) -> set[int]:
     if text == "*":
         return known
     start, stop = int(first), int(last or first)
-    if stop - start > MOST or stop < start:
-        raise SiteError(
-            f"{text!r} is no range of layers or heads; write the smaller number first, and none over {MOST}"
-        )
+    if stop - start > MOST:
+        raise SiteError(f"{text!r} are more than {MOST} layers or heads, which no model has")
     return set(range(start, stop + 1))
 
 

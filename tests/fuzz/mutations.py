@@ -50,9 +50,13 @@ PIECES = (
 )
 
 
-def cases() -> Iterator[random.Random]:
-    """Sources of chance, one a case, until the time is up; at least twenty, so that a slow machine tests as well."""
-    stop, number = time.monotonic() + SECONDS, 0
+def cases(seconds: float = SECONDS) -> Iterator[random.Random]:
+    """Sources of chance, one a case, until the time is up; at least twenty, so that a slow machine tests as well.
+
+    Args:
+        seconds: The time.
+    """
+    stop, number = time.monotonic() + seconds, 0
     while time.monotonic() < stop or number < 20:
         yield random.Random(f"{SEED}/{number}")
         number += 1

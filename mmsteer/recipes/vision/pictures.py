@@ -235,10 +235,10 @@ def _id(path: Path, at: int, line: str) -> str:
     if not line.startswith("{"):
         return image_name(line)
     try:
-        row = json.loads(line)
+        row = parse_json(line, f"{path}:{at}", DataError, numbered=False)
         return image_name(row["image_id"] if "image_id" in row else row["image"])
-    except (ValueError, KeyError):
-        raise DataError(f"{path}:{at}: no image_id in {line[:60]!r}; write one id a line") from None
+    except (KeyError, EvalError):
+        raise DataError(f"{path}:{at}: no image_id in {clip(line)}; write one id a line") from None
 
 
 def _order(name: str) -> tuple[int, str]:
