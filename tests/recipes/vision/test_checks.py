@@ -38,7 +38,7 @@ def recipe(tmp_path, public):
         ("images.scenes.split=tests", "'train', 'validation', 'test' or 'demos'"),
         ("images={coco: {folder: nowhere, split: val2014, ids: ~, n: 4, seed: 0}}", "there is no folder"),
         ("images={coco: {folder: coco, split: val2014, ids: ~, n: 99, seed: 0}}", "gives 16 images, 99 are asked for"),
-        ("images={coco: {folder: coco, split: val2014, ids: gone.txt, n: 4, seed: 0}}", "gone.txt cannot be read"),
+        ("images={coco: {folder: coco, split: val2014, ids: gone.txt, n: 4, seed: 0}}", "gone.txt: cannot be read"),
         ("images={coco: {folder: coco, split: train2014, ids: ~, n: 4, seed: 0}}", "instances_train2014.json"),
         ("images={folder: {images: coco/val2014, objects: pope/coco_pope_random.json}}", "objects are one JSON object"),
         ("images={folder: {images: coco/val2014}}", "images.folder.objects: this key is missing"),
