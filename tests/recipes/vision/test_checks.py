@@ -65,7 +65,7 @@ def recipe(tmp_path, public):
         ("directions.0.data={contrast: mentions, seed: 0}", "scenes: this key is missing"),
         (
             "directions.0.data={contrast: captions, ending: shared, seed: 0, demos: {file: gone.jsonl, images: coco}}",
-            "cannot be read as demonstrations",
+            "cannot be read",
         ),
         ("directions.0.data.demos.scenes.split=test", "the test's own scenes"),
         ("directions=[{file: gone.safetensors}]", "no file 'gone.safetensors'"),
