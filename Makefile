@@ -4,7 +4,7 @@ UV ?= $(shell command -v uv || echo .cache/uv/bin/uv)
 export HF_HUB_OFFLINE = 1
 export UV_FROZEN = 1
 
-.PHONY: demo test test-slow test-audiocraft oracles bench clean
+.PHONY: demo test test-slow test-audiocraft fuzz oracles bench clean
 
 demo: .venv/demo  ## steer the bundled models: notes on a schedule, fewer imagined objects, a topic in answers; the proof beside it
 	.venv/bin/mmsteer run demo
@@ -20,6 +20,11 @@ test: .venv/test  ## lint, types, import order, doctests and tests
 
 test-slow: .venv/test  ## tests that take minutes, of every command with a dictionary of sae-lens on bundled:text, too
 	.venv/bin/pytest -q --slow -m slow
+
+FUZZ_SECONDS ?= 300
+FUZZ_SEED ?= 0
+fuzz: .venv/test  ## damaged files, strange texts and kills, FUZZ_SECONDS for each class of them
+	FUZZ_SECONDS=$(FUZZ_SECONDS) FUZZ_SEED=$(FUZZ_SEED) OMP_NUM_THREADS=1 .venv/bin/pytest -q tests/fuzz
 
 # An environment of its own: what audiocraft asks for is of no use to anybody else.
 test-audiocraft: .venv-audiocraft/test  ## the tests of audiocraft's MusicGen, which skip in the ordinary environment

@@ -33,7 +33,7 @@ def about(
 
 
 def _card(name: str, files: Mapping[str, Path]) -> dict[str, Any]:
-    from mmsteer.recipes.document import read_document
+    from mmsteer.document import read_document
 
     if name not in files:
         raise EvalError(f"nothing is known about {name!r}; choose from {', '.join(files)}")

@@ -11,13 +11,13 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from mmsteer.bundled.dictionary import BUNDLED
 from mmsteer.direction_file import load_directions
+from mmsteer.document import Document, Mark, Place, read_document
 from mmsteer.errors import DataError, DirectionError, MmsteerError, RecipeError
 from mmsteer.latents.pooling import POOLS
 from mmsteer.library import library
 from mmsteer.pretrained import HUB_NAME
 from mmsteer.recipes.contrasts import CONTROLS, check_data, labels_of, pools_of
 from mmsteer.recipes.dictionaries import located as located_dictionary
-from mmsteer.recipes.document import Document, Mark, Place, read_document
 from mmsteer.recipes.expand import expand
 from mmsteer.recipes.forms import metric_names, misplaced
 from mmsteer.recipes.forms import problems as source_problems

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mmsteer.recipes.document import Place
+from mmsteer.document import Place
 from mmsteer.recipes.part import Value
 from mmsteer.recipes.plan import NOTHING, UNSTEERED, Condition
 from mmsteer.recipes.problems import Problem

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from mmsteer.document import Place
 from mmsteer.errors import MmsteerError
 from mmsteer.eval.adherence import JUDGE
-from mmsteer.recipes.document import Place
 from mmsteer.recipes.environment import file_digest
 from mmsteer.recipes.music import scoring as targets
 from mmsteer.recipes.music.targets import TargetTask

@@ -1,15 +1,17 @@
 """A recipe's name → one document: what it extends, and what the command line changes, laid over one another."""
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from mmsteer.errors import RecipeError
+from mmsteer.document import MAX_DEPTH, Document, Mark, Place, parse_document, read_document
+from mmsteer.errors import RecipeError, clip, shorten
 from mmsteer.library import library
-from mmsteer.recipes.document import Document, Mark, Place, parse_document, read_document
 
 MAX_PARENTS = 8
+_PLACE = re.compile(r"[0-9]{1,6}")
 
 
 def load_document(name: str | Path, overrides: Sequence[str] = ()) -> Document:
@@ -42,14 +44,14 @@ def find_recipe(name: str | Path) -> Path:
     Raises:
         RecipeError: There is no such recipe.
     """
-    if Path(name).is_file():
+    if _is_file(Path(name)):
         return Path(name)
     shipped = {file.stem: file for file in recipe_files()}
     stem = str(name).removesuffix(".yaml")
     if stem in shipped:
         return shipped[stem]
     raise RecipeError(
-        f"no recipe {str(name)!r}: there is no such file, and none of that name comes with mmsteer"
+        f"no recipe {clip(str(name))}: there is no such file, and none of that name comes with mmsteer"
         f"{did_you_mean(stem, shipped)}; `mmsteer recipes list` shows them all"
     )
 
@@ -62,7 +64,7 @@ def place_of(path: str, home: Path) -> Path:
         home: The folder that the recipe lies in.
     """
     beside = home / path
-    return beside.resolve() if beside.exists() else Path(path).resolve()
+    return beside.resolve() if _exists(beside) else Path(path).resolve()
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -75,8 +77,22 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     >>> did_you_mean("guidence", ["guidance", "seconds"])
     ", did you mean 'guidance'?"
     """
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    close = difflib.get_close_matches(word[:200], list(known), n=1, cutoff=0.6)
     return f", did you mean {close[0]!r}?" if close else ""
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long, which no file has
+        return False
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 def _extended(path: Path, children: tuple[Path, ...]) -> Document:
@@ -91,9 +107,9 @@ def _extended(path: Path, children: tuple[Path, ...]) -> Document:
         return document
     parent = document.data["extends"]
     if not isinstance(parent, str):
-        raise RecipeError(f"{document.mark(('extends',))}: extends names one other recipe, not {parent!r}")
+        raise RecipeError(f"{document.mark(('extends',))}: extends names one other recipe, not {clip(parent)}")
     beside = path.parent / parent
-    base = _extended(beside if beside.is_file() else find_recipe(parent), (*children, path.resolve()))
+    base = _extended(beside if _is_file(beside) else find_recipe(parent), (*children, path.resolve()))
     own = {key: value for key, value in document.data.items() if key != "extends"}
     return _laid_over(base, Document(own, document.marks))
 
@@ -124,11 +140,11 @@ def _replace_marks(place: Place, marks: dict[Place, Mark], top: Document) -> Non
 
 def _overridden(document: Document, line: str) -> Document:
     way, equals, text = line.partition("=")
-    if not equals or not all(way.split(".")):
-        raise RecipeError(f"cannot read {line!r}; write a.b.c=value, such as generate.seconds=2")
-    source = f"command line, {line}"
+    if not equals or not all(way.split(".")) or way.count(".") >= MAX_DEPTH:
+        raise RecipeError(f"cannot read {clip(line)}; write a.b.c=value, such as generate.seconds=2")
+    source = f"command line, {shorten(line)}"
     value = parse_document(text, source).data if text.strip() else None
-    place: Place = tuple(int(part) if part.isdigit() else part for part in way.split("."))
+    place: Place = tuple(int(part) if _PLACE.fullmatch(part) else part for part in way.split("."))
     data = _placed(document.data, place, value, line)
     marks = dict(document.marks)
     _replace_marks(place, marks, Document(value, {place: Mark(source)}))
@@ -141,9 +157,9 @@ def _placed(data: Any, place: Place, value: Any, line: str) -> Any:
     key, *rest = place
     if isinstance(data, list):
         if not isinstance(key, int) or key >= len(data):
-            raise RecipeError(f"{line!r}: {key!r} is no place in a list of {len(data)}; count from 0")
+            raise RecipeError(f"{clip(line)}: {clip(key)} is no place in a list of {len(data)}; count from 0")
         return [_placed(item, tuple(rest), value, line) if at == key else item for at, item in enumerate(data)]
     if isinstance(data, dict) or data is None:
         known = dict(data or {})
         return known | {str(key): _placed(known.get(str(key)), tuple(rest), value, line)}
-    raise RecipeError(f"{line!r}: {data!r} has no parts, so {key!r} cannot be set in it")
+    raise RecipeError(f"{clip(line)}: {clip(data)} has no parts, so {clip(key)} cannot be set in it")

@@ -38,7 +38,7 @@ def carry_out(
     task.describe(folder)
     folder.write("conditions.json", [planned.to_json() for planned in plan])
     applied = Sampler(task, folder, factors).run(plan, progress=progress)
-    lines, receipts = _by_condition(folder.lines(SAMPLES), ITEM), _receipts(folder)
+    lines, receipts = _by_condition(folder.lines(SAMPLES), ITEM), _receipts(folder, plan)
     steered = [planned for planned in plan if planned.kind == "steered"]
     traces = {one.name: task.traces(applied[one.name], lines[one.name], lines.get(UNSTEERED)) for one in steered}
     scored = [_scored(one, group, lines, receipts) for one in steered]
@@ -47,11 +47,13 @@ def carry_out(
     folder.write(SCORES, score_conditions(scored, task.scores))
 
 
-def _receipts(folder: RunFolder) -> dict[str, dict[str, Any]]:
-    doses = folder.read(DOSES)
+def _receipts(folder: RunFolder, plan: Sequence[Planned]) -> dict[str, dict[str, Any]]:
+    doses, made = folder.read(DOSES), _by_condition(folder.lines(CHUNKS), "chunk")
+    # In the order of the plan: a batch that was made again stands at the end of the log.
     return {
-        name: joined_receipt([line["receipt"] for line in made]) | {"kl": doses.get(name, {}).get("kl")}
-        for name, made in _by_condition(folder.lines(CHUNKS), "chunk").items()
+        one.name: joined_receipt([line["receipt"] for line in made[one.name]])
+        | {"kl": doses.get(one.name, {}).get("kl")}
+        for one in plan
     }
 
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from mmsteer.document import Place
 from mmsteer.recipes.controls import Controlled, dose, randomised, replaced
-from mmsteer.recipes.document import Place
 from mmsteer.recipes.part import Value
 from mmsteer.steering import Steering, parse_attribute
 from mmsteer.types import Direction

@@ -7,8 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from mmsteer.document import Document, Place
 from mmsteer.errors import MmsteerError
-from mmsteer.recipes.document import Document, Place
 from mmsteer.recipes.loading import did_you_mean
 
 

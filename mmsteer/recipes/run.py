@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from mmsteer.direction_file import load_directions, save_directions
+from mmsteer.document import write_document
 from mmsteer.recipes.choosing import choose
 from mmsteer.recipes.contrasts import CONTROLS, samples_of
 from mmsteer.recipes.controls import Controlled
-from mmsteer.recipes.document import write_document
 from mmsteer.recipes.environment import environment
 from mmsteer.recipes.experiment import Experiment
 from mmsteer.recipes.finding import Found, find, left_out, recording_key

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from mmsteer.direction_file import load_directions
+from mmsteer.document import parse_document
 from mmsteer.errors import RecipeError
 from mmsteer.report.output_parts import Example, MetricWords, Output
 from mmsteer.report.parts import (
@@ -191,10 +191,10 @@ def _text(path: Path) -> str:
 
 def _recipe(path: Path, text: str) -> Recipe:
     try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise RecipeError(f"{path} is damaged: it is no YAML; {_AGAIN}") from None
-    return _parsed(str(path), json.dumps(content or {}, default=str).encode(), TypeAdapter(Recipe))
+        content = parse_document(text, str(path)).data if text else {}
+    except RecipeError as cause:
+        raise RecipeError(f"{path} is damaged: {cause}; {_AGAIN}") from None
+    return _parsed(str(path), json.dumps(content).encode(), TypeAdapter(Recipe))
 
 
 _AGAIN = "restore the file, or run the recipe again with another --out"

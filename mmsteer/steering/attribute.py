@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from mmsteer.errors import SteeringError
+from mmsteer.errors import SteeringError, clip
 from mmsteer.schedules import Constant, Schedule, parse_schedule
 from mmsteer.steering.gate import Gate, parse_gate
 from mmsteer.steering.names import quoted, unquoted
@@ -37,9 +37,11 @@ _KEYWORDS = {
     "when": "gate",
 }
 _HEAD = re.compile(
-    r"\s*(?P<name>\S+)\s+(?P<strength>[-+]?[\d.]+(?:e[-+]?\d+)?)(?:\s*(?P<unit>%|(?:abs|token|std|trained|total)\b))?"
-    r"(?:\s+(?P<schedule>.+))?\s*"
+    r"(?P<name>\S++)\s++(?P<strength>[-+]?[\d.]++(?:e[-+]?\d++)?)(?:\s*+(?P<unit>%|(?:abs|token|std|trained|total)\b))?"
+    r"(?:\s++(?P<schedule>.+))?"
 )
+LONGEST = 200_000
+"""Characters of one line."""
 
 
 @dataclass(frozen=True)
@@ -224,13 +226,19 @@ def parse_attribute(text: str, directions: Mapping[str, Direction]) -> Attribute
     Raises:
         SteeringError: The line cannot be read, or names no known direction.
     """
+    if len(text) > LONGEST:
+        raise SteeringError(f"a line of {len(text)} characters, {clip(text)}; at most {LONGEST} are read")
     text, directions = unquoted(text, directions)
     head, options = _split(text)
-    match = _HEAD.fullmatch(head)
+    match = _HEAD.fullmatch(head.strip())
     if not match:
-        raise SteeringError(f"cannot read {text!r}; write NAME STRENGTH [SCHEDULE], such as 'note:C 0.1 fade-in 0..4s'")
+        raise SteeringError(
+            f"cannot read {clip(text)}; write NAME STRENGTH [SCHEDULE], such as 'note:C 0.1 fade-in 0..4s'"
+        )
     if match["name"] not in directions:
-        raise SteeringError(f"{text!r}: no direction {match['name']!r}; choose from {', '.join(sorted(directions))}")
+        raise SteeringError(
+            f"{clip(text)}: no direction {clip(match['name'])}; choose from {', '.join(sorted(directions))}"
+        )
     return Attribute(
         directions[match["name"]],
         _number(match["strength"], text) / (100 if match["unit"] == "%" else 1),
@@ -249,7 +257,7 @@ def _number(text: str, line: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise SteeringError(f"{line!r}: {text!r} is not a number") from None
+        raise SteeringError(f"{clip(line)}: {clip(text)} is not a number") from None
 
 
 def _split(text: str) -> tuple[str, dict[str, str]]:
@@ -257,7 +265,7 @@ def _split(text: str) -> tuple[str, dict[str, str]]:
     words, values = parts[1::2], parts[2::2]
     repeated = {word for word in words if words.count(word) > 1}
     if repeated:
-        raise SteeringError(f"{text!r} says {' and '.join(sorted(repeated))} twice")
+        raise SteeringError(f"{clip(text)} says {' and '.join(sorted(repeated))} twice")
     return parts[0], {_KEYWORDS[word]: value.strip() for word, value in zip(words, values, strict=True)}
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from mmsteer.types import Direction
 
 _QUOTED = re.compile(r'"([^"]+)"')
-_APART = re.compile(r';(?=(?:[^"]*"[^"]*")*[^"]*$)')
+_MARK = re.compile('[;"]')
 _SHOWN = str.maketrans({" ": "␣", "\t": "␣", ";": "；"})
 
 
@@ -43,4 +43,10 @@ def lines(text: str) -> list[str]:
     >>> lines('note:C 0.1; "a;b" 0.2')
     ['note:C 0.1', '"a;b" 0.2']
     """
-    return [line.strip() for line in _APART.split(text) if line.strip()]
+    ends, after = [], text.count('"')
+    for mark in _MARK.finditer(text):
+        after -= mark[0] == '"'
+        if mark[0] == ";" and after % 2 == 0:
+            ends.append(mark.start())
+    parts = [text[start:stop] for start, stop in zip([0, *(at + 1 for at in ends)], [*ends, len(text)], strict=True)]
+    return [line.strip() for line in parts if line.strip()]

@@ -7,7 +7,7 @@ from enum import IntFlag
 import torch
 from torch import Tensor
 
-from mmsteer.errors import PositionsError
+from mmsteer.errors import PositionsError, clip
 
 
 class Kind(IntFlag):
@@ -35,7 +35,9 @@ NAMES = {
     "answer": Kind.ANSWER,
 }
 MOST_TERMS = 200
-_TOKEN = re.compile(r"\s*(?:([a-z]+)|([\d.]+)\s*\.\.\s*([\d.]+?)\s*(s|steps)(?![a-z])|([&|()-]))")
+LONGEST = 50_000  # characters
+_NUMBER = r"(\d++(?:\.\d++)*+|\.\d++)"
+_TOKEN = re.compile(rf"\s*(?:([a-z]+)|{_NUMBER}\s*\.\.\s*{_NUMBER}\s*(s|steps)(?![a-z])|([&|()-]))")
 
 
 @dataclass(frozen=True)
@@ -116,10 +118,12 @@ _Node = str | _Window | tuple[str, "_Node", "_Node"]
 def _lex(text: str) -> list[str | _Window]:
     items: list[str | _Window] = []
     at = 0
+    if len(text) > LONGEST:
+        raise PositionsError(f"positions of {len(text)} characters; at most {LONGEST} are read. {_HELP}")
     while text[at:].strip():
         match = _TOKEN.match(text, at)
         if not match:
-            raise PositionsError(f"cannot read positions {text!r} from {text[at:]!r} on; {_HELP}")
+            raise PositionsError(f"cannot read positions {clip(text)} from {clip(text[at:])} on; {_HELP}")
         name, start, stop, unit, symbol = match.groups()
         if start is not None:
             items.append(_window(text, start, stop, unit))

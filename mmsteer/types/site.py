@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from mmsteer.errors import SiteError
+from mmsteer.errors import SiteError, clip
 
 POINTS: Mapping[str, str] = {
     "block": "the residual stream after the whole layer",
@@ -26,8 +26,12 @@ WRITTEN = ("attention", "cross_attention", "mlp")
 APART = ("head", "mlp_input")
 """Points outside the residual stream: what is added at several of them does not add up to one vector."""
 
+MOST = 100_000
+"""Layers, or heads, of one range."""
+
 _PATTERN = re.compile(
-    r"(?P<stack>[a-z_]+)\.(?P<layers>\*|\d+(?:-\d+)?)(?:\.(?P<point>[a-z_]+)(?:\.(?P<heads>\*|\d+(?:-\d+)?))?)?"
+    r"(?P<stack>[a-z_]+)\.(?P<layers>\*|[0-9]{1,9}(?:-[0-9]{1,9})?)"
+    r"(?:\.(?P<point>[a-z_]+)(?:\.(?P<heads>\*|[0-9]{1,9}(?:-[0-9]{1,9})?))?)?"
 )
 
 
@@ -114,7 +118,12 @@ def _expand(text: str, available: Collection[Site]) -> set[Site]:
 
 def _numbers(text: str, known: set[int]) -> set[int]:
     first, _, last = text.partition("-")
-    return known if text == "*" else set(range(int(first), int(last or first) + 1))
+    if text == "*":
+        return known
+    start, stop = int(first), int(last or first)
+    if stop - start > MOST:
+        raise SiteError(f"{text!r} are more than {MOST} layers or heads, which no model has")
+    return set(range(start, stop + 1))
 
 
 def _have(term: _Term, peers: Collection[Site], available: Collection[Site]) -> str:
@@ -144,7 +153,7 @@ def _split(text: str) -> _Term:
     point = match["point"] or "block" if match else ""
     if not match or point not in POINTS or (match["heads"] is not None) != (point == "head"):
         raise SiteError(
-            f"cannot read site {text!r}; write stack.layer, stack.layer.point or stack.layer.head.number, such as "
+            f"cannot read site {clip(text)}; write stack.layer, stack.layer.point or stack.layer.head.number, such as "
             f"'decoder.12', 'text.8-16', 'vision.*.mlp' or 'text.10-14.head.*' (points: {', '.join(POINTS)})"
         )
     return _Term(match["stack"], match["layers"], point, match["heads"])

@@ -49,3 +49,19 @@ def test_what_is_no_recipe_is_refused(tmp_path, text):
 def test_a_misspelt_name_is_understood():
     with pytest.raises(RecipeError, match="did you mean 'one-note'"):
         load_document("one-nott")
+
+
+@pytest.mark.parametrize(
+    "line", ["conditions.²=1", "a=" + '"\\UFFFFFFFF"', "a." * 200 + "b=1", "conditions." + "9" * 5000 + "=1"]
+)
+def test_overrides_that_are_no_places_and_no_values_are_refused(line):
+    with pytest.raises(RecipeError) as caught:
+        load_document("demo", [line])
+    assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "a/" * 5000, "a\0b", "."])
+def test_names_that_no_file_has_are_refused(name):
+    with pytest.raises(RecipeError, match="no recipe") as caught:
+        load_document(name)
+    assert len(str(caught.value)) < 500

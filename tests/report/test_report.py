@@ -176,6 +176,9 @@ def test_a_folder_that_is_no_run(tmp_path):
         ("samples.jsonl", "{}\n", r"samples\.jsonl:1 is damaged: condition: Field required"),
         ("doses.json", '{"C": {"factor": NaN, "kl": 0}}', r"doses\.json is damaged"),
         ("recipe.yaml", "about: [", r"recipe\.yaml is damaged"),
+        ("recipe.yaml", "a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]", r"recipe\.yaml:1: anchors and aliases"),
+        ("recipe.yaml", "a: &a [*a]", r"recipe\.yaml:1: anchors and aliases"),
+        ("recipe.yaml", "? [1]\n: 2", r"recipe\.yaml:1: a key must be a word"),
         ("directions.safetensors", "\x80\x02", "pickle"),
     ],
 )

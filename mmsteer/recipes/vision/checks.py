@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from mmsteer.adapters import read_image
+from mmsteer.document import Place
 from mmsteer.errors import MmsteerError
 from mmsteer.eval.chair import Chair
-from mmsteer.recipes.document import Place
 from mmsteer.recipes.plan import Condition
 from mmsteer.recipes.problems import Problem
 from mmsteer.recipes.schema import FoundDirections, Recipe

@@ -1,6 +1,5 @@
 """The images of a recipe: what is shown, what is really there, and what is asked about it."""
 
-import json
 import random
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -8,10 +7,11 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from mmsteer.errors import DataError
+from mmsteer.errors import DataError, clip
 from mmsteer.eval.chair_data import image_name, read_coco, read_objects
 from mmsteer.eval.chair_parser import object_parser
 from mmsteer.eval.pope import Question, build_questions, read_questions
+from mmsteer.json_lines import parse_json, read_text
 from mmsteer.recipes.schema import Recipe
 from mmsteer.recipes.vision.amber import AmberTruth, read_amber
 from mmsteer.recipes.vision.schema import (
@@ -207,10 +207,7 @@ def _ids(path: Path) -> list[str]:
     Raises:
         DataError: It cannot be read, or names none.
     """
-    try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as cause:
-        raise DataError(f"{path} cannot be read as a list of images: {cause}") from None
+    lines = [line.strip() for line in read_text(path).split("\n") if line.strip()]
     names = [_id(path, at, line) for at, line in enumerate(lines, start=1)]
     if not names:
         raise DataError(f"{path} names no image; write one id a line")
@@ -221,10 +218,10 @@ def _id(path: Path, at: int, line: str) -> str:
     if not line.startswith("{"):
         return image_name(line)
     try:
-        row = json.loads(line)
+        row = parse_json(line, f"{path}:{at}", DataError, numbered=False)
         return image_name(row["image_id"] if "image_id" in row else row["image"])
-    except (ValueError, KeyError):
-        raise DataError(f"{path}:{at}: no image_id in {line[:60]!r}; write one id a line") from None
+    except (KeyError, DataError):
+        raise DataError(f"{path}:{at}: no image_id in {clip(line)}; write one id a line") from None
 
 
 def _order(name: str) -> tuple[int, str]:

@@ -38,7 +38,7 @@ def recipe(tmp_path, public):
         ("data.scenes.split=tests", "'train', 'validation', 'test' or 'demos'"),
         ("data={coco: {folder: nowhere, split: val2014, ids: ~, n: 4, seed: 0}}", "there is no folder"),
         ("data={coco: {folder: coco, split: val2014, ids: ~, n: 99, seed: 0}}", "gives 16 images, 99 are asked for"),
-        ("data={coco: {folder: coco, split: val2014, ids: gone.txt, n: 4, seed: 0}}", "gone.txt cannot be read"),
+        ("data={coco: {folder: coco, split: val2014, ids: gone.txt, n: 4, seed: 0}}", "gone.txt: cannot be read"),
         ("data={coco: {folder: coco, split: train2014, ids: ~, n: 4, seed: 0}}", "instances_train2014.json"),
         ("data={folder: {images: coco/val2014, objects: pope/coco_pope_random.json}}", "objects are one JSON object"),
         ("data={folder: {images: coco/val2014}}", "data.folder.objects: this key is missing"),
@@ -65,7 +65,7 @@ def recipe(tmp_path, public):
         ("directions.0.data={contrast: mentions, seed: 0}", "scenes: this key is missing"),
         (
             "directions.0.data={contrast: captions, ending: shared, seed: 0, demos: {file: gone.jsonl, images: coco}}",
-            "cannot be read as demonstrations",
+            "cannot be read",
         ),
         ("directions.0.data.demos.scenes.split=test", "the test's own scenes"),
         ("directions=[{file: gone.safetensors}]", "no file 'gone.safetensors'"),

@@ -1,8 +1,8 @@
 import pytest
 import yaml
 
+from mmsteer.document import MAX_BYTES, Mark, parse_document, read_document, write_document
 from mmsteer.errors import RecipeError
-from mmsteer.recipes.document import MAX_BYTES, Mark, parse_document, read_document, write_document
 
 
 def test_every_part_knows_its_line():

@@ -12,7 +12,8 @@ from typing import Any
 
 import yaml
 
-from mmsteer.errors import RecipeError
+from mmsteer.errors import RecipeError, clip
+from mmsteer.regular_file import open_regular
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 24
@@ -66,15 +67,14 @@ def read_document(path: Path) -> Document:
     Raises:
         RecipeError: The file is missing, too large, or no plain YAML; the message names the line.
     """
-    if not path.is_file():
-        raise RecipeError(f"{path}: no such file; `mmsteer recipes list` shows the recipes that come with mmsteer")
-    if path.stat().st_size > MAX_BYTES:
-        raise RecipeError(f"{path}: {path.stat().st_size} bytes; a recipe has at most {MAX_BYTES}")
+    with open_regular(path, RecipeError, "`mmsteer recipes list` shows the recipes that come with mmsteer") as file:
+        data = file.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise RecipeError(f"{path}: too large; a recipe has at most {MAX_BYTES} bytes")
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as cause:
+        return parse_document(data.decode("utf-8-sig"), str(path))
+    except UnicodeDecodeError as cause:
         raise RecipeError(f"{path}: cannot be read as text: {cause}") from None
-    return parse_document(text, str(path))
 
 
 def parse_document(text: str, source: str) -> Document:
@@ -95,6 +95,8 @@ def parse_document(text: str, source: str) -> Document:
         raise RecipeError(f"{source}:{line}: not YAML: {cause.problem}") from None
     except yaml.YAMLError as cause:
         raise RecipeError(f"{source}: not YAML: {str(cause).splitlines()[0]}") from None
+    except (ValueError, OverflowError) as cause:  # an escape such as "\\UFFFFFFFF", which is no character
+        raise RecipeError(f"{source}: not YAML: {cause}") from None
     if node is None:
         raise RecipeError(f"{source}: the file is empty")
     marks: dict[Place, Mark] = {}
@@ -137,7 +139,7 @@ def _check_events(text: str, source: str) -> None:
             raise RecipeError(f"{source}:{line}: anchors and aliases are not read; write the value out")
         tag = getattr(event, "tag", None)
         if tag:
-            raise RecipeError(f"{source}:{line}: tags such as {tag!r} are not read; write the plain value")
+            raise RecipeError(f"{source}:{line}: tags such as {clip(tag)} are not read; write the plain value")
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > MAX_DEPTH:
             raise RecipeError(f"{source}:{line}: more than {MAX_DEPTH} levels inside one another")
@@ -161,7 +163,7 @@ def _mapping(node: yaml.MappingNode, place: Place, source: str, marks: dict[Plac
             raise RecipeError(f"{mark}: a key must be a word")
         key = str(key_node.value)
         if key in built:
-            raise RecipeError(f"{mark}: {key!r} is written twice, first in line {marks[*place, key].line}")
+            raise RecipeError(f"{mark}: {clip(key)} is written twice, first in line {marks[*place, key].line}")
         marks[*place, key] = mark
         built[key] = _build(value_node, (*place, key), source, marks)
     return built
