@@ -1,4 +1,4 @@
-"""Heads of MusicGen's text-conditioned decoder: those of a hook by hand, also through a file and with a static cache."""
+"""Heads of MusicGen's text-conditioned decoder: those of a hook by hand, through a file and with a static cache."""
 
 import pytest
 import torch
@@ -8,7 +8,10 @@ from mmsteer.steering import Attribute, Steering, steer
 from tests.adapters.test_heads import by_hand, heads_of
 
 
-@pytest.mark.parametrize("more", [{}, {"cache_implementation": "static", "disable_compile": True}, {"guidance_scale": 1}])
+STATIC = {"cache_implementation": "static", "disable_compile": True}
+
+
+@pytest.mark.parametrize("more", [{}, STATIC, {"guidance_scale": 1}])
 def test_heads_of_the_decoder_are_those_of_a_hook_by_hand(musicgen, tmp_path, more):
     direction = heads_of(musicgen, "decoder.*.head.*")
     file = tmp_path / "heads.safetensors"
