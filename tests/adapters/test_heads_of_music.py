@@ -7,7 +7,6 @@ import mmsteer
 from mmsteer.steering import Attribute, Steering, steer
 from tests.adapters.test_heads import by_hand, heads_of
 
-
 STATIC = {"cache_implementation": "static", "disable_compile": True}
 
 
