@@ -4,7 +4,9 @@ UV ?= $(shell command -v uv || echo .cache/uv/bin/uv)
 export HF_HUB_OFFLINE = 1
 export UV_FROZEN = 1
 
-.PHONY: demo test test-slow test-audiocraft fuzz oracles bench clean
+OLDEST = 5.4.0
+
+.PHONY: demo test test-slow test-audiocraft test-oldest fuzz oracles bench clean
 
 demo: .venv/demo  ## steer the bundled models: notes on a schedule, fewer imagined objects, a topic in answers; the proof beside it
 	.venv/bin/mmsteer run demo
@@ -30,6 +32,10 @@ fuzz: .venv/test  ## damaged files, strange texts and kills, FUZZ_SECONDS for ea
 test-audiocraft: .venv-audiocraft/test  ## the tests of audiocraft's MusicGen, which skip in the ordinary environment
 	OMP_NUM_THREADS=1 .venv-audiocraft/bin/pytest -q tests/audiocraft
 
+# What that release cannot do skips with a reason (tests/releases.py).
+test-oldest: .venv-oldest/test  ## adapters, steering and contrastive decoding in the oldest transformers of the range, in some five minutes
+	OMP_NUM_THREADS=1 .venv-oldest/bin/pytest -q -n 2 --dist loadfile tests/adapters tests/steering tests/contrastive
+
 oracles: .venv/test  ## compare the numbers of commands with those kept in tests/oracles, in 10 to 15 minutes
 	.venv/bin/python tests/oracles/make.py --check
 
@@ -52,9 +58,14 @@ bench: .venv/test  ## speed beside peers, tables in runs/benchmarks; peers that 
 	UV_PROJECT_ENVIRONMENT=.venv-audiocraft $(UV) sync --extra audiocraft --inexact
 	touch $@
 
+.venv-oldest/test: $(UV) uv.lock pyproject.toml
+	UV_PROJECT_ENVIRONMENT=.venv-oldest $(UV) sync --inexact
+	$(UV) pip install --python .venv-oldest/bin/python transformers==$(OLDEST)
+	touch $@
+
 .cache/uv/bin/uv:
 	$(PYTHON) -m venv .cache/uv
 	.cache/uv/bin/pip install --quiet uv
 
 clean:
-	rm -rf .venv .venv-audiocraft .cache
+	rm -rf .venv .venv-audiocraft .venv-oldest .cache

@@ -7,6 +7,7 @@ from packaging.version import Version
 OLD = Version(transformers.__version__) < Version("5.18")
 
 NEED = {
+    "aya_vision": "its configuration is refused by transformers",
     "internvl": "its processor fails beside NumPy 2",
     "melody": "its generate leaves the prompt out",
     "mamba": "its cache has no length, and is refused",

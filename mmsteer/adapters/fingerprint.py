@@ -125,6 +125,10 @@ def _linear_shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:
 
 
 def _strided(weight: Tensor) -> Tensor:
+    if type(weight) not in _PLAIN and hasattr(weight, "__tensor_flatten__"):
+        # Quantised weights of torchao are several tensors in one that can do little but multiply.
+        names, _ = weight.__tensor_flatten__()
+        return torch.cat([_strided(getattr(weight, name)) for name in names])
     flat = weight.flatten()
     return flat[:: max(1, flat.numel() // SAMPLES)][:SAMPLES].float().bfloat16().cpu()
 
