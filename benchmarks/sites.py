@@ -51,15 +51,18 @@ def cells(adapter: Any) -> tuple[str, ...]:
     if not adapter.sees:
         return (*text, "", "", "", "")
     seen = layouts(adapter)
-    first = [place for place, kind in enumerate(seen["vision"].kinds[0].tolist()) if kind & Kind.FIRST]
-    token = "none" if not first else "first" if first[0] == 0 else "last"
-    return (
-        *text,
-        image_positions(adapter, seen["text"]),
-        described(adapter, "vision"),
-        token,
-        projector(adapter, seen),
-    )
+    tower = (described(adapter, "vision"), class_token(seen["vision"])) if "vision" in seen else ("no blocks", "none")
+    return (*text, image_positions(adapter, seen["text"]), *tower, projector(adapter, seen))
+
+
+def class_token(layout: Layout) -> str:
+    """Where the tower puts the token for the whole image.
+
+    Args:
+        layout: Of the tower.
+    """
+    first = [place for place, kind in enumerate(layout.kinds[0].tolist()) if kind & Kind.FIRST]
+    return "none" if not first else "first" if first[0] == 0 else "last"
 
 
 def layers(adapter: Any, stack: str) -> int:
@@ -115,7 +118,7 @@ def layouts(adapter: Any) -> dict[str, Layout]:
             seen[stack] = layout
 
     with ExitStack() as exits:
-        for stack in ("text", "vision", "projector"):
+        for stack in {site.stack for site in adapter.sites}:
             exits.enter_context(hooks.clock(adapter.stack(stack), lambda given, stack=stack: tick(stack, given)))
         adapter.read(reading)
     return seen

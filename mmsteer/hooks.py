@@ -4,6 +4,7 @@ import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import torch
@@ -242,6 +243,9 @@ def _editing_input(port: Port, edit: Edit) -> Callable[[nn.Module, Any, Any], An
 
 
 def _edited(port: Port, edit: Edit, state: Tensor) -> Tensor:
+    if port.stream is not None:
+        one = _edited(replace(port, stream=None), edit, state[port.stream])
+        return torch.cat([state[: port.stream], one.unsqueeze(0), state[port.stream + 1 :]])
     if port.part is not None:
         start, stop = port.part
         part = _edited(Port(port.module), edit, state[..., start:stop])
@@ -274,6 +278,7 @@ def _reading_input(port: Port, see: See) -> Callable[[nn.Module, Any, Any], None
 
 
 def _seen(port: Port, state: Tensor) -> Tensor:
+    state = state if port.stream is None else state[port.stream]
     return _rows(port, state if port.part is None else state[..., slice(*port.part)])
 
 

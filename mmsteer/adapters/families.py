@@ -23,7 +23,8 @@ class Family:
         queries: Where the config counts query tokens that stand for the image at the start of the prompt; empty where
             the prompt marks them by the image token.
         fused: Whether the image enters by cross-attention alone, so that no token of the text stack stands for it.
-        towers: Paths in the vision tower of modules that hold its blocks, where the tower does not declare them.
+        towers: Paths in the vision tower of modules that hold its blocks, where the tower does not declare them; None
+            where it has no blocks.
         class_token_last: Whether the tower's class token stands behind the patches, not before them.
         tiles: Path in the config of how many tiles share a row of the vision tower; empty for one.
         marked: Whether a prompt without a chat template must hold the image token; else the processor puts it in.
@@ -40,7 +41,7 @@ class Family:
     runs: str | None = None
     queries: str = ""
     fused: bool = False
-    towers: tuple[str, ...] = ()
+    towers: tuple[str, ...] | None = ()
     class_token_last: bool = False
     tiles: str = ""
     marked: bool = True
@@ -122,6 +123,7 @@ FAMILIES: Mapping[str, Family] = {
     "ovis2": Family(projector="visual_embeddings_table"),
     "paligemma": Family(first_position=1, answer_type=1, marked=False, needs_image=True),
     "gemma3": Family(projected=_pooled),
+    "gemma3n": Family(projector="embed_vision", towers=None),
     "gemma4": Family(projector="embed_vision"),
     "mllama": Family(
         fused=True,
@@ -136,8 +138,6 @@ _MERGED = "its tower merges tokens between two blocks, so that its layers have d
 
 REFUSED: Mapping[str, str] = {
     "deepseek_v4": _STREAMS,
-    "gemma3n": "its residual stream is four side by side (AltUp), and its tower is convolutional, without blocks",
-    "gemma3n_text": "its residual stream is four side by side (AltUp), so that no one vector can be added to it",
     "hy_v4": _STREAMS,
     "minicpmv4_6": _MERGED,
     "minicpmv4_7": _MERGED,
@@ -222,3 +222,7 @@ BLOCKS: Mapping[str, Blocks] = {
     ),
 }
 """Language models that do not declare their blocks, by model type."""
+
+STREAMS: Mapping[str, str] = {"gemma3n_text": "altup_active_idx"}
+"""Language models whose blocks pass several states stacked in the first dimension: where the config says which of them
+the attention and the MLP read and write, by model type."""

@@ -302,9 +302,17 @@ class LanguageModelAdapter(Ported):
 
         Args:
             state: Hidden states after the last block, (..., width).
+
+        Raises:
+            AdapterError: The head reads more than this state, as Gemma 3n's does.
         """
         rows = state.reshape(1, -1, state.shape[-1]).to(self.device, self.model.dtype)
         last = max(site for site in self.sites if site.stack == TEXT)
+        if self.port(last).stream is not None:
+            raise AdapterError(
+                f"{last}: the head of this model reads several states side by side, of which this is one; "
+                "read the logits of a whole forward instead"
+            )
         with hooks.edits({self.module(last): lambda _: rows}):
             logits = self.canary()
         return logits.reshape(*state.shape[:-1], 1, logits.shape[-1])

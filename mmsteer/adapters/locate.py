@@ -5,12 +5,13 @@ that no name or length is guessed.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from operator import attrgetter
 from typing import Any
 
 from torch import nn
 
-from mmsteer.adapters.families import BLOCKS, Family
+from mmsteer.adapters.families import BLOCKS, STREAMS, Family
 from mmsteer.adapters.points import Point, ports, ports_of_row
 from mmsteer.errors import AdapterError
 from mmsteer.types import WRITTEN, Port, Site
@@ -50,11 +51,13 @@ def vision_blocks(tower: Any, family: Family) -> list[nn.Module]:
 
     Args:
         tower: What `vision_tower` found.
-        family: How its family differs.
+        family: How its family differs. Its tower may have no blocks, such as a convolutional one.
 
     Raises:
         AdapterError: The tower does not declare them.
     """
+    if family.towers is None:
+        return []
     if family.towers:
         return [block for path in family.towers for block in attrgetter(path)(tower).layers]
     return _declared_blocks(tower)
@@ -71,7 +74,11 @@ def points(tower: Any, block: nn.Module, layer: int) -> dict[Point, Port]:
     config = tower.config.get_text_config(decoder=True)
     if row := BLOCKS.get(config.model_type):
         return ports_of_row(block, layer, config, row)
-    return ports(block, layer, config, _declared(tower, "attentions"))
+    found = ports(block, layer, config, _declared(tower, "attentions"))
+    if config.model_type in STREAMS:
+        chosen = getattr(config, STREAMS[config.model_type])
+        found |= {at: replace(port, stream=chosen) for at, port in found.items() if port.module is block}
+    return found
 
 
 def writer(part: nn.Module, site: Site) -> nn.Linear:

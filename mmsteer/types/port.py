@@ -18,9 +18,11 @@ class Port:
         part: Which numbers of the state, from and to; None for all.
         grid: Whether a state of four dimensions is (rows, lines, columns, width), the tokens of a row in lines; if not,
             its first two dimensions are rows.
+        stream: Which of several states that are stacked in the first dimension; None where there is one.
     """
 
     module: nn.Module
     side: Literal["output", "input", "stream"] = "output"
     part: tuple[int, int] | None = None
     grid: bool = False
+    stream: int | None = None

@@ -514,6 +514,38 @@ GEMMA_TOKENS = {"boi_token": "<boi>", "eoi_token": "<eoi>", "image_token": "<ima
 GEMMA_TOKENS |= {"boa_token": "<boa>", "eoa_token": "<eoa>", "audio_token": "<audio>"}
 
 
+def _gemma3n_text() -> dict:
+    text = TEXT | {"layer_types": ["sliding_attention", "full_attention", "full_attention"], "sliding_window": 8}
+    text |= {"hidden_size_per_layer_input": 8, "vocab_size_per_layer_input": 64, "num_kv_shared_layers": 1}
+    return text | {"laurel_rank": 4, "vocab_size": 68}
+
+
+def gemma3n() -> tuple[hf.PreTrainedModel, hf.ProcessorMixin]:
+    """Gemma 3n: four states side by side in the text, a convolutional tower, a projector that looks up tokens, too."""
+    words = tokenizer("<boi>", "<eoi>", "<boa>", "<eoa>", "<audio>", extra_special_tokens=GEMMA_TOKENS)
+    ids = {f"{name}_token_id": words.convert_tokens_to_ids(f"<{name}>") for name in ("image", "boi", "eoi", "audio")}
+    sound = {"hidden_size": 16, "conf_num_attention_heads": 2, "conf_num_hidden_layers": 1}
+    config = hf.Gemma3nConfig(
+        vision_config=hf.Gemma3nVisionConfig(
+            architecture="test_efficientnet", hidden_size=256, vocab_size=2, vocab_offset=64
+        ),
+        text_config=hf.Gemma3nTextConfig(**_gemma3n_text()),
+        audio_config=hf.Gemma3nAudioConfig(**sound, vocab_size=2, vocab_offset=66),
+        vision_soft_tokens_per_image=4,
+        **ids,
+    )
+    pixels = hf.SiglipImageProcessor(size={"height": 64, "width": 64})
+    processor = hf.Gemma3nProcessor(
+        hf.Gemma3nAudioFeatureExtractor(), pixels, words, chat_template=TEMPLATE, image_seq_length=4
+    )
+    return hf.Gemma3nForConditionalGeneration(config), processor
+
+
+def gemma3n_text() -> tuple[hf.PreTrainedModel, hf.PreTrainedTokenizerFast]:
+    """The language model of Gemma 3n alone."""
+    return hf.Gemma3nForCausalLM(hf.Gemma3nTextConfig(**_gemma3n_text())), tokenizer()
+
+
 def gemma4() -> tuple[hf.PreTrainedModel, hf.ProcessorMixin]:
     """Gemma 4: padded patches pooled before the projector, a further input in each layer, larger heads in some."""
     words = tokenizer("<boi>", "<eoi>", "<boa>", "<eoa>", "<audio>", "<|video|>", extra_special_tokens=GEMMA_TOKENS)
@@ -640,10 +672,12 @@ FAMILIES: dict[str, Callable[[], tuple[hf.PreTrainedModel, object]]] = {
         llama4,
         paligemma,
         gemma3,
+        gemma3n,
         gemma4,
         mllama,
         llama,
         llama4_text,
+        gemma3n_text,
         opt,
         mamba,
         mamba2,

@@ -17,7 +17,19 @@ from mmsteer.types import WRITTEN, Direction, Kind, Positions, Sample, Sampling,
 from tests.adapters.checkpoints import FAMILIES, IMAGE, TEXT, VISION
 from tests.conftest import outputs
 
-PLAIN = ("llama", "llama4_text", "opt", "mamba", "mamba2", "recurrent_gemma", "qwen3_next", "olmo2", "bloom", "mpt")
+PLAIN = (
+    "llama",
+    "llama4_text",
+    "gemma3n_text",
+    "opt",
+    "mamba",
+    "mamba2",
+    "recurrent_gemma",
+    "qwen3_next",
+    "olmo2",
+    "bloom",
+    "mpt",
+)
 UNREAD = {"llava": 3, "llava_next": 3, "vipllava": 3}
 """Layers of the tower whose output these models do not read: they take the last but one."""
 
@@ -28,10 +40,13 @@ QUERIES = {"instructblip"}
 DEEPSTACK = {"qwen3_vl": 2, "qwen3_vl_moe": 2}
 UNREPEATED = {"llama4"}
 GATED = {"mllama"}
-LOOKUPS = {("ovis2", "projector")}
+BLOCKLESS = {("gemma3n", "vision")}
+"""Towers that have no blocks: convolutional ones."""
+
+LOOKUPS = {("ovis2", "projector"), ("gemma3n", "projector")}
 """What also looks up the tokens that stand beside an image."""
 
-LAYER_INPUTS = {"gemma4"}
+LAYER_INPUTS = {"gemma3n", "gemma3n_text", "gemma4"}
 PADDED = GATED | {"idefics3", "smolvlm", "lfm2_vl", "gemma4"}
 """Families that pad images to one size."""
 
@@ -45,7 +60,9 @@ WORD = 13
 """The first token that is a word in every family. A model that says the image's own would be shown an image there."""
 
 UNWRITTEN = {
-    (name, point) for name in ("gemma3", "gemma4", "glm4v", "glm46v", "olmo2") for point in ("attention", "mlp")
+    (name, point)
+    for name in ("gemma3", "gemma3n", "gemma3n_text", "gemma4", "glm4v", "glm46v", "olmo2")
+    for point in ("attention", "mlp")
 }
 UNWRITTEN |= {(name, "mlp") for name in ("qwen3_next", "qwen3_vl_moe", "qwen3_5_moe")}
 UNWRITTEN_IN_TOWERS = {("gemma4", "attention"), ("gemma4", "mlp")}
@@ -124,6 +141,7 @@ def layouts(adapter, run):
 def test_every_layer_is_found(adapter, family):
     counts = {stack: 1 + max(site.layer for site in adapter.sites if site.stack == stack) for stack in stacks(adapter)}
     vision = {} if family in PLAIN else {"projector": 1, "vision": VISION["num_hidden_layers"] + 2 * (family in GATED)}
+    vision = {stack: count for stack, count in vision.items() if (family, stack) not in BLOCKLESS}
     assert counts == {"text": TEXT["num_hidden_layers"], **vision}
     sizes = {"vision": VISION} | dict.fromkeys(("text", "projector"), TEXT)
     for site, width in adapter.widths.items():
@@ -307,7 +325,7 @@ def test_answers_are_read_as_they_are_generated(adapter, family, monkeypatch):
     site = Site("text", TEXT["num_hidden_layers"] - 1)
     states = []
     inputs = {name: value for name, value in adapter.reading(some).arguments.items() if name != "position_ids"}
-    with hooks.readings({adapter.module(site): states.append}):
+    with hooks.readings({adapter.port(site): states.append}):
         options = {"max_new_tokens": 4, "min_new_tokens": 4, "suppress_tokens": [*range(WORD)]}
         output = adapter.model.generate(**inputs, **options, do_sample=False)
         generated = torch.cat(states, dim=1)
@@ -327,7 +345,7 @@ def test_generation_is_that_of_a_plain_loop_with_hooks_by_hand(adapter, family, 
     inputs = {name: value for name, value in adapter.reading([sample]).arguments.items() if name != "position_ids"}
     options = {"max_new_tokens": 6, "min_new_tokens": 6, "suppress_tokens": [*range(WORD)], "do_sample": False}
     plain = adapter.model.generate(**inputs, **options)[0, -6:].tolist()
-    sites = ["text.1", *(["vision.1", "projector.0"] if adapter.sees else [])]
+    sites = [site for site in ("text.1", "vision.1", "projector.0") if Site.parse(site) in adapter.widths]
     with steer(adapter, steering(adapter, 20.0, sites=", ".join(sites))):
         steered = adapter.model.generate(**inputs, **options)[0, -6:].tolist()
     said: list[int] = []
@@ -336,7 +354,9 @@ def test_generation_is_that_of_a_plain_loop_with_hooks_by_hand(adapter, family, 
     with ExitStack() as exits:
         for site in sites:
             push = 20.0 * vectors[Site.parse(site)]
-            handle = adapter.module(Site.parse(site)).register_forward_hook(partial(pushed, push), with_kwargs=True)
+            handle = adapter.module(Site.parse(site)).register_forward_hook(
+                partial(pushed, push, adapter.port(Site.parse(site)).stream), with_kwargs=True
+            )
             exits.callback(handle.remove)
         while len(said) < 6:
             logits = adapter.read(adapter.reading([replace(sample, output="said" if said else None)]))
@@ -345,10 +365,12 @@ def test_generation_is_that_of_a_plain_loop_with_hooks_by_hand(adapter, family, 
     assert steered != plain
 
 
-def pushed(push, _, args, named, output):
+def pushed(push, stream, _, args, named, output):
     """What torch's own hook returns: the output moved by a push, unless it is a lookup of tokens beside the image."""
     if not next(iter((*args, *named.values()))).is_floating_point():
         return output
+    if stream is not None:
+        return torch.stack([one + push if at == stream else one for at, one in enumerate(output)])
     return (output[0] + push, *output[1:]) if isinstance(output, tuple) else output + push
 
 

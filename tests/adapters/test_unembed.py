@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from mmsteer import hooks
+from mmsteer.errors import AdapterError
 from mmsteer.types import Sample, Site
 from tests.adapters.checkpoints import FAMILIES, TEXT
 from tests.adapters.test_families import samples
@@ -26,7 +27,17 @@ def last_state(adapter, reading):
     return seen[-1], logits
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+SEVERAL = ("gemma3n", "gemma3n_text")
+"""Families whose head reads several states side by side."""
+
+
+@pytest.mark.parametrize("family", SEVERAL)
+def test_there_is_no_lens_where_the_head_reads_several_states(families, family):
+    with pytest.raises(AdapterError, match=r"text.2: the head of this model reads several states side by side"):
+        families(family).unembed(torch.ones(TEXT["hidden_size"]))
+
+
+@pytest.mark.parametrize("family", [family for family in FAMILIES if family not in SEVERAL])
 def test_the_lens_of_the_last_state_is_what_a_language_model_predicts(families, family):
     adapter = families(family)
     reading = adapter.reading(samples(family, "a cup", "the table is there"))
