@@ -39,6 +39,10 @@ def run(study: Study) -> Result:
             families.setdefault(name, []).extend(added(found.directions, OUTPUT, times) for times in MULTIPLES)
             if name == "CorrSteer":
                 families.setdefault("random features", []).extend(_twins(study, found))
+    if "CorrSteer" not in families:
+        return {"features": told}
+    size = min(map(len, families.values()))
+    families = {name: some[:size] for name, some in families.items()}
     chosen, rewards, best = searched(study, families, asked["validation"], [asked["test"]])
     right = rewards["test"]
     quiz = study.rows("choice.jsonl", split="test")[: study.some(32)]

@@ -49,6 +49,8 @@ def _layer(study: Study, dictionary: SparseDictionary, used: Usage) -> Result:
     both = [
         one for one in drawn if one in pushed["more"].outputs and one in pushed["less"].outputs and known[one].maximal
     ]
+    if len(both) <= OTHERS:
+        return {"features that reach the divergences": len(both)}
     described = {
         kind: {one: take(known[one]).words(WORDS // (3 if kind == "all three" else 1)) for one in both}
         for kind, take in KINDS.items()

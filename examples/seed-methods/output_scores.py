@@ -15,7 +15,7 @@ from mmsteer.likelihood import output_likelihood
 from mmsteer.sae import SparseDictionary, Usage
 from mmsteer.types import Sample, mean_score
 
-KL, TOKENS, PROMOTED, SUBSETS = 0.5, 20, 20, 64
+KL, TOKENS, PROMOTED, SUBSETS, LEAST = 0.5, 20, 20, 64, 4
 Effects = Mapping[str, Tensor]
 """Of each feature, on the openings to choose by and on those to test on, (features, 2)."""
 
@@ -30,6 +30,8 @@ def _layer(study: Study, dictionary: SparseDictionary, used: Usage) -> Result:
     openings = [row.sample(study.adapter) for row in study.rows("openings.jsonl")]
     pushed = push_all(study, dictionary, used, drawn, openings[4:12], kls=(KL,), signs=(1,), tokens=TOKENS)
     features = [one for one in drawn if one in pushed.outputs]
+    if len(features) < LEAST:
+        return {"features that reach the divergence": len(features)}
     texts = study.texts(study.some(128, 12), 40)
     moments = maximal_moments(study.adapter, dictionary, texts, features, count=20)
     scored = output_scores(study.adapter, dictionary, features, openings[:1], count=PROMOTED)
