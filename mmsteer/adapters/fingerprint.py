@@ -26,6 +26,9 @@ _PLAIN = (Tensor, nn.Parameter)
 _FLOATS = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 
 
+_REGROUPED = (("vision_tower.vision_model.", "vision_tower."),)
+"""What older releases of transformers call the weights of CLIP's and SigLIP's towers, and later ones."""
+
 _NOTHING = torch.full((SKETCHED,), torch.nan, dtype=torch.bfloat16)
 
 Sampler = Callable[[Tensor], Tensor]
@@ -56,7 +59,7 @@ class Weights:
         The sample is rounded to bfloat16 first, so that a checkpoint has the same fingerprint in float32 and bfloat16.
         """
         digest = hashlib.sha256()
-        held = [(prefix + key, module, key) for prefix, module in _modules(self._model) for key in _own(module)]
+        held = [(_named(prefix + key), module, key) for prefix, module in _modules(self._model) for key in _own(module)]
         for name, module, key in sorted(held, key=lambda one: one[0]):
             weight = getattr(module, key)
             digest.update(f"{name}{tuple(weight.shape)}".encode())
@@ -79,7 +82,7 @@ class Weights:
                 shape = shapes[key] if shapes else tuple(held.shape)
                 is_plain = type(held) in _PLAIN and held.dtype in _FLOATS and held.shape == shape
                 numbers = self._sampled(_spread, module, key, prefix + key) if is_plain else _NOTHING
-                yield _Weight(prefix + key, shape, numbers)
+                yield _Weight(_named(prefix + key), shape, numbers)
 
     def _sampled(self, sampler: Sampler, module: nn.Module, key: str, name: str) -> Tensor:
         held: Tensor = getattr(module, key).detach()
@@ -108,6 +111,13 @@ def _modules(module: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Modu
     for name, child in module._modules.items():
         if child is not None:
             yield from _modules(child, f"{prefix}{name}.")
+
+
+def _named(name: str) -> str:
+    """The name of a weight, the same in every release of transformers."""
+    for older, newer in _REGROUPED:
+        name = name.replace(older, newer)
+    return name
 
 
 def _own(module: nn.Module) -> list[str]:

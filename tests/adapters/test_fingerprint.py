@@ -168,3 +168,24 @@ def test_a_sketch_reads_back():
     assert Sketch.read({"model": "a"}) is None
     with pytest.raises(ValueError, match="base64"):
         Sketch.read({**sketch.written(), "sketch": "?"})
+
+
+def test_the_fingerprint_of_a_tower_does_not_depend_on_the_release():
+    # The first part of a digest that files of directions hold; releases before 5.23 group the tower's weights.
+    assert load(bundled_path("vision"), dtype="float32").fingerprint == "2041ead117658b46"
+
+
+def test_weights_that_older_releases_group_have_the_names_of_later_ones(vision):
+    class Grouped(nn.Module):
+        def __init__(self, tower):
+            super().__init__()
+            self.vision_model = tower
+
+    model = copy.deepcopy(vision.model)
+    tower = model.model.vision_tower
+    if hasattr(tower, "vision_model"):
+        model.model.vision_tower = tower.vision_model
+    else:
+        model.model.vision_tower = Grouped(tower)
+    assert Weights(model).fingerprint() == vision.fingerprint
+    assert Weights(model).sketch().architecture == vision.sketch.architecture

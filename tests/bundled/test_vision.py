@@ -2,11 +2,13 @@
 
 import pytest
 import torch
+from safetensors import safe_open
 from transformers import AutoProcessor, CLIPVisionModel, LlavaForConditionalGeneration
 
 from mmsteer.bundled import BUNDLED, bundled_path
 from mmsteer.worlds.scenes import BRIEF_PROMPT, CAPTION_PROMPT, SCENES, question, split_scenes
 from mmsteer.worlds.training.vision_check import measure, replies
+from mmsteer.worlds.training.vision_model import save_model
 
 NAMES = tuple(name for name in BUNDLED if name.startswith("vision"))
 
@@ -30,6 +32,21 @@ def found(scenes):
 def test_all_bundled_models_together_are_small():
     sizes = [file.stat().st_size for name in BUNDLED for file in bundled_path(name).glob("*.safetensors")]
     assert sum(sizes) <= 24e6
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_release_of_transformers_finds_all_weights(name, tmp_path):
+    """Releases before 5.23 leave a tower random whose weights do not have these names."""
+    trained, processor = load(name)
+    save_model(trained, processor, tmp_path)
+    for folder in (bundled_path(name), tmp_path):
+        with safe_open(folder / "model.safetensors", "pt") as file:
+            towers = [key for key in file.keys() if "vision_tower." in key]
+        assert towers
+        assert all(key.startswith("vision_tower.vision_model.") for key in towers)
+        _, found = LlavaForConditionalGeneration.from_pretrained(folder, output_loading_info=True)
+        assert not found["missing_keys"]
+        assert not found["unexpected_keys"]
 
 
 @pytest.mark.parametrize("name", NAMES)

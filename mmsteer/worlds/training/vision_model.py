@@ -1,5 +1,6 @@
 """The bundled vision-language model before training: real classes, small sizes, one folder."""
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -158,8 +159,13 @@ def save_model(model: LlavaForConditionalGeneration, processor: LlavaProcessor, 
         folder: Where to write.
     """
     state = {
-        name: value.to(torch.bfloat16) if value.ndim > 1 and value.is_floating_point() else value
+        _portable(name): value.to(torch.bfloat16) if value.ndim > 1 and value.is_floating_point() else value
         for name, value in model.state_dict().items()
     }
     model.save_pretrained(folder, state_dict=state)
     processor.save_pretrained(folder)
+
+
+def _portable(name: str) -> str:
+    """The name of a weight that every release of transformers reads: older ones know no other for the tower's."""
+    return re.sub(r"vision_tower\.(?!vision_model\.)", "vision_tower.vision_model.", name)
