@@ -1,4 +1,5 @@
 from .api import adapt, bundled_directions, load, steer
+from .attribution import attribute
 from .calibrate import calibrate, divergence
 from .direction_file import load_directions, save_directions
 from .probes import RFM, MeanDifference, sweep
@@ -27,6 +28,7 @@ __all__ = [
     "Steering",
     "Waveform",
     "adapt",
+    "attribute",
     "bundled_directions",
     "calibrate",
     "divergence",
