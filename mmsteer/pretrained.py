@@ -125,7 +125,7 @@ class Loading(AbstractContextManager[None]):
             raise self._error(f"cannot load a model from {str(self._name)!r}: {self._reason(cause)}") from cause
 
     def _reason(self, cause: BaseException) -> str:
-        if "trust_remote_code" in str(cause):
+        if isinstance(cause, ValueError) and "trust_remote_code" in str(cause):
             return f"it asks to run code of its own (`auto_map`), which mmsteer never does; {_BY_HAND}"
         folder = Path(self._name)
         if not folder.is_dir():

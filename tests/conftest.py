@@ -37,6 +37,9 @@ WORDS = ["<pad>", "</s>", "<unk>", "a", "slow", "fast", "piano", "flute", "melod
 PAD = 32
 
 
+collect_ignore = ["sae/sae_lens/make.py"]  # runs where sae-lens is installed
+
+
 def pytest_addoption(parser):
     parser.addoption("--data-dir", default="../shared/data", help="where the public benchmark files are")
     parser.addoption("--slow", action="store_true", help="also run tests that take minutes")

@@ -283,9 +283,6 @@ def test_a_site_that_is_none(saved, site):
         tensors[f"note:C|{site}"] = tensors.pop("note:C|decoder.0")
 
     rewrite(saved, change, move)
-    if site.endswith("999"):  # a strange site, but a well-formed one: no model has it
-        assert load_directions(saved)
-        return
     refused(saved, "cannot read site|several sites|is written|not as expected")
 
 

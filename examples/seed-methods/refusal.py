@@ -20,7 +20,7 @@ def run(study: Study) -> Result:
     dictionary, used = study.at("text.14")[0]
     archetype = study.rows("refusal.jsonl", label="archetype")[0].sample(study.adapter, answered=True)
     active = archetype_features(study.adapter, dictionary, archetype)
-    found = [one for one in active if used.maximum[one] > 0][: study.some(40, 3)]
+    found = [one for one in active if used.maximum[one] > 0][: study.some(40, 2)]
     families = {"clamped": found, "random features": random_features(used, len(found), without=active, seed=SEED)}
     finals = {name: _finalists(study, dictionary, used, some) for name, some in families.items()}
     held = study.rows("refusal.jsonl", label="mild", split="validation")[: study.some(12)]

@@ -33,7 +33,7 @@ def test_a_language_model_may_be_told_of_marks(families):
 
 
 def test_a_processor_that_lacks_a_package_is_one_error(musicgen_folder, monkeypatch):
-    def missing(_):
+    def missing(_, **__):
         raise ImportError("MusicgenMelodyFeatureExtractor requires the Torchaudio library but it was not found")
 
     monkeypatch.setattr("transformers.AutoProcessor.from_pretrained", missing)

@@ -57,7 +57,7 @@ def test_visual_directions_are_found_at_every_token(mmsteer, model, tmp_path):
         (["probe", "--contrast", "caption", "--out", "x.safetensors"], "no contrast 'caption'"),
         (["probe", "--contrast", "mentions", "--demos", "d.jsonl", "--images", ".", "--out", "x"], "leave out --demos"),
         (["probe", "--contrast", "captions", "--demos", "d.jsonl", "--out", "x"], "as --images"),
-        (["generate", "--prompt", "x", "--image", "gone.png"], "cannot read the image 'gone.png'"),
+        (["generate", "--prompt", "x", "--image", "gone.png"], "gone.png: cannot be read"),
     ],
 )
 def test_errors_are_one_line(mmsteer, tmp_path, monkeypatch, words, message):
