@@ -43,13 +43,14 @@ class Attribution:
         return self.whole - self.nothing - float(self.values.sum())
 
     def largest(self, count: int) -> list[tuple[str, float]]:
-        """The units with the largest values, by size.
+        """The units with the largest values, by size; tokens in quotes, as some are blank.
 
         Args:
             count: How many.
         """
         order = self.values.abs().argsort(descending=True)[:count].tolist()
-        return [(self.names[at], float(self.values[at])) for at in order]
+        shown = [repr(name) if self.kind == "tokens" else name for name in self.names]
+        return [(shown[at], float(self.values[at])) for at in order]
 
 
 def attribute(

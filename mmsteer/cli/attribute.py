@@ -143,6 +143,6 @@ def _show(found: "Attribution", about: str, said: str) -> None:
     table.add_column(found.kind)
     table.add_column("value", justify="right", no_wrap=True)
     for name, value in found.largest(12):
-        table.add_row(repr(name) if found.kind == "tokens" else name, f"{value:+.3f}")
+        table.add_row(name, f"{value:+.3f}")
     console.print(table)
     console.print(f"with all {found.whole:.3f}, with none {found.nothing:.3f}, unexplained {found.missing:+.3f}")
