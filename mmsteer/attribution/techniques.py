@@ -107,9 +107,7 @@ TECHNIQUES: Mapping[str, Technique] = MappingProxyType(
         "gradient": Technique(
             "gradient", "the slope of the metric in its share: gradient x (input - baseline)", _gradient
         ),
-        "integrated-gradients": Technique(
-            "gradient", "the mean slope on the way from the baseline", _integrated
-        ),
+        "integrated-gradients": Technique("gradient", "the mean slope on the way from the baseline", _integrated),
         "lime": Technique("linear", "its weight in a ridge regression over random sets of units", _lime),
     }
 )

@@ -104,7 +104,7 @@ def train(
     from mmsteer.eval.rewards import parse_output_reward
     from mmsteer.report.training_page import training_page
     from mmsteer.tasks import digest, read_rows
-    from mmsteer.tuning import AdditiveVectors, GatedVectors, Schedule, read_ground
+    from mmsteer.tuning import AdditiveVectors, GatedVectors, Schedule, measure_sites
     from mmsteer.tuning import train as fit
     from mmsteer.types import Positions
 
@@ -118,8 +118,8 @@ def train(
     options = Options(method, label, reward, batch or usual.batch, seed, asked, group, kl, tokens, seconds)
     objective, samples = options.objective(adapter, rows)
     schedule = Schedule(steps or usual.steps, rate or usual.rate, decay="constant" if method in REWARDED else "linear")
-    ground = read_ground(adapter, samples, sites, positions)
-    vectors: AdditiveVectors = GatedVectors(ground, seed=seed) if method == "reft-r1" else AdditiveVectors(ground)
+    where = measure_sites(adapter, samples, sites, positions)
+    vectors: AdditiveVectors = GatedVectors(where, seed=seed) if method == "reft-r1" else AdditiveVectors(where)
     written = {**asdict(options), "sites": sites, "positions": at, "model": adapter.fingerprint, "rows": digest(rows)}
     log = fit(vectors, objective, schedule, settings=written, folder=home, progress=not quiet)
     settings = json.dumps({**written, **asdict(schedule)})

@@ -108,7 +108,7 @@ def train(
     if folder is not None:
         claim(folder, "train.json", {**settings, "schedule": asdict(schedule)}, "training", ProbeError)
     log = _resumed(vectors, optimiser, folder)
-    with Progress(disable=not progress) as bar, hooks.frozen(vectors.ground.adapter.model):
+    with Progress(disable=not progress) as bar, hooks.frozen(vectors.where.adapter.model):
         task = bar.add_task("training", total=schedule.steps, completed=len(log))
         for step in range(len(log), schedule.steps):
             log.append(_step(vectors, objective, schedule, optimiser, step))

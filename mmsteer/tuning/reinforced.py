@@ -89,7 +89,7 @@ class Reinforced:
 
     def _drawn(self, vectors: AdditiveVectors, step: int) -> tuple[list[Sample], list[float]]:
         """Outputs of a step's prompts, those of a prompt one after another, with their rewards."""
-        adapter = vectors.ground.adapter
+        adapter = vectors.where.adapter
         places = [at for at in drawn(len(self.prompts), self.asked, step, self.seed) for _ in range(self.group)]
         asked = [replace(self.prompts[at], id=f"{step}:{row}") for row, at in enumerate(places)]
         rng = random.Random(f"{self.seed}:outputs:{step}")

@@ -11,7 +11,7 @@ from mmsteer.errors import ProbeError
 from mmsteer.layouts import layouts, tokens_of
 from mmsteer.likelihood import OutputTokens, output_tokens
 from mmsteer.steering import Attribute, Steering
-from mmsteer.tuning.ground import Ground
+from mmsteer.tuning.trained_sites import TrainedSites
 from mmsteer.types import Direction, Sample, Site, SiteStats
 
 MEMORY = 16
@@ -25,22 +25,22 @@ class AdditiveVectors(nn.Module):
     rate r moves a vector by about r times that norm at every site of every model.
 
     Args:
-        ground: Where they are trained.
+        where: Where they are trained.
 
     Source: Sinii et al. 2025, arXiv:2509.06608 (a vector after each block); "SSV" of Wu et al. 2025, arXiv:2501.17148.
     """
 
-    def __init__(self, ground: Ground) -> None:
+    def __init__(self, where: TrainedSites) -> None:
         super().__init__()
-        self.ground = ground
-        widths = ground.adapter.widths
-        self.parts = nn.ParameterList(nn.Parameter(self._start(widths[site])) for site in ground.sites)
+        self.where = where
+        widths = where.adapter.widths
+        self.parts = nn.ParameterList(nn.Parameter(self._start(widths[site])) for site in where.sites)
 
     def vectors(self) -> Mapping[Site, Tensor]:
         """The vector of each site, (width,) float32, with their gradients."""
         return {
-            site: part * (self.ground.norm(site) / part.shape[0] ** 0.5)
-            for site, part in zip(self.ground.sites, self.parts, strict=True)
+            site: part * (self.where.norm(site) / part.shape[0] ** 0.5)
+            for site, part in zip(self.where.sites, self.parts, strict=True)
         }
 
     def lengths(self) -> Mapping[Site, float]:
@@ -58,14 +58,14 @@ class AdditiveVectors(nn.Module):
             gradient: Keep a graph to the vectors.
             sign: Multiplies the vectors; 0 leaves the model unsteered.
         """
-        adapter = self.ground.adapter
+        adapter = self.where.adapter
         reading = adapter.reading(samples)
         with ExitStack() as exits:
             found = exits.enter_context(layouts(adapter, adapter.generator, reading))
 
             def edit(site: Site, vector: Tensor) -> hooks.Edit:
                 def edited(hidden: Tensor) -> Tensor:
-                    mask = self.ground.positions.mask(tokens_of(adapter, adapter.generator, found[-1]))
+                    mask = self.where.positions.mask(tokens_of(adapter, adapter.generator, found[-1]))
                     return self._edited(site, hidden, vector.to(hidden), mask.unsqueeze(-1).to(hidden))
 
                 return edited
@@ -88,7 +88,7 @@ class AdditiveVectors(nn.Module):
         lengths = {site: length for site, length in self.lengths().items() if length > 0}
         if not lengths:
             raise ProbeError(f"{name}: every vector is zero; train for more steps")
-        states, vectors, stats = self.ground.states, dict[Site, Tensor](), dict[Site, SiteStats]()
+        states, vectors, stats = self.where.states, dict[Site, Tensor](), dict[Site, SiteStats]()
         for site, length in lengths.items():
             vector = self.vectors()[site].detach().float().cpu()
             vectors[site] = vector / vector.norm()
@@ -101,7 +101,7 @@ class AdditiveVectors(nn.Module):
         """The vectors as they are now, for the engine; nothing while all are zero."""
         if not any(self.lengths().values()):
             return Steering()
-        item = Attribute(self.direction("trained:now", {}), 1.0, positions=self.ground.positions, unit="trained")
+        item = Attribute(self.direction("trained:now", {}), 1.0, positions=self.where.positions, unit="trained")
         return Steering((item,))
 
     def _start(self, width: int) -> Tensor:
@@ -120,7 +120,7 @@ class GatedVectors(AdditiveVectors):
     charged. So the vector is taught to detect and to steer at once.
 
     Args:
-        ground: Where they are trained.
+        where: Where they are trained.
         k: How many tokens hold the concept.
         seed: Of the start.
 
@@ -130,26 +130,26 @@ class GatedVectors(AdditiveVectors):
     Source: "ReFT-r1" of Wu et al. 2025, arXiv:2501.17148.
     """
 
-    def __init__(self, ground: Ground, k: int = 8, seed: int = 0) -> None:
+    def __init__(self, where: TrainedSites, k: int = 8, seed: int = 0) -> None:
         self._generator = torch.Generator().manual_seed(seed)
-        super().__init__(ground)
+        super().__init__(where)
         self.k = k
         self.charge = torch.zeros(())
         # What is added, as a mean over the readings so far that forgets: saved with the parameters.
-        self.register_buffer("added", torch.zeros(len(ground.sites)))
+        self.register_buffer("added", torch.zeros(len(where.sites)))
         with torch.no_grad():
-            for site, part in zip(ground.sites, self.parts, strict=True):
+            for site, part in zip(where.sites, self.parts, strict=True):
                 # Where nothing is found in any state there is no gradient, so the start is on the side of the mean.
-                part *= torch.sign(ground.states.values[site].float().mean(dim=0) @ part)
+                part *= torch.sign(where.states.values[site].float().mean(dim=0) @ part)
         self.constrain()
 
     def vectors(self) -> Mapping[Site, Tensor]:
         """The unit vector of each site."""
-        return {site: part / part.shape[0] ** 0.5 for site, part in zip(self.ground.sites, self.parts, strict=True)}
+        return {site: part / part.shape[0] ** 0.5 for site, part in zip(self.where.sites, self.parts, strict=True)}
 
     def lengths(self) -> Mapping[Site, float]:
         """What was added at each site, a mean over recent readings."""
-        return dict(zip(self.ground.sites, self.get_buffer("added").tolist(), strict=True))
+        return dict(zip(self.where.sites, self.get_buffer("added").tolist(), strict=True))
 
     def constrain(self) -> None:
         """Keep the vectors at a norm of one."""
@@ -180,5 +180,5 @@ class GatedVectors(AdditiveVectors):
         return hidden + mask * amount[:, None, None] * vector
 
     def _note(self, site: Site, amount: float) -> None:
-        added, at = self.get_buffer("added"), self.ground.sites.index(site)
+        added, at = self.get_buffer("added"), self.where.sites.index(site)
         added[at] = amount if added[at] == 0 else added[at] + (amount - added[at]) / MEMORY

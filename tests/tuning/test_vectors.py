@@ -17,7 +17,7 @@ from mmsteer.tuning import (
     Preference,
     Reinforced,
     Schedule,
-    read_ground,
+    measure_sites,
     train,
 )
 from mmsteer.types import Positions, Sample, Sampling
@@ -33,8 +33,8 @@ def answered(answer):
 
 
 @pytest.fixture(scope="module")
-def ground(talker):
-    return read_ground(talker, answered("cup cup"), "text.1-2", ALL)
+def where(talker):
+    return measure_sites(talker, answered("cup cup"), "text.1-2", ALL)
 
 
 def moved(vectors, seed=0):
@@ -47,7 +47,7 @@ def moved(vectors, seed=0):
 
 @pytest.mark.parametrize("positions", ["all", "last | generated", "0..1steps"])
 def test_the_trained_graph_is_what_the_engine_applies(talker, positions):
-    vectors = moved(AdditiveVectors(read_ground(talker, answered("cup cup"), "text.1-2", Positions(positions))))
+    vectors = moved(AdditiveVectors(measure_sites(talker, answered("cup cup"), "text.1-2", Positions(positions))))
     samples = answered("cup cup")[:3]
     read = vectors.outputs(samples, gradient=False)
     wanted = output_likelihood(talker, samples, vectors.steering())
@@ -60,7 +60,7 @@ def test_the_trained_graph_is_what_the_engine_applies(talker, positions):
 
 def test_of_music_too(musicgen):
     clips = musicgen.generate([Sample("a", "tune"), Sample("b", "song")], Sampling(seconds=0.3), [1, 2])
-    vectors = moved(AdditiveVectors(read_ground(musicgen, clips, "decoder.1", ALL)))
+    vectors = moved(AdditiveVectors(measure_sites(musicgen, clips, "decoder.1", ALL)))
     with frozen(musicgen.model):
         read = vectors.outputs(clips)
         read.sums.sum().backward()
@@ -69,10 +69,10 @@ def test_of_music_too(musicgen):
     assert all(part.grad.norm() > 0 for part in vectors.parts)
 
 
-def test_a_gradient_is_the_slope(ground):
-    vectors = moved(AdditiveVectors(ground))
+def test_a_gradient_is_the_slope(where):
+    vectors = moved(AdditiveVectors(where))
     samples = answered("cup cup")[:2]
-    with frozen(ground.adapter.model):
+    with frozen(where.adapter.model):
         vectors.outputs(samples).sums.sum().backward()
     slope, at, step = float(vectors.parts[0].grad[5]), vectors.parts[0].data, 1e-2
     values = []
@@ -83,15 +83,15 @@ def test_a_gradient_is_the_slope(ground):
     assert slope == pytest.approx((values[0] - values[1]) / (2 * step), rel=2e-2, abs=1e-3)
 
 
-def test_only_the_vectors_have_gradients(ground, talker):
-    vectors = AdditiveVectors(ground)
+def test_only_the_vectors_have_gradients(where, talker):
+    vectors = AdditiveVectors(where)
     train(vectors, Likelihood(answered("cup")), Schedule(1, 0.1), settings={})
     assert all(one.grad is None and one.requires_grad for one in talker.model.parameters())
 
 
 @pytest.mark.parametrize("gated", [False, True])
-def test_likelihood_makes_the_wanted_likely(talker, ground, gated):
-    vectors = GatedVectors(ground, k=2) if gated else AdditiveVectors(ground)
+def test_likelihood_makes_the_wanted_likely(talker, where, gated):
+    vectors = GatedVectors(where, k=2) if gated else AdditiveVectors(where)
     log = train(vectors, Likelihood(answered("cup cup")), Schedule(60, 0.3 if gated else 0.1), settings={})
     assert log[-1]["loss"] < log[0]["loss"] - 1.0
     direction = vectors.direction("word:cup", {"method": "test"})
@@ -102,10 +102,10 @@ def test_likelihood_makes_the_wanted_likely(talker, ground, gated):
     assert sum("cup" in one for one in plain) <= 2
 
 
-def test_gated_vectors_read_and_write(ground):
+def test_gated_vectors_read_and_write(where):
     """By hand: with k = 1 what is added is relu(max h w), and the charge is what the other tokens hold."""
-    vectors = GatedVectors(ground, k=1)
-    site, width = ground.sites[0], len(vectors.parts[0])
+    vectors = GatedVectors(where, k=1)
+    site, width = where.sites[0], len(vectors.parts[0])
     hidden, mask = torch.zeros(1, 3, width), torch.tensor([[[1.0], [1.0], [0.0]]])
     axis = torch.eye(width)[0]
     hidden[0, :, 0] = torch.tensor([2.0, 5.0, 9.0])
@@ -119,8 +119,8 @@ def test_gated_vectors_read_and_write(ground):
     assert all(float(part.detach().norm() ** 2) == pytest.approx(width) for part in vectors.parts)
 
 
-def test_preference_works_in_both_signs(talker, ground):
-    vectors = AdditiveVectors(ground)
+def test_preference_works_in_both_signs(talker, where):
+    vectors = AdditiveVectors(where)
     objective = Preference(answered("cup"), answered("red"), beta=1.0)
     train(vectors, objective, Schedule(40, 0.05), settings={})
     direction = vectors.direction("word:cup", {})
@@ -142,33 +142,33 @@ def reinforced(**more):
 
 
 @pytest.mark.parametrize("baseline", ["rloo", "grpo"])
-def test_reward_grows(talker, ground, baseline):
-    log = train(AdditiveVectors(ground), reinforced(baseline=baseline), Schedule(25, 0.1), settings={})
+def test_reward_grows(talker, where, baseline):
+    log = train(AdditiveVectors(where), reinforced(baseline=baseline), Schedule(25, 0.1), settings={})
     first, last = (sum(line["reward"] for line in part) / 4 for part in (log[:4], log[-4:]))
     assert last > first + 0.3
     assert log[-1]["tokens"] <= 3
 
 
-def test_a_weight_of_the_divergence_keeps_near(talker, ground):
+def test_a_weight_of_the_divergence_keeps_near(talker, where):
     ends = [
-        train(AdditiveVectors(ground), reinforced(kl=weight), Schedule(10, 0.1), settings={})[-1]["length"]
+        train(AdditiveVectors(where), reinforced(kl=weight), Schedule(10, 0.1), settings={})[-1]["length"]
         for weight in (0.0, 50.0)
     ]
     assert ends[1] < 0.7 * ends[0]
 
 
-def test_equal_rewards_move_nothing(talker, ground):
+def test_equal_rewards_move_nothing(talker, where):
     objective = reinforced()
     from dataclasses import replace
 
     idle = replace(objective, reward=parse_output_reward("contains:zzz", "text"))
-    log = train(AdditiveVectors(ground), idle, Schedule(1, 0.1), settings={})
+    log = train(AdditiveVectors(where), idle, Schedule(1, 0.1), settings={})
     assert log[0]["gradient"] == 0.0
 
 
-def test_what_was_stopped_goes_on_as_if_not(ground, tmp_path):
+def test_what_was_stopped_goes_on_as_if_not(where, tmp_path):
     def run(folder, steps):
-        vectors = AdditiveVectors(ground)
+        vectors = AdditiveVectors(where)
         return vectors, train(vectors, reinforced(), steps, settings={"seed": 0}, folder=folder)
 
     whole, log = run(tmp_path / "whole", Schedule(6, 0.1))
@@ -184,18 +184,18 @@ def test_what_was_stopped_goes_on_as_if_not(ground, tmp_path):
 
     halting = Halting(**vars(reinforced()))
     with pytest.raises(Stopped):
-        train(AdditiveVectors(ground), halting, Schedule(6, 0.1), settings={"seed": 0}, folder=tmp_path / "part")
+        train(AdditiveVectors(where), halting, Schedule(6, 0.1), settings={"seed": 0}, folder=tmp_path / "part")
     again, more = run(tmp_path / "part", Schedule(6, 0.1))
     assert more == log
     for one, other in zip(whole.parts, again.parts, strict=True):
         assert torch.equal(one, other)
     assert (tmp_path / "part" / "steps.jsonl").read_bytes() == (tmp_path / "whole" / "steps.jsonl").read_bytes()
     with pytest.raises(ProbeError, match="another training, which differs in seed"):
-        train(AdditiveVectors(ground), reinforced(), Schedule(6, 0.1), settings={"seed": 1}, folder=tmp_path / "part")
+        train(AdditiveVectors(where), reinforced(), Schedule(6, 0.1), settings={"seed": 1}, folder=tmp_path / "part")
 
 
-def test_the_file_keeps_the_length(talker, ground, tmp_path):
-    vectors = moved(AdditiveVectors(ground))
+def test_the_file_keeps_the_length(talker, where, tmp_path):
+    vectors = moved(AdditiveVectors(where))
     direction = vectors.direction("word:cup", {"method": "test"})
     save_directions(tmp_path / "d.safetensors", [direction])
     known = load_directions(tmp_path / "d.safetensors")
@@ -205,12 +205,12 @@ def test_the_file_keeps_the_length(talker, ground, tmp_path):
     with steer(talker, Steering((item,))) as session:
         talker.generate(PROMPTS[:1], Sampling(tokens=2))
     applied = session.receipt().sites["text.1"]
-    assert applied.ratio * applied.norm == pytest.approx(0.5 * vectors.lengths()[ground.sites[0]], rel=0.05)
+    assert applied.ratio * applied.norm == pytest.approx(0.5 * vectors.lengths()[where.sites[0]], rel=0.05)
 
 
-def test_what_makes_no_sense_is_refused(talker, ground):
+def test_what_makes_no_sense_is_refused(talker, where):
     with pytest.raises(ProbeError, match="every vector is zero"):
-        AdditiveVectors(ground).direction("a:b", {})
+        AdditiveVectors(where).direction("a:b", {})
     with pytest.raises(SteeringError, match="no length was trained"):
         Attribute(saying(talker, "cup", "word:cup"), 1.0, unit="trained")
     with pytest.raises(ProbeError, match="draw 2 or more"):

@@ -9,7 +9,7 @@ from mmsteer.types import Activations, Adapter, Positions, Sample, Site
 
 
 @dataclass(frozen=True, eq=False)
-class Ground:
+class TrainedSites:
     """Where vectors are trained, and the scale of what is there unsteered.
 
     Attributes:
@@ -36,7 +36,7 @@ class Ground:
         return self.states.norms[site].median
 
 
-def read_ground(adapter: Adapter, samples: Sequence[Sample], sites: str, positions: Positions) -> Ground:
+def measure_sites(adapter: Adapter, samples: Sequence[Sample], sites: str, positions: Positions) -> TrainedSites:
     """Measure what is there unsteered.
 
     Args:
@@ -54,4 +54,4 @@ def read_ground(adapter: Adapter, samples: Sequence[Sample], sites: str, positio
     strange = [str(site) for site in states.sites if site.stack != adapter.generator]
     if strange:
         raise ProbeError(f"{strange[0]}: vectors are trained in the stack that makes the output, {adapter.generator}")
-    return Ground(adapter, states, positions)
+    return TrainedSites(adapter, states, positions)
