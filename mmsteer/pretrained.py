@@ -57,7 +57,7 @@ def _check_layers(config: Path, error: type[MmsteerError]) -> None:
         MmsteerError: As `error`: there are too many.
     """
     for key, value in _entries(read_json(config, error) if config.is_file() else None):
-        if "layers" in key and isinstance(value, int) and value > MOST_LAYERS:
+        if "layer" in key and isinstance(value, int) and value > MOST_LAYERS:
             raise error(f"{config}: {key!r} is {shorten(str(value))}; a model has at most {MOST_LAYERS} layers")
 
 

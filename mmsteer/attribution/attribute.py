@@ -98,6 +98,11 @@ class _Function:
             adapter.read(reading)
         tokens = tokens_of(adapter, adapter.generator, found[-1])
         self.names = units.names(adapter, tokens, adapter.tokens(reading)[0])
+        for site in units.edits(adapter, torch.ones(1, len(self.names)), lambda: tokens):
+            if site.stack != adapter.generator:
+                raise AttributionError(
+                    f"{site}: outputs are attributed to what is in the stack that makes them, {adapter.generator}"
+                )
 
     def __call__(self, shares: Tensor) -> Tensor:
         adapter, reading = self._adapter, self._reading(len(shares))

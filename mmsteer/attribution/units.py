@@ -186,8 +186,16 @@ class FeatureUnits:
             adapter: The model.
             tokens: Of the sample.
             ids: The tokens themselves.
+
+        Raises:
+            AttributionError: The dictionary has no such feature.
         """
         del adapter, tokens, ids
+        strange = [one for one in self.features if not 0 <= one < self.dictionary.features]
+        if strange:
+            raise AttributionError(
+                f"no feature {strange[0]}: they are numbered from 0 to {self.dictionary.features - 1}"
+            )
         return tuple(f"feature {one}" for one in self.features)
 
     def edits(self, adapter: Adapter, shares: Tensor, shown: Shown) -> Mapping[Site, hooks.Edit]:

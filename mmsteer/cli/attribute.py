@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from mmsteer.cli.files import check_out, write_out
+from mmsteer.cli.options import refuse_idle
 from mmsteer.errors import AttributionError
 
 if TYPE_CHECKING:
@@ -13,18 +14,18 @@ if TYPE_CHECKING:
     from mmsteer.types import Adapter
 
 Kind = Literal["tokens", "patches", "components", "features", "vectors"]
+Technique = Literal["occlusion", "shapley", "exact-shapley", "gradient", "integrated-gradients", "lime"]
 
 
 def attribute(
+    context: typer.Context,
     prompt: Annotated[str, typer.Option(help="what the model is given")],
     model: Annotated[str, typer.Option(help="a bundled model, a folder, or a Hugging Face name")] = "bundled:text",
     output: Annotated[str | None, typer.Option(help="text to explain (usual: what the model answers)")] = None,
     words: Annotated[str | None, typer.Option(help="explain these words of the output alone")] = None,
     image: Annotated[Path | None, typer.Option(help="an image that the prompt is about")] = None,
     units: Annotated[Kind, typer.Option(help="what the output is attributed to")] = "tokens",
-    technique: Annotated[
-        str, typer.Option(help="occlusion, shapley, exact-shapley, gradient, integrated-gradients or lime")
-    ] = "integrated-gradients",
+    technique: Annotated[Technique, typer.Option(help="how it is shared out")] = "integrated-gradients",
     sites: Annotated[
         str | None, typer.Option(help="components: such as 'text.*.mlp, text.*.attention' or 'text.12.head.*'")
     ] = None,
@@ -59,6 +60,12 @@ def attribute(
     if out is not None:
         check_out(out, force)
     _check_given(units, {"components": sites, "features": dictionary, "vectors": steer, "patches": image})
+    if units != "features":
+        refuse_idle(context, ("feature",), f"is for features, and the output is attributed to {units}")
+    if units != "vectors":
+        refuse_idle(context, ("directions",), f"is for vectors, and the output is attributed to {units}")
+    if units in ("features", "vectors"):
+        refuse_idle(context, ("baseline", "at"), f"is for tokens, patches and components, not for {units}")
     from mmsteer.adapters import read_image
     from mmsteer.api import load
     from mmsteer.attribution import Effort, log_probability, of_words

@@ -117,10 +117,19 @@ def train(
     adapter = load(model, device=device, dtype=dtype)
     options = Options(method, label, reward, batch or usual.batch, seed, asked, group, kl, tokens, seconds)
     objective, samples = options.objective(adapter, rows)
-    schedule = Schedule(steps or usual.steps, rate or usual.rate, decay="constant" if method in REWARDED else "linear")
+    schedule = Schedule(
+        steps or usual.steps, usual.rate if rate is None else rate, decay="constant" if method in REWARDED else "linear"
+    )
     where = measure_sites(adapter, samples, sites, positions)
     vectors: AdditiveVectors = GatedVectors(where, seed=seed) if method == "reft-r1" else AdditiveVectors(where)
-    written = {**asdict(options), "sites": sites, "positions": at, "model": adapter.fingerprint, "rows": digest(rows)}
+    written = {
+        **asdict(options),
+        "sites": sites,
+        "positions": at,
+        "model": adapter.fingerprint,
+        "dtype": dtype,
+        "rows": digest(rows),
+    }
     log = fit(vectors, objective, schedule, settings=written, folder=home, progress=not quiet)
     settings = json.dumps({**written, **asdict(schedule)})
     direction = vectors.direction(called, {"probe": method, "settings": settings})

@@ -5,6 +5,7 @@ log. A finished folder ends with `<sha256>  *`, of all the text before.
 """
 
 import hashlib
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -60,8 +61,7 @@ class Digests:
 
     def close(self) -> None:
         """Say that all of the folder is there: what is there now is what must be there."""
-        files = {name: self._folder / name for name in self.files if (self._folder / name).is_file()}
-        text = "".join(f"{digest_of(path.read_bytes())}  {name}\n" for name, path in files.items())
+        text = "".join(f"{digest}  {name}\n" for name, digest in self.files.items() if (self._folder / name).is_file())
         for log in self.lines:
             text += "".join(f"{digest_of(line)}  {log}:\n" for line in whole_lines(self._folder / log))
         write_atomically(self._folder / DIGESTS, f"{text}{_closing(text)}\n".encode())
@@ -90,8 +90,9 @@ class Digests:
     def _write(self, text: str) -> None:
         with (self._folder / DIGESTS).open("a+b") as file:
             # Where a crash has cut the last line, the next one begins anew.
-            if file.tell() and not _ends_whole(file.name):
-                text = f"\n{text}"
+            if file.tell():
+                file.seek(-1, os.SEEK_END)
+                text = text if file.read(1) == b"\n" else f"\n{text}"
             file.write(text.encode())
             file.flush()
 
@@ -116,7 +117,3 @@ def whole_lines(log: Path) -> list[bytes]:
         log: The file; it may be missing.
     """
     return log.read_bytes().split(b"\n")[:-1] if log.is_file() else []
-
-
-def _ends_whole(path: str) -> bool:
-    return Path(path).read_bytes().endswith(b"\n")

@@ -51,7 +51,8 @@ def attribution_page(found: Attribution, title: str, lead: str, output: str, ima
         title: Heads the page.
         lead: What was asked, in words.
         output: What the model put out.
-        image: A PIL image, where the units are its patches.
+        image: A PIL image, where the units are its patches. They are drawn over a square one alone: of any other a
+            processor may have seen a part.
     """
     # Autoescape: prompts, outputs and names are anybody's text.
     template = Environment(autoescape=True, undefined=StrictUndefined).from_string(_PAGE)
@@ -60,7 +61,7 @@ def attribution_page(found: Attribution, title: str, lead: str, output: str, ima
         title=title,
         lead=lead,
         output=output,
-        picture=heat_map(found, image) if image is not None else _picture(found),
+        picture=heat_map(found, image) if image is not None and image.width == image.height else _picture(found),
         meaning=TECHNIQUES[found.technique].meaning,
         largest=[(name, f"{value:+.3f}") for name, value in found.largest(SHOWN)],
         **{name: f"{value:.3f}" for name, value in numbers.items()},

@@ -219,6 +219,7 @@ def _settings(
         vectors.update(f"{site}".encode() + vector.numpy().tobytes())
     return {
         "model": adapter.fingerprint,
+        "dtype": str(next(adapter.model.parameters()).dtype),
         "direction": direction.name,
         "vectors": vectors.hexdigest()[:16],
         "rows": digest([*tried, *kept]),

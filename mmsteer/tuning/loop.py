@@ -9,7 +9,8 @@ from typing import Any, Literal, Protocol
 
 import torch
 from rich.progress import Progress
-from safetensors.torch import load, save
+from safetensors import safe_open
+from safetensors.torch import save
 from torch import Tensor
 
 from mmsteer import hooks
@@ -154,14 +155,15 @@ def _keep(
 def _resumed(vectors: AdditiveVectors, optimiser: torch.optim.Optimizer, folder: Path | None) -> list[dict[str, float]]:
     if folder is None or not (folder / CHECKPOINT).exists():
         return []
-    tensors = load((folder / CHECKPOINT).read_bytes())
+    with safe_open(folder / CHECKPOINT, "pt") as file:
+        done = int(file.metadata()["steps"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}
     moments = {name: tensors.pop(name) for name in list(tensors) if name.startswith("adam.")}
     vectors.load_state_dict(tensors)
     for at, part in enumerate(vectors.parameters()):
         state = _moments(moments, at)
         if state:
             optimiser.state[part] = state
-    done = int(float(moments["adam.0.step"]))
     return [dict(line) for _, line in read_json_lines(folder / LOG, ProbeError)][:done]
 
 

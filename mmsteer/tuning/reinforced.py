@@ -25,7 +25,8 @@ class Reinforced:
     """Policy gradient on the model's own outputs, with the other outputs of the same prompt as baseline.
 
     The loss is minus the sum of advantage times log-probability over the tokens of a step, divided by their number:
-    on-policy, without ratio or clipping; and `kl` times an estimate of the divergence from the unsteered model.
+    on-policy, without ratio or clipping; and `kl` times an estimate of the divergence from the unsteered model. An
+    output that the reward has no number for, such as a blank one, counts as 0.
 
     Attributes:
         prompts: What is asked.
@@ -100,7 +101,21 @@ class Reinforced:
                 made += adapter.generate([asked[at] for at in part], self.sampling, [seeds[at] for at in part])
         outputs: list[Any] = [one.output for one in made]
         rated = rate_outputs(self.reward, outputs, [self.references[at] for at in places], adapter.sample_rate)
+        if step == 0:
+            self._check_rated(rated)
         return made, [one or 0.0 for one in rated]
+
+    def _check_rated(self, rated: Sequence[float | None]) -> None:
+        """Refuse to begin with outputs of which none has a reward.
+
+        Raises:
+            ProbeError: None has.
+        """
+        if all(one is None for one in rated):
+            raise ProbeError(
+                f"{self.reward.name} has no value for any output of the first step: all are blank, or rows lack what "
+                "it asks for, such as `answer` or `options`"
+            )
 
     def _read(self, vectors: AdditiveVectors, outputs: Sequence[Sample], scored: Tensor) -> dict[str, float]:
         """Add the gradient of some outputs, summed over their tokens."""

@@ -106,7 +106,9 @@ class Preference:
 
 
 def drawn(size: int, batch: int, step: int, seed: int) -> list[int]:
-    """Which of some items a step takes: every epoch all of them once, in an order of its own.
+    """Which of some items a step takes: an epoch takes each at most once, in an order of its own.
+
+    What is left where the batch does not divide their number is another part in each epoch.
 
     Args:
         size: How many items there are.

@@ -184,6 +184,12 @@ def test_what_cannot_be_combined_is_refused(talker, options, message):
         attribute(talker, ASKED, **options)
 
 
+def test_another_stack_is_refused(llava):
+    sample = Sample("a", "What is this?", (picture(),), "red")
+    with pytest.raises(AttributionError, match="in the stack that makes them, text"):
+        attribute(llava, sample, units=ComponentUnits("vision.*.mlp"))
+
+
 def test_units_that_are_none_are_refused(talker):
     with pytest.raises(AttributionError, match="no baseline"):
         TokenUnits(baseline="other")

@@ -66,9 +66,11 @@ def test_vectors_are_listed(run, talker, tmp_path):
         (("--sites", "text.*.mlp"), "--sites is for components"),
         (("--units", "patches"), "need --image"),
         (("--output", "cup", "--words", "zebra"), "has no 'zebra'"),
-        (("--technique", "magic"), "no technique"),
+        (("--technique", "magic"), "'magic'"),
         (("--units", "vectors", "--steer", "a 1"), "need --directions"),
         (("--units", "features", "--dictionary", "bundled:text"), "--feature"),
+        (("--feature", 3), "--feature is for features"),
+        (("--units", "vectors", "--steer", "a 1", "--baseline", "zero"), "--baseline is for tokens"),
     ],
 )
 def test_what_cannot_work_is_refused(run, words, message):

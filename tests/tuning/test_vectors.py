@@ -1,5 +1,7 @@
 """Vectors that are trained: the graph is that of the engine, and training finds what makes outputs likely."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -159,8 +161,6 @@ def test_a_weight_of_the_divergence_keeps_near(talker, where):
 
 def test_equal_rewards_move_nothing(talker, where):
     objective = reinforced()
-    from dataclasses import replace
-
     idle = replace(objective, reward=parse_output_reward("contains:zzz", "text"))
     log = train(AdditiveVectors(where), idle, Schedule(1, 0.1), settings={})
     assert log[0]["gradient"] == 0.0
@@ -192,6 +192,34 @@ def test_what_was_stopped_goes_on_as_if_not(where, tmp_path):
     assert (tmp_path / "part" / "steps.jsonl").read_bytes() == (tmp_path / "whole" / "steps.jsonl").read_bytes()
     with pytest.raises(ProbeError, match="another training, which differs in seed"):
         train(AdditiveVectors(where), reinforced(), Schedule(6, 0.1), settings={"seed": 1}, folder=tmp_path / "part")
+
+
+def test_a_step_without_a_gradient_counts_as_one(where, tmp_path):
+    """Adam does not count a step in which all outputs are blank."""
+
+    class Blank(Likelihood):
+        def accumulate(self, vectors, step, share):
+            return {"loss": 0.0} if step == 0 else super().accumulate(vectors, step, share)
+
+    def run(folder, steps):
+        vectors = AdditiveVectors(where)
+        return train(vectors, Blank(answered("cup")), Schedule(steps, 0.1), settings={}, folder=folder)
+
+    class Stopped(Blank):
+        def accumulate(self, vectors, step, share):
+            if step == 2:
+                raise KeyboardInterrupt
+            return super().accumulate(vectors, step, share)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(AdditiveVectors(where), Stopped(answered("cup")), Schedule(4, 0.1), settings={}, folder=tmp_path / "part")
+    assert run(tmp_path / "part", 4) == run(tmp_path / "whole", 4)
+
+
+def test_a_reward_without_any_value_is_refused(where):
+    objective = replace(reinforced(), reward=parse_output_reward("exact", "text"))
+    with pytest.raises(ProbeError, match="has no value for any output of the first step"):
+        train(AdditiveVectors(where), objective, Schedule(1, 0.1), settings={})
 
 
 def test_the_file_keeps_the_length(talker, where, tmp_path):
