@@ -7,7 +7,7 @@ from dataclasses import replace
 from mmsteer.adapters import AnyAdapter
 from mmsteer.errors import DataError
 from mmsteer.eval.rewards import OutputReward, rate_outputs
-from mmsteer.latents.trials import Generate, Trials, sample_rate_of, sampled
+from mmsteer.latents.trials import Generate, Trials, sampled
 from mmsteer.tasks import Row, sources_of
 from mmsteer.types import Adapter, Sample, Sampling
 
@@ -83,7 +83,7 @@ def row_trials(
     rows = prompted(rows)
     check_truth(reward, rows)
     references = {row.id: row.reference for row in rows}
-    rate = None if adapter.output_kind == "text" else sample_rate_of(adapter)
+    rate = adapter.sample_rate
 
     def judged(sample: Sample) -> float | None:
         return rate_outputs(reward, [sample.output], [references[sample.id]], rate)[0]
