@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from mmsteer.atomic import write_atomically
-from mmsteer.errors import DictionaryError
+from mmsteer.errors import DictionaryError, MmsteerError
+from mmsteer.json_lines import read_json
 from mmsteer.latents.token_states import token_states
 from mmsteer.record import data_fingerprint
 from mmsteer.sae import SparseDictionary, Usage, measure, usage, with_thresholds
@@ -184,10 +185,10 @@ def _write(folder: Path, found: BoundDictionary) -> None:
 
 def _read(folder: Path, dictionary: SparseDictionary) -> BoundDictionary:
     try:
-        notes = json.loads((folder / _NOTES).read_text())
+        notes = read_json(folder / _NOTES, DictionaryError)
         fvu = {Site.parse(site): float(value) for site, value in notes["fvu"].items()}
         threshold = notes["threshold"]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as cause:
+    except (MmsteerError, ValueError, KeyError, TypeError, AttributeError) as cause:
         raise DictionaryError(f"{folder / _NOTES} is damaged ({cause}); remove {folder} and count again") from None
     used = read_usage(folder, dictionary.features)
     if dictionary.k is None:

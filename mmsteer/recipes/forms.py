@@ -9,6 +9,7 @@ from mmsteer.errors import MmsteerError
 from mmsteer.eval.adherence import JUDGE
 from mmsteer.recipes.environment import file_digest
 from mmsteer.recipes.music import scoring as targets
+from mmsteer.recipes.music.schema import WorldPrompts
 from mmsteer.recipes.music.targets import TargetTask
 from mmsteer.recipes.part import named_paths
 from mmsteer.recipes.plan import Condition
@@ -29,7 +30,7 @@ from mmsteer.types import Sampling
 
 IMAGES = (SceneImages, CocoImages, FolderImages, AmberImages)
 DRAWN = 50
-"""Scenes that a check draws, to see whether questions can be asked about them; more are drawn for a run alone."""
+"""Scenes or prompts of a world that a check draws, to see whether they can be asked; a run alone draws more."""
 
 
 def misplaced(recipe: Recipe) -> list[Problem]:
@@ -122,12 +123,19 @@ def _unreadable(recipe: Recipe, place: Place, source: Any) -> Iterator[Problem]:
     if isinstance(source, SceneImages) and source.scenes.n > DRAWN:
         return
     try:
-        rows = _rows(recipe, source)
+        rows = _rows(recipe, _first(source))
     except MmsteerError as cause:
         yield Problem(place, str(cause))
         return
     if isinstance(source, IMAGES):
         yield from vision.unreadable(place, rows)
+
+
+def _first(source: Any) -> Any:
+    """The source with few enough prompts of a world to be drawn for a check; the first ones are the same."""
+    if not isinstance(source, WorldPrompts) or source.world.n <= DRAWN:
+        return source
+    return source.model_copy(update={"world": source.world.model_copy(update={"n": DRAWN})})
 
 
 def _shared(recipe: Recipe) -> list[Problem]:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mmsteer.atomic import write_atomically
 from mmsteer.errors import DictionaryError
+from mmsteer.json_lines import parse_json
 
 _KEY = "mmsteer training"
 
@@ -40,10 +41,10 @@ def load_checkpoint(path: Path, run: Mapping[str, str], tensors: Mapping[str, Te
     """
     try:
         with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {})[_KEY])
+            header = parse_json((file.metadata() or {})[_KEY], str(path), DictionaryError)
             _check_run(path, header["run"], run)
             stored = {name: file.get_tensor(name) for name in tensors}
-    except (SafetensorError, OSError, KeyError, ValueError) as cause:
+    except (SafetensorError, OSError, KeyError, TypeError) as cause:
         raise DictionaryError(f"{path} is damaged or no checkpoint ({cause!r}); remove it and start again") from None
     with torch.no_grad():
         for name, tensor in tensors.items():

@@ -2,6 +2,7 @@ import pytest
 
 from mmsteer.errors import RecipeError
 from mmsteer.recipes.checks import check_recipe
+from mmsteer.recipes.music import data as music_data
 from tests.recipes.recipe import write_recipe
 
 
@@ -159,3 +160,26 @@ def test_a_corrupt_direction_file_is_refused(tmp_path, content):
     (tmp_path / "bad.safetensors").write_bytes(content)
     (line,) = complaints(write_recipe(tmp_path), "directions=[{file: bad.safetensors}]")
     assert "bad.safetensors" in line
+
+
+@pytest.mark.parametrize(
+    ("override", "wrong"),
+    [
+        ("conditions.0.steer=['note:C 1e20']", "is not between -1e+12 and 1e+12"),
+        ("generate.guidance=1e300", "generate.guidance"),
+        ("generate.temperature=1e300", "generate.temperature"),
+        ("generate.seconds=1e9", "generate.seconds"),
+        ("kind=[text]", "kind"),
+    ],
+)
+def test_numbers_that_no_model_can_be_run_with_are_errors(tmp_path, override, wrong):
+    (line,) = complaints(write_recipe(tmp_path), override)
+    assert wrong in line
+
+
+def test_a_check_draws_few_prompts_of_a_world(tmp_path, monkeypatch):
+    drawn = []
+    sample_clip = music_data.sample_clip
+    monkeypatch.setattr(music_data, "sample_clip", lambda *a, **b: drawn.append(1) or sample_clip(*a, **b))
+    check_recipe(write_recipe(tmp_path), ["data={world: {n: 900000, seed: 0, state: [tempo]}}"])
+    assert 0 < len(drawn) <= 100

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from mmsteer.probes.bounds import Count, Positive, Seed
+from mmsteer.probes.bounds import Count, Seed
 from mmsteer.recipes.part import Part, PathText, Text
 
 Batch = Annotated[int, Field(ge=1, le=4096)]
@@ -22,11 +22,11 @@ class Generate(Part):
     """How outputs are sampled; what is left out is as usual for the model."""
 
     tokens: Count | None = Field(default=None, description="text: at most so many tokens")
-    seconds: Positive | None = Field(default=None, description="audio: duration")
-    temperature: Annotated[float, Field(ge=0)] = Field(description="0 takes the likeliest token")
+    seconds: Annotated[float, Field(gt=0, le=86_400)] | None = Field(default=None, description="audio: duration")
+    temperature: Annotated[float, Field(ge=0, le=1000)] = Field(description="0 takes the likeliest token")
     top_k: Annotated[int, Field(ge=0)] | None = None
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
-    guidance: Annotated[float, Field(ge=1)] | None = None
+    guidance: Annotated[float, Field(ge=1, le=1000)] | None = None
     beams: Count | None = None
     batch: Batch = Field(description="rows that run together")
 

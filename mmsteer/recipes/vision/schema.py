@@ -85,7 +85,7 @@ class Captions(Part):
 
     prompt: Text
     tokens: Count = Field(description="at most this many tokens")
-    temperature: Annotated[float, Field(ge=0)] = Field(description="0 is greedy")
+    temperature: Annotated[float, Field(ge=0, le=1000)] = Field(description="0 is greedy")
     beams: Annotated[int, Field(ge=1, le=100)]
     compat: Literal["fixed", "pattern", "wordnet"] = Field(description="how CHAIR reads the captions")
 
