@@ -109,15 +109,23 @@ def strange_file(data: bytes, rng: random.Random) -> bytes:
         data: The whole file.
         rng: Source of chance.
     """
-    if rng.random() < 0.5 or not data.lstrip().startswith((b"{", b"[")):
-        return damaged(data, rng)
-    try:
-        return json.dumps(strange(json.loads(data), rng)).encode()
-    except ValueError:
-        lines = data.split(b"\n")
-        at = rng.randrange(max(len(lines) - 1, 1))
-        lines[at] = json.dumps(strange(json.loads(lines[at]), rng)).encode()
-        return b"\n".join(lines)
+    for replaced in () if rng.random() < 0.5 else (_strange_json, _strange_line):
+        try:
+            return replaced(data, rng)
+        except ValueError:
+            continue
+    return damaged(data, rng)
+
+
+def _strange_json(data: bytes, rng: random.Random) -> bytes:
+    return json.dumps(strange(json.loads(data), rng)).encode()
+
+
+def _strange_line(data: bytes, rng: random.Random) -> bytes:
+    lines = data.split(b"\n")
+    at = rng.randrange(max(len(lines) - 1, 1))
+    lines[at] = _strange_json(lines[at], rng)
+    return b"\n".join(lines)
 
 
 def strange_text(text: str, rng: random.Random) -> str:

@@ -22,7 +22,7 @@ from tests.fuzz.mutations import SECONDS, cases, strange_file, strange_text
 
 SITES = [Site("decoder", layer) for layer in range(4)]
 WORDS = {
-    "steering": "note:C 0.1own fade-in 0..4s at generated & 0..4s on decoder.0-2 by add when note:C > 1.5; x 8%",
+    "steering": "note:C 0.1token fade-in 0..4s at generated & 0..4s on decoder.0-2 by add when note:C > 1.5; x 8%",
     "schedule": "sum(fade-in 0..4s, 0.5 * points(0: 1, 2s: 0.3))",
     "positions": "generated & 0..4s | (prompt - last)",
     "sites": "decoder.0-2, decoder.3.block",
