@@ -1,4 +1,4 @@
-"""Folders of models and dictionaries in which one file is damaged: loaded all the same, or refused by one short error."""
+"""Folders of models and dictionaries with one damaged file: loaded all the same, or refused by one short error."""
 
 import shutil
 import time
