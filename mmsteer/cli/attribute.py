@@ -119,9 +119,9 @@ def _units(
     steer: list[str],
     directions: Path | None,
 ) -> "Units":
+    from mmsteer.api import parse_steering
     from mmsteer.attribution import ComponentUnits, FeatureUnits, TokenUnits, VectorUnits
     from mmsteer.direction_file import load_directions
-    from mmsteer.steering import Steering, parse_attribute
     from mmsteer.types import Positions
 
     if kind in ("tokens", "patches"):
@@ -132,7 +132,7 @@ def _units(
         if directions is None:
             raise AttributionError("vectors need --directions, the file that --steer names them from")
         known = load_directions(directions)
-        return VectorUnits(Steering(tuple(parse_attribute(line, known) for line in steer)))
+        return VectorUnits(parse_steering(";".join(steer), known))
     from mmsteer.bundled.dictionary import open_dictionary
 
     if not features:

@@ -13,8 +13,11 @@ from mmsteer.errors import AdapterError, SteeringError
 if TYPE_CHECKING:
     from mmsteer.steering import Steering
     from mmsteer.types import Direction, Sampling
+    from mmsteer.types.tune import Tune
 
 BUNDLED = "bundled:"
+FOLLOWED = "0.08 branch conditional"
+"""How a tune is followed on the bundled model; docs/music.md has what other strengths reach."""
 LONGEST = 128
 """Tokens of an answer, unless asked otherwise."""
 
@@ -28,6 +31,13 @@ def generate(
         list[str] | None,
         typer.Option(
             help="NAME STRENGTH \\[SCHEDULE] \\[at POSITIONS] \\[on SITES]; several with ; between, or repeated"
+        ),
+    ] = None,
+    follow: Annotated[
+        str | None,
+        typer.Option(
+            help="music: a tune to follow, a MIDI file or such as 'C4 0.5s, E4 0.5s, A:min 1s'; with a strength and "
+            "sites of your own, --steer 'tune(C4 0.5s, E4 0.5s) 0.1 on decoder.2'"
         ),
     ] = None,
     directions: Annotated[
@@ -52,7 +62,8 @@ def generate(
         None
     ),
     seconds: Annotated[
-        float | None, typer.Option(help="music: duration, that of --continue included (usual: 4 beyond it)")
+        float | None,
+        typer.Option(help="music: duration, that of --continue included (usual: the tune's, or 4 beyond it)"),
     ] = None,
     guidance: Annotated[float | None, typer.Option(help="music: scale of classifier-free guidance (usual: 3)")] = None,
     temperature: Annotated[
@@ -75,6 +86,8 @@ def generate(
 
     mmsteer generate --prompt "flute" --continue intro.wav --seconds 4 --steer "note:C 0.1" --out more.wav
 
+    mmsteer generate --prompt "medium piano, low" --follow "C4 0.5s, E4 0.5s, G4 1s, A:min 2s" --out tune.wav
+
     mmsteer generate --image room.png --prompt "Describe this image." --steer "grounded:yes 0.1" --compare
 
     mmsteer generate --model bundled:text --prompt "Who are you?" --directions style.safetensors
@@ -82,8 +95,10 @@ def generate(
     """
     if out is not None:
         check_out(out, force)
+    tune = _tune(follow)
+    steer = [*(steer or []), *([f"tune({tune}) {FOLLOWED}"] if tune else [])]
     _check_together(raw and system is not None)
-    _check_steered(steer or [], {"--compare": compare, "--directions": directions, "--compatibility": compatibility})
+    _check_steered(steer, {"--compare": compare, "--directions": directions, "--compatibility": compatibility})
     name = model or BUNDLED + ("vision" if image else "music")
     from mmsteer.adapters import read_image
     from mmsteer.api import load
@@ -93,7 +108,7 @@ def generate(
     from mmsteer.types import Sample, Sampling
 
     hush()
-    steering = _steering(steer or [], _directions(name, directions, compatibility) if steer else {})
+    steering = _steering(steer, _directions(name, directions, compatibility) if steer else {})
     shown = (read_image(image),) if image else ()
     sampling = Sampling(tokens, seconds, temperature, top_k, top_p, guidance)
     adapter = load(name, device=device, dtype=dtype)
@@ -102,16 +117,31 @@ def generate(
         of_text = {"--tokens": tokens, "--system": system, "--raw": raw, "--image": image, "--compare": compare}
         _refuse(of_text, f"text, and {name} makes music")
         sample = Sample("prompt", prompt, audio_prompt=read_waveform(continued), melody=read_waveform(melody))
-        play(adapter, steering, sample, sampling, seed or 0, _audio_file(name, out))
+        play(adapter, steering, sample, sampling, seed or 0, _audio_file(name, out), tune)
         if directions is None:
             warn_of_no_effect(steering)
         return
-    of_music = {"--seconds": seconds, "--guidance": guidance, "--continue": continued, "--melody": melody}
+    of_music = {
+        "--seconds": seconds,
+        "--guidance": guidance,
+        "--continue": continued,
+        "--melody": melody,
+        "--follow": follow,
+    }
     _refuse(of_music, f"music, and {name} writes text")
     if not adapter.sees:
         _refuse({"--image": image}, f"models that see, and {name} does not")
     sample = Sample("prompt", chat(prompt, system, raw), shown)
     answer(adapter, steering, sample, sampling.filled(Sampling(LONGEST)), seed or 0, out, compare=compare)
+
+
+def _tune(follow: str | None) -> "Tune | None":
+    from mmsteer.data.midi_file import read_tune
+    from mmsteer.types.tune import Tune
+
+    if follow is None:
+        return None
+    return read_tune(follow) if follow.lower().endswith((".mid", ".midi")) else Tune.parse(follow)
 
 
 def _check_together(raw_system: bool) -> None:

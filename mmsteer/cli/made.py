@@ -12,8 +12,10 @@ from rich.text import Text
 from mmsteer.cli.files import write_out
 from mmsteer.eval.attributes import ATTRIBUTES, read_any_file
 from mmsteer.eval.text import Segment, word_changes
+from mmsteer.eval.tunes import melody_accuracy
 from mmsteer.steering import Receipt, Steering, steer
 from mmsteer.types import Chat, Raw, Sample, Sampling
+from mmsteer.types.tune import Tune
 
 WITHOUT_EFFECT = {
     "tempo": "the tempo asked for was heard in .28 and .47 of the clips, unsteered in .39",
@@ -72,13 +74,35 @@ def answer(
     _say(Text(f"applied:   {receipt}"))
 
 
-def play(adapter: Any, steering: Steering, sample: Sample, sampling: Sampling, seed: int, out: Path) -> None:
-    """Write a model's audio, and print what was applied and what the evaluators of the steered families find in it."""
-    made, receipt = _made(adapter, steering, sample, sampling.filled(Sampling(seconds=_usual_seconds(sample))), seed)
+def play(
+    adapter: Any,
+    steering: Steering,
+    sample: Sample,
+    sampling: Sampling,
+    seed: int,
+    out: Path,
+    tune: Tune | None = None,
+) -> None:
+    """Write a model's audio, and print what was applied and what the evaluators of the steered families find in it.
+
+    Args:
+        adapter: A model that makes audio.
+        steering: What to apply.
+        sample: The prompt, and what is continued.
+        sampling: How the audio is sampled.
+        seed: Of what is drawn.
+        out: Where the audio is written.
+        tune: What it is to follow.
+    """
+    usual = Sampling(seconds=_usual_seconds(sample) if tune is None else _given_seconds(sample) + tune.seconds)
+    made, receipt = _made(adapter, steering, sample, sampling.filled(usual), seed)
     write_out(out, _encoded(made, adapter.sample_rate, out.suffix.lower().removeprefix(".")))
     print(f"{out}: {len(made) / adapter.sample_rate:.2f} s")
     if steering.attributes:
         print(f"applied: {receipt}")
+    if tune is not None:
+        trace = read_any_file(out, "notes")["trace"]
+        print(f"{tune}\nfollowed for {melody_accuracy(tune, trace):.0%} of its time")
     for family in families(steering):
         if family == "note":
             print(f"heard:   {_notes(out)}")
@@ -101,8 +125,12 @@ def warn_of_no_effect(steering: Steering) -> None:
 
 def _usual_seconds(sample: Sample) -> float:
     """Duration unless another is asked for: an audio prompt and so much beyond it."""
+    return LONG + _given_seconds(sample)
+
+
+def _given_seconds(sample: Sample) -> float:
     given = sample.audio_prompt
-    return LONG + (0.0 if given is None else len(given.samples) / given.sample_rate)
+    return 0.0 if given is None else len(given.samples) / given.sample_rate
 
 
 def marked(text: str, changes: Sequence[Segment], change: Literal["removed", "added"]) -> Text:

@@ -81,7 +81,8 @@ def _notes(clip: Clip) -> Reading:
 
 def _chords(clip: Clip) -> Reading:
     found = chord_from_activity(clip.activity)
-    return {"label": found.label, "root": found.root, "quality": TRIAD_NAMES.get(found.quality or "")}
+    named = {"label": found.label, "root": found.root, "quality": TRIAD_NAMES.get(found.quality or "")}
+    return named | {"trace": {"edges_s": found.edges_s.round(4).tolist(), "labels": list(found.trace)}}
 
 
 def _register(clip: Clip) -> Reading:

@@ -12,12 +12,10 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from mmsteer.errors import EvalError
 from mmsteer.eval.activity import HOP_S, LOWEST, Activity, read_activity
 from mmsteer.eval.audio import Floats
-from mmsteer.types.pitch import PITCH_CLASSES
+from mmsteer.types.pitch import PITCH_CLASSES, TRIADS
 
-TRIADS = {"maj": (0, 4, 7), "min": (0, 3, 7), "aug": (0, 4, 8), "dim": (0, 3, 6)}
 LABELS = tuple(f"{root}:{quality}" for quality in TRIADS for root in PITCH_CLASSES)
 NO_CHORD = "N"
 MIN_FIT = 0.8  # cosine with the template: single notes read 0.66 (95 % below 0.79), triads 0.98 (98 % above 0.89)
@@ -35,7 +33,7 @@ class ChordReading:
         root: Its root; None as above.
         quality: One of `TRIADS`; None as above.
         fit: Cosine of the clip's pitch classes with the best triad.
-        intervals_s: Start and end of each window of the trace, (windows, 2).
+        edges_s: Edges of the windows of the trace, (windows + 1,).
         trace: The label in each window, `N` where there is none.
     """
 
@@ -43,7 +41,7 @@ class ChordReading:
     root: str | None
     quality: str | None
     fit: float
-    intervals_s: Floats
+    edges_s: Floats
     trace: tuple[str, ...]
 
 
@@ -73,28 +71,7 @@ def chord_from_activity(activity: Activity) -> ChordReading:
     edges = np.minimum(np.array([*starts, len(notes)]), len(notes)) * HOP_S
     label, fit = _label(notes) if activity.voiced_share >= MIN_VOICED else (None, 0.0)
     root, quality = label.split(":") if label else (None, None)
-    return ChordReading(label, root, quality, fit, np.stack([edges[:-1], edges[1:]], axis=1), trace)
-
-
-def chord_scores(reading: ChordReading, reference_s: Floats, labels: list[str]) -> dict[str, float]:
-    """Compare the trace with reference chords: the share of the time on which they agree.
-
-    `reference_s`: start and end of each reference chord, (chords, 2).
-
-    Raises:
-        EvalError: The reference cannot be read.
-
-    Source: mir_eval.chord.evaluate (Raffel et al. 2014), its `root`, `majmin` and `triads`.
-    """
-    import mir_eval.chord
-
-    if len(reference_s) != len(labels) or not len(labels):
-        raise EvalError(f"{len(labels)} chord labels for {len(reference_s)} intervals; give one label an interval")
-    try:
-        scores = mir_eval.chord.evaluate(reference_s, labels, reading.intervals_s, list(reading.trace))
-    except (ValueError, mir_eval.chord.InvalidChordException) as error:
-        raise EvalError(f"the reference chords cannot be read: {error}") from None
-    return {name: float(scores[name]) for name in ("root", "majmin", "triads")}
+    return ChordReading(label, root, quality, fit, edges, trace)
 
 
 @lru_cache(maxsize=1)

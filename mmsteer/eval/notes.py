@@ -18,9 +18,8 @@ from mmsteer.errors import EvalError, clip
 from mmsteer.eval.activity import Activity, read_activity
 from mmsteer.eval.audio import Floats, read_audio
 from mmsteer.types import Score, mean_score
-from mmsteer.types.pitch import PITCH_CLASSES
+from mmsteer.types.pitch import PITCH_CLASSES, pitch_class
 
-FLATS = {"Db": "C#", "Eb": "D#", "Gb": "F#", "Ab": "G#", "Bb": "A#", "E#": "F", "Fb": "E", "B#": "C", "Cb": "B"}
 MIN_VOICED = 0.05  # of the frames: a door's squeak is no music
 MIN_LEAD = 0.01  # of the voiced frames: two notes that share the clip evenly have no main one
 
@@ -86,10 +85,8 @@ def parse_pitch_class(text: str) -> str:
     >>> parse_pitch_class("Bb")
     'A#'
     """
-    name = text.strip().replace("♯", "#").replace("♭", "b")
-    name = name[:1].upper() + name[1:]
-    name = FLATS.get(name, name)
-    if name not in PITCH_CLASSES:
+    name = pitch_class(text)
+    if name is None:
         raise EvalError(f"no pitch class {clip(text)}; choose from {', '.join(PITCH_CLASSES)} (flats such as Bb too)")
     return name
 

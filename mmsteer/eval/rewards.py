@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from mmsteer.errors import EvalError
 from mmsteer.eval.attributes import ATTRIBUTES, Clip
-from mmsteer.eval.audio_reward import VOICED, AudioReward, parse_audio_reward
+from mmsteer.eval.audio_reward import TUNES, VOICED, AudioReward, parse_audio_reward
 from mmsteer.eval.text import REWARDS, NamedReward, Reference, parse_reward
 
 OutputReward = NamedReward | AudioReward
@@ -21,10 +21,10 @@ def parse_output_reward(text: str, output_kind: OutputKind | None = None) -> Out
         EvalError: There is no such reward, or it reads the other kind of output.
     """
     name = text.strip().removeprefix("not ").strip().partition(":")[0]
-    kinds: dict[OutputKind, bool] = {"text": name in REWARDS, "audio": name in (*ATTRIBUTES, VOICED)}
+    kinds: dict[OutputKind, bool] = {"text": name in REWARDS, "audio": name in (*ATTRIBUTES, VOICED, *TUNES)}
     reads = next((kind for kind, known in kinds.items() if known), output_kind)
     if reads is None:
-        known = ", ".join([*(kind.usage for kind in REWARDS.values()), *ATTRIBUTES, VOICED])
+        known = ", ".join([*(kind.usage for kind in REWARDS.values()), *ATTRIBUTES, VOICED, *TUNES])
         raise EvalError(f"no reward {text!r}; write such as contains:Arr of text, or note:C of audio: {known}")
     if output_kind is not None and reads != output_kind:
         example = {"text": "contains:Arr", "audio": "note:C"}[output_kind]

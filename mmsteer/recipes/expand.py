@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mmsteer.document import Place
+from mmsteer.errors import MmsteerError
 from mmsteer.recipes.part import Value
 from mmsteer.recipes.plan import NOTHING, UNSTEERED, Condition
 from mmsteer.recipes.problems import Problem
@@ -38,6 +39,8 @@ def expand(tables: Sequence[Conditions]) -> tuple[tuple[Condition, ...], list[Pr
         except _Unknown as cause:
             known = ", ".join(table.sweep) or "none"
             problems.append(Problem(place, f"no variable {str(cause)!r} in the sweep (variables here: {known})"))
+        except MmsteerError as cause:
+            problems.append(Problem((*place, "steer"), str(cause)))
     return tuple(conditions), problems + _repeated(conditions) + _like_controls(conditions)
 
 

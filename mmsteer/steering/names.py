@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 
+from mmsteer.steering.tunes import expanded
 from mmsteer.types import Direction
 
 _QUOTED = re.compile(r'"([^"]+)"')
@@ -35,10 +36,13 @@ def unquoted(line: str, directions: Mapping[str, Direction]) -> tuple[str, Mappi
 
 
 def lines(text: str) -> list[str]:
-    """The lines of a text of several, with semicolons between them.
+    """The lines of a text of several, with semicolons between them; a tune becomes one for each of its pitch classes.
 
     Args:
         text: The text.
+
+    Raises:
+        MmsteerError: A tune in it cannot be read.
 
     >>> lines('note:C 0.1; "a;b" 0.2')
     ['note:C 0.1', '"a;b" 0.2']
@@ -49,4 +53,4 @@ def lines(text: str) -> list[str]:
         if mark[0] == ";" and after % 2 == 0:
             ends.append(mark.start())
     parts = [text[start:stop] for start, stop in zip([0, *(at + 1 for at in ends)], [*ends, len(text)], strict=True)]
-    return [line.strip() for line in parts if line.strip()]
+    return [one for line in parts if line.strip() for one in expanded(line.strip())]

@@ -211,3 +211,23 @@ def test_text_takes_no_clips(talk, option):
     code, _, err = talk(option, "a.wav")
     assert code == 2
     assert f"{option} is for music, and" in err
+
+
+def test_a_tune_is_followed_for_as_long_as_it_lasts(mmsteer, musicgen, musicgen_folder, tmp_path):
+    import mido
+
+    file = tmp_path / "notes.safetensors"
+    save_directions(file, [planted(musicgen, f"note:{name}", [1], seed=at) for at, name in enumerate("CE")])
+    track = mido.MidiTrack([mido.Message("note_on", note=60), mido.Message("note_off", note=60, time=192)])
+    mido.MidiFile(tracks=[track]).save(tmp_path / "tune.mid")
+    words = ["generate", "--model", musicgen_folder, "--prompt", "piano", "--directions", file]
+    for follow, told in ((tmp_path / "tune.mid", "C 0.2s"), ("C4 0.1s, E4 0.1s", "C4 0.1s, E4 0.1s")):
+        out = tmp_path / f"{told[:2].strip()}{len(told)}.wav"
+        code, said, _ = mmsteer(*words, "--follow", follow, "--out", out)
+        assert code == 0
+        assert f"{out}: 0.20 s" in said
+        assert f"{told}\nfollowed for " in said
+    code, _, error = mmsteer(*words, "--follow", "H 1s", "--out", tmp_path / "h.wav")
+    assert (code, "no note 'H'" in error) == (2, True)
+    code, _, error = mmsteer("generate", "--model", "bundled:text", "--prompt", "a", "--follow", "C 1s")
+    assert (code, "no ready-made directions" in error) == (2, True)
