@@ -59,6 +59,8 @@ class Driver:
         self._fresh = True
         self._rows = self._images = self._end = 0
         self._tracks: dict[int | None, Track] = {}
+        # For each branch the sample of each row.
+        self._owners: dict[int | None, Tensor] = {}
         self._track: Track
         self._cache: Any = None
         self._has_drafts = self._awaits_edit = self._is_packed = False
@@ -88,7 +90,7 @@ class Driver:
         self._others = StateDependentEdits(others, self._stack, self.meter)
         self._judgement.begin()
         self._has_drafts, self._awaits_edit = False, False
-        self._fresh, self._tracks = True, {}
+        self._fresh, self._tracks, self._owners = True, {}, {}
 
     def made(self, steps: int) -> None:
         """Note how long the output is: what was drafted and not taken is no part of it.
@@ -108,7 +110,7 @@ class Driver:
                 self._judge(self.meter.reached())
             applied = side_by_side([track.applied() for track in self._tracks.values()])
             decode = by_site(applied, self._places)
-            self.meter.close(decode, self._plan.vectors, self._others.places)
+            self.meter.close(decode, self._plan.vectors, self._others.places, torch.cat(list(self._owners.values())))
         self.drop()
 
     def drop(self) -> None:
@@ -238,6 +240,7 @@ class Driver:
         rows = sample_of_row(
             self._compiled(), forward.rows, self._name_beside, self._call.all_see, branch=forward.branch
         )
+        self._owners[forward.branch] = rows % self._compiled().samples
         pushes.lay_out(rows, layout.kinds.device, decodes=not self.beside)
         return Track(forward.branch, pushes, given, progress=self._progress(pushes, forward, given))
 

@@ -1,36 +1,13 @@
 """Counts and norms of what a driver applied, kept on the device until somebody asks."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from mmsteer.steering.ratios import Ratios, push_lengths
+from mmsteer.steering.closed_call import ClosedCall, Moment
+from mmsteer.steering.ratios import Ratios
 from mmsteer.steering.receipt import GateReceipt, SiteReceipt
-
-
-@dataclass(frozen=True, eq=False)
-class Moment:
-    """What was measured of a site's last token in a forward.
-
-    Attributes:
-        step: Index of the output step that it predicts; 0 for a prompt.
-        size: Its norm, (rows,).
-        change: Norm of its change, (rows,).
-    """
-
-    step: int
-    size: Tensor
-    change: Tensor
-
-    def beside(self, other: "Moment") -> "Moment":
-        """This moment with the rows of another branch behind its own.
-
-        Args:
-            other: The same step of that branch.
-        """
-        return Moment(self.step, torch.cat([self.size, other.size]), torch.cat([self.change, other.change]))
 
 
 class Meter:
@@ -65,6 +42,7 @@ class Meter:
         self._first = torch.zeros((), dtype=torch.long)
         self._reached: Tensor | None = None
         self.known = -1
+        self._last: ClosedCall | None = None
 
     def prompt(
         self, coefficients: Tensor, steps: Tensor, rows: int, *, more: bool = False, drafted: bool = False
@@ -86,8 +64,7 @@ class Meter:
         if not more:
             # Anew, not in place: a tensor made in inference mode can be changed in it alone.
             self._asked = {place: torch.zeros_like(counts) for place, counts in self._asked.items()}
-            self._prompts.clear()
-            self._moments.clear()
+            self._prompts, self._moments = {}, {}
         if not drafted:
             self._first = steps[-1].clamp(min=0) + 1
         # Written in place where a step is compiled, which keeps counting; elsewhere the host knows the step.
@@ -160,13 +137,14 @@ class Meter:
         """How many output steps the current call has run."""
         return max(int(self._reached), self.known) + 1 if self._reached is not None else 0
 
-    def close(self, decode: Tensor, vectors: Tensor, others: Collection[int]) -> None:
+    def close(self, decode: Tensor, vectors: Tensor, others: Collection[int], owners: Tensor) -> None:
         """Add a finished call to the books.
 
         Args:
             decode: The coefficients of decoding, (layers, steps, rows, columns).
             vectors: What a coefficient of one adds, (layers, columns, width).
             others: Sites, by index, that something else than a sum of pushes edits.
+            owners: Index of the sample that each row belongs to, (rows,).
         """
         steps = self.reached()
         # A delayed codebook runs past the last frame of the table and is steered like it.
@@ -179,24 +157,16 @@ class Meter:
         for place, counts in self._asked.items():
             self._closed[place] = self._closed.get(place, 0) + counts.clone()
         self._asked = {place: torch.zeros_like(counts) for place, counts in self._asked.items()}
-        self._close_ratios(steps, decode, vectors, others)
+        self._close_ratios(
+            ClosedCall(int(self._first), steps, decode, vectors, others, owners, self._prompts, self._moments)
+        )
 
-    def _close_ratios(self, steps: int, decode: Tensor, vectors: Tensor, others: Collection[int]) -> None:
-        run = torch.arange(int(self._first), steps, device=decode.device)
-        pushed = push_lengths(decode[:, run.clamp(max=decode.shape[1] - 1)], vectors) if len(run) else None
-        for place, moments in self._moments.items():
-            ratios = self._ratios.setdefault(place, Ratios())
-            for change, size in self._prompts[place]:
-                ratios.add(change, size)
-            if place in others:
-                decoded = [moment for moment in moments if moment.step]
-                ratios.sampled |= len(run) > len(decoded)
-                for moment in decoded:
-                    ratios.add(moment.change, moment.size)
-            elif pushed is not None:
-                ratios.add(pushed[place], _sizes(moments, run))
-        self._prompts.clear()
-        self._moments.clear()
+    def _close_ratios(self, call: ClosedCall) -> None:
+        for place in call.moments:
+            call.count(place, self._ratios.setdefault(place, Ratios()))
+        # Anew, not emptied: the closed call keeps them.
+        self._prompts, self._moments = {}, {}
+        self._last = call
 
     @property
     def tokens(self) -> int:
@@ -208,6 +178,31 @@ class Meter:
         found = {self._sites[place]: one.receipt(self._measured[place]) for place, one in self._ratios.items()}
         return {site: receipt for site, receipt in found.items() if receipt}
 
+    def last_sites(self, sample: int, steps: int) -> dict[str, SiteReceipt]:
+        """What is known of one sample in the last call, at every site that changed.
+
+        Args:
+            sample: Its index.
+            steps: Output steps to count.
+        """
+        found: dict[str, SiteReceipt] = {}
+        for place, moments in self._last.moments.items() if self._last else ():
+            ratios = Ratios()
+            self._last.count(place, ratios, self._last.rows_of(sample), steps)
+            receipt = ratios.receipt(len(moments))
+            if receipt:
+                found[self._sites[place]] = receipt
+        return found
+
+    def last_tokens(self, sample: int, steps: int) -> int:
+        """How many tokens of one sample were changed in the last call.
+
+        Args:
+            sample: Its index.
+            steps: Output steps to count.
+        """
+        return self._last.tokens(self._last.rows_of(sample), steps) if self._last else 0
+
     def gates(self) -> dict[str, GateReceipt]:
         """What gates let through in closed calls, at every site that has one."""
         return {self._sites[place]: GateReceipt(*counts.tolist()) for place, counts in self._closed.items()}
@@ -215,11 +210,3 @@ class Meter:
 
 def _is_power_of_two(step: int) -> bool:
     return step > 0 and step & (step - 1) == 0
-
-
-def _sizes(moments: list[Moment], run: Tensor) -> Tensor:
-    """The norm that each row had when it was last measured, (steps, rows)."""
-    moments = sorted(moments, key=lambda moment: moment.step)
-    measured = torch.stack([moment.size.to(run.device) for moment in moments])
-    steps = torch.tensor([moment.step for moment in moments], device=run.device)
-    return measured[(torch.bucketize(run, steps, right=True) - 1).clamp(min=0)]
