@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from mmsteer.steering.ratios import Ratios, push_lengths
+from mmsteer.steering.receipt import SiteReceipt
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +58,23 @@ class ClosedCall:
     prompts: Mapping[int, Sequence[tuple[Tensor, Tensor]]]
     moments: Mapping[int, Sequence[Moment]]
 
+    def sites(self, names: Sequence[str], sample: int, steps: int) -> dict[str, SiteReceipt]:
+        """What is known of one sample, at every site that changed.
+
+        Args:
+            names: Of the sites.
+            sample: Its index.
+            steps: Output steps to count.
+        """
+        found: dict[str, SiteReceipt] = {}
+        for place, moments in self.moments.items():
+            ratios = Ratios()
+            self.count(place, ratios, self.rows_of(sample), steps)
+            receipt = ratios.receipt(len(moments))
+            if receipt:
+                found[names[place]] = receipt
+        return found
+
     def count(self, place: int, into: Ratios, rows: Tensor | None = None, steps: int | None = None) -> None:
         """Add the tokens of a site to what is known of its ratios.
 
@@ -86,13 +104,14 @@ class ClosedCall:
         """
         return torch.nonzero(self.owners == sample).flatten() if self.owners.any() else None
 
-    def tokens(self, rows: Tensor | None, steps: int) -> int:
-        """How many tokens of some rows were changed.
+    def tokens(self, sample: int, steps: int) -> int:
+        """How many tokens of one sample were changed.
 
         Args:
-            rows: The rows; None for all.
-            steps: Their output steps.
+            sample: Its index.
+            steps: Output steps to count.
         """
+        rows = self.rows_of(sample)
         forwards = [[_of(rows, change, 0) > 0 for change, _ in one] for one in self.prompts.values()]
         given = sum(int(torch.stack(parts).any(0).sum()) for parts in zip(*forwards, strict=True))
         places = torch.arange(1, steps, device=self.decode.device).clamp(max=self.decode.shape[1] - 1)

@@ -42,7 +42,6 @@ class Meter:
         self._first = torch.zeros((), dtype=torch.long)
         self._reached: Tensor | None = None
         self.known = -1
-        self._last: ClosedCall | None = None
 
     def prompt(
         self, coefficients: Tensor, steps: Tensor, rows: int, *, more: bool = False, drafted: bool = False
@@ -137,36 +136,40 @@ class Meter:
         """How many output steps the current call has run."""
         return max(int(self._reached), self.known) + 1 if self._reached is not None else 0
 
-    def close(self, decode: Tensor, vectors: Tensor, others: Collection[int], owners: Tensor) -> None:
-        """Add a finished call to the books.
+    def so_far(self, decode: Tensor, vectors: Tensor, others: Collection[int], owners: Tensor) -> ClosedCall:
+        """The current call, as if it were over.
 
         Args:
             decode: The coefficients of decoding, (layers, steps, rows, columns).
             vectors: What a coefficient of one adds, (layers, columns, width).
             others: Sites, by index, that something else than a sum of pushes edits.
-            owners: Index of the sample that each row belongs to, (rows,).
+            owners: Index of the sample that each row belongs to, (rows,); 0 for all, where they are not told apart.
         """
-        steps = self.reached()
+        first, steps = int(self._first), self.reached()
+        # Copies: it stays as it is while the call goes on.
+        prompts = {place: tuple(one) for place, one in self._prompts.items()}
+        moments = {place: tuple(one) for place, one in self._moments.items()}
+        return ClosedCall(first, steps, decode, vectors, others, owners, prompts, moments)
+
+    def close(self, call: ClosedCall) -> None:
+        """Add a finished call to the books.
+
+        Args:
+            call: What `so_far` gave.
+        """
         # A delayed codebook runs past the last frame of the table and is steered like it.
-        places = torch.arange(1, steps, device=decode.device).clamp(max=decode.shape[1] - 1)
-        later = (decode[:, places] != 0).any(-1).any(0)
+        places = torch.arange(1, call.steps, device=call.decode.device).clamp(max=call.decode.shape[1] - 1)
+        later = (call.decode[:, places] != 0).any(-1).any(0)
         self._tokens.append(self._given + later.sum())
         self.calls += 1
         self.rows += self._rows
-        self.steps += steps
+        self.steps += call.steps
         for place, counts in self._asked.items():
             self._closed[place] = self._closed.get(place, 0) + counts.clone()
         self._asked = {place: torch.zeros_like(counts) for place, counts in self._asked.items()}
-        self._close_ratios(
-            ClosedCall(int(self._first), steps, decode, vectors, others, owners, self._prompts, self._moments)
-        )
-
-    def _close_ratios(self, call: ClosedCall) -> None:
         for place in call.moments:
             call.count(place, self._ratios.setdefault(place, Ratios()))
-        # Anew, not emptied: the closed call keeps them.
         self._prompts, self._moments = {}, {}
-        self._last = call
 
     @property
     def tokens(self) -> int:
@@ -177,31 +180,6 @@ class Meter:
         """What is known of every site that changed."""
         found = {self._sites[place]: one.receipt(self._measured[place]) for place, one in self._ratios.items()}
         return {site: receipt for site, receipt in found.items() if receipt}
-
-    def last_sites(self, sample: int, steps: int) -> dict[str, SiteReceipt]:
-        """What is known of one sample in the last call, at every site that changed.
-
-        Args:
-            sample: Its index.
-            steps: Output steps to count.
-        """
-        found: dict[str, SiteReceipt] = {}
-        for place, moments in self._last.moments.items() if self._last else ():
-            ratios = Ratios()
-            self._last.count(place, ratios, self._last.rows_of(sample), steps)
-            receipt = ratios.receipt(len(moments))
-            if receipt:
-                found[self._sites[place]] = receipt
-        return found
-
-    def last_tokens(self, sample: int, steps: int) -> int:
-        """How many tokens of one sample were changed in the last call.
-
-        Args:
-            sample: Its index.
-            steps: Output steps to count.
-        """
-        return self._last.tokens(self._last.rows_of(sample), steps) if self._last else 0
 
     def gates(self) -> dict[str, GateReceipt]:
         """What gates let through in closed calls, at every site that has one."""

@@ -58,36 +58,30 @@ class Session:
                 self._finish()
             return self._receipt()
 
-    def receipts(self, steps: Sequence[int]) -> tuple[Receipt, ...]:
-        """What was really applied to each sample in the last call.
+    def receipt_of(self, sample: int, steps: int) -> Receipt:
+        """What was really applied to one sample in the call in progress, or in the last one.
 
         It is what the sample has alone, but for two things: gates are not told apart, and where an edit of any sample
         depends on the state, the site counts the steps that were measured.
 
         Args:
-            steps: How many output steps of each sample count: a batch runs on to the end of its longest output.
-
-        Raises:
-            SteeringError: There are more or fewer numbers than steerings.
+            sample: Index of its steering.
+            steps: How many output steps of it count: a batch runs on to the end of its longest output.
         """
-        if len(steps) != len(self._steerings):
-            raise SteeringError(
-                f"{len(steps)} numbers of steps for {len(self._steerings)} steerings; give one for each"
-            )
         with self._lock:
-            self._finish()
-            return tuple(self._of_sample(sample, count) for sample, count in enumerate(steps))
+            return self._of_sample(sample, steps)
 
     def _of_sample(self, sample: int, steps: int) -> Receipt:
-        steering, meters = self._steerings[sample], [driver.meter for driver in self._drivers.values()]
-        sites = {site: one for meter in meters for site, one in meter.last_sites(sample, steps).items()}
+        steering = self._steerings[sample]
+        calls = [(driver.names, call) for driver in self._drivers.values() if (call := driver.call())]
+        sites = {site: one for names, call in calls for site, one in call.sites(names, sample, steps).items()}
         return Receipt(
             tuple(map(str, steering.attributes)),
             sites,
             calls=1,
             rows=1,
             steps=steps,
-            tokens=sum(meter.last_tokens(sample, steps) for meter in meters),
+            tokens=sum(call.tokens(sample, steps) for _, call in calls),
             compatibility=self._compatibility,
             totals=totals([steering]),
             stale=stale_units([steering], sites),
