@@ -1,5 +1,6 @@
 """Requests as they come over the wire: OpenAI's fields that are served, and a clear refusal of every other."""
 
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, TypeVar
@@ -160,6 +161,9 @@ REFUSED: Mapping[str, tuple[tuple[Any, ...], str]] = MappingProxyType(
 )
 """Fields that are not served: the values beside null that ask for nothing, and why any other is refused."""
 
+_FORM = re.compile(r"\[|^(constrained-)?str$")
+"""What pydantic puts among the names of fields: which of its forms a field was read as."""
+
 Read = TypeVar("Read", bound=Request)
 
 
@@ -185,12 +189,13 @@ def read_request(text: str, kind: type[Read]) -> Read:
     try:
         return kind.model_validate({name: value for name, value in body.items() if value is not None})
     except ValidationError as cause:
-        problem = cause.errors(include_input=False, include_url=False)[0]
+        # Of the forms that a field may have, the one that is most like what came is what is meant.
+        problem = max(cause.errors(include_input=False, include_url=False), key=lambda one: len(one["loc"]))
         raise ServingError(_said(problem), field=str(problem["loc"][0])[:80], code=_code(problem)) from None
 
 
 def _said(problem: Mapping[str, Any]) -> str:
-    where = clip(".".join(str(part)[:80] for part in problem["loc"]))
+    where = clip(".".join(str(part)[:80] for part in problem["loc"] if not _FORM.search(str(part))))
     return f"{where} is not served here; leave it out" if _is_unknown(problem) else f"{where}: {problem['msg'][:300]}"
 
 

@@ -3,7 +3,7 @@
 import json
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from http.client import HTTPConnection
 
 import pytest
@@ -15,11 +15,11 @@ from tests.conftest import saying
 pytest.importorskip("fastapi")
 pytest.importorskip("uvicorn")
 
-import uvicorn  # noqa: E402  # where it is installed
+import uvicorn
 
-from mmsteer.serving.admission import Limits, Menu  # noqa: E402
-from mmsteer.serving.app import make_app  # noqa: E402
-from mmsteer.serving.assemble import assemble  # noqa: E402
+from mmsteer.serving.admission import Limits, Menu
+from mmsteer.serving.app import make_app
+from mmsteer.serving.assemble import assemble
 
 WORDS = ("cup", "blue", "red", "table")
 
@@ -35,10 +35,10 @@ class Client:
         return f"http://127.0.0.1:{self.port}/v1"
 
     def raw(self, method, path, body=None, headers=None):
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=60)
-        connection.request(method, path, body, headers or {})
-        response = connection.getresponse()
-        return response.status, dict(response.getheaders()), response.read().decode()
+        with closing(HTTPConnection("127.0.0.1", self.port, timeout=60)) as connection:
+            connection.request(method, path, body, headers or {})
+            response = connection.getresponse()
+            return response.status, dict(response.getheaders()), response.read().decode()
 
     def get(self, path):
         status, _, text = self.raw("GET", path)
@@ -58,9 +58,7 @@ class Client:
 
     def events(self, **fields):
         body = {"model": "talker", "messages": [{"role": "user", "content": "say the cup"}], "stream": True} | fields
-        _, _, text = self.raw(
-            "POST", "/v1/chat/completions", json.dumps(body), {"Content-Type": "application/json"}
-        )
+        _, _, text = self.raw("POST", "/v1/chat/completions", json.dumps(body), {"Content-Type": "application/json"})
         lines = [line.removeprefix("data: ") for line in text.split("\n\n") if line]
         return [line if line == "[DONE]" else json.loads(line) for line in lines]
 
