@@ -54,7 +54,7 @@ def test_a_server_answers_and_stops(talker_folder):
 
 
 def ask(port, body):
-    for _ in range(300):
+    for _ in range(1200):
         try:
             connection = HTTPConnection("127.0.0.1", port, timeout=30)
             connection.request("POST", "/v1/chat/completions", json.dumps(body), {"Content-Type": "application/json"})
