@@ -92,3 +92,26 @@ class EvalError(MmsteerError):
 
 class RecipeError(MmsteerError):
     """A recipe cannot be read, or does not describe an experiment."""
+
+
+class ServingError(MmsteerError):
+    """A request to the server cannot be answered.
+
+    Attributes:
+        status: The HTTP status.
+        field: The field of the request that is to blame; None for no field.
+        code: A word for programs.
+        retry_after: Seconds after which it may be answered; None where that does not help.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        status: int = 400,
+        *,
+        field: str | None = None,
+        code: str = "invalid_value",
+        retry_after: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status, self.field, self.code, self.retry_after = status, field, code, retry_after

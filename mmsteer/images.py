@@ -4,6 +4,7 @@ What can be converted is: CMYK, palettes, grey of 8 or 16 bits, transparency (ov
 camera wrote down. The rest is refused before any compute.
 """
 
+import io
 import struct
 import warnings
 from pathlib import Path
@@ -41,6 +42,19 @@ def read_image(path: str | Path) -> Image.Image:
     """
     with open_regular(path, AdapterError, "give an image file") as file:
         return upright_rgb(_opened(file, str(path)), str(path))
+
+
+def decode_image(data: bytes, name: str) -> Image.Image:
+    """Read an image from memory, RGB.
+
+    Args:
+        data: What a file of one of these formats holds.
+        name: What an error calls it.
+
+    Raises:
+        AdapterError: It is no image of these formats, cut short, or beyond the limits of this module.
+    """
+    return upright_rgb(_opened(io.BytesIO(data), name), name)
 
 
 def _opened(file: BinaryIO, name: str) -> Image.Image:

@@ -18,6 +18,7 @@ from typing import Any, Literal
 import torch
 from PIL import Image
 from torch import Tensor, nn
+from transformers import StoppingCriteria, StoppingCriteriaList
 
 from mmsteer import hooks
 from mmsteer.adapters import locate
@@ -344,6 +345,8 @@ class LanguageModelAdapter(Ported):
         samples: Sequence[Sample | str],
         sampling: Sampling = Sampling(tokens=64),
         seeds: Sequence[int] | None = None,
+        *,
+        stopping: Sequence[StoppingCriteria] = (),
     ) -> list[Sample]:
         """The samples with their answers.
 
@@ -351,6 +354,7 @@ class LanguageModelAdapter(Ported):
             samples: Prompts, with their images.
             sampling: How answers are sampled.
             seeds: One a sample, where the temperature is not 0; the same seed draws the same noise in any batch.
+            stopping: Further stopping criteria of transformers: they see the tokens of all rows after every step.
 
         Raises:
             AdapterError: A sample cannot be shown, already has an answer, or the sampling cannot be done.
@@ -365,11 +369,21 @@ class LanguageModelAdapter(Ported):
                 do_sample=False,
                 num_beams=full.beams,
                 logits_processor=[*full.processors, *drawing(full, seeds, 1)],
+                stopping_criteria=StoppingCriteriaList(stopping),
                 pad_token_id=self._prompts.tokenizer.pad_token_id,
             )
         ids = inputs["input_ids"]
-        made = self._prompts.said(ids, output[:, ids.shape[1] :])
+        made = self.written(ids, output[:, ids.shape[1] :])
         return [replace(one, output=text) for one, text in zip(asked, made, strict=True)]
+
+    def written(self, prompts: Tensor, made: Tensor) -> list[str]:
+        """Tokens that the model made as text, without white space at its ends.
+
+        Args:
+            prompts: The tokens that it was given, (rows, tokens).
+            made: Those that it made, (rows, tokens).
+        """
+        return self._prompts.said(prompts, made)
 
     def next_word(self, samples: Sequence[Sample], words: Sequence[str]) -> Tensor:
         """How likely each word is to come next, after the prompt and the answer so far.

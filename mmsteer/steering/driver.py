@@ -16,6 +16,7 @@ from mmsteer.errors import SteeringError
 from mmsteer.hooks import Edit
 from mmsteer.schedules import Timeline
 from mmsteer.steering.attribute import Steering
+from mmsteer.steering.closed_call import ClosedCall
 from mmsteer.steering.meter import Meter
 from mmsteer.steering.places import Part, by_site, places_of
 from mmsteer.steering.plan import Plan, compile_plan
@@ -39,12 +40,13 @@ class Driver:
         beside: Whether the stack is not the one that makes the output.
         ticks: Whether its clock ticked while shouting.
         ran: Whether a forward of the stack was steered since the hooks were installed.
+        last: What is known of the call that was finished last.
         paused: Whether its forwards are another sequence's, such as a draft, and left alone.
     """
 
     def __init__(self, adapter: Adapter, stack: str, sites: Sequence[Site], steerings: Sequence[Steering]) -> None:
-        self.meter = Meter(tuple(map(str, sites)))
         self.sites = tuple(sites)
+        self.meter = Meter(self.names)
         self.beside = stack != adapter.generator
         self.ticks = self.ran = self.paused = False
         self._adapter = adapter
@@ -56,9 +58,12 @@ class Driver:
         self._plan: Plan | None = None
         self._judgement = Judgement()
         self._call = OWN_LOOP
+        self.last: ClosedCall | None = None
         self._fresh = True
         self._rows = self._images = self._end = 0
         self._tracks: dict[int | None, Track] = {}
+        # For each branch the sample of each row.
+        self._owners: dict[int | None, Tensor] = {}
         self._track: Track
         self._cache: Any = None
         self._has_drafts = self._awaits_edit = self._is_packed = False
@@ -88,7 +93,7 @@ class Driver:
         self._others = StateDependentEdits(others, self._stack, self.meter)
         self._judgement.begin()
         self._has_drafts, self._awaits_edit = False, False
-        self._fresh, self._tracks = True, {}
+        self._fresh, self._tracks, self._owners = True, {}, {}
 
     def made(self, steps: int) -> None:
         """Note how long the output is: what was drafted and not taken is no part of it.
@@ -106,10 +111,19 @@ class Driver:
             self._check_edited()
             if not self._judgement.is_final:
                 self._judge(self.meter.reached())
-            applied = side_by_side([track.applied() for track in self._tracks.values()])
-            decode = by_site(applied, self._places)
-            self.meter.close(decode, self._plan.vectors, self._others.places)
+            self.last = self._so_far()
+            self.meter.close(self.last)
         self.drop()
+
+    def call(self) -> ClosedCall | None:
+        """What is known of the call in progress, or of the last one; None before the first."""
+        return self.last if self._plan is None or self._fresh else self._so_far()
+
+    def _so_far(self) -> ClosedCall:
+        applied = side_by_side([track.applied() for track in self._tracks.values()])
+        owners = torch.cat(list(self._owners.values()))
+        decode = by_site(applied, self._places)
+        return self.meter.so_far(decode, self._compiled().vectors, self._others.places, owners)
 
     def drop(self) -> None:
         """Forget the call in progress, if there is one: it is in no book."""
@@ -146,6 +160,11 @@ class Driver:
     def failed(self) -> None:
         """Note that a forward raised, wherever it was."""
         self._awaits_edit = False
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Its sites, as they are written."""
+        return tuple(map(str, self.sites))
 
     @property
     def unheard(self) -> list[Site]:
@@ -238,6 +257,7 @@ class Driver:
         rows = sample_of_row(
             self._compiled(), forward.rows, self._name_beside, self._call.all_see, branch=forward.branch
         )
+        self._owners[forward.branch] = rows % self._compiled().samples
         pushes.lay_out(rows, layout.kinds.device, decodes=not self.beside)
         return Track(forward.branch, pushes, given, progress=self._progress(pushes, forward, given))
 

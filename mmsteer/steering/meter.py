@@ -1,36 +1,13 @@
 """Counts and norms of what a driver applied, kept on the device until somebody asks."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from mmsteer.steering.ratios import Ratios, push_lengths
+from mmsteer.steering.closed_call import ClosedCall, Moment
+from mmsteer.steering.ratios import Ratios
 from mmsteer.steering.receipt import GateReceipt, SiteReceipt
-
-
-@dataclass(frozen=True, eq=False)
-class Moment:
-    """What was measured of a site's last token in a forward.
-
-    Attributes:
-        step: Index of the output step that it predicts; 0 for a prompt.
-        size: Its norm, (rows,).
-        change: Norm of its change, (rows,).
-    """
-
-    step: int
-    size: Tensor
-    change: Tensor
-
-    def beside(self, other: "Moment") -> "Moment":
-        """This moment with the rows of another branch behind its own.
-
-        Args:
-            other: The same step of that branch.
-        """
-        return Moment(self.step, torch.cat([self.size, other.size]), torch.cat([self.change, other.change]))
 
 
 class Meter:
@@ -86,8 +63,7 @@ class Meter:
         if not more:
             # Anew, not in place: a tensor made in inference mode can be changed in it alone.
             self._asked = {place: torch.zeros_like(counts) for place, counts in self._asked.items()}
-            self._prompts.clear()
-            self._moments.clear()
+            self._prompts, self._moments = {}, {}
         if not drafted:
             self._first = steps[-1].clamp(min=0) + 1
         # Written in place where a step is compiled, which keeps counting; elsewhere the host knows the step.
@@ -160,43 +136,40 @@ class Meter:
         """How many output steps the current call has run."""
         return max(int(self._reached), self.known) + 1 if self._reached is not None else 0
 
-    def close(self, decode: Tensor, vectors: Tensor, others: Collection[int]) -> None:
-        """Add a finished call to the books.
+    def so_far(self, decode: Tensor, vectors: Tensor, others: Collection[int], owners: Tensor) -> ClosedCall:
+        """The current call, as if it were over.
 
         Args:
             decode: The coefficients of decoding, (layers, steps, rows, columns).
             vectors: What a coefficient of one adds, (layers, columns, width).
             others: Sites, by index, that something else than a sum of pushes edits.
+            owners: Index of the sample that each row belongs to, (rows,); 0 for all, where they are not told apart.
         """
-        steps = self.reached()
+        first, steps = int(self._first), self.reached()
+        # Copies: it stays as it is while the call goes on.
+        prompts = {place: tuple(one) for place, one in self._prompts.items()}
+        moments = {place: tuple(one) for place, one in self._moments.items()}
+        return ClosedCall(first, steps, decode, vectors, others, owners, prompts, moments)
+
+    def close(self, call: ClosedCall) -> None:
+        """Add a finished call to the books.
+
+        Args:
+            call: What `so_far` gave.
+        """
         # A delayed codebook runs past the last frame of the table and is steered like it.
-        places = torch.arange(1, steps, device=decode.device).clamp(max=decode.shape[1] - 1)
-        later = (decode[:, places] != 0).any(-1).any(0)
+        places = torch.arange(1, call.steps, device=call.decode.device).clamp(max=call.decode.shape[1] - 1)
+        later = (call.decode[:, places] != 0).any(-1).any(0)
         self._tokens.append(self._given + later.sum())
         self.calls += 1
         self.rows += self._rows
-        self.steps += steps
+        self.steps += call.steps
         for place, counts in self._asked.items():
             self._closed[place] = self._closed.get(place, 0) + counts.clone()
         self._asked = {place: torch.zeros_like(counts) for place, counts in self._asked.items()}
-        self._close_ratios(steps, decode, vectors, others)
-
-    def _close_ratios(self, steps: int, decode: Tensor, vectors: Tensor, others: Collection[int]) -> None:
-        run = torch.arange(int(self._first), steps, device=decode.device)
-        pushed = push_lengths(decode[:, run.clamp(max=decode.shape[1] - 1)], vectors) if len(run) else None
-        for place, moments in self._moments.items():
-            ratios = self._ratios.setdefault(place, Ratios())
-            for change, size in self._prompts[place]:
-                ratios.add(change, size)
-            if place in others:
-                decoded = [moment for moment in moments if moment.step]
-                ratios.sampled |= len(run) > len(decoded)
-                for moment in decoded:
-                    ratios.add(moment.change, moment.size)
-            elif pushed is not None:
-                ratios.add(pushed[place], _sizes(moments, run))
-        self._prompts.clear()
-        self._moments.clear()
+        for place in call.moments:
+            call.count(place, self._ratios.setdefault(place, Ratios()))
+        self._prompts, self._moments = {}, {}
 
     @property
     def tokens(self) -> int:
@@ -215,11 +188,3 @@ class Meter:
 
 def _is_power_of_two(step: int) -> bool:
     return step > 0 and step & (step - 1) == 0
-
-
-def _sizes(moments: list[Moment], run: Tensor) -> Tensor:
-    """The norm that each row had when it was last measured, (steps, rows)."""
-    moments = sorted(moments, key=lambda moment: moment.step)
-    measured = torch.stack([moment.size.to(run.device) for moment in moments])
-    steps = torch.tensor([moment.step for moment in moments], device=run.device)
-    return measured[(torch.bucketize(run, steps, right=True) - 1).clamp(min=0)]

@@ -1,6 +1,6 @@
 """Steering as a `with` block around the user's own calls of the model."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from threading import RLock
 from typing import TYPE_CHECKING, Any
@@ -39,8 +39,11 @@ class Session:
     session.
     """
 
-    def __init__(self, adapter: Adapter, steerings: Sequence[Steering], compatibility: str) -> None:
+    def __init__(
+        self, adapter: Adapter, steerings: Sequence[Steering], compatibility: str, proven: Collection[Site] = ()
+    ) -> None:
         self._adapter = adapter
+        self._proven = frozenset(proven)
         self._compatibility = compatibility
         self._steerings = tuple(steerings)
         self._drivers = _drivers(adapter, self._steerings)
@@ -54,6 +57,35 @@ class Session:
             if self._generating is None:
                 self._finish()
             return self._receipt()
+
+    def receipt_of(self, sample: int, steps: int) -> Receipt:
+        """What was really applied to one sample in the call in progress, or in the last one.
+
+        It is what the sample has alone, but for two things: gates are not told apart, and where an edit of any sample
+        depends on the state, the site counts the steps that were measured.
+
+        Args:
+            sample: Index of its steering.
+            steps: How many output steps of it count: a batch runs on to the end of its longest output.
+        """
+        with self._lock:
+            return self._of_sample(sample, steps)
+
+    def _of_sample(self, sample: int, steps: int) -> Receipt:
+        steering = self._steerings[sample]
+        calls = [(driver.names, call) for driver in self._drivers.values() if (call := driver.call())]
+        sites = {site: one for names, call in calls for site, one in call.sites(names, sample, steps).items()}
+        return Receipt(
+            tuple(map(str, steering.attributes)),
+            sites,
+            calls=1,
+            rows=1,
+            steps=steps,
+            tokens=sum(call.tokens(sample, steps) for _, call in calls),
+            compatibility=self._compatibility,
+            totals=totals([steering]),
+            stale=stale_units([steering], sites),
+        )
 
     def _receipt(self) -> Receipt:
         meters = [driver.meter for driver in self._drivers.values()]
@@ -207,7 +239,7 @@ class Session:
 
     def _canary(self) -> None:
         drivers = self._drivers.values()
-        if not drivers:
+        if self._proven.issuperset(site for driver in drivers for site in driver.sites):
             return
         for driver in drivers:
             driver.inject(NOTHING)
@@ -253,12 +285,16 @@ class Session:
 
 
 @contextmanager
-def steer(adapter: Adapter, steering: Steering | Sequence[Steering]) -> Iterator[Session]:
+def steer(
+    adapter: Adapter, steering: Steering | Sequence[Steering], *, proven: Collection[Site] = ()
+) -> Iterator[Session]:
     """Steer a model inside the block, in the user's own calls of `generate` or of the model.
 
     Args:
         adapter: The model.
         steering: One steering for all samples, or one for each sample of the batch.
+        proven: Sites of which an earlier session on this model proved that their edits reach the output. Where all are
+            among them, the proof is not made again: it costs two short forwards or more.
 
     Raises:
         SteeringError: The model cannot be steered as asked, is being steered already, or ran nothing that was steered,
@@ -270,7 +306,8 @@ def steer(adapter: Adapter, steering: Steering | Sequence[Steering]) -> Iterator
         raise SteeringError("no steering was given; pass Steering() to leave samples as they are")
     identity = Identity(adapter)
     levels = {item.check(identity) for one in steerings for item in one.attributes}
-    session = Session(adapter, steerings, max(levels, key=COMPATIBILITIES.index, default=COMPATIBILITIES[0]))
+    level = max(levels, key=COMPATIBILITIES.index, default=COMPATIBILITIES[0])
+    session = Session(adapter, steerings, level, proven)
     with session.attached():
         yield session
 

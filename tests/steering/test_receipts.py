@@ -4,7 +4,7 @@ import re
 
 import pytest
 import torch
-from transformers import DynamicCache
+from transformers import DynamicCache, StoppingCriteria, StoppingCriteriaList
 
 from mmsteer import hooks
 from mmsteer.adapters.caches import cache_name
@@ -167,3 +167,71 @@ def test_no_push_leaves_nothing_to_say(adapter):
     found = received(adapter, Attribute(planted(adapter, "d", range(4)), 0.0, unit="total"))
     assert found.sites == {}
     assert found.warnings == ()
+
+
+IDS = torch.tensor([[3, 4, 5, 6], [9, 8, 7, 6], [5, 5, 7, 2]])
+
+
+def run(adapter, ids, steerings, tokens):
+    options = {"max_new_tokens": tokens, "min_new_tokens": tokens, "do_sample": False, "pad_token_id": 0}
+    with steer(adapter, steerings) as session:
+        adapter.model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), **options)
+        return session
+
+
+def test_each_sample_of_a_batch_has_the_receipt_that_it_has_alone(adapter):
+    d = planted(adapter, "d", [1, 3])
+    lines = ["d 0.1", "d 0.3 window(2steps..6steps) on text.3", "d 0.2 at generated"]
+    steerings = [Steering((parse_attribute(line, {"d": d}),)) for line in lines]
+    steps = [5, 7, 16]
+    session = run(adapter, IDS, steerings, 16)
+    together = [session.receipt_of(sample, count) for sample, count in enumerate(steps)]
+    for place, (steering, count) in enumerate(zip(steerings, steps, strict=True)):
+        alone = run(adapter, IDS[place : place + 1], [steering], count).receipt()
+        mine = together[place]
+        assert (mine.attributes, mine.steps, mine.tokens) == (alone.attributes, alone.steps, alone.tokens)
+        assert mine.sites.keys() == alone.sites.keys()
+        for site, one in alone.sites.items():
+            assert mine.sites[site].ratio == pytest.approx(one.ratio, rel=1e-4)
+            assert mine.sites[site].ratios.count == one.ratios.count
+    assert len({one.ratio for one in together}) == 3
+
+
+def test_beside_a_sample_whose_edit_depends_on_the_state_the_measured_steps_count(adapter):
+    d = planted(adapter, "d", [1])
+    steerings = [Steering((parse_attribute(line, {"d": d}),)) for line in ("d 0.1", "d 0.2 by rotate")]
+    session = run(adapter, IDS[:2], steerings, 8)
+    added, rotated = session.receipt_of(0, 8), session.receipt_of(1, 8)
+    assert added.sampled
+    assert rotated.sampled
+    assert added.sites["text.1"].ratios.count == 4 + 3  # the prompt, and steps 1, 2 and 4
+    assert added.tokens == 4 + 7
+
+
+def test_an_unsteered_sample_of_a_batch_has_an_empty_receipt(adapter):
+    steered = Steering((Attribute(planted(adapter, "d", [1]), 0.1),))
+    session = run(adapter, IDS[:2], [steered, Steering()], 4)
+    first, second = session.receipt_of(0, 4), session.receipt_of(1, 4)
+    assert first.tokens == 7
+    assert (second.attributes, second.sites, second.tokens) == ((), {}, 0)
+
+
+def test_a_sample_has_its_receipt_while_the_others_go_on(adapter):
+    steerings = [Steering((Attribute(planted(adapter, "d", [2]), strength),)) for strength in (0.1, 0.2)]
+    seen = {}
+
+    class Look(StoppingCriteria):
+        def __call__(self, ids, scores, **_):
+            made = ids.shape[1] - 4
+            seen[made] = session.receipt_of(1, made)
+            return torch.zeros(len(ids), dtype=torch.bool)
+
+    with steer(adapter, steerings) as session:
+        options = {"max_new_tokens": 6, "do_sample": False, "pad_token_id": 0}
+        stop = StoppingCriteriaList([Look()])
+        adapter.model.generate(
+            input_ids=IDS[:2], attention_mask=torch.ones_like(IDS[:2]), stopping_criteria=stop, **options
+        )
+    for steps in (1, 3, 6):
+        assert seen[steps].tokens == 3 + steps
+        assert seen[steps].ratio == pytest.approx(session.receipt_of(1, steps).ratio)

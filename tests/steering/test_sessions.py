@@ -13,7 +13,7 @@ from mmsteer.adapters.caches import cache_name
 from mmsteer.errors import PositionsError, SteeringError
 from mmsteer.schedules import parse_schedule
 from mmsteer.steering import Attribute, Gate, Steering, steer
-from mmsteer.types import Call
+from mmsteer.types import Call, Site
 from tests.conftest import planted
 from tests.steering.calling import IDS, RAMP, by_hand, language, one, pushed, strong
 from tests.steering.causal import CausalAdapter
@@ -442,3 +442,17 @@ def test_modes_may_change_within_a_session(language):
         language.model(input_ids=IDS, use_cache=False).logits.sum().backward()
     assert session.receipt().calls == 7
     language.model.zero_grad()
+
+
+def test_what_is_proven_is_not_proven_again(llama, monkeypatch):
+    adapter = CausalAdapter(llama)
+    proofs = []
+    canary = type(adapter).canary
+    monkeypatch.setattr(type(adapter), "canary", lambda self: proofs.append(1) or canary(self))
+    item = Attribute(planted(adapter, "d", [1, 2]), 0.1)
+    for proven, expected in (((), 2), ([Site("text", 1)], 2), (item.written, 0)):
+        proofs.clear()
+        with steer(adapter, Steering((item,)), proven=proven) as session:
+            llama.generate(input_ids=torch.tensor([[3, 4]]), max_new_tokens=2, do_sample=False, pad_token_id=0)
+        assert len(proofs) == expected
+        assert session.receipt().tokens == 3

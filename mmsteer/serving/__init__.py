@@ -1,0 +1,1 @@
+"""A language model behind OpenAI's API: requests of different steerings share one forward."""

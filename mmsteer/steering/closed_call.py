@@ -1,0 +1,138 @@
+"""What is known of a call that is over, row by row: receipts of single samples are made from it when asked for."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from mmsteer.steering.ratios import Ratios, push_lengths
+from mmsteer.steering.receipt import SiteReceipt
+
+
+@dataclass(frozen=True, eq=False)
+class Moment:
+    """What was measured of a site's last token in a forward.
+
+    Attributes:
+        step: Index of the output step that it predicts; 0 for a prompt.
+        size: Its norm, (rows,).
+        change: Norm of its change, (rows,).
+    """
+
+    step: int
+    size: Tensor
+    change: Tensor
+
+    def beside(self, other: "Moment") -> "Moment":
+        """This moment with the rows of another branch behind its own.
+
+        Args:
+            other: The same step of that branch.
+        """
+        return Moment(self.step, torch.cat([self.size, other.size]), torch.cat([self.change, other.change]))
+
+
+@dataclass(frozen=True, eq=False)
+class ClosedCall:
+    """One call of one stack.
+
+    Attributes:
+        first: The first step behind the prompt.
+        steps: Output steps.
+        decode: The coefficients of decoding, (layers, steps, rows, columns).
+        vectors: What a coefficient of one adds, (layers, columns, width).
+        others: Sites, by index, that something else than a sum of pushes edits.
+        owners: Index of the sample that each row belongs to, (rows,); 0 for all, where samples are not told apart.
+        prompts: Norms of change and of state, (rows, tokens), of each forward of the prompt, by index of the site.
+        moments: What was measured, by index of the site.
+    """
+
+    first: int
+    steps: int
+    decode: Tensor
+    vectors: Tensor
+    others: Collection[int]
+    owners: Tensor
+    prompts: Mapping[int, Sequence[tuple[Tensor, Tensor]]]
+    moments: Mapping[int, Sequence[Moment]]
+
+    def sites(self, names: Sequence[str], sample: int, steps: int) -> dict[str, SiteReceipt]:
+        """What is known of one sample, at every site that changed.
+
+        Args:
+            names: Of the sites.
+            sample: Its index.
+            steps: Output steps to count.
+        """
+        found: dict[str, SiteReceipt] = {}
+        for place, moments in self.moments.items():
+            ratios = Ratios()
+            self.count(place, ratios, self.rows_of(sample), steps)
+            receipt = ratios.receipt(len(moments))
+            if receipt:
+                found[names[place]] = receipt
+        return found
+
+    def count(self, place: int, into: Ratios, rows: Tensor | None = None, steps: int | None = None) -> None:
+        """Add the tokens of a site to what is known of its ratios.
+
+        Args:
+            place: Index of the site.
+            into: Where to add them.
+            rows: Which rows; None for all.
+            steps: Output steps to count; None for all.
+        """
+        for change, size in self.prompts[place]:
+            into.add(_of(rows, change, 0), _of(rows, size, 0))
+        end = self.steps if steps is None else min(steps, self.steps)
+        if place in self.others:
+            decoded = [one for one in self.moments[place] if 0 < one.step < end]
+            into.sampled |= end - self.first > len(decoded)
+            for one in decoded:
+                into.add(_of(rows, one.change, 0), _of(rows, one.size, 0))
+        elif end > self.first:
+            pushed, sizes = self._pushed[place, : end - self.first], self._sizes(place)[: end - self.first]
+            into.add(_of(rows, pushed, 1), _of(rows, sizes, 1))
+
+    def rows_of(self, sample: int) -> Tensor | None:
+        """The rows of one sample; None, for all, where samples are not told apart.
+
+        Args:
+            sample: Its index.
+        """
+        return torch.nonzero(self.owners == sample).flatten() if self.owners.any() else None
+
+    def tokens(self, sample: int, steps: int) -> int:
+        """How many tokens of one sample were changed.
+
+        Args:
+            sample: Its index.
+            steps: Output steps to count.
+        """
+        rows = self.rows_of(sample)
+        forwards = [[_of(rows, change, 0) > 0 for change, _ in one] for one in self.prompts.values()]
+        given = sum(int(torch.stack(parts).any(0).sum()) for parts in zip(*forwards, strict=True))
+        places = torch.arange(1, steps, device=self.decode.device).clamp(max=self.decode.shape[1] - 1)
+        return given + int((_of(rows, self.decode[:, places], 2) != 0).any(-1).any(0).sum())
+
+    @cached_property
+    def _run(self) -> Tensor:
+        return torch.arange(self.first, self.steps, device=self.decode.device)
+
+    @cached_property
+    def _pushed(self) -> Tensor:
+        """How far each token was pushed, (sites, steps, rows)."""
+        return push_lengths(self.decode[:, self._run.clamp(max=self.decode.shape[1] - 1)], self.vectors)
+
+    def _sizes(self, place: int) -> Tensor:
+        """The norm that each row had when it was last measured, (steps, rows)."""
+        moments = sorted(self.moments[place], key=lambda moment: moment.step)
+        measured = torch.stack([moment.size.to(self._run.device) for moment in moments])
+        steps = torch.tensor([moment.step for moment in moments], device=self._run.device)
+        return measured[(torch.bucketize(self._run, steps, right=True) - 1).clamp(min=0)]
+
+
+def _of(rows: Tensor | None, values: Tensor, dimension: int) -> Tensor:
+    return values if rows is None else values.index_select(dimension, rows.to(values.device))
