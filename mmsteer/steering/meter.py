@@ -73,7 +73,8 @@ class Meter:
 
         Args:
             coefficients: (layers, rows, tokens, columns).
-            steps: Index of the output step that each token predicts, (tokens,).
+            steps: Index of the output step that each token predicts, (tokens,); (rows, tokens) where no step of
+                decoding follows.
             rows: Of the whole call, so far.
             more: Whether it adds to the earlier forwards of this call, as the next image or the next part of a prompt
                 does, and does not run the same prompt again, as some models do.
@@ -81,17 +82,18 @@ class Meter:
         """
         self.measuring = not drafted
         # Later tokens are counted by how far the output gets: drafts are run again.
-        given = ((coefficients != 0).any(-1).any(0) & (steps <= 0)).sum()
+        given = ((coefficients != 0).any(-1).any(0) & ((steps <= 0) | (steps.ndim > 1))).sum()
         self._given, self._rows = self._given + given if more else given, rows
         if not more:
             # Anew, not in place: a tensor made in inference mode can be changed in it alone.
             self._asked = {place: torch.zeros_like(counts) for place, counts in self._asked.items()}
             self._prompts.clear()
             self._moments.clear()
+        last = steps.max()
         if not drafted:
-            self._first = steps[-1].clamp(min=0) + 1
+            self._first = last.clamp(min=0) + 1
         # Written in place where a step is compiled, which keeps counting; elsewhere the host knows the step.
-        self._reached, self.known = steps[-1].clone(), -1
+        self._reached, self.known = last, -1
 
     def is_quiet(self, step: int) -> bool:
         """Whether there is nothing to do at a step of decoding but to set `known` to it.
@@ -170,7 +172,7 @@ class Meter:
         """
         steps = self.reached()
         # A delayed codebook runs past the last frame of the table and is steered like it.
-        places = torch.arange(1, steps, device=decode.device).clamp(max=decode.shape[1] - 1)
+        places = torch.arange(1, steps if decode.shape[1] else 1, device=decode.device).clamp(max=decode.shape[1] - 1)
         later = (decode[:, places] != 0).any(-1).any(0)
         self._tokens.append(self._given + later.sum())
         self.calls += 1
