@@ -64,7 +64,7 @@ bench: .venv/test  ## speed beside peers, tables in runs/benchmarks; peers that 
 
 .venv-harness/test: $(UV) uv.lock pyproject.toml
 	UV_PROJECT_ENVIRONMENT=.venv-harness $(UV) sync --inexact
-	$(UV) pip install --python .venv-harness/bin/python 'lm_eval>=0.4.13'
+	$(UV) pip install --python .venv-harness/bin/python 'lm_eval>=0.4.13' 'inspect-ai>=0.3.285'
 	touch $@
 
 .venv-oldest/test: $(UV) uv.lock pyproject.toml

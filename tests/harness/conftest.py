@@ -1,4 +1,7 @@
-"""A small model with directions on disk, as a harness is given them."""
+"""A small model with directions on disk, as a harness is given them, and the entry points of an installed mmsteer."""
+
+import tomllib
+from pathlib import Path
 
 import pytest
 import torch
@@ -30,3 +33,19 @@ def file(folder, tmp_path_factory):
     path = tmp_path_factory.mktemp("directions") / "says.safetensors"
     mmsteer.save_directions(path, [Direction("says:yes", vectors, stats, adapter.fingerprint)])
     return str(path)
+
+
+@pytest.fixture(scope="session")
+def entry_points(tmp_path_factory):
+    """A folder that makes the entry points of pyproject.toml known, as an installed wheel does."""
+    groups = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]["entry-points"]
+    folder = tmp_path_factory.mktemp("site")
+    info = folder / "mmsteer_points-0.dist-info"
+    info.mkdir()
+    lines = [
+        f"[{group}]\n" + "".join(f"{key} = {value}\n" for key, value in found.items())
+        for group, found in groups.items()
+    ]
+    (info / "entry_points.txt").write_text("\n".join(lines))
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: mmsteer-points\nVersion: 0\n")
+    return folder
