@@ -6,7 +6,7 @@ export UV_FROZEN = 1
 
 OLDEST = 5.4.0
 
-.PHONY: demo test test-slow test-audiocraft test-oldest fuzz oracles bench clean
+.PHONY: demo test test-slow test-harness test-audiocraft test-oldest fuzz oracles bench clean
 
 demo: .venv/demo  ## steer the bundled models: notes on a schedule, fewer imagined objects, a topic in answers; the proof beside it
 	.venv/bin/mmsteer run demo
@@ -27,6 +27,10 @@ FUZZ_SECONDS ?= 300
 FUZZ_SEED ?= 0
 fuzz: .venv/test  ## damaged files, strange texts and kills, FUZZ_SECONDS for each class of them
 	FUZZ_SECONDS=$(FUZZ_SECONDS) FUZZ_SEED=$(FUZZ_SEED) OMP_NUM_THREADS=1 .venv/bin/pytest -q tests/fuzz
+
+# An environment of its own: harnesses bring a hundred packages. lmms-eval asks for yet more, which the tests do without.
+test-harness: .venv-harness/test  ## models for evaluation harnesses, inside the harnesses
+	OMP_NUM_THREADS=1 .venv-harness/bin/pytest -q tests/harness
 
 # An environment of its own: what audiocraft asks for is of no use to anybody else.
 test-audiocraft: .venv-audiocraft/test  ## the tests of audiocraft's MusicGen, which skip in the ordinary environment
@@ -58,6 +62,11 @@ bench: .venv/test  ## speed beside peers, tables in runs/benchmarks; peers that 
 	UV_PROJECT_ENVIRONMENT=.venv-audiocraft $(UV) sync --extra audiocraft --inexact
 	touch $@
 
+.venv-harness/test: $(UV) uv.lock pyproject.toml
+	UV_PROJECT_ENVIRONMENT=.venv-harness $(UV) sync --inexact
+	$(UV) pip install --python .venv-harness/bin/python 'lm_eval>=0.4.13' 'inspect-ai>=0.3.285'
+	touch $@
+
 .venv-oldest/test: $(UV) uv.lock pyproject.toml
 	UV_PROJECT_ENVIRONMENT=.venv-oldest $(UV) sync --inexact
 	$(UV) pip install --python .venv-oldest/bin/python transformers==$(OLDEST)
@@ -68,4 +77,4 @@ bench: .venv/test  ## speed beside peers, tables in runs/benchmarks; peers that 
 	.cache/uv/bin/pip install --quiet uv
 
 clean:
-	rm -rf .venv .venv-audiocraft .venv-oldest .cache
+	rm -rf .venv .venv-harness .venv-audiocraft .venv-oldest .cache

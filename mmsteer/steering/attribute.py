@@ -1,5 +1,6 @@
 """What to steer: directions with strengths, schedules and places."""
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -41,8 +42,6 @@ _HEAD = re.compile(
 )
 LONGEST = 200_000
 """Characters of one line."""
-STRONGEST = 1e12
-"""A strength in any unit: its square, times that of the norm of any model, is within float32."""
 
 
 @dataclass(frozen=True)
@@ -95,10 +94,8 @@ class Attribute:
                 f"{self.direction.name}: no length was trained, so no strength is a multiple of it; use another unit, "
                 "such as a fraction of the norm"
             )
-        if not abs(self.strength) <= STRONGEST:
-            raise SteeringError(
-                f"{self.direction.name}: the strength {self.strength:g} is not between -{STRONGEST:g} and {STRONGEST:g}"
-            )
+        if not math.isfinite(self.strength):
+            raise SteeringError(f"{self.direction.name}: the strength {self.strength} is not a finite number")
 
     def check(self, model: Identified) -> str:
         """Refuse a model in which a direction of this attribute was not found, and a gate that cannot be read.

@@ -23,6 +23,7 @@ from mmsteer.steering.plan import Plan, compile_plan
 from mmsteer.steering.progress import Progress
 from mmsteer.steering.pushes import Pushes, steps_of
 from mmsteer.steering.refusals import Judgement, check_call, check_positions, sample_of_row
+from mmsteer.steering.spans import spanned
 from mmsteer.steering.state_dependent import StateDependentEdits
 from mmsteer.steering.track import Track, side_by_side
 from mmsteer.types import Adapter, Call, Forward, Layout, Port, Site
@@ -236,9 +237,11 @@ class Driver:
         drafted = not is_new and track.is_prompted
         self._has_drafts |= drafted
         steps = steps_of(forward, layout, beside=self.beside)
+        if self._has_spans:
+            layout, steps = spanned(layout, self._call.spans or ())
         track.pushes.prompt(layout, steps)
         self._now = self._usual = None
-        self._judgement.saw(track.pushes.coefficients)
+        self._judgement.saw(track.pushes.coefficients, each_row=self._has_spans)
         track.is_prompted = self.beside or int(forward.start) + forward.width >= track.given
         if self._are_prompted and not self._judgement.is_final and not self.beside:
             self._judge(None)
@@ -258,12 +261,16 @@ class Driver:
             self._compiled(), forward.rows, self._name_beside, self._call.all_see, branch=forward.branch
         )
         self._owners[forward.branch] = rows % self._compiled().samples
-        pushes.lay_out(rows, layout.kinds.device, decodes=not self.beside)
+        pushes.lay_out(rows, layout.kinds.device, decodes=not self.beside and not self._has_spans)
         return Track(forward.branch, pushes, given, progress=self._progress(pushes, forward, given))
 
     def _progress(self, pushes: Pushes, forward: Forward, given: int) -> Progress | None:
         marks = self._adapter.marks if pushes.tells_thoughts and not self.beside else None
         return Progress(marks, forward, self._call, given + pushes.table.shape[1]) if marks else None
+
+    @property
+    def _has_spans(self) -> bool:
+        return self._call.spans is not None and not self.beside
 
     @property
     def _are_prompted(self) -> bool:

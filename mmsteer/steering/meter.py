@@ -50,7 +50,8 @@ class Meter:
 
         Args:
             coefficients: (layers, rows, tokens, columns).
-            steps: Index of the output step that each token predicts, (tokens,).
+            steps: Index of the output step that each token predicts, (tokens,); (rows, tokens) where no step of
+                decoding follows.
             rows: Of the whole call, so far.
             more: Whether it adds to the earlier forwards of this call, as the next image or the next part of a prompt
                 does, and does not run the same prompt again, as some models do.
@@ -58,16 +59,17 @@ class Meter:
         """
         self.measuring = not drafted
         # Later tokens are counted by how far the output gets: drafts are run again.
-        given = ((coefficients != 0).any(-1).any(0) & (steps <= 0)).sum()
+        given = ((coefficients != 0).any(-1).any(0) & ((steps <= 0) | (steps.ndim > 1))).sum()
         self._given, self._rows = self._given + given if more else given, rows
         if not more:
             # Anew, not in place: a tensor made in inference mode can be changed in it alone.
             self._asked = {place: torch.zeros_like(counts) for place, counts in self._asked.items()}
             self._prompts, self._moments = {}, {}
+        last = steps.max()
         if not drafted:
-            self._first = steps[-1].clamp(min=0) + 1
+            self._first = last.clamp(min=0) + 1
         # Written in place where a step is compiled, which keeps counting; elsewhere the host knows the step.
-        self._reached, self.known = steps[-1].clone(), -1
+        self._reached, self.known = last, -1
 
     def is_quiet(self, step: int) -> bool:
         """Whether there is nothing to do at a step of decoding but to set `known` to it.
@@ -158,7 +160,9 @@ class Meter:
             call: What `so_far` gave.
         """
         # A delayed codebook runs past the last frame of the table and is steered like it.
-        places = torch.arange(1, call.steps, device=call.decode.device).clamp(max=call.decode.shape[1] - 1)
+        places = torch.arange(1, call.steps if call.decode.shape[1] else 1, device=call.decode.device).clamp(
+            max=call.decode.shape[1] - 1
+        )
         later = (call.decode[:, places] != 0).any(-1).any(0)
         self._tokens.append(self._given + later.sum())
         self.calls += 1

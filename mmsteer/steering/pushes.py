@@ -63,12 +63,17 @@ class Pushes:
 
         Args:
             layout: What its tokens are.
-            steps: The output step of each, (tokens,).
+            steps: The output step of each, (tokens,), or (rows, tokens).
         """
         mask = _masks(self._plan.selections, Tokens(layout.kinds, steps, self._rate))
         # (places, rows, tokens, columns)
-        self.coefficients = self.table[:, steps.clamp(0, self.table.shape[1] - 1)].transpose(1, 2) * mask
+        self.coefficients = self._of_steps(steps.clamp(0, self.table.shape[1] - 1)) * mask
         self.added = ()
+
+    def _of_steps(self, steps: Tensor) -> Tensor:
+        if steps.ndim == 1:
+            return self.table[:, steps].transpose(1, 2)
+        return self.table[:, steps, torch.arange(len(steps), device=steps.device)[:, None]]
 
     def step(self, step: int | Tensor, others: Collection[int], are_thoughts: Tensor | None = None) -> None:
         """Take what a step of decoding adds.

@@ -154,13 +154,15 @@ class Judgement:
             self._ever = self._steered | (self._steered if self._ever is None else self._ever)
         self._steered = None
 
-    def saw(self, coefficients: Tensor) -> None:
+    def saw(self, coefficients: Tensor, *, each_row: bool = False) -> None:
         """Note a forward.
 
         Args:
-            coefficients: Of its tokens, (..., columns).
+            coefficients: Of its tokens, (places or 1, rows, tokens, columns).
+            each_row: Whether every row has to be steered, because no other row of the batch is its answer's.
         """
-        steered = (coefficients != 0).flatten(0, -2).any(0)
+        of_rows = (coefficients != 0).any(0).any(1)
+        steered = of_rows.all(0) if each_row else of_rows.any(0)
         self._steered = steered if self._steered is None else self._steered | steered
 
     def judge(self, plan: Plan, call: Call, decode: Tensor, tokens: int, *, steps: int, is_over: bool) -> None:
@@ -197,8 +199,12 @@ class Judgement:
         raise PositionsError(
             f"the positions '{plan.selections[column]}' select none of the {tokens} "
             "tokens of this prompt and none of the tokens that follow, at which the schedule is not 0"
-            f"{_ONE_STEP if call.steps == 1 else ''}"
+            f"{_ONE_STEP if _is_one_step(call) else ''}"
         )
+
+
+def _is_one_step(call: Call) -> bool:
+    return call.steps == 1 or any(given == tokens for given, tokens in call.spans or ())
 
 
 _ONE_STEP = ": it makes one step, which the last token of the prompt predicts; add '| last'"

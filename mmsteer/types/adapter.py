@@ -32,6 +32,8 @@ class Call:
         all_see: Whether every prompt has an image or a video; None where that is not known.
         thinks: Of each prompt whether its end is inside thoughts; None where that is not known.
         reorders: Whether rows change places while it runs, as those of beams do.
+        spans: Of each row how many tokens are its prompt's and how many it has, where rows are padded on the right
+            without a mask and run in one forward; None where all prompts end together.
     """
 
     branches: int = 1
@@ -43,6 +45,7 @@ class Call:
     all_see: bool | None = None
     thinks: tuple[bool, ...] | None = None
     reorders: bool = False
+    spans: tuple[tuple[int, int], ...] | None = None
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,7 @@ def test_lines_that_cannot_be_read(line, message):
 
 
 def test_fields_are_checked_in_python_too():
-    with pytest.raises(SteeringError, match="is not between"):
+    with pytest.raises(SteeringError, match="not a finite number"):
         Attribute(KNOWN["note:C"], math.nan)
     with pytest.raises(SteeringError, match="no unit 'percent'"):
         Attribute(KNOWN["note:C"], 1.0, unit="percent")
