@@ -4,7 +4,8 @@ Both are read from the weights whenever they are asked for, so that neither is s
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,10 +61,11 @@ class Weights:
         """
         digest = hashlib.sha256()
         held = [(_named(prefix + key), module, key) for prefix, module in _modules(self._model) for key in _own(module)]
-        for name, module, key in sorted(held, key=lambda one: one[0]):
-            weight = getattr(module, key)
-            digest.update(f"{name}{tuple(weight.shape)}".encode())
-            digest.update(self._sampled(_strided, module, key, name).float().numpy().tobytes())
+        held.sort(key=lambda one: one[0])
+        samples = _together([self._sampled(_strided, module, key, name) for name, module, key in held])
+        for (name, module, key), sample in zip(held, samples, strict=True):
+            digest.update(f"{name}{tuple(getattr(module, key).shape)}".encode())
+            digest.update(sample)
         return digest.hexdigest()[:16]
 
     def sketch(self) -> Sketch:
@@ -89,7 +91,7 @@ class Weights:
         if not held.is_meta:
             return sampler(held)
         if (name, sampler) not in self._offloaded:
-            self._offloaded[name, sampler] = sampler(_kept(module, key))
+            self._offloaded[name, sampler] = sampler(_kept(module, key)).clone()  # not a view of all of it
         return self._offloaded[name, sampler]
 
 
@@ -103,7 +105,7 @@ def _kept(module: nn.Module, key: str) -> Tensor:
 
 def _modules(module: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
     """Every module and what its weights' names begin with, as if there were no adapters."""
-    base = next((getattr(module, name) for name in BASES if hasattr(module, name)), None)
+    base = next((module._modules[name] for name in BASES if name in module._modules), None)
     if base is not None:
         yield from _modules(base, prefix)
         return
@@ -122,8 +124,11 @@ def _named(name: str) -> str:
 
 def _own(module: nn.Module) -> list[str]:
     """Parameters and buffers that a module saves."""
-    buffers = (name for name in module._buffers if name not in module._non_persistent_buffers_set)
-    return [name for name in (*module._parameters, *buffers) if getattr(module, name) is not None]
+    saved = [name for name, held in module._parameters.items() if held is not None]
+    for name, held in module._buffers.items():
+        if held is not None and name not in module._non_persistent_buffers_set:
+            saved.append(name)
+    return saved
 
 
 def _linear_shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:
@@ -138,9 +143,21 @@ def _strided(weight: Tensor) -> Tensor:
     if type(weight) not in _PLAIN and hasattr(weight, "__tensor_flatten__"):
         # Quantised weights of torchao are several tensors in one that can do little but multiply.
         names, _ = weight.__tensor_flatten__()
-        return torch.cat([_strided(getattr(weight, name)) for name in names])
+        return torch.cat([_strided(getattr(weight, name)).float() for name in names])
     flat = weight.flatten()
-    return flat[:: max(1, flat.numel() // SAMPLES)][:SAMPLES].float().bfloat16().cpu()
+    return flat[:: max(1, flat.numel() // SAMPLES)][:SAMPLES]
+
+
+def _together(samples: Sequence[Tensor]) -> list[bytes]:
+    """Samples as bytes of float32, rounded to bfloat16: one operator for all, and one wait for each device."""
+    found = [b""] * len(samples)
+    for device in {one.device for one in samples}:
+        mine = [index for index, one in enumerate(samples) if one.device == device]
+        whole = torch.cat([samples[index] for index in mine]).float().bfloat16().float().cpu().numpy()
+        ends = itertools.accumulate(samples[index].numel() for index in mine)
+        for index, end in zip(mine, ends, strict=True):
+            found[index] = whole[end - samples[index].numel() : end].tobytes()
+    return found
 
 
 def _spread(weight: Tensor) -> Tensor:

@@ -11,7 +11,6 @@ from mmsteer.serving.metrics import Metrics
 from mmsteer.serving.queue import Queue
 from mmsteer.serving.rows import Rows
 from mmsteer.steering import steer
-from mmsteer.types import Site
 
 
 class Batcher:
@@ -26,7 +25,6 @@ class Batcher:
     def __init__(self, adapter: LanguageModelAdapter, queue: Queue, metrics: Metrics) -> None:
         self._adapter, self._queue, self._metrics = adapter, queue, metrics
         self._ends = _ends(adapter)
-        self._proven: set[Site] = set()
         self._running: list[Job] = []
         self._thread = Thread(target=self._serve, name="batcher", daemon=True)
 
@@ -82,14 +80,13 @@ class Batcher:
     def _run(self, jobs: Sequence[Job]) -> None:
         steerings = [job.steering for job in jobs]
         longest = max(jobs, key=lambda job: job.tokens)
-        with steer(self._adapter, steerings, proven=self._proven) as session:
+        with steer(self._adapter, steerings) as session:
             rows = Rows(jobs, self._ends, self._adapter.written, session.receipt_of)
             samples, seeds = [job.sample for job in jobs], [job.seed for job in jobs]
             try:
                 self._adapter.generate(samples, longest.sampling, seeds, stopping=[rows])
             finally:
                 self._metrics.made.add(rows.made)
-        self._proven.update(site for one in steerings for item in one.attributes for site in item.written)
 
 
 def _fail(jobs: Sequence[Job], error: MmsteerError) -> None:

@@ -1,16 +1,16 @@
 """Steering as a `with` block around the user's own calls of the model."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from threading import RLock
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
-import torch
 from torch import nn
 
 from mmsteer import hooks
 from mmsteer.errors import SteeringError
+from mmsteer.steering import canary
 from mmsteer.steering.attribute import Steering
 from mmsteer.steering.plan import planned_sites
 from mmsteer.steering.receipt import GateReceipt, Receipt, SiteReceipt
@@ -21,9 +21,6 @@ from mmsteer.types import COMPATIBILITIES, Adapter, Call, Identity, Site
 
 if TYPE_CHECKING:
     from mmsteer.steering.driver import Driver
-
-NOTHING, HUGE = 0.0, 1e3
-"""Entries of the canary's vector: nothing, or large against any residual stream and small enough for half precision."""
 
 REFUSED = ("generate_batch", "init_continuous_batching", "continuous_batching_context_manager")
 """Ways to run a model that steering cannot follow."""
@@ -39,11 +36,9 @@ class Session:
     session.
     """
 
-    def __init__(
-        self, adapter: Adapter, steerings: Sequence[Steering], compatibility: str, proven: Collection[Site] = ()
-    ) -> None:
+    def __init__(self, adapter: Adapter, steerings: Sequence[Steering], identity: Identity, compatibility: str) -> None:
         self._adapter = adapter
-        self._proven = frozenset(proven)
+        self._identity = identity
         self._compatibility = compatibility
         self._steerings = tuple(steerings)
         self._drivers = _drivers(adapter, self._steerings)
@@ -125,6 +120,7 @@ class Session:
         model = self._adapter.model
         stacks = {stack: self._adapter.stack(stack) for stack in self._drivers}
         exits.enter_context(_alone([model, *stacks.values()]))
+        state = canary.state_of(model, self._identity)
         # Taken out in the opposite order, when no thread is in the middle of a call.
         exits.callback(self._lock.release)
         exits.enter_context(hooks.one_at_a_time(model, self._lock, self._failed))
@@ -136,8 +132,7 @@ class Session:
             if hasattr(model, method):
                 exits.enter_context(hooks.around(model, method, _refused(method)))
         exits.callback(self._close)
-        with hooks.evaluating(model):
-            self._canary()
+        canary.show(self._adapter, self._drivers, state)
         self._is_open = True
 
     def _close(self) -> None:
@@ -237,40 +232,6 @@ class Session:
                     "strength 0 instead of leaving the `with`"
                 )
 
-    def _canary(self) -> None:
-        drivers = self._drivers.values()
-        if self._proven.issuperset(site for driver in drivers for site in driver.sites):
-            return
-        for driver in drivers:
-            driver.inject(NOTHING)
-        quiet = self._adapter.canary()
-        still = [stack for stack, driver in self._drivers.items() if not driver.ticks]
-        if still:
-            raise SteeringError(f"the model did not run the module that is the clock of {', '.join(still)}")
-        unheard = [str(site) for driver in drivers for site in driver.unheard]
-        if unheard:
-            raise SteeringError(f"the model did not run the modules of {', '.join(unheard)}; leave these sites out")
-        unread = [str(site) for driver in drivers for site in self._unread(driver, quiet)]
-        if unread:
-            raise SteeringError(
-                f"a large vector added at {', '.join(unread)} did not change the model's output: it reads nothing of "
-                "these sites, as LLaVA reads no vision layer past its vision_feature_layer; leave them out"
-            )
-        for driver in drivers:
-            driver.inject(None)
-
-    def _unread(self, driver: "Driver", quiet: torch.Tensor) -> list[Site]:
-        """Sites of the deepest layers that the output does not depend on; what a layer passes on, later ones hear."""
-        unread: list[Site] = []
-        for layer in sorted({site.layer for site in driver.sites}, reverse=True):
-            deepest = [site for site in driver.sites if site.layer == layer]
-            driver.inject(HUGE, deepest)
-            if not torch.equal(quiet, self._adapter.canary()):
-                break
-            unread = deepest + unread
-        driver.inject(NOTHING)
-        return unread
-
     def _finish(self) -> None:
         for driver in self._drivers.values():
             driver.finish()
@@ -285,16 +246,12 @@ class Session:
 
 
 @contextmanager
-def steer(
-    adapter: Adapter, steering: Steering | Sequence[Steering], *, proven: Collection[Site] = ()
-) -> Iterator[Session]:
+def steer(adapter: Adapter, steering: Steering | Sequence[Steering]) -> Iterator[Session]:
     """Steer a model inside the block, in the user's own calls of `generate` or of the model.
 
     Args:
         adapter: The model.
         steering: One steering for all samples, or one for each sample of the batch.
-        proven: Sites of which an earlier session on this model proved that their edits reach the output. Where all are
-            among them, the proof is not made again: it costs two short forwards or more.
 
     Raises:
         SteeringError: The model cannot be steered as asked, is being steered already, or ran nothing that was steered,
@@ -307,7 +264,7 @@ def steer(
     identity = Identity(adapter)
     levels = {item.check(identity) for one in steerings for item in one.attributes}
     level = max(levels, key=COMPATIBILITIES.index, default=COMPATIBILITIES[0])
-    session = Session(adapter, steerings, level, proven)
+    session = Session(adapter, steerings, identity, level)
     with session.attached():
         yield session
 

@@ -13,7 +13,7 @@ from mmsteer.adapters.caches import cache_name
 from mmsteer.errors import PositionsError, SteeringError
 from mmsteer.schedules import parse_schedule
 from mmsteer.steering import Attribute, Gate, Steering, steer
-from mmsteer.types import Call, Site
+from mmsteer.types import Call
 from tests.conftest import planted
 from tests.steering.calling import IDS, RAMP, by_hand, language, one, pushed, strong
 from tests.steering.causal import CausalAdapter
@@ -445,14 +445,21 @@ def test_modes_may_change_within_a_session(language):
 
 
 def test_what_is_proven_is_not_proven_again(llama, monkeypatch):
-    adapter = CausalAdapter(llama)
+    adapter = CausalAdapter(copy.deepcopy(llama))
     proofs = []
     canary = type(adapter).canary
     monkeypatch.setattr(type(adapter), "canary", lambda self: proofs.append(1) or canary(self))
-    item = Attribute(planted(adapter, "d", [1, 2]), 0.1)
-    for proven, expected in (((), 2), ([Site("text", 1)], 2), (item.written, 0)):
+
+    def proven(layers):
         proofs.clear()
-        with steer(adapter, Steering((item,)), proven=proven) as session:
-            llama.generate(input_ids=torch.tensor([[3, 4]]), max_new_tokens=2, do_sample=False, pad_token_id=0)
-        assert len(proofs) == expected
+        with steer(adapter, Steering((Attribute(planted(adapter, "d", layers), 0.1),))) as session:
+            adapter.model.generate(input_ids=torch.tensor([[3, 4]]), max_new_tokens=2, do_sample=False, pad_token_id=0)
         assert session.receipt().tokens == 3
+        return len(proofs)
+
+    assert [proven([1, 2]), proven([1, 2]), proven([1]), proven([1])] == [2, 0, 2, 0]
+    adapter.model.model.layers[3].register_forward_hook(lambda *_: None)
+    assert [proven([1]), proven([1])] == [2, 0]
+    with torch.no_grad():
+        adapter.model.model.layers[0].mlp.up_proj.weight += 1
+    assert [proven([1]), proven([1])] == [2, 0]
