@@ -1,7 +1,7 @@
 from .api import adapt, bundled_directions, load, steer
 from .attribution import attribute
 from .calibrate import calibrate, divergence
-from .direction_file import load_directions, save_directions
+from .formats import load_directions, save_directions, save_steering
 from .probes import RFM, MeanDifference, sweep
 from .recipes.evaluate import Results, evaluate
 from .recipes.rows.task import RowsTask
@@ -39,6 +39,7 @@ __all__ = [
     "read_rows",
     "record",
     "save_directions",
+    "save_steering",
     "steer",
     "sweep",
 ]

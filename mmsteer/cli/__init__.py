@@ -8,6 +8,7 @@ import sys
 import typer
 
 from mmsteer.cli.attribute import attribute
+from mmsteer.cli.convert import convert
 from mmsteer.cli.evaluate import app as evaluate
 from mmsteer.cli.fold import fold
 from mmsteer.cli.generate import generate
@@ -37,6 +38,7 @@ app.command()(search)
 app.command()(train)
 app.command()(attribute)
 app.command()(fold)
+app.command()(convert)
 app.command()(report)
 app.add_typer(sae, name="sae")
 app.add_typer(recipes, name="recipes")

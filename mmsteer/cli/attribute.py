@@ -120,7 +120,7 @@ def _units(
     directions: Path | None,
 ) -> "Units":
     from mmsteer.attribution import ComponentUnits, FeatureUnits, TokenUnits, VectorUnits
-    from mmsteer.direction_file import load_directions
+    from mmsteer.formats import load_directions
     from mmsteer.steering import Steering, parse_attribute
     from mmsteer.types import Positions
 

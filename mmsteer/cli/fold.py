@@ -54,7 +54,7 @@ def fold(
 
 
 def _chosen(file: Path, names: list[str], compatibility: str) -> "list[Direction]":
-    from mmsteer.direction_file import load_directions
+    from mmsteer.formats import load_directions
 
     known = load_directions(file, compatibility=compatibility)
     unknown = [name for name in names if name not in known]
