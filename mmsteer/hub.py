@@ -67,7 +67,7 @@ def push(
     try:
         hub.create_repo(repo, private=private, exist_ok=True)
         hub.create_commit(repo, parts, commit_message=message)
-    except (HfHubHTTPError, HFValidationError, OSError, ValueError) as cause:
+    except (HfHubHTTPError, HFValidationError, OSError, ValueError, LookupError) as cause:
         raise DirectionError(f"{repo} cannot be written ({first_line(cause)}); {HELP}") from None
     return f"hf://{repo}/{file}"
 

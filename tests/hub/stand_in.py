@@ -44,7 +44,9 @@ class Hub(BaseHTTPRequestHandler):
         _, _, _, owner, name, what, _ = self.path.split("?")[0].split("/")
         if what == "preupload":
             files = json.loads(said)["files"]
-            return self._json({"files": [{"path": one["path"], "uploadMode": "regular"} for one in files]})
+            return self._json(
+                {"files": [{"path": one["path"], "uploadMode": "regular", "shouldIgnore": False} for one in files]}
+            )
         for line in said.splitlines():
             one = json.loads(line)
             if one["key"] == "file":
@@ -53,6 +55,9 @@ class Hub(BaseHTTPRequestHandler):
 
     def do_GET(self):
         self.server.asked.append(self.path)
+        if self.path.startswith("/api/"):
+            repo = "/".join(self.path.split("?")[0].split("/")[3:5])
+            return self._json({"id": repo, "name": "me", "sha": COMMIT, "siblings": [], "tags": []})
         owner, name, _, _, file = self.path.lstrip("/").split("/", 4)
         data = self.server.repos.get(f"{owner}/{name}", {}).get(file)
         if data is None:
