@@ -3,10 +3,12 @@
 import math
 import os
 import pickle
+import warnings
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -23,6 +25,11 @@ LEAST_UNPACKED, MOST_RATIO = 64 << 20, 8
 """Bytes that any archive may unpack to, and otherwise how many times its size: trained weights hardly shrink."""
 
 _AGAIN = "fetch it again"
+# What parsers of malformed JSON, arrays and archives raise.
+_MALFORMED = (
+    *(ValueError, RuntimeError, LookupError, TypeError, AttributeError, MemoryError, ArithmeticError),
+    *(SyntaxError, TokenError),
+)
 _ADVICE = "give the file of tensors itself"
 
 
@@ -134,10 +141,19 @@ def _check_arrays(path: Path, file: BinaryIO, error: ErrorType) -> None:
 
 
 def _claimed(file: Any) -> tuple[int, np.dtype[Any]]:
-    """How many bytes an array's header claims, and of what; the file stands behind the header then."""
+    """How many bytes an array's header claims, and of what; the file stands behind the header then.
+
+    Raises:
+        ValueError: The header is malformed.
+    """
     version = np.lib.format.read_magic(file)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, _, kind = read(file)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            shape, _, kind = read(file)
+        except UserWarning as doubt:  # NumPy repairs headers of Python 2, and says so
+            raise ValueError(str(doubt)) from None
     return math.prod(shape) * kind.itemsize, kind
 
 
@@ -181,7 +197,6 @@ def readable(path: Path, error: ErrorType) -> Iterator[None]:
         raise error(f"{path} cannot be read: {cause.strerror or cause}") from None
     except (SafetensorError, zipfile.BadZipFile, zipfile.LargeZipFile, EOFError) as cause:
         raise error(f"{path} is damaged ({cause}); {_AGAIN}") from None
-    except (ValueError, RuntimeError, KeyError, IndexError, TypeError, AttributeError, MemoryError) as cause:
-        # What parsers of malformed JSON, arrays and archives raise.
+    except _MALFORMED as cause:
         told = str(cause).splitlines()[0][:120] if str(cause) else type(cause).__name__
         raise error(f"{path} is damaged, or not what its name says ({told}); {_AGAIN}") from None
