@@ -1,4 +1,4 @@
-"""Pushing to and fetching from a stand-in of the hub, in processes of their own: its client reads settings once."""
+"""Pushing to, and fetching from, a stand-in of the hub."""
 
 import os
 import pickle
@@ -6,10 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
-from huggingface_hub import HfApi
+from huggingface_hub import HfApi, constants
 
 from mmsteer.direction_file import save_directions
 from mmsteer.errors import DataError, DirectionError
@@ -29,26 +30,19 @@ def server():
 
 
 @pytest.fixture
-def run(server, tmp_path):
-    """Run Python lines with the stand-in as the hub."""
-
-    def run(*lines, **settings):
-        env = {
-            **os.environ,
-            "HF_ENDPOINT": server.url,
-            "HF_HUB_OFFLINE": "0",
-            "HF_HOME": str(tmp_path / "hf"),
-            "HF_TOKEN": "hf_writer",
-            "HF_HUB_DISABLE_XET": "1",
-            "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-            "PYTHONPATH": str(ROOT),
-            **settings,
-        }
-        code = "\n".join(("import mmsteer", "from mmsteer.errors import MmsteerError", *lines))
-        done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False)
-        return done.returncode, done.stdout, done.stderr
-
-    return run
+def online(server, monkeypatch, tmp_path):
+    """The stand-in as the hub, for the client as it is in this process."""
+    settings = {
+        "ENDPOINT": server.url,
+        "HUGGINGFACE_CO_URL_TEMPLATE": server.url + "/{repo_id}/resolve/{revision}/{filename}",
+        "HF_HUB_OFFLINE": False,
+        "HF_HUB_CACHE": str(tmp_path / "hub"),
+        "HF_HUB_DISABLE_XET": True,
+    }
+    for name, value in settings.items():
+        monkeypatch.setattr(constants, name, value)
+    monkeypatch.setenv("HF_TOKEN", "hf_writer")
+    return server
 
 
 def direction(name="style:pirate", **source):
@@ -58,78 +52,80 @@ def direction(name="style:pirate", **source):
     return Direction(name, {site: torch.tensor([0.6, 0.8])}, {site: stats}, "sha256:abc", provenance)
 
 
-def test_what_is_pushed_is_fetched(run, server, tmp_path):
+def test_what_is_pushed_is_fetched(online, monkeypatch, tmp_path):
+    address = push({"style:pirate": direction()}, "me/pirate", licence="apache-2.0", model="user/base")
+    assert address == "hf://me/pirate/directions.safetensors"
+    (back,) = load_directions(address).values()
+    assert (back.name, back.model, back.provenance) == ("style:pirate", "sha256:abc", direction().provenance)
+    torch.testing.assert_close(back.vectors, direction().vectors)
+    push([direction()], "me/pirate", licence="apache-2.0")  # a repository that is there
     save_directions(tmp_path / "d.safetensors", [direction()])
-    code, out, err = run(
-        f"known = mmsteer.load_directions({str(tmp_path / 'd.safetensors')!r})",
-        "at = mmsteer.push(known, 'me/pirate', licence='apache-2.0', model='user/base')",
-        "print(at)",
-        "back = mmsteer.load_directions(at)",
-        "print(back['style:pirate'].vectors, back['style:pirate'].model)",
-        "again = mmsteer.push(known.values(), 'me/pirate', licence='apache-2.0')",
-    )
-    assert (code, err) == (0, "")
-    assert out.splitlines()[0] == "hf://me/pirate/directions.safetensors"
-    assert "0.6000, 0.8000" in out
-    assert "sha256:abc" in out
-    files = server.repos["me/pirate"]
+    files = online.repos["me/pirate"]
     assert files.keys() == {"directions.safetensors", "README.md"}
     assert files["directions.safetensors"] == (tmp_path / "d.safetensors").read_bytes()
     # Without a connection the cache has it; and what is not in it is one clear line.
-    lines = (
-        f"print(list(mmsteer.load_directions('hf://me/pirate@{COMMIT}/directions.safetensors')))",
-        "try: mmsteer.load_directions('hf://me/other/directions.safetensors')",
-        "except MmsteerError as error: print(error)",
-    )
-    code, out, err = run(*lines, HF_HUB_OFFLINE="1")
-    assert (code, err, out.count("\n")) == (0, "", 2)
-    assert out.startswith("['style:pirate']")
-    assert "hf://me/other/directions.safetensors cannot be fetched" in out
-    assert "HF_HUB_OFFLINE" in out
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    asked = len(online.asked)
+    assert list(load_directions(f"hf://me/pirate@{COMMIT}/directions.safetensors")) == ["style:pirate"]
+    with pytest.raises(
+        DirectionError, match=r"hf://me/other/x\.safetensors cannot be fetched.*HF_HUB_OFFLINE"
+    ) as caught:
+        load_directions("hf://me/other/x.safetensors")
+    assert str(caught.value).count("\n") == 0
+    with pytest.raises(DirectionError, match="me/pirate cannot be written"):
+        push([direction()], "me/pirate", licence="mit")
+    assert len(online.asked) == asked
 
 
-def test_files_of_others_on_the_hub_are_never_unpickled(run, server, tmp_path):
-    class Trap:
-        def __reduce__(self):
-            return os.mkdir, (str(tmp_path / "ran"),)
+class Trap:
+    def __init__(self, mark):
+        self.mark = str(mark)
 
+    def __reduce__(self):
+        return os.mkdir, (self.mark,)
+
+
+def test_files_of_others_on_the_hub_are_never_unpickled(online, tmp_path):
     torch.save({"3": torch.ones(2)}, tmp_path / "good.pt")
-    torch.save(Trap(), tmp_path / "trap.pt")
-    server.repos["you/vectors"] = {
+    torch.save(Trap(tmp_path / "ran"), tmp_path / "trap.pt")
+    online.repos["you/vectors"] = {
         "good.pt": (tmp_path / "good.pt").read_bytes(),
         "sub/trap.pt": (tmp_path / "trap.pt").read_bytes(),
-        "bare.pt": pickle.dumps(Trap()),
+        "bare.pt": pickle.dumps(Trap(tmp_path / "ran")),
         "huge.safetensors": b"small",
     }
-    server.claims["huge.safetensors"] = str(2**40)
-    code, out, err = run(
-        "for name in ('good.pt', 'sub/trap.pt', 'bare.pt', 'huge.safetensors', 'no.pt'):",
-        "    try: print(list(mmsteer.load_directions(f'hf://you/vectors/{name}')))",
-        "    except MmsteerError as error: print(error)",
-    )
-    assert (code, err) == (0, "")
-    good, trap, bare, huge, missing = out.splitlines()
-    assert good == "['good']"
-    assert "pickle" in trap
-    assert "pickle" in bare
-    assert f"{2**40} bytes" in huge
-    assert not any("resolve/main/huge" in path for path in server.asked[-1:])
-    assert "cannot be fetched" in missing
+    online.claims["huge.safetensors"] = str(2**40)
+    (good,) = load_directions("hf://you/vectors/good.pt").values()
+    assert list(map(str, good.sites)) == ["text.3"]
+    told = {"sub/trap.pt": "pickle", "bare.pt": "pickle", "huge.safetensors": f"{2**40} bytes", "no.pt": "be fetched"}
+    for file, words in told.items():
+        with pytest.raises(DirectionError, match=words):
+            load_directions(f"hf://you/vectors/{file}")
     assert not (tmp_path / "ran").exists()
 
 
-def test_the_command_and_who_may_write(run, server, tmp_path):
+def test_the_command_and_who_may_write(online, mmsteer, monkeypatch, tmp_path):
     save_directions(tmp_path / "d.safetensors", [direction()])
-    words = ["mmsteer", "push", str(tmp_path / "d.safetensors"), "me/pirate", "--licence", "mit"]
-    lines = ("import sys", f"sys.argv = {words!r}", "from mmsteer.cli import main", "main()")
-    code, _, err = run(*lines, HF_TOKEN="hf_reader")
-    assert (code, err.count("\n")) == (2, 1)
-    assert "HF_TOKEN" in err
-    assert not server.repos
-    code, out, err = run(*lines)
-    assert (code, err) == (0, "")
+    words = ["push", tmp_path / "d.safetensors", "me/pirate", "--licence", "mit"]
+    monkeypatch.setenv("HF_TOKEN", "hf_reader")
+    code, _, err = mmsteer(*words)
+    assert (code, err.count("\n"), "HF_TOKEN" in err) == (2, 1, True)
+    assert not online.repos
+    monkeypatch.setenv("HF_TOKEN", "hf_writer")
+    code, out, _ = mmsteer(*words)
+    assert code == 0
     assert out.splitlines()[-1] == "mmsteer.load_directions('hf://me/pirate/directions.safetensors')"
-    assert b"license: mit" in server.repos["me/pirate"]["README.md"]
+    assert b"license: mit" in online.repos["me/pirate"]["README.md"]
+
+
+def test_the_settings_of_the_environment_hold(server, tmp_path):
+    np.savez(tmp_path / "v.npz", layer_3=np.ones(2, np.float32))
+    server.repos["me/pirate"] = {"v.npz": (tmp_path / "v.npz").read_bytes()}
+    settings = {"HF_ENDPOINT": server.url, "HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path / "hf")}
+    code = "import mmsteer; print(list(mmsteer.load_directions('hf://me/pirate/v.npz')))"
+    env = {**os.environ, **settings, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+    assert done.stdout == "['v']\n"
 
 
 def test_the_card_says_what_is_known():
