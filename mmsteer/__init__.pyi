@@ -1,7 +1,8 @@
 from .api import adapt, bundled_directions, load, steer
 from .attribution import attribute
 from .calibrate import calibrate, divergence
-from .direction_file import load_directions, save_directions
+from .formats import load_directions, save_directions, save_steering
+from .hub import push
 from .probes import RFM, MeanDifference, sweep
 from .recipes.evaluate import Results, evaluate
 from .recipes.rows.task import RowsTask
@@ -36,9 +37,11 @@ __all__ = [
     "load",
     "load_directions",
     "parse_schedule",
+    "push",
     "read_rows",
     "record",
     "save_directions",
+    "save_steering",
     "steer",
     "sweep",
 ]

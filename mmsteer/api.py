@@ -12,8 +12,8 @@ from mmsteer.adapters import load as _load
 from mmsteer.bundled import bundled_path
 from mmsteer.bundled.dictionary import BUNDLED
 from mmsteer.bundled.progress_bars import without_progress_bars
-from mmsteer.direction_file import load_directions
 from mmsteer.errors import SteeringError
+from mmsteer.formats import load_directions
 from mmsteer.library import library
 from mmsteer.steering import Session, Steering, parse_attribute
 from mmsteer.steering import steer as _steer

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from mmsteer.atomic import write_atomically
 from mmsteer.errors import DirectionError, SiteError
-from mmsteer.types import Direction, Feature, NormSpread, Site, SiteStats, Sketch
+from mmsteer.types import UNKNOWN, Direction, Feature, NormSpread, Site, SiteStats, Sketch
 
 FORMAT = "mmsteer directions"
 VERSION = 1
@@ -104,13 +104,14 @@ def save_directions(path: str | Path, directions: Iterable[Direction], *, overwr
         raise DirectionError(f"{path} cannot be written: {cause.strerror}") from cause
 
 
-def load_directions(path: str | Path, *, compatibility: str = "exact") -> dict[str, Direction]:
+def load_directions(path: str | Path, *, compatibility: str | None = None) -> dict[str, Direction]:
     """Read the directions of one file by name. The file is data: nothing in it is executed.
 
     Args:
         path: A file that `save_directions` wrote.
         compatibility: How alike a model must be to the one they were found in, to be steered by them: `exact`,
-            `architecture` or `dimension`; see `Direction`.
+            `architecture` or `dimension`, see `Direction`; None for `exact`, and for `dimension` where that model is
+            not known.
 
     Raises:
         DirectionError: The file is missing, unsafe, damaged, or no file of directions.
@@ -126,8 +127,13 @@ def load_directions(path: str | Path, *, compatibility: str = "exact") -> dict[s
     sketches = {name: _sketch(path, name, model) for name, model in header.models.items()}
     found = {name: _direction(path, name, entry, tensors) for name, entry in header.directions.items()}
     return {
-        name: replace(one, sketch=sketches.get(one.model), compatibility=compatibility) for name, one in found.items()
+        name: replace(one, sketch=sketches.get(one.model), compatibility=compatibility or _usual(one))
+        for name, one in found.items()
     }
+
+
+def _usual(direction: Direction) -> str:
+    return "dimension" if direction.model == UNKNOWN else "exact"
 
 
 def _ordered(data: bytes) -> bytes:

@@ -1,6 +1,6 @@
 """Directions folded into weights: what `project_out` removes at every step is never written in the first place."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -73,19 +73,14 @@ def fold(
 
     Source: Nullu, Yang et al. 2025, arXiv:2412.13817, for `mlp` sites of the later layers.
     """
-    if not 0 < strength <= 1:
-        raise SteeringError(f"the strength {strength:g} is the share that is removed: above 0 and at most 1")
-    for direction in directions:
-        direction.check_model(adapter)
-    plan = _plan(adapter, directions, sites)
+    planned = plan(adapter, directions, sites, strength)
     # Every refusal comes before the first change.
-    writers = {site: _writer(adapter, site) for site in plan}
-    bases = {site: _basis(site, some) for site, some in plan.items()}
-    done = tuple(
+    writers = {site: writer(adapter, site) for site in planned}
+    bases = {site: basis(site, some) for site, some in planned.items()}
+    return tuple(
         Fold(site, tuple(one.name for one in some), bases[site].shape[1], _remove(writers[site], bases[site], strength))
-        for site, some in plan.items()
+        for site, some in planned.items()
     )
-    return done
 
 
 def save_folded(adapter: Writable, folder: str | Path, folds: Sequence[Fold], base: str) -> None:
@@ -106,12 +101,30 @@ def save_folded(adapter: Writable, folder: str | Path, folds: Sequence[Fold], ba
         raise AdapterError(
             f"{base}: only a model of transformers is saved as from_pretrained reads it; fold that of the same weights"
         )
+
+    def write(draft: Path) -> None:
+        adapter.model.save_pretrained(draft)
+        adapter.processor.save_pretrained(draft)
+        (draft / "README.md").write_text(_card(folds, base))
+
+    write_folder(path, write)
+
+
+def write_folder(path: Path, write: Callable[[Path], None]) -> None:
+    """Write a folder that is whole, or not there.
+
+    Args:
+        path: The folder.
+        write: Makes a folder at the path that it is given.
+
+    Raises:
+        AdapterError: It exists, or cannot be written.
+    """
+    check_folder(path)
     try:
         with TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as place:
             draft = Path(place) / path.name
-            adapter.model.save_pretrained(draft)
-            adapter.processor.save_pretrained(draft)
-            (draft / "README.md").write_text(_card(folds, base))
+            write(draft)
             draft.rename(path)
     except OSError as cause:
         raise AdapterError(f"{path} cannot be written: {cause.strerror or cause}") from cause
@@ -132,14 +145,26 @@ def check_folder(path: Path) -> None:
         raise AdapterError(f"there is no folder {path.parent}; make it first")
 
 
-def _plan(
-    adapter: Writable, directions: Sequence[Direction], sites: str | None
+def plan(
+    adapter: Writable, directions: Sequence[Direction], sites: str | None, strength: float
 ) -> Mapping[Site, tuple[Direction, ...]]:
     """The directions that meet at each site, in the order of the layers.
 
+    Args:
+        adapter: The model.
+        directions: What to take out.
+        sites: Which of their sites; None for all of them.
+        strength: The share to remove.
+
     Raises:
+        DirectionError: A direction belongs to another model.
         SiteError: There are none, or no single weight writes a site.
+        SteeringError: The strength is no share.
     """
+    if not 0 < strength <= 1:
+        raise SteeringError(f"the strength {strength:g} is the share that is removed: above 0 and at most 1")
+    for direction in directions:
+        direction.check_model(adapter)
     have = [site for site in adapter.widths if any(site in direction.vectors for direction in directions)]
     chosen = select_sites(sites, have) if sites else tuple(have)
     if not chosen:
@@ -159,18 +184,31 @@ def _refuse(adapter: Writable, site: Site) -> None:
     )
 
 
-def _writer(adapter: Writable, site: Site) -> nn.Linear:
-    writer = adapter.writer(site)
-    if writer.weight.is_meta or not writer.weight.is_floating_point():
-        state = "not in memory" if writer.weight.is_meta else f"quantised ({writer.weight.dtype})"
+def writer(adapter: Writable, site: Site) -> nn.Linear:
+    """The linear map that writes a site, whose weight can be changed.
+
+    Args:
+        adapter: The model.
+        site: A site of an attention or an MLP.
+
+    Raises:
+        AdapterError: There is none, or its weight is quantised or not loaded.
+    """
+    layer = adapter.writer(site)
+    if layer.weight.is_meta or not layer.weight.is_floating_point():
+        state = "not in memory" if layer.weight.is_meta else f"quantised ({layer.weight.dtype})"
         raise AdapterError(
             f"the weight that writes {site} is {state}; load the model whole, in float32, bfloat16 or float16"
         )
-    return writer
+    return layer
 
 
-def _basis(site: Site, directions: Sequence[Direction]) -> Tensor:
+def basis(site: Site, directions: Sequence[Direction]) -> Tensor:
     """Orthonormal columns that span the directions at a site, (width, rank) float64.
+
+    Args:
+        site: The site.
+        directions: Found there.
 
     Raises:
         DirectionError: A direction has a vector for each token.
@@ -186,16 +224,16 @@ def _basis(site: Site, directions: Sequence[Direction]) -> Tensor:
     return left[:, sizes > SAME]
 
 
-def _remove(writer: nn.Linear, basis: Tensor, strength: float) -> float:
+def _remove(layer: nn.Linear, columns: Tensor, strength: float) -> float:
     """Fold one weight; by what fraction of its norm it changed."""
     with torch.no_grad():
-        before = writer.weight.double()
-        basis = basis.to(before.device)
-        change = strength * basis @ (basis.T @ before)
-        writer.weight.copy_(before - change)
-        if writer.bias is not None:
-            bias = writer.bias.double()
-            writer.bias.copy_(bias - strength * basis @ (basis.T @ bias))
+        before = layer.weight.double()
+        columns = columns.to(before.device)
+        change = strength * columns @ (columns.T @ before)
+        layer.weight.copy_(before - change)
+        if layer.bias is not None:
+            bias = layer.bias.double()
+            layer.bias.copy_(bias - strength * columns @ (columns.T @ bias))
     return float(change.norm() / before.norm())
 
 

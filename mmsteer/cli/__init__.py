@@ -8,11 +8,13 @@ import sys
 import typer
 
 from mmsteer.cli.attribute import attribute
+from mmsteer.cli.convert import convert
 from mmsteer.cli.evaluate import app as evaluate
 from mmsteer.cli.fold import fold
 from mmsteer.cli.generate import generate
 from mmsteer.cli.hints import as_typed
 from mmsteer.cli.probe import probe
+from mmsteer.cli.push import push
 from mmsteer.cli.recipes import app as recipes
 from mmsteer.cli.run import report, run
 from mmsteer.cli.sae_methods import app as sae
@@ -39,6 +41,8 @@ app.command()(train)
 app.command()(attribute)
 app.command()(fold)
 app.command()(serve)
+app.command()(convert)
+app.command()(push)
 app.command()(report)
 app.add_typer(sae, name="sae")
 app.add_typer(recipes, name="recipes")

@@ -121,7 +121,7 @@ def _units(
 ) -> "Units":
     from mmsteer.api import parse_steering
     from mmsteer.attribution import ComponentUnits, FeatureUnits, TokenUnits, VectorUnits
-    from mmsteer.direction_file import load_directions
+    from mmsteer.formats import load_directions
     from mmsteer.types import Positions
 
     if kind in ("tokens", "patches"):

@@ -198,10 +198,10 @@ def _audio_file(model: str, out: Path | None) -> Path:
 
 def _directions(model: str, file: Path | None, compatibility: str | None) -> "Mapping[str, Direction]":
     from mmsteer.api import bundled_directions
-    from mmsteer.direction_file import load_directions
+    from mmsteer.formats import load_directions
 
     if file is not None:
-        return load_directions(file, compatibility=compatibility or "exact")
+        return load_directions(file, compatibility=compatibility)
     known = bundled_directions(model.removeprefix(BUNDLED)) if model.startswith(BUNDLED) else {}
     if not known:
         raise SteeringError(

@@ -50,7 +50,7 @@ def decompose(
         refuse_idle(context, ("method",), "is about one direction, term by term; give --name, too")
     output = Output(as_json, out)
     from mmsteer.cli.sae_inputs import opened
-    from mmsteer.direction_file import load_directions
+    from mmsteer.formats import load_directions
     from mmsteer.sae.decomposition import decompose as pursue
 
     found = opened(dictionary, site)

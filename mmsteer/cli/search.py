@@ -62,8 +62,8 @@ def search(
     from mmsteer.api import load
     from mmsteer.cli.files import write_out
     from mmsteer.cli.quiet import hush
-    from mmsteer.direction_file import load_directions
     from mmsteer.eval.rewards import parse_output_reward
+    from mmsteer.formats import load_directions
     from mmsteer.report.search_page import search_page, search_svg
     from mmsteer.search import STRENGTHS, Grid
     from mmsteer.search import search as find

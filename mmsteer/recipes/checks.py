@@ -10,9 +10,9 @@ import torch
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from mmsteer.bundled.dictionary import BUNDLED
-from mmsteer.direction_file import load_directions
 from mmsteer.document import Document, Mark, Place, read_document
 from mmsteer.errors import DataError, DirectionError, MmsteerError, RecipeError
+from mmsteer.formats import load_directions
 from mmsteer.latents.pooling import POOLS
 from mmsteer.library import library
 from mmsteer.pretrained import HUB_NAME

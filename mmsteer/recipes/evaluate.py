@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from mmsteer.api import parse_steering
-from mmsteer.direction_file import load_directions, save_directions
 from mmsteer.document import write_document
 from mmsteer.errors import MmsteerError, RecipeError
+from mmsteer.formats import load_directions, save_directions
 from mmsteer.recipes.environment import environment, run_id
 from mmsteer.recipes.folder import SAMPLES, RunFolder
 from mmsteer.recipes.loop import SCORES, carry_out

@@ -26,6 +26,8 @@ UNITS = {
 """The unit that each suffix of a strength stands for; the first suffix of a unit is the one that prints."""
 PUSHES = ("add", "rotate")
 """Operators whose strength is the length of a push."""
+OF_NORM = ("relative", "total")
+"""Units that are fractions of the typical norm."""
 BRANCHES = ("both", "conditional", "null")
 COMPOSITIONS = ("sum", "gram_schmidt", "whiten")
 _KEYWORDS = {
@@ -87,6 +89,8 @@ class Attribute:
             raise SteeringError(
                 f"{self.direction.name}: a total is for pushes, {' or '.join(PUSHES)}; {self.operator!r} has none"
             )
+        if self.unit in OF_NORM:
+            self._check_norms()
         if self.unit == "std":
             self._check_spreads()
         if self.unit == "trained" and any(one.length is None for one in self.direction.stats.values()):
@@ -124,6 +128,14 @@ class Attribute:
             raise SteeringError(
                 f"{self.direction.name}: a total is of pushes that add up in the residual stream, and those at "
                 f"{apart[0]} do not; use a fraction of the norm, or `std`"
+            )
+
+    def _check_norms(self) -> None:
+        flat = [str(site) for site in self.direction.sites if not self.direction.stats[site].residual_norm > 0]
+        if flat and self.operator != "project_out" and self.strength:
+            raise SteeringError(
+                f"{self.direction.name}: the typical norm at {flat[0]} was not measured, so no strength is a fraction "
+                "of it; measure it with mmsteer convert --model, or use another unit, such as trained or abs"
             )
 
     def _check_spreads(self) -> None:
@@ -193,6 +205,11 @@ class Steering:
 
     def __post_init__(self) -> None:
         _choose("compose", self.compose, COMPOSITIONS)
+        unmeasured = [item.direction.name for item in self.attributes if self.budget and not item.direction.is_measured]
+        if unmeasured:
+            raise SteeringError(
+                f"{unmeasured[0]}: the typical norms at its sites were not measured, so no budget is a fraction of them"
+            )
         if self.budget is not None and not self.budget > 0:
             raise SteeringError(f"the budget {self.budget} is not above zero; leave it out for no limit")
 

@@ -242,9 +242,9 @@ def _limit(
 def _residual_norm(steerings: Sequence[Steering], site: Site) -> float:
     for steering in steerings:
         for item in steering.attributes:
-            if site in item.direction.stats:
+            if site in item.direction.stats and item.direction.is_measured:
                 return item.direction.stats[site].residual_norm
-    raise SteeringError(f"no attribute writes {site}")
+    return 1.0  # where nothing is measured, no steering has a budget
 
 
 def _other(column: int, item: Attribute, sites: Sequence[Site], composed: Tensor) -> StateDependentEdit:

@@ -34,12 +34,17 @@ class Total:
 
 
 def totals(steerings: Iterable[Steering]) -> tuple[Total, ...]:
-    """What every push at more than one site of a stack adds up to.
+    """What every push at more than one site of a stack adds up to, of those whose typical norms are known.
 
     Args:
         steerings: One for each sample.
     """
-    items = {str(item): item for steering in steerings for item in steering.attributes if item.operator in PUSHES}
+    items = {
+        str(item): item
+        for steering in steerings
+        for item in steering.attributes
+        if item.operator in PUSHES and item.direction.is_measured
+    }
     return tuple(
         _total(line, item, sites) for line, item in items.items() for sites in _pushed(item).values() if len(sites) > 1
     )

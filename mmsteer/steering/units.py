@@ -2,14 +2,12 @@
 
 from collections.abc import Iterable, Mapping
 
-from mmsteer.steering.attribute import Steering
+from mmsteer.steering.attribute import OF_NORM, Steering
 from mmsteer.steering.receipt import SiteReceipt
 from mmsteer.types import Direction, Site
 
 STALE = 1.5
 """A mean norm beyond this many medians of the steered tokens was made by an attention sink."""
-
-_OF_NORM = ("relative", "total")
 
 
 def stale_units(steerings: Iterable[Steering], sites: Mapping[str, SiteReceipt]) -> tuple[str, ...]:
@@ -19,7 +17,7 @@ def stale_units(steerings: Iterable[Steering], sites: Mapping[str, SiteReceipt])
         steerings: What was applied.
         sites: What was measured.
     """
-    items = [item for steering in steerings for item in steering.attributes if item.unit in _OF_NORM]
+    items = [item for steering in steerings for item in steering.attributes if item.unit in OF_NORM]
     lines = [_stale(item.direction, item.written, sites) for item in items]
     return tuple(dict.fromkeys(line for line in lines if line))
 

@@ -2,7 +2,7 @@
 
 from mmsteer.types.activations import Activations
 from mmsteer.types.adapter import Adapter, Call, Forward, Identified, Identity, Layout, Reading, Wrap, likeness
-from mmsteer.types.direction import Direction, NormSpread, SiteStats, random_direction
+from mmsteer.types.direction import UNKNOWN, Direction, NormSpread, SiteStats, random_direction
 from mmsteer.types.feature import Feature
 from mmsteer.types.histogram import LogHistogram, binned
 from mmsteer.types.metric import Metric
@@ -29,6 +29,7 @@ __all__ = [
     "COMPATIBILITIES",
     "POINTS",
     "TAGS",
+    "UNKNOWN",
     "WRITTEN",
     "Activations",
     "Adapter",

@@ -14,6 +14,8 @@ from mmsteer.types.site import Site
 from mmsteer.types.sketch import COMPATIBILITIES, Sketch
 
 UNIT_TOLERANCE = 1e-3
+UNKNOWN = "unknown"
+"""In the place of a fingerprint: nobody recorded in which model the direction was found."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,8 @@ class SiteStats:
         score: The probe's held-out score there (AUC, accuracy or R²); None if it was not measured.
         mean: Mean of the projection of the data on the direction.
         spread: Standard deviation of the projection.
-        residual_norm: Typical norm of the hidden state there; the unit of relative strength.
+        residual_norm: Typical norm of the hidden state there; the unit of relative strength. 0 where it was not
+            measured, as in files of other libraries.
         norms: What `residual_norm` is the median of. None where it is no median, as in files of earlier versions: they
             hold the mean over all tokens, which an attention sink makes several times as large as a usual token.
         length: Of a trained vector, its norm as it was trained; the unit `trained`. None for a direction that was read.
@@ -89,7 +92,8 @@ class Direction:
         vectors: For each site a unit vector, (width,) float32, or one for each token, (tokens, width). A row of
             zeros leaves its token alone.
         stats: For each site the scale of the data.
-        model: Fingerprint of the model it was found in.
+        model: Fingerprint of the model it was found in; `UNKNOWN` where nobody recorded it, so that no model is known
+            to be more like it than `dimension`.
         provenance: How it was found: probe and settings, data fingerprint, positions, pooling.
         features: For the direction of a dictionary's feature, how its activation is read at each site. Operators and
             gates that look at the state then see the activation instead of the component along the vector. Empty for
@@ -130,6 +134,11 @@ class Direction:
     def sites(self) -> tuple[Site, ...]:
         """The sites, in the order of the model's layers."""
         return tuple(sorted(self.vectors))
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether the typical norm at every site is known."""
+        return all(stats.residual_norm > 0 for stats in self.stats.values())
 
     def _check_features(self) -> None:
         if self.features.keys() != self.vectors.keys():

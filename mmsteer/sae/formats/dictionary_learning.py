@@ -8,7 +8,8 @@ from torch import Tensor
 
 from mmsteer.errors import DictionaryError
 from mmsteer.sae.dictionary import SparseDictionary, folded, gated
-from mmsteer.sae.formats.files import Config, Numbers, at_path, check_sizes, read_weights_only, take, unit_rows
+from mmsteer.sae.formats.files import Config, at_path, check_sizes, read_weights_only, take, unit_rows
+from mmsteer.tensor_files import Numbers
 
 CONFIG = "config.json"
 WEIGHTS = "ae.pt"

@@ -1,30 +1,19 @@
 """Files of strangers: read as data, and refused with one error whatever is wrong. Nothing in them is executed."""
 
-import math
-import os
-import pickle
-import zipfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, TypeVar
 
-import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from mmsteer import tensor_files
 from mmsteer.errors import DictionaryError, clip
 from mmsteer.json_lines import read_json
-from mmsteer.regular_file import open_regular
+from mmsteer.tensor_files import Numbers
 
 T = TypeVar("T")
-Numbers = dict[str, Tensor]
-LEAST_UNPACKED, MOST_RATIO = 64 << 20, 8
-"""Bytes that any archive may unpack to, and otherwise how many times its size: trained weights hardly shrink."""
-
 _AGAIN = "fetch it again"
-_LAYOUT = "a dictionary of this layout has it as a file"
 _FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
 
@@ -84,18 +73,12 @@ class Config:
 
 def read_safetensors(path: Path) -> Numbers:
     """The tensors of a safetensors file, as they are stored."""
-    open_regular(path, DictionaryError, _LAYOUT).close()
-    with _readable(path), safe_open(path, framework="pt") as file:
-        # Cloned: the file may be replaced while its pages are mapped.
-        return {name: file.get_tensor(name).clone() for name in file.keys()}
+    return tensor_files.read_safetensors(path, DictionaryError)
 
 
 def read_npz(path: Path) -> Numbers:
     """The arrays of an npz file; objects, which would have to be unpickled, are refused."""
-    with _readable(path), _archive(path) as file:
-        _check_arrays(path, file)
-        arrays = np.load(file, allow_pickle=False)
-        return {name: torch.from_numpy(np.ascontiguousarray(arrays[name])) for name in arrays.files}
+    return tensor_files.read_npz(path, DictionaryError)
 
 
 def read_weights_only(path: Path) -> Numbers:
@@ -104,49 +87,10 @@ def read_weights_only(path: Path) -> Numbers:
     Raises:
         DictionaryError: It holds something else than tensors by name.
     """
-    with _readable(path), _archive(path) as file:
-        values = torch.load(file, map_location="cpu", weights_only=True)
+    values = tensor_files.read_pt(path, DictionaryError)
     if not isinstance(values, dict) or not all(isinstance(value, Tensor) for value in values.values()):
         raise DictionaryError(f"{path} holds no tensors by name; a dictionary's file is its state_dict")
-    return {str(name): _plain(path, str(name), value.detach()) for name, value in values.items()}
-
-
-def _plain(path: Path, name: str, tensor: Tensor) -> Tensor:
-    """The tensor, whose numbers are all in the file: an expanded one of a few bytes would fill the memory.
-
-    Raises:
-        DictionaryError: It is sparse, nested, without numbers, or larger than what is stored of it.
-    """
-    if tensor.layout is not torch.strided or tensor.is_nested or tensor.device.type != "cpu":
-        kind = "nested" if tensor.is_nested else f"{tensor.layout} on {tensor.device}".removeprefix("torch.")
-        raise DictionaryError(f"{path}: {clip(name)} is {kind}; a dictionary has dense tensors, saved from the CPU")
-    stored = tensor.untyped_storage().nbytes()
-    if tensor.numel() * tensor.element_size() > stored:
-        raise DictionaryError(
-            f"{path}: {clip(name)} is {tuple(tensor.shape)}, of which the file holds {stored} bytes; save it with "
-            ".contiguous()"
-        )
-    return tensor.contiguous()
-
-
-def _check_arrays(path: Path, file: BinaryIO) -> None:
-    """Compare the sizes that the arrays of an npz file claim with those of its members, before anything is allocated.
-
-    Raises:
-        DictionaryError: They differ.
-    """
-    with zipfile.ZipFile(file) as members:
-        for one in members.infolist():
-            with members.open(one) as member:
-                version = np.lib.format.read_magic(member)
-                read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-                shape, _, kind = read(member)
-                claimed, there = math.prod(shape) * kind.itemsize, one.file_size - member.tell()
-            if claimed != there and not kind.hasobject:
-                raise DictionaryError(
-                    f"{path}: {clip(one.filename)} claims {claimed} bytes, {there} are there; {_AGAIN}"
-                )
-    file.seek(0)
+    return {str(name): tensor_files.plain(path, str(name), value, DictionaryError) for name, value in values.items()}
 
 
 def take(
@@ -220,41 +164,3 @@ def at_path(path: Path, build: Callable[[], T]) -> T:
         return build()
     except DictionaryError as cause:
         raise DictionaryError(f"{path}: {cause}") from None
-
-
-@contextmanager
-def _archive(path: Path) -> Iterator[BinaryIO]:
-    # Both kinds are zip archives; a bare pickle is turned away before any parser sees it.
-    with open_regular(path, DictionaryError, _LAYOUT) as file:
-        if file.read(4) != b"PK\x03\x04":
-            raise DictionaryError(
-                f"{path} is no archive of tensors, but damaged or a bare pickle, which could run any program; it "
-                "is not read. Convert it to safetensors where you trust it, or fetch it again"
-            )
-        with zipfile.ZipFile(file) as members:
-            unpacked = sum(one.file_size for one in members.infolist())
-        most = max(LEAST_UNPACKED, MOST_RATIO * os.fstat(file.fileno()).st_size)
-        if unpacked > most:
-            raise DictionaryError(f"{path} unpacks to {unpacked} bytes; at most {most} are read of a file of its size")
-        file.seek(0)
-        yield file
-
-
-@contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    # Every way in which a file cannot be read, as one error.
-    try:
-        yield
-    except pickle.UnpicklingError as cause:
-        raise DictionaryError(
-            f"{path} is a pickle of more than tensors, which could run any program; it is not read. Convert it "
-            f"to safetensors where you trust it ({str(cause).splitlines()[0][:120]})"
-        ) from None
-    except OSError as cause:
-        raise DictionaryError(f"{path} cannot be read: {cause.strerror or cause}") from None
-    except (SafetensorError, zipfile.BadZipFile, zipfile.LargeZipFile, EOFError) as cause:
-        raise DictionaryError(f"{path} is damaged ({cause}); {_AGAIN}") from None
-    except (ValueError, RuntimeError, KeyError, IndexError, TypeError, AttributeError, MemoryError) as cause:
-        # What parsers of malformed JSON, arrays and archives raise.
-        told = str(cause).splitlines()[0][:120] if str(cause) else type(cause).__name__
-        raise DictionaryError(f"{path} is damaged, or not what its name says ({told}); {_AGAIN}") from None

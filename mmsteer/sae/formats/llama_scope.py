@@ -8,7 +8,8 @@ import torch
 
 from mmsteer.errors import DictionaryError
 from mmsteer.sae.dictionary import SparseDictionary, folded
-from mmsteer.sae.formats.files import Config, Numbers, at_path, check_sizes, read_safetensors, take, unit_rows
+from mmsteer.sae.formats.files import Config, at_path, check_sizes, read_safetensors, take, unit_rows
+from mmsteer.tensor_files import Numbers
 
 CONFIG = "hyperparams.json"
 WEIGHTS = "checkpoints/final.safetensors"

@@ -11,7 +11,8 @@ from torch import Tensor
 from mmsteer.atomic import write_atomically
 from mmsteer.errors import DictionaryError, SiteError
 from mmsteer.sae.dictionary import SparseDictionary, folded, gated
-from mmsteer.sae.formats.files import Config, Numbers, at_path, check_sizes, read_safetensors, take, unit_rows
+from mmsteer.sae.formats.files import Config, at_path, check_sizes, read_safetensors, take, unit_rows
+from mmsteer.tensor_files import Numbers
 from mmsteer.types import Site, Sketch
 
 CONFIG = "cfg.json"
