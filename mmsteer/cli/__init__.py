@@ -18,6 +18,7 @@ from mmsteer.cli.run import report, run
 from mmsteer.cli.sae_methods import app as sae
 from mmsteer.cli.search import search
 from mmsteer.cli.serve import serve
+from mmsteer.cli.studio import studio
 from mmsteer.cli.train import train
 from mmsteer.errors import MmsteerError
 
@@ -39,6 +40,7 @@ app.command()(train)
 app.command()(attribute)
 app.command()(fold)
 app.command()(serve)
+app.command()(studio)
 app.command()(report)
 app.add_typer(sae, name="sae")
 app.add_typer(recipes, name="recipes")

@@ -1,0 +1,39 @@
+"""`mmsteer studio`."""
+
+import importlib.util
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mmsteer.cli.options import Device, Dtype
+from mmsteer.errors import StudioError
+
+
+def studio(
+    folder: Annotated[Path, typer.Option(help="where files are read and written; no other is")] = Path("studio"),
+    host: Annotated[str, typer.Option(help="the address to listen at")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535)] = 7860,
+    device: Device = "cpu",
+    dtype: Dtype = "float32",
+) -> None:
+    """Try directions by hand: draw a curve for each, and compare before and after.
+
+    [bold]Example[/]
+
+    mmsteer studio --folder mine
+    """
+    _check_gradio()
+    from mmsteer.cli.quiet import hush
+    from mmsteer.studio.launch import launch
+    from mmsteer.studio.workshop import Workshop
+
+    hush()
+    folder.mkdir(parents=True, exist_ok=True)
+    print(f"http://{host}:{port}, with the files of {folder.resolve()}")
+    launch(Workshop(folder, device, dtype), host, port, block=True)
+
+
+def _check_gradio() -> None:
+    if importlib.util.find_spec("gradio") is None:
+        raise StudioError("gradio is not installed: pip install 'mmsteer[studio]'")
