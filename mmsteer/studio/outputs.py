@@ -53,7 +53,7 @@ def _words(changes: tuple[Segment, ...], kind: str) -> Markup:
     return Markup("<p>{}</p>").format(Markup(" ").join(words) or Markup("<i>nothing</i>"))
 
 
-def _marked(kind: Change, text: str) -> Markup:
+def _marked(kind: str, text: str) -> Markup:
     return Markup('<mark class="{}">{}</mark>').format(kind, text)
 
 

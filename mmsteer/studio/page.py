@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 import gradio as gr
+from gradio import Error
 
 from mmsteer.errors import MmsteerError
 from mmsteer.studio.curves import SCRIPT, STYLE, TEMPLATE, schedule_of
@@ -21,6 +22,9 @@ EVERY_S = 0.3
 """How often the page is told how far the work is."""
 
 LENGTHS = {"text": 48, "audio": 4}
+FIRST = "note:C"
+"""The direction that is chosen where it is there: its effect needs no training to be noticed."""
+
 AXES = {"text": "tokens", "audio": "seconds"}
 
 
@@ -51,7 +55,7 @@ class Page:
             receipt = gr.Textbox(label="What was applied", elem_id="receipt", lines=3, interactive=False)
             with gr.Row():
                 name = gr.Textbox("tried", label="Name of the recipe", elem_id="recipe-name")
-                save = gr.Button("Save as recipe", elem_id="save")
+                save = gr.Button("Save as recipe", elem_id="save", scale=0, min_width=160)
             saved = gr.Textbox(label="Recipe", elem_id="saved", interactive=False)
             asked = [*self._asked, *(part for slot in self._slots for part in slot)]
             shown = [made, receipt, self._status]
@@ -66,16 +70,16 @@ class Page:
             self._model = gr.Dropdown(
                 MODELS, value=MODELS[0], allow_custom_value=True, label="Model", elem_id="model", info="or a folder"
             )
-            self._load = gr.Button("Load", elem_id="load")
+            self._load = gr.Button("Load", elem_id="load", scale=0, min_width=110)
         with gr.Accordion("Directions", open=False):
             gr.Markdown(f"Files are those of `{self._workshop.folder}`.")
             with gr.Row():
                 self._file = gr.Textbox(label="File of directions", elem_id="file", placeholder="style.safetensors")
-                self._read = gr.Button("Read", elem_id="read")
+                self._read = gr.Button("Read", elem_id="read", scale=0, min_width=110)
             with gr.Row():
                 self._data = gr.Textbox(label="Rows, or a folder for each label", elem_id="data")
                 self._probe = gr.Dropdown(["mean-difference", "logistic", "pca"], label="Probe")
-                self._find = gr.Button("Find", elem_id="find")
+                self._find = gr.Button("Find", elem_id="find", scale=0, min_width=110)
         self._status = gr.Textbox("no model is loaded yet", label="Status", elem_id="status", interactive=False)
 
     def _question(self) -> None:
@@ -109,9 +113,9 @@ class Page:
         return direction, strength, schedule, more
 
     def _wire(self, blocks: Any) -> None:
-        image, length = self._asked[1], self._asked[2]
+        prompt, image, length, temperature, _ = self._asked
         choices = [slot[0] for slot in self._slots]
-        fresh = [self._status, self._asked[0], image, length, *self._curves, *choices]
+        fresh = [self._status, prompt, image, length, temperature, *self._curves, *choices]
         for start in (blocks.load, self._load.click):
             start(said(self._loaded), self._model, fresh, api_visibility="private")
         found = [self._status, *choices]
@@ -132,6 +136,7 @@ class Page:
             PROMPTS[kind],
             gr.update(visible=workshop.model.sees),
             gr.update(value=LENGTHS[kind], label=f"Length in {AXES[kind]}"),
+            workshop.model.sampling.temperature,
             *(gr.HTML("[]", **axis) for _ in range(SLOTS)),
             *self._choices(),
         ]
@@ -144,7 +149,7 @@ class Page:
 
     def _choices(self) -> list[Any]:
         names = sorted(self._workshop.directions)
-        first = names[0] if names else None
+        first = FIRST if FIRST in names else names[0] if names else None
         return [gr.update(choices=["", *names], value=first if not place else "") for place in range(SLOTS)]
 
     def _stretched(self, length: float) -> list[Any]:
@@ -154,7 +159,11 @@ class Page:
         return schedule_of(points, self._workshop.model.output_kind)
 
     def _compare(self, *fields: Any) -> Iterator[tuple[Any, Any, str]]:
-        """The outputs when they are there, and until then how far they are."""
+        """The outputs when they are there, and until then how far they are.
+
+        Raises:
+            Error: Of Gradio: they cannot be made.
+        """
         done = ["0 %"]
         with ThreadPoolExecutor(1) as pool:
             work = pool.submit(
@@ -166,7 +175,7 @@ class Page:
             made = work.result()
         except MmsteerError as refusal:
             yield gr.skip(), gr.skip(), str(refusal)
-            raise gr.Error(str(refusal), print_exception=False) from None
+            raise Error(str(refusal), print_exception=False) from None
         yield side_by_side(self._workshop.model, made), made.receipt, "done"
 
     def _save(self, name: str, *fields: Any) -> str:
@@ -189,7 +198,7 @@ def said(work: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return work(*values)
         except MmsteerError as refusal:
-            raise gr.Error(str(refusal), print_exception=False) from None
+            raise Error(str(refusal), print_exception=False) from None
 
     return shown
 

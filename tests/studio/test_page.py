@@ -1,0 +1,142 @@
+"""The page in a browser: a curve is drawn, a button pressed, and something else comes out."""
+
+import os
+from contextlib import contextmanager
+
+import pytest
+
+from mmsteer.direction_file import save_directions
+from mmsteer.studio.workshop import Workshop
+from tests.conftest import saying
+
+CHROMIUM = "/usr/bin/chromium"
+
+pytest.importorskip("gradio")
+playwright = pytest.importorskip("playwright.sync_api")
+pytestmark = [
+    pytest.mark.skipif(not os.path.exists(CHROMIUM), reason="there is no Chromium"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # of Gradio's own libraries
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+PATIENCE = 120_000
+
+
+@contextmanager
+def opened(workshop, monkeypatch, width=1300):
+    from mmsteer.studio import page
+    from mmsteer.studio.launch import launch
+
+    monkeypatch.setattr(page, "MODELS", (workshop.name,))
+    served = launch(workshop, "127.0.0.1", 0, block=False)
+    try:
+        with playwright.sync_playwright() as there:
+            browser = there.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+            tab = browser.new_page(viewport={"width": width, "height": 1000})
+            tab.set_default_timeout(PATIENCE)
+            tab.goto(served.local_url)
+            until(tab, "status", "is loaded, with")
+            yield tab
+            browser.close()
+    finally:
+        served.close()
+
+
+def value(tab, name):
+    return tab.locator(f"#{name} textarea, #{name} input").first.input_value()
+
+
+def until(tab, name, text):
+    script = "([name, text]) => document.querySelector(`#${name} textarea, #${name} input`)?.value.includes(text)"
+    tab.wait_for_function(script, arg=[name, text])
+
+
+def draw(tab, across, up, place=0):
+    box = tab.locator(f"#curve-{place} svg.curve").bounding_box()
+    left, right, top, bottom = 36, box["width"] - 12, 12, 146
+    tab.mouse.move(box["x"] + left + across * (right - left), box["y"] + bottom - up * (bottom - top))
+    tab.mouse.down()
+    tab.mouse.up()
+
+
+def fill(tab, name, text):
+    field = tab.locator(f"#{name} textarea, #{name} input").first
+    field.fill(text)
+    field.press("Tab")
+
+
+def compare(tab):
+    tab.click("#compare")
+    until(tab, "status", "done")
+
+
+def shot(tab, name):
+    """A picture for those who want to look; nothing is compared with it."""
+    folder = os.environ.get("STUDIO_SHOTS")
+    if folder:
+        for width in (1300, 400):
+            tab.set_viewport_size({"width": width, "height": 1000})
+            tab.wait_for_timeout(500)
+            tab.screenshot(path=f"{folder}/{name}-{width}.png", full_page=True)
+
+
+def test_a_drawn_curve_changes_what_is_written(talker_folder, tmp_path, monkeypatch):
+    workshop = Workshop(tmp_path)
+    workshop.load(str(talker_folder))
+    save_directions(tmp_path / "words.safetensors", [saying(workshop.model, "cup", "word:cup")])
+    workshop.read("words.safetensors")
+    with opened(workshop, monkeypatch) as tab:
+        fill(tab, "prompt", "say the cup")
+        fill(tab, "length", "20")
+        fill(tab, "strength-0", "40")
+        tab.wait_for_timeout(500)
+        draw(tab, 0.5, 0)
+        draw(tab, 0.6, 1)
+        until(tab, "schedule-0", "points(10steps:0, 12steps:1)")
+        compare(tab)
+        words = tab.locator(".studio-pair figure.steered p").inner_text().split()
+        assert words[13:] == ["cup"] * 7
+        assert words[:10] == tab.locator(".studio-pair figure.unsteered p").inner_text().split()[:10]
+        assert "word:cup 40 points(10steps:0, 12steps:1)" in value(tab, "receipt")
+        tab.click("#save")
+        until(tab, "saved", "tried.yaml")
+        shot(tab, "text")
+    assert "points(10steps:0, 12steps:1)" in (tmp_path / "tried.yaml").read_text()
+
+
+def test_a_drawn_curve_changes_what_is_played(tmp_path, monkeypatch):
+    workshop = Workshop(tmp_path)
+    workshop.load("bundled:music")
+    with opened(workshop, monkeypatch) as tab:
+        assert tab.locator("#direction-0 input").input_value() == "note:C"
+        fill(tab, "length", "1")
+        tab.wait_for_timeout(500)
+        draw(tab, 0, 1)
+        draw(tab, 1, 0.5)
+        until(tab, "schedule-0", "points(0s:1, 1s:0.5)")
+        compare(tab)
+        sounds = tab.eval_on_selector_all(".studio-pair audio", "all => all.map(one => one.src)")
+        assert len(sounds) == 2
+        assert all(one.startswith("data:audio/wav;base64,") for one in sounds)
+        assert sounds[0] != sounds[1]
+        lengths = tab.eval_on_selector_all(".studio-pair audio", "all => all.map(one => one.duration)")
+        assert lengths == pytest.approx([1.0, 1.0], abs=0.05)
+        shot(tab, "music")
+
+
+def test_long_work_is_stopped_and_wrong_steering_is_said(talker_folder, tmp_path, monkeypatch):
+    workshop = Workshop(tmp_path)
+    workshop.load(str(talker_folder))
+    save_directions(tmp_path / "words.safetensors", [saying(workshop.model, "cup", "word:cup")])
+    workshop.read("words.safetensors")
+    with opened(workshop, monkeypatch) as tab:
+        fill(tab, "length", "220")
+        tab.click("#compare")
+        until(tab, "status", "of both")
+        tab.click("#stop")
+        until(tab, "status", "stopped")
+        fill(tab, "more-0", "on text.99")
+        tab.click("#compare")
+        until(tab, "status", "text.99")
+        for path in ("/gradio_api/file=/etc/passwd", f"/gradio_api/file={tmp_path}/words.safetensors"):
+            assert tab.request.get(tab.url.rstrip("/") + path).status in (403, 404)
