@@ -11,6 +11,7 @@ from mmsteer.errors import StudioError
 
 
 def studio(
+    model: Annotated[str, typer.Option(help="the model that is loaded first")] = "bundled:text",
     folder: Annotated[Path, typer.Option(help="where files are read and written; no other is")] = Path("studio"),
     host: Annotated[str, typer.Option(help="the address to listen at")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535)] = 7860,
@@ -21,7 +22,7 @@ def studio(
 
     [bold]Example[/]
 
-    mmsteer studio --folder mine
+    mmsteer studio --model bundled:music --folder mine
     """
     _check_gradio()
     from mmsteer.cli.quiet import hush
@@ -31,7 +32,7 @@ def studio(
     hush()
     folder.mkdir(parents=True, exist_ok=True)
     print(f"http://{host}:{port}, with the files of {folder.resolve()}")
-    launch(Workshop(folder, device, dtype), host, port, block=True)
+    launch(Workshop(folder, device, dtype), model, host, port)
 
 
 def _check_gradio() -> None:

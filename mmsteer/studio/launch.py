@@ -1,27 +1,23 @@
 """The page on an address."""
 
 import os
-from typing import Any
 
 from mmsteer.studio.outputs import STYLE
 from mmsteer.studio.page import Page
 from mmsteer.studio.workshop import Workshop
 
 
-def launch(workshop: Workshop, host: str, port: int, *, block: bool) -> Any:
-    """Serve the page: no file of the machine, and nothing to anybody outside.
+def launch(workshop: Workshop, model: str, host: str, port: int) -> None:
+    """Serve the page until it is interrupted: no file of the machine, and nothing to anybody outside.
 
     Args:
         workshop: What it works on.
+        model: The model that is loaded first.
         host: The address.
         port: And its port.
-        block: Whether to wait until it is stopped.
-
-    Returns:
-        The page, which `close` stops.
     """
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
-    page = Page(workshop).build()
+    page = Page(workshop, model).build()
     page.queue(api_open=False)
     page.launch(
         server_name=host,
@@ -34,6 +30,4 @@ def launch(workshop: Workshop, host: str, port: int, *, block: bool) -> Any:
         max_file_size="16mb",
         ssr_mode=False,
         css=STYLE,
-        prevent_thread_lock=not block,
     )
-    return page

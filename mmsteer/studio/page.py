@@ -33,10 +33,11 @@ class Page:
 
     Args:
         workshop: What it works on.
+        model: The model that is loaded first.
     """
 
-    def __init__(self, workshop: Workshop) -> None:
-        self._workshop = workshop
+    def __init__(self, workshop: Workshop, model: str) -> None:
+        self._workshop, self._first = workshop, model
 
     def build(self) -> Any:
         """The page, not yet served."""
@@ -68,7 +69,12 @@ class Page:
     def _material(self) -> None:
         with gr.Row():
             self._model = gr.Dropdown(
-                MODELS, value=MODELS[0], allow_custom_value=True, label="Model", elem_id="model", info="or a folder"
+                list(dict.fromkeys([self._first, *MODELS])),
+                value=self._first,
+                allow_custom_value=True,
+                label="Model",
+                elem_id="model",
+                info="or a folder",
             )
             self._load = gr.Button("Load", elem_id="load", scale=0, min_width=110)
         with gr.Accordion("Directions", open=False):

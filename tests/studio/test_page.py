@@ -1,45 +1,72 @@
 """The page in a browser: a curve is drawn, a button pressed, and something else comes out."""
 
 import os
+import socket
+import subprocess
+import sys
+import time
 from contextlib import contextmanager
 
 import pytest
 
+from mmsteer.adapters import load
 from mmsteer.direction_file import save_directions
-from mmsteer.studio.workshop import Workshop
 from tests.conftest import saying
 
 CHROMIUM = "/usr/bin/chromium"
 
 pytest.importorskip("gradio")
 playwright = pytest.importorskip("playwright.sync_api")
-pytestmark = [
-    pytest.mark.skipif(not os.path.exists(CHROMIUM), reason="there is no Chromium"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # of Gradio's own libraries
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
-PATIENCE = 120_000
+pytestmark = pytest.mark.skipif(not os.path.exists(CHROMIUM), reason="there is no Chromium")
+PATIENCE = 60_000
 
 
 @contextmanager
-def opened(workshop, monkeypatch, width=1300):
-    from mmsteer.studio import page
-    from mmsteer.studio.launch import launch
+def opened(model, folder):
+    """The command itself, and a browser that has its page open."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-c", "from mmsteer.cli import main; main()", "studio"]
+    command += ["--model", str(model), "--folder", str(folder), "--port", str(port)]
+    with subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"}) as process:
+        try:
+            until_it_listens(port, process)
+            with playwright.sync_playwright() as there:
+                browser = there.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+                tab = browser.new_page(viewport={"width": 1300, "height": 1000})
+                tab.set_default_timeout(PATIENCE)
+                tab.goto(f"http://127.0.0.1:{port}")
+                until(tab, "status", "is loaded, with")
+                yield tab
+                browser.close()
+        finally:
+            process.terminate()
+            process.wait(60)
 
-    monkeypatch.setattr(page, "MODELS", (workshop.name,))
-    served = launch(workshop, "127.0.0.1", 0, block=False)
-    try:
-        with playwright.sync_playwright() as there:
-            browser = there.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-            tab = browser.new_page(viewport={"width": width, "height": 1000})
-            tab.set_default_timeout(PATIENCE)
-            tab.goto(served.local_url)
-            until(tab, "status", "is loaded, with")
-            yield tab
-            browser.close()
-    finally:
-        served.close()
+
+def until_it_listens(port, process):
+    for _ in range(1800):
+        assert process.poll() is None
+        with socket.socket() as there:
+            if there.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.1)
+    raise AssertionError("the studio never listened")
+
+
+@pytest.fixture
+def folder(talker_folder, tmp_path):
+    save_directions(tmp_path / "words.safetensors", [saying(load(talker_folder), "cup", "word:cup")])
+    return tmp_path
+
+
+def take_the_words(tab):
+    tab.get_by_text("Directions", exact=True).click()
+    fill(tab, "file", "words.safetensors")
+    tab.click("#read")
+    until(tab, "status", "there are word:cup")
+    until(tab, "direction-0", "word:cup")
 
 
 def value(tab, name):
@@ -80,12 +107,9 @@ def shot(tab, name):
             tab.screenshot(path=f"{folder}/{name}-{width}.png", full_page=True)
 
 
-def test_a_drawn_curve_changes_what_is_written(talker_folder, tmp_path, monkeypatch):
-    workshop = Workshop(tmp_path)
-    workshop.load(str(talker_folder))
-    save_directions(tmp_path / "words.safetensors", [saying(workshop.model, "cup", "word:cup")])
-    workshop.read("words.safetensors")
-    with opened(workshop, monkeypatch) as tab:
+def test_a_drawn_curve_changes_what_is_written(talker_folder, folder):
+    with opened(talker_folder, folder) as tab:
+        take_the_words(tab)
         fill(tab, "prompt", "say the cup")
         fill(tab, "length", "20")
         fill(tab, "strength-0", "40")
@@ -101,13 +125,11 @@ def test_a_drawn_curve_changes_what_is_written(talker_folder, tmp_path, monkeypa
         tab.click("#save")
         until(tab, "saved", "tried.yaml")
         shot(tab, "text")
-    assert "points(10steps:0, 12steps:1)" in (tmp_path / "tried.yaml").read_text()
+    assert "points(10steps:0, 12steps:1)" in (folder / "tried.yaml").read_text()
 
 
-def test_a_drawn_curve_changes_what_is_played(tmp_path, monkeypatch):
-    workshop = Workshop(tmp_path)
-    workshop.load("bundled:music")
-    with opened(workshop, monkeypatch) as tab:
+def test_a_drawn_curve_changes_what_is_played(tmp_path):
+    with opened("bundled:music", tmp_path) as tab:
         assert tab.locator("#direction-0 input").input_value() == "note:C"
         fill(tab, "length", "1")
         tab.wait_for_timeout(500)
@@ -124,12 +146,9 @@ def test_a_drawn_curve_changes_what_is_played(tmp_path, monkeypatch):
         shot(tab, "music")
 
 
-def test_long_work_is_stopped_and_wrong_steering_is_said(talker_folder, tmp_path, monkeypatch):
-    workshop = Workshop(tmp_path)
-    workshop.load(str(talker_folder))
-    save_directions(tmp_path / "words.safetensors", [saying(workshop.model, "cup", "word:cup")])
-    workshop.read("words.safetensors")
-    with opened(workshop, monkeypatch) as tab:
+def test_long_work_is_stopped_and_wrong_steering_is_said(talker_folder, folder):
+    with opened(talker_folder, folder) as tab:
+        take_the_words(tab)
         fill(tab, "length", "220")
         tab.click("#compare")
         until(tab, "status", "of both")
@@ -138,5 +157,5 @@ def test_long_work_is_stopped_and_wrong_steering_is_said(talker_folder, tmp_path
         fill(tab, "more-0", "on text.99")
         tab.click("#compare")
         until(tab, "status", "text.99")
-        for path in ("/gradio_api/file=/etc/passwd", f"/gradio_api/file={tmp_path}/words.safetensors"):
+        for path in ("/gradio_api/file=/etc/passwd", f"/gradio_api/file={folder}/words.safetensors"):
             assert tab.request.get(tab.url.rstrip("/") + path).status in (403, 404)

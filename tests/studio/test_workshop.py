@@ -5,7 +5,6 @@ import threading
 
 import pytest
 
-
 from mmsteer.direction_file import save_directions
 from mmsteer.errors import MmsteerError, StudioError
 from mmsteer.recipes.checks import check_recipe
@@ -96,7 +95,7 @@ def test_a_recipe_of_what_was_tried_can_be_run(workshop, tmp_path, mmsteer):
     workshop.read("words.safetensors")
     path = save_recipe(workshop, asked(LINE), "tried")
     assert [one.name for one in check_recipe(path).conditions] == ["steered"]
-    code, out, err = mmsteer("run", path, "--out", tmp_path / "run", "--quiet")
+    code, _, err = mmsteer("run", path, "--out", tmp_path / "run", "--quiet")
     assert code == 0, err
     with pytest.raises(StudioError, match=r"tried.yaml is in .* already"):
         save_recipe(workshop, asked(LINE), "tried")
@@ -137,4 +136,4 @@ def test_nothing_to_steer_and_no_model_are_errors(workshop, tmp_path):
     with pytest.raises(StudioError, match="nothing is steered"):
         workshop.compare(asked(), lambda *_: None)
     with pytest.raises(StudioError, match="no model is loaded"):
-        Workshop(tmp_path).compare(asked(LINE), lambda *_: None)
+        Workshop(tmp_path).read("words.safetensors")
