@@ -26,13 +26,13 @@ def studio(
     """
     _check_gradio()
     from mmsteer.cli.quiet import hush
-    from mmsteer.studio.launch import launch
+    from mmsteer.studio.launch import start
     from mmsteer.studio.workshop import Workshop
 
     hush()
     folder.mkdir(parents=True, exist_ok=True)
     print(f"http://{host}:{port}, with the files of {folder.resolve()}")
-    launch(Workshop(folder, device, dtype), model, host, port)
+    start(Workshop(folder, device, dtype), model, host, port).block_thread()
 
 
 def _check_gradio() -> None:

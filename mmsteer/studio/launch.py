@@ -1,20 +1,24 @@
 """The page on an address."""
 
 import os
+from typing import Any
 
 from mmsteer.studio.outputs import STYLE
 from mmsteer.studio.page import Page
 from mmsteer.studio.workshop import Workshop
 
 
-def launch(workshop: Workshop, model: str, host: str, port: int) -> None:
-    """Serve the page until it is interrupted: no file of the machine, and nothing to anybody outside.
+def start(workshop: Workshop, model: str, host: str, port: int) -> Any:
+    """Serve the page in threads of its own: no file of the machine, and nothing to anybody outside.
 
     Args:
         workshop: What it works on.
         model: The model that is loaded first.
         host: The address.
         port: And its port.
+
+    Returns:
+        The page: its `block_thread` waits until it is interrupted, its `close` ends it.
     """
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     page = Page(workshop, model).build()
@@ -30,4 +34,6 @@ def launch(workshop: Workshop, model: str, host: str, port: int) -> None:
         max_file_size="16mb",
         ssr_mode=False,
         css=STYLE,
+        prevent_thread_lock=True,
     )
+    return page

@@ -1,58 +1,55 @@
 """The page in a browser: a curve is drawn, a button pressed, and something else comes out."""
 
+import gc
 import os
 import socket
-import subprocess
-import sys
-import time
 from contextlib import contextmanager
 
 import pytest
 
 from mmsteer.adapters import load
 from mmsteer.direction_file import save_directions
+from mmsteer.studio.workshop import Workshop
 from tests.conftest import saying
 
 CHROMIUM = "/usr/bin/chromium"
 
 pytest.importorskip("gradio")
 playwright = pytest.importorskip("playwright.sync_api")
-pytestmark = pytest.mark.skipif(not os.path.exists(CHROMIUM), reason="there is no Chromium")
+pytestmark = [
+    pytest.mark.skipif(not os.path.exists(CHROMIUM), reason="there is no Chromium"),
+    # Gradio and playwright leave sockets and loops to the collector, and use what their own libraries deprecate.
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 PATIENCE = 60_000
 
 
 @contextmanager
 def opened(model, folder):
-    """The command itself, and a browser that has its page open."""
+    """The page of a model that is loaded already, in a browser."""
+    from mmsteer.studio.launch import start
+
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-c", "from mmsteer.cli import main; main()", "studio"]
-    command += ["--model", str(model), "--folder", str(folder), "--port", str(port)]
-    with subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"}) as process:
-        try:
-            until_it_listens(port, process)
-            with playwright.sync_playwright() as there:
-                browser = there.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-                tab = browser.new_page(viewport={"width": 1300, "height": 1000})
-                tab.set_default_timeout(PATIENCE)
-                tab.goto(f"http://127.0.0.1:{port}")
-                until(tab, "status", "is loaded, with")
-                yield tab
-                browser.close()
-        finally:
-            process.terminate()
-            process.wait(60)
-
-
-def until_it_listens(port, process):
-    for _ in range(1800):
-        assert process.poll() is None
-        with socket.socket() as there:
-            if there.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.1)
-    raise AssertionError("the studio never listened")
+    workshop = Workshop(folder)
+    workshop.load(str(model))
+    served = start(workshop, str(model), "127.0.0.1", port)
+    try:
+        with playwright.sync_playwright() as there:
+            browser = there.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+            tab = browser.new_page(viewport={"width": 1300, "height": 1000})
+            tab.set_default_timeout(PATIENCE)
+            tab.goto(f"http://127.0.0.1:{port}")
+            until(tab, "status", "is loaded, with")
+            yield tab
+            browser.close()
+    finally:
+        served.close()
+        del served, workshop
+        gc.collect()
 
 
 @pytest.fixture
@@ -79,11 +76,19 @@ def until(tab, name, text):
 
 
 def draw(tab, across, up, place=0):
-    box = tab.locator(f"#curve-{place} svg.curve").bounding_box()
+    curve = tab.locator(f"#curve-{place} svg.curve")
+    curve.scroll_into_view_if_needed()
+    box = curve.bounding_box()
     left, right, top, bottom = 36, box["width"] - 12, 12, 146
     tab.mouse.move(box["x"] + left + across * (right - left), box["y"] + bottom - up * (bottom - top))
     tab.mouse.down()
     tab.mouse.up()
+
+
+def stretched(tab, length, place=0):
+    """Wait until the axis ends where the output does."""
+    script = "([place, text]) => [...document.querySelectorAll(`#curve-${place} text`)].some(one => one.textContent === text)"
+    tab.wait_for_function(script, arg=[place, length])
 
 
 def fill(tab, name, text):
@@ -113,7 +118,7 @@ def test_a_drawn_curve_changes_what_is_written(talker_folder, folder):
         fill(tab, "prompt", "say the cup")
         fill(tab, "length", "20")
         fill(tab, "strength-0", "40")
-        tab.wait_for_timeout(500)
+        stretched(tab, "20")
         draw(tab, 0.5, 0)
         draw(tab, 0.6, 1)
         until(tab, "schedule-0", "points(10steps:0, 12steps:1)")
@@ -132,7 +137,7 @@ def test_a_drawn_curve_changes_what_is_played(tmp_path):
     with opened("bundled:music", tmp_path) as tab:
         assert tab.locator("#direction-0 input").input_value() == "note:C"
         fill(tab, "length", "1")
-        tab.wait_for_timeout(500)
+        stretched(tab, "0.25")
         draw(tab, 0, 1)
         draw(tab, 1, 0.5)
         until(tab, "schedule-0", "points(0s:1, 1s:0.5)")
