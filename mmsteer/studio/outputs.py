@@ -19,6 +19,7 @@ STYLE = """
 .studio-pair figcaption { font-weight: 600; margin-bottom: 0.4rem; }
 .studio-pair p { white-space: pre-wrap; overflow-wrap: anywhere; margin: 0; }
 .studio-pair audio, .studio-pair img { width: 100%; }
+.studio-pair img { height: 7rem; }
 .studio-pair .removed { background: #ffd6d6; color: #7a0000; text-decoration: line-through; }
 .studio-pair .added { background: #d3f5d8; color: #00480c; }
 """

@@ -28,15 +28,13 @@ PATIENCE = 60_000
 
 @contextmanager
 def opened(model, folder):
-    """The page of a model that is loaded already, in a browser."""
+    """The page in a browser, once it has loaded its model."""
     from mmsteer.studio.launch import start
 
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    workshop = Workshop(folder)
-    workshop.load(str(model))
-    served = start(workshop, str(model), "127.0.0.1", port)
+    served = start(Workshop(folder), str(model), "127.0.0.1", port)
     try:
         with playwright.sync_playwright() as there:
             browser = there.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
@@ -48,7 +46,7 @@ def opened(model, folder):
             browser.close()
     finally:
         served.close()
-        del served, workshop
+        del served
         gc.collect()
 
 
@@ -87,7 +85,8 @@ def draw(tab, across, up, place=0):
 
 def stretched(tab, length, place=0):
     """Wait until the axis ends where the output does."""
-    script = "([place, text]) => [...document.querySelectorAll(`#curve-${place} text`)].some(one => one.textContent === text)"
+    texts = "[...document.querySelectorAll(`#curve-${place} text`)]"
+    script = f"([place, text]) => {texts}.some(one => one.textContent === text)"
     tab.wait_for_function(script, arg=[place, length])
 
 
