@@ -115,3 +115,7 @@ class ServingError(MmsteerError):
     ) -> None:
         super().__init__(message)
         self.status, self.field, self.code, self.retry_after = status, field, code, retry_after
+
+
+class StudioError(MmsteerError):
+    """What was asked for in the studio cannot be done."""

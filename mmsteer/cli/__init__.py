@@ -20,6 +20,7 @@ from mmsteer.cli.run import report, run
 from mmsteer.cli.sae_methods import app as sae
 from mmsteer.cli.search import search
 from mmsteer.cli.serve import serve
+from mmsteer.cli.studio import studio
 from mmsteer.cli.train import train
 from mmsteer.errors import MmsteerError
 
@@ -43,6 +44,7 @@ app.command()(fold)
 app.command()(serve)
 app.command()(convert)
 app.command()(push)
+app.command()(studio)
 app.command()(report)
 app.add_typer(sae, name="sae")
 app.add_typer(recipes, name="recipes")

@@ -96,7 +96,11 @@ def probe(
     else:
         refuse_idle(context, ("images",), "is the folder with the images of --demos; give that, too")
     from mmsteer.api import load
-    from mmsteer.cli.probe_sources import (
+    from mmsteer.cli.probe_table import show
+    from mmsteer.cli.quiet import hush
+    from mmsteer.direction_file import save_directions
+    from mmsteer.recipes.finding import find
+    from mmsteer.recipes.probe_sources import (
         YES,
         concept_entry,
         contrast_entry,
@@ -105,10 +109,6 @@ def probe(
         of_rows,
         read_labelled,
     )
-    from mmsteer.cli.probe_table import show
-    from mmsteer.cli.quiet import hush
-    from mmsteer.direction_file import save_directions
-    from mmsteer.recipes.finding import find
 
     hush()
     common = {"probe": probe, "family": family, "sites": sites, "positions": positions, "pool": pool}
