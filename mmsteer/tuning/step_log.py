@@ -25,7 +25,8 @@ class StepLog:
         self._path, self._size = path, 0
         if path is None:
             return
-        path.touch()
+        if not path.exists():
+            path.touch()
         for number, line in enumerate(path.read_bytes().splitlines(keepends=True)[:done], 1):
             self.steps.append(dict(parse_json(line.decode(), f"{path}:{number}", ProbeError, numbered=False)))
             self._size += len(line)
