@@ -19,6 +19,7 @@ from mmsteer.document import Document
 from mmsteer.errors import RecipeError
 from mmsteer.eval.judge import EndpointJudge
 from mmsteer.json_lines import read_json_lines
+from mmsteer.library import library
 from mmsteer.probes.bounds import Count, Positive, Seed
 from mmsteer.recipes.environment import run_id
 from mmsteer.recipes.loading import find_recipe, load_document, place_of
@@ -107,8 +108,8 @@ def check_axbench(name: str | Path, overrides: Sequence[str] = ()) -> tuple[AxBe
     except ValidationError as error:
         raise RecipeError(refusal(document, schema_problems(AxBench, document.data, error))) from None
     home = find_recipe(name).parent
-    concepts = read_concepts(place_of(recipe.data, home))[: recipe.concepts]
-    return recipe, concepts, _instructions(place_of(recipe.instructions, home))
+    concepts = read_concepts(_place(recipe.data, home))[: recipe.concepts]
+    return recipe, concepts, _instructions(_place(recipe.instructions, home))
 
 
 def run_axbench(
@@ -149,6 +150,12 @@ def _rater(recipe: AxBench, adapter: Any, instructions: Sequence[str], settings:
         return EndpointRater(EndpointJudge.from_environment())
     plain: list[Sample] = unsteered(adapter, instructions, settings)
     return OfflineRater(adapter, plain, installed_embedder())
+
+
+def _place(path: str, home: Path) -> Path:
+    """Beside the recipe, here, or among what comes with mmsteer, so that a copied recipe finds the set."""
+    own, shipped = place_of(path, home), library("recipes") / path
+    return shipped if shipped.exists() and not own.exists() else own
 
 
 def _instructions(path: Path) -> list[str]:

@@ -7,6 +7,7 @@ import pytest
 from mmsteer.axbench import read_concepts
 from mmsteer.errors import DataError
 from mmsteer.recipes.axbench import check_axbench
+from mmsteer.recipes.loading import find_recipe
 from tests.axbench.conftest import rows, written
 
 LAYOUTS = {
@@ -84,8 +85,9 @@ def test_a_missing_table_is_named(tmp_path):
         read_concepts(tmp_path)
 
 
-def test_the_set_that_ships_is_whole():
-    recipe, concepts, instructions = check_axbench("axbench-text")
+def test_the_set_that_ships_is_whole_and_a_copied_recipe_finds_it(tmp_path):
+    (tmp_path / "mine.yaml").write_bytes(find_recipe("axbench-text").read_bytes())
+    recipe, concepts, instructions = check_axbench(tmp_path / "mine.yaml")
     assert len(concepts) >= 20
     assert len(instructions) >= recipe.prompts
     asked = {"train": set(), "test": set()}
