@@ -15,10 +15,13 @@ from torch import Tensor
 
 from mmsteer.atomic import write_atomically
 from mmsteer.errors import DirectionError, SiteError
-from mmsteer.types import UNKNOWN, Direction, Feature, NormSpread, Site, SiteStats, Sketch
+from mmsteer.types import UNKNOWN, Direction, Feature, LowRank, NormSpread, Site, SiteStats, Sketch
 
 FORMAT = "mmsteer directions"
+EDITS = "mmsteer edits"
+"""Of a file that holds a low-rank edit: who reads vectors alone is told that it is another kind of file."""
 VERSION = 1
+PARTS = ("read", "bias", "write")
 MAX_BYTES = 2**30
 MAX_HEADER = 2**24
 _AGAIN = "save it again with save_directions, or fetch it again"
@@ -61,10 +64,12 @@ class _Entry(_Strict):
     provenance: dict[str, str]
     stats: dict[_Name, _Stats]
     features: dict[_Name, _Feature] = {}
+    # Sites of a low-rank edit.
+    edits: list[_Name] = []
 
 
 class _Header(_Strict):
-    format: Literal["mmsteer directions"]
+    format: Literal["mmsteer directions", "mmsteer edits"]
     version: Literal[1]
     directions: dict[_Name, _Entry]
     models: dict[_Name, _Model] = {}
@@ -155,7 +160,17 @@ def _encoder_key(name: str, site: Site | str) -> str:
 def _tensors(direction: Direction) -> dict[str, Tensor]:
     vectors = {_key(direction.name, site): vector for site, vector in direction.vectors.items()}
     encoders = {_encoder_key(direction.name, site): feature.encoder for site, feature in direction.features.items()}
-    return vectors | encoders
+    edits = {key: part for site, edit in direction.edits.items() for key, part in _parts(direction.name, site, edit)}
+    return vectors | encoders | edits
+
+
+def _edit_key(name: str, site: Site | str, part: str) -> str:
+    return f"{_key(name, site)}|{part}"
+
+
+def _parts(name: str, site: Site | str, edit: LowRank) -> Iterator[tuple[str, Tensor]]:
+    for part in PARTS:
+        yield _edit_key(name, site, part), getattr(edit, part)
 
 
 def _header(path: Path, directions: list[Direction]) -> str:
@@ -165,15 +180,18 @@ def _header(path: Path, directions: list[Direction]) -> str:
             "provenance": dict(d.provenance),
             "stats": {str(site): asdict(d.stats[site]) for site in d.sites},
             "features": {str(at): {"bias": one.bias, "threshold": one.threshold} for at, one in d.features.items()},
+            "edits": list(map(str, d.edits)),
         }
         for d in directions
     }
     models = {d.model: d.sketch.written() for d in directions if d.sketch}
     try:
-        header = _Header.model_validate({"format": FORMAT, "version": VERSION, "directions": entries, "models": models})
+        kind = EDITS if any(one.edits for one in directions) else FORMAT
+        header = _Header.model_validate({"format": kind, "version": VERSION, "directions": entries, "models": models})
     except ValidationError as cause:
         raise DirectionError(f"{path} is not written: {_first(cause)}") from None
-    return header.model_dump_json()
+    # Nothing is said of edits where there are none: such a file is as it ever was.
+    return header.model_dump_json(exclude={"directions": {one.name: {"edits"} for one in directions if not one.edits}})
 
 
 def _digest(header: str, tensors: Mapping[str, Tensor]) -> str:
@@ -232,7 +250,7 @@ def _parse_header(path: Path, text: str | None) -> _Header:
         raise DirectionError(f"{path}: the header has {len(text)} characters; at most {MAX_HEADER} are read")
     try:
         label = _Label.model_validate_json(text)
-        if (label.format, label.version) != (FORMAT, VERSION):
+        if label.format not in (FORMAT, EDITS) or label.version != VERSION:
             raise DirectionError(
                 f"{path} has format {label.format[:50]!r} version {label.version}; this mmsteer reads {FORMAT!r} "
                 f"version {VERSION}, so use the mmsteer that wrote it, or fit the directions again"
@@ -250,6 +268,8 @@ def _first(cause: ValidationError) -> str:
 def _read_tensors(path: Path, file: Any, header: _Header) -> dict[str, Tensor]:
     wanted = {_key(name, site) for name, entry in header.directions.items() for site in entry.stats}
     wanted |= {_encoder_key(name, site) for name, entry in header.directions.items() for site in entry.features}
+    entries = header.directions.items()
+    wanted |= {_edit_key(name, site, part) for name, entry in entries for site in entry.edits for part in PARTS}
     unpaired = sorted(wanted ^ set(file.keys()))
     if unpaired:
         raise DirectionError(
@@ -274,9 +294,14 @@ def _direction(path: Path, name: str, entry: _Entry, tensors: Mapping[str, Tenso
         features = {
             _site(path, text): Feature(encoders[text], one.bias, one.threshold) for text, one in entry.features.items()
         }
-        return Direction(name, vectors, stats, entry.model, entry.provenance, features)
+        edits = {_site(path, text): _edit(name, text, tensors) for text in entry.edits}
+        return Direction(name, vectors, stats, entry.model, entry.provenance, features, edits=edits)
     except DirectionError as cause:
         raise DirectionError(f"{path}: {cause}") from None
+
+
+def _edit(name: str, site: str, tensors: Mapping[str, Tensor]) -> LowRank:
+    return LowRank(*(tensors[_edit_key(name, site, part)] for part in PARTS))
 
 
 def _sketch(path: Path, name: str, model: _Model) -> Sketch | None:

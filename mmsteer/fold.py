@@ -65,7 +65,7 @@ def fold(
         strength: The share to remove; 1 removes it all.
 
     Raises:
-        DirectionError: A direction belongs to another model, or has a vector for each token.
+        DirectionError: A direction belongs to another model, has a vector for each token, or is a low-rank edit.
         SiteError: A site is one whose state no single weight writes, such as a whole block, or is none of the
             directions'.
         AdapterError: A weight is quantised or not loaded.
@@ -211,8 +211,11 @@ def basis(site: Site, directions: Sequence[Direction]) -> Tensor:
         directions: Found there.
 
     Raises:
-        DirectionError: A direction has a vector for each token.
+        DirectionError: A direction has a vector for each token, or is a low-rank edit.
     """
+    edits = [one.name for one in directions if one.edits]
+    if edits:
+        raise DirectionError(f"direction {edits[0]!r} is a low-rank edit, which no weight leaves out; steer with it")
     by_token = [one.name for one in directions if one.vectors[site].ndim > 1]
     if by_token:
         raise DirectionError(

@@ -42,11 +42,16 @@ def run(
     mmsteer run my-recipe.yaml model.load=facebook/musicgen-small model.device=cuda
     """
     from mmsteer.cli.quiet import hush
+    from mmsteer.recipes.axbench import is_axbench
     from mmsteer.recipes.experiment import prepare
+    from mmsteer.recipes.loading import load_document
     from mmsteer.recipes.run import run as run_experiment
     from mmsteer.report import write_report
 
     hush()
+    if is_axbench(load_document(recipe, overrides or [])):
+        _run_axbench(recipe, overrides or [], out, quiet=quiet)
+        return
     experiment = prepare(recipe, overrides or [])
     path = out or Path("runs") / experiment.name
     with _resumable(path):
@@ -71,6 +76,27 @@ def report(
     from mmsteer.report import write_report
 
     print(write_report(folder))
+
+
+def _run_axbench(recipe: str, overrides: list[str], out: Path | None, *, quiet: bool) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    from mmsteer.cli.files import write_out
+    from mmsteer.cli.tables import table
+    from mmsteer.json_lines import read_json
+    from mmsteer.recipes.axbench import run_axbench
+    from mmsteer.report.axbench_page import HEADINGS, TITLES, axbench_page, cells, order
+
+    with _resumable(out or Path("runs")):
+        folder, found = run_axbench(recipe, overrides, out, progress=not quiet)
+    judge = read_json(folder / "axbench.json")["judge"]
+    write_out(folder / "index.html", axbench_page(folder.name, judge, found).encode())
+    console = Console()
+    console.print(table(HEADINGS, [cells(row) for row in found.rows]))
+    for what in TITLES:
+        console.print(Text(order(found, what)))
+    print(f"\nrun folder: {folder}\nreport:     {folder / 'index.html'}")
 
 
 @contextmanager

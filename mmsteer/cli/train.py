@@ -14,11 +14,12 @@ from mmsteer.errors import DataError
 
 if TYPE_CHECKING:
     from mmsteer.tasks import Row
-    from mmsteer.tuning import Objective
+    from mmsteer.tuning import AdditiveVectors, Objective, TrainedSites
     from mmsteer.types import Adapter, Sample, Sampling
 
-MethodName = Literal["ssv", "reft-r1", "bipo", "rloo", "grpo"]
+MethodName = Literal["ssv", "reft-r1", "loreft", "direft", "bipo", "rloo", "grpo"]
 REWARDED = ("rloo", "grpo")
+LOW_RANK = ("loreft", "direft")
 OF_REWARDS = ("reward", "asked", "group", "kl", "tokens", "seconds")
 
 
@@ -40,6 +41,8 @@ class Usual:
 USUAL = {
     "ssv": Usual(0.02, 100, 6),
     "reft-r1": Usual(0.1, 100, 6),
+    "loreft": Usual(0.02, 100, 6),
+    "direft": Usual(0.02, 100, 6),
     "bipo": Usual(0.01, 200, 4),
     "rloo": Usual(0.02, 100, 16),
     "grpo": Usual(0.02, 100, 16),
@@ -53,15 +56,17 @@ def train(
     sites: Annotated[str, typer.Option(help="where vectors are added, such as text.14 or text.10-14")],
     out: Annotated[Path, typer.Option(help="the file of directions to write: .safetensors")],
     method: Annotated[
-        MethodName, typer.Option(help="by likelihood (ssv, reft-r1), preference (bipo) or reward (rloo, grpo)")
+        MethodName,
+        typer.Option(help="by likelihood (ssv, reft-r1, loreft, direft), preference (bipo) or reward (rloo, grpo)"),
     ] = "rloo",
     reward: Annotated[
         str | None, typer.Option(help="rloo, grpo: what is wanted, such as instruction:lowercase, or note:C of clips")
     ] = None,
-    label: Annotated[str | None, typer.Option(help="ssv, reft-r1, bipo: of the rows whose outputs are wanted")] = None,
+    label: Annotated[str | None, typer.Option(help="of the rows whose outputs are wanted; rewards need none")] = None,
     name: Annotated[str | None, typer.Option(help="of the direction (usual: the file of the data, and label)")] = None,
     split: Annotated[str | None, typer.Option(help="only rows of this `split`")] = None,
     at: Annotated[str, typer.Option("--at", help="to which tokens the vectors are added")] = "all",
+    rank: Annotated[int, typer.Option(min=1, help="loreft, direft: dimensions that are read and written")] = 4,
     steps: Annotated[int | None, typer.Option(min=1, help="usual: 100, bipo 200")] = None,
     rate: Annotated[
         float | None, typer.Option(help="about the share of the typical norm by which a step moves a vector")
@@ -83,7 +88,7 @@ def train(
     force: Annotated[bool, typer.Option("--force", help="overwrite the file")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="show no progress")] = False,
 ) -> None:
-    """Train vectors through the frozen model, and save them as a direction whose unit `trained` is their length.
+    """Train vectors, or low-rank edits, through the frozen model; `1trained` steers as was trained.
 
     Training that was stopped goes on when the same command is given again.
 
@@ -104,7 +109,7 @@ def train(
     from mmsteer.eval.rewards import parse_output_reward
     from mmsteer.report.training_page import training_page
     from mmsteer.tasks import digest, read_rows
-    from mmsteer.tuning import AdditiveVectors, GatedVectors, Schedule, measure_sites
+    from mmsteer.tuning import Schedule, measure_sites
     from mmsteer.tuning import train as fit
     from mmsteer.types import Positions
 
@@ -121,9 +126,10 @@ def train(
         steps or usual.steps, usual.rate if rate is None else rate, decay="constant" if method in REWARDED else "linear"
     )
     where = measure_sites(adapter, samples, sites, positions)
-    vectors: AdditiveVectors = GatedVectors(where, seed=seed) if method == "reft-r1" else AdditiveVectors(where)
+    vectors = _vectors(method, where, rank, seed)
     written = {
         **asdict(options),
+        **({"rank": rank} if method in LOW_RANK else {}),
         "sites": sites,
         "positions": at,
         "model": adapter.fingerprint,
@@ -139,16 +145,26 @@ def train(
     print(f'{out}: {called}\n--steer "{use}"\npage: {home / "index.html"}')
 
 
+def _vectors(method: str, where: "TrainedSites", rank: int, seed: int) -> "AdditiveVectors":
+    from mmsteer.tuning import AdditiveVectors, GatedVectors, LowRankEdits
+
+    if method in LOW_RANK:
+        return LowRankEdits(where, rank, "loreft" if method == "loreft" else "direft", seed)
+    return GatedVectors(where, seed=seed) if method == "reft-r1" else AdditiveVectors(where)
+
+
 def _check_options(context: typer.Context, method: str, reward: str | None) -> None:
     """Refuse options of another method.
 
     Raises:
         DataError: One was given, or there is no reward to learn from.
     """
+    if method not in LOW_RANK:
+        refuse_idle(context, ("rank",), f"is for loreft and direft, and does nothing for {method}; choose one of them")
     if method not in REWARDED:
         refuse_idle(context, OF_REWARDS, f"is for rloo and grpo, and does nothing for {method}; choose one of them")
         return
-    refuse_idle(context, ("label",), f"is for ssv, reft-r1 and bipo; {method} learns from a reward")
+    refuse_idle(context, ("label",), f"is for ssv, reft-r1, loreft, direft and bipo; {method} learns from a reward")
     if reward is None:
         raise DataError(f"{method} learns from a reward: give --reward, such as instruction:lowercase")
 

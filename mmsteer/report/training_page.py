@@ -17,6 +17,7 @@ MEANINGS = {
     "entropy": "minus the mean log-probability of what was drawn, nats a token",
     "tokens": "tokens an output",
     "spread": "standard deviation of the rewards of a step",
+    "unscored": "outputs of a step that the reward has no value for",
     "gradient": "norm of the gradient before it is clipped",
     "length": "sum of the vectors' norms",
 }

@@ -64,7 +64,8 @@ class Attribute:
             direction, as ITI measures it; `trained`, the length that a trained vector has there; `absolute`; or
             `total`, for all sites together: pushes w N f at sites of weight w and typical norm N, with one f for each
             stack, so that the sum of their lengths is this fraction of the typical norm at the last of them. The
-            lengths are those of relative strengths times f, whatever the vectors.
+            lengths are those of relative strengths times f, whatever the vectors. An edit takes `trained` alone,
+            as a factor of what it adds.
         branch: Rows of classifier-free guidance to steer: `both`, `conditional` or `null`.
         gate: Which of these tokens, by what is read in them; None for all.
     """
@@ -91,6 +92,11 @@ class Attribute:
             )
         if self.unit in OF_NORM:
             self._check_norms()
+        if self.direction.edits and (self.operator, self.unit) != ("add", "trained"):
+            raise SteeringError(
+                f"{self.direction.name}: a low-rank edit is applied as it was trained, times a factor; write such as "
+                "'1trained', without an operator"
+            )
         if self.unit == "std":
             self._check_spreads()
         if self.unit == "trained" and any(one.length is None for one in self.direction.stats.values()):
@@ -176,7 +182,7 @@ class Attribute:
 
     def __str__(self) -> str:
         unit = next(suffix for suffix, unit in UNITS.items() if unit == self.unit)
-        defaults = Attribute(self.direction, 0.0)
+        defaults = Attribute(self.direction, 0.0, unit=self.unit)
         parts = [f"{quoted(self.direction.name)} {self.strength:g}{unit} {self.schedule}"]
         for word, field in _KEYWORDS.items():
             value = getattr(self, field)

@@ -13,7 +13,7 @@ from mmsteer.steering.attribute import Attribute, Steering
 from mmsteer.steering.compose import compose
 from mmsteer.steering.gate import Threshold
 from mmsteer.steering.operators import TARGETED
-from mmsteer.types import Feature, Positions, Site
+from mmsteer.types import Feature, LowRank, Positions, Site
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +29,7 @@ class StateDependentEdit:
         token_norm: Whether that is multiplied by the norm that each token has before the edit.
         gates: What opens it there, by index of the plan's sites; empty where nothing gates it.
         features: What is read there instead of the component along the vector; empty for plain directions.
+        edits: What is done there instead of pushing along the vector; empty for plain directions.
     """
 
     column: int
@@ -39,6 +40,7 @@ class StateDependentEdit:
     token_norm: bool
     gates: Mapping[int, Threshold]
     features: Mapping[int, Feature]
+    edits: Mapping[int, LowRank]
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,11 +117,12 @@ def compile_plan(steerings: Sequence[Steering], sites: Sequence[Site], timeline:
 
 def _is_summed(item: Attribute) -> bool:
     """Whether a push is the same for every token and state, so that all such pushes are one sum a layer."""
-    return item.operator == "add" and item.unit != "token" and item.gate is None and not _is_per_token(item)
+    return item.operator == "add" and item.unit != "token" and item.gate is None and not _has_no_vector(item)
 
 
-def _is_per_token(item: Attribute) -> bool:
-    return any(item.direction.vectors[site].ndim == 2 for site in item.written)
+def _has_no_vector(item: Attribute) -> bool:
+    """Whether what it adds at a site is not one vector, the same for every token and state."""
+    return bool(item.direction.edits) or any(item.direction.vectors[site].ndim == 2 for site in item.written)
 
 
 def _columns(steerings: Sequence[Steering]) -> tuple[list[tuple[Steering, int]], list[list[int]]]:
@@ -153,10 +156,10 @@ def _column_vectors(steering: Steering, index: int, sites: Sequence[Site], wides
     """The unit vectors that an added attribute pushes along, (sites, widest); zero for any other, and beyond a site."""
     chosen = steering.attributes[index]
     added = [item for item in steering.attributes if item.operator == "add"]
-    _refuse_per_token(steering, added)
-    if chosen.operator != "add" or _is_per_token(chosen):
+    _refuse_without_vector(steering, added)
+    if chosen.operator != "add" or _has_no_vector(chosen):
         return torch.zeros(len(sites), widest)
-    added = [item for item in added if not _is_per_token(item)]
+    added = [item for item in added if not _has_no_vector(item)]
     row = added.index(chosen)
     return torch.stack([_composed(added, steering.compose, site, widest)[row] for site in sites])
 
@@ -166,12 +169,12 @@ def _composed(added: Sequence[Attribute], how: str, site: Site, widest: int) -> 
     return compose(torch.stack([nn.functional.pad(one, (0, widest - len(one))) for one in vectors]), how)
 
 
-def _refuse_per_token(steering: Steering, added: Sequence[Attribute]) -> None:
+def _refuse_without_vector(steering: Steering, added: Sequence[Attribute]) -> None:
     # Composing and budgets compare directions, and here there is no one direction to compare with.
-    found = next((item.direction.name for item in added if _is_per_token(item)), None)
+    found = next((item.direction.name for item in added if _has_no_vector(item)), None)
     if found and (steering.budget is not None or (steering.compose != "sum" and len(added) > 1)):
         raise SteeringError(
-            f"{found!r} has a vector for each token, so it cannot be composed by {steering.compose!r} or held to a "
+            f"{found!r} has no single vector to add, so it cannot be composed by {steering.compose!r} or held to a "
             "budget; use compose 'sum' without a budget"
         )
 
@@ -250,7 +253,7 @@ def _residual_norm(steerings: Sequence[Steering], site: Site) -> float:
 def _other(column: int, item: Attribute, sites: Sequence[Site], composed: Tensor) -> StateDependentEdit:
     mine = {place: site for place, site in enumerate(sites) if site in item.shares}
     factor = item.strength if item.operator in TARGETED else 1.0
-    alone = item.operator != "add" or _is_per_token(item)
+    alone = item.operator != "add" or _has_no_vector(item)
     return StateDependentEdit(
         column,
         item.direction.name,
@@ -259,11 +262,17 @@ def _other(column: int, item: Attribute, sites: Sequence[Site], composed: Tensor
             place: item.direction.vectors[site] if alone else composed[place, : _width(item, site)]
             for place, site in mine.items()
         },
-        {place: factor * _scale(item, site) for place, site in mine.items()},
+        {place: factor * _factor(item, site) for place, site in mine.items()},
         item.unit == "token",
         {place: item.gate.at(site) for place, site in mine.items()} if item.gate else {},
         {place: item.direction.features[site] for place, site in mine.items()} if item.direction.features else {},
+        {place: item.direction.edits[site] for place, site in mine.items()} if item.direction.edits else {},
     )
+
+
+def _factor(item: Attribute, site: Site) -> float:
+    # What an edit adds has its length already.
+    return item.shares[site] if item.direction.edits else _scale(item, site)
 
 
 def _width(attribute: Attribute, site: Site) -> int:

@@ -10,7 +10,7 @@ from mmsteer.errors import SteeringError
 from mmsteer.steering.meter import Meter
 from mmsteer.steering.operators import OPERATORS, Read, Scale, component
 from mmsteer.steering.plan import StateDependentEdit
-from mmsteer.types import Feature
+from mmsteer.types import Feature, LowRank
 
 
 class StateDependentEdits:
@@ -27,6 +27,7 @@ class StateDependentEdits:
         self._meter = meter
         self._placed: dict[tuple[int, torch.device], Tensor] = {}
         self._features: dict[tuple[int, torch.device], Feature] = {}
+        self._edits: dict[tuple[int, torch.device], LowRank] = {}
 
     def edit(self, place: int, hidden: Tensor, edited: Tensor, amounts: Tensor) -> Tensor:
         """The hidden state after these edits.
@@ -49,6 +50,9 @@ class StateDependentEdits:
             scale: Scale = other.scales[place]
             if other.token_norm:
                 scale = scale * torch.linalg.vector_norm(before, dim=-1, keepdim=True)
+            if place in other.edits:
+                after = after + amount * scale * self._near(other.edits[place], after).change(after)
+                continue
             after = OPERATORS[other.operator](after, amount, vector, scale, self._read(other, place, before, vector))
         return after.to(hidden.dtype)
 
@@ -71,6 +75,12 @@ class StateDependentEdits:
         if key not in self._features:
             self._features[key] = feature.beside(hidden)
         return self._features[key].read(hidden)
+
+    def _near(self, edit: LowRank, hidden: Tensor) -> LowRank:
+        key = (id(edit), hidden.device)
+        if key not in self._edits:
+            self._edits[key] = edit.beside(hidden)
+        return self._edits[key]
 
     def _local(self, other: StateDependentEdit, vector: Tensor, hidden: Tensor) -> Tensor:
         # A vector of the plan where the layer is, and as precise; moved there once, not at every step.

@@ -1,6 +1,5 @@
 """Training vectors step by step, so that a run that was stopped goes on as if it had not been."""
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -17,7 +16,7 @@ from mmsteer import hooks
 from mmsteer.atomic import write_atomically
 from mmsteer.claim import claim
 from mmsteer.errors import ProbeError
-from mmsteer.json_lines import read_json_lines
+from mmsteer.tuning.step_log import StepLog
 from mmsteer.tuning.vectors import AdditiveVectors
 
 CHECKPOINT, LOG = "checkpoint.safetensors", "steps.jsonl"
@@ -110,13 +109,14 @@ def train(
         claim(folder, "train.json", {**settings, "schedule": asdict(schedule)}, "training", ProbeError)
     log = _resumed(vectors, optimiser, folder)
     with Progress(disable=not progress) as bar, hooks.frozen(vectors.where.adapter.model):
-        task = bar.add_task("training", total=schedule.steps, completed=len(log))
-        for step in range(len(log), schedule.steps):
-            log.append(_step(vectors, objective, schedule, optimiser, step))
+        task = bar.add_task("training", total=schedule.steps, completed=len(log.steps))
+        for step in range(len(log.steps), schedule.steps):
+            # The log first: the checkpoint says how many of its lines count.
+            log.add(_step(vectors, objective, schedule, optimiser, step))
             if folder is not None:
-                _keep(vectors, optimiser, log, folder)
-            bar.update(task, advance=1, description=_words(log[-1]))
-    return log
+                _keep(vectors, optimiser, step + 1, folder)
+            bar.update(task, advance=1, description=_words(log.steps[-1]))
+    return log.steps
 
 
 def _step(
@@ -139,22 +139,18 @@ def _words(numbers: Mapping[str, float]) -> str:
     return "training " + ", ".join(shown)
 
 
-def _keep(
-    vectors: AdditiveVectors, optimiser: torch.optim.Optimizer, log: list[dict[str, float]], folder: Path
-) -> None:
-    # The log first: the checkpoint says how many of its lines count.
-    write_atomically(folder / LOG, "".join(json.dumps(line, allow_nan=False) + "\n" for line in log).encode())
+def _keep(vectors: AdditiveVectors, optimiser: torch.optim.Optimizer, steps: int, folder: Path) -> None:
     tensors = dict(vectors.state_dict())
     for at, part in enumerate(vectors.parameters()):
         moments = optimiser.state.get(part, {})
         tensors |= {f"adam.{at}.{name}": value for name, value in moments.items()}
-    data = save({name: value.contiguous() for name, value in tensors.items()}, {"steps": str(len(log))})
+    data = save({name: value.contiguous() for name, value in tensors.items()}, {"steps": str(steps)})
     write_atomically(folder / CHECKPOINT, data)
 
 
-def _resumed(vectors: AdditiveVectors, optimiser: torch.optim.Optimizer, folder: Path | None) -> list[dict[str, float]]:
+def _resumed(vectors: AdditiveVectors, optimiser: torch.optim.Optimizer, folder: Path | None) -> StepLog:
     if folder is None or not (folder / CHECKPOINT).exists():
-        return []
+        return StepLog(folder and folder / LOG, 0)
     with safe_open(folder / CHECKPOINT, "pt") as file:
         done = int(file.metadata()["steps"])
         tensors = {name: file.get_tensor(name) for name in file.keys()}
@@ -164,7 +160,7 @@ def _resumed(vectors: AdditiveVectors, optimiser: torch.optim.Optimizer, folder:
         state = _moments(moments, at)
         if state:
             optimiser.state[part] = state
-    return [dict(line) for _, line in read_json_lines(folder / LOG, ProbeError)][:done]
+    return StepLog(folder / LOG, done)
 
 
 def _moments(moments: Mapping[str, Tensor], at: int) -> dict[str, Tensor]:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from mmsteer.errors import ProbeError
+from mmsteer.errors import ProbeError, clip
 from mmsteer.eval.rewards import OutputReward, rate_outputs
 from mmsteer.eval.text import Reference
 from mmsteer.likelihood import OutputTokens
@@ -26,7 +26,7 @@ class Reinforced:
 
     The loss is minus the sum of advantage times log-probability over the tokens of a step, divided by their number:
     on-policy, without ratio or clipping; and `kl` times an estimate of the divergence from the unsteered model. An
-    output that the reward has no number for, such as a blank one, counts as 0.
+    output that the reward has no number for, such as a blank one, is left out of every mean and counted as `unscored`.
 
     Attributes:
         prompts: What is asked.
@@ -70,7 +70,7 @@ class Reinforced:
             share: Of all steps that are done.
         """
         outputs, rewards = self._drawn(vectors, step)
-        scored = advantages(torch.tensor(rewards).reshape(-1, self.group), self.baseline).flatten()
+        scored = advantages(rewards.reshape(-1, self.group), self.baseline).flatten()
         said = [at for at, one in enumerate(outputs) if has_output(one)]
         read = [self._read(vectors, [outputs[at] for at in part], scored[part]) for part in self._parts(said)]
         tokens = sum(one["tokens"] for one in read)
@@ -78,9 +78,11 @@ class Reinforced:
             if part.grad is not None:
                 part.grad /= max(tokens, 1.0)
         whole = {name: sum(one[name] for one in read) / max(tokens, 1.0) for name in ("entropy", "kl")}
+        told = rewards[~rewards.isnan()]
         return {
-            "reward": sum(rewards) / len(rewards),
-            "spread": float(torch.tensor(rewards).std()),
+            "reward": float(told.mean()) if len(told) else 0.0,
+            "spread": float(told.std()) if len(told) > 1 else 0.0,
+            "unscored": float(len(rewards) - len(told)),
             **whole,
             "tokens": tokens / len(outputs),
         }
@@ -88,8 +90,8 @@ class Reinforced:
     def _parts(self, places: Sequence[int]) -> list[list[int]]:
         return [list(places[at : at + self.batch]) for at in range(0, len(places), self.batch)]
 
-    def _drawn(self, vectors: AdditiveVectors, step: int) -> tuple[list[Sample], list[float]]:
-        """Outputs of a step's prompts, those of a prompt one after another, with their rewards."""
+    def _drawn(self, vectors: AdditiveVectors, step: int) -> tuple[list[Sample], Tensor]:
+        """Outputs of a step's prompts, those of a prompt one after another, with their rewards; NaN for none."""
         adapter = vectors.where.adapter
         places = [at for at in drawn(len(self.prompts), self.asked, step, self.seed) for _ in range(self.group)]
         asked = [replace(self.prompts[at], id=f"{step}:{row}") for row, at in enumerate(places)]
@@ -101,21 +103,23 @@ class Reinforced:
                 made += adapter.generate([asked[at] for at in part], self.sampling, [seeds[at] for at in part])
         outputs: list[Any] = [one.output for one in made]
         rated = rate_outputs(self.reward, outputs, [self.references[at] for at in places], adapter.sample_rate)
-        if step == 0:
-            self._check_rated(rated)
-        return made, [one or 0.0 for one in rated]
+        self._check_rated(made, rated, places)
+        return made, torch.tensor([float("nan") if one is None else one for one in rated])
 
-    def _check_rated(self, rated: Sequence[float | None]) -> None:
-        """Refuse to begin with outputs of which none has a reward.
+    def _check_rated(self, made: Sequence[Sample], rated: Sequence[float | None], places: Sequence[int]) -> None:
+        """Refuse a row whose outputs have no reward, although there are outputs.
 
         Raises:
-            ProbeError: None has.
+            ProbeError: There is such a row.
         """
-        if all(one is None for one in rated):
-            raise ProbeError(
-                f"{self.reward.name} has no value for any output of the first step: all are blank, or rows lack what "
-                "it asks for, such as `answer` or `options`"
-            )
+        for at in range(0, len(made), self.group):
+            mine = slice(at, at + self.group)
+            if all(one is None for one in rated[mine]) and any(map(has_output, made[mine])):
+                row = self.prompts[places[at]]
+                raise ProbeError(
+                    f"row {row.id!r} ({clip(row.text)}): {self.reward.name} has no value for any of its outputs; give "
+                    "the row what the reward asks for, such as `answer` or `options`, or leave it out"
+                )
 
     def _read(self, vectors: AdditiveVectors, outputs: Sequence[Sample], scored: Tensor) -> dict[str, float]:
         """Add the gradient of some outputs, summed over their tokens."""
@@ -139,16 +143,22 @@ def advantages(rewards: Tensor, baseline: Baseline) -> Tensor:
     """By how much each output is better than its siblings.
 
     Args:
-        rewards: (prompts, outputs of each).
+        rewards: (prompts, outputs of each); NaN for an output without one, which has no part in any mean and no
+            advantage.
         baseline: `rloo` or `grpo`.
 
-    >>> advantages(torch.tensor([[1.0, 0.0, 0.0, 0.0]]), "rloo")
-    tensor([[ 1.0000, -0.3333, -0.3333, -0.3333]])
+    >>> advantages(torch.tensor([[1.0, 0.0, 0.0, 0.0], [1.0, 0.0, torch.nan, torch.nan]]), "rloo")
+    tensor([[ 1.0000, -0.3333, -0.3333, -0.3333],
+            [ 1.0000, -1.0000,  0.0000,  0.0000]])
     """
-    centred = rewards - rewards.mean(dim=1, keepdim=True)
+    told = ~rewards.isnan()
+    count = told.sum(dim=1, keepdim=True)
+    mean = rewards.nan_to_num(0.0).sum(dim=1, keepdim=True) / count.clamp(min=1)
+    centred = torch.where(told, rewards - mean, 0.0)
+    others = (count - 1).clamp(min=1)
     if baseline == "rloo":
-        return centred * rewards.shape[1] / (rewards.shape[1] - 1)
-    spread = rewards.std(dim=1, keepdim=True)
+        return centred * count / others
+    spread = (centred.square().sum(dim=1, keepdim=True) / others).sqrt()
     return centred / torch.where(spread > 0, spread, 1.0)
 
 

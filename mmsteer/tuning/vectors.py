@@ -1,6 +1,6 @@
 """Vectors that are trained: added to the hidden state at their sites while everything else is frozen."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 
 import torch
@@ -14,6 +14,8 @@ from mmsteer.steering import Attribute, Steering
 from mmsteer.tuning.trained_sites import TrainedSites
 from mmsteer.types import Direction, Sample, Site, SiteStats
 
+Edited = Callable[[Tensor, Tensor], Tensor]
+"""From a hidden state and a mask, (rows, tokens, 1), to the state with what is trained applied where it has ones."""
 MEMORY = 16
 """Readings over which what a gated vector adds is averaged."""
 
@@ -63,15 +65,15 @@ class AdditiveVectors(nn.Module):
         with ExitStack() as exits:
             found = exits.enter_context(layouts(adapter, adapter.generator, reading))
 
-            def edit(site: Site, vector: Tensor) -> hooks.Edit:
+            def masked(edit: Edited) -> hooks.Edit:
                 def edited(hidden: Tensor) -> Tensor:
                     mask = self.where.positions.mask(tokens_of(adapter, adapter.generator, found[-1]))
-                    return self._edited(site, hidden, vector.to(hidden), mask.unsqueeze(-1).to(hidden))
+                    return edit(hidden, mask.unsqueeze(-1).to(hidden))
 
                 return edited
 
-            ports = {adapter.port(site): edit(site, sign * vector) for site, vector in self.vectors().items()}
-            exits.enter_context(hooks.edits(ports if sign else {}))
+            ports = {adapter.port(site): masked(edit) for site, edit in self._edits(sign).items()} if sign else {}
+            exits.enter_context(hooks.edits(ports))
             logits = adapter.read(reading, gradient=gradient)
         return output_tokens(adapter, reading, found[-1], logits)
 
@@ -106,6 +108,12 @@ class AdditiveVectors(nn.Module):
 
     def _start(self, width: int) -> Tensor:
         return torch.zeros(width)
+
+    def _edits(self, sign: float) -> Mapping[Site, Edited]:
+        def edited(site: Site, vector: Tensor) -> Edited:
+            return lambda hidden, mask: self._edited(site, hidden, vector.to(hidden), mask)
+
+        return {site: edited(site, sign * vector) for site, vector in self.vectors().items()}
 
     def _edited(self, site: Site, hidden: Tensor, vector: Tensor, mask: Tensor) -> Tensor:
         """The hidden state with a vector added where the mask, (rows, tokens, 1), has ones."""

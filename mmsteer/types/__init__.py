@@ -5,6 +5,7 @@ from mmsteer.types.adapter import Adapter, Call, Forward, Identified, Identity, 
 from mmsteer.types.direction import UNKNOWN, Direction, NormSpread, SiteStats, random_direction
 from mmsteer.types.feature import Feature
 from mmsteer.types.histogram import LogHistogram, binned
+from mmsteer.types.low_rank import LowRank
 from mmsteer.types.metric import Metric
 from mmsteer.types.port import Port
 from mmsteer.types.positions import Kind, Positions, Tokens
@@ -43,6 +44,7 @@ __all__ = [
     "Kind",
     "Layout",
     "LogHistogram",
+    "LowRank",
     "Marks",
     "Metric",
     "NormSpread",

@@ -10,6 +10,7 @@ from mmsteer.errors import DirectionError
 from mmsteer.types.adapter import Identified, likeness
 from mmsteer.types.feature import Feature
 from mmsteer.types.histogram import LogHistogram
+from mmsteer.types.low_rank import LowRank
 from mmsteer.types.site import Site
 from mmsteer.types.sketch import COMPATIBILITIES, Sketch
 
@@ -102,6 +103,8 @@ class Direction:
         compatibility: How alike a model must be that it is used in: `exact`, the same weights, whatever their precision
             or place; `architecture`, weights of the same names and shapes, such as a fine-tune's; or `dimension`, the
             same sites of the same widths.
+        edits: For a trained low-rank edit, what is done at each site in place of adding a vector; the vectors then say
+            what that adds on average. Empty for any other direction.
     """
 
     name: str
@@ -112,6 +115,7 @@ class Direction:
     features: Mapping[Site, Feature] = field(default_factory=dict)
     sketch: Sketch | None = None
     compatibility: str = "exact"
+    edits: Mapping[Site, LowRank] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.compatibility not in COMPATIBILITIES:
@@ -129,6 +133,8 @@ class Direction:
             _check_unit(self.name, site, vector)
         if self.features:
             self._check_features()
+        if self.edits:
+            self._check_edits()
 
     @property
     def sites(self) -> tuple[Site, ...]:
@@ -149,6 +155,14 @@ class Direction:
                     f"direction {self.name!r} at {site}: an encoder of {tuple(feature.encoder.shape)} beside a vector "
                     f"of {tuple(self.vectors[site].shape)}"
                 )
+
+    def _check_edits(self) -> None:
+        shapes = {site: edit.read.shape[1:] for site, edit in self.edits.items()}
+        if shapes != {site: vector.shape for site, vector in self.vectors.items()} or self.features:
+            raise DirectionError(
+                f"direction {self.name!r}: an edit belongs to each site and is as wide as its vector, and is not read "
+                "as a feature"
+            )
 
     def check_model(self, model: Identified) -> str:
         """Refuse a model that is less like the one this direction was found in than its compatibility asks for.
@@ -195,7 +209,7 @@ def random_direction(like: Direction, seed: int) -> Direction:
         vectors[site] = draw / draw.norm(dim=-1, keepdim=True) * (other != 0).any(dim=-1, keepdim=True)
     provenance = {"probe": "random", "seed": str(seed), "like": like.name}
     # A clamp depends on what is read: the control reads the same, and writes elsewhere.
-    return replace(like, name=f"random:{seed}", vectors=vectors, provenance=provenance)
+    return replace(like, name=f"random:{seed}", vectors=vectors, edits={}, provenance=provenance)
 
 
 def _check_unit(name: str, site: Site, vector: Tensor) -> None:

@@ -41,6 +41,8 @@ REWARDED = ("--reward", "contains:cup", "--steps", 3, "--asked", 2, "--group", 4
     [
         ("ssv", LABELLED),
         ("reft-r1", LABELLED),
+        ("loreft", LABELLED),
+        ("direft", (*LABELLED, "--rank", 2)),
         ("bipo", LABELLED),
         ("rloo", REWARDED),
         ("grpo", (*REWARDED, "--kl", 0.1)),
@@ -78,6 +80,8 @@ def test_a_finished_training_is_not_done_again(train, tmp_path):
         ("rloo", (*REWARDED, "--seconds", 2), "--seconds is of no use here"),
         ("ssv", (*LABELLED, "--kl", 1), "--kl is for rloo and grpo"),
         ("ssv", (), "say by --label"),
+        ("ssv", (*LABELLED, "--rank", 2), "--rank is for loreft and direft"),
+        ("loreft", (*LABELLED, "--rank", 99), "rank 99: an edit of states of width"),
         ("ssv", ("--label", "blue"), "no row has the label 'blue'"),
         ("bipo", (), "name it by --label"),
         ("ssv", (*LABELLED, "--sites", "vision.1"), "no such site"),

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from mmsteer.atomic import append_whole
 from mmsteer.direction_file import load_directions, save_directions
 from mmsteer.errors import ProbeError, SteeringError
 from mmsteer.eval.rewards import parse_output_reward
@@ -19,6 +20,7 @@ from mmsteer.tuning import (
     Preference,
     Reinforced,
     Schedule,
+    advantages,
     measure_sites,
     train,
 )
@@ -216,10 +218,46 @@ def test_a_step_without_a_gradient_counts_as_one(where, tmp_path):
     assert run(tmp_path / "part", 4) == run(tmp_path / "whole", 4)
 
 
-def test_a_reward_without_any_value_is_refused(where):
-    objective = replace(reinforced(), reward=parse_output_reward("exact", "text"))
-    with pytest.raises(ProbeError, match="has no value for any output of the first step"):
-        train(AdditiveVectors(where), objective, Schedule(1, 0.1), settings={})
+def test_a_row_whose_outputs_have_no_value_is_named(where):
+    objective = replace(reinforced(asked=8), reward=parse_output_reward("exact", "text"))
+    told = [Reference(one.text, "cup" if one.id != "5" else None) for one in PROMPTS]
+    with pytest.raises(ProbeError, match=r"row '5' .* has no value for any of its outputs"):
+        train(AdditiveVectors(where), replace(objective, references=told), Schedule(1, 0.1), settings={})
+
+
+@pytest.mark.parametrize("baseline", ["rloo", "grpo"])
+def test_an_output_without_a_value_has_no_part_in_the_others(baseline):
+    """A blank output is no bad one: the others are compared with one another alone."""
+    nan = torch.nan
+    found = advantages(torch.tensor([[1.0, nan, 0.0, 0.0], [nan, nan, nan, 1.0], [nan] * 4]), baseline)
+    alone = advantages(torch.tensor([[1.0, 0.0, 0.0]]), baseline)
+    torch.testing.assert_close(found[0, [0, 2, 3]], alone[0])
+    assert found[0, 1] == 0
+    assert not found[1:].any()
+
+
+def test_outputs_without_a_value_are_counted(where, monkeypatch):
+    def rate(reward, outputs, references, sample_rate):
+        return [None if at % 3 == 0 else float("cup" in one) for at, one in enumerate(outputs)]
+
+    monkeypatch.setattr("mmsteer.tuning.reinforced.rate_outputs", rate)
+    (line,) = train(AdditiveVectors(where), reinforced(), Schedule(1, 0.1), settings={})
+    assert line["unscored"] == 8
+
+
+def test_the_log_is_written_on(where, tmp_path, monkeypatch):
+    """A step adds its own line: the bytes that are written do not grow with the steps."""
+    written = []
+
+    def append(path, size, data):
+        written.append(len(data))
+        append_whole(path, size, data)
+
+    monkeypatch.setattr("mmsteer.tuning.step_log.append_whole", append)
+    log = train(AdditiveVectors(where), Likelihood(answered("cup")), Schedule(5, 0.1), settings={}, folder=tmp_path)
+    lines = (tmp_path / "steps.jsonl").read_bytes().splitlines(keepends=True)
+    assert written == [len(line) for line in lines]
+    assert len(log) == len(lines) == 5
 
 
 def test_the_file_keeps_the_length(talker, where, tmp_path):

@@ -1,0 +1,170 @@
+"""Recipes of the kind `axbench`: what they may say, and how they run."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from hashlib import sha256
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError
+
+from mmsteer.api import load
+from mmsteer.axbench import EndpointRater, OfflineRater, Rater, Results, Settings, read_concepts, summarise
+from mmsteer.axbench.bench import Bench, unsteered
+from mmsteer.axbench.bench import run as run_bench
+from mmsteer.axbench.concepts import Concept
+from mmsteer.axbench.judges import installed_embedder
+from mmsteer.document import Document
+from mmsteer.errors import RecipeError
+from mmsteer.eval.judge import EndpointJudge
+from mmsteer.json_lines import read_json_lines
+from mmsteer.library import library
+from mmsteer.probes.bounds import Count, Positive, Seed
+from mmsteer.recipes.environment import run_id
+from mmsteer.recipes.loading import find_recipe, load_document, place_of
+from mmsteer.recipes.part import Part, Text
+from mmsteer.recipes.problems import refusal, schema_problems
+from mmsteer.recipes.schema import Model
+from mmsteer.types import Sample
+
+KIND = "axbench"
+MethodName = Literal[
+    "diff-mean",
+    "pca",
+    "lat",
+    "probe",
+    "rfm",
+    "sae-a",
+    "ssv",
+    "reft-r1",
+    "loreft",
+    "bipo",
+    "random",
+    "prompt",
+    "lora",
+]
+
+
+class AxBench(Part):
+    """Concept detection and steering for finders of every kind, beside prompting and LoRA."""
+
+    kind: Literal["axbench"]
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)] = Field(
+        description="of the run folder, with an id behind it"
+    )
+    about: Text = Field(description="what the recipe is for")
+    model: Model
+    data: Text = Field(
+        description="a folder of concepts in AxBench's layout (`train` and `test` tables), beside the recipe"
+    )
+    instructions: Text = Field(description="JSON lines with `input`, beside the recipe; only those of `split` steer")
+    concepts: Count | None = Field(default=None, description="only the first so many")
+    site: Text = Field(description="where concepts are read and written, such as text.14")
+    methods: Annotated[tuple[MethodName, ...], Field(min_length=1)] = Field(description="what is compared")
+    dictionary: Text | None = Field(default=None, description="of sparse features, for sae-a, such as bundled:text")
+    factors: Annotated[tuple[Positive, ...], Field(min_length=1)] = Field(
+        description="tried strengths: multiples of the largest reading of a method in its own training answers"
+    )
+    prompts: Annotated[int, Field(ge=2, multiple_of=2)] = Field(
+        description="instructions of each concept; one half chooses the factor, the other is reported"
+    )
+    tokens: Count = Field(description="most of an answer")
+    temperature: Annotated[float, Field(ge=0)] = 1.0
+    examples: Count = Field(default=72, description="most training examples of each side")
+    steps: Count = Field(default=100, description="of every method that is trained")
+    train_batch: Count = Field(default=6, description="answers a step")
+    batch: Count = Field(default=32, description="answers that are generated together")
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0,)
+    judge: Literal["offline", "endpoint"] = Field(
+        description="endpoint: that of MMSTEER_JUDGE_URL and MMSTEER_JUDGE_MODEL"
+    )
+
+
+def is_axbench(document: Document) -> bool:
+    """Whether a recipe is of this kind.
+
+    Args:
+        document: The recipe.
+    """
+    return isinstance(document.data, dict) and document.data.get("kind") == KIND
+
+
+def check_axbench(name: str | Path, overrides: Sequence[str] = ()) -> tuple[AxBench, tuple[Concept, ...], list[str]]:
+    """A recipe with its concepts and instructions.
+
+    Args:
+        name: A file, or the name of a recipe that comes with mmsteer.
+        overrides: Lines `a.b.c=value`.
+
+    Raises:
+        RecipeError: The recipe is wrong.
+        DataError: A table or instruction cannot be used.
+    """
+    document = load_document(name, overrides)
+    try:
+        # As JSON: there a list is the only way to write a tuple, so strictness does not mind it.
+        recipe = AxBench.model_validate_json(json.dumps(document.data))
+    except ValidationError as error:
+        raise RecipeError(refusal(document, schema_problems(AxBench, document.data, error))) from None
+    home = find_recipe(name).parent
+    concepts = read_concepts(_place(recipe.data, home))[: recipe.concepts]
+    return recipe, concepts, _instructions(_place(recipe.instructions, home))
+
+
+def run_axbench(
+    name: str | Path, overrides: Sequence[str] = (), out: Path | None = None, *, progress: bool = True
+) -> tuple[Path, Results]:
+    """Run a recipe of this kind, or what is left of it.
+
+    Args:
+        name: A file, or the name of a recipe that comes with mmsteer.
+        overrides: Lines `a.b.c=value`.
+        out: The folder; None for `runs/<name>-<id>`.
+        progress: Show a bar.
+
+    Returns:
+        The folder, and the table.
+
+    Raises:
+        RecipeError: The recipe is wrong.
+    """
+    recipe, concepts, instructions = check_axbench(name, overrides)
+    settings = _settings(recipe)
+    adapter = load(
+        recipe.model.load, device=recipe.model.device, dtype=recipe.model.dtype, quantise=recipe.model.quantise
+    )
+    told = {"model": adapter.fingerprint, "data": _digest(concepts, instructions)}
+    folder = out or Path("runs") / f"{recipe.name}-{run_id({**told, **asdict(settings), 'judge': recipe.judge})}"
+    bench = Bench(adapter, instructions, settings, _rater(recipe, adapter, instructions, settings), folder)
+    return folder, summarise(run_bench(bench, concepts, told, progress=progress))
+
+
+def _settings(recipe: AxBench) -> Settings:
+    shared = set(Settings.__dataclass_fields__) & set(AxBench.model_fields)
+    return Settings(**{name: getattr(recipe, name) for name in shared})
+
+
+def _rater(recipe: AxBench, adapter: Any, instructions: Sequence[str], settings: Settings) -> Rater:
+    if recipe.judge == "endpoint":
+        return EndpointRater(EndpointJudge.from_environment())
+    plain: list[Sample] = unsteered(adapter, instructions, settings)
+    return OfflineRater(adapter, plain, installed_embedder())
+
+
+def _place(path: str, home: Path) -> Path:
+    """Beside the recipe, here, or among what comes with mmsteer, so that a copied recipe finds the set."""
+    own, shipped = place_of(path, home), library("recipes") / path
+    return shipped if shipped.exists() and not own.exists() else own
+
+
+def _instructions(path: Path) -> list[str]:
+    rows = [row for _, row in read_json_lines(path, RecipeError)]
+    found = [row["input"] for row in rows if row.get("split", "steer") == "steer" and isinstance(row.get("input"), str)]
+    if not found:
+        raise RecipeError(f"{path}: no line has an `input` with the split `steer`, or without a split")
+    return found
+
+
+def _digest(concepts: Sequence[Concept], instructions: Sequence[str]) -> str:
+    return sha256(repr((concepts, instructions)).encode()).hexdigest()[:16]

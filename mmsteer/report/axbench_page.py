@@ -1,0 +1,131 @@
+"""AxBench as a page: the table, the order beside the paper's, and what steered models said."""
+
+from collections.abc import Sequence
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from mmsteer.axbench import Results
+from mmsteer.axbench.results import Row, agreement, paper_order
+from mmsteer.report.svg import Axis, drawing, element, frame, marker
+from mmsteer.types import Score
+
+WIDTH, HEIGHT = 560, 320
+EXAMPLES = 4
+"""Concepts whose answers are shown."""
+TITLES = {"overall": "steering", "auroc": "detection"}
+AXES = ("concept", "instruction", "fluency")
+HEADINGS = ("method", "AUROC", "F1 at 1 %", "steering, 0 to 2", *AXES, "factor", "unscored")
+
+_STYLE = """text{font:11px system-ui,sans-serif;fill:currentColor}.rule{stroke:currentColor;opacity:.15}
+.steered{fill:#06c}"""
+
+_PAGE = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>{{ name }}</title>
+<meta name="viewport" content="width=device-width">
+<style>
+:root { color-scheme: light dark; }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
+svg { width: 100%; height: auto; } .scroll { overflow-x: auto; }
+table { border-collapse: collapse; font-size: .85rem; } td, th { padding: .1rem .6rem .1rem 0; text-align: right; }
+td:first-child, th:first-child { text-align: left; }
+</style>
+<h1>{{ name }}</h1>
+<p>{{ found.concepts }} concepts, {{ found.seeds }} seeds, judged {{ judge }}. Intervals of 95 % are bootstrapped over
+concepts. The factor was chosen on one half of the instructions; everything here is of the other.</p>
+<div class="scroll"><table><tr>{% for one in headings %}<th>{{ one }}</th>{% endfor %}</tr>
+{% for row in rows %}<tr>{% for text in row %}<td>{{ text }}</td>{% endfor %}</tr>
+{% endfor %}</table></div>
+{% for line in orders %}<p>{{ line }}</p>
+{% endfor %}
+<figure>{{ picture }}<figcaption>Steering against detection, a dot a method.</figcaption></figure>
+<h2>What steered models said</h2>
+{% for concept, lines in answers %}<h3>{{ concept }}</h3>
+<ul>{% for line in lines %}<li><strong>{{ line.method }}</strong> ({{ line.rating }}), {{ line.prompt }}:
+{{ line.answer }}</li>{% endfor %}</ul>
+{% endfor %}
+</html>
+"""
+
+
+def axbench_page(name: str, judge: str, found: Results) -> str:
+    """The page; it needs nothing but itself.
+
+    Args:
+        name: Of the run.
+        judge: Who rated answers.
+        found: The table.
+    """
+    # Autoescape: prompts and answers are anybody's text.
+    template = Environment(autoescape=True, undefined=StrictUndefined).from_string(_PAGE)
+    return template.render(
+        name=name,
+        judge=judge,
+        found=found,
+        headings=HEADINGS,
+        rows=[cells(row) for row in found.rows],
+        orders=[order(found, what) for what in TITLES],
+        picture=_picture(found.rows),
+        answers=_answers(found),
+    )
+
+
+def cells(row: Row) -> list[str]:
+    """A method's line of the table, one text a heading.
+
+    Args:
+        row: The method.
+    """
+    scores = [row.auroc, row.f1, row.overall, *row.axes.values()]
+    return [row.method, *(_shown(one) for one in scores), f"{row.factor:g}", str(row.unscored)]
+
+
+def order(found: Results, what: str) -> str:
+    """Both orders in words, with how many pairs of methods stand the same way round.
+
+    Args:
+        found: The table.
+        what: `auroc` or `overall`.
+    """
+    mine = found.order(what)
+    paper = paper_order(what, mine)
+    same, pairs = agreement(mine, paper)
+    return (
+        f"Order of {TITLES[what]} here: {', '.join(mine)}. In the paper: {', '.join(paper)}. "
+        f"{same} of {pairs} pairs stand the same way round."
+    )
+
+
+def _shown(score: Score | None) -> str:
+    return "" if score is None else str(score)
+
+
+def _picture(rows: Sequence[Row]) -> Markup:
+    both = [(row.method, row.auroc.value, row.overall.value) for row in rows if row.auroc is not None]
+    x, y = Axis(0.0, 1.0, 44, WIDTH - 16), Axis(0.0, 2.0, HEIGHT - 48, 28)
+    parts = [element("style", text=_STYLE), *frame(x, y, ("AUROC of detection", "steering"))]
+    parts += [
+        marker("dot", x(found), y(steered), "steered", name)
+        for name, found, steered in both
+        if found is not None and steered is not None
+    ]
+    return drawing(WIDTH, HEIGHT, f"steering against detection of {len(both)} methods", parts, "chart")
+
+
+def _answers(found: Results) -> list[tuple[str, list[dict[str, str]]]]:
+    shown = []
+    for record in found.records[:EXAMPLES]:
+        lines = [
+            {"method": name, "rating": _rating(one["answers"][0])} | {key: one["answers"][0][key] for key in _WORDS}
+            for name, one in record["methods"].items()
+        ]
+        shown.append((record["text"], lines))
+    return shown
+
+
+_WORDS = ("prompt", "answer")
+
+
+def _rating(answer: dict[str, float | None]) -> str:
+    values = [answer[axis] for axis in AXES]
+    return " ".join("-" if one is None else f"{one:g}" for one in values)

@@ -1,0 +1,168 @@
+"""The benchmark: factors are chosen on one half, told on the other; what is done is kept."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from mmsteer.axbench import METHODS, EndpointRater, OfflineRater, Rating, Settings, run, summarise
+from mmsteer.axbench.bench import Bench, unsteered
+from mmsteer.axbench.results import agreement, paper_order
+from mmsteer.errors import DataError, EvalError
+from mmsteer.eval.judge import EndpointJudge
+from mmsteer.report.axbench_page import axbench_page
+from mmsteer.types import Sample
+from tests.axbench.conftest import WORDS
+from tests.eval.test_mmhal import endpoint  # noqa: F401
+
+INSTRUCTIONS = [" ".join(WORDS[at : at + 3]) for at in range(6)]
+SETTINGS = Settings(
+    "text.2", tuple(name for name in METHODS if name != "sae-a"), (0.5, 2.0), 4, 3, examples=8, steps=3, train_batch=3
+)
+
+
+class Words:
+    """Rates by the word itself: 2 where the concept is said, and keeps what it was asked."""
+
+    name = "words"
+
+    def __init__(self):
+        self.asked = []
+
+    def rate(self, concept, asked):
+        self.asked.append((concept.id, [(one.text, str(one.output)) for one in asked]))
+        return [Rating(2.0 * (concept.text in str(one.output)), 1.0, 2.0) for one in asked]
+
+
+def bench(talker, folder, rater=None, **more):
+    return Bench(talker, INSTRUCTIONS, replace(SETTINGS, **more), rater or Words(), folder)
+
+
+def test_every_method_detects_and_steers(talker, concepts, tmp_path):
+    (one, _) = records = run(bench(talker, tmp_path), concepts, {})
+    assert list(one["methods"]) == list(SETTINGS.methods)
+    for name, method in one["methods"].items():
+        assert len(method["answers"]) == 2
+        assert (method["detection"] is None) == (name in ("prompt", "lora"))
+        assert method["factor"] in (0.5, 2.0, 1.0)
+    found = summarise(records)
+    assert (found.concepts, found.seeds, len(found.rows)) == (2, 1, len(SETTINGS.methods))
+    page = axbench_page("run", "words", found)
+    assert "pairs stand the same way round" in page
+    assert page.count("<tr>") == len(SETTINGS.methods) + 1
+
+
+def test_the_factor_is_chosen_on_the_other_half(talker, concepts, tmp_path):
+    rater = Words()
+    (one,) = run(bench(talker, tmp_path, rater, methods=("diff-mean",)), concepts[:1], {})
+    (_, chosen), (_, told) = rater.asked
+    assert {text for text, _ in chosen}.isdisjoint({text for text, _ in told})
+    assert [(line["prompt"], line["answer"]) for line in one["methods"]["diff-mean"]["answers"]] == told
+
+
+def test_a_stopped_run_goes_on(talker, concepts, tmp_path):
+    class Halting(Words):
+        def rate(self, concept, asked):
+            if concept.id == 1 and self.halts:
+                raise KeyboardInterrupt
+            return super().rate(concept, asked)
+
+    some = {"methods": ("diff-mean", "ssv", "prompt")}
+    whole = run(bench(talker, tmp_path / "whole", **some), concepts, {})
+    rater = Halting()
+    rater.halts = True
+    with pytest.raises(KeyboardInterrupt):
+        run(bench(talker, tmp_path / "part", rater, **some), concepts, {})
+    kept = (tmp_path / "part" / "results.jsonl").read_bytes()
+    with (tmp_path / "part" / "results.jsonl").open("ab") as file:
+        file.write(b'{"concept": 1, "se')  # as a crash leaves it
+    rater.halts, rater.asked = False, []
+    again = run(bench(talker, tmp_path / "part", rater, **some), concepts, {})
+    assert {concept for concept, _ in rater.asked} == {1}
+    assert (tmp_path / "part" / "results.jsonl").read_bytes().startswith(kept)
+    assert _without_times(again) == _without_times(whole)
+    with pytest.raises(DataError, match="another run of AxBench, which differs in tokens"):
+        run(bench(talker, tmp_path / "part", tokens=2, **some), concepts, {})
+
+
+def _without_times(records):
+    text = json.dumps([one["methods"] for one in records])
+    return [{name: {**one, "seconds": None} for name, one in record.items()} for record in json.loads(text)]
+
+
+def test_prompting_is_asked_with_the_order_and_judged_without(talker, concepts, tmp_path):
+    rater = Words()
+    run(bench(talker, tmp_path, rater, methods=("prompt",)), concepts[:1], {})
+    assert {text for _, some in rater.asked for text, _ in some} <= set(INSTRUCTIONS)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"methods": ("magic",)}, "no method 'magic'"),
+        ({"prompts": 3}, "3 prompts: give an even number"),
+        ({"methods": ("sae-a",)}, "sae-a needs a dictionary"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(more, message):
+    with pytest.raises(DataError, match=message):
+        replace(SETTINGS, **more)
+
+
+def test_too_few_instructions_are_refused(talker, concepts, tmp_path):
+    with pytest.raises(EvalError, match="6 instructions; a concept takes 8"):
+        run(bench(talker, tmp_path, prompts=8), concepts, {})
+
+
+def test_an_endpoint_is_asked_three_questions(endpoint, concepts):  # noqa: F811
+    """The fake endpoint rates by what stands behind a marker, which it finds in no rubric: nothing is rated."""
+    endpoint.body = json.dumps({"choices": [{"message": {"content": "Fine.\nRating: 1"}}]}).encode()
+    rater = EndpointRater(EndpointJudge(endpoint.url, "judge"))
+    asked = [Sample("a", "Say a word.", output="cup"), Sample("b", "Say a word.", output=" ")]
+    assert rater.rate(concepts[0], asked) == [Rating(1.0, 1.0, 1.0), Rating(0.0, 0.0, 0.0)]
+    questions = [request["messages"][0]["content"] for _, request in endpoint.asked]
+    assert len(questions) == 3
+    assert "express this concept: cup" in questions[0]
+    assert rater.name == "endpoint judge"
+    endpoint.body = json.dumps({"choices": [{"message": {"content": "I cannot say."}}]}).encode()
+    (one,) = rater.rate(concepts[0], asked[:1])
+    assert one.overall is None
+
+
+def test_the_offline_judge_tells_concepts_and_loops(talker, concepts):
+    plain = unsteered(talker, INSTRUCTIONS, SETTINGS)
+    rater = OfflineRater(talker, plain)
+    assert rater.certainty(concepts[0]) > 0.8
+    told = [Sample("a", INSTRUCTIONS[0], output=text) for text in ("cup here cup", "table red", "", "cup " * 12)]
+    ratings = rater.rate(concepts[0], told)
+    assert ratings[0].concept == 2.0
+    assert ratings[1].concept == 0.0
+    assert ratings[2] == Rating(0.0, 0.0, 0.0)
+    assert ratings[3].fluency == 0.0
+    usual = rater.rate(concepts[0], plain)
+    assert sum(one.fluency for one in usual) / len(usual) > 1.3
+
+
+def test_orders_are_compared_pair_by_pair():
+    assert paper_order("overall", ["probe", "reft-r1", "random", "prompt"]) == ["prompt", "reft-r1", "probe"]
+    assert paper_order("auroc", ["loreft", "pca", "diff-mean"]) == ["diff-mean", "pca"]
+    assert agreement(["a", "b", "c"], ["c", "b", "a"]) == (0, 3)
+
+
+def test_a_recipe_runs_from_the_command_line(mmsteer, talker_folder, folder, tmp_path):
+    asked = "".join(json.dumps({"input": text}) + "\n" for text in INSTRUCTIONS)
+    (tmp_path / "asked.jsonl").write_text(asked)
+    recipe = tmp_path / "small.yaml"
+    recipe.write_text(
+        f"kind: axbench\nname: small\nabout: a test\nmodel: {{load: {talker_folder}, device: cpu, dtype: float32}}\n"
+        f"data: {folder}\ninstructions: asked.jsonl\nsite: text.2\nmethods: [diff-mean, prompt]\nfactors: [1.0]\n"
+        "prompts: 2\ntokens: 3\njudge: offline\nexamples: 4\n"
+    )
+    code, out, err = mmsteer("recipes", "check", recipe)
+    assert (code, out) == (0, "ok: small, 2 concepts, 2 methods\n"), err
+    code, out, err = mmsteer("run", recipe, "concepts=1", "--out", tmp_path / "run", "--quiet")
+    assert code == 0, err
+    assert "diff-mean" in out
+    assert (tmp_path / "run" / "index.html").read_text().count("<tr>") == 3
+    code, _, err = mmsteer("run", recipe, "factors=[]", "--out", tmp_path / "other")
+    assert (code, "factors" in err) == (2, True)
