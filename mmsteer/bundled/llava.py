@@ -156,6 +156,9 @@ def read_sight(model: LlavaForConditionalGeneration, file: Path) -> None:
     Args:
         model: The model, changed in place.
         file: Their weights, by the names that they have in `model.model`.
+
+    Raises:
+        AdapterError: The weights are not those of this model.
     """
     sight: dict[str, Tensor] = {name: value.float() for name, value in load_file(file).items()}
     left, extra = model.model.load_state_dict(sight, strict=False)

@@ -142,12 +142,12 @@ def places(scene: Scene, name: str) -> tuple[str, ...]:
         near = () if anchor is None else (f"next to the {anchor.name}",)
         return ("on the left", "in the middle", "on the right", *near)
     side = "on the left" if thing.x < 0.36 else "on the right" if thing.x > 0.64 else "in the middle"
-    places = (f"on the {thing.on}", side) if thing.on else (side, side)
+    sides = (f"on the {thing.on}", side) if thing.on else (side, side)
     if anchor is None or anchor is thing or thing.on:
-        return places
+        return sides
     gap = abs(thing.x - anchor.x) - (thing.width + anchor.width) / 2
     level = abs(thing.base - anchor.base) < max(thing.height, anchor.height)
-    return (*places, f"next to the {anchor.name}") if gap < 0.12 and level else places
+    return (*sides, f"next to the {anchor.name}") if gap < 0.12 and level else sides
 
 
 def _seen(rng: np.random.Generator, scene: Scene, share: float = SEEN_NAMED_SHARE) -> tuple[str, ...]:
@@ -198,8 +198,8 @@ def _noun(rng: np.random.Generator, scene: Scene, name: str) -> str:
 def _where(rng: np.random.Generator, scene: Scene, name: str) -> str:
     """A place that is true of an object that is there, and a likely one for one that is not."""
     choice = rng.random()
-    places = places(scene, name)
-    return places[int(choice * len(places))]
+    options = places(scene, name)
+    return options[int(choice * len(options))]
 
 
 def _pick(rng: np.random.Generator, options: Sequence[str]) -> str:

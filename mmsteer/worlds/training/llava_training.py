@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import LlavaForConditionalGeneration
 
+from mmsteer.errors import DataError
 from mmsteer.worlds.training.llava_packing import Packed, collate
 from mmsteer.worlds.training.training import Progress, parameter_groups, read_checkpoint, save_checkpoint
 
@@ -94,13 +95,17 @@ def draw(rows: Sequence[Packed], plan: Plan, step: int) -> list[int]:
         rows: The conversations about each picture.
         plan: Seed and size of the batches.
         step: The step's number.
+
+    Raises:
+        DataError: There are fewer pictures than a draw takes.
     """
     block, place = divmod(step, _SHARING_STEPS)
-    epoch, at = divmod(
-        block * _SHARING_STEPS * plan.batch, len(rows) // (_SHARING_STEPS * plan.batch) * _SHARING_STEPS * plan.batch
-    )
+    size = _SHARING_STEPS * plan.batch
+    if len(rows) < size:
+        raise DataError(f"{len(rows)} scenes are too few for batches of {plan.batch}; give at least {size}")
+    epoch, at = divmod(block, len(rows) // size)
     order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(plan.seed * 1_000_003 + epoch))
-    drawn = order[at : at + _SHARING_STEPS * plan.batch].tolist()
+    drawn = order[at * size : (at + 1) * size].tolist()
     drawn.sort(key=lambda row: len(rows[row].tokens))
     turn = torch.randperm(_SHARING_STEPS, generator=torch.Generator().manual_seed(plan.seed + block))[place]
     return drawn[turn * plan.batch : (turn + 1) * plan.batch]
