@@ -179,6 +179,6 @@ def _add_image_row(text: LlamaForCausalLM, vocabulary: int) -> None:
 def _digest(parts: Path, language: Path) -> str:
     """Of the trained parts; the language model's folder is named by its own."""
     digest = hashlib.sha256(language.name.encode())
-    for file in sorted(parts.iterdir()):
+    for file in sorted(file for file in parts.iterdir() if file.suffix != ".md"):
         digest.update(file.name.encode() + file.read_bytes())
     return digest.hexdigest()[:16]

@@ -43,7 +43,8 @@ def align(
     """
     projector = model.model.multi_modal_projector
     generator = torch.Generator().manual_seed(seed)
-    _start(projector, seen, generator)
+    projector.requires_grad_(True)
+    _start(projector.linear_1, projector.linear_2, seen, generator)
     objects = name_embeddings(model, tokenizer, list(OBJECTS))
     kinds = name_embeddings(model, tokenizer, list(SCENES))
     spread = objects.var()
@@ -65,15 +66,14 @@ def align(
             report(f"alignment step {step}  loss {float(loss.detach()):.3f}")
 
 
-def _start(projector: nn.Module, seen: Tensor, generator: torch.Generator) -> None:
+def _start(first: nn.Linear, second: nn.Linear, seen: Tensor, generator: torch.Generator) -> None:
     """Random weights that take what the tower gives to mean zero and variance one: the projector has no norm."""
     sample = seen[:512].float().flatten(0, 1)
     mean, spread = sample.mean(dim=0), sample.std(dim=0)
-    projector.requires_grad_(True)
     with torch.no_grad():
-        for layer in (projector.linear_1, projector.linear_2):
+        for layer in (first, second):
             layer.weight.normal_(0, layer.in_features**-0.5, generator=generator)
             layer.bias.zero_()
-        projector.linear_1.weight /= spread
-        projector.linear_1.bias -= projector.linear_1.weight @ mean
-        projector.linear_2.weight *= 0.1
+        first.weight /= spread
+        first.bias.sub_(first.weight @ mean)
+        second.weight *= 0.1
