@@ -106,8 +106,8 @@ def read_tokenizer(language: Path) -> PreTrainedTokenizerBase:
     Args:
         language: Folder of the language model.
     """
-    tokenizer = AutoTokenizer.from_pretrained(language, trust_remote_code=False)
-    tokenizer.padding_side = "left"
+    # Set here and not later: only what a tokenizer is made with is saved with it.
+    tokenizer = AutoTokenizer.from_pretrained(language, trust_remote_code=False, padding_side="left")
     tokenizer.add_special_tokens({"additional_special_tokens": [IMAGE]}, replace_extra_special_tokens=False)
     return tokenizer
 

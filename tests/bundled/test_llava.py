@@ -60,6 +60,7 @@ def test_it_loads_in_stock_transformers_and_says_what_was_trained(parts, languag
     assert not found["missing_keys"]
     assert not found["unexpected_keys"]
     processor = AutoProcessor.from_pretrained(tmp_path / "model")
+    assert processor.tokenizer.padding_side == "left"
     content = [{"type": "image"}, {"type": "text", "text": PROMPT}]
     text = processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
     inputs = processor(

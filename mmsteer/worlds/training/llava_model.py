@@ -92,7 +92,9 @@ def save_parts(model: LlavaForConditionalGeneration, rank: int, folder: Path) ->
     state = model.model.state_dict()
     sight = {name: value for name, value in state.items() if name.startswith(("vision_tower.", "multi_modal_"))}
     save_file({name: _half(value) for name, value in sight.items()}, folder / SIGHT)
-    model.config.save_pretrained(folder)
+    # The language model's part is its own folder's.
+    config = {name: value for name, value in model.config.to_diff_dict().items() if name != "text_config"}
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     build_images().save_pretrained(folder)
     (folder / TEMPLATE).write_text(CHAT_TEMPLATE)
     if rank:
