@@ -7,7 +7,8 @@ from mmsteer.errors import EvalError
 from mmsteer.eval.chair import Chair
 from mmsteer.eval.chair_synonyms import coco_synonyms
 from mmsteer.eval.open_nouns import open_nouns, open_synonyms
-from mmsteer.worlds.scenes import SCENES, sample_scene
+from mmsteer.worlds.scenes import SCENES, sample_scene, split_scenes
+from mmsteer.worlds.scenes.descriptions import describe, enumerate_objects, summarise
 from mmsteer.worlds.scenes.surroundings import surroundings
 
 TRUTH = {"a": {"bed", "cup"}}
@@ -46,6 +47,18 @@ def test_no_class_is_coco_s_and_no_word_names_two(chair):
     assert len({word for word, _ in mine}) == len(mine)
     for word, name in mine:
         assert chair.objects(f"There is a {word}.") == (name,), word
+
+
+def test_words_about_the_picture_itself_name_nothing(chair):
+    assert chair.objects("This is a picture of a kitchen in the light of day, in the middle of the image.") == ()
+
+
+def test_no_true_text_of_the_world_is_called_false():
+    for index, scene in enumerate(split_scenes("train", 40, 6, cluttered=True)):
+        chair = Chair({"x": scene.objects}, "fixed", open_synonyms(), {"x": surroundings(scene)})
+        rng = np.random.default_rng(index)
+        for turn in (describe(rng, scene), summarise(rng, scene), enumerate_objects(rng, scene)):
+            assert not chair.row("x", turn.answer).hallucinated, turn.answer
 
 
 def test_a_backdrop_of_unknown_classes_is_refused():

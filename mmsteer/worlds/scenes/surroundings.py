@@ -20,7 +20,7 @@ _PARTS: Mapping[str, tuple[str, ...]] = {
     "traffic light": ("pole",),
     "stop sign": ("pole",),
     "potted plant": ("flower", "bush"),
-    "tv": ("hill", "sun", "picture"),
+    "tv": ("hill", "sun", "painting"),
     "book": ("paper",),
 }
 
