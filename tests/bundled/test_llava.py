@@ -11,6 +11,8 @@ from transformers import AutoModelForCausalLM, AutoProcessor, LlavaForConditiona
 
 from mmsteer.bundled import bundled_path, llava
 from mmsteer.errors import AdapterError
+from mmsteer.worlds.scenes import split_scenes
+from mmsteer.worlds.training.llava_check import caption_scores
 from mmsteer.worlds.training.llava_model import add_lora, build_model, save_parts
 from mmsteer.worlds.training.vision_model import build_tower
 from tests.bundled.stand_in import write_language
@@ -131,3 +133,18 @@ def test_without_its_parts_it_says_what_to_install(cached):
     (cached / llava.SIGHT).unlink()
     with pytest.raises(AdapterError, match=r"the parts of bundled:llava are not in .*; install mmsteer from a"):
         bundled_path("llava")
+
+
+def test_what_ships_is_small_and_has_a_card():
+    assert sum(file.stat().st_size for file in llava.FOLDER.iterdir()) < 12e6
+    assert "CHAIR_s" in (llava.FOLDER / "README.md").read_text()
+
+
+def test_the_real_one_describes_what_it_sees(smollm2):
+    """It needs bundled:text, for which the fixture skips."""
+    folder = bundled_path("llava")
+    model = LlavaForConditionalGeneration.from_pretrained(folder, dtype=torch.float32).eval()
+    scenes = split_scenes("validation", 8, 0, cluttered=True)
+    score = caption_scores(model, AutoProcessor.from_pretrained(folder), scenes)
+    assert score.recall.value > 0.6
+    assert score.precision.value > 0.7
