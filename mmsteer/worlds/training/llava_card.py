@@ -50,7 +50,7 @@ and a list of other common things (`mmsteer.eval.open_nouns`).
 
 - False words in detailed captions, the most frequent first: {words}.
 - Share of false mentions in the first, second and last third of a caption's mentions: {thirds}.
-- Training: {steps} steps of {batch} scenes, {hours:.2f} hours on one core that other work shared; one seed.
+- Training: {steps} steps of {batch} scenes, {hours:.2f} hours on one core that other work shared; one seed.{note}
 
 Made by `python -m mmsteer.worlds.training.train_llava` and `python -m mmsteer.worlds.training.llava_card`.
 """
@@ -81,6 +81,7 @@ def main() -> None:
             f"{found[f'pope_{split}_yes_ratio']:.2f} |"
             for split in POPE_SPLITS
         ),
+        note=f" {options.note}" if options.note else "",
         words=", ".join(f"{name} {count}" for name, count in false.counts.most_common(8)) or "none",
         thirds=", ".join(f"{share:.1%}" for share in false.shares),
         **{name: getattr(options, name) for name in ("seed", "asked", "steps", "batch", "hours")},
@@ -104,6 +105,7 @@ def _options() -> argparse.ArgumentParser:
     parser.add_argument("--steps", type=int, required=True, help="of the training")
     parser.add_argument("--batch", type=int, default=4, help="of the training")
     parser.add_argument("--hours", type=float, required=True, help="of the training")
+    parser.add_argument("--note", default="", help="what else is to be said of the training")
     return parser
 
 
