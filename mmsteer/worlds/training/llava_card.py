@@ -35,7 +35,7 @@ ordinary checkpoint in the user's cache directory (540 MB).
 
 It was trained on true captions and answers alone: one sentence, several, lists, colours, places, and questions with as
 many yes as no, about cluttered scenes (5 objects on average, of {count} kinds). No text taught it a false word: what it
-says wrongly it guesses, from the language model's prior and from how often things are in sight together.
+says wrongly it guesses, first of all what is frequent: cups are at home in four kinds of places.
 
 On validation scenes that are cluttered, greedy, unsteered. Every noun is judged: COCO's classes with CHAIR's synonyms,
 and a list of other common things (`mmsteer.eval.open_nouns`).
