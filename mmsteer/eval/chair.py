@@ -41,7 +41,7 @@ from mmsteer.types.score import Score, mean_score
 class ChairRow:
     """One caption.
 
-    `mentions`: the objects it names, in order, repeats kept.
+    `mentions`: the objects it names, in order, repeats kept, without those of the backdrop.
     """
 
     image: str
@@ -135,7 +135,11 @@ class Chair:
     """CHAIR against the objects of known images."""
 
     def __init__(
-        self, truth: Mapping[str, Collection[str]], compat: str = "fixed", synonyms: Synonyms | None = None
+        self,
+        truth: Mapping[str, Collection[str]],
+        compat: str = "fixed",
+        synonyms: Synonyms | None = None,
+        backdrop: Mapping[str, Collection[str]] | None = None,
     ) -> None:
         """See that the truth speaks of the classes.
 
@@ -143,6 +147,7 @@ class Chair:
             truth: For each image the classes of the objects in it.
             compat: `fixed`, `pattern` or `wordnet`.
             synonyms: The words of each class; COCO's published list if left out.
+            backdrop: For each image what else is there, such as the sky: to name it is neither right nor wrong.
 
         Raises:
             EvalError: There is no such mode, or the truth names an unknown class.
@@ -150,7 +155,9 @@ class Chair:
         self.compat = compat
         self._parse = object_parser(compat, synonyms)
         self._truth = {image: frozenset(names) for image, names in truth.items()}
-        _check_classes(self._truth, coco_synonyms() if synonyms is None else synonyms)
+        self._backdrop = {image: frozenset(names) for image, names in (backdrop or {}).items()}
+        for known in (self._truth, self._backdrop):
+            _check_classes(known, coco_synonyms() if synonyms is None else synonyms)
 
     def objects(self, caption: str) -> tuple[str, ...]:
         """The classes that a caption names, in order, repeats kept.
@@ -170,7 +177,9 @@ class Chair:
             raise EvalError(
                 f"no objects are known of image {clip(image)}; give the annotations of the captioned images"
             )
-        return ChairRow(image, caption, self._parse(caption), self._truth[image])
+        beside = self._backdrop.get(image, frozenset())
+        mentions = tuple(mention for mention in self._parse(caption) if mention.object not in beside)
+        return ChairRow(image, caption, mentions, self._truth[image])
 
     def score(self, captions: Mapping[str, str], *, seed: int = 0) -> ChairScore:
         """Judge captions.

@@ -12,7 +12,7 @@ from mmsteer.recipes.loading import recipe_files
 
 # Recipes on published data are checked beside small copies of it, in tests/recipes/vision/test_published.py.
 # The benchmark of finders has a schema of its own, and is checked in tests/axbench.
-APART = ("coco:", "llava", "kind: axbench")
+APART = ("coco:", "llava-1.5", "kind: axbench")
 RENDERED = [file for file in recipe_files() if not any(word in file.read_text() for word in APART)]
 
 
@@ -36,7 +36,14 @@ def test_there_are_recipes_for_every_question():
         "chord-quality",
     }
     assert names >= {"musicrfm-small", "musicrfm-medium", "musicrfm-large"}
-    assert names >= {"hallucination", "hallucination-methods", "hallucination-sweep", "vti", "less-and-shorter"}
+    assert names >= {
+        "hallucination",
+        "hallucination-methods",
+        "hallucination-sweep",
+        "vti",
+        "less-and-shorter",
+        "hallucination-llava",
+    }
     assert names >= {"llava-1.5-7b-hallucination", "qwen2.5-vl-7b-hallucination", "instructblip-hallucination"}
 
 

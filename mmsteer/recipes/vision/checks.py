@@ -19,7 +19,7 @@ SHOWN = 3
 
 def problems(recipe: Recipe, conditions: Sequence[Condition]) -> list[Problem]:
     """What is wrong with scenes, AMBER's images and decoding."""
-    return _amber(recipe) + _own_scenes(recipe) + _decoding(recipe, conditions)
+    return _amber(recipe) + _nouns(recipe) + _own_scenes(recipe) + _decoding(recipe, conditions)
 
 
 def unreadable(place: Place, pictures: Sequence[Any]) -> Iterator[Problem]:
@@ -62,6 +62,16 @@ def _amber(recipe: Recipe) -> list[Problem]:
             Problem(("ask", "caption", "compat"), "this is a mode of CHAIR, and AMBER has one alone; write fixed")
         )
     return found
+
+
+def _nouns(recipe: Recipe) -> list[Problem]:
+    """Words that are judged although the truth does not speak of them."""
+    said = recipe.ask and recipe.ask.caption
+    sources = (recipe.data, recipe.choose.data if recipe.choose else recipe.data)
+    if not said or said.nouns == "coco" or all(isinstance(one, SceneImages) for one in sources):
+        return []
+    message = "only of rendered scenes is it known that nothing else is there; write coco, or take scenes"
+    return [Problem(("ask", "caption", "nouns"), message)]
 
 
 def _own_scenes(recipe: Recipe) -> list[Problem]:

@@ -41,7 +41,7 @@ def samples_of(data: Pairs, adapter: Any) -> Labelled:
 
 
 def _scenes(some: Scenes) -> tuple[Scene, ...]:
-    return split_scenes(some.split, some.n, some.seed)
+    return split_scenes(some.split, some.n, some.seed, cluttered=some.cluttered)
 
 
 def _demos(demos: SceneDemos | FileDemos, seed: int) -> tuple[Demo, ...]:

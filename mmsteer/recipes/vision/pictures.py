@@ -28,6 +28,7 @@ from mmsteer.recipes.vision.schema import (
 )
 from mmsteer.tasks import Row
 from mmsteer.worlds.scenes import render_scene, split_scenes
+from mmsteer.worlds.scenes.surroundings import surroundings
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
 
@@ -54,10 +55,12 @@ class Picture(Row):
     Attributes:
         questions: What is asked.
         amber: Of AMBER's images what else it says of them.
+        backdrop: Of rendered scenes what is there beside objects; None where that is not known.
     """
 
     questions: tuple[Asked, ...] = ()
     amber: AmberTruth | None = None
+    backdrop: frozenset[str] | None = None
 
 
 def pictures_of(recipe: Recipe, images: Any) -> tuple[Picture, ...]:
@@ -129,8 +132,11 @@ def scene_names(scenes: Scenes) -> list[str]:
 @lru_cache(maxsize=4)
 def _scenes(scenes: Scenes) -> tuple[Picture, ...]:
     """Drawing a scene takes milliseconds, and choosing and the run ask for the same ones."""
-    pairs = zip(scene_names(scenes), split_scenes(scenes.split, scenes.n, scenes.seed), strict=True)
-    return tuple(_picture(name, partial(render_scene, scene), scene.objects) for name, scene in pairs)
+    drawn = split_scenes(scenes.split, scenes.n, scenes.seed, cluttered=scenes.cluttered)
+    return tuple(
+        replace(_picture(name, partial(render_scene, scene), scene.objects), backdrop=surroundings(scene))
+        for name, scene in zip(scene_names(scenes), drawn, strict=True)
+    )
 
 
 def _coco(coco: Coco, taken: Collection[str]) -> list[Picture]:

@@ -16,6 +16,7 @@ class Scenes(Part):
     n: Count
     split: Literal["train", "validation", "test", "demos"]
     seed: Seed
+    cluttered: bool = Field(default=False, description="whether more objects stand in them, some of them out of place")
 
 
 class SceneImages(Part):
@@ -88,6 +89,11 @@ class Captions(Part):
     temperature: Annotated[float, Field(ge=0, le=1000)] = Field(description="0 is greedy")
     beams: Annotated[int, Field(ge=1, le=100)]
     compat: Literal["fixed", "pattern", "wordnet"] = Field(description="how CHAIR reads the captions")
+    nouns: Literal["coco", "open"] = Field(
+        default="coco",
+        description="which words are judged: those for COCO's classes, or also those for other common things, such as "
+        "lamps; of rendered scenes alone, whose whole truth is known",
+    )
 
 
 class Pope(Part):

@@ -7,12 +7,14 @@ from typing import Any
 
 from mmsteer.errors import RecipeError
 from mmsteer.eval.chair import Chair
+from mmsteer.eval.open_nouns import open_synonyms
 from mmsteer.recipes.beside import Count
 from mmsteer.recipes.plan import Planned
 from mmsteer.recipes.rows.task import Item, RowsTask
 from mmsteer.recipes.scoring import Line, Scored
 from mmsteer.recipes.vision.asking import ask_all, outcomes
-from mmsteer.recipes.vision.schema import Ask
+from mmsteer.recipes.vision.pictures import Picture
+from mmsteer.recipes.vision.schema import Ask, Captions
 from mmsteer.recipes.vision.scoring import scores
 from mmsteer.steering import Steering
 from mmsteer.types import Sample
@@ -64,8 +66,14 @@ class AskTask(RowsTask):
             return {"caption": None, "mentions": [], "missed": []}
         if picture.amber is not None:
             return {"caption": caption, **picture.amber.read(caption)}
-        row = Chair({picture.id: picture.objects}, self.ask.caption.compat).row(picture.id, caption).to_json()
+        row = self._chair(picture, self.ask.caption).row(picture.id, caption).to_json()
         return {key: row[key] for key in ("caption", "mentions", "missed")}
+
+    def _chair(self, picture: Picture, said: Captions) -> Chair:
+        truth = {picture.id: picture.objects or frozenset()}
+        if said.nouns == "coco":
+            return Chair(truth, said.compat)
+        return Chair(truth, said.compat, open_synonyms(), {picture.id: picture.backdrop or frozenset()})
 
     def contexts(self, path: Path, planned: Planned, items: Sequence[Item], outputs: Sequence[Any]) -> list[Sample]:
         """Unsteered captions with their images and prompts.

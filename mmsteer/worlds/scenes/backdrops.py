@@ -17,8 +17,22 @@ _ROOMS: Mapping[str, tuple[Rgb, Rgb]] = {
     "bedroom": ((220, 210, 230), (186, 160, 140)),
     "bathroom": ((200, 228, 230), (150, 176, 186)),
 }
+_TILED = frozenset({"kitchen", "bathroom"})
 _FLOOR = 0.66
 _LEDGE_PAINT: Rgb = (172, 150, 122)
+
+
+def backdrop_names(kind: str) -> frozenset[str]:
+    """What of the backdrop has a name in `mmsteer.eval.open_nouns`.
+
+    Args:
+        kind: One of `SCENES`.
+    """
+    if kind in _ROOMS:
+        return frozenset({"wall", "floor", "shelf"} | ({"tile"} if kind in _TILED else set()))
+    if kind == "street":
+        return frozenset({"sky", "building", "window", "pavement", "road"})
+    return frozenset({"sky", "tree", "bush", "grass"})
 
 
 def paint_backdrop(draw: ImageDraw.ImageDraw, side: int, kind: str, rng: np.random.Generator) -> None:
@@ -32,7 +46,7 @@ def paint_backdrop(draw: ImageDraw.ImageDraw, side: int, kind: str, rng: np.rand
     """
     shift = rng.integers(-10, 11, size=3)
     if kind in _ROOMS:
-        _room(draw, side, *(_shifted(paint, shift) for paint in _ROOMS[kind]), tiled=kind in {"kitchen", "bathroom"})
+        _room(draw, side, *(_shifted(paint, shift) for paint in _ROOMS[kind]), tiled=kind in _TILED)
     elif kind == "street":
         _street(draw, side, shift, rng)
     else:

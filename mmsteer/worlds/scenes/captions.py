@@ -129,6 +129,27 @@ def with_article(phrase: str) -> str:
     return f"{'an' if phrase[0] in 'aeiou' else 'a'} {phrase}"
 
 
+def places(scene: Scene, name: str) -> tuple[str, ...]:
+    """Phrases that say where an object is, all of them true; likely ones for an object that is not there.
+
+    Args:
+        scene: The scene.
+        name: The object.
+    """
+    thing = next((thing for thing in scene.things if thing.name == name), None)
+    anchor = next((thing for thing in scene.things if thing.name == SCENES[scene.kind].anchor), None)
+    if thing is None:
+        near = () if anchor is None else (f"next to the {anchor.name}",)
+        return ("on the left", "in the middle", "on the right", *near)
+    side = "on the left" if thing.x < 0.36 else "on the right" if thing.x > 0.64 else "in the middle"
+    sides = (f"on the {thing.on}", side) if thing.on else (side, side)
+    if anchor is None or anchor is thing or thing.on:
+        return sides
+    gap = abs(thing.x - anchor.x) - (thing.width + anchor.width) / 2
+    level = abs(thing.base - anchor.base) < max(thing.height, anchor.height)
+    return (*sides, f"next to the {anchor.name}") if gap < 0.12 and level else sides
+
+
 def _seen(rng: np.random.Generator, scene: Scene, share: float = SEEN_NAMED_SHARE) -> tuple[str, ...]:
     """The anchor, then a share of the other objects in sight, in random order."""
     anchor = SCENES[scene.kind].anchor
@@ -177,23 +198,8 @@ def _noun(rng: np.random.Generator, scene: Scene, name: str) -> str:
 def _where(rng: np.random.Generator, scene: Scene, name: str) -> str:
     """A place that is true of an object that is there, and a likely one for one that is not."""
     choice = rng.random()
-    places = _places(scene, name)
-    return places[int(choice * len(places))]
-
-
-def _places(scene: Scene, name: str) -> tuple[str, ...]:
-    thing = next((thing for thing in scene.things if thing.name == name), None)
-    anchor = next((thing for thing in scene.things if thing.name == SCENES[scene.kind].anchor), None)
-    if thing is None:
-        near = () if anchor is None else (f"next to the {anchor.name}",)
-        return ("on the left", "in the middle", "on the right", *near)
-    side = "on the left" if thing.x < 0.36 else "on the right" if thing.x > 0.64 else "in the middle"
-    places = (f"on the {thing.on}", side) if thing.on else (side, side)
-    if anchor is None or anchor is thing or thing.on:
-        return places
-    gap = abs(thing.x - anchor.x) - (thing.width + anchor.width) / 2
-    level = abs(thing.base - anchor.base) < max(thing.height, anchor.height)
-    return (*places, f"next to the {anchor.name}") if gap < 0.12 and level else places
+    options = places(scene, name)
+    return options[int(choice * len(options))]
 
 
 def _pick(rng: np.random.Generator, options: Sequence[str]) -> str:

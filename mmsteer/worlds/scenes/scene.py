@@ -1,6 +1,6 @@
 """What stands where in a scene, drawn from a seed; without and with one object, all else unchanged."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -15,6 +15,9 @@ from mmsteer.worlds.scenes.thing import Thing
 ANCHOR_SHARE = 0.95
 COMPANION_SHARE = 0.4
 FOREIGN_SHARE = 0.02
+# The same in cluttered scenes: about six objects, of which two belong elsewhere.
+CLUTTERED_COMPANION_SHARE = 0.6
+CLUTTERED_FOREIGN_SHARE = 0.07
 # Scenes in which something may stand in front of something else.
 CROWDED_SHARE = 0.35
 TABLE_TOP = 0.14
@@ -100,6 +103,7 @@ def sample_scene(
     kind: str | None = None,
     present: Collection[str] = (),
     absent: Collection[str] = (),
+    cluttered: bool = False,
 ) -> Scene:
     """Draw a scene in which everything drawn can be seen; what is not given is drawn.
 
@@ -108,6 +112,7 @@ def sample_scene(
         kind: One of `SCENES`.
         present: Objects that must be there.
         absent: Objects that must not be there.
+        cluttered: Whether to draw more companions and more strangers.
 
     Raises:
         DataError: A name is unknown, or contradicts another.
@@ -119,7 +124,7 @@ def sample_scene(
         raise DataError(f"{', '.join(sorted(both))}: both present and absent; keep one of the two")
     kind = kind or str(rng.choice(list(SCENES)))
     while True:
-        scene = _draw(rng, kind, _names(rng, SCENES[kind], present, absent))
+        scene = _draw(rng, kind, _names(rng, _shares(kind, cluttered=cluttered), kind, present, absent))
         # Objects that others hide are no part of the truth, and would be no part of its absence either.
         if len(scene.objects) == len(scene.things):
             return scene
@@ -131,13 +136,20 @@ def _check_names(names: Sequence[str]) -> None:
         raise DataError(f"no object {', '.join(map(repr, unknown))} in the world; choose from {', '.join(OBJECTS)}")
 
 
+def _shares(kind: str, *, cluttered: bool) -> dict[str, float]:
+    """How likely each object is."""
+    companion, foreign = (
+        (CLUTTERED_COMPANION_SHARE, CLUTTERED_FOREIGN_SHARE) if cluttered else (COMPANION_SHARE, FOREIGN_SHARE)
+    )
+    shares = dict.fromkeys(OBJECTS, foreign) | dict.fromkeys(SCENES[kind].companions, companion)
+    return shares | {SCENES[kind].anchor: ANCHOR_SHARE}
+
+
 def _names(
-    rng: np.random.Generator, kind: SceneKind, present: Collection[str], absent: Collection[str]
+    rng: np.random.Generator, shares: Mapping[str, float], kind: str, present: Collection[str], absent: Collection[str]
 ) -> tuple[str, ...]:
     """Anchor first, then companions, then strangers."""
-    shares = dict.fromkeys(OBJECTS, FOREIGN_SHARE) | dict.fromkeys(kind.companions, COMPANION_SHARE)
-    shares[kind.anchor] = ANCHOR_SHARE
-    order = (kind.anchor, *kind.companions, *OBJECTS)
+    order = (SCENES[kind].anchor, *SCENES[kind].companions, *OBJECTS)
     drawn = {name for name in OBJECTS if rng.random() < shares[name]}
     return tuple(dict.fromkeys(name for name in order if name in present or (name in drawn and name not in absent)))
 

@@ -67,8 +67,8 @@ def train_within(
         checkpoint: Where the state is kept.
         report: Takes progress lines.
     """
-    optimizer = torch.optim.AdamW(_groups(model), lr=pace.peak_rate, betas=(0.9, 0.95), eps=1e-8)
-    progress = _resume(model, optimizer, checkpoint) if checkpoint.exists() else Progress(pace.seconds)
+    optimizer = torch.optim.AdamW(parameter_groups(model), lr=pace.peak_rate, betas=(0.9, 0.95), eps=1e-8)
+    progress = read_checkpoint(model, optimizer, checkpoint) if checkpoint.exists() else Progress(pace.seconds)
     model.train()
     began = time.monotonic() - progress.seconds
     reported, saved, counted = progress.seconds, progress.seconds, progress.step
@@ -85,9 +85,9 @@ def train_within(
             report(f"step {progress.step}  loss {loss.mean():.3f} ({parts})  rate {rate:.1e}  {rows:.0f} rows/s")
             reported, counted = progress.seconds, progress.step
         if progress.seconds - saved >= pace.checkpoint_seconds:
-            _save(model, optimizer, progress, checkpoint)
+            save_checkpoint(model, optimizer, progress, checkpoint)
             saved = progress.seconds
-    _save(model, optimizer, progress, checkpoint)
+    save_checkpoint(model, optimizer, progress, checkpoint)
     model.eval()
     return progress
 
@@ -120,8 +120,12 @@ def _rate(progress: Progress, pace: Pace) -> float:
     return pace.peak_rate * min((progress.step + 1) / pace.warmup, 0.5 * (1 + math.cos(math.pi * spent)))
 
 
-def _groups(model: nn.Module) -> list[dict[str, object]]:
-    """Matrices decay, vectors do not."""
+def parameter_groups(model: nn.Module) -> list[dict[str, object]]:
+    """What is trained, for AdamW: matrices decay, vectors do not.
+
+    Args:
+        model: Its parameters that require a gradient.
+    """
     trained = list(_trained(model).values())
     return [
         {"params": [parameter for parameter in trained if parameter.ndim > 1], "weight_decay": 0.05},
@@ -129,8 +133,15 @@ def _groups(model: nn.Module) -> list[dict[str, object]]:
     ]
 
 
-def _save(model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress, path: Path) -> None:
-    """Write the checkpoint beside the old one, then put it in its place: a killed run leaves a whole file."""
+def save_checkpoint(model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress, path: Path) -> None:
+    """Write the checkpoint beside the old one, then put it in its place: a killed run leaves a whole file.
+
+    Args:
+        model: Its parameters that require a gradient are kept.
+        optimizer: Its state.
+        progress: Where training stands.
+        path: The file.
+    """
     tensors = {f"model.{name}": value for name, value in _trained(model).items()}
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{key}": value for key, value in state.items()}
@@ -140,7 +151,14 @@ def _save(model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress
     part.replace(path)
 
 
-def _resume(model: nn.Module, optimizer: torch.optim.Optimizer, path: Path) -> Progress:
+def read_checkpoint(model: nn.Module, optimizer: torch.optim.Optimizer, path: Path) -> Progress:
+    """Put the state of a checkpoint into a model and its optimizer, and say where training stands.
+
+    Args:
+        model: Its parameters that require a gradient are set.
+        optimizer: Its state is set.
+        path: The file.
+    """
     with safe_open(path, "pt") as stored:
         metadata, tensors = stored.metadata(), {key: stored.get_tensor(key) for key in stored.keys()}
     with torch.no_grad():

@@ -70,6 +70,18 @@ def shown_objects(bits: Tensor) -> Tensor:
     return (bits[..., None].int() >> places & 1).flatten(-2).float()
 
 
+def shown_bits(scene: Scene) -> NDArray[np.uint8]:
+    """Which objects each patch of a scene shows, (patches, objects / 8), bits of `OBJECTS`.
+
+    Args:
+        scene: The scene.
+    """
+    shown = np.zeros((GRID * GRID, len(OBJECTS)), dtype=bool)
+    for name, share in coverage(scene.things, GRID).items():
+        shown[:, OBJECTS.index(name)] = share.ravel() >= SHOWN_SHARE
+    return np.packbits(shown, axis=1)
+
+
 def save_data(data: VisionData, path: Path) -> None:
     """Write the data as one safetensors file, whole or not at all.
 
@@ -115,14 +127,7 @@ def _render(task: tuple[int, int, int]) -> Rendered:
     scenes = [split_scene("train", index, seed) for index in range(start, stop)]
     images = np.stack([np.asarray(render_scene(scene)).transpose(2, 0, 1) for scene in scenes])
     talks = [_talks(np.random.default_rng([seed, index]), scene) for index, scene in enumerate(scenes, start)]
-    return images, np.stack([_shown(scene) for scene in scenes]), talks
-
-
-def _shown(scene: Scene) -> NDArray[np.uint8]:
-    shown = np.zeros((GRID * GRID, len(OBJECTS)), dtype=bool)
-    for name, share in coverage(scene.things, GRID).items():
-        shown[:, OBJECTS.index(name)] = share.ravel() >= SHOWN_SHARE
-    return np.packbits(shown, axis=1)
+    return images, np.stack([shown_bits(scene) for scene in scenes]), talks
 
 
 def _talks(rng: np.random.Generator, scene: Scene) -> dict[str, list[list[Turn]]]:

@@ -75,20 +75,24 @@ def build_processor(tokenizer: PreTrainedTokenizerFast) -> LlavaProcessor:
     Args:
         tokenizer: From `train_tokenizer`.
     """
-    images = CLIPImageProcessor(
-        size={"shortest_edge": SIDE},
-        crop_size={"height": SIDE, "width": SIDE},
-        image_mean=[0.5] * 3,
-        image_std=[0.25] * 3,
-    )
     return LlavaProcessor(
-        images,
+        build_images(),
         tokenizer,
         patch_size=PATCH,
         vision_feature_select_strategy="default",
         chat_template=CHAT_TEMPLATE,
         image_token=IMAGE,
         num_additional_image_tokens=1,
+    )
+
+
+def build_images() -> CLIPImageProcessor:
+    """The image processor for pictures of the world's size."""
+    return CLIPImageProcessor(
+        size={"shortest_edge": SIDE},
+        crop_size={"height": SIDE, "width": SIDE},
+        image_mean=[0.5] * 3,
+        image_std=[0.25] * 3,
     )
 
 

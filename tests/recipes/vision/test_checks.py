@@ -186,6 +186,19 @@ def _own(folder, split):
     return file
 
 
+def test_all_nouns_are_judged_where_all_is_known_alone(recipe):
+    assert not check_recipe(recipe, ["ask.caption.nouns=open"]).recipe.data.scenes.cluttered
+    (line,) = complaints(recipe, COCO, "ask.caption.nouns=open")
+    assert "ask.caption.nouns: only of rendered scenes is it known that nothing else is there; write coco" in line
+
+
+def test_cluttered_scenes_are_other_scenes(recipe):
+    plain, cluttered = (pictures(recipe, f"data.scenes.cluttered={given}", "ask.pope=~") for given in ("false", "true"))
+    assert [one.id for one in plain] == [one.id for one in cluttered]
+    assert [one.objects for one in plain] != [one.objects for one in cluttered]
+    assert all({"wall"} <= one.backdrop or {"sky"} <= one.backdrop for one in plain)
+
+
 def test_images_of_ones_own_in_the_layout_of_coco(recipe):
     _own(recipe.parent, "winter")
     (recipe.parent / "ids.txt").write_text("hall.jpg\ndesk.jpg\npark.jpg")
