@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from rich.console import Console
-from rich.progress import track
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
@@ -156,7 +154,7 @@ def measure_effects(
     dose: Dose,
     *,
     folder: str | Path | None = None,
-    progress: bool = False,
+    say: Callable[[str], None] = lambda _: None,
 ) -> Effects:
     """Measure the effect of every direction; with a folder, what was measured before is not measured again.
 
@@ -165,7 +163,7 @@ def measure_effects(
         directions: The directions.
         dose: How strong each is, such as `EqualDose`.
         folder: Where each batch is kept as it is done; None for memory only.
-        progress: Show a bar.
+        say: Called with the progress, in words.
 
     Raises:
         StoreError: The folder holds another measurement, or a damaged file.
@@ -175,9 +173,8 @@ def measure_effects(
     run = _fingerprint(rollouts, directions, dose)
     readings: list[Tensor] = []
     strengths: list[Tensor] = []
-    for number, batch in enumerate(
-        track(batches, "Measuring effects", console=Console(stderr=True), disable=not progress)
-    ):
+    for number, batch in enumerate(batches):
+        say(f"Measuring effects: batch {number} of {len(batches)}")
         path = Path(folder) / f"effects-{number:05d}.safetensors" if folder is not None else None
         read, strong = _measured(rollouts, batch, dose, path, run)
         readings.append(read)
