@@ -1,4 +1,4 @@
-"""Models whose hidden states can be read and steered."""
+"""Models → adapters: those that are loaded already, and those that are named."""
 
 from pathlib import Path
 from typing import Any
@@ -32,16 +32,8 @@ FAULTS = {
 }
 """Models that transformers runs wrongly: from which version on, before which, and what is wrong."""
 
-__all__ = [
-    "AnyAdapter",
-    "AudiocraftMusicgen",
-    "LanguageModelAdapter",
-    "MusicgenAdapter",
-    "TransformersMusicgen",
-    "adapt",
-    "load",
-    "read_image",
-]
+
+__all__ = ["AnyAdapter", "adapt", "load", "read_image"]
 
 
 def adapt(model: Any, processor: Any = None) -> AnyAdapter:
