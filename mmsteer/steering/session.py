@@ -215,9 +215,9 @@ class Session:
         still = [stack for stack, driver in self._drivers.items() if not driver.ticks]
         if still:
             raise SteeringError(f"the model did not run the module that is the clock of {', '.join(still)}")
-        unheard = [str(site) for driver in drivers for site in driver.unheard]
-        if unheard:
-            raise SteeringError(f"the model did not run the modules of {', '.join(unheard)}; leave these sites out")
+        not_run = [str(site) for driver in drivers for site in driver.not_run]
+        if not_run:
+            raise SteeringError(f"the model did not run the modules of {', '.join(not_run)}; leave these sites out")
         unread = [str(site) for driver in drivers for site in self._unread(driver, quiet)]
         if unread:
             raise SteeringError(
