@@ -83,8 +83,7 @@ class Row:
 class Comparison:
     """Several steerings on several sets of trials.
 
-    Attributes:
-        rows: For each set the unsteered run, then the steerings.
+    `rows`: for each set the unsteered run, then the steerings.
     """
 
     rows: tuple[Row, ...]
