@@ -12,6 +12,7 @@ from mmsteer.cli.eval_about import about
 from mmsteer.cli.eval_amber import amber
 from mmsteer.cli.eval_benchmarks import hallusionbench, mme, mmhal
 from mmsteer.cli.eval_chair import chair
+from mmsteer.cli.eval_clip import clip_score
 from mmsteer.cli.eval_pope import pope, pope_build
 from mmsteer.cli.eval_table import AsJson
 from mmsteer.cli.tables import table
@@ -43,6 +44,7 @@ app.command(rich_help_panel=ANSWERS)(chair)
 app.command(rich_help_panel=ANSWERS)(pope)
 app.command("pope-build", rich_help_panel=ANSWERS)(pope_build)
 app.command(rich_help_panel=ANSWERS)(amber)
+app.command("clip-score", rich_help_panel=ANSWERS)(clip_score)
 app.command(rich_help_panel=ANSWERS)(mmhal)
 app.command(rich_help_panel=ANSWERS)(hallusionbench)
 app.command(rich_help_panel=ANSWERS)(mme)
