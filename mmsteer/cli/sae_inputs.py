@@ -158,16 +158,9 @@ def learned_and_judged(
 ) -> "tuple[Chunks, Chunks]":
     """Hidden states to learn from, and others to judge by; of a store, the same.
 
-    Args:
-        adapter: The model.
-        site: Where.
-        data: A folder of samples; None for the world.
-        store: Recorded activations in their place.
-        samples: How many, at most.
-        tokens: Drawn of each; None for what suits the samples.
-        positions: Which tokens; None as above.
-        prompt: What is asked about images.
-        seed: Of the world and the draw.
+    `data`: rows or a folder of samples; None for the world.
+    `store`: recorded activations in their place.
+    `tokens`: drawn of each sample; None, as for `positions`, for what suits the samples.
 
     Raises:
         DictionaryError: The model has no such site.
