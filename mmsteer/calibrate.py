@@ -41,11 +41,9 @@ def divergence(adapter: Adapter, steering: Steering, samples: Sequence[Sample], 
     tokens that predict output count: the last of the prompt and those after it. Where a step predicts several
     codebooks their divergences add up.
 
-    Args:
-        adapter: The model.
-        steering: What to apply.
-        samples: Contexts, such as clips or answers that the unsteered model made.
-        guidance: Scale of classifier-free guidance of the distribution that is compared.
+    `steering`: what to apply.
+    `samples`: contexts, such as clips or answers that the unsteered model made.
+    `guidance`: scale of classifier-free guidance of the distribution that is compared.
 
     Returns:
         Nats of each such token, sample after sample, (tokens,).
@@ -58,10 +56,8 @@ def divergence_along(
 ) -> Callable[[Steering], Tensor]:
     """`divergence` of any number of steerings along the same samples, which the unsteered model reads once.
 
-    Args:
-        adapter: The model.
-        samples: As for `divergence`; their unsteered log-probabilities are held, (samples, tokens, vocabulary).
-        guidance: As for `divergence`.
+    `samples`: as for `divergence`; their unsteered log-probabilities are held, (samples, tokens, vocabulary).
+    `guidance`: as for `divergence`.
     """
     context = _context(adapter, samples, guidance)
     return lambda steering: _steered_divergence(adapter, steering, context)

@@ -10,8 +10,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from huggingface_hub.errors import StrictDataclassError
-from jinja2 import TemplateError
 from safetensors import SafetensorError, safe_open
 
 from mmsteer.errors import MmsteerError, shorten
@@ -29,7 +27,7 @@ _BY_HAND = "where you trust it, load it with transformers yourself and give it t
 # What transformers and the libraries below it raise on a damaged file.
 _RAW = (
     *(OSError, ValueError, ImportError, LookupError, TypeError, AttributeError, RuntimeError, ArithmeticError),
-    *(AssertionError, EOFError, MemoryError, SafetensorError, StrictDataclassError, TemplateError),
+    *(AssertionError, EOFError, MemoryError, SafetensorError),
 )
 
 
@@ -120,7 +118,12 @@ class Loading(AbstractContextManager[None]):
         Raises:
             MmsteerError: As the given type: something was raised that a damaged checkpoint brings about.
         """
-        if kind is not None and (issubclass(kind, _RAW) or kind is Exception):
+        # Where one of these was raised, its library is there already; names of the hub are checked without it.
+        from huggingface_hub.errors import StrictDataclassError
+        from jinja2 import TemplateError
+
+        raw = (*_RAW, StrictDataclassError, TemplateError)
+        if kind is not None and (issubclass(kind, raw) or kind is Exception):
             assert cause is not None
             raise self._error(f"cannot load a model from {str(self._name)!r}: {self._reason(cause)}") from cause
 

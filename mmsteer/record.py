@@ -137,11 +137,7 @@ def collect(
 
 
 def data_fingerprint(samples: Sequence[Sample]) -> str:
-    """A short hash of names, prompts, images, outputs, audio prompts and melodies.
-
-    Args:
-        samples: The samples.
-    """
+    """A short hash of names, prompts, images, outputs, audio prompts and melodies."""
     digest = hashlib.sha256()
     for sample in samples:
         said = repr(sample.output) if isinstance(sample.output, str) else ""

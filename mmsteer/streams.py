@@ -16,13 +16,7 @@ from mmsteer.types.sinks import SINK
 
 @dataclass(frozen=True, eq=False)
 class StoredStates:
-    """A site of a store as chunks of samples; windows of time are rows of their own.
-
-    Attributes:
-        store: The store.
-        site: The site.
-        samples: Samples a chunk.
-    """
+    """A site of a store as chunks of samples; windows of time are rows of their own."""
 
     store: ActivationStore
     site: Site
@@ -71,14 +65,9 @@ class ReadStates:
     for more than a short one. Attention sinks (`mmsteer.types.sinks`) are not drawn: a dictionary would learn little
     else.
 
-    Attributes:
-        adapter: The model.
-        samples: What it reads.
-        site: The site.
-        positions: Which tokens are drawn from.
-        tokens: Tokens drawn of each sample, without replacement.
-        batch: Samples a chunk, read in one forward.
-        seed: Seed of the draw.
+    `positions`: which tokens are drawn from.
+    `tokens`: tokens drawn of each sample, without replacement.
+    `batch`: samples a chunk, read in one forward.
     """
 
     adapter: Adapter

@@ -23,20 +23,13 @@ NAMES = ("cache", "past_key_values", "cache_params")
 
 
 def cache_name(model: Any) -> str:
-    """What the forward of a model calls its cache.
-
-    Args:
-        model: The model.
-    """
+    """What the forward of a model calls its cache."""
     takes = inspect.signature(model.forward).parameters
     return next((name for name in NAMES if name in takes), NAMES[0])
 
 
 def cached_tokens(arguments: Mapping[str, Any]) -> Any:
     """How many tokens the cache of a forward holds; a tensor where the cache is static.
-
-    Args:
-        arguments: Of the forward, by name.
 
     Raises:
         AdapterError: The cache is that of continuous batching, or holds no count of its tokens.
@@ -60,11 +53,7 @@ def cached_tokens(arguments: Mapping[str, Any]) -> Any:
 
 
 def cache_of(arguments: Mapping[str, Any]) -> Any:
-    """The cache of a forward; None for none.
-
-    Args:
-        arguments: Of the forward, by name.
-    """
+    """The cache of a forward; None for none."""
     return next((arguments[name] for name in NAMES if arguments.get(name) is not None), None)
 
 

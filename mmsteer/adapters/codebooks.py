@@ -36,9 +36,7 @@ class Codebooks:
     def delayed(self, codes: Sequence[Tensor], device: torch.device) -> Tensor:
         """Codes as the decoder meets them: start token first, each stream delayed, padded at the end.
 
-        Args:
-            codes: For each clip its codes, (streams, frames).
-            device: Of the tokens.
+        `codes`: for each clip its codes, (streams, frames).
 
         Returns:
             Tokens, (clips, streams, longest frames + 1 + delay).

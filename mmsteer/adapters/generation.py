@@ -9,9 +9,7 @@ from torch import Tensor
 def configured(model: Any, arguments: Mapping[str, Any]) -> Any:
     """The configuration of a call: its arguments, over a configuration that is given, over the model's own.
 
-    Args:
-        model: The model.
-        arguments: Of `generate`, by name.
+    `arguments`: of `generate`, by name.
     """
     options = {name: value for name, value in arguments.items() if name != "generation_config"}
     return model._prepare_generation_config(arguments.get("generation_config"), **options)[0]
@@ -20,12 +18,9 @@ def configured(model: Any, arguments: Mapping[str, Any]) -> Any:
 def new_tokens(model: Any, config: Any, *, repeated: int, embedded: int = 0, is_default: bool) -> int:
     """How many tokens a call makes at most.
 
-    Args:
-        model: The model.
-        config: Of the call.
-        repeated: Tokens of the prompt that stand in the output.
-        embedded: Tokens that are given as embeddings.
-        is_default: Whether the length is one that nobody set: of the new tokens alone, then.
+    `repeated`: tokens of the prompt that stand in the output.
+    `embedded`: tokens that are given as embeddings.
+    `is_default`: Whether the length is one that nobody set: of the new tokens alone, then.
     """
     if config.max_new_tokens is not None:
         return int(config.max_new_tokens)
@@ -39,9 +34,7 @@ def new_tokens(model: Any, config: Any, *, repeated: int, embedded: int = 0, is_
 def nobody_set_the_length(model: Any, arguments: Mapping[str, Any]) -> bool:
     """Whether neither the call nor the model says how long an output is.
 
-    Args:
-        model: The model.
-        arguments: Of `generate`, by name.
+    `arguments`: of `generate`, by name.
     """
     given = arguments.get("generation_config")
     lengths = (arguments.get("max_length"), given and given.max_length, model.generation_config.max_length)
@@ -51,8 +44,6 @@ def nobody_set_the_length(model: Any, arguments: Mapping[str, Any]) -> bool:
 def first_given(arguments: Mapping[str, Any], *names: str) -> Tensor | None:
     """The first of some arguments that is given.
 
-    Args:
-        arguments: Of `generate`, by name.
-        names: The arguments.
+    `arguments`: of `generate`, by name.
     """
     return next((arguments[name] for name in names if arguments.get(name) is not None), None)

@@ -26,8 +26,7 @@ CLASS_TOKENS = ("class_embedding", "cls_token")
 def decoder_blocks(model: Any) -> list[nn.Module]:
     """The blocks of a language model, in order.
 
-    Args:
-        model: A causal language model or a vision-language model.
+    `model`: A causal language model or a vision-language model.
 
     Raises:
         AdapterError: The model does not declare them, and there is no row for it.
@@ -37,11 +36,7 @@ def decoder_blocks(model: Any) -> list[nn.Module]:
 
 
 def vision_tower(model: Any) -> nn.Module | None:
-    """The module that sees images; None where there is none.
-
-    Args:
-        model: The model.
-    """
+    """The module that sees images; None where there is none."""
     encoder = model.get_encoder("image")
     return None if encoder is model or encoder is model.base_model else encoder
 
@@ -49,9 +44,8 @@ def vision_tower(model: Any) -> nn.Module | None:
 def vision_blocks(tower: Any, family: Family) -> list[nn.Module]:
     """The blocks of a vision tower, in order.
 
-    Args:
-        tower: What `vision_tower` found.
-        family: How its family differs. Its tower may have no blocks, such as a convolutional one.
+    `tower`: what `vision_tower` found.
+    `family`: how its family differs. Its tower may have no blocks, such as a convolutional one.
 
     Raises:
         AdapterError: The tower does not declare them.
@@ -66,10 +60,7 @@ def vision_blocks(tower: Any, family: Family) -> list[nn.Module]:
 def points(tower: Any, block: nn.Module, layer: int) -> dict[Point, Port]:
     """Where the states of a block pass, in the order in which they are computed.
 
-    Args:
-        tower: The model that the block belongs to.
-        block: The block.
-        layer: Its number.
+    `tower`: the model that the block belongs to.
     """
     config = tower.config.get_text_config(decoder=True)
     if row := BLOCKS.get(config.model_type):
@@ -84,9 +75,7 @@ def points(tower: Any, block: nn.Module, layer: int) -> dict[Point, Port]:
 def writer(part: nn.Module, site: Site) -> nn.Linear:
     """The linear layer whose output is the output of an attention or an MLP.
 
-    Args:
-        part: The module at the site.
-        site: The site.
+    `part`: the module at the site.
 
     Raises:
         AdapterError: The site is no output of a part, or its output is not that of a linear layer.
@@ -104,11 +93,7 @@ def writer(part: nn.Module, site: Site) -> nn.Linear:
 
 
 def width(part: nn.Module) -> int:
-    """The width of what an attention or an MLP writes.
-
-    Args:
-        part: The attention or MLP.
-    """
+    """The width of what an attention or an MLP writes."""
     # LoRA's layers and quantised ones have the features of a linear layer, but are none; Gemma 4 ends in a norm.
     features = (getattr(one, "out_features", None) for one in _last_layers(part))
     return int(next((known for known in features if known), None) or len(part.get_parameter("weight")))
@@ -117,8 +102,7 @@ def width(part: nn.Module) -> int:
 def has_class_token(tower: nn.Module) -> bool:
     """Whether a vision tower puts a token for the whole image beside its patches.
 
-    Args:
-        tower: What `vision_tower` found.
+    `tower`: what `vision_tower` found.
     """
     names = {name.rpartition(".")[2] for name, _ in tower.named_parameters()}
     return not names.isdisjoint(CLASS_TOKENS)

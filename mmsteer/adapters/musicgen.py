@@ -148,9 +148,6 @@ class MusicgenAdapter(Ported, ABC):
     def steps(self, sampling: Sampling) -> int:
         """The frames of a sampling.
 
-        Args:
-            sampling: The sampling.
-
         Raises:
             AdapterError: It asks for what this model cannot do.
         """
@@ -197,11 +194,7 @@ class MusicgenAdapter(Ported, ABC):
         """The codes of a reading, delayed as the decoder meets them, (rows, tokens, codebooks)."""
 
     def token_name(self, token: int) -> str:
-        """The number of a code, which means something else in each codebook.
-
-        Args:
-            token: The code.
-        """
+        """The number of a code, which means something else in each codebook."""
         return str(token)
 
     @abstractmethod

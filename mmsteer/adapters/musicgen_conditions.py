@@ -15,8 +15,7 @@ from mmsteer.types import Sample
 class Conditions:
     """Arguments of one model.
 
-    Attributes:
-        is_melody: Whether it puts text and melody before the start token, instead of attending to the text.
+    `is_melody`: Whether it puts text and melody before the start token, instead of attending to the text.
     """
 
     def __init__(self, model: Any, processor: Any) -> None:
@@ -27,9 +26,7 @@ class Conditions:
     def codes(self, wave: np.ndarray, device: torch.device) -> Tensor:
         """Codes of audio, of each channel apart and in turns, (streams, frames).
 
-        Args:
-            wave: The audio, (channels, samples).
-            device: Where the model runs.
+        `wave`: the audio, (channels, samples).
         """
         audio = torch.from_numpy(wave).to(device, self._model.dtype)[:, None]
         with torch.no_grad():
@@ -39,10 +36,8 @@ class Conditions:
     def of_texts(self, texts: Sequence[str], samples: Sequence[Sample], device: torch.device) -> dict[str, Tensor]:
         """Arguments that say what to play.
 
-        Args:
-            texts: Descriptions.
-            samples: What they describe, with a melody each or without any.
-            device: Where the model runs.
+        `texts`: descriptions.
+        `samples`: what they describe, with a melody each or without any.
         """
         tokens = self._processor(text=texts, padding=True, return_tensors="pt").to(device)
         return {**tokens, **self._melody(samples, device)}
@@ -50,9 +45,7 @@ class Conditions:
     def of_outputs(self, samples: Sequence[Sample], device: torch.device) -> dict[str, Tensor]:
         """Arguments under which outputs are read.
 
-        Args:
-            samples: The outputs, all with a text, or all without: the null branch.
-            device: Where the model runs.
+        `samples`: the outputs, all with a text, or all without: the null branch.
         """
         texts = texts_of(samples)
         if texts:
@@ -67,8 +60,7 @@ class Conditions:
     def prefix(self, condition: Mapping[str, Tensor]) -> int:
         """Tokens that the model puts before the start token.
 
-        Args:
-            condition: Its arguments.
+        `condition`: its arguments.
         """
         if not self.is_melody:
             return 0
@@ -90,11 +82,7 @@ class Conditions:
 
 
 def with_null_branch(condition: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Arguments of both branches, rows [conditional; null].
-
-    Args:
-        condition: Arguments of the conditional one.
-    """
+    """Arguments of both branches, rows [conditional; null]."""
     return {name: torch.cat([value, _null(name, value)]) for name, value in condition.items()}
 
 

@@ -25,9 +25,8 @@ class ReservedLayer(DynamicLayer):  # type: ignore[misc]  # transformers is unty
     def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
         """Write what is new behind what is there; all keys and values so far, (rows, heads, tokens, width of a head).
 
-        Args:
-            key_states: New keys, (rows, heads, new tokens, width of a head).
-            value_states: New values, alike.
+        `key_states`: new keys, (rows, heads, new tokens, width of a head).
+        `value_states`: new values, alike.
         """
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
@@ -93,10 +92,8 @@ def decode(
 def condition_of(model: Any, states: Tensor, heard: Tensor) -> Tensor:
     """What the decoder attends to, (rows, words, width).
 
-    Args:
-        model: The model.
-        states: What its text encoder says, (rows, words, width of the encoder).
-        heard: Which words the decoder hears, (rows, words); the others become zeros, as the whole null branch is.
+    `states`: what its text encoder says, (rows, words, width of the encoder).
+    `heard`: which words the decoder hears, (rows, words); the others become zeros, as the whole null branch is.
     """
     # MusicGen has a projection only where the two widths differ.
     project = getattr(model, "enc_to_dec_proj", nn.Identity())

@@ -18,9 +18,6 @@ Encode = Callable[[np.ndarray], Tensor]
 def described(samples: Sequence[Sample]) -> list[str]:
     """The prompts of samples, all of them plain texts that say something.
 
-    Args:
-        samples: What is generated from.
-
     Raises:
         AdapterError: One is not.
     """
@@ -34,9 +31,6 @@ def described(samples: Sequence[Sample]) -> list[str]:
 
 def texts_of(samples: Sequence[Sample]) -> list[str] | None:
     """The texts under which outputs are read; None where no sample has one, for the null branch.
-
-    Args:
-        samples: What is read.
 
     Raises:
         AdapterError: Some have one and some have none.
@@ -67,10 +61,8 @@ def prompt_codes(samples: Sequence[Sample], encode: Encode, sample_rate: int, ch
 def check_room(codes: Tensor | None, frames: int, rate: float) -> int:
     """The frames of audio prompts, refused where the output has no room for more.
 
-    Args:
-        codes: What `prompt_codes` found.
-        frames: Of the output.
-        rate: Frames per second.
+    `codes`: what `prompt_codes` found.
+    `rate`: frames per second.
 
     Raises:
         AdapterError: The audio prompt is as long as the output.
@@ -87,9 +79,8 @@ def check_room(codes: Tensor | None, frames: int, rate: float) -> int:
 def given_frames(samples: Sequence[Sample], rate: float) -> int:
     """Frames of outputs that were given as audio prompts.
 
-    Args:
-        samples: What is read.
-        rate: Frames per second.
+    `samples`: what is read.
+    `rate`: frames per second.
 
     Raises:
         AdapterError: They differ between the samples.
@@ -107,8 +98,7 @@ def given_frames(samples: Sequence[Sample], rate: float) -> int:
 def output_of(sample: Sample) -> Waveform:
     """The output of a sample, to be read.
 
-    Args:
-        sample: The sample, whose output is at the model's sample rate.
+    `sample`: the sample, whose output is at the model's sample rate.
 
     Raises:
         AdapterError: It is empty, or not mono.
@@ -124,9 +114,7 @@ def output_of(sample: Sample) -> Waveform:
 def melody_features(samples: Sequence[Sample], processor: Any) -> Tensor:
     """Chroma of melodies as transformers' melody variant takes it, (samples, frames, chroma).
 
-    Args:
-        samples: What is generated from, each with its melody.
-        processor: The model's.
+    `processor`: the model's.
 
     Raises:
         AdapterError: The processor makes no chroma.

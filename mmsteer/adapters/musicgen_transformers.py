@@ -57,26 +57,15 @@ class TransformersMusicgen(MusicgenAdapter):
         return self._weights.sketch()
 
     def stack(self, name: str) -> Any:
-        """The decoder's stack of layers.
-
-        Args:
-            name: `decoder`.
-        """
+        """The decoder's stack of layers."""
         return self.model.decoder.model.decoder
 
     def entries(self, wrap: Wrap) -> AbstractContextManager[None]:
-        """Stand around the model's own `generate`.
-
-        Args:
-            wrap: Makes what is called instead.
-        """
+        """Stand around the model's own `generate`."""
         return around(self.model, "generate", wrap)
 
     def call(self, arguments: Mapping[str, Any]) -> Call:
         """Read the arguments of `generate`.
-
-        Args:
-            arguments: Its keyword arguments.
 
         Raises:
             AdapterError: They ask for several sequences a prompt, which the model's code garbles.
@@ -104,12 +93,7 @@ class TransformersMusicgen(MusicgenAdapter):
         return Call(branches, tokens - self.delay, samples=None if prompts is None else len(prompts))
 
     def forward(self, stack: str, arguments: Mapping[str, Any]) -> Forward:
-        """Read the arguments of one forward of the decoder's stack.
-
-        Args:
-            stack: `decoder`.
-            arguments: Its arguments, by name.
-        """
+        """Read the arguments of one forward of the decoder's stack."""
         ids = arguments["input_ids"]
         rows = ids.shape[0] // self.codebooks
         width = self._prefix(arguments) + ids.shape[1]
@@ -120,12 +104,6 @@ class TransformersMusicgen(MusicgenAdapter):
 
         The melody variant puts its conditioning before the start token. That prefix is no output, so no positions
         select it.
-
-        Args:
-            stack: `decoder`.
-            forward: The forward.
-            arguments: Its arguments, by name.
-            prompt: How many of the tokens are given, prefix included.
         """
         ids = arguments["input_ids"].reshape(forward.rows, self.codebooks, -1)
         prefix = self._prefix(arguments)
@@ -134,12 +112,7 @@ class TransformersMusicgen(MusicgenAdapter):
         return Layout(nn.functional.pad(kinds, (prefix, 0), value=int(Kind.PADDING)), prefix)
 
     def produced(self, output: Any, call: Call) -> int:
-        """Frames of a finished `generate`.
-
-        Args:
-            output: The audio, (samples, channels, time), or transformers' output that holds it.
-            call: What was known of it; the audio tells it all.
-        """
+        """Frames of a finished `generate`, from its audio, (samples, channels, time), or the output that holds it."""
         audio = output if isinstance(output, Tensor) else output.sequences
         return round(audio.shape[-1] / self.sample_rate * self._rate)
 
@@ -159,9 +132,6 @@ class TransformersMusicgen(MusicgenAdapter):
     def frames(self, seconds: float) -> int:
         """The frames of a duration.
 
-        Args:
-            seconds: The duration.
-
         Raises:
             AdapterError: It is shorter than the delay pattern, or longer than the model's positions.
         """
@@ -175,10 +145,8 @@ class TransformersMusicgen(MusicgenAdapter):
     def reading(self, samples: Sequence[Sample], *, guided: bool = False) -> Reading:
         """Audio in the layout of generation: start token, then delayed codes, under its text and melody.
 
-        Args:
-            samples: Mono audio at the model's sample rate with its text; all texts None for the null branch.
-                Stereo models take it on both channels.
-            guided: Run both branches, rows [conditional; null].
+        `samples`: mono audio at the model's sample rate, which stereo models take on both channels, with its text; all
+        texts None for the null branch.
 
         Raises:
             AdapterError: Audio is empty or not mono, or only some samples have a text.
@@ -192,31 +160,18 @@ class TransformersMusicgen(MusicgenAdapter):
         return Reading({"decoder_input_ids": ids, **condition}, call)
 
     def read(self, reading: Reading, *, gradient: bool = False) -> Tensor:
-        """Run the forward of `reading`; logits, (rows, tokens, codebooks, vocabulary).
-
-        Args:
-            reading: What `reading` returned.
-            gradient: Keep a graph, for a backward pass.
-        """
+        """Run the forward of `reading`; logits, (rows, tokens, codebooks, vocabulary)."""
         with torch.set_grad_enabled(gradient):
             logits = self.model(**reading.arguments, use_cache=False).logits
         tokens = reading.arguments["decoder_input_ids"].shape[1]
         return logits[:, -tokens:].unflatten(0, (-1, self.codebooks)).transpose(1, 2)
 
     def tokens(self, reading: Reading) -> Tensor:
-        """The codes of a reading, delayed as the decoder meets them, (rows, tokens, codebooks).
-
-        Args:
-            reading: What `reading` returned.
-        """
+        """The codes of a reading, delayed as the decoder meets them, (rows, tokens, codebooks)."""
         return reading.arguments["decoder_input_ids"].unflatten(0, (-1, self.codebooks)).transpose(1, 2)
 
     def unembed(self, state: Tensor) -> Tensor:
-        """The last norm and the head of each codebook, (..., codebooks, vocabulary).
-
-        Args:
-            state: Hidden states after the last block, (..., width).
-        """
+        """The last norm and the head of each codebook, (..., codebooks, vocabulary)."""
         with torch.no_grad():
             normed = self.stack(STACK).layer_norm(state.to(self.device, self.model.dtype))
             return torch.stack([head(normed) for head in self.model.decoder.lm_heads], dim=-2)

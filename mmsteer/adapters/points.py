@@ -57,11 +57,8 @@ COUNTS = ("num_heads", "n_heads", "num_attention_heads")
 def ports(block: nn.Module, layer: int, config: Any, attentions: tuple[type[nn.Module], ...]) -> dict[Point, Port]:
     """Where the states of a block pass, in the order in which they are computed.
 
-    Args:
-        block: The block.
-        layer: Its number.
-        config: Of the model that the block belongs to.
-        attentions: The classes that the model declares to make its attentions.
+    `config`: of the model that the block belongs to.
+    `attentions`: the classes that the model declares to make its attentions.
     """
     attention = _attention(block, attentions)
     written = _written(block, attention)
@@ -80,11 +77,7 @@ def ports(block: nn.Module, layer: int, config: Any, attentions: tuple[type[nn.M
 def ports_of_row(block: nn.Module, layer: int, config: Any, row: Blocks) -> dict[Point, Port]:
     """Where the states of a block pass that its model does not declare.
 
-    Args:
-        block: The block.
-        layer: Its number.
-        config: Of the model.
-        row: What is known of its family.
+    `row`: what is known of its family.
     """
     parts = {name: _at(block, getattr(row, name)) for name in ("attention", "mlp", "mlp_input", "mid", "heads")}
     projection = parts["heads"]

@@ -11,8 +11,7 @@ from mmsteer.types import Port, Site, select_sites
 class Ported:
     """Finds sites and modules among the ports of a model.
 
-    Attributes:
-        widths: Every site and the width of its hidden state, in the order in which the model computes them.
+    `widths`: every site and the width of its hidden state, in the order in which the model computes them.
     """
 
     widths: Mapping[Site, int]
@@ -30,26 +29,15 @@ class Ported:
         return select_sites(pattern, self.widths)
 
     def port(self, site: Site) -> Port:
-        """Where in the model's code the hidden state at a site passes.
-
-        Args:
-            site: The site.
-        """
+        """Where in the model's code the hidden state at a site passes."""
         return self._ports[site]
 
     def module(self, site: Site) -> nn.Module:
-        """The module that makes the hidden state at a site, or takes it.
-
-        Args:
-            site: The site.
-        """
+        """The module that makes the hidden state at a site, or takes it."""
         return self.port(site).module
 
     def writer(self, site: Site) -> nn.Linear:
         """The linear layer whose output is the hidden state at an `mlp` or `attention` site.
-
-        Args:
-            site: The site.
 
         Raises:
             AdapterError: The site is a whole block, or a norm stands between it and the last linear layer.

@@ -21,9 +21,7 @@ from mmsteer.types import Chat, Raw, Sample, marks_in, open_behind
 class Prompts:
     """Writes prompts in the words of a model's chat template, and encodes them with its processor.
 
-    Attributes:
-        tokenizer: The tokenizer.
-        marks: What opens and closes thoughts in its vocabulary; None where it has no such tokens.
+    `marks`: what opens and closes thoughts in its vocabulary; None where it has no such tokens.
     """
 
     def __init__(self, processor: Any, family: Family, sees: bool) -> None:
@@ -39,8 +37,7 @@ class Prompts:
     def encode(self, samples: Sequence[Sample]) -> dict[str, Tensor]:
         """Prompts with their images as arguments of `generate`, padded on the left.
 
-        Args:
-            samples: What to say and to show; answers are left out.
+        `samples`: what to say and to show; answers are left out.
 
         Raises:
             AdapterError: There are none, a prompt is empty, or an image cannot be seen.
@@ -65,9 +62,8 @@ class Prompts:
     def answered(self, arguments: Mapping[str, Tensor], answers: Sequence[str | None]) -> dict[str, Tensor]:
         """Arguments with teacher-forced answers after the prompts, padded on the right.
 
-        Args:
-            arguments: What `encode` returned.
-            answers: One a prompt; None for none.
+        `arguments`: what `encode` returned.
+        `answers`: one a prompt; None for none.
         """
         words = [self.words(answer) if answer else [] for answer in answers]
         words = [self._behind(prompt, some) for prompt, some in zip(arguments["input_ids"], words, strict=True)]
@@ -93,9 +89,6 @@ class Prompts:
     def words(self, text: str) -> list[int]:
         """The tokens of words that the model says.
 
-        Args:
-            text: The words.
-
         Raises:
             AdapterError: They are no text, or stand for an image.
         """
@@ -105,9 +98,8 @@ class Prompts:
     def said(self, prompts: Tensor, made: Tensor) -> list[str]:
         """What a model put out, as text, with the tags around its thoughts, also where the prompt opens them.
 
-        Args:
-            prompts: The tokens that it was given, (rows, tokens).
-            made: Those that it made, (rows, tokens).
+        `prompts`: the tokens that it was given, (rows, tokens).
+        `made`: those that it made, (rows, tokens).
         """
         if self.marks is None:
             return [text.strip() for text in self._decoded(made)]

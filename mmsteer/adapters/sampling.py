@@ -39,10 +39,8 @@ def checked_sampling(sampling: Sampling, usual: Sampling, length: str) -> Sampli
 def check_seeds(samples: Sequence[Sample], seeds: Sequence[int] | None, sampling: Sampling) -> None:
     """Refuse samples that have no seed each where one is drawn with, and samples that have an output already.
 
-    Args:
-        samples: What is generated from.
-        seeds: One a sample; None where nothing is drawn.
-        sampling: With its usual values.
+    `seeds`: one a sample; None where nothing is drawn.
+    `sampling`: with its usual values.
 
     Raises:
         AdapterError: There are none, the counts differ, or a sample has its output.
@@ -80,9 +78,8 @@ class SeededSampling(LogitsProcessor):  # type: ignore[misc]  # transformers is 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         """Add the noise of this step to the logits that remain.
 
-        Args:
-            input_ids: Tokens so far, (samples * codebooks, length).
-            scores: Logits, (samples * codebooks, vocabulary).
+        `input_ids`: tokens so far, (samples * codebooks, length).
+        `scores`: logits, (samples * codebooks, vocabulary).
         """
         scores = scores.float() / self._temperature
         if self._top_k and self._top_k < scores.shape[-1]:
@@ -113,10 +110,8 @@ def _nucleus(scores: Tensor, share: float) -> Tensor:
 def drawing(sampling: Sampling, seeds: Sequence[int] | None, codebooks: int) -> list[SeededSampling]:
     """What draws tokens instead of taking the likeliest; nothing at temperature 0.
 
-    Args:
-        sampling: With its usual values.
-        seeds: One a sample.
-        codebooks: Token streams a sample.
+    `sampling`: with its usual values.
+    `codebooks`: token streams a sample.
     """
     if not sampling.temperature or not seeds:
         return []
@@ -130,9 +125,5 @@ class AfterGuidance(LogitsProcessorList):  # type: ignore[misc]
     """
 
     def append(self, processor: Any) -> None:
-        """Put a processor before those that the list was made with.
-
-        Args:
-            processor: The processor.
-        """
+        """Put a processor before those that the list was made with."""
         self.insert(0, processor)

@@ -12,11 +12,9 @@ from mmsteer.types import Forward, Kind
 def text_kinds(forward: Forward, real: Tensor, image: Tensor, prompt: int) -> Tensor:
     """Kinds of the tokens of a language model's forward.
 
-    Args:
-        forward: The forward.
-        real: Which of its tokens are not padding, (rows, tokens) bool.
-        image: Which stand for images, (rows, tokens) bool.
-        prompt: How many tokens of the sequence are given.
+    `real`: which of its tokens are not padding, (rows, tokens) bool.
+    `image`: which stand for images, (rows, tokens) bool.
+    `prompt`: how many tokens of the sequence are given.
 
     Returns:
         `Kind` flags, (rows, tokens) int.
@@ -37,10 +35,8 @@ def text_kinds(forward: Forward, real: Tensor, image: Tensor, prompt: int) -> Te
 def image_kinds(forward: Forward, real: Tensor, first: Tensor) -> Tensor:
     """Kinds of the tokens of a vision tower's forward: all are of an image.
 
-    Args:
-        forward: The forward.
-        real: Which are not padding, (rows, tokens) bool.
-        first: Which stand for a whole image or tile, (tokens,) bool.
+    `real`: which are not padding, (rows, tokens) bool.
+    `first`: which stand for a whole image or tile, (tokens,) bool.
 
     Returns:
         `Kind` flags, (rows, tokens) int.
@@ -54,10 +50,8 @@ def real_tokens(forward: Forward, mask: Any, device: torch.device) -> Tensor:
 
     A mask of two dimensions says so; in one of four a padding token is one that may not see itself.
 
-    Args:
-        forward: The forward.
-        mask: The attention mask that it was given, in any of transformers' forms.
-        device: Where to answer.
+    `mask`: the attention mask that it was given, in any of transformers' forms.
+    `device`: Where to answer.
     """
     if isinstance(mask, Mapping):
         mask = mask.get("full_attention", next(iter(mask.values())))

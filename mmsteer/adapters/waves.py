@@ -13,11 +13,9 @@ from mmsteer.types import Sample, Waveform
 def fitted(wave: Waveform, sample_rate: int, channels: int, where: str) -> NDArray[np.float32]:
     """Audio as a model takes it, (channels, samples).
 
-    Args:
-        wave: The audio.
-        sample_rate: The model's.
-        channels: The model's; one takes the mean of several, and several each take the only one.
-        where: What to call the audio in an error.
+    `sample_rate`: the model's.
+    `channels`: the model's; one takes the mean of several, and several each take the only one.
+    `where`: what to call the audio in an error.
 
     Raises:
         AdapterError: It is empty, not finite, or has another number of channels.
@@ -50,9 +48,6 @@ def alike(samples: Sequence[Sample]) -> list[list[int]]:
     """Rows that can run together, because the audio that they are given is equally long.
 
     Padding would be part of the music.
-
-    Args:
-        samples: What is generated from.
     """
     rows: dict[object, list[int]] = {}
     for row, sample in enumerate(samples):

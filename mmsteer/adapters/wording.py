@@ -10,10 +10,8 @@ _MARKS = ("image_token", "video_token", "boi_token", "fake_image_token")
 def check_text(name: str, text: str, processor: Any) -> None:
     """Refuse a text that the tokenizer cannot read, or in which an image is written down rather than given.
 
-    Args:
-        name: What an error calls it.
-        text: The text.
-        processor: The model's processor.
+    `name`: what an error calls it.
+    `processor`: the model's processor.
 
     Raises:
         AdapterError: The text has half of a surrogate pair, or a token that stands for an image or a video.

@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 def unwrapped(model: Any) -> "PreTrainedModel":
     """The transformers model that a wrapper runs; a bare model is returned as it is.
 
-    Args:
-        model: A transformers model, or a wrapper around one, or around another wrapper.
+    `model`: A transformers model, or a wrapper around one, or around another wrapper.
 
     Raises:
         AdapterError: There is no transformers model inside, or the wrapper cannot be steered.
@@ -46,11 +45,7 @@ def unwrapped(model: Any) -> "PreTrainedModel":
 
 
 def execution_device(model: "PreTrainedModel") -> torch.device:
-    """Where a model takes its input; offloaded weights lie nowhere, but their hook of accelerate knows where they run.
-
-    Args:
-        model: The model.
-    """
+    """Where a model takes its input; offloaded weights lie nowhere, but accelerate's hook knows where they run."""
     device = torch.device(model.device)
     if device.type != "meta":
         return device

@@ -27,9 +27,8 @@ def log_probability(tokens: OutputTokens) -> Tensor:
 class OfWords:
     """Log-probability of some words of the output, given all before them, in nats.
 
-    Attributes:
-        start: The first token of the words, counted from the first of the output.
-        stop: The token behind them.
+    `start`: the first token of the words, counted from the first of the output.
+    `stop`: the token behind them.
     """
 
     start: int
@@ -38,8 +37,7 @@ class OfWords:
     def __call__(self, tokens: OutputTokens) -> Tensor:
         """See `Metric`.
 
-        Args:
-            tokens: Of the output.
+        `tokens`: of the output.
         """
         place = tokens.counts.cumsum(1) - 1
         return (tokens.log_probs * (tokens.counts & (place >= self.start) & (place < self.stop))).sum((1, 2))

@@ -72,11 +72,6 @@ class TokenUnits:
     def names(self, adapter: Adapter, tokens: Tokens, ids: Tensor) -> tuple[str, ...]:
         """See `Units.names`.
 
-        Args:
-            adapter: The model.
-            tokens: Of the sample.
-            ids: The tokens themselves.
-
         Raises:
             AttributionError: The positions select no token.
         """
@@ -90,13 +85,7 @@ class TokenUnits:
         )
 
     def edits(self, adapter: Adapter, shares: Tensor, shown: Shown) -> Mapping[Site, hooks.Edit]:
-        """See `Units.edits`.
-
-        Args:
-            adapter: The model.
-            shares: (rows, units).
-            shown: What the tokens are.
-        """
+        """See `Units.edits`."""
 
         def edit(hidden: Tensor) -> Tensor:
             return _moved(hidden, self.positions, shown(), shares[:, :, None], self.baseline)
@@ -141,24 +130,12 @@ class ComponentUnits:
         return sites
 
     def names(self, adapter: Adapter, tokens: Tokens, ids: Tensor) -> tuple[str, ...]:
-        """See `Units.names`.
-
-        Args:
-            adapter: The model.
-            tokens: Of the sample.
-            ids: The tokens themselves.
-        """
+        """See `Units.names`."""
         del tokens, ids
         return tuple(map(str, self.chosen(adapter)))
 
     def edits(self, adapter: Adapter, shares: Tensor, shown: Shown) -> Mapping[Site, hooks.Edit]:
-        """See `Units.edits`.
-
-        Args:
-            adapter: The model.
-            shares: (rows, units).
-            shown: What the tokens are.
-        """
+        """See `Units.edits`."""
 
         def edit(at: int) -> hooks.Edit:
             return lambda hidden: _moved(hidden, self.positions, shown(), shares[:, at, None, None], self.baseline)
@@ -182,11 +159,6 @@ class FeatureUnits:
     def names(self, adapter: Adapter, tokens: Tokens, ids: Tensor) -> tuple[str, ...]:
         """See `Units.names`.
 
-        Args:
-            adapter: The model.
-            tokens: Of the sample.
-            ids: The tokens themselves.
-
         Raises:
             AttributionError: The dictionary has no such feature.
         """
@@ -199,13 +171,7 @@ class FeatureUnits:
         return tuple(f"feature {one}" for one in self.features)
 
     def edits(self, adapter: Adapter, shares: Tensor, shown: Shown) -> Mapping[Site, hooks.Edit]:
-        """See `Units.edits`.
-
-        Args:
-            adapter: The model.
-            shares: (rows, units).
-            shown: What the tokens are.
-        """
+        """See `Units.edits`."""
         del shown
         chosen = list(self.features)
 
@@ -238,24 +204,12 @@ class VectorUnits:
             )
 
     def names(self, adapter: Adapter, tokens: Tokens, ids: Tensor) -> tuple[str, ...]:
-        """See `Units.names`.
-
-        Args:
-            adapter: The model.
-            tokens: Of the sample.
-            ids: The tokens themselves.
-        """
+        """See `Units.names`."""
         del adapter, tokens, ids
         return tuple(str(item) for item in self.steering.attributes)
 
     def edits(self, adapter: Adapter, shares: Tensor, shown: Shown) -> Mapping[Site, hooks.Edit]:
-        """See `Units.edits`.
-
-        Args:
-            adapter: The model.
-            shares: (rows, units).
-            shown: What the tokens are.
-        """
+        """See `Units.edits`."""
         items = self.steering.attributes
         sites = dict.fromkeys(site for item in items for site in item.written)
 
@@ -275,9 +229,6 @@ class VectorUnits:
 
 def entrance(adapter: Adapter) -> Site:
     """Where tokens enter the stack that makes the output.
-
-    Args:
-        adapter: The model.
 
     Raises:
         AttributionError: The model has no such site.

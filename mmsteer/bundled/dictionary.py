@@ -46,8 +46,7 @@ def dictionary_path(name: str, site: Site | None = None) -> Path:
 def model_of(name: str) -> str:
     """The bundled model that a bundled dictionary belongs to.
 
-    Args:
-        name: As `bundled:text` or `bundled:text/text.14`.
+    `name`: as `bundled:text` or `bundled:text/text.14`.
     """
     return name.partition("/")[0]
 
@@ -55,8 +54,7 @@ def model_of(name: str) -> str:
 def rows_path(name: str) -> Path | None:
     """Rows that ship beside a bundled dictionary, to look its features up in; None where none do.
 
-    Args:
-        name: The dictionary's name.
+    `name`: the dictionary's name.
     """
     if not name.startswith(BUNDLED):
         return None
@@ -89,9 +87,8 @@ def bundled_usage(name: str, site: Site | None = None) -> Usage:
 def open_dictionary(name: str, site: Site | None = None) -> SparseDictionary:
     """A dictionary by name: a bundled one, or a folder in any layout that is read.
 
-    Args:
-        name: `bundled:music`, `bundled:text`, `bundled:text/text.14`, or a folder.
-        site: Which of several bundled ones; None for the middle layer.
+    `name`: `bundled:music`, `bundled:text`, `bundled:text/text.14`, or a folder.
+    `site`: which of several bundled ones; None for the middle layer.
     """
     if name.startswith(BUNDLED):
         return bundled_dictionary(name.removeprefix(BUNDLED), site)

@@ -59,9 +59,7 @@ def cache_directory() -> Path:
 def place_folder(folder: Path, fill: Callable[[Path], None]) -> None:
     """Make a folder whole or not at all; where another process has made it meanwhile, its folder stays.
 
-    Args:
-        folder: The folder.
-        fill: Writes its content into the folder that it is given.
+    `fill`: writes its content into the folder that it is given.
 
     Raises:
         OSError: It cannot be written.

@@ -66,11 +66,11 @@ def attribute(
         refuse_idle(context, ("directions",), f"is for vectors, and the output is attributed to {units}")
     if units in ("features", "vectors"):
         refuse_idle(context, ("baseline", "at"), f"is for tokens, patches and components, not for {units}")
-    from mmsteer.adapters import read_image
     from mmsteer.api import load
     from mmsteer.attribution import Effort, log_probability, of_words
     from mmsteer.attribution import attribute as share_out
     from mmsteer.cli.quiet import hush
+    from mmsteer.images import read_image
     from mmsteer.report.attribution_page import attribution_page
     from mmsteer.types import Sample, Sampling
 

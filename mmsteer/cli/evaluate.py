@@ -1,7 +1,9 @@
-"""`mmsteer eval notes|chords|register|tempo|key|instrument`."""
+"""`mmsteer eval notes|chords|register|tempo|key|instrument|distance`."""
 
 import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any
 
 import typer
@@ -10,6 +12,7 @@ from mmsteer.cli.eval_about import about
 from mmsteer.cli.eval_amber import amber
 from mmsteer.cli.eval_benchmarks import hallusionbench, mme, mmhal
 from mmsteer.cli.eval_chair import chair
+from mmsteer.cli.eval_clip import clip_score
 from mmsteer.cli.eval_pope import pope, pope_build
 from mmsteer.cli.eval_table import AsJson
 from mmsteer.cli.tables import table
@@ -21,13 +24,14 @@ JUDGED = {
     "chords": "Which triad is played: root and quality.",
     "register": "How high the main line lies, as a MIDI number and a word.",
     "tempo": "How many beats a minute.",
-    "key": "Which key and scale.",
     "instrument": """Which instrument of the rendered world.
 
 The judge knows bell, clarinet, flute, guitar, marimba, organ, piano and strings as the project renders them, and
 names none below a posterior of 0.9; an instrument that it does not know may still pass for one of them.
 """,
 }
+
+EMPTY: Mapping[str, Callable[[Any], object]] = MappingProxyType({})
 
 app = typer.Typer(
     help="Judge outputs, anybody's: answers and captions in the files of public benchmarks, and audio in any format.",
@@ -40,6 +44,7 @@ app.command(rich_help_panel=ANSWERS)(chair)
 app.command(rich_help_panel=ANSWERS)(pope)
 app.command("pope-build", rich_help_panel=ANSWERS)(pope_build)
 app.command(rich_help_panel=ANSWERS)(amber)
+app.command("clip-score", rich_help_panel=ANSWERS)(clip_score)
 app.command(rich_help_panel=ANSWERS)(mmhal)
 app.command(rich_help_panel=ANSWERS)(hallusionbench)
 app.command(rich_help_panel=ANSWERS)(mme)
@@ -70,6 +75,53 @@ def notes(
         print(f"{name}: {_shown(score['value'] if isinstance(score, dict) else score)}")
 
 
+@app.command(rich_help_panel=AUDIO)
+def key(
+    files: Files,
+    target: Annotated[str | None, typer.Option(help="the key that was asked for, such as 'C# minor' or Bbm")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Which key and scale; with --target also the weighted score of MIREX: 1 if right, less for related keys.
+
+    [bold]Example[/]
+
+    mmsteer eval key *.wav --target "A minor"
+    """
+    from mmsteer.eval.keys import key_score, parse_key
+
+    wanted = None if target is None else parse_key(target)
+    _judge("key", files, as_json, {} if wanted is None else {"score": lambda row: key_score(row["key"], wanted)})
+
+
+@app.command(rich_help_panel=AUDIO)
+def distance(
+    files: Files,
+    reference: Annotated[list[Path], typer.Option(help="clips to compare with: a file or folder, or several")],
+    as_json: AsJson = False,
+) -> None:
+    """How far clips lie from others: Fréchet (fad) and kernel distance (kad) of their sound, by no pretrained network.
+
+    Compare only values of the same number of clips and the same reference.
+
+    [bold]Example[/]
+
+    mmsteer eval distance steered --reference unsteered
+    """
+    from mmsteer.eval.audio import read_audio
+    from mmsteer.eval.distance import SIGNAL_EMBEDDING, embed, frechet_distance, kernel_distance
+
+    theirs, mine = (
+        embed([(one.samples, one.sample_rate) for one in map(read_audio, audio_files(some))])
+        for some in (reference, files)
+    )
+    names = {"embedding": SIGNAL_EMBEDDING, "reference_name": ", ".join(map(str, reference))}
+    rows = [measure(theirs, mine, **names).to_json() for measure in (frechet_distance, kernel_distance)]
+    if as_json:
+        print(json.dumps({"distances": rows}, allow_nan=False))
+    else:
+        _table([dict(row) for row in rows])
+
+
 def _command(name: str, about: str) -> None:
     @app.command(name, help=about, rich_help_panel=AUDIO)
     def judge(files: Files, as_json: AsJson = False) -> None:
@@ -80,10 +132,11 @@ for _name, _about in JUDGED.items():
     _command(_name, _about)
 
 
-def _judge(name: str, files: list[Path], as_json: bool) -> None:
+def _judge(name: str, files: list[Path], as_json: bool, more: Mapping[str, Callable[[Any], object]] = EMPTY) -> None:
     from mmsteer.eval.attributes import read_any_file
 
-    rows = [{"file": str(file), **read_any_file(file, name)} for file in audio_files(files)]
+    read = [{"file": str(file), **read_any_file(file, name)} for file in audio_files(files)]
+    rows = [row | {key: measure(row) for key, measure in more.items()} for row in read]
     if as_json:
         print(json.dumps({"files": rows}, allow_nan=False))
         return

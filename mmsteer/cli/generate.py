@@ -100,10 +100,10 @@ def generate(
     _check_together(raw and system is not None)
     _check_steered(steer, {"--compare": compare, "--directions": directions, "--compatibility": compatibility})
     name = model or BUNDLED + ("vision" if image else "music")
-    from mmsteer.adapters import read_image
     from mmsteer.api import load
     from mmsteer.cli.made import answer, chat, play, warn_of_no_effect
     from mmsteer.cli.quiet import hush
+    from mmsteer.images import read_image
     from mmsteer.tasks import read_waveform
     from mmsteer.types import Sample, Sampling
 

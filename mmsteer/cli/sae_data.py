@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Concatenate, ParamSpec
@@ -11,7 +11,7 @@ import typer
 
 from mmsteer.cli.options import Device, Dtype, refuse_idle
 from mmsteer.cli.sae import Model, Where
-from mmsteer.cli.sae_tables import AsJson, Out, Output
+from mmsteer.cli.sae_tables import AsJson, Out, Output, Results, Say, working
 from mmsteer.errors import DataError, DictionaryError
 
 if TYPE_CHECKING:
@@ -29,6 +29,10 @@ WORLD = "world"
 TOKENS, SECONDS = 32, 4.0
 CORPUS = {"text": 64, "audio": 16}
 """Rows whose outputs are made where no picture's or clip's row has one."""
+RENDERED = ("n", "clips", "scenes", "learn", "choose")
+"""Options about rendered rows: of one's own all are taken."""
+
+Count = Annotated[int, typer.Option(min=4, help="rendered rows; half are learned from, half are the test")]
 
 RewardName = Annotated[
     str,
@@ -40,26 +44,12 @@ RewardName = Annotated[
 ]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Inputs:
     """Options that all methods share.
 
-    Attributes:
-        context: Of the command.
-        data: File or folder of rows, or `world`.
-        corpus: Rows that usage is counted on.
-        cache: Folder for counted usage.
-        site: The dictionary's site, where its file does not say it.
-        tokens: Tokens of an answer, at most.
-        seconds: Duration of a clip.
-        temperature: Of sampling.
-        model: The model's name.
-        seed: Of rows, sampling and draws.
-        device: Where to run.
-        dtype: In which precision.
-        as_json: Print JSON in place of tables.
-        out: A file to write the same JSON to.
-        output: Where results go, as these two say.
+    `say`: shows what is being done.
+    `above`: what is printed above the tables, and is in no JSON.
     """
 
     context: typer.Context
@@ -84,10 +74,8 @@ class Inputs:
     dtype: Dtype = "float32"
     as_json: AsJson = False
     out: Out = None
-    output: Output = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "output", Output(self.as_json, self.out))
+    say: Say = field(init=False, default_factory=lambda: print)
+    above: str = field(init=False, default="")
 
     @property
     def in_world(self) -> bool:
@@ -95,12 +83,7 @@ class Inputs:
         return self.data == WORLD
 
     def refuse(self, names: "Sequence[str]", why: str) -> None:
-        """Refuse options of the command that were given although they do nothing.
-
-        Args:
-            names: The parameters, as they are called in Python.
-            why: What they are for, after the name of the option.
-        """
+        """Refuse options of the command that were given although they do nothing, as `refuse_idle` does."""
         refuse_idle(self.context, names, why)
 
     def rows_of(self, dictionary: str) -> "tuple[Row, ...] | None":
@@ -119,6 +102,7 @@ class Inputs:
         reward: str | None = None,
         check: "Callable[[Sequence[Row]], object]" = lambda _: None,
         usual: int = TOKENS,
+        rendered: "Sequence[str]" = RENDERED,
     ) -> "Opened":
         """Read the rows, load the model and bind dictionaries; what can be refused is refused before that.
 
@@ -128,6 +112,7 @@ class Inputs:
             reward: Name of the reward, where outputs are judged.
             check: Refuses rows that do not serve.
             usual: Tokens of an answer to rows of one's own.
+            rendered: Options that rows of one's own have no use for.
 
         Raises:
             DictionaryError: A site is given for several dictionaries.
@@ -139,6 +124,8 @@ class Inputs:
         from mmsteer.types import Sampling
         from mmsteer.worlds.rows import world_of
 
+        if not self.in_world:
+            self.refuse(rendered, "is about the rendered world, not rows of your own; leave out --data")
         if self.site is not None and len(names) > 1:
             raise DictionaryError(f"--site is of one dictionary, not of {len(names)}; write sites in their files")
         judged = None if reward is None else parse_output_reward(reward)
@@ -152,13 +139,19 @@ class Inputs:
         is_text = adapter.output_kind == "text"
         if unfit := ("--seconds" if is_text and self.seconds else "--tokens" if not is_text and self.tokens else None):
             raise DataError(f"{unfit} does not apply, because this model makes {adapter.output_kind}; leave it out")
-        rendered = world_of(adapter) if own is None else None
+        source = world_of(adapter) if own is None else None
         plain = Sampling(usual) if is_text else Sampling(seconds=SECONDS)
-        given = world(rendered) if rendered is not None else RowSet(own or (), plain)
+        given = world(source) if source is not None else RowSet(own or (), plain)
         sampling = Sampling(self.tokens, self.seconds, self.temperature).filled(given.sampling)
         adapter.steps(sampling)
         bound = self._bound(names, adapter, given.rows, sampling)
-        return Opened(given.rows, adapter, bound, sampling, judged, self.seed, rendered)
+        return Opened(given.rows, adapter, bound, sampling, judged, self.seed, source, self.say)
+
+    def rewarded(
+        self, names: "Sequence[str]", reward: str, n: int, check: "Callable[[Sequence[Row]], object]" = lambda _: None
+    ) -> "Opened":
+        """`opened` for rows whose outputs a reward judges."""
+        return self.opened(names, lambda world: world.rewarded(reward, n, self.seed), reward=reward, check=check)
 
     def adapter(self, dictionary: str) -> "AnyAdapter":
         """The model of a dictionary."""
@@ -194,14 +187,9 @@ class Inputs:
 class Opened:
     """Rows, the model, and dictionaries bound to it.
 
-    Attributes:
-        rows: The rows.
-        adapter: The model.
-        bound: The dictionaries with how their features are used.
-        sampling: How rows are answered.
-        reward: How outputs are judged; None where none is asked for.
-        seed: Of sampling and draws.
-        world: Where rows are rendered; None for rows of one's own.
+    `bound`: the dictionaries with how their features are used.
+    `reward`: how outputs are judged; None where none is asked for.
+    `world`: where rows are rendered; None for rows of one's own.
     """
 
     rows: "tuple[Row, ...]"
@@ -211,6 +199,7 @@ class Opened:
     reward: "OutputReward | None"
     seed: int
     world: "World | None"
+    say: Say
 
     @property
     def dictionary(self) -> "SparseDictionary":
@@ -234,7 +223,7 @@ class Opened:
         return material(self.rows, self.adapter, self.sampling)
 
     def trials(self, rows: "Sequence[Row]", what: str = "") -> "Trials":
-        """Rows to be answered and judged by the reward.
+        """Rows to be answered and judged by the reward; how many are answered is shown.
 
         `what`: what they are for, where that is not the test.
         """
@@ -242,13 +231,23 @@ class Opened:
 
         assert self.reward is not None
         name = f"{self.reward.name}, {what}" if what else self.reward.name
-        return row_trials(name, rows, self.adapter, self.sampling, self.reward, seed=self.seed)
+        found = row_trials(name, rows, self.adapter, self.sampling, self.reward, seed=self.seed)
+        made = 0
+
+        def generate(prompts: "Sequence[Sample]") -> "Sequence[Sample]":
+            nonlocal made
+            outputs = found.generate(prompts)
+            made += len(outputs)
+            self.say(f"{name}: {made} outputs")
+            return outputs
+
+        return replace(found, generate=generate)
 
 
-def method(command: Callable[Concatenate[Inputs, P], None]) -> Callable[..., None]:
-    """A command of typer that takes the options of `Inputs` after its own."""
-    own = list(inspect.signature(command).parameters.values())[1:]
+def method(command: Callable[Concatenate[Inputs, P], Results]) -> Callable[..., None]:
+    """A command of typer that takes the options of `Inputs` after its own, and prints what it returns."""
     keyword = inspect.Parameter.KEYWORD_ONLY
+    own = [one.replace(kind=keyword) for one in list(inspect.signature(command).parameters.values())[1:]]
     shared = [
         inspect.Parameter(one.name, keyword, default=one.default, annotation=one.type)
         for one in fields(Inputs)
@@ -258,10 +257,13 @@ def method(command: Callable[Concatenate[Inputs, P], None]) -> Callable[..., Non
     @wraps(command)
     def run(**options: Any) -> None:
         inputs = Inputs(**{one.name: options.pop(one.name) for one in shared})
-        command(inputs, **options)  # type: ignore[call-arg]
+        output = Output(inputs.as_json, inputs.out)
+        with working("Loading") as inputs.say:
+            found = command(inputs, **options)  # type: ignore[call-arg]
+        output.write(found, inputs.above)
 
     del run.__wrapped__
-    parameters = [*(one.replace(kind=keyword) for one in own), *shared]
+    parameters = [*own, *shared]
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {one.name: one.annotation for one in parameters}
     return run

@@ -1,13 +1,13 @@
 """`mmsteer sae effects`: a vector made for a measured effect."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from mmsteer.cli.sae import Dictionary
 from mmsteer.cli.sae_data import Inputs, method
-from mmsteer.cli.sae_tables import check_absent, working
+from mmsteer.cli.sae_tables import Results, check_absent
 
 
 @method
@@ -25,7 +25,7 @@ def effects(
     folder: Annotated[Path | None, typer.Option(help="keeps measurements; the same command goes on")] = None,
     vector: Annotated[Path | None, typer.Option(help="a .safetensors file for the vector, to steer with")] = None,
     raw: Annotated[bool, typer.Option("--raw", help="fit effects in their own units, as published")] = False,
-) -> None:
+) -> Results:
     """Make a vector for a wanted effect from the measured effects of many (SAE-TS, Chalnev et al. 2024).
 
     Every decoder row and random vector is steered at one dose and its outputs are read: notes and register of clips,
@@ -45,31 +45,18 @@ def effects(
     from mmsteer.latents.rows import halves
     from mmsteer.latents.sae_ts import run_sae_ts
 
-    with working("Loading"):
-        opened = inputs.opened([dictionary], lambda world: world.measured(max(items, GROUND), test))
-        found = opened.dictionary
-        parts = halves(opened.rows, inputs.seed)
-        data = effect_data(opened.adapter, found, target, parts, opened.sampling)
-    tested = min(test, len(data.test))
-    result = run_sae_ts(
-        data,
-        found,
-        opened.used.density.topk(min(rows, found.features)).indices.tolist(),
-        target,
-        random=random,
-        items=items,
-        tested=tested,
-        kl=kl,
-        folder=folder,
-        seed=inputs.seed,
-        raw=raw,
-    )
+    opened = inputs.opened([dictionary], lambda world: world.measured(max(items, GROUND), test))
+    found = opened.dictionary
+    data = effect_data(opened.adapter, found, target, halves(opened.rows, inputs.seed), opened.sampling)
+    features = opened.used.density.topk(min(rows, found.features)).indices.tolist()
+    options: dict[str, Any] = {"random": random, "items": items, "tested": min(test, len(data.test)), "kl": kl}
+    options |= {"folder": folder, "seed": inputs.seed, "raw": raw, "say": inputs.say}
+    result = run_sae_ts(data, found, features, target, **options)
     if vector is not None:
         save_directions(vector, [result.direction])
-    place = result.model.names.index(target)
-    inputs.output.tell(
-        {f"Effect on {target}, {tested} other items at {kl:g} nats": result.rows},
-        vectors=result.model.vectors,
-        ridge=result.model.ridge,
-        r2_on_vectors_left_out=float(result.model.r2[place]),
-    )
+    return {
+        f"Effect on {target}, {options['tested']} other items at {kl:g} nats": result.rows,
+        "vectors": result.model.vectors,
+        "ridge": result.model.ridge,
+        "r2_on_vectors_left_out": float(result.model.r2[result.model.names.index(target)]),
+    }

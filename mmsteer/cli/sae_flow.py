@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mmsteer.cli.sae_data import Inputs, method
-from mmsteer.cli.sae_tables import Row, Say, check_absent, working
+from mmsteer.cli.sae_tables import Results, check_absent
 from mmsteer.errors import DictionaryError
 
 if TYPE_CHECKING:
     from mmsteer.latents.effect_data import EffectData
     from mmsteer.sae import SparseDictionary, Usage
-    from mmsteer.sae.flow import Flow
     from mmsteer.types import Site
 
 ANY_FEATURE = "sae:0"
@@ -31,7 +30,7 @@ def flow(
         str | None, typer.Option(help="also steer along it and read this: sae:12; note:C of audio, object:cup of text")
     ] = None,
     n: Annotated[int, typer.Option(min=2, help="prompts that are steered")] = 16,
-) -> None:
+) -> Results:
     """Follow a feature through the layers by the cosines of decoder rows, and steer along it (Laptev et al. 2025).
 
     --site says where the feature is (default: where the first dictionary is). Several dictionaries need neither data
@@ -50,26 +49,28 @@ def flow(
     if steer is None:
         inputs.refuse(("n",), "is about steering along the feature; give --steer, too")
     from mmsteer.cli.sae_inputs import opened
+    from mmsteer.latents.flow_study import steer_flow
     from mmsteer.report.flow import save_flow
     from mmsteer.sae.flow import feature_flow
 
     found, data = [opened(name) for name in dictionaries], None
     used: dict[Site, Usage] = {}
-    with working("Loading") as say:
-        if len(found) == 1 or steer or not inputs.in_world:
-            found, used, data = _measured(inputs, dictionaries, steer, n)
-        place = _place(inputs.site, dictionaries[0], found[0])
-        if data is not None and len(found) == 1:
-            around_it = _neighbours(data, place, around, say)
-            found += [one for one, _ in around_it.values()]
-            used |= {at: usage for at, (_, usage) in around_it.items()}
-        followed = feature_flow(found, place, _lasting(found, place) if feature is None else feature)
-        tables = {} if data is None or steer is None else _steered(data, followed, found, used, steer, n, inputs, say)
+    if len(found) == 1 or steer or not inputs.in_world:
+        found, used, data = _measured(inputs, dictionaries, steer, n)
+    place = _place(inputs.site, dictionaries[0], found[0])
+    if data is not None and len(found) == 1:
+        around_it = _neighbours(inputs, data, place, around)
+        found += [one for one, _ in around_it.values()]
+        used |= {at: usage for at, (_, usage) in around_it.items()}
+    followed = feature_flow(found, place, _lasting(found, place) if feature is None else feature)
+    tables: dict[str, object] = {}
+    if data is not None and steer is not None:
+        rows = steer_flow(data, followed, found, used, steer, items=n, seed=inputs.seed, say=inputs.say)
+        tables["Steering at one dose, 0.5 nats"] = rows
     if drawing is not None:
         save_flow(followed, drawing)
-    if not inputs.as_json:
-        print(followed.table())
-    inputs.output.tell(tables, flow=str(followed.start), passes=[str(node) for node in sorted(followed.nodes)])
+    inputs.above = followed.table()
+    return tables | {"flow": str(followed.start), "passes": [str(node) for node in sorted(followed.nodes)]}
 
 
 def _measured(
@@ -80,7 +81,7 @@ def _measured(
     from mmsteer.latents.rows import halves
 
     alone = inputs if len(dictionaries) == 1 else replace(inputs, site=None)
-    opened = alone.opened(dictionaries, lambda world: world.measured(GROUND, n))
+    opened = alone.opened(dictionaries, lambda world: world.measured(GROUND, n), rendered=())
     place = _place(inputs.site, dictionaries[0], opened.dictionary)
     reads = next((one for one in opened.dictionaries if one.site == place), opened.dictionary)
     parts = halves(opened.rows, inputs.seed)
@@ -91,13 +92,9 @@ def _measured(
 def _place(site: str | None, name: str, found: "SparseDictionary") -> "Site":
     from mmsteer.types import Site
 
-    return Site.parse(site) if site else _named(name, found)
-
-
-def _named(name: str, found: "SparseDictionary") -> "Site":
-    if found.site is None:
+    if site is None and found.site is None:
         raise DictionaryError(f"{name} names no site; say where the feature is with --site")
-    return found.site
+    return Site.parse(site or str(found.site))
 
 
 def _lasting(found: "list[SparseDictionary]", place: "Site") -> int:
@@ -114,7 +111,7 @@ def _lasting(found: "list[SparseDictionary]", place: "Site") -> int:
 
 
 def _neighbours(
-    data: "EffectData", place: "Site", around: int, say: Say
+    inputs: Inputs, data: "EffectData", place: "Site", around: int
 ) -> "dict[Site, tuple[SparseDictionary, Usage]]":
     from mmsteer.latents.flow_study import small_dictionaries
 
@@ -125,20 +122,4 @@ def _neighbours(
     ]
     if not near:
         raise DictionaryError(f"there is no layer beside {place}; give dictionaries of other sites")
-    return small_dictionaries(data.adapter, data.ground, near, say=say)
-
-
-def _steered(
-    data: "EffectData",
-    followed: "Flow",
-    found: "list[SparseDictionary]",
-    used: "dict[Site, Usage]",
-    target: str,
-    n: int,
-    inputs: Inputs,
-    say: Say,
-) -> dict[str, list[Row]]:
-    from mmsteer.latents.flow_study import steer_flow
-
-    rows = steer_flow(data, followed, found, used, target, items=n, seed=inputs.seed, say=say)
-    return {"Steering at one dose, 0.5 nats": list(rows)}
+    return small_dictionaries(data.adapter, data.ground, near, say=inputs.say)

@@ -1,20 +1,18 @@
 """`mmsteer sae hallucination`: features that make captions name less of what is not there."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mmsteer.cli.sae import Dictionary
 from mmsteer.cli.sae_data import Inputs, Opened, method
 from mmsteer.cli.sae_labels import CAPTION_TOKENS
-from mmsteer.cli.sae_tables import Row, Say, numbers, working
+from mmsteer.cli.sae_tables import Results, numbers
 from mmsteer.errors import DictionaryError
 
 if TYPE_CHECKING:
-    from mmsteer.latents.hallucination import Judged
     from mmsteer.latents.object_mentions import Mentions, Pictures
-    from mmsteer.types import Score
 
 METHODS = ("effect", "SAVE", "SSL", "AUROC")
 SPLITS = ("train", "validation", "test")
@@ -30,7 +28,7 @@ def hallucination(
     scenes: Annotated[int, typer.Option(min=2, help="rendered scenes to report on")] = 200,
     candidates: Annotated[int, typer.Option(min=1, help="effect: features that are tried")] = 16,
     strengths: Annotated[str, typer.Option(help="shares of a token's own norm")] = "-0.2,-0.1,0.1,0.2",
-) -> None:
+) -> Results:
     """Steer features so that captions name less of what is not there; CHAIR and POPE before and after.
 
     effect takes a feature that, when it is added or taken off, lowers CHAIR_i on images to choose by, and of the best
@@ -57,14 +55,14 @@ def hallucination(
     )
     adapter, found = opened.adapter, opened.dictionary
     learnt, *shown = (pictures(some, adapter, opened.sampling) for some in parts(opened.rows, SPLITS, inputs.seed))
-    with working(f"Reading captions of {len(learnt)} images") as say:
-        mentions = read_mentions(adapter, found, learnt, caption(adapter, learnt))
-        tables: dict[str, Sequence[Row]] = {}
-        if "effect" in chosen:
-            tables |= _by_effect(opened, mentions, (shown[0], shown[1]), candidates, values, say)
-        if others := [one for one in chosen if one != "effect"]:
-            tables |= _by_papers(opened, mentions, learnt, (shown[0], shown[1]), others, values, say)
-    inputs.output.tell(tables)
+    inputs.say(f"Reading captions of {len(learnt)} images")
+    mentions = read_mentions(adapter, found, learnt, caption(adapter, learnt))
+    tables: dict[str, object] = {}
+    if "effect" in chosen:
+        tables |= _by_effect(opened, mentions, (shown[0], shown[1]), candidates, values)
+    if others := [one for one in chosen if one != "effect"]:
+        tables |= _by_papers(opened, mentions, learnt, (shown[0], shown[1]), others, values)
+    return tables
 
 
 def _methods(text: str) -> list[str]:
@@ -80,12 +78,11 @@ def _by_effect(
     shown: "tuple[Pictures, Pictures]",
     candidates: int,
     strengths: Sequence[float],
-    say: Say,
-) -> dict[str, Sequence[Row]]:
+) -> Results:
     from mmsteer.latents.causal_selection import choose_by_effect, effect_conditions, likely_features
-    from mmsteer.latents.hallucination import compared, judge
+    from mmsteer.latents.hallucination import against, compared, judge
 
-    adapter, found, used = opened.adapter, opened.dictionary, mentions.used
+    adapter, found, used, say = opened.adapter, opened.dictionary, mentions.used, opened.say
     features = likely_features(mentions, found, candidates)
     best, tried = choose_by_effect(adapter, found, used, shown[0], features, strengths=strengths, say=say)
     rows = [judge(adapter, shown[1], "unsteered")]
@@ -95,14 +92,14 @@ def _by_effect(
     return {
         f"The best of those that were tried, on {len(shown[0])} images": [one.row() for one in tried],
         f"The chosen feature on {len(shown[1])} other images": compared(rows),
-        "Change of chair_s, image by image": [_beside("random features, mean", rows[1], rows[2:-1])],
+        "Change of chair_s, image by image": [
+            {
+                "feature": rows[1].condition,
+                "against": "random features, mean",
+                "change": against(rows[1:2], rows[2:-1]),
+            }
+        ],
     }
-
-
-def _beside(name: str, row: "Judged", others: "Sequence[Judged]") -> "dict[str, str | Score]":
-    from mmsteer.latents.hallucination import against
-
-    return {"feature": row.condition, "against": name, "change": against([row], others)}
 
 
 def _by_papers(
@@ -112,8 +109,7 @@ def _by_papers(
     shown: "tuple[Pictures, Pictures]",
     methods: Sequence[str],
     strengths: Sequence[float],
-    say: Say,
-) -> dict[str, Sequence[Row]]:
+) -> Results:
     from mmsteer.latents.hallucination import compared, mention_latents, save_latents, steer_latents
 
     adapter, found = opened.adapter, opened.dictionary
@@ -123,5 +119,6 @@ def _by_papers(
         "AUROC": lambda: mention_latents(found, mentions, "auroc"),
     }
     latents = {name: finders[name]() for name in methods}
-    rows = steer_latents(adapter, latents, mentions.used, found, shown, strengths=strengths, seed=opened.seed, say=say)
+    options: dict[str, Any] = {"strengths": strengths, "seed": opened.seed, "say": opened.say}
+    rows = steer_latents(adapter, latents, mentions.used, found, shown, **options)
     return {f"Latents on {len(shown[1])} other images": compared(rows)}

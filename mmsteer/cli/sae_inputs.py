@@ -23,9 +23,8 @@ ROWS = 2048
 def opened(name: str, site: str | None = None) -> "SparseDictionary":
     """A dictionary: a bundled one, or a folder in any layout that is read.
 
-    Args:
-        name: `bundled:music`, or a folder.
-        site: Where it belongs, if its file does not say; which one, where a bundled model has several.
+    `name`: `bundled:music`, or a folder.
+    `site`: Where it belongs, if its file does not say; which one, where a bundled model has several.
     """
     from mmsteer.bundled.dictionary import open_dictionary
     from mmsteer.types import Site
@@ -76,12 +75,9 @@ def loaded(model: str | None, dictionary: str, device: str, dtype: str) -> "AnyA
 def given(adapter: "AnyAdapter", data: Path | None, samples: int, prompt: str, seed: int) -> "Group":
     """Samples of a folder, or of the world that the project renders for such a model.
 
-    Args:
-        adapter: The model.
-        data: A folder of audio or images; None for the world.
-        samples: How many, at most.
-        prompt: What is asked about images that come without a text.
-        seed: Of the world.
+    `data`: A folder of audio or images; None for the world.
+    `samples`: how many, at most.
+    `prompt`: what is asked about images that come without a text.
 
     Raises:
         DictionaryError: No data is given for a language model.
@@ -125,10 +121,8 @@ def _rows_of(adapter: "AnyAdapter", file: Path, samples: int) -> "Group":
 def architecture_of(name: str, k: int, steps: int) -> "Architecture":
     """An architecture by name.
 
-    Args:
-        name: Its name.
-        k: Active features a hidden state; the weight of the penalty is 1 / k for `gated`.
-        steps: Of the training: a threshold is measured from its middle on, or from step 1000.
+    `k`: active features a hidden state; the weight of the penalty is 1 / k for `gated`.
+    `steps`: of the training: a threshold is measured from its middle on, or from step 1000.
 
     Raises:
         DictionaryError: There is no such architecture.
@@ -164,16 +158,9 @@ def learned_and_judged(
 ) -> "tuple[Chunks, Chunks]":
     """Hidden states to learn from, and others to judge by; of a store, the same.
 
-    Args:
-        adapter: The model.
-        site: Where.
-        data: A folder of samples; None for the world.
-        store: Recorded activations in their place.
-        samples: How many, at most.
-        tokens: Drawn of each; None for what suits the samples.
-        positions: Which tokens; None as above.
-        prompt: What is asked about images.
-        seed: Of the world and the draw.
+    `data`: rows or a folder of samples; None for the world.
+    `store`: recorded activations in their place.
+    `tokens`: drawn of each sample; None, as for `positions`, for what suits the samples.
 
     Raises:
         DictionaryError: The model has no such site.

@@ -1,13 +1,13 @@
 """`mmsteer sae detect|attributes`: features of labels and of wrong mentions, detected and steered."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mmsteer.cli.sae import Dictionary
 from mmsteer.cli.sae_data import Inputs, Opened, method
-from mmsteer.cli.sae_tables import Row, Say, numbers, working
+from mmsteer.cli.sae_tables import Results, numbers
 from mmsteer.errors import DataError, DictionaryError
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def detect(
     clips: Clips = 16,
     scenes: Annotated[int, typer.Option(min=8, help="rendered scenes to learn from, and as many to judge by")] = 200,
     explained: Annotated[int, typer.Option(min=0, help="features that are steered to see what they change")] = 2,
-) -> None:
+) -> Results:
     """Detect labels or wrong mentions of objects by features, beside hidden states (Kuznetsov et al. 2025).
 
     Of rows with labels each label is detected; images with objects and without labels are captioned, and wrong mentions
@@ -48,21 +48,15 @@ def detect(
 
     mmsteer sae detect bundled:music --concept tempo --labels fast
     """
-    with working("Reading") as say:
-        opened = inputs.opened(
-            [dictionary],
-            lambda world: world.detected(concept or NOTE, clips, scenes, inputs.seed),
-            check=lambda rows: _check_detected(rows, concept),
-            usual=CAPTION_TOKENS,
-        )
-        is_pictured = _is_pictured(opened.rows, concept)
-        if inputs.in_world:
-            inputs.refuse(("clips", "concept", "labels") if is_pictured else ("scenes",), "does nothing for this model")
-        if is_pictured:
-            tables = _detect_mentions(opened, explained, say)
-        else:
-            tables = _detect_labels(opened, concept, labels, explained, say)
-    inputs.output.tell(tables)
+    opened = inputs.opened(
+        [dictionary],
+        lambda world: world.detected(concept or NOTE, clips, scenes, inputs.seed),
+        check=lambda rows: _check_detected(rows, concept),
+        usual=CAPTION_TOKENS,
+    )
+    is_pictured = _is_pictured(opened.rows, concept)
+    inputs.refuse(("clips", "concept", "labels") if is_pictured else ("scenes",), "does nothing for this model")
+    return _detect_mentions(opened, explained) if is_pictured else _detect_labels(opened, concept, labels, explained)
 
 
 @method
@@ -75,7 +69,7 @@ def attributes(
     selector: Selector = "mean_difference",
     strengths: Annotated[str, typer.Option(help="shares of the state's norm, chosen on other prompts")] = "0.1,0.2,0.4",
     n: Annotated[int, typer.Option(min=2, help="rendered prompts to report on; half as many to choose by")] = 16,
-) -> None:
+) -> Results:
     """Steer the feature of a note, tempo, instrument or another attribute of audio (after Singh et al. 2025).
 
     Features are chosen on labelled clips; rows without audio, or else the clips' own prompts, are generated from: those
@@ -99,23 +93,13 @@ def attributes(
         found = labelled_by([row for row in rows if row.audio], concept)
         check_audible(name, _labels([str(row.label) for row in found], labels))
 
-    with working("Reading clips") as say:
-        opened = inputs.opened([dictionary], lambda world: world.labelled(name, clips, n, inputs.seed), check=check)
-        _check_audio(opened)
-        read = _read(opened, concept)
-        rows = steer_labels(
-            opened.adapter,
-            opened.dictionary,
-            read,
-            _labels(read.labels, labels),
-            _prompts(opened.rows, inputs.seed),
-            opened.sampling,
-            how=selector,
-            strengths=values,
-            seed=inputs.seed,
-            say=say,
-        )
-    inputs.output.tell({f"{read.concept}, steered by one feature": [vars(row) for row in rows]})
+    opened = inputs.opened([dictionary], lambda world: world.labelled(name, clips, n, inputs.seed), check=check)
+    _check_audio(opened)
+    read = _read(opened, concept)
+    prompts, wanted = _prompts(opened.rows, inputs.seed), _labels(read.labels, labels)
+    options: dict[str, Any] = {"how": selector, "strengths": values, "seed": inputs.seed, "say": inputs.say}
+    rows = steer_labels(opened.adapter, opened.dictionary, read, wanted, prompts, opened.sampling, **options)
+    return {f"{read.concept}, steered by one feature": [vars(row) for row in rows]}
 
 
 def _check_audio(opened: Opened) -> None:
@@ -164,14 +148,12 @@ def _labels(known: Sequence[str], asked: str | None) -> list[str]:
     return chosen
 
 
-def _detect_labels(
-    opened: Opened, concept: str | None, labels: str | None, explained: int, say: Say
-) -> dict[str, Sequence[Row]]:
+def _detect_labels(opened: Opened, concept: str | None, labels: str | None, explained: int) -> Results:
     from mmsteer.latents.attributes import detect_label
     from mmsteer.latents.audio_effects import clip_changes
 
-    read = _read(opened, concept)
-    tables: dict[str, Sequence[Row]] = {}
+    read, say = _read(opened, concept), opened.say
+    tables: dict[str, object] = {}
     for label in _labels(read.labels, labels):
         say(f"Fitting detectors of {read.concept}:{label}")
         rows = detect_label(read, label, seed=opened.seed)
@@ -179,14 +161,13 @@ def _detect_labels(
         features = list(dict.fromkeys(row.features[0] for row in rows if row.features))[:explained]
         if features and opened.adapter.output_kind == "audio":
             say(f"Steering what tells {label}")
-            changes = clip_changes(
-                opened.adapter, opened.dictionary, features, read.used, opened.sampling, seed=opened.seed
-            )
+            where = opened.adapter, opened.dictionary
+            changes = clip_changes(*where, features, read.used, opened.sampling, seed=opened.seed)
             tables[f"What steering changes, {label}"] = [vars(one) for one in changes]
     return tables
 
 
-def _detect_mentions(opened: Opened, explained: int, say: Say) -> dict[str, Sequence[Row]]:
+def _detect_mentions(opened: Opened, explained: int) -> Results:
     from mmsteer.latents.object_mentions import (
         MOMENTS,
         caption,
@@ -197,11 +178,11 @@ def _detect_mentions(opened: Opened, explained: int, say: Say) -> dict[str, Sequ
     )
     from mmsteer.latents.rows import halves
 
-    adapter, found = opened.adapter, opened.dictionary
+    adapter, found, say = opened.adapter, opened.dictionary, opened.say
     sides: list[Pictures] = [pictures(some, adapter, opened.sampling) for some in halves(opened.rows, opened.seed)]
     say(f"Captioning {sum(map(len, sides))} images")
     captions = [caption(adapter, side) for side in sides]
-    tables: dict[str, Sequence[Row]] = {}
+    tables: dict[str, object] = {}
     features: list[int] = []
     for moment, words in MOMENTS.items():
         say(f"Reading {words}")

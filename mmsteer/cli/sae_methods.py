@@ -8,19 +8,13 @@ from mmsteer.cli.sae_labels import attributes, detect
 from mmsteer.cli.sae_read import decompose, evaluate, scores
 from mmsteer.cli.sae_steer import clamp, corrsteer, lf, saif
 
-READ, STEER = "What features are", "What steering them does"
+PANELS = {
+    "What features are": (decompose, scores, evaluate, flow, detect),
+    "What steering them does": (clamp, corrsteer, saif, lf, effects, hallucination, attributes),
+}
 
-app.command(rich_help_panel=READ)(decompose)
-app.command(rich_help_panel=READ)(scores)
-app.command(rich_help_panel=READ)(evaluate)
-app.command(rich_help_panel=READ)(flow)
-app.command(rich_help_panel=READ)(detect)
-app.command(rich_help_panel=STEER)(clamp)
-app.command(rich_help_panel=STEER)(corrsteer)
-app.command(rich_help_panel=STEER)(saif)
-app.command(rich_help_panel=STEER)(lf)
-app.command(rich_help_panel=STEER)(effects)
-app.command(rich_help_panel=STEER)(hallucination)
-app.command(rich_help_panel=STEER)(attributes)
+for panel, commands in PANELS.items():
+    for command in commands:
+        app.command(rich_help_panel=panel)(command)
 
 __all__ = ["app"]

@@ -1,6 +1,6 @@
 """`mmsteer sae decompose|scores|evaluate`: what features are made of, read and bring about."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,13 +9,12 @@ import typer
 from mmsteer.cli.options import refuse_idle
 from mmsteer.cli.sae import Dictionary, Where
 from mmsteer.cli.sae_data import Inputs, Opened, method
-from mmsteer.cli.sae_tables import AsJson, Out, Output, Row, working
+from mmsteer.cli.sae_tables import AsJson, Out, Output, Results, Row
 from mmsteer.errors import DictionaryError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from mmsteer.latents.scores import FeatureScore
     from mmsteer.sae import SparseDictionary, Usage
     from mmsteer.types import Direction
 
@@ -56,11 +55,10 @@ def decompose(
     found = opened(dictionary, site)
     known = load_directions(directions) if directions else _shipped(dictionary)
     if name is None:
-        output.tell({f"{len(known)} directions, {terms} features": _explained(found, known, terms)})
+        output.write({f"{len(known)} directions, {terms} features": _explained(found, known, terms)})
         return
-    found_terms = pursue(found, _vector(known, name, found), terms, method)
-    rows = [vars(term) for term in found_terms.terms]
-    output.tell({f"{name}, {method} pursuit": rows}, below_zero=found_terms.negative)
+    pursued = pursue(found, _vector(known, name, found), terms, method)
+    output.write({f"{name}, {method} pursuit": [vars(one) for one in pursued.terms], "below_zero": pursued.negative})
 
 
 @method
@@ -72,7 +70,7 @@ def scores(
     steer: Annotated[
         bool, typer.Option("--steer", help="also add them at 0.5 nats: does the score predict what they steer?")
     ] = False,
-) -> None:
+) -> Results:
     """Score features by what activates them (S_in) and by what they bring about (S_out) (Arad et al. 2025).
 
     Features with S_out of 0.01 or more are worth steering; those with a high S_in seldom are. With --steer features are
@@ -90,18 +88,20 @@ def scores(
 
     opened, chosen = _features_of(inputs, dictionary, features, drawn)
     adapter, found = opened.adapter, opened.dictionary
-    with working("Looking for top activating moments") as say:
-        given = opened.material()
-        moments = maximal_moments(adapter, found, given.labelled, chosen, count=40)
-        into = input_scores(adapter, found, moments, count=given.promotes)
-        say("Adding features")
-        out_of = output_scores(adapter, found, chosen, given.contexts, count=given.promotes)
-        tables: dict[str, Sequence[Row]] = {"The best head of each": _score_rows(into, out_of)}
-        if steer:
-            moved = moved_by(adapter, found, opened.used, given, moments, say)
-            by_feature = ({one.feature: one for one in some} for some in (into, out_of))
-            tables["Added at 0.5 nats, mean change"] = filtered(moved, *by_feature)
-    inputs.output.tell(tables)
+    inputs.say("Looking for top activating moments")
+    given = opened.material()
+    moments = maximal_moments(adapter, found, given.labelled, chosen, count=40)
+    into = input_scores(adapter, found, moments, count=given.promotes)
+    inputs.say("Adding features")
+    out_of = output_scores(adapter, found, chosen, given.contexts, count=given.promotes)
+    pairs = zip(into, out_of, strict=True)
+    best = [{"feature": i.feature, "S_in": i.maximum, "excerpts": i.n, "S_out": o.maximum} for i, o in pairs]
+    tables: dict[str, object] = {"The best head of each": best}
+    if steer:
+        moved = moved_by(adapter, found, opened.used, given, moments, inputs.say)
+        by_feature = ({one.feature: one for one in some} for some in (into, out_of))
+        tables["Added at 0.5 nats, mean change"] = filtered(moved, *by_feature)
+    return tables
 
 
 @method
@@ -110,7 +110,7 @@ def evaluate(
     dictionary: Dictionary,
     features: Annotated[list[int] | None, typer.Argument(help="numbers of features; none: some are drawn")] = None,
     drawn: Drawn = 16,
-) -> None:
+) -> Results:
     """Does what describes a feature predict what it does? VocabProj, TokenChange, MaxAct (Gur-Arieh et al. 2025).
 
     Features are added at 0.25 and 0.5 nats; a judge who reads a description picks the outputs of its feature among
@@ -124,20 +124,26 @@ def evaluate(
     from mmsteer.latents.description_study import evaluate_descriptions
 
     opened, chosen = _features_of(inputs, dictionary, features, drawn)
-    with working("Gathering evidence") as say:
-        rows = evaluate_descriptions(
-            opened.adapter, opened.dictionary, opened.used, chosen, opened.material(), seed=inputs.seed, say=say
-        )
-    inputs.output.tell({f"Outputs of {len(chosen)} features, recognised by a description": rows})
+    inputs.say("Gathering evidence")
+    rows = evaluate_descriptions(
+        opened.adapter, opened.dictionary, opened.used, chosen, opened.material(), seed=inputs.seed, say=inputs.say
+    )
+    return {f"Outputs of {len(chosen)} features, recognised by a description": rows}
 
 
 def _features_of(inputs: Inputs, dictionary: str, features: list[int] | None, drawn: int) -> "tuple[Opened, list[int]]":
-    """Everything bound, and the features that are named or drawn."""
+    """Everything bound, and the features that are named or drawn.
+
+    Raises:
+        DictionaryError: The dictionary has no such feature.
+    """
     if features:
         inputs.refuse(("drawn",), "is about features that are drawn, and some are named; name none")
     from mmsteer.cli.sae_inputs import opened as read
 
-    _check_features(features or [], read(dictionary, inputs.site).features)
+    count = read(dictionary, inputs.site).features
+    if wrong := [one for one in features or [] if not 0 <= one < count]:
+        raise DictionaryError(f"no feature {wrong[0]}; the dictionary has 0 to {count - 1}")
     opened = inputs.opened([dictionary], lambda world: world.described())
     return opened, features or _drawn(opened.used, drawn, inputs.seed)
 
@@ -180,13 +186,6 @@ def _explained(found: "SparseDictionary", known: "Mapping[str, Direction]", term
     return rows
 
 
-def _score_rows(inputs: "Sequence[FeatureScore]", outputs: "Sequence[FeatureScore]") -> list[Row]:
-    return [
-        {"feature": i.feature, "S_in": i.maximum, "excerpts": i.n, "S_out": o.maximum}
-        for i, o in zip(inputs, outputs, strict=True)
-    ]
-
-
 def _vector(known: "Mapping[str, Direction]", name: str, found: "SparseDictionary") -> "Tensor":
     if name not in known:
         raise DictionaryError(f"no direction {name!r}; choose from {', '.join(sorted(known))}")
@@ -199,9 +198,3 @@ def _vector(known: "Mapping[str, Direction]", name: str, found: "SparseDictionar
     if found.model not in (None, direction.model):
         raise DictionaryError(f"{name} is of model {direction.model}, the dictionary of {found.model}")
     return direction.vectors[found.site]
-
-
-def _check_features(features: list[int], count: int) -> None:
-    wrong = [feature for feature in features if not 0 <= feature < count]
-    if wrong:
-        raise DictionaryError(f"no feature {wrong[0]}; the dictionary has 0 to {count - 1}")

@@ -1,33 +1,23 @@
 """`mmsteer sae clamp|corrsteer|saif|lf`: features that are chosen by a task, steered, and tested on other prompts."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from mmsteer.cli.sae import Dictionary
-from mmsteer.cli.sae_data import Inputs, Opened, RewardName, method
-from mmsteer.cli.sae_tables import numbers, working
+from mmsteer.cli.sae_data import Count, Inputs, Opened, RewardName, method
+from mmsteer.cli.sae_tables import Results, numbers
 from mmsteer.errors import DataError, DictionaryError
 
 if TYPE_CHECKING:
-    from mmsteer.adapters import AnyAdapter
-    from mmsteer.latents.side_effects import Comparison
     from mmsteer.latents.trials import Trials
     from mmsteer.tasks import Row
     from mmsteer.types import Sample
 
-Count = Annotated[int, typer.Option(min=4, help="rendered rows; half are learned from, half are the test")]
 Dictionaries = Annotated[list[str], typer.Argument(help="a dictionary, or one for each of several sites")]
-
-
-def _check_count(inputs: Inputs) -> None:
-    """Refuse a number of prompts beside rows of one's own, which are all taken."""
-    if not inputs.in_world:
-        inputs.refuse(("n",), "is about the rendered world, not rows of your own; leave out --data")
 
 
 @method
@@ -42,7 +32,7 @@ def clamp(
     candidates: Annotated[int, typer.Option(min=1, help="features to try")] = 8,
     multiples: Annotated[str, typer.Option(help="of a feature's largest activation, to choose from")] = "1,0.5,2",
     n: Count = 48,
-) -> None:
+) -> Results:
     """Hold the feature of an archetype at a value, and measure what it damages (O'Brien et al. 2024).
 
     Features that are active in one archetypal output are clamped by turns; the best is tested on other prompts beside
@@ -61,27 +51,20 @@ def clamp(
     from mmsteer.latents.clamping import clamp_sweep
     from mmsteer.latents.rows import ARCHETYPE, halves
 
-    _check_count(inputs)
-    opened = inputs.opened([dictionary], lambda world: world.rewarded(reward, n, inputs.seed), reward=reward)
+    opened = inputs.rewarded([dictionary], reward, n)
     learned, tested = halves([row for row in opened.rows if row.label != ARCHETYPE], inputs.seed)
     others = [_unrelated(opened, unrelated, tested, n)] if unrelated else []
-    given = _given_archetype(opened, archetype, text, answer)
-    asked = opened.trials(learned, "training"), opened.trials(tested)
-    with _counted("Clamping features", *asked, *others) as (training, test, *others):
-        report = clamp_sweep(
-            opened.adapter,
-            opened.dictionary,
-            opened.used,
-            given or _first_right(opened.adapter, training, reward),
-            training,
-            test,
-            others,
-            multiples=values,
-            candidates=candidates,
-            seed=inputs.seed,
-        )
-    chosen = f"feature {report.chosen.feature}, held at {report.chosen.value:.3g}"
-    inputs.output.tell({"On other prompts": _rows(report.damage)}, chosen=chosen, candidates=report.candidates)
+    shown = _given_archetype(opened, archetype, text, answer)
+    training, test = opened.trials(learned, "training"), opened.trials(tested)
+    shown = shown or _first_right(opened, training)
+    options: dict[str, Any] = {"multiples": values, "candidates": candidates, "seed": inputs.seed}
+    where = opened.adapter, opened.dictionary, opened.used
+    report = clamp_sweep(*where, shown, training, test, others, **options)
+    return {
+        "On other prompts": report.damage.table(),
+        "chosen": f"feature {report.chosen.feature}, held at {report.chosen.value:.3g}",
+        "candidates": report.candidates,
+    }
 
 
 @method
@@ -95,7 +78,7 @@ def corrsteer(
     ] = "S",
     n: Count = 96,
     multiple: Annotated[float, typer.Option(help="of the coefficients")] = 1.0,
-) -> None:
+) -> Results:
     """Steer the features whose activation goes with a reward on the model's own outputs (Cho et al. 2025).
 
     The test stands beside random directions and random features of the same norm. P takes half of the prompts that are
@@ -111,28 +94,16 @@ def corrsteer(
     from mmsteer.latents.corrsteer import run_corrsteer
     from mmsteer.latents.rows import halves
 
-    _check_count(inputs)
-    opened = inputs.opened(dictionaries, lambda world: world.rewarded(reward, n, inputs.seed), reward=reward)
+    opened = inputs.rewarded(dictionaries, reward, n)
     learned, tested = halves(opened.rows, inputs.seed)
     kept = len(learned) // 2 if chosen == "P" else 0
-    asked = [opened.trials(learned[: len(learned) - kept], "training"), opened.trials(tested)]
-    if kept:
-        asked.append(opened.trials(learned[-kept:], "validation"))
-    with _counted("Answering", *asked) as (training, test, *validation):
-        result = run_corrsteer(
-            opened.adapter,
-            opened.dictionaries,
-            training,
-            variant=chosen,
-            validation=validation[0] if validation else None,
-            test=[test],
-            multiple=multiple,
-            seed=inputs.seed,
-        )
-    tables = {"Features": result.table()}
-    if result.comparison is not None:
-        tables["On other prompts"] = _rows(result.comparison)
-    inputs.output.tell(tables, reward_in_training=result.rewards)
+    training, test = opened.trials(learned[: len(learned) - kept], "training"), opened.trials(tested)
+    validation = opened.trials(learned[-kept:], "validation") if kept else None
+    options: dict[str, Any] = {"variant": chosen, "multiple": multiple, "seed": inputs.seed}
+    where = opened.adapter, opened.dictionaries
+    found = run_corrsteer(*where, training, validation=validation, test=[test], **options)
+    tested_rows = {"On other prompts": found.comparison.table()} if found.comparison else {}
+    return {"Features": found.table()} | tested_rows | {"reward_in_training": found.rewards}
 
 
 @method
@@ -147,7 +118,7 @@ def saif(
     label: Annotated[str, typer.Option(help="of rows with the instruction; another one of those without")] = (
         "instructed"
     ),
-) -> None:
+) -> Results:
     """Add the features that an instruction switches on, where it is not given (He et al. 2025).
 
     Contents are read with and without the instruction; prompts without it are the test, beside a random direction and
@@ -162,7 +133,6 @@ def saif(
     from mmsteer.latents.saif import LAST, run_saif
     from mmsteer.types import Positions
 
-    _check_count(inputs)
     opened = inputs.opened(
         [dictionary],
         lambda world: world.instructed(reward, n, inputs.seed),
@@ -173,22 +143,11 @@ def saif(
     is_audio = opened.adapter.output_kind == "audio"
     instructed, plain = ([row.sample(opened.adapter, answered=is_audio) for row in side] for side in pairs)
     # A prompt for audio has no token of its own in the decoder: what follows it is read.
-    read = Positions("generated") if is_audio else LAST
-    with _counted("Answering", opened.trials(tested)) as test:
-        result = run_saif(
-            opened.adapter,
-            opened.dictionary,
-            instructed,
-            plain,
-            k=k,
-            beta=beta,
-            least=least,
-            read=read,
-            test=test,
-            seed=inputs.seed,
-        )
-    assert result.comparison is not None
-    inputs.output.tell({"Features": result.table(), "Without the instruction": _rows(result.comparison)})
+    options: dict[str, Any] = {"read": Positions("generated") if is_audio else LAST, "seed": inputs.seed}
+    options |= {"k": k, "beta": beta, "least": least, "test": [opened.trials(tested)]}
+    found = run_saif(opened.adapter, opened.dictionary, instructed, plain, **options)
+    assert found.comparison is not None
+    return {"Features": found.table(), "Without the instruction": found.comparison.table()}
 
 
 @method
@@ -203,7 +162,7 @@ def lf(
     label: Annotated[
         str | None, typer.Option(help="of wanted rows (default: outputs that earn the reward are wanted)")
     ] = None,
-) -> None:
+) -> Results:
     """Move features that separate right from wrong outputs, wherever they are active (LF-Steering, Yang et al. 2025).
 
     The model answers half of the prompts; of several dictionaries that of the layer that separates best is taken. The
@@ -216,34 +175,19 @@ def lf(
     from mmsteer.latents.lf import run_lf
     from mmsteer.latents.rows import check_label, halves
 
-    _check_count(inputs)
-    opened = inputs.opened(
-        dictionaries,
-        lambda world: world.rewarded(reward, n, inputs.seed),
-        reward=reward,
-        check=lambda rows: None if label is None else check_label(rows, label),
-    )
+    opened = inputs.rewarded(dictionaries, reward, n, lambda rows: check_label(rows, label) if label else None)
     learned, tested = halves(opened.rows, inputs.seed)
-    with _counted("Answering", opened.trials(learned, "training"), opened.trials(tested)) as (training, test):
-        if label is None:
-            right, wrong = _sides(opened.adapter, training)
-        else:
-            right, wrong = _labelled_sides(opened.adapter, learned, label)
-        result = run_lf(
-            opened.adapter,
-            opened.dictionaries,
-            right,
-            wrong,
-            k=k,
-            alpha=alpha,
-            selector=selector,
-            test=[test],
-            seed=inputs.seed,
-        )
-    assert result.comparison is not None
-    layers = [{"site": str(site), "held-out auc": score} for site, score in result.scores.items()]
-    tables = {"Layers": layers, "Features": result.table(), "On other prompts": _rows(result.comparison)}
-    inputs.output.tell(tables, learned_from=f"{len(right)} right and {len(wrong)} wrong outputs")
+    training, test = opened.trials(learned, "training"), opened.trials(tested)
+    right, wrong = _sides(opened, training) if label is None else _labelled_sides(opened, learned, label)
+    options: dict[str, Any] = {"k": k, "alpha": alpha, "selector": selector, "seed": inputs.seed}
+    found = run_lf(opened.adapter, opened.dictionaries, right, wrong, test=[test], **options)
+    assert found.comparison is not None
+    return {
+        "Layers": [{"site": str(site), "held-out auc": score} for site, score in found.scores.items()],
+        "Features": found.table(),
+        "On other prompts": found.comparison.table(),
+        "learned_from": f"{len(right)} right and {len(wrong)} wrong outputs",
+    }
 
 
 def _variant(name: str) -> 'Literal["S", "A", "P"]':
@@ -253,23 +197,24 @@ def _variant(name: str) -> 'Literal["S", "A", "P"]':
     return variants[name]
 
 
-def _sides(adapter: "AnyAdapter", training: "Trials") -> "tuple[list[Sample], list[Sample]]":
-    samples, rewards = training.run(adapter).scored()
-    sides = [
-        [one for one, reward in zip(samples, rewards.tolist(), strict=True) if (reward > 0) is right]
-        for right in (True, False)
-    ]
-    if min(map(len, sides)) < 4:
+def _sides(opened: Opened, training: "Trials") -> "tuple[list[Sample], list[Sample]]":
+    samples, rewards = training.run(opened.adapter).scored()
+    pairs = list(zip(samples, rewards.tolist(), strict=True))
+    right, wrong = [one for one, value in pairs if value > 0], [one for one, value in pairs if value <= 0]
+    if min(len(right), len(wrong)) < 4:
         raise DictionaryError(
-            f"{training.name}: {len(sides[0])} of {len(samples)} outputs are right; learning from them takes four "
+            f"{training.name}: {len(right)} of {len(samples)} outputs are right; learning from them takes four "
             "of each: give more prompts (--n), or a reward of which the model earns some and misses some"
         )
-    return sides[0], sides[1]
+    return right, wrong
 
 
-def _labelled_sides(adapter: "AnyAdapter", rows: "Sequence[Row]", label: str) -> "tuple[list[Sample], list[Sample]]":
-    wanted = [row.sample(adapter, answered=True) for row in rows if row.label == label]
-    others = [row.sample(adapter, answered=True) for row in rows if row.label != label]
+def _labelled_sides(opened: Opened, rows: "Sequence[Row]", label: str) -> "tuple[list[Sample], list[Sample]]":
+    samples = [(row.sample(opened.adapter, answered=True), row.label == label) for row in rows]
+    wanted, others = (
+        [one for one, is_wanted in samples if is_wanted],
+        [one for one, is_wanted in samples if not is_wanted],
+    )
     if min(len(wanted), len(others)) < 4:
         raise DataError(
             f"{len(wanted)} rows with the label {label!r} and {len(others)} others to learn from; learning from "
@@ -303,13 +248,14 @@ def _given_archetype(opened: Opened, file: Path | None, text: str, answer: str) 
     return None if shown is None else shown.sample(opened.adapter, answered=True)
 
 
-def _first_right(adapter: "AnyAdapter", training: "Trials", reward: str) -> "Sample":
-    samples, rewards = training.run(adapter).scored()
+def _first_right(opened: Opened, training: "Trials") -> "Sample":
+    samples, rewards = training.run(opened.adapter).scored()
     right = [one for one, value in zip(samples, rewards.tolist(), strict=True) if value > 0]
     if not right:
+        assert opened.reward is not None
         raise DataError(
-            f"none of {len(training.prompts)} unsteered outputs earns {reward}, so nothing shows what is wanted; show "
-            "it with --archetype, or with a row that has the label 'archetype' and such an output"
+            f"none of {len(training.prompts)} unsteered outputs earns {opened.reward.name}, so nothing shows what is "
+            "wanted; show it with --archetype, or with a row that has the label 'archetype' and such an output"
         )
     return right[0]
 
@@ -326,30 +272,3 @@ def _unrelated(opened: Opened, unrelated: str, tested: "Sequence[Row]", n: int) 
         return other.trials(tested)
     given = opened.world.rewarded(unrelated, n // 2, opened.seed + 1)
     return replace(other, sampling=given.sampling, seed=opened.seed + 1).trials(given.rows)
-
-
-@contextmanager
-def _counted(text: str, *trials: "Trials") -> "Iterator[list[Trials]]":
-    """The same trials, which report how many outputs were made."""
-    made = 0
-    with working(text) as say:
-
-        def counting(one: "Trials") -> "Trials":
-            def generate(prompts: "Sequence[Sample]") -> "Sequence[Sample]":
-                nonlocal made
-                outputs = one.generate(prompts)
-                made += len(outputs)
-                say(f"{text}: {made} outputs")
-                return outputs
-
-            return replace(one, generate=generate)
-
-        yield [counting(one) for one in trials]
-
-
-def _rows(comparison: "Comparison") -> list[dict[str, object]]:
-    return [
-        {name: row[name] for name in ("trials", "condition", "reward", "change", "side_effect_ratio")}
-        | {"broken": row["broken"], "fixed": row["fixed"]}
-        for row in comparison.table()
-    ]

@@ -5,22 +5,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from mmsteer.cli.tables import table
 from mmsteer.errors import DictionaryError
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from mmsteer.types import Score
-
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON instead of tables")]
 Out = Annotated[Path | None, typer.Option(help="a .json file to write the results to; it must not exist")]
 
 Row = Mapping[str, object]
+Results = Mapping[str, object]
+"""Tables by title, each a list of rows of which the first has the columns; and single values by name."""
 Say = Callable[[str], None]
 """Shows what is being done."""
 
@@ -44,24 +41,23 @@ class Output:
             if not self.out.parent.is_dir():
                 raise DictionaryError(f"{self.out}: there is no folder {self.out.parent}; make it, or name another")
 
-    def tell(self, tables: Mapping[str, Sequence[Row]], **more: object) -> None:
-        """Print tables, or all there is as JSON; write the latter.
+    def write(self, found: Results, above: str = "") -> None:
+        """Print results, lists of rows as tables and others as lines, or all there is as JSON; write the latter.
 
-        `tables`: rows by title; the first row has the columns. Keys of more stand below, as lines.
+        `above`: what stands above the tables and is in no JSON.
         """
-        report = {name: [_plain(row) for row in rows] for name, rows in tables.items()} | {
-            name: _plain(value) for name, value in more.items()
-        }
-        text = json.dumps(report, allow_nan=False, indent=1)
+        text = json.dumps(_plain(found), allow_nan=False, indent=1)
         if self.out is not None:
             self.out.write_text(text + "\n")
         if self.as_json:
             print(text)
             return
-        for title, rows in tables.items():
-            _show(title, rows)
-        for name, value in more.items():
-            print(f"{name.replace('_', ' ')}: {_text(value)}")
+        print(above, end="\n" if above else "")
+        for name, value in found.items():
+            if isinstance(value, list | tuple) and value and all(isinstance(row, Mapping) for row in value):
+                _show(name, value)
+            else:
+                print(f"{name.replace('_', ' ')}: {_text(value)}")
 
 
 def check_absent(out: Path) -> None:
@@ -100,46 +96,31 @@ def working(text: str) -> Iterator[Say]:
 
 
 def _show(title: str, rows: Sequence[Row]) -> None:
-    cells = ([_text(value) for value in row.values()] for row in rows)
-    _console().print(table(rows[0] if rows else (), cells, title))
-
-
-def _console() -> "Console":
     from rich.console import Console
 
-    console = Console()
+    console, cells = Console(), ([_text(value) for value in row.values()] for row in rows)
     # Tables with intervals are wider than what a pipe is taken for.
-    return console if console.is_terminal else Console(width=200)
+    (console if console.is_terminal else Console(width=200)).print(table(rows[0], cells, title))
 
 
 def _plain(value: Any) -> Any:
     """Scores as mappings, other containers as lists and mappings of plain values."""
-    if _is_score(value):
-        return value.to_json()
     if isinstance(value, Mapping):
         return {str(key): _plain(one) for key, one in value.items()}
     if isinstance(value, tuple | list):
         return [_plain(one) for one in value]
+    if hasattr(value, "to_json"):
+        return value.to_json()
     return value if isinstance(value, str | int | float | bool | None) else str(value)
 
 
 def _text(value: Any) -> str:
     if isinstance(value, Mapping) and {"value", "low", "high"} <= value.keys():
-        value = _score(value)
+        from mmsteer.types import Score
+
+        value = Score(**value)
     if value is None or value in ((), []):
         return "-"
     if isinstance(value, tuple | list):
         return " ".join(map(_text, value))
     return f"{value:.3f}" if isinstance(value, float) else str(value)
-
-
-def _score(told: Mapping[str, Any]) -> "Score":
-    from mmsteer.types import Score
-
-    return Score(**told)
-
-
-def _is_score(value: object) -> bool:
-    from mmsteer.types import Score
-
-    return isinstance(value, Score)

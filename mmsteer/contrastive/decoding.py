@@ -139,9 +139,8 @@ class _Branch:
     def step(self, chosen: Tensor, parents: Tensor | None) -> Tensor:
         """Logits after one more token.
 
-        Args:
-            chosen: The tokens, (rows, 1).
-            parents: Which row each row continues; None where each continues itself.
+        `chosen`: the tokens, (rows, 1).
+        `parents`: which row each row continues; None where each continues itself.
         """
         if parents is not None:
             self._given[self._cache].reorder_cache(parents)

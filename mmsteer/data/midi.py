@@ -136,8 +136,7 @@ class MidiTrack:
 def variable_length(value: int) -> bytes:
     """A number in base 128, highest digit first, every byte but the last marked by its top bit.
 
-    Args:
-        value: 0 or more.
+    `value`: 0 or more.
 
     >>> variable_length(480).hex()
     '8360'

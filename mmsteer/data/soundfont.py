@@ -54,8 +54,7 @@ class _Player(Protocol):
 def find_soundfont(path: str | Path | None = None) -> Path:
     """The SoundFont file to use: the one given, else `$MMSTEER_SOUNDFONT`, else an installed one.
 
-    Args:
-        path: A file, or None to look for one.
+    `path`: A file, or None to look for one.
 
     Raises:
         DataError: The file named does not exist, or no SoundFont is installed.
@@ -108,9 +107,8 @@ class SoundFont:
     def missing(self, program: int, pitches: Iterable[int]) -> tuple[int, ...]:
         """The notes that start no voice, because the font has no sample for them: their clips are silent.
 
-        Args:
-            program: General MIDI program.
-            pitches: MIDI note numbers to try.
+        `program`: general MIDI program.
+        `pitches`: MIDI note numbers to try.
         """
         player = self._player()
         player.program_change(0, program)
@@ -172,8 +170,7 @@ def _load(path: Path) -> SoundFont:
 def load_soundfont(path: str | Path | None = None) -> SoundFont:
     """A SoundFont, read once a process.
 
-    Args:
-        path: A file, or None for the one that `find_soundfont` finds.
+    `path`: A file, or None for the one that `find_soundfont` finds.
 
     Raises:
         DataError: FluidSynth or the SoundFont is missing or cannot be read.

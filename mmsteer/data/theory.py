@@ -42,8 +42,7 @@ TRIADS: Mapping[str, tuple[int, int, int]] = MappingProxyType(
 def pitch_class(midi: float) -> int:
     """Pitch class of a MIDI number, 0 for C; a fractional number belongs to the nearest semitone.
 
-    Args:
-        midi: MIDI note number, 60 for middle C.
+    `midi`: MIDI note number, 60 for middle C.
 
     >>> PITCH_CLASSES[pitch_class(69)]
     'A'
@@ -54,8 +53,7 @@ def pitch_class(midi: float) -> int:
 def midi_to_hz(midi: float) -> float:
     """Frequency in equal temperament, in Hz.
 
-    Args:
-        midi: MIDI note number; fractions are cents / 100.
+    `midi`: MIDI note number; fractions are cents / 100.
 
     >>> midi_to_hz(69)
     440.0

@@ -93,9 +93,8 @@ class Activity:
 def read_activity(samples: NDArray[np.floating], sample_rate: int) -> Activity:
     """Explain a clip as notes.
 
-    Args:
-        samples: Mono audio, (samples,).
-        sample_rate: Samples per second.
+    `samples`: mono audio, (samples,).
+    `sample_rate`: samples per second.
 
     Raises:
         EvalError: The audio is not mono, is empty, or is not finite.

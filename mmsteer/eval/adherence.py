@@ -134,8 +134,7 @@ class AdherenceJudge:
     def fit(cls, examples: Sequence[Example]) -> "AdherenceJudge":
         """Learn the words from clips whose truth is known, clean ones and ones like those that it is to judge.
 
-        Args:
-            examples: At least two clips of each instrument, in every tempo and register.
+        `examples`: at least two clips of each instrument, in every tempo and register.
 
         Raises:
             EvalError: An example lacks an attribute or is silent, or an attribute has a single word.
@@ -194,9 +193,8 @@ def load_judge() -> AdherenceJudge:
 def adherence(named: Mapping[str, str], reading: Mapping[str, str | None]) -> float | None:
     """The share of the attributes that a prompt names which are heard; None where none can be judged.
 
-    Args:
-        named: The words that the prompt names; attributes that no judge reads are left out.
-        reading: What was heard; what cannot be told is left out, and so is neither right nor wrong.
+    `named`: the words that the prompt names; attributes that no judge reads are left out.
+    `reading`: what was heard; what cannot be told is left out, and so is neither right nor wrong.
     """
     judged = [reading[name] == word for name, word in named.items() if reading.get(name) is not None]
     return float(np.mean(judged)) if judged else None

@@ -78,9 +78,8 @@ class Vocabulary:
 def read_vocabulary(relation: str | Path, safe_words: str | Path) -> Vocabulary:
     """The vocabulary of AMBER's published files.
 
-    Args:
-        relation: `relation.json`.
-        safe_words: `safe_words.txt`, one word a line.
+    `relation`: `relation.json`.
+    `safe_words`: `safe_words.txt`, one word a line.
 
     Raises:
         EvalError: A file cannot be read or holds something else.
@@ -94,8 +93,7 @@ def read_vocabulary(relation: str | Path, safe_words: str | Path) -> Vocabulary:
 def plural_forms(word: str) -> tuple[str, ...]:
     """The plurals that a noun may take.
 
-    Args:
-        word: A noun in the singular, in lower case.
+    `word`: A noun in the singular, in lower case.
 
     >>> plural_forms("berry"), plural_forms("box"), plural_forms("knife"), plural_forms("tomato")
     (('berries',), ('boxes',), ('knives',), ('tomatoes', 'tomatos'))

@@ -54,8 +54,7 @@ _ENGLISH = re.compile(r"\W*(yes|no)(?!['’\w])")
 def after_thinking(text: str) -> str:
     """What stands behind the thoughts; empty where they never end, and all of it where there are none.
 
-    Args:
-        text: What a model put out.
+    `text`: what a model put out.
 
     >>> after_thinking("<think>No dog?</think> A dog."), after_thinking("<think>No dog")
     (' A dog.', '')
@@ -67,8 +66,7 @@ def after_thinking(text: str) -> str:
 def final_answer(text: str) -> str:
     """An answer without the thoughts before it and without markup; empty where the thoughts never end.
 
-    Args:
-        text: What a model put out: what stands in its last `<answer>` tag is taken, if there is one.
+    `text`: what a model put out: what stands in its last `<answer>` tag is taken, if there is one.
 
     >>> final_answer("<think>No dog? There is one.</think> **Yes**").strip()
     'Yes'

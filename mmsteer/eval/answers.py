@@ -114,9 +114,8 @@ def read_answers(path: str | Path, questions: Mapping[Id, str | None]) -> dict[I
     `{"question_id" or "id", "answer" or "text" or "response"}` is POPE's, LLaVA's (with more keys) and AMBER's; POPE's
     own `{"question", "answer"}` has no id, so its records must be as many as the questions and ask them in their order.
 
-    Args:
-        path: JSON lines or a JSON array of records of one layout.
-        questions: The text of each question by its id, None where it is not known.
+    `path`: JSON lines or a JSON array of records of one layout.
+    `questions`: the text of each question by its id, None where it is not known.
 
     Raises:
         EvalError: An id is unknown or comes twice, a record is broken, or the records answer other questions.
@@ -177,8 +176,7 @@ def by_id(rows: Collection[Row], key: str, known: Collection[Id] | None = None) 
 def read_text(path: str | Path) -> str:
     """The text of a file.
 
-    Args:
-        path: The file, in UTF-8.
+    `path`: the file, in UTF-8.
 
     Raises:
         EvalError: It cannot be read.

@@ -29,9 +29,8 @@ Reading = Mapping[str, Any]
 class Clip:
     """Audio in memory, whose front ends are computed once and only if an evaluator asks.
 
-    Attributes:
-        samples: Mono audio, (samples,).
-        sample_rate: Samples per second.
+    `samples`: mono audio, (samples,).
+    `sample_rate`: samples per second.
     """
 
     samples: NDArray[np.floating]
@@ -45,8 +44,7 @@ class Clip:
     def read(self, evaluators: Iterable[str]) -> dict[str, Reading]:
         """What evaluators read in the clip.
 
-        Args:
-            evaluators: Names of `EVALUATORS`.
+        `evaluators`: names of `EVALUATORS`.
         """
         return {name: EVALUATORS[name](self) for name in evaluators}
 

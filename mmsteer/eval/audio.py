@@ -189,9 +189,8 @@ def resample(samples: NDArray[np.floating], sample_rate: int, target_rate: int) 
 def check_rate(sample_rate: int, where: str = "samples") -> None:
     """Refuse a sample rate that no recording has: a header that lies would cost any amount of memory.
 
-    Args:
-        sample_rate: Samples per second.
-        where: What to call the audio in the message.
+    `sample_rate`: samples per second.
+    `where`: what to call the audio in the message.
 
     Raises:
         EvalError: It is not within 1 to 768 kHz.

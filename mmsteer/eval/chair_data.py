@@ -35,8 +35,7 @@ class Caption:
 def image_name(value: int | str) -> str:
     """One name for an image, however it is written.
 
-    Args:
-        value: A number, a number in a string, a COCO file name, or any other name, which stays as it is.
+    `value`: A number, a number in a string, a COCO file name, or any other name, which stays as it is.
 
     >>> {image_name(value) for value in (42, "42", "COCO_val2014_000000000042.jpg")}
     {'42'}

@@ -55,9 +55,8 @@ Parse = Callable[[str], tuple[Mention, ...]]
 def object_parser(compat: str = "fixed", synonyms: Synonyms | None = None) -> Parse:
     """The reader of captions for one mode.
 
-    Args:
-        compat: `fixed`, or `pattern` or `wordnet` to read as the reference code does with that singulariser.
-        synonyms: The words of each class; COCO's published list if left out.
+    `compat`: `fixed`, or `pattern` or `wordnet` to read as the reference code does with that singulariser.
+    `synonyms`: the words of each class; COCO's published list if left out.
 
     Raises:
         EvalError: There is no such mode.

@@ -51,9 +51,8 @@ def read_chord(samples: NDArray[np.floating], sample_rate: int) -> ChordReading:
     An augmented triad divides the octave evenly, so its lowest note is taken for its root. More than one chord
     in the clip: read the trace.
 
-    Args:
-        samples: Mono audio, (samples,).
-        sample_rate: Samples per second.
+    `samples`: mono audio, (samples,).
+    `sample_rate`: samples per second.
 
     Raises:
         EvalError: The audio is not mono, is empty, or is not finite.

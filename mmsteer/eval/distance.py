@@ -89,9 +89,8 @@ def signal_embedding(samples: NDArray[np.floating], sample_rate: int) -> Floats:
     Mean and spread of the log level in 32 bands from 50 Hz to 8 kHz, then mean and spread of the twelve pitch
     classes' shares. It needs no pretrained network, and hears timbre, loudness and harmony, but no style.
 
-    Args:
-        samples: Mono audio, (samples,).
-        sample_rate: Samples per second.
+    `samples`: mono audio, (samples,).
+    `sample_rate`: samples per second.
 
     Raises:
         EvalError: The audio is not mono, is empty, or is not finite.

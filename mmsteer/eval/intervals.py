@@ -48,9 +48,8 @@ class IntervalReading:
 def read_interval(samples: NDArray[np.floating], sample_rate: int) -> IntervalReading:
     """Find the interval that a clip repeats.
 
-    Args:
-        samples: Mono audio, (samples,).
-        sample_rate: Samples per second.
+    `samples`: mono audio, (samples,).
+    `sample_rate`: samples per second.
 
     Raises:
         EvalError: The audio is not mono, is empty, or is not finite.

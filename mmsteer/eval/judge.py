@@ -72,9 +72,6 @@ class EndpointJudge:
     def rate(self, prompt: str) -> str:
         """The verdict in words, at temperature 0.
 
-        Args:
-            prompt: What to judge.
-
         Raises:
             EvalError: The endpoint does not answer, refuses, or answers something else.
         """

@@ -55,9 +55,8 @@ class KeyReading:
 def read_key(samples: NDArray[np.floating], sample_rate: int) -> KeyReading:
     """Find the key of a clip.
 
-    Args:
-        samples: Mono audio, (samples,).
-        sample_rate: Samples per second.
+    `samples`: mono audio, (samples,).
+    `sample_rate`: samples per second.
 
     Raises:
         EvalError: The audio is not mono, is empty, or is not finite.
@@ -80,9 +79,8 @@ def key_from_activity(activity: Activity) -> KeyReading:
 def key_score(reading: str | None, truth: str) -> float | None:
     """The weighted score of a key: 1 if right, 0.5 a fifth away, 0.3 relative, 0.2 parallel; None for no key.
 
-    Args:
-        reading: Such as `C major`, or None.
-        truth: In any spelling that `parse_key` takes.
+    `reading`: such as `C major`, or None.
+    `truth`: in any spelling that `parse_key` takes.
 
     Raises:
         EvalError: One of them is no key.
@@ -105,8 +103,7 @@ def key_score(reading: str | None, truth: str) -> float | None:
 def parse_key(text: str) -> str:
     """A key in the syntax of mir_eval: tonic and mode, `X` where there is none.
 
-    Args:
-        text: Such as `C# minor`, `c# min`, `a:min`, `Bbm`, `C` (major) or `D dorian`; case counts in `M` and `m` alone.
+    `text`: such as `C# minor`, `c# min`, `a:min`, `Bbm`, `C` (major) or `D dorian`; case counts in `M` and `m` alone.
 
     Raises:
         EvalError: It is no key.

@@ -16,10 +16,8 @@ SMOOTHING = 5  # frames of the median filter
 class HeardNote:
     """One note of the main line; a note struck twice is heard as one.
 
-    Attributes:
-        onset_s: When it begins, to a frame of 32 ms.
-        duration_s: How long it lasts.
-        midi: Its MIDI note.
+    `onset_s`: when it begins, to a frame of 32 ms.
+    `duration_s`: how long it lasts.
     """
 
     onset_s: float

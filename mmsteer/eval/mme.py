@@ -27,12 +27,10 @@ TOTALS = {"perception": PERCEPTION, "cognition": COGNITION, "hallucination": HAL
 class Subtask:
     """One subtask's result.
 
-    Attributes:
-        accuracy: Right questions, in percent.
-        accuracy_plus: Images with both questions right, in percent.
-        score: Their sum, with its interval over images.
-        images: How many images.
-        unparsed: Answers that say neither yes nor no, counted as wrong.
+    `accuracy`: right questions, in percent.
+    `accuracy_plus`: images with both questions right, in percent.
+    `score`: their sum, with its interval over images.
+    `unparsed`: answers that say neither yes nor no, counted as wrong.
     """
 
     accuracy: float
@@ -55,9 +53,8 @@ def parse_mme(answer: str) -> str | None:
 def score_mme(folder: str | Path) -> dict[str, Subtask]:
     """The subtasks whose result files are in a folder.
 
-    Args:
-        folder: Holds `existence.txt` and so on: image, question, truth and response, separated by tabs, the two
-            questions of an image one after the other.
+    `folder`: holds `existence.txt` and so on: image, question, truth and response, separated by tabs, the two questions
+    of an image one after the other.
 
     Raises:
         EvalError: The folder has no such file, or a line is broken.

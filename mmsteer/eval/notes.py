@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from mmsteer.errors import EvalError, clip
 from mmsteer.eval.activity import Activity, read_activity
 from mmsteer.eval.audio import Floats, read_audio
-from mmsteer.types import Score, mean_score
+from mmsteer.types import mean_score
 from mmsteer.types.pitch import PITCH_CLASSES, pitch_class
 
 MIN_VOICED = 0.05  # of the frames: a door's squeak is no music
@@ -49,9 +49,8 @@ class NoteReading:
 def read_notes(samples: NDArray[np.floating], sample_rate: int) -> NoteReading:
     """Judge the pitch class of a clip: a single line or a dense mix, in any tuning.
 
-    Args:
-        samples: Mono audio, (samples,).
-        sample_rate: Samples per second.
+    `samples`: mono audio, (samples,).
+    `sample_rate`: samples per second.
 
     Raises:
         EvalError: The audio is not mono, is empty, or is not finite.
@@ -76,8 +75,7 @@ def notes_from_activity(activity: Activity) -> NoteReading:
 def parse_pitch_class(text: str) -> str:
     """The name of a pitch class as this project writes it, with sharps.
 
-    Args:
-        text: Such as `C`, `c#` or `Db`.
+    `text`: such as `C`, `c#` or `Db`.
 
     Raises:
         EvalError: There is no such pitch class.
@@ -91,33 +89,6 @@ def parse_pitch_class(text: str) -> str:
     return name
 
 
-@dataclass(frozen=True, eq=False)
-class NoteJudgement:
-    """The pitch classes of many clips, beside the one that was asked for.
-
-    Attributes:
-        readings: One reading a clip.
-        target: The pitch class that was asked for, if any.
-        hit: How often the main note was the target; clips without a main note are unscored.
-        target_share: The mean share of the target; unvoiced clips are unscored.
-    """
-
-    readings: tuple[NoteReading, ...]
-    target: str | None = None
-    hit: Score | None = None
-    target_share: Score | None = None
-
-
-def judge_notes(clips: Sequence[tuple[NDArray[np.floating], int]], target: str | None = None) -> NoteJudgement:
-    """Judge many clips.
-
-    Raises:
-        EvalError: There is no such pitch class, or a clip cannot be judged.
-    """
-    wanted = None if target is None else parse_pitch_class(target)
-    return _judge(tuple(read_notes(samples, rate) for samples, rate in clips), wanted)
-
-
 def notes_report(paths: Sequence[str | Path], target: str | None = None) -> dict[str, Any]:
     """Judge files: the JSON of `mmsteer eval notes`.
 
@@ -129,25 +100,14 @@ def notes_report(paths: Sequence[str | Path], target: str | None = None) -> dict
     if not paths:
         raise EvalError("no audio file to judge; give at least one path")
     wanted = None if target is None else parse_pitch_class(target)
-    readings = []
-    for path in paths:
-        audio = read_audio(path)
-        readings.append(read_notes(audio.samples, audio.sample_rate))
-    judgement = _judge(tuple(readings), wanted)
+    readings = [read_notes(audio.samples, audio.sample_rate) for audio in map(read_audio, paths)]
     rows = [_row(str(path), reading, wanted) for path, reading in zip(paths, readings, strict=True)]
-    report: dict[str, Any] = {"files": rows}
-    if judgement.hit and judgement.target_share:
-        summary = {"hit": judgement.hit.to_json(), "target_share": judgement.target_share.to_json()}
-        report |= {"target": wanted, "summary": summary | {"chance": 1 / 12}}
-    return report
-
-
-def _judge(readings: tuple[NoteReading, ...], target: str | None) -> NoteJudgement:
-    if target is None:
-        return NoteJudgement(readings)
-    hits = mean_score([_hit(reading, target) for reading in readings])
-    shares = mean_score([reading.share[target] if reading.share else None for reading in readings])
-    return NoteJudgement(readings, target, hits, shares)
+    if wanted is None:
+        return {"files": rows}
+    hits = mean_score([_hit(reading, wanted) for reading in readings])
+    shares = mean_score([reading.share[wanted] if reading.share else None for reading in readings])
+    summary = {"hit": hits.to_json(), "target_share": shares.to_json(), "chance": 1 / 12}
+    return {"files": rows, "target": wanted, "summary": summary}
 
 
 def _hit(reading: NoteReading, target: str) -> float | None:

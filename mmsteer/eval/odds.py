@@ -16,8 +16,7 @@ One that is about to write something else gives them .001 (.0006 was met). Below
 def odds_of(words: Sequence[float]) -> tuple[float, float]:
     """Log-odds of yes against no, and how probable it is that either comes.
 
-    Args:
-        words: Log P(yes) and log P(no) of the next word.
+    `words`: log P(yes) and log P(no) of the next word.
 
     >>> odds_of([math.log(0.5), math.log(0.25)])
     (0.693147, 0.75)
@@ -29,9 +28,8 @@ def odds_of(words: Sequence[float]) -> tuple[float, float]:
 def verdict(logit: float, mass: float | None = None) -> Decision | None:
     """The likelier word; None where both are as likely, or where neither is likely to come.
 
-    Args:
-        logit: Log P(yes) - log P(no).
-        mass: P(yes) + P(no); None where it is not known, and the odds have to do.
+    `logit`: log P(yes) - log P(no).
+    `mass`: P(yes) + P(no); None where it is not known, and the odds have to do.
 
     >>> verdict(1.0, 0.8), verdict(-1.0), verdict(1.0, 0.0006)
     ('yes', 'no', None)

@@ -54,9 +54,8 @@ def read_onsets(samples: NDArray[np.floating], sample_rate: int) -> OnsetReading
     The rise of the spectrum in bands of a semitone answers both: a new note fills bands that were empty, whether
     the level changes or not. Each band is compared with its neighbourhood just before, so vibrato is no onset.
 
-    Args:
-        samples: Mono audio, (samples,).
-        sample_rate: Samples per second.
+    `samples`: mono audio, (samples,).
+    `sample_rate`: samples per second.
 
     Raises:
         EvalError: The audio is not mono, is empty, or is not finite.
@@ -74,9 +73,8 @@ def read_onsets(samples: NDArray[np.floating], sample_rate: int) -> OnsetReading
 def onset_strength(samples: NDArray[np.floating], sample_rate: int) -> Floats:
     """How much the log spectrum rises at each frame, (frames,), 100 a second.
 
-    Args:
-        samples: Mono audio, (samples,).
-        sample_rate: Samples per second.
+    `samples`: mono audio, (samples,).
+    `sample_rate`: samples per second.
 
     Raises:
         EvalError: The audio is not mono, is empty, or is not finite.

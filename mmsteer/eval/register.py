@@ -35,9 +35,8 @@ class RegisterReading:
 def read_register(samples: NDArray[np.floating], sample_rate: int) -> RegisterReading:
     """Find how high the strongest line of a clip lies.
 
-    Args:
-        samples: Mono audio, (samples,).
-        sample_rate: Samples per second.
+    `samples`: mono audio, (samples,).
+    `sample_rate`: samples per second.
 
     Raises:
         EvalError: The audio is not mono, is empty, or is not finite.

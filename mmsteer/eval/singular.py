@@ -53,8 +53,7 @@ def pattern_singular(word: str) -> str:
 def wordnet_singular(nouns: Collection[str]) -> Callable[[str], str]:
     """What NLTK's lemmatiser makes of a word that it takes for a noun: the shortest form that WordNet has.
 
-    Args:
-        nouns: The nouns it should know; they stand for WordNet's index.
+    `nouns`: the nouns it should know; they stand for WordNet's index.
 
     >>> lemma = wordnet_singular({"bus", "man", "vase"})
     >>> [lemma(word) for word in ("buses", "bus", "men", "vases")]

@@ -51,9 +51,8 @@ def open_sound(path: Path) -> Iterator[soundfile.SoundFile]:
 def to_flac(wave: np.ndarray, sample_rate: int) -> bytes:
     """Audio as a FLAC file of 16 bit; what exceeds full scale is clipped.
 
-    Args:
-        wave: (samples,) or (samples, channels).
-        sample_rate: In Hz.
+    `wave`: (samples,) or (samples, channels).
+    `sample_rate`: in Hz.
     """
     file = io.BytesIO()
     soundfile.write(file, np.clip(wave, -1.0, 1.0), sample_rate, format="FLAC", subtype="PCM_16")

@@ -15,10 +15,8 @@ REPEAT = 4  # words a run
 class WordScores:
     """Means over texts.
 
-    Attributes:
-        length: Words a text.
-        empty: Share of texts without a word.
-        repetition: Share of runs of four words that the same text has said before.
+    `empty`: share of texts without a word.
+    `repetition`: share of runs of four words that the same text has said before.
     """
 
     length: Score

@@ -10,7 +10,7 @@ from mmsteer.eval.adherence import adherence
 from mmsteer.eval.attributes import ATTRIBUTES, Clip, read_labels
 from mmsteer.latents.controls import at_maximum
 from mmsteer.latents.rows import BATCH
-from mmsteer.latents.trials import sample_rate_of, sampled
+from mmsteer.latents.trials import sampled
 from mmsteer.sae import SparseDictionary, Usage
 from mmsteer.steering import Attribute, Steering, steer
 from mmsteer.tasks import Row
@@ -68,7 +68,8 @@ def make_clips(
 
     `steering`: what is applied; nothing where it is left out.
     """
-    generate, size, rate = sampled(adapter, sampling, seed=seed), BATCH["audio"], sample_rate_of(adapter)
+    generate, size, rate = sampled(adapter, sampling, seed=seed), BATCH["audio"], adapter.sample_rate
+    assert rate is not None
     with steer(adapter, steering or Steering()):
         return [
             Clip(one.output, rate)

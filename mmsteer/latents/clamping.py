@@ -29,9 +29,8 @@ class Clamped:
     def steering(self, positions: Positions = ALL, gate: Gate | None = None) -> Steering:
         """The clamp, which keeps what the dictionary misses.
 
-        Args:
-            positions: Which tokens; the paper clamps all of them.
-            gate: Which of them, by what is read in them.
+        `positions`: which tokens; the paper clamps all of them.
+        `gate`: which of them, by what is read in them.
         """
         strength = self.value * self.length
         attribute = Attribute(

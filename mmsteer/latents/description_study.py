@@ -17,7 +17,6 @@ from mmsteer.latents.output_evaluation import (
     word_overlap,
 )
 from mmsteer.latents.token_change import token_change
-from mmsteer.latents.trials import sample_rate_of
 from mmsteer.latents.vocabulary import vocabulary
 from mmsteer.sae import SparseDictionary, Usage, feature_direction
 from mmsteer.types import Sample
@@ -72,8 +71,7 @@ def evaluate_descriptions(
         for feature, one in evidence.items()
         if outputs[str(feature)] and one.maximal and one.maximal.moments
     }
-    if adapter.output_kind == "audio":
-        rate = sample_rate_of(adapter)
+    if (rate := adapter.sample_rate) is not None:
         judge = by_label(lambda sample, attribute: read_labels(Clip(sample.output, rate), [attribute])[attribute])
         pairs = {str(feature): given.describe(one.maximal) for feature, one in alive.items() if one.maximal}
         return _judged({"MaxAct, its labels": pairs}, outputs, judge, seed)

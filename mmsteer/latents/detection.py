@@ -41,13 +41,10 @@ TOP = 10
 class Detector:
     """A fitted detector.
 
-    Attributes:
-        name: Of its model.
-        score: From activations (n, features) to scores (n,); positive samples have higher ones.
-        threshold: Scores above it are taken for positive.
-        features: The columns it rests on, most important first, with their weight: for linear models the signed weight
-            of a column of unit spread, for trees the loss of AUC when the column is shuffled, for a single feature 1 or
-            -1.
+    `score`: from activations (n, features) to scores (n,); positive samples have higher ones.
+    `threshold`: scores above it are taken for positive.
+    `features`: the columns it rests on, most important first, with their weight: for linear models the signed weight of
+    a column of unit spread, for trees the loss of AUC when the column is shuffled, for a single feature 1 or -1.
     """
 
     name: str
@@ -121,10 +118,8 @@ def logistic(z: Tensor, y: Tensor, seed: int = 0) -> Detector:
 
     The strongest penalty is what the steepest of so many columns reaches when labels are chance.
 
-    Args:
-        z: Activations, (n, features).
-        y: Labels, (n,).
-        seed: Seed of the quarter.
+    `z`: activations, (n, features).
+    `y`: labels, (n,).
 
     Source: the penalty of Donoho and Johnstone 1994, doi:10.1093/biomet/81.3.425, and weaker ones.
     """
@@ -166,10 +161,8 @@ def trees(z: Tensor, y: Tensor, seed: int = 0) -> Detector:
 def xgboost(z: Tensor, y: Tensor, seed: int = 0) -> Detector:
     """The trees of XGBoost, as in the paper, ranked by gain.
 
-    Args:
-        z: Activations, (n, features).
-        y: Labels, (n,).
-        seed: Seed of the trees.
+    `z`: activations, (n, features).
+    `y`: labels, (n,).
 
     Raises:
         DictionaryError: xgboost is not installed.
@@ -293,9 +286,8 @@ def compare_detectors(
 def macro_f1(said: Tensor, positive: Tensor) -> float:
     """Mean of the F1 of the positive and of the other class.
 
-    Args:
-        said: What is taken for positive, (n,) bool.
-        positive: What is, (n,) bool.
+    `said`: what is taken for positive, (n,) bool.
+    `positive`: what is, (n,) bool.
     """
     both = [(said & positive, said, positive), (~said & ~positive, ~said, ~positive)]
     return sum(2 * float(hit.sum()) / max(float(one.sum() + other.sum()), 1.0) for hit, one, other in both) / 2

@@ -20,7 +20,6 @@ from mmsteer.eval.tempo import read_tempo
 from mmsteer.latents.bound import dictionary_content
 from mmsteer.latents.effect_rollouts import EffectMeter
 from mmsteer.latents.token_states import selected_states
-from mmsteer.latents.trials import sample_rate_of
 from mmsteer.sae import SparseDictionary
 from mmsteer.types import Adapter, Positions
 from mmsteer.types.pitch import PITCH_CLASSES
@@ -36,8 +35,8 @@ def effect_meter(adapter: AnyAdapter, dictionary: SparseDictionary, target: str)
     """
     if target.startswith("sae:"):
         meter = feature_meter(adapter, dictionary)
-    elif adapter.output_kind == "audio":
-        meter = music_meter(sample_rate_of(adapter), tempo=target == "tempo")
+    elif adapter.sample_rate is not None:
+        meter = music_meter(adapter.sample_rate, tempo=target == "tempo")
     else:
         meter = object_meter(sorted(coco_synonyms()), object_parser())
     if target not in meter.names:
@@ -48,9 +47,8 @@ def effect_meter(adapter: AnyAdapter, dictionary: SparseDictionary, target: str)
 def music_meter(sample_rate: int, *, tempo: bool = False) -> EffectMeter:
     """Shares of the twelve pitch classes, the register in MIDI notes, and the tempo in beats a minute, of mono clips.
 
-    Args:
-        sample_rate: Of the clips, in Hz.
-        tempo: Read the tempo, too; short clips often have none, which gives NaN.
+    `sample_rate`: of the clips, in Hz.
+    `tempo`: read the tempo, too; short clips often have none, which gives NaN.
     """
     names = (*(f"note:{name}" for name in PITCH_CLASSES), "register", *(["tempo"] if tempo else []))
 

@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from rich.console import Console
-from rich.progress import track
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
@@ -31,10 +29,8 @@ _KEY = "mmsteer effects"
 class EffectMeter:
     """What is read from outputs.
 
-    Attributes:
-        names: Of the numbers.
-        read: From items and the outputs made of them to (rows, names); NaN where nothing can be read.
-        content: What else the numbers depend on, such as the hash of a dictionary.
+    `read`: from items and the outputs made of them to (rows, names); NaN where nothing can be read.
+    `content`: what else the numbers depend on, such as the hash of a dictionary.
     """
 
     names: tuple[str, ...]
@@ -46,13 +42,9 @@ class EffectMeter:
 class Rollouts:
     """What is generated under every vector, and how it is read.
 
-    Attributes:
-        adapter: The model.
-        items: What is generated from.
-        make: From items to an output each, by the adapter's `generate`; the same item always draws the same noise.
-        meter: What is read.
-        settings: How `make` samples, in words; measurements of other settings or items are not taken up.
-        rows: Rows a batch, at most; one vector's items are never parted.
+    `make`: from items to an output each, by the adapter's `generate`; the same item always draws the same noise.
+    `settings`: how `make` samples, in words; measurements of other settings or items are not taken up.
+    `rows`: rows a batch, at most; one vector's items are never parted.
     """
 
     adapter: Adapter
@@ -65,8 +57,7 @@ class Rollouts:
     def read(self, steerings: Sequence[Steering]) -> Tensor:
         """Readings of every item under each steering, (steerings, items, names).
 
-        Args:
-            steerings: One batch of them.
+        `steerings`: one batch of them.
         """
         rows = [one for one in steerings for _ in self.items]
         items = list(self.items) * len(steerings)
@@ -97,8 +88,7 @@ class Effects:
 class Dose(Protocol):
     """A rule for how strong a direction is.
 
-    Attributes:
-        content: Hash or words of all that the strength depends on but the model and the direction.
+    `content`: hash or words of all that the strength depends on but the model and the direction.
     """
 
     @property
@@ -106,11 +96,7 @@ class Dose(Protocol):
         """What the strength depends on."""
 
     def __call__(self, direction: Direction) -> Attribute:
-        """The direction with its strength.
-
-        Args:
-            direction: The direction.
-        """
+        """The direction with its strength."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,11 +125,7 @@ class EqualDose:
         return f"{data_fingerprint(self.samples)} {self.kl} {self.guidance} {self.start} {self.positions}"
 
     def __call__(self, direction: Direction) -> Attribute:
-        """The direction at the dose.
-
-        Args:
-            direction: The direction.
-        """
+        """The direction at the dose."""
         attribute = Attribute(direction, self.start, positions=self.positions)
         steering = Steering((attribute,))
         dose = calibrate(self.adapter, steering, self.samples, self.kl, guidance=self.guidance, tolerance=0.1)
@@ -156,16 +138,14 @@ def measure_effects(
     dose: Dose,
     *,
     folder: str | Path | None = None,
-    progress: bool = False,
+    say: Callable[[str], None] = lambda _: None,
 ) -> Effects:
     """Measure the effect of every direction; with a folder, what was measured before is not measured again.
 
-    Args:
-        rollouts: What is generated and read.
-        directions: The directions.
-        dose: How strong each is, such as `EqualDose`.
-        folder: Where each batch is kept as it is done; None for memory only.
-        progress: Show a bar.
+    `rollouts`: what is generated and read.
+    `dose`: how strong each is, such as `EqualDose`.
+    `folder`: Where each batch is kept as it is done; None for memory only.
+    `say`: called with the progress, in words.
 
     Raises:
         StoreError: The folder holds another measurement, or a damaged file.
@@ -175,9 +155,8 @@ def measure_effects(
     run = _fingerprint(rollouts, directions, dose)
     readings: list[Tensor] = []
     strengths: list[Tensor] = []
-    for number, batch in enumerate(
-        track(batches, "Measuring effects", console=Console(stderr=True), disable=not progress)
-    ):
+    for number, batch in enumerate(batches):
+        say(f"Measuring effects: batch {number} of {len(batches)}")
         path = Path(folder) / f"effects-{number:05d}.safetensors" if folder is not None else None
         read, strong = _measured(rollouts, batch, dose, path, run)
         readings.append(read)

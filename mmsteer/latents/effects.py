@@ -30,10 +30,8 @@ RIDGES = tuple(10.0**power for power in range(-3, 4))
 class StateStatistics:
     """Where vectors are written, and the scale of what is there.
 
-    Attributes:
-        site: The site.
-        model: Fingerprint of the model.
-        states: Its hidden states without steering, (rows, width).
+    `model`: fingerprint of the model.
+    `states`: its hidden states without steering, (rows, width).
     """
 
     site: Site
@@ -61,12 +59,8 @@ def probing_vectors(
 ) -> tuple[Direction, ...]:
     """Vectors whose effect is worth measuring: decoder rows, and random ones for what no row covers.
 
-    Args:
-        ground: Where they are written.
-        dictionary: The dictionary of the rows.
-        features: Which rows.
-        random: How many random unit vectors.
-        seed: Seed of the draw.
+    `ground`: Where they are written.
+    `random`: how many random unit vectors.
     """
     draws = torch.randn(random, dictionary.width, generator=torch.Generator().manual_seed(seed))
     rows = [ground.direction(f"row:{feature}", dictionary.direction(feature)) for feature in features]
@@ -100,17 +94,15 @@ class EffectModel:
     def predict(self, vectors: Tensor) -> Tensor:
         """Effects, (n, outputs), in the units of the measurements.
 
-        Args:
-            vectors: Unit vectors, (n, width).
+        `vectors`: unit vectors, (n, width).
         """
         return (vectors @ self.matrix + self.bias) * self.scale
 
     def vector(self, target: Mapping[str, float], *, common: float = 1.0) -> Tensor:
         """The unit vector for a wanted effect, (width,).
 
-        Args:
-            target: How much of which output is wanted, in standard deviations; the others at zero.
-            common: How much of the direction of what every vector does is taken off; the paper's is 1.
+        `target`: how much of which output is wanted, in standard deviations; the others at zero.
+        `common`: how much of the direction of what every vector does is taken off; the paper's is 1.
 
         Raises:
             ProbeError: An output is unknown, or nothing has the effect.

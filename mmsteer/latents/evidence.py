@@ -20,10 +20,8 @@ LEVELS = 10
 class Excerpt:
     """The surroundings of a top activating moment.
 
-    Attributes:
-        sample: Name of the sample.
-        words: What the model was given at each token.
-        levels: Activation of each token, 0 to 10; 10 is the feature's largest.
+    `words`: what the model was given at each token.
+    `levels`: activation of each token, 0 to 10; 10 is the feature's largest.
     """
 
     sample: str

@@ -1,6 +1,5 @@
 """Features of a dictionary as a probe: the ones that go with a label, added up to one direction."""
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -9,6 +8,7 @@ import torch
 from torch import Tensor
 
 from mmsteer.errors import DictionaryError, PositionsError
+from mmsteer.latents.bound import dictionary_content
 from mmsteer.latents.pooling import POOLS
 from mmsteer.latents.token_states import TokenStates, token_states
 from mmsteer.probes import Labels, Row, Sweep, TargetKind
@@ -59,7 +59,7 @@ def record_features(
         "data": data_fingerprint(samples),
         "positions": str(positions),
         "pool": pool,
-        "dictionary": digest(dictionary),
+        "dictionary": dictionary_content(dictionary),
     }
 
     def read(some: Sequence[Sample]) -> Batch:
@@ -69,14 +69,6 @@ def record_features(
 
     bar = "Reading features"
     return collect(samples, [site], source, read, batch=batch, folder=folder, progress=progress, text=bar)
-
-
-def digest(dictionary: SparseDictionary) -> str:
-    """A short hash of a dictionary's numbers."""
-    found = hashlib.sha256(str(dictionary.k).encode())
-    for name in ("encoder", "encoder_bias", "decoder", "decoder_bias", "threshold"):
-        found.update(getattr(dictionary, name).cpu().contiguous().numpy().tobytes())
-    return found.hexdigest()[:16]
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,7 +152,7 @@ def feature_directions(
     Raises:
         DictionaryError: The activations are of another dictionary, the labels are values, or no feature goes with one.
     """
-    if read.source.get("dictionary") != digest(dictionary):
+    if read.source.get("dictionary") != dictionary_content(dictionary):
         raise DictionaryError("these activations were read with another dictionary; record_features them with this")
     if task == "regression":
         raise DictionaryError("features are found for classes; for values correlate them: mmsteer.sae.Correlation")

@@ -17,31 +17,17 @@ LayerSchedule = Callable[[int, int, int], float]
 
 
 def constant(strength: float) -> LayerSchedule:
-    """The same strength in every layer.
-
-    Args:
-        strength: The strength.
-    """
+    """The same strength in every layer."""
     return lambda layer, first, last: strength
 
 
 def exponential(strength: float, rate: float = -0.05) -> LayerSchedule:
-    """Decaying as s exp(a l), with l the number of the layer in the model, as the paper writes it.
-
-    Args:
-        strength: s.
-        rate: a.
-    """
+    """Decaying as s exp(a l), with l the number of the layer in the model, as the paper writes it."""
     return lambda layer, first, last: strength * math.exp(rate * layer)
 
 
 def linear(strength: float, end: float = 1.0) -> LayerSchedule:
-    """From one strength in the first layer of the flow to another in its last; a flow of one layer has the first.
-
-    Args:
-        strength: In the first layer.
-        end: In the last.
-    """
+    """From one strength in the first layer of the flow to another in its last; a flow of one layer has the first."""
     return lambda layer, first, last: strength + (end - strength) * (layer - first) / max(last - first, 1)
 
 
@@ -50,10 +36,8 @@ def flow_directions(
 ) -> dict[Node, Direction]:
     """The features of a flow as directions that the engine reads and writes, `flow:SITE:FEATURE`.
 
-    Args:
-        flow: The flow.
-        dictionaries: Those it was found in, with thresholds.
-        used: What `usage` counted at each site.
+    `dictionaries`: those it was found in, with thresholds.
+    `used`: what `usage` counted at each site.
 
     Raises:
         SteeringError: A site of the flow has no dictionary or no usage.

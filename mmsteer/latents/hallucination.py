@@ -129,10 +129,8 @@ SAVE (arXiv:2512.07730) steers every token, SSL (arXiv:2505.16146, α = γ |h| /
 def latents_steering(method: str, latents: Latents, strength: float) -> Steering:
     """Towards the faithful and away from the hallucinated feature.
 
-    Args:
-        method: A name of `STEERINGS`.
-        latents: The features.
-        strength: Share of each token's own norm: the γ of both papers.
+    `method`: A name of `STEERINGS`.
+    `strength`: share of each token's own norm: the γ of both papers.
     """
     towards, away = map(Positions, STEERINGS[method])
     return Steering(

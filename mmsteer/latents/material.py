@@ -10,7 +10,7 @@ from mmsteer.eval.attributes import ATTRIBUTES, Clip, read_labels
 from mmsteer.latents.evidence import label_lift
 from mmsteer.latents.maximal import Maximal
 from mmsteer.latents.rows import TEST, prompted, with_outputs
-from mmsteer.latents.trials import Generate, sample_rate_of, sampled
+from mmsteer.latents.trials import Generate, sampled
 from mmsteer.tasks import Row
 from mmsteer.types import Sample, Sampling
 
@@ -80,10 +80,10 @@ def material(rows: Sequence[Row], adapter: AnyAdapter, sampling: Sampling) -> Ma
     labelled = with_outputs(looked, adapter, generate)
     contexts = tuple(_cut(one, adapter) for one in labelled[-CONTEXTS[kind] :])
     prompts = tuple(row.sample(adapter) for row in prompted(asked))
-    if kind == "text":
+    if adapter.sample_rate is None:
         return Material(PROMOTED[kind], contexts, labelled, prompts, generate, words_of, word_shares)
     labels = {row.id: {name: row.attributes[name] for name in ATTRIBUTES if name in row.attributes} for row in looked}
-    share = _label_shares(sample_rate_of(adapter))
+    share = _label_shares(adapter.sample_rate)
     return Material(
         PROMOTED[kind], contexts, labelled, prompts, generate, lambda one: _common_label(one, labels), share
     )
@@ -106,10 +106,9 @@ def word_shares(described: object, outputs: Sequence[Sample]) -> list[float | No
 
 def _cut(sample: Sample, adapter: AnyAdapter) -> Sample:
     """The beginning of an output: four words, or a second."""
-    if adapter.output_kind == "text":
+    if adapter.sample_rate is None:
         return replace(sample, output=" ".join(str(sample.output).split()[:CONTEXT_WORDS]))
-    samples = round(CONTEXT_SECONDS * sample_rate_of(adapter))
-    return replace(sample, output=sample.output[:samples])
+    return replace(sample, output=sample.output[: round(CONTEXT_SECONDS * adapter.sample_rate)])
 
 
 def _common_label(found: Maximal, labels: Mapping[str, Mapping[str, str]]) -> tuple[str, str]:

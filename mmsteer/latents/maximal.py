@@ -100,20 +100,6 @@ def maximal_moments(
     )
 
 
-def activations(
-    adapter: Adapter,
-    dictionary: SparseDictionary,
-    samples: Sequence[Sample],
-    features: Sequence[int],
-    *,
-    batch: int = 8,
-) -> list[Tensor]:
-    """Activations of some features at every token of each sample, (tokens, features) each."""
-    site = dictionary.located(adapter)
-    which = torch.as_tensor(list(features), dtype=torch.long)
-    return [_encode(dictionary, one)[:, which] for one in token_states(adapter, samples, site, batch=batch)]
-
-
 def _peaks(
     dictionary: SparseDictionary, one: TokenStates, positions: Positions, which: Tensor
 ) -> tuple[Tensor, Tensor]:

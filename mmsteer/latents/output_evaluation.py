@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from mmsteer.calibrate import Dose, calibrate_each
 from mmsteer.errors import DictionaryError
@@ -115,9 +115,7 @@ class OutputTrial:
 class OutputEvaluation:
     """How well descriptions predict outputs.
 
-    Attributes:
-        trials: One a feature.
-        chance: The share that a judge who guesses gets right.
+    `chance`: the share that a judge who guesses gets right.
     """
 
     trials: tuple[OutputTrial, ...]
@@ -128,21 +126,13 @@ class OutputEvaluation:
         """The share that was recognised."""
         return mean_score([trial.hit for trial in self.trials])
 
-    def table(self) -> list[dict[str, Any]]:
-        """One row a feature, as plain values."""
-        return [{"name": one.name, "picked": one.picked, "others": ", ".join(one.others)} for one in self.trials]
-
 
 def steered_outputs(
     adapter: Adapter, found: Sequence[Matched], prompts: Sequence[Sample], generate: Generate
 ) -> tuple[Sample, ...]:
     """What the model makes of neutral prompts under each dose that was found.
 
-    Args:
-        adapter: The model.
-        found: The doses.
-        prompts: The prompts; the paper has "The explanation is simple:", "I think" and "We".
-        generate: Runs the model on them.
+    `prompts`: the prompts; the paper has "The explanation is simple:", "I think" and "We".
     """
     made: list[Sample] = []
     for one in found:
@@ -162,12 +152,10 @@ def output_evaluation(
 ) -> OutputEvaluation:
     """Ask a judge who has the description of a feature which of several sets of outputs the feature made.
 
-    Args:
-        outputs: For each feature what it makes, from `steered_outputs`.
-        descriptions: Of the features to judge, by the same names.
-        judge: The judge.
-        others: Sets of other features beside the true one.
-        seed: Seed of the draw of the others, and of the order in which the judge sees the sets.
+    `outputs`: for each feature what it makes, from `steered_outputs`.
+    `descriptions`: of the features to judge, by the same names.
+    `others`: sets of other features beside the true one.
+    `seed`: seed of the draw of the others, and of the order in which the judge sees the sets.
 
     Raises:
         DictionaryError: There are too few features with outputs, or one that is described has none.
@@ -189,12 +177,7 @@ def output_evaluation(
 
 
 def word_overlap(description: Sequence[str], sets: Sequence[Sequence[Sample]]) -> int | None:
-    """A judge that needs no model: the set in whose answers the described words are the largest share of all words.
-
-    Args:
-        description: Words.
-        sets: Sets of samples with their answers.
-    """
+    """A judge that needs no model: the set in whose answers the described words are the largest share of all words."""
     wanted = {word.lower() for word in description}
     shares = []
     for made in sets:
@@ -206,8 +189,7 @@ def word_overlap(description: Sequence[str], sets: Sequence[Sequence[Sample]]) -
 def by_label(read: Reader) -> Judge[tuple[str, str]]:
     """A judge of audio: the set in most of whose clips an attribute has the described label.
 
-    Args:
-        read: The label of a clip's attribute, by the evaluator.
+    `read`: the label of a clip's attribute, by the evaluator.
     """
 
     def judge(description: tuple[str, str], sets: Sequence[Sequence[Sample]]) -> int | None:
@@ -221,10 +203,8 @@ def by_label(read: Reader) -> Judge[tuple[str, str]]:
 class InputScore:
     """Whether a feature responds to what its description names.
 
-    Attributes:
-        feature: Its number.
-        activating: Mean over activating samples of its largest activation.
-        neutral: The same over neutral ones.
+    `activating`: mean over activating samples of its largest activation.
+    `neutral`: the same over neutral ones.
     """
 
     feature: int
@@ -248,13 +228,9 @@ def input_score(
 ) -> InputScore:
     """Compare how active a feature is at most in samples that fit its description and in neutral ones.
 
-    Args:
-        adapter: The model.
-        dictionary: A dictionary that knows its site.
-        feature: Its number.
-        activating: Samples written or chosen by the description; the paper has 5.
-        neutral: As many neutral ones.
-        positions: Which tokens.
+    `dictionary`: A dictionary that knows its site.
+    `activating`: samples written or chosen by the description; the paper has 5.
+    `positions`: which tokens.
 
     Raises:
         DictionaryError: One of the two is empty.

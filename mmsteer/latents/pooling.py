@@ -29,9 +29,8 @@ POOLS: Mapping[str, Callable[[Tensor], Tensor]] = MappingProxyType(
 class Pooled:
     """Activations of some samples.
 
-    Attributes:
-        z: Pooled activations, (n, features).
-        used: How the features are used at the tokens that were pooled.
+    `z`: pooled activations, (n, features).
+    `used`: how the features are used at the tokens that were pooled.
     """
 
     z: Tensor

@@ -1,6 +1,6 @@
 """SAE-TS: effects of many vectors measured, a vector made for one of them, and tested beside others."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +41,7 @@ def run_sae_ts(
     folder: Path | None = None,
     seed: int = 0,
     raw: bool = False,
+    say: Callable[[str], None] = lambda _: None,
 ) -> Wanted:
     """Measure decoder rows and random vectors at one dose, make the vector for an effect, and test it on other items.
 
@@ -58,6 +59,7 @@ def run_sae_ts(
         folder: Where measurements are kept; one that was stopped goes on.
         seed: Of the random vectors.
         raw: Fit effects in their own units, as published.
+        say: Called with the progress, in words.
 
     Raises:
         ProbeError: No vector moves the target, or too little was measured.
@@ -70,7 +72,7 @@ def run_sae_ts(
     dose = EqualDose(adapter, data.ground[:DOSED], kl)
     vectors = probing_vectors(ground, dictionary, features, random, seed)
     kept = None if folder is None else folder / "measured"
-    effects = measure_effects(data.rollouts(data.learned[:items]), vectors, dose, folder=kept, progress=True)
+    effects = measure_effects(data.rollouts(data.learned[:items]), vectors, dose, folder=kept, say=say)
     known = _varying(effects.values)
     if names.index(target) not in known:
         raise ProbeError(

@@ -27,10 +27,9 @@ AT_ONCE = 8
 class Moved:
     """What adding a feature at the dose changes.
 
-    Attributes:
-        promoted: The share of output tokens that its decoder row promotes, over all heads: what the paper counts.
-        described: The share of outputs, or of their words, that is what its top activating moments have in common; no
-            head plays a part in it. None where nothing is known.
+    `promoted`: the share of output tokens that its decoder row promotes, over all heads: what the paper counts.
+    `described`: the share of outputs, or of their words, that is what its top activating moments have in common; no
+    head plays a part in it. None where nothing is known.
     """
 
     promoted: float

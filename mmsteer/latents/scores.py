@@ -5,7 +5,6 @@ For a model with several heads every score is one number a head, and `maximum` a
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -34,10 +33,8 @@ Judged = Callable[[Steering], Sequence[float | None]]
 class FeatureScore:
     """A score of one feature.
 
-    Attributes:
-        feature: Its number.
-        heads: One number a head; none where the feature could not be scored.
-        n: Excerpts or contexts behind each.
+    `heads`: one number a head; none where the feature could not be scored.
+    `n`: excerpts or contexts behind each.
     """
 
     feature: int
@@ -54,11 +51,6 @@ class FeatureScore:
         """Over the heads; None where the feature could not be scored."""
         return sum(self.heads) / len(self.heads) if self.heads else None
 
-    def table(self) -> list[dict[str, Any]]:
-        """One row, as plain values."""
-        heads = {f"head {head}": value for head, value in enumerate(self.heads)}
-        return [{"feature": self.feature, "maximum": self.maximum, "mean": self.mean, "n": self.n, **heads}]
-
 
 def input_scores(
     adapter: Adapter, dictionary: SparseDictionary, found: Sequence[Maximal], *, count: int = 20, least: int = LEAST
@@ -67,12 +59,10 @@ def input_scores(
 
     A patch of a picture is no token of the vocabulary: an excerpt that peaks there is a miss.
 
-    Args:
-        adapter: The model.
-        dictionary: A dictionary at a site of the stack that makes the output.
-        found: The excerpts, from `maximal_moments`; the paper takes up to 100 a feature.
-        count: How many tokens a feature promotes in each head.
-        least: Excerpts below which a feature is not scored.
+    `dictionary`: A dictionary at a site of the stack that makes the output.
+    `found`: the excerpts, from `maximal_moments`; the paper takes up to 100 a feature.
+    `count`: how many tokens a feature promotes in each head.
+    `least`: excerpts below which a feature is not scored.
 
     Source: Arad et al. 2025, arXiv:2505.20063, section 3, and its code.
     """
@@ -139,9 +129,8 @@ def output_scores(
 def steerable(scores: Sequence[FeatureScore], threshold: float = STEERABLE) -> list[int]:
     """The features whose score reaches a threshold in some head, the best first.
 
-    Args:
-        scores: Output scores.
-        threshold: Least score.
+    `scores`: output scores.
+    `threshold`: least score.
     """
     kept = [(score.maximum, score.feature) for score in scores if score.maximum is not None]
     return [feature for value, feature in sorted(kept, reverse=True) if value >= threshold]
@@ -174,9 +163,7 @@ def dosed_effect(
 def last_step(adapter: Adapter, reading: Reading) -> int:
     """The last step of a reading at which every head predicts output.
 
-    Args:
-        adapter: The model.
-        reading: What `reading` returned.
+    `reading`: what `reading` returned.
     """
     if reading.call.steps is not None:
         return reading.call.steps - 1

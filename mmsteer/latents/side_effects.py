@@ -73,9 +73,9 @@ class Row:
             "condition": self.condition,
             "reward": self.reward.to_json(),
             "change": self.change.to_json() if self.change else None,
-            "fixed": self.effects.fixed if self.effects else None,
-            "broken": self.effects.broken if self.effects else None,
             "side_effect_ratio": self.effects.ratio if self.effects else None,
+            "broken": self.effects.broken if self.effects else None,
+            "fixed": self.effects.fixed if self.effects else None,
         }
 
 
@@ -83,8 +83,7 @@ class Row:
 class Comparison:
     """Several steerings on several sets of trials.
 
-    Attributes:
-        rows: For each set the unsteered run, then the steerings.
+    `rows`: for each set the unsteered run, then the steerings.
     """
 
     rows: tuple[Row, ...]

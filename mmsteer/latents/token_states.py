@@ -56,12 +56,8 @@ def layer_states(
 ) -> Iterator[tuple[TokenStates, ...]]:
     """The same at several sites of one stack, each sample read once; for each sample one value a site.
 
-    Args:
-        adapter: The model.
-        samples: What to read.
-        sites: Where, one stack.
-        batch: Samples a forward; a tower's rows are images, so its samples are read one at a time.
-        steerings: What each sample is read under; nothing where none are given.
+    `batch`: samples a forward; a tower's rows are images, so its samples are read one at a time.
+    `steerings`: what each sample is read under; nothing where none are given.
 
     Raises:
         AdapterError: The sites are of several stacks.

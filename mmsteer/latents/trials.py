@@ -17,8 +17,6 @@ Reward = Callable[[Sample], float | None]
 
 OUTPUT = Positions("last | generated")
 """The tokens whose states predict output."""
-
-
 UNSTEERED = Steering()
 
 
@@ -64,12 +62,7 @@ class Trials:
         return self._judged(made)
 
     def run_each(self, adapter: Adapter, steerings: Sequence[Steering]) -> list[Outcomes]:
-        """Generate and judge everything under each of several steerings, which share batches.
-
-        Args:
-            adapter: The model.
-            steerings: What is applied.
-        """
+        """Generate and judge everything under each of several steerings, which share batches."""
         pairs = [(steering, prompt) for steering in steerings for prompt in self.prompts]
         made: list[Sample] = []
         for start in range(0, len(pairs), self.batch):
@@ -90,13 +83,3 @@ def sampled(adapter: Adapter, sampling: Sampling, *, seed: int = 0) -> Generate:
         return adapter.generate(prompts, sampling, [zlib.crc32(f"{seed}:{one.id}".encode()) for one in prompts])
 
     return generate
-
-
-def sample_rate_of(adapter: Adapter) -> int:
-    """Samples per second of the audio that a model makes.
-
-    Args:
-        adapter: The model, which makes audio.
-    """
-    assert adapter.sample_rate is not None
-    return adapter.sample_rate

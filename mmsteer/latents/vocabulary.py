@@ -31,9 +31,8 @@ class Entry:
 class Ranking:
     """The ends of one head's vocabulary.
 
-    Attributes:
-        top: Tokens with the largest values, the largest first.
-        bottom: Tokens with the smallest values, the smallest first.
+    `top`: tokens with the largest values, the largest first.
+    `bottom`: tokens with the smallest values, the smallest first.
     """
 
     top: tuple[Entry, ...]

@@ -25,9 +25,8 @@ class Affine:
     def of(cls, weights: Tensor, offset: Tensor) -> "Affine":
         """From the weights of a regression.
 
-        Args:
-            weights: (width, labels) float64.
-            offset: (labels,).
+        `weights`: (width, labels) float64.
+        `offset`: (labels,).
 
         Raises:
             ProbeError: A weight is zero, so it points nowhere.
@@ -40,8 +39,7 @@ class Affine:
     def __call__(self, x: Tensor) -> Tensor:
         """Predictions, (n, labels) float32.
 
-        Args:
-            x: Hidden states, (n, width).
+        `x`: hidden states, (n, width).
         """
         # float64: states far from zero cancel against the offset.
         return (x.to(self.weights) @ self.weights + self.offset).float()

@@ -37,9 +37,8 @@ class Distances:
     def among(cls, points: Tensor, mapped: Tensor) -> "Distances":
         """The distances between points.
 
-        Args:
-            points: (n, rank).
-            mapped: The points times the metric, (n, rank); the points themselves for the identity.
+        `points`: (n, rank).
+        `mapped`: the points times the metric, (n, rank); the points themselves for the identity.
         """
         norms = (mapped * points).sum(dim=1)
         return cls(mapped, norms, points, norms, own=True)

@@ -113,9 +113,8 @@ def _projected(found: Sweep, activations: Activations, site: Site, rows: Tensor)
 def _aucs(ranks: Floats, truth: Floats) -> Floats:
     """Mean AUC over labels, (draws, sites).
 
-    Args:
-        ranks: Ranks of the projections, (sites, rows, labels).
-        truth: Membership, (draws, rows, labels).
+    `ranks`: ranks of the projections, (sites, rows, labels).
+    `truth`: membership, (draws, rows, labels).
     """
     positive = truth.sum(axis=1)[:, None]  # (draws, 1, labels)
     above = np.einsum("snl,dnl->dsl", ranks, truth) - positive * (positive + 1) / 2

@@ -41,9 +41,7 @@ class Setting:
 def kernel(d2: Tensor, setting: Setting) -> Tensor:
     """Kernel values of squared distances, the same shape.
 
-    Args:
-        d2: Squared distances.
-        setting: Bandwidth and exponent.
+    `setting`: bandwidth and exponent.
     """
     return _powers(d2, setting).neg_().exp_()
 
@@ -65,10 +63,8 @@ def predict(d2: Distances, coefficients: Tensor, setting: Setting) -> Tensor:
 def solve(d2: Distances, columns: Tensor, setting: Setting) -> Tensor:
     """Kernel ridge regression: coefficients a with (K + λI) a = y, (n, labels).
 
-    Args:
-        d2: Squared distances between the training points, (n, n).
-        columns: Targets, (n, labels).
-        setting: The kernel and the ridge.
+    `d2`: squared distances between the training points, (n, n).
+    `columns`: targets, (n, labels).
     """
     wanted, failed = columns.double(), torch.zeros((), dtype=torch.int32, device=d2.device)
     # In place, in the order of columns that the solver asks for: it makes no copy of the largest matrix there is.
@@ -110,16 +106,14 @@ class Gradients:
     def of(self, output: int) -> Tensor:
         """Gradient of one output at every training point, (n, rank).
 
-        Args:
-            output: Which column of the coefficients.
+        `output`: which column of the coefficients.
         """
         return torch.cat([self._at(rows, weights, output) for rows, weights in self._weights()])
 
     def outer(self, output: int) -> Tensor:
         """AGOP of one output, (rank, rank).
 
-        Args:
-            output: Which column of the coefficients.
+        `output`: which column of the coefficients.
         """
         gradient = self.of(output)
         return gradient.T @ gradient / len(gradient)
@@ -127,8 +121,7 @@ class Gradients:
     def metric(self, *, centre: bool) -> Tensor:
         """Mean of the AGOPs of all outputs, (rank, rank).
 
-        Args:
-            centre: Subtract the mean gradient over points and outputs first.
+        `centre`: subtract the mean gradient over points and outputs first.
         """
         rank, (count, outputs) = self._mapped.shape[1], self._coefficients.shape
         total, mean = self._mapped.new_zeros(rank, rank), self._mapped.new_zeros(rank)

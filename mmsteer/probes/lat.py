@@ -69,10 +69,8 @@ def tomography(x: Tensor, positive: Tensor, groups: Sequence[str] | None, random
 def random_pairs(positive: Tensor, groups: Sequence[str] | None, random: np.random.Generator) -> tuple[Tensor, Tensor]:
     """Rows of the positives, each once, and beside each a random negative, of its own group where all groups have both.
 
-    Args:
-        positive: Membership as 0 or 1, (n,).
-        groups: The group of each sample; None pairs anything.
-        random: Draws the negatives.
+    `positive`: membership as 0 or 1, (n,).
+    `groups`: the group of each sample; None pairs anything.
     """
     names = np.asarray(groups if groups is not None and paired(groups, positive) else [""] * len(positive), dtype=str)
     chosen = positive.cpu().numpy() > 0.5

@@ -11,9 +11,8 @@ COINCIDE = 1e-6
 def project(x: Tensor, directions: Tensor) -> Tensor:
     """Projections of hidden states, (n, labels); with a direction for each token, their mean over the tokens.
 
-    Args:
-        x: Hidden states, (n, width) or (n, tokens, width).
-        directions: Unit vectors, (width, labels) or (tokens, width, labels).
+    `x`: hidden states, (n, width) or (n, tokens, width).
+    `directions`: unit vectors, (width, labels) or (tokens, width, labels).
     """
     if directions.ndim == 2:
         return x @ directions
@@ -37,8 +36,7 @@ class Line:
     def __call__(self, x: Tensor) -> Tensor:
         """Predictions, (n, labels).
 
-        Args:
-            x: Hidden states, (n, width) or (n, tokens, width).
+        `x`: hidden states, (n, width) or (n, tokens, width).
         """
         return project(x.to(self.directions), self.directions) * self.slope + self.offset
 

@@ -11,9 +11,8 @@ METRICS: dict[TargetKind, str] = {"binary": "auc", "multiclass": "accuracy", "re
 def auc(scores: Tensor, positive: Tensor) -> float:
     """Chance that a positive sample scores above a negative one; ties count half.
 
-    Args:
-        scores: (n,).
-        positive: Membership as 0 or 1, (n,); both occur.
+    `scores`: (n,).
+    `positive`: membership as 0 or 1, (n,); both occur.
 
     >>> auc(torch.tensor([0.1, 0.4, 0.4, 0.8]), torch.tensor([0, 0, 1, 1]))
     0.875
@@ -26,9 +25,8 @@ def auc(scores: Tensor, positive: Tensor) -> float:
 def r2(scores: Tensor, values: Tensor) -> float:
     """Share of the variance of the values that the scores explain; negative when worse than their mean.
 
-    Args:
-        scores: (n,).
-        values: (n,), not constant.
+    `scores`: (n,).
+    `values`: (n,), not constant.
     """
     residual = (values.double() - scores.double()).square().sum()
     return float(1 - residual / (values.double() - values.double().mean()).square().sum())
@@ -37,10 +35,8 @@ def r2(scores: Tensor, values: Tensor) -> float:
 def score(scores: Tensor, targets: Targets, rows: Tensor) -> float:
     """The metric of the task (`METRICS`) on some rows.
 
-    Args:
-        scores: Predictions for those rows, (rows, labels).
-        targets: Targets of all samples.
-        rows: Which samples were predicted, (rows,).
+    `scores`: predictions for those rows, (rows, labels).
+    `rows`: which samples were predicted, (rows,).
     """
     truth = targets.columns[rows].to(scores.device)
     if targets.task == "multiclass":
@@ -51,10 +47,8 @@ def score(scores: Tensor, targets: Targets, rows: Tensor) -> float:
 def column_scores(scores: Tensor, targets: Targets, rows: Tensor) -> list[float]:
     """AUC of each column against the rest, or R² of a regression.
 
-    Args:
-        scores: Predictions for those rows, (rows, labels).
-        targets: Targets of all samples.
-        rows: Which samples were predicted, (rows,).
+    `scores`: predictions for those rows, (rows, labels).
+    `rows`: which samples were predicted, (rows,).
     """
     truth = targets.columns[rows].to(scores.device)
     metric = r2 if targets.task == "regression" else auc

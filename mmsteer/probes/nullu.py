@@ -19,12 +19,10 @@ def nullu(
     side on which the positives lie on average. The paper reads them in the residual stream and writes them into the
     last weight of the MLP; here the site read is the site written, so read at `mlp` sites.
 
-    Args:
-        activations: Pooled hidden states, (samples, width) at each site.
-        positive: 1 for the one sample of a pair (the clean caption), 0 for the other (the hallucinated one).
-        groups: The pair of each sample.
-        k: How many directions.
-        family: They are named `family:1` to `family:k`, the largest difference first.
+    `activations`: pooled hidden states, (samples, width) at each site.
+    `positive`: 1 for the one sample of a pair (the clean caption), 0 for the other (the hallucinated one).
+    `k`: how many directions.
+    `family`: they are named `family:1` to `family:k`, the largest difference first.
 
     Raises:
         ProbeError: A group lacks one of its sides, there are fewer pairs than directions, or the pairs do not differ in

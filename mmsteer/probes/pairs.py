@@ -50,9 +50,8 @@ def first_component(blocks: Sequence[Tensor], scale: float) -> list[Tensor]:
     The parts together have norm 1, at each token on its own where there are tokens. The sample that lies furthest
     from zero on the component lies on its positive side.
 
-    Args:
-        blocks: Rows to be explained, each (n, width) or (n, tokens, width); means are not taken off.
-        scale: Typical norm of the states; variation a millionth as large is rounding noise.
+    `blocks`: rows to be explained, each (n, width) or (n, tokens, width); means are not taken off.
+    `scale`: typical norm of the states; variation a millionth as large is rounding noise.
 
     Raises:
         ProbeError: There are fewer than two rows, or the rows do not vary.

@@ -65,16 +65,14 @@ class Points:
     def of_training(self, rows: Tensor) -> "Points":
         """The same with some of the training points.
 
-        Args:
-            rows: Which, (rows,) int64.
+        `rows`: which, (rows,) int64.
         """
         return Points(self.space, self.train[rows], self.validation, self.outside)
 
     def within(self, columns: Tensor) -> "Points":
         """The points in the part of their space that some directions span.
 
-        Args:
-            columns: Orthonormal columns, (rank, smaller rank).
+        `columns`: orthonormal columns, (rank, smaller rank).
         """
         validation = self.validation @ columns
         lost = self.validation.square().sum(dim=1) - validation.square().sum(dim=1)
@@ -104,8 +102,7 @@ class Machine:
     def __call__(self, x: Tensor) -> Tensor:
         """Predictions for hidden states, (n, labels).
 
-        Args:
-            x: Hidden states, (n, width).
+        `x`: hidden states, (n, width).
         """
         inside, outside = self.points.space.enter(x)
         # A learned metric annihilates what is outside the span.
@@ -167,9 +164,8 @@ def learn(
 def narrowed(points: Points, metric: Tensor) -> tuple[Points, Tensor, Tensor]:
     """Points and metric in the directions that carry the distances, and the mapped training points there.
 
-    Args:
-        points: Points, in any coordinates.
-        metric: A learned metric in these coordinates.
+    `points`: points, in any coordinates.
+    `metric`: A learned metric in these coordinates.
     """
     mapped = points.train @ metric
     found = carriers(metric, points.train, mapped)
@@ -188,8 +184,7 @@ def fixed_trace(width: int) -> Normalise:
     vector's outer product about width / (2 ln width) long, so this is the trace that dividing by the
     largest entry gives on average, and bandwidths mean what they mean in xRFM.
 
-    Args:
-        width: Dimensions of the hidden states, also when the fit runs in fewer.
+    `width`: dimensions of the hidden states, also when the fit runs in fewer.
     """
     trace = width / max(1.0, 2 * math.log(width))
     return lambda metric: metric * (trace / metric.trace().clamp(min=torch.finfo(metric.dtype).tiny))
@@ -202,9 +197,8 @@ def directions_of(machine: Machine, columns: Tensor) -> Tensor:
     removes, is the direction in which the concept grows. (Sign-linear toy, n=600, d=128: mean cosine with the
     truth .70, against .635 for the centred one.) A predictor without gradients has the zero vector.
 
-    Args:
-        machine: The best predictor.
-        columns: Targets of its training points, centred, (n, labels).
+    `machine`: the best predictor.
+    `columns`: targets of its training points, centred, (n, labels).
     """
     gradients = machine.gradients()
     tops = [_top_eigenvector(gradients.outer(k)) for k in range(columns.shape[1])]

@@ -55,9 +55,8 @@ class Ranges:
 class Wanted:
     """Targets on the scale of the fit: centred, and z-scored when they are values.
 
-    Attributes:
-        train: (n, labels).
-        validation: (m, labels).
+    `train`: (n, labels).
+    `validation`: (m, labels).
     """
 
     train: Tensor
@@ -66,8 +65,7 @@ class Wanted:
     def of_training(self, rows: Tensor) -> "Wanted":
         """The same with some of the training points.
 
-        Args:
-            rows: Which, (rows,) int64.
+        `rows`: which, (rows,) int64.
         """
         return Wanted(self.train[rows], self.validation)
 

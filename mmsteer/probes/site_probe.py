@@ -17,11 +17,9 @@ from mmsteer.probes.targets import Labels, TargetKind, Targets, encode
 class FitData:
     """Checked states and their targets in parts.
 
-    Attributes:
-        states: Hidden states, (n, width) or (n, tokens, width).
-        targets: Their targets.
-        split: The parts of the data.
-        groups: The source of each sample.
+    `states`: hidden states, (n, width) or (n, tokens, width).
+    `split`: the parts of the data.
+    `groups`: the source of each sample.
     """
 
     states: Tensor
@@ -32,8 +30,7 @@ class FitData:
     def part(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """States and targets of some samples, (rows, ...) and (rows, labels), where the states lie.
 
-        Args:
-            rows: Which, (rows,) int64.
+        `rows`: which, (rows,) int64.
         """
         device = self.states.device
         return self.states[rows.to(device)], self.targets.columns[rows].to(device)
@@ -68,9 +65,8 @@ class Found:
 class SiteProbe:
     """Settings of a probe that is fitted at one site after the other.
 
-    Attributes:
-        name: The probe's name in settings.
-        seed: Seed of the split by source.
+    `name`: the probe's name in settings.
+    `seed`: seed of the split by source.
     """
 
     TOKENS: ClassVar[bool] = False
@@ -117,8 +113,7 @@ class SiteProbe:
     def named(self, task: TargetKind) -> dict[str, Json]:
         """The settings as plain JSON.
 
-        Args:
-            task: What kind of question the labels answer.
+        `task`: what kind of question the labels answer.
         """
         given = asdict(self)
         return {"probe": given.pop("name"), **given, "task": task}
@@ -127,10 +122,8 @@ class SiteProbe:
 def judged(data: FitData, found: Found, settings: Mapping[str, Json]) -> Fitted:
     """Directions with their held-out scores.
 
-    Args:
-        data: What they were found in.
-        found: The directions.
-        settings: What made the fit.
+    `data`: what they were found in.
+    `settings`: what made the fit.
     """
     predictor = found.predictor or fit_line(*data.fitting, found.directions)
     return judge(data.states, data.targets, data.split, found.directions, predictor, settings)

@@ -39,8 +39,7 @@ class Space:
     def enter(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Coordinates of states, (n, rank), and their squared distance from the span, (n,).
 
-        Args:
-            x: Hidden states, (n, width).
+        `x`: hidden states, (n, width).
         """
         centred = (x.to(self.mean) - self.mean) * self.scale
         if self.basis is None:
@@ -51,16 +50,14 @@ class Space:
     def within(self, columns: Tensor) -> "Space":
         """The part of this space that some directions span.
 
-        Args:
-            columns: Orthonormal columns, (rank, smaller rank).
+        `columns`: orthonormal columns, (rank, smaller rank).
         """
         return Space(self.mean, self.scale, columns if self.basis is None else self.basis @ columns)
 
     def leave(self, vectors: Tensor) -> Tensor:
         """Vectors of the coordinates as vectors of the hidden states, (width, k).
 
-        Args:
-            vectors: (rank, k).
+        `vectors`: (rank, k).
         """
         return vectors if self.basis is None else self.basis @ vectors
 

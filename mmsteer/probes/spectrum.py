@@ -22,8 +22,7 @@ RESIDUAL = 1e-5
 def leading(matrix: Tensor) -> tuple[Tensor, Tensor]:
     """Largest eigenvalues, (k,), falling, and their eigenvectors, (rank, k); k is the rank if that is small.
 
-    Args:
-        matrix: Symmetric, no eigenvalue below zero, (rank, rank).
+    `matrix`: symmetric, no eigenvalue below zero, (rank, rank).
     """
     if len(matrix) <= SMALL:
         return _falling(matrix)
@@ -54,8 +53,7 @@ def carriers(metric: Tensor, train: Tensor, mapped: Tensor) -> tuple[Tensor, Ten
 def top_eigenvector(matrix: Tensor) -> Tensor:
     """The unit eigenvector of the largest eigenvalue, (rank,).
 
-    Args:
-        matrix: Symmetric, no eigenvalue below zero, (rank, rank).
+    `matrix`: symmetric, no eigenvalue below zero, (rank, rank).
     """
     values, vectors = leading(matrix)
     value, vector = values[0], vectors[:, 0]

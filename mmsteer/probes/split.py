@@ -40,10 +40,7 @@ def split_by_source(targets: Targets, groups: Sequence[str] | None, seed: int) -
     Sources are dealt in a seeded order, each to the part that most lacks its classes. Neighbours from one
     source (an instrument, a photograph) on both sides would let a probe pass by recognising the source.
 
-    Args:
-        targets: The samples' targets.
-        groups: The source of each sample; None makes every sample its own source.
-        seed: Seed of the order.
+    `groups`: the source of each sample; None makes every sample its own source.
 
     Raises:
         ProbeError: The groups do not match the samples, or a part misses a class.

@@ -36,10 +36,8 @@ class Targets:
 def encode(y: Labels, task: TargetKind) -> Targets:
     """Labels as targets; multiclass means one column a class, one against the rest.
 
-    Args:
-        y: One label a sample: 0 or 1, or a word of `SIDES` (binary), class names or numbers (multiclass), values
-            (regression). Numbers may be written as text.
-        task: What they are.
+    `y`: one label a sample: 0 or 1, or a word of `SIDES` (binary), class names or numbers (multiclass), values
+    (regression). Numbers may be written as text.
 
     Raises:
         ProbeError: The labels do not fit the task, are not finite, or never differ.

@@ -14,10 +14,8 @@ def choose(rule: Choose, conditions: Sequence[Condition], scores: Mapping[str, A
 
     Where no condition stays within all bounds the best of all is taken, and the item says so.
 
-    Args:
-        rule: What the recipe says.
-        conditions: All conditions.
-        scores: Their scores on the validation material, as in `scores.json`.
+    `rule`: what the recipe says.
+    `scores`: their scores on the validation material, as in `scores.json`.
     """
     rows = {row["condition"]: row for row in scores["rows"]}
     groups: dict[Any, list[Row]] = {}
@@ -44,9 +42,8 @@ def _choice(rule: Choose, rows: Sequence[Row]) -> dict[str, Any]:
 def broken(bounds: Mapping[str, Bound], row: Row) -> list[str]:
     """The bounds that a condition breaks, in words; a change that could not be measured breaks its bound.
 
-    Args:
-        bounds: For each metric what it may change by.
-        row: A row of the scores.
+    `bounds`: for each metric what it may change by.
+    `row`: A row of the scores.
     """
     found = []
     for metric, bound in bounds.items():

@@ -58,12 +58,10 @@ def check_model(data: Any, adapter: Adapter) -> None:
 def samples_of(data: Any, adapter: Adapter, control: str | None = None, seed: int = 0) -> Labelled:
     """Labelled samples.
 
-    Args:
-        data: Where directions are found.
-        adapter: The model.
-        control: `shuffled` for the same samples with their labels shuffled; `wrong_image` for the same words with the
-            images of other groups, where samples without any image stay as they are.
-        seed: Seed of the exchange.
+    `data`: Where directions are found.
+    `control`: `shuffled` for the same samples with their labels shuffled; `wrong_image` for the same words with the
+    images of other groups, where samples without any image stay as they are.
+    `seed`: seed of the exchange.
     """
     check_model(data, adapter)
     found: Labelled = _form(data).samples_of(data, adapter)

@@ -5,8 +5,7 @@ from pathlib import Path
 
 from mmsteer.bundled.dictionary import BUNDLED, open_dictionary
 from mmsteer.errors import DictionaryError
-from mmsteer.latents.bound import placed
-from mmsteer.latents.finder import digest
+from mmsteer.latents.bound import dictionary_content, placed
 from mmsteer.recipes.schema import FoundDirections, SaeProbe
 from mmsteer.sae import SparseDictionary, Usage, feature_direction
 from mmsteer.types import Activations, Adapter, Direction, select_sites
@@ -14,10 +13,6 @@ from mmsteer.types import Activations, Adapter, Direction, select_sites
 
 def located(probe: SaeProbe, home: Path) -> SaeProbe:
     """The probe with the whole path of its dictionary; what lies beside the recipe goes first, then what lies here.
-
-    Args:
-        probe: The probe.
-        home: The folder that the recipe lies in.
 
     Raises:
         DictionaryError: There is no such folder.
@@ -53,9 +48,8 @@ def dictionary_of(entry: FoundDirections, probe: SaeProbe, adapter: Adapter) -> 
 def readable(probe: SaeProbe, dictionary: SparseDictionary) -> bool:
     """Whether a direction that is found can be read as one feature, such as by `when NAME active`.
 
-    Args:
-        probe: How features are chosen.
-        dictionary: Its dictionary; one that keeps the k largest features reads none alone.
+    `probe`: how features are chosen.
+    `dictionary`: its dictionary; one that keeps the k largest features reads none alone.
     """
     return probe.features == 1 and dictionary.k is None
 
@@ -63,11 +57,9 @@ def readable(probe: SaeProbe, dictionary: SparseDictionary) -> bool:
 def as_feature(direction: Direction, dictionary: SparseDictionary, feature: int, read: Activations) -> Direction:
     """The direction of a single feature, which operators and gates then read by its activation.
 
-    Args:
-        direction: The direction as it was found.
-        dictionary: The dictionary.
-        feature: Its only feature.
-        read: Pooled activations, whose mean and spread are the direction's.
+    `direction`: the direction as it was found.
+    `feature`: its only feature.
+    `read`: pooled activations, whose mean and spread are the direction's.
     """
     (site,) = direction.sites
     used = Usage.of_samples(read.values[site], read.norms[site])
@@ -82,7 +74,6 @@ def as_feature(direction: Direction, dictionary: SparseDictionary, feature: int,
 def dictionary_digest(name: str) -> str:
     """A short hash of a dictionary's numbers, wherever it lies.
 
-    Args:
-        name: As recipes name it, with a whole path.
+    `name`: as recipes name it, with a whole path.
     """
-    return digest(open_dictionary(name))
+    return dictionary_content(open_dictionary(name))

@@ -21,16 +21,12 @@ _LINE = re.compile(r"([0-9a-f]{64})  (\S.*)")
 class Digests:
     """The digests of one folder.
 
-    Attributes:
-        files: For the name of each file what it must be.
-        lines: For the name of each log the digests of its lines.
+    `files`: for the name of each file what it must be.
+    `lines`: for the name of each log the digests of its lines.
     """
 
     def __init__(self, folder: Path) -> None:
         """Read what is there; a damaged line is as good as none.
-
-        Args:
-            folder: The run folder.
 
         Raises:
             RecipeError: The file of digests is no text.
@@ -50,9 +46,8 @@ class Digests:
     def add(self, name: str, pieces: Iterable[bytes]) -> None:
         """Say what a file, or lines that come to a log, will be.
 
-        Args:
-            name: The file, or the log with a colon behind it.
-            pieces: The file's content, or the lines.
+        `name`: the file, or the log with a colon behind it.
+        `pieces`: the file's content, or the lines.
         """
         found = [digest_of(piece) for piece in pieces]
         self._write("".join(f"{one}  {name}\n" for one in found))
@@ -67,11 +62,7 @@ class Digests:
         write_atomically(self._folder / DIGESTS, f"{text}{_closing(text)}\n".encode())
 
     def fits(self, name: str) -> bool:
-        """Whether a file is what it must be.
-
-        Args:
-            name: Its name in the folder.
-        """
+        """Whether a file is what it must be."""
         path = self._folder / name
         return name in self.files and path.is_file() and digest_of(path.read_bytes()) == self.files[name]
 
@@ -102,18 +93,13 @@ def _closing(text: str) -> str:
 
 
 def digest_of(data: bytes) -> str:
-    """SHA-256 of bytes, hexadecimal.
-
-    Args:
-        data: The bytes.
-    """
+    """SHA-256 of bytes, hexadecimal."""
     return hashlib.sha256(data).hexdigest()
 
 
 def whole_lines(log: Path) -> list[bytes]:
     """The lines of a log that have an end.
 
-    Args:
-        log: The file; it may be missing.
+    `log`: the file; it may be missing.
     """
     return log.read_bytes().split(b"\n")[:-1] if log.is_file() else []

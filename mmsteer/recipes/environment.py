@@ -30,11 +30,9 @@ UNRELATED = ("cli", "report", "bundled", "worlds/training")
 def environment(name: str, adapter: Adapter, directions: Iterable[Path], files: Iterable[Path]) -> dict[str, Any]:
     """What a run was made with, as plain JSON.
 
-    Args:
-        name: What the model was loaded as.
-        adapter: The model.
-        directions: The files that directions were read from.
-        files: The files that data were read from.
+    `name`: what the model was loaded as.
+    `directions`: the files that directions were read from.
+    `files`: the files that data were read from.
     """
     return {
         "mmsteer": metadata.version("mmsteer"),
@@ -51,8 +49,7 @@ def environment(name: str, adapter: Adapter, directions: Iterable[Path], files: 
 def run_id(content: Any) -> str:
     """What a run depends on, as a short hash: what it is told, this code, and the versions that numbers depend on.
 
-    Args:
-        content: All that the run is told, as plain JSON.
+    `content`: all that the run is told, as plain JSON.
     """
     text = json.dumps([content, code_digest(), metadata.version("torch"), sys.version_info[:2]], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:10]

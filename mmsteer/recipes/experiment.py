@@ -58,9 +58,8 @@ class Experiment:
 def prepare(name: str | Path, overrides: Sequence[str] = ()) -> Experiment:
     """Read a recipe, load its model, and check the one against the other.
 
-    Args:
-        name: A file, or the name of a recipe that comes with mmsteer.
-        overrides: Lines `a.b.c=value`.
+    `name`: A file, or the name of a recipe that comes with mmsteer.
+    `overrides`: lines `a.b.c=value`.
 
     Raises:
         RecipeError: The recipe is wrong, or does not fit the model.

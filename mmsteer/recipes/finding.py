@@ -24,11 +24,9 @@ PART = 4
 class Found:
     """What one entry of a recipe's directions led to.
 
-    Attributes:
-        directions: The directions by name.
-        table: The scores as plain JSON, an item of `probe.json`.
-        seconds: What it took to fit, once everything was read.
-        held_out: How sure the score of the best site is, where that was asked for.
+    `table`: the scores as plain JSON, an item of `probe.json`.
+    `seconds`: what it took to fit, once everything was read.
+    `held_out`: how sure the score of the best site is, where that was asked for.
     """
 
     directions: Mapping[str, Direction]
@@ -154,9 +152,8 @@ def _table(entry: FoundDirections, found: Sweep) -> dict[str, Any]:
 def left_out(entry: Any, above: Mapping[str, Direction]) -> tuple[Direction, ...]:
     """The directions that an entry's own shall be orthogonal to.
 
-    Args:
-        entry: The entry; files of directions leave out nothing.
-        above: The directions of the entries above it.
+    `entry`: the entry; files of directions leave out nothing.
+    `above`: the directions of the entries above it.
     """
     families = getattr(entry, "without", ())
     return tuple(one for name, one in above.items() if name.partition(":")[0] in families)

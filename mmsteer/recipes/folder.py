@@ -75,9 +75,7 @@ RUN, SAMPLES, CHUNKS = "run.json", "samples.jsonl", "chunks.jsonl"
 class RunFolder:
     """The folder of one run.
 
-    Attributes:
-        path: Where it is.
-        id: Which run it holds.
+    `id`: which run it holds.
     """
 
     def __init__(self, path: Path, run_id: str) -> None:
@@ -127,8 +125,7 @@ class RunFolder:
     def finish(self, *parts: str) -> None:
         """Say that all of the run is there.
 
-        Args:
-            parts: Names of folders inside.
+        `parts`: names of folders inside.
         """
         for name in (SAMPLES, CHUNKS, *(f"{part}/{DIGESTS}" for part in parts)):
             self.seal(name)
@@ -140,19 +137,12 @@ class RunFolder:
         self._digests.close()
 
     def seal(self, name: str) -> None:
-        """Keep the digest of a file that something else has written.
-
-        Args:
-            name: Its name in the folder.
-        """
+        """Keep the digest of a file that something else has written."""
         if (self.path / name).is_file():
             self._digests.add(name, [(self.path / name).read_bytes()])
 
     def read(self, name: str) -> Any:
         """The content of a JSON file.
-
-        Args:
-            name: Its name in the folder.
 
         Raises:
             RecipeError: It is missing or no JSON.
@@ -163,36 +153,27 @@ class RunFolder:
             raise RecipeError(f"{cause}; move the folder away and run again") from None
 
     def has(self, *names: str) -> bool:
-        """Whether files are there, as they were written.
-
-        Args:
-            names: Their names in the folder.
-        """
+        """Whether files are there, as they were written."""
         return all(map(self._digests.fits, names))
 
     def written(self, suffix: str) -> list[str]:
         """The files that were ever written, whether they are still there or not.
 
-        Args:
-            suffix: What their names end with.
+        `suffix`: what their names end with.
         """
         return [name for name in self._digests.files if name.endswith(suffix)]
 
     def write(self, name: str, value: Any) -> None:
         """Write a JSON file, all or nothing.
 
-        Args:
-            name: Its name in the folder.
-            value: Plain data.
+        `value`: plain data.
         """
         self.write_bytes(name, (json.dumps(value, allow_nan=False, indent=1) + "\n").encode())
 
     def write_bytes(self, name: str, data: bytes) -> None:
         """Write a file, all or nothing.
 
-        Args:
-            name: Its name in the folder.
-            data: Its content.
+        `data`: its content.
 
         Raises:
             RecipeError: The disk refuses.
@@ -228,17 +209,15 @@ class RunFolder:
     def lines(self, log: str) -> list[dict[str, Any]]:
         """The lines of a log, each once, but for those that are damaged.
 
-        Args:
-            log: `SAMPLES` or `CHUNKS`.
+        `log`: `SAMPLES` or `CHUNKS`.
         """
         return [parse_json(text.decode(), f"{self.path / log}", RecipeError) for text in self._sound(log)]
 
     def keep(self, log: str, lines: Sequence[Mapping[str, Any]]) -> None:
         """Leave only some lines in a log.
 
-        Args:
-            log: `SAMPLES` or `CHUNKS`.
-            lines: Those that stay.
+        `log`: `SAMPLES` or `CHUNKS`.
+        `lines`: those that stay.
         """
         self._rewrite(log, _texts(lines))
 

@@ -86,10 +86,7 @@ def content(recipe: Recipe) -> list[Any]:
 def task(recipe: Recipe, adapter: Any, source: Any) -> RowsTask:
     """What the model is given of a source.
 
-    Args:
-        recipe: The recipe.
-        adapter: The model.
-        source: The recipe's own, or the one that conditions are tried on.
+    `source`: the recipe's own, or the one that conditions are tried on.
     """
     how, ask, rows = recipe.generate, recipe.ask, _rows(recipe, source)
     if ask is None:

@@ -17,9 +17,8 @@ _PLACE = re.compile(r"[0-9]{1,6}")
 def load_document(name: str | Path, overrides: Sequence[str] = ()) -> Document:
     """Read a recipe with everything it extends, and apply overrides.
 
-    Args:
-        name: A file, or the name of a recipe that comes with mmsteer.
-        overrides: Lines `a.b.c=value`; the value is YAML.
+    `name`: A file, or the name of a recipe that comes with mmsteer.
+    `overrides`: lines `a.b.c=value`; the value is YAML.
 
     Raises:
         RecipeError: A file or an override cannot be read.
@@ -38,8 +37,7 @@ def recipe_files() -> tuple[Path, ...]:
 def find_recipe(name: str | Path) -> Path:
     """The file of a recipe.
 
-    Args:
-        name: A file, or the name of a recipe that comes with mmsteer.
+    `name`: A file, or the name of a recipe that comes with mmsteer.
 
     Raises:
         RecipeError: There is no such recipe.
@@ -59,9 +57,7 @@ def find_recipe(name: str | Path) -> Path:
 def place_of(path: str, home: Path) -> Path:
     """The whole path of a file that a recipe names: what lies beside the recipe goes first, then what lies here.
 
-    Args:
-        path: As the recipe writes it.
-        home: The folder that the recipe lies in.
+    `path`: as the recipe writes it.
     """
     beside = home / path
     return beside.resolve() if _exists(beside) else Path(path).resolve()
@@ -70,9 +66,8 @@ def place_of(path: str, home: Path) -> Path:
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A hint for a misspelt word, or nothing.
 
-    Args:
-        word: What was written.
-        known: What could have been meant.
+    `word`: what was written.
+    `known`: what could have been meant.
 
     >>> did_you_mean("guidence", ["guidance", "seconds"])
     ", did you mean 'guidance'?"

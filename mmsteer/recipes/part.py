@@ -22,9 +22,7 @@ class Part(BaseModel):
 def has(item: Any, key: str) -> bool:
     """Whether a part has a key, read or not yet read.
 
-    Args:
-        item: A mapping, or what was made of one.
-        key: The key.
+    `item`: A mapping, or what was made of one.
     """
     return key in item if isinstance(item, dict) else hasattr(item, key)
 

@@ -104,9 +104,7 @@ def contrast_entry(
 def of_entry(entry: FoundDirections, adapter: Any) -> Material:
     """An entry with its samples.
 
-    Args:
-        entry: From `concept_entry` or `contrast_entry`.
-        adapter: The model.
+    `entry`: from `concept_entry` or `contrast_entry`.
     """
     return Material(entry, samples_of(entry.data, adapter))
 

@@ -16,9 +16,8 @@ from mmsteer.recipes.loading import did_you_mean
 class Problem:
     """One thing that is wrong.
 
-    Attributes:
-        place: The way to it in the recipe.
-        message: What came, what is allowed, what to do.
+    `place`: the way to it in the recipe.
+    `message`: what came, what is allowed, what to do.
     """
 
     place: Place
@@ -37,9 +36,8 @@ def complaints(check: Callable[..., object], *of: Any, name: str = "") -> list[s
 def refusal(document: Document, problems: Sequence[Problem]) -> str:
     """All problems as one message, each on a line of its own.
 
-    Args:
-        document: The recipe, which knows its lines.
-        problems: What is wrong with it.
+    `document`: the recipe, which knows its lines.
+    `problems`: what is wrong with it.
     """
     lines = [f"{document.mark(one.place)}: {_written(one.place)}{one.message}" for one in problems]
     # The rest of a message of several lines, such as a pointer into a schedule, is indented.

@@ -33,9 +33,8 @@ CHOICE, VALIDATION = "choice.json", "validation"
 class Axes:
     """All that conditions are steered along.
 
-    Attributes:
-        directions: What the lines name.
-        controls: For each kind of control what stands for them there.
+    `directions`: what the lines name.
+    `controls`: for each kind of control what stands for them there.
     """
 
     directions: Mapping[str, Direction]
@@ -45,10 +44,8 @@ class Axes:
 def run(experiment: Experiment, out: Path | None = None, *, progress: bool = True) -> RunFolder:
     """Do what a recipe says, or what is left of it.
 
-    Args:
-        experiment: The recipe and its model.
-        out: The run folder; None for `runs/<name>-<id>`.
-        progress: Show what is running and how long it takes.
+    `out`: the run folder; None for `runs/<name>-<id>`.
+    `progress`: show what is running and how long it takes.
 
     Raises:
         RecipeError: The folder holds another run, or cannot be written.

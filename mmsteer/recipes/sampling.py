@@ -27,9 +27,7 @@ Lines = list[dict[str, Any]]
 class Chunk:
     """A batch of items under one condition; always the same items, whatever was done before.
 
-    Attributes:
-        index: Its place.
-        items: What is generated from.
+    `index`: its place.
     """
 
     index: int
@@ -65,9 +63,8 @@ class Sampler:
     def run(self, plan: Sequence[Planned], *, progress: bool) -> dict[str, Steering]:
         """Finish the plan; the steering of each condition as it was applied.
 
-        Args:
-            plan: All rows; the unsteered one first.
-            progress: Show what is running and how long it takes.
+        `plan`: all rows; the unsteered one first.
+        `progress`: show what is running and how long it takes.
         """
         applied = {}
         with _bar(progress) as bar, ThreadPoolExecutor(1) as judges:

@@ -40,9 +40,8 @@ class Scored:
 def score_conditions(conditions: Sequence[Scored], scores: Scores) -> dict[str, Any]:
     """The content of `scores.json`.
 
-    Args:
-        conditions: All steered conditions.
-        scores: What is measured on some of them, pooled; at least `metrics`.
+    `conditions`: all steered conditions.
+    `scores`: what is measured on some of them, pooled; at least `metrics`.
     """
     groups: dict[Hashable, list[Scored]] = {}
     for one in conditions:
@@ -57,8 +56,7 @@ def score_conditions(conditions: Sequence[Scored], scores: Scores) -> dict[str, 
 def mean(values: Iterable[float | None]) -> float | None:
     """The mean of what is known; None where nothing is.
 
-    Args:
-        values: Numbers, and None for what is not known.
+    `values`: numbers, and None for what is not known.
     """
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if known else None

@@ -16,11 +16,7 @@ from mmsteer.types import Sample
 
 @dataclass(frozen=True, eq=False)
 class Task(ABC):
-    """What is given to a model, how outputs are sampled, and how they are scored.
-
-    Attributes:
-        adapter: The model.
-    """
+    """What is given to a model, how outputs are sampled, and how they are scored."""
 
     adapter: Any
 
@@ -75,9 +71,7 @@ class Task(ABC):
     def traces(self, steering: Steering, lines: Sequence[Line], unsteered: Sequence[Line] | None) -> Mapping[str, Any]:
         """What was scheduled, and what came of it over time; here the strength of each attribute.
 
-        Args:
-            steering: What was applied.
-            lines: The condition's lines.
-            unsteered: Those of the unsteered run.
+        `lines`: the condition's lines.
+        `unsteered`: those of the unsteered run.
         """
         return strength_curves(steering, self.adapter, self.steps)

@@ -71,9 +71,8 @@ def attribution_page(found: Attribution, title: str, lead: str, output: str, ima
 def heat_map(found: Attribution, image: Any) -> Markup:
     """Patches over the image that they are of, row by row; each is shaded by its size.
 
-    Args:
-        found: Its units are the patches of one image.
-        image: The PIL image.
+    `found`: its units are the patches of one image.
+    `image`: the PIL image.
     """
     rows, columns = grid_of(len(found.values), image.width / image.height)
     width, height = WIDEST, WIDEST * image.height / image.width
@@ -90,9 +89,7 @@ def heat_map(found: Attribution, image: Any) -> Markup:
 def grid_of(patches: int, ratio: float) -> tuple[int, int]:
     """Rows and columns of the patches of an image.
 
-    Args:
-        patches: How many.
-        ratio: Its width over its height.
+    `ratio`: its width over its height.
 
     >>> grid_of(36, 1.0), grid_of(8, 2.0), grid_of(7, 4.0)
     ((6, 6), (2, 4), (1, 7))

@@ -26,13 +26,10 @@ class Tried:
 class Choosing:
     """The choice.
 
-    Attributes:
-        rule: The rule in words.
-        progress: How far the trial is; empty where it is finished.
-        metric: What decides.
-        bounded: Metrics with bounds, and their bounds in words.
-        tried: The conditions.
-        results: What came of it, a sentence for each choice.
+    `progress`: how far the trial is; empty where it is finished.
+    `metric`: what decides.
+    `bounded`: metrics with bounds, and their bounds in words.
+    `results`: what came of it, a sentence for each choice.
     """
 
     rule: str

@@ -127,8 +127,7 @@ def visible(name: str) -> str:
 def spaced(names: Sequence[str]) -> list[str]:
     """Tokens as they follow one another in a text.
 
-    Args:
-        names: As the tokenizer writes them: with the spaces between words, or as bare words.
+    `names`: as the tokenizer writes them: with the spaces between words, or as bare words.
     """
     bare = not any(name[:1].isspace() for name in names)
     return [f"{name} " if bare else name.replace("\n", LINE_END) for name in names]

@@ -73,9 +73,12 @@ def change(name: str, metric: Metric) -> str:
     return f"{name} {before}{number(metric.steered.value, places)} {bracket(metric.steered, places)}{beside}"
 
 
-def moved(name: str, metric: Metric, like: str | None = None) -> str:
-    """A score's change from the unsteered run, or the score where there is none; with the digits of `like`."""
-    places = digits(like or name)
+def moved(name: str, metric: Metric, places: int | None = None) -> str:
+    """A score's change from the unsteered run, or the score where there is none.
+
+    `places`: digits; None for those of the metric.
+    """
+    places = digits(name) if places is None else places
     if not metric.difference:
         return f"{name} {number(metric.steered.value, places)} {bracket(metric.steered, places)}"
     return f"{name} {signed(metric.difference.value, places)} {bracket(metric.difference, places)}"

@@ -46,9 +46,7 @@ class Readings(Part):
     def label(self, evaluator: str, field: str) -> str | None:
         """What an evaluator heard, None where it could not tell.
 
-        Args:
-            evaluator: Its name.
-            field: Which part of its reading.
+        `field`: which part of its reading.
         """
         if evaluator == "notes":
             return self.notes.main_note if self.notes else None

@@ -6,13 +6,11 @@ from typing import Any
 
 from markupsafe import Markup
 
-from mmsteer.report.answers import answers
 from mmsteer.report.choosing import choosing
 from mmsteer.report.finders import finders
-from mmsteer.report.listening import PLAYERS, listening
+from mmsteer.report.gallery import galleries
 from mmsteer.report.material import material
 from mmsteer.report.parts import ProbeTable
-from mmsteer.report.pictures import galleries
 from mmsteer.report.rendering import render
 from mmsteer.report.run_data import Run
 from mmsteer.report.schedules import schedule_charts
@@ -24,6 +22,7 @@ from mmsteer.report.wording import CONTROLS, NOUNS, meaning, number
 
 SPOKEN = 6
 """Sentences of the verdict that are not folded."""
+GALLERIES = {"music": "Listening", "vision": "Pictures", "rows": "Outputs"}
 
 
 @dataclass(frozen=True)
@@ -80,10 +79,8 @@ def _view(run: Run) -> dict[str, Any]:
         "trade_offs": trade_offs(run),
         "choosing": choosing(run),
         "schedules": schedule_charts(run.traces),
-        "listening": listening(run) if run.kind == "music" else [],
-        "players": PLAYERS,
-        "galleries": galleries(run) if run.kind == "vision" else [],
-        "answers": answers(run) if run.kind == "rows" else [],
+        "galleries": galleries(run),
+        "gallery_title": GALLERIES[run.kind],
         "receipts": receipt_lines(run),
         "probes": [_probe(table) for table in run.probes],
         "directions": _directions(run),

@@ -84,8 +84,7 @@ def signed(value: float | None, digits: int = 2) -> str:
 def small(value: float | None) -> str:
     """A positive number of any size, to three significant digits.
 
-    Args:
-        value: None where it is unknown.
+    `value`: none where it is unknown.
     """
     return MISSING if value is None else f"{value:.3g}".replace("-", MINUS)
 

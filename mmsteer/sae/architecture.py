@@ -70,8 +70,7 @@ class Architecture(Protocol):
 def squared_error(x: Tensor, reconstruction: Tensor) -> Tensor:
     """Mean squared distance, a number; with x of mean square norm 1, a share of it.
 
-    Args:
-        x: Hidden states, (rows, width).
-        reconstruction: (rows, width).
+    `x`: hidden states, (rows, width).
+    `reconstruction`: (rows, width).
     """
     return (x - reconstruction).square().sum(dim=1).mean()

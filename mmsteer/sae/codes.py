@@ -37,8 +37,7 @@ class Codes:
     def decode(self, decoder: Tensor) -> Tensor:
         """Sums of decoder rows times activations, (rows, width); only active features are visited, back and forth.
 
-        Args:
-            decoder: (features, width).
+        `decoder`: (features, width).
         """
         offsets = self.counts.cumsum(0) - self.counts
         return functional.embedding_bag(self.columns, decoder, offsets, mode="sum", per_sample_weights=self.values)

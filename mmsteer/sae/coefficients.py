@@ -29,11 +29,9 @@ class CoefficientRule(Protocol):
 def maximum(z: Tensor, y: Tensor, features: Sequence[int], alpha: float = 1.0) -> Tensor:
     """A multiple of the largest activation.
 
-    Args:
-        z: Pooled activations, (n, features); max-pooled, for the maximum over tokens.
-        y: Labels or rewards, (n,); they play no part.
-        features: Which features, (k,).
-        alpha: The multiple.
+    `z`: pooled activations, (n, features); max-pooled, for the maximum over tokens.
+    `y`: labels or rewards, (n,); they play no part.
+    `features`: which features, (k,).
 
     Source: Wu et al. 2025 (AxBench), arXiv:2501.17148.
     """
@@ -56,11 +54,9 @@ def positive_mean(z: Tensor, y: Tensor, features: Sequence[int]) -> Tensor:
 def mean_plus_spread(z: Tensor, y: Tensor, features: Sequence[int], beta: float = 1.0) -> Tensor:
     """The mean activation over the positive samples and a multiple of its standard deviation there.
 
-    Args:
-        z: Pooled activations, (n, features).
-        y: Labels or rewards, (n,).
-        features: Which features, (k,).
-        beta: The multiple.
+    `z`: pooled activations, (n, features).
+    `y`: labels or rewards, (n,).
+    `features`: which features, (k,).
 
     Source: He et al. 2025 (SAIF), arXiv:2502.11356.
     """
@@ -71,11 +67,9 @@ def mean_plus_spread(z: Tensor, y: Tensor, features: Sequence[int], beta: float 
 def mean_difference(z: Tensor, y: Tensor, features: Sequence[int], alpha: float = 1.0) -> Tensor:
     """A multiple of how far the mean activation over the positive samples lies above that over all samples.
 
-    Args:
-        z: Pooled activations, (n, features).
-        y: Labels or rewards, (n,).
-        features: Which features, (k,).
-        alpha: The multiple.
+    `z`: pooled activations, (n, features).
+    `y`: labels or rewards, (n,).
+    `features`: which features, (k,).
 
     Source: Yang et al. 2025 (LF-Steering), arXiv:2501.11036.
     """

@@ -41,10 +41,8 @@ class Term:
 class Decomposition:
     """A vector as a sum of a few features.
 
-    Attributes:
-        method: One of `PURSUITS`.
-        norm: Of the vector.
-        terms: In the order in which they were chosen.
+    `method`: one of `PURSUITS`.
+    `terms`: in the order in which they were chosen.
     """
 
     method: str
@@ -152,10 +150,8 @@ PURSUITS: Mapping[str, Refit] = {
 def latent_difference(dictionary: SparseDictionary, positive: Tensor, negative: Tensor) -> Tensor:
     """Mean activations of examples less those of counterexamples, (features,) along unit rows: signed by construction.
 
-    Args:
-        dictionary: The dictionary.
-        positive: Hidden states, (rows, width).
-        negative: Hidden states, (rows, width).
+    `positive`: hidden states, (rows, width).
+    `negative`: hidden states, (rows, width).
 
     Raises:
         DictionaryError: There are no states on one of the sides.
@@ -214,12 +210,10 @@ def diagnose(
 ) -> Diagnosis:
     """Measure the two faults of encoding a steering vector: out of distribution, and negative projections.
 
-    Args:
-        dictionary: The dictionary.
-        vector: The vector as it is, or is added, (width,); the encoder's answer depends on its length.
-        states: Hidden states of the site, (rows, width).
-        examples: Hidden states with and without what the vector stands for, (rows, width) each.
-        top: How many largest activations to compare.
+    `vector`: the vector as it is, or is added, (width,); the encoder's answer depends on its length.
+    `states`: hidden states of the site, (rows, width).
+    `examples`: hidden states with and without what the vector stands for, (rows, width) each.
+    `top`: how many largest activations to compare.
 
     Raises:
         DictionaryError: The vector does not fit, or there are no states.

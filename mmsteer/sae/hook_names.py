@@ -20,9 +20,8 @@ def site_of_hook(name: str, stack: str) -> Site:
 
     The input of a layer, `hook_resid_pre`, is the output of the layer before it, or the embeddings.
 
-    Args:
-        name: The hook name, such as `blocks.12.hook_resid_post` or `model.layers.12`.
-        stack: The stack that layers are counted in, such as `text`.
+    `name`: the hook name, such as `blocks.12.hook_resid_post` or `model.layers.12`.
+    `stack`: the stack that layers are counted in, such as `text`.
 
     Raises:
         DictionaryError: The name stands for no site, such as that of all heads.

@@ -38,9 +38,6 @@ class TopK:
     def start(self, weights: Weights) -> State:
         """Nothing is kept beside the weights.
 
-        Args:
-            weights: The weights before the first step.
-
         Raises:
             DictionaryError: There are fewer features than should be active.
         """
@@ -48,15 +45,7 @@ class TopK:
         return {}
 
     def run(self, weights: Weights, state: State, x: Tensor, dead: Tensor, step: int) -> Pass:
-        """Encode and decode a batch.
-
-        Args:
-            weights: The weights.
-            state: Not used.
-            x: Hidden states, (rows, width).
-            dead: Which features have been silent for long.
-            step: Not used.
-        """
+        """Encode and decode a batch."""
         bias = weights.bias()
         a = _product(weights, bias, x)
         columns = a.topk(self.k, dim=1, sorted=False).indices.flatten()
@@ -67,13 +56,7 @@ class TopK:
         return Pass(loss, reconstruction.detach(), codes.fired(weights.features))
 
     def freeze(self, weights: Weights, state: State, scale: float) -> SparseDictionary:
-        """The dictionary with the same k.
-
-        Args:
-            weights: The weights.
-            state: Not used.
-            scale: What hidden states were multiplied by.
-        """
+        """The dictionary with the same k."""
         return _frozen(weights, 0.0, scale, self.k)
 
 
@@ -114,9 +97,6 @@ class BatchTopK:
     def start(self, weights: Weights) -> State:
         """The threshold, zero until it is measured.
 
-        Args:
-            weights: The weights before the first step.
-
         Raises:
             DictionaryError: There are fewer features than should be active.
         """
@@ -124,15 +104,7 @@ class BatchTopK:
         return {"threshold": torch.zeros((), device=weights.encoder.device)}
 
     def run(self, weights: Weights, state: State, x: Tensor, dead: Tensor, step: int) -> Pass:
-        """Encode and decode a batch, and measure the threshold.
-
-        Args:
-            weights: The weights.
-            state: The threshold.
-            x: Hidden states, (rows, width).
-            dead: Which features have been silent for long.
-            step: Number of the step, from 0.
-        """
+        """Encode and decode a batch, and measure the threshold."""
         bias = weights.bias()
         a = _product(weights, bias, x)
         # Sorted places: activations row after row.
@@ -146,13 +118,7 @@ class BatchTopK:
         return Pass(loss, reconstruction, codes.fired(weights.features))
 
     def freeze(self, weights: Weights, state: State, scale: float) -> SparseDictionary:
-        """The dictionary with one threshold for all features.
-
-        Args:
-            weights: The weights.
-            state: The threshold.
-            scale: What hidden states were multiplied by.
-        """
+        """The dictionary with one threshold for all features."""
         return _frozen(weights, state["threshold"], scale)
 
     def _loss(self, weights: Weights, codes: Codes, x: Tensor) -> tuple[Tensor, Tensor]:

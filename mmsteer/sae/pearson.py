@@ -62,9 +62,8 @@ class Correlation:
 def pearson(z: Tensor, y: Tensor) -> Tensor:
     """Correlation with the reward.
 
-    Args:
-        z: Pooled activations, (n, features).
-        y: Labels or rewards, (n,).
+    `z`: pooled activations, (n, features).
+    `y`: labels or rewards, (n,).
 
     Source: Cho et al. 2025 (CorrSteer), arXiv:2508.12535.
     """

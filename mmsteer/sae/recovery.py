@@ -134,8 +134,7 @@ class _Plain:
     def loss(self, logits: Tensor) -> float:
         """Negative log-probability of the outputs' tokens, summed, in nats.
 
-        Args:
-            logits: Log-probabilities, (rows, tokens, heads, vocabulary).
+        `logits`: log-probabilities, (rows, tokens, heads, vocabulary).
         """
         each = logits[:, :-1].gather(-1, self._given.unsqueeze(-1)).squeeze(-1)
         return -float(each[self.targeted].double().sum())

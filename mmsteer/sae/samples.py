@@ -9,9 +9,8 @@ from mmsteer.errors import DictionaryError
 def check_samples(z: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """The same in float64, once it is sure that they belong together.
 
-    Args:
-        z: Pooled activations, (n, features).
-        y: Labels or rewards, (n,).
+    `z`: pooled activations, (n, features).
+    `y`: labels or rewards, (n,).
 
     Raises:
         DictionaryError: The shapes do not fit, or a number is not finite.
@@ -31,8 +30,7 @@ def check_samples(z: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 def positive_samples(y: Tensor) -> Tensor:
     """Which samples are positive, (n,) bool: those labelled true, or with a reward above zero.
 
-    Args:
-        y: Labels or rewards, (n,).
+    `y`: labels or rewards, (n,).
 
     Raises:
         DictionaryError: All samples are positive, or none is.

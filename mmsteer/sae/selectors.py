@@ -27,9 +27,8 @@ CHUNK = 1024
 def mean_difference(z: Tensor, y: Tensor) -> Tensor:
     """Mean activation of the positive samples less that of the others.
 
-    Args:
-        z: Pooled activations, (n, features).
-        y: Labels or rewards, (n,).
+    `z`: pooled activations, (n, features).
+    `y`: labels or rewards, (n,).
     """
     return _both_means(z, y, lambda active: active)
 
@@ -39,9 +38,8 @@ def frequency(z: Tensor, y: Tensor) -> Tensor:
 
     Papers count samples; shares are the same for classes of equal size, and stay fair for others.
 
-    Args:
-        z: Pooled activations, (n, features).
-        y: Labels or rewards, (n,).
+    `z`: pooled activations, (n, features).
+    `y`: labels or rewards, (n,).
     """
     return _both_means(z, y, lambda active: (active > 0).double())
 
@@ -52,9 +50,8 @@ def mutual_information(z: Tensor, y: Tensor) -> Tensor:
     Each feature's active values fall into log-spaced bins between its smallest and its largest, because activations
     spread over orders of magnitude.
 
-    Args:
-        z: Pooled activations, (n, features).
-        y: Labels or rewards, (n,).
+    `z`: pooled activations, (n, features).
+    `y`: labels or rewards, (n,).
 
     Source: Cho et al. 2025 (CorrSteer), arXiv:2508.12535, as an alternative to the correlation.
     """
@@ -73,9 +70,8 @@ def fisher(z: Tensor, y: Tensor) -> Tensor:
     One sample is counted on top of each side, as active as the feature's active samples are, so that a feature of one
     lucky sample does not win by an infinite ratio.
 
-    Args:
-        z: Pooled activations, (n, features).
-        y: Labels or rewards, (n,).
+    `z`: pooled activations, (n, features).
+    `y`: labels or rewards, (n,).
 
     Source: Cho et al. 2025 (CorrSteer), arXiv:2508.12535, as an alternative to the correlation; without the sample
     on top.
@@ -91,9 +87,8 @@ def fisher(z: Tensor, y: Tensor) -> Tensor:
 def auroc(z: Tensor, y: Tensor) -> Tensor:
     """Area under the ROC curve above chance, -1/2 to 1/2: a positive sample is more active than another; ties half.
 
-    Args:
-        z: Pooled activations, (n, features).
-        y: Labels or rewards, (n,).
+    `z`: pooled activations, (n, features).
+    `y`: labels or rewards, (n,).
 
     Source: SAE-A of Wu et al. 2025 (AxBench), arXiv:2501.17148, on max-pooled activations.
     """
@@ -107,9 +102,8 @@ def importance(z: Tensor, y: Tensor) -> Tensor:
 
     The penalty is √(n log(features) / 2): what the steepest of so many features reaches when labels are chance.
 
-    Args:
-        z: Pooled activations, (n, features).
-        y: Labels or rewards, (n,).
+    `z`: pooled activations, (n, features).
+    `y`: labels or rewards, (n,).
 
     Source: the classifier on sparse features of Kuznetsov et al. 2025, arXiv:2503.03601, who use boosted trees; the
     penalty of Donoho and Johnstone 1994, doi:10.1093/biomet/81.3.425, for a slope of variance n / 4.
@@ -131,9 +125,8 @@ def positive_only(z: Tensor, y: Tensor) -> Tensor:
 
     It is near one only for a feature that is active in nearly all positive samples and in nearly none of the others.
 
-    Args:
-        z: Pooled activations, (n, features).
-        y: Labels or rewards, (n,).
+    `z`: pooled activations, (n, features).
+    `y`: labels or rewards, (n,).
 
     Source: the sensitivity of He et al. 2025 (SAIF), arXiv:2502.11356, which pairs the same content; over all pairs.
     """

@@ -115,11 +115,7 @@ class Shuffled:
         return f"{self.chunks.fingerprint} in batches of {self.batch}, pools of {self.pool}, seed {self.seed}"
 
     def batches(self, start: int) -> Iterator[Tensor]:
-        """Batches from a number on; pools that come before it are not read.
-
-        Args:
-            start: Number of the first batch.
-        """
+        """Batches from a number on; pools that come before it are not read."""
         left, epoch = start, 0
         while True:
             generator = torch.Generator().manual_seed(self.seed + 1_000_003 * epoch)

@@ -44,23 +44,11 @@ class JumpReLU:
             raise DictionaryError(f"l0, bandwidth and start_at of {self} must be above zero")
 
     def start(self, weights: Weights) -> State:
-        """The thresholds.
-
-        Args:
-            weights: The weights before the first step.
-        """
+        """The thresholds."""
         return {"threshold": nn.Parameter(torch.full_like(weights.encoder_bias, self.start_at))}
 
     def run(self, weights: Weights, state: State, x: Tensor, dead: Tensor, step: int) -> Pass:
-        """Encode and decode a batch.
-
-        Args:
-            weights: The weights.
-            state: The thresholds.
-            x: Hidden states, (rows, width).
-            dead: Not used.
-            step: Number of the step, from 0.
-        """
+        """Encode and decode a batch."""
         threshold = state["threshold"]
         with torch.no_grad():
             threshold.clamp_(min=0)  # in place, or a threshold at zero would lose its gradient
@@ -72,13 +60,7 @@ class JumpReLU:
         return Pass(squared_error(x, reconstruction) + penalty, reconstruction.detach(), (z > 0).sum(dim=0))
 
     def freeze(self, weights: Weights, state: State, scale: float) -> SparseDictionary:
-        """The dictionary with its thresholds.
-
-        Args:
-            weights: The weights.
-            state: The thresholds.
-            scale: What hidden states were multiplied by.
-        """
+        """The dictionary with its thresholds."""
         return folded(
             weights.encoder.T,
             weights.encoder_bias,
@@ -114,24 +96,12 @@ class Gated:
             raise DictionaryError(f"l1 is {self.l1}; without a penalty nothing is sparse")
 
     def start(self, weights: Weights) -> State:
-        """Scale and bias of the magnitude; the encoder's own bias is the gate's.
-
-        Args:
-            weights: The weights before the first step.
-        """
+        """Scale and bias of the magnitude; the encoder's own bias is the gate's."""
         names = ("log_scale", "magnitude_bias")
         return {name: nn.Parameter(torch.zeros_like(weights.encoder_bias)) for name in names}
 
     def run(self, weights: Weights, state: State, x: Tensor, dead: Tensor, step: int) -> Pass:
-        """Encode and decode a batch.
-
-        Args:
-            weights: The weights.
-            state: Scale and bias of the magnitude.
-            x: Hidden states, (rows, width).
-            dead: Not used.
-            step: Number of the step, from 0.
-        """
+        """Encode and decode a batch."""
         centred = torch.addmm(-(weights.encoder @ weights.decoder_bias), x, weights.encoder.T)
         gate = centred + weights.encoder_bias
         magnitude = (state["log_scale"].exp() * centred + state["magnitude_bias"]).relu()
@@ -144,13 +114,7 @@ class Gated:
         return Pass(loss, reconstruction.detach(), (z > 0).sum(dim=0))
 
     def freeze(self, weights: Weights, state: State, scale: float) -> SparseDictionary:
-        """The dictionary with the gate as thresholds of the magnitude.
-
-        Args:
-            weights: The weights.
-            state: Scale and bias of the magnitude.
-            scale: What hidden states were multiplied by.
-        """
+        """The dictionary with the gate as thresholds of the magnitude."""
         encoder, bias, threshold = gated(
             weights.encoder.T, weights.encoder_bias, state["log_scale"], state["magnitude_bias"]
         )
@@ -162,10 +126,8 @@ def jump(a: Tensor, threshold: Tensor, bandwidth: float) -> Tensor:
 
     Backwards, those entries pass their gradient, and θ gets -θ / ε of the gradient of each entry within ε / 2 of it.
 
-    Args:
-        a: (rows, features).
-        threshold: (features,).
-        bandwidth: ε.
+    `a`: (rows, features).
+    `threshold`: (features,).
     """
     return _Jump.apply(a, threshold, bandwidth)  # type: ignore[no-untyped-call]
 
@@ -175,10 +137,8 @@ def step_above(a: Tensor, threshold: Tensor, bandwidth: float) -> Tensor:
 
     Backwards, θ gets -1 / ε of the gradient of each entry within ε / 2 of it, and a gets nothing.
 
-    Args:
-        a: (rows, features).
-        threshold: (features,).
-        bandwidth: ε.
+    `a`: (rows, features).
+    `threshold`: (features,).
     """
     return _Step.apply(a, threshold, bandwidth)  # type: ignore[no-untyped-call]
 

@@ -63,11 +63,7 @@ def usage(dictionary: SparseDictionary, batches: Iterable[Tensor]) -> Usage:
 
 
 class UsageCounter:
-    """Counts how a dictionary's features are used, batch by batch, in memory for the features alone.
-
-    Args:
-        dictionary: The dictionary.
-    """
+    """Counts how a dictionary's features are used, batch by batch, in memory for the features alone."""
 
     def __init__(self, dictionary: SparseDictionary) -> None:
         self._dictionary = dictionary
@@ -79,11 +75,7 @@ class UsageCounter:
 
     @torch.no_grad()
     def add(self, batch: Tensor) -> Tensor:
-        """Count some hidden states, (rows, width), and give their activations, (rows, features).
-
-        Args:
-            batch: The states.
-        """
+        """Count some hidden states, (rows, width), and give their activations, (rows, features)."""
         z = self._dictionary.encode(batch.to(self._dictionary.decoder.device)).cpu()
         self._total += z.sum(dim=0, dtype=torch.float64)
         self._squares += z.double().square().sum(dim=0)

@@ -24,12 +24,10 @@ Kind = Literal["number", "whole", "moment", "word"]
 class Form:
     """How one curve is written.
 
-    Attributes:
-        build: Makes the schedule from its arguments, by name.
-        arguments: The kinds of its arguments by name, in order.
-        required: How many of them must be given.
-        range: Whether a range such as `0s..4s` may, must or cannot come first.
-        example: How it looks.
+    `build`: makes the schedule from its arguments, by name.
+    `required`: how many of them must be given.
+    `range`: Whether a range such as `0s..4s` may, must or cannot come first.
+    `example`: how it looks.
     """
 
     build: Callable[..., Schedule]

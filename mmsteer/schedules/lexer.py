@@ -22,11 +22,9 @@ _SPACE = re.compile(r"\s*")
 class Token:
     """One word of a schedule.
 
-    Attributes:
-        kind: What it is.
-        text: As written; a number without its unit.
-        at: Where it starts.
-        unit: The unit of a number, or "".
+    `text`: as written; a number without its unit.
+    `at`: Where it starts.
+    `unit`: the unit of a number, or "".
     """
 
     kind: Literal["symbol", "number", "name", "end"]
@@ -42,9 +40,6 @@ class Token:
 
 def tokenize(text: str) -> list[Token]:
     """Cut a schedule into words, the last of kind `end`.
-
-    Args:
-        text: The schedule.
 
     Raises:
         ScheduleError: The text is too long, or has a character that no schedule has.
@@ -63,10 +58,8 @@ def tokenize(text: str) -> list[Token]:
 def error(text: str, at: int, problem: str) -> ScheduleError:
     """An error that points at its place in the text.
 
-    Args:
-        text: The schedule.
-        at: The place.
-        problem: What is wrong there, what is allowed, what to do.
+    `text`: the schedule.
+    `problem`: what is wrong there, what is allowed, what to do.
     """
     start, stop = max(at - CONTEXT, 0), at + CONTEXT
     before, after = "..." if start else "", "..." if stop < len(text) else ""

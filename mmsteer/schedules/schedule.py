@@ -262,12 +262,7 @@ class Product(_Composite):
 
 @dataclass(frozen=True)
 class Scaled(_Composite):
-    """A schedule times a number.
-
-    Attributes:
-        factor: The number.
-        inner: The schedule.
-    """
+    """A schedule times a number."""
 
     factor: float
     inner: Schedule
@@ -300,9 +295,7 @@ class Scaled(_Composite):
 class Shifted(_Composite):
     """A schedule that comes later.
 
-    Attributes:
-        inner: The schedule.
-        when: How much later; negative is earlier.
+    `when`: how much later; negative is earlier.
     """
 
     inner: Schedule
@@ -330,13 +323,7 @@ class Shifted(_Composite):
 
 @dataclass(frozen=True)
 class Then(_Composite):
-    """One schedule, and from a moment on another, whose clock starts at that moment.
-
-    Attributes:
-        before: The schedule before the moment.
-        after: The schedule from the moment on.
-        at: The moment.
-    """
+    """One schedule, and from a moment on another, whose clock starts at that moment."""
 
     before: Schedule
     after: Schedule
@@ -373,11 +360,7 @@ class Then(_Composite):
 
 @dataclass(frozen=True)
 class Reversed(_Composite):
-    """A schedule played backwards.
-
-    Attributes:
-        inner: The schedule.
-    """
+    """A schedule played backwards."""
 
     inner: Schedule
 

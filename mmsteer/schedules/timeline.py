@@ -117,9 +117,7 @@ def percent(amount: float) -> Moment:
 def check_finite(value: float, what: str) -> None:
     """Refuse NaN and infinity.
 
-    Args:
-        value: A number.
-        what: Its name in the message.
+    `what`: its name in the message.
 
     Raises:
         ScheduleError: The number is not finite.
@@ -131,8 +129,7 @@ def check_finite(value: float, what: str) -> None:
 def number_text(value: float) -> str:
     """The shortest text that reads back as the same float.
 
-    Args:
-        value: A finite number.
+    `value`: A finite number.
 
     >>> number_text(2.0), number_text(0.1)
     ('2', '0.1')

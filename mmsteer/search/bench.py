@@ -58,9 +58,7 @@ class Bench:
     def unsteered(self, rows: Sequence[Row], kind: str = "unsteered") -> Cell:
         """The unsteered model on some rows.
 
-        Args:
-            rows: The rows.
-            kind: What the cell is called.
+        `kind`: what the cell is called.
         """
         nowhere = Place("", 0.0)
         known = self.file.get(kind, nowhere)
@@ -69,22 +67,17 @@ class Bench:
     def cells(self, direction: Direction, places: Sequence[Place], rows: Sequence[Row], plain: Cell) -> list[Cell]:
         """Cells of the grid, those that are not finished yet.
 
-        Args:
-            direction: What is steered along.
-            places: The cells.
-            rows: What they are tried on.
-            plain: The unsteered model on the same rows.
+        `direction`: what is steered along.
+        `rows`: what they are tried on.
+        `plain`: the unsteered model on the same rows.
         """
         return self._finished("cell", places, lambda place: (place, None), direction, rows, plain)
 
     def controls(self, noise: Direction, cells: Sequence[Cell], rows: Sequence[Row], plain: Cell) -> list[Cell]:
         """A random direction at the sites and prices of cells.
 
-        Args:
-            noise: The random direction.
-            cells: The cells.
-            rows: What they are tried on.
-            plain: The unsteered model on the same rows.
+        `rows`: what they are tried on.
+        `plain`: the unsteered model on the same rows.
         """
         prices = {cell.place: cell.kl for cell in cells}
         return self._finished("control", list(prices), lambda place: (place, prices[place]), noise, rows, plain)
@@ -188,10 +181,6 @@ class Bench:
 
 def some(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
     """Items a few at a time.
-
-    Args:
-        items: The items.
-        size: How many.
 
     Yields:
         Parts in order.

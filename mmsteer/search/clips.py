@@ -15,9 +15,8 @@ from mmsteer.eval.sound_file import to_flac
 class Clips:
     """Where clips are kept.
 
-    Attributes:
-        folder: Of the search.
-        sample_rate: In Hz.
+    `folder`: of the search.
+    `sample_rate`: in Hz.
     """
 
     folder: Path
@@ -26,8 +25,7 @@ class Clips:
     def keep(self, wave: np.ndarray) -> str:
         """The name of the file that holds a clip from now on.
 
-        Args:
-            wave: (samples,).
+        `wave`: (samples,).
         """
         data = to_flac(wave, self.sample_rate)
         name = f"clips/{hashlib.sha256(data).hexdigest()[:16]}.flac"
@@ -37,9 +35,6 @@ class Clips:
 
     def read(self, name: str) -> np.ndarray:
         """A clip that was kept, (samples,) float32.
-
-        Args:
-            name: Of its file.
 
         Raises:
             EvalError: The file is gone or damaged.

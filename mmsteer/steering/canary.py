@@ -32,8 +32,8 @@ def state_of(model: nn.Module, identity: Identity) -> Hashable:
         model: The model.
         identity: Of its weights.
     """
-    config = getattr(model, "config", None)
-    settings = str(config.to_dict()) if hasattr(config, "to_dict") else None
+    written = getattr(getattr(model, "config", None), "to_dict", None)
+    settings = str(written()) if written else None
     return identity.fingerprint, settings, tuple(_code(module) for module in model.modules())
 
 
@@ -70,9 +70,9 @@ def _prove(adapter: Adapter, drivers: Mapping[str, "Driver"]) -> None:
     still = [stack for stack, driver in drivers.items() if not driver.ticks]
     if still:
         raise SteeringError(f"the model did not run the module that is the clock of {', '.join(still)}")
-    unheard = [str(site) for driver in drivers.values() for site in driver.unheard]
-    if unheard:
-        raise SteeringError(f"the model did not run the modules of {', '.join(unheard)}; leave these sites out")
+    not_run = [str(site) for driver in drivers.values() for site in driver.not_run]
+    if not_run:
+        raise SteeringError(f"the model did not run the modules of {', '.join(not_run)}; leave these sites out")
     unread = [str(site) for driver in drivers.values() for site in _unread(adapter, driver, quiet)]
     if unread:
         raise SteeringError(

@@ -12,9 +12,8 @@ PARALLEL = 1e-4
 def compose(vectors: Tensor, how: str) -> Tensor:
     """Unit vectors made to share a site.
 
-    Args:
-        vectors: One unit vector a row, (attributes, width); zero rows stay zero.
-        how: `sum`, `gram_schmidt` or `whiten`.
+    `vectors`: one unit vector a row, (attributes, width); zero rows stay zero.
+    `how`: `sum`, `gram_schmidt` or `whiten`.
 
     Raises:
         SteeringError: Two directions are parallel, so that one would vanish.

@@ -15,8 +15,7 @@ class Decoding:
     A step whose coefficients are those of the step before costs nothing here, and one whose coefficients change a view
     of what was laid out for it and the steps around it. Inside a compiled step everything is looked up anew.
 
-    Attributes:
-        table: Coefficients, (layers or 1, steps, rows, columns).
+    `table`: coefficients, (layers or 1, steps, rows, columns).
     """
 
     def __init__(self, table: Tensor, bank: Tensor, widths: Sequence[int]) -> None:
@@ -39,9 +38,8 @@ class Decoding:
     def added(self, step: int | Tensor, dtype: torch.dtype) -> Sequence[Tensor]:
         """What each layer adds at a step, (rows, 1, width).
 
-        Args:
-            step: Index of the output step; past the end of the table it is the last one's.
-            dtype: Of the hidden states.
+        `step`: index of the output step; past the end of the table it is the last one's.
+        `dtype`: of the hidden states.
         """
         if isinstance(step, Tensor) or torch.compiler.is_compiling():
             return self.sums(self.at(step), dtype)
@@ -57,26 +55,23 @@ class Decoding:
     def sums(self, coefficients: Tensor, dtype: torch.dtype) -> Sequence[Tensor]:
         """What each layer adds by given coefficients, (rows, 1, width).
 
-        Args:
-            coefficients: Of one step, (layers or 1, 1, rows, columns).
-            dtype: Of the hidden states.
+        `coefficients`: of one step, (layers or 1, 1, rows, columns).
+        `dtype`: of the hidden states.
         """
         return self._of_layers(self._lay_out(coefficients, dtype)[0])
 
     def coefficients(self, step: int | Tensor) -> Tensor:
         """The coefficients of a step, (layers or 1, rows, 1, columns).
 
-        Args:
-            step: Index of the output step.
+        `step`: index of the output step.
         """
         return self.at(step).transpose(1, 2)
 
     def at(self, step: int | Tensor, table: Tensor | None = None) -> Tensor:
         """The coefficients of a step, (layers or 1, 1, rows, columns).
 
-        Args:
-            step: Index of the output step.
-            table: Of which they are, where not of `table`.
+        `step`: index of the output step.
+        `table`: of which they are, where not of `table`.
         """
         of = self.table if table is None else table
         if isinstance(step, Tensor):
@@ -115,9 +110,8 @@ class Decoding:
 def bank_of(vectors: Sequence[Tensor], table: Tensor) -> Tensor:
     """Vectors as `Decoding` multiplies them.
 
-    Args:
-        vectors: What a coefficient of one adds, for each layer (columns, width).
-        table: Coefficients, (layers or 1, ...).
+    `vectors`: what a coefficient of one adds, for each layer (columns, width).
+    `table`: coefficients, (layers or 1, ...).
 
     Returns:
         The vectors, zero behind those of narrow layers, (layers, columns, widest); where the table does not tell layers

@@ -39,7 +39,7 @@ class Driver:
         meter: Counts and norms of what was applied.
         sites: The sites it edits, in the order in which the model computes them.
         beside: Whether the stack is not the one that makes the output.
-        ticks: Whether its clock ticked while shouting.
+        ticks: Whether its clock ticked while vectors were injected.
         ran: Whether a forward of the stack was steered since the hooks were installed.
         last: What is known of the call that was finished last.
         paused: Whether its forwards are another sequence's, such as a draft, and left alone.
@@ -55,7 +55,7 @@ class Driver:
         self._steerings = tuple(steerings)
         self._places = places_of(adapter, sites)
         self._injected: Mapping[Site, float] | None = None
-        self._heard: set[Site] = set()
+        self._injected_at: set[Site] = set()
         self._plan: Plan | None = None
         self._judgement = Judgement()
         self._call = OWN_LOOP
@@ -168,9 +168,9 @@ class Driver:
         return tuple(map(str, self.sites))
 
     @property
-    def unheard(self) -> list[Site]:
-        """Sites whose module did not run while shouting."""
-        return [site for site in self.sites if site not in self._heard]
+    def not_run(self) -> list[Site]:
+        """Sites whose module did not run while vectors were injected."""
+        return [site for site in self.sites if site not in self._injected_at]
 
     @property
     def idle(self) -> bool:
@@ -337,12 +337,12 @@ class Driver:
                 self.meter.measure(part.index, part.of(hidden), part.of(edited), joined=self._track.is_beside)
         return edited
 
-    def _with_injection(self, parts: Sequence[Part], hidden: Tensor, loud: Mapping[Site, float]) -> Tensor:
+    def _with_injection(self, parts: Sequence[Part], hidden: Tensor, sizes: Mapping[Site, float]) -> Tensor:
         for part in parts:
             site = self.sites[part.index]
-            self._heard.add(site)
+            self._injected_at.add(site)
             state = part.of(hidden)
-            hidden = _with(part, state + loud[site] * _alternating(state), hidden)
+            hidden = _with(part, state + sizes[site] * _alternating(state), hidden)
         return hidden
 
     def _compiled(self) -> Plan:

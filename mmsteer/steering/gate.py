@@ -106,11 +106,7 @@ class Threshold:
     feature: Feature | None = None
 
     def opens(self, reading: Tensor) -> Tensor:
-        """For which tokens it opens.
-
-        Args:
-            reading: Of each token.
-        """
+        """For which tokens it opens."""
         return reading < self.level if self.side == "<" else reading > self.level
 
 

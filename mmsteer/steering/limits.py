@@ -35,9 +35,6 @@ class Limits:
     def check(self, dtype: torch.dtype) -> None:
         """Refuse a push that a hidden state cannot take.
 
-        Args:
-            dtype: Of the hidden state.
-
         Raises:
             SteeringError: It is too large.
         """

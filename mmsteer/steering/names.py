@@ -14,9 +14,6 @@ _SHOWN = str.maketrans({" ": "␣", "\t": "␣", ";": "；"})
 def quoted(name: str) -> str:
     """A name as it is written in a line.
 
-    Args:
-        name: The name.
-
     >>> quoted("note:C"), quoted("object:traffic light")
     ('note:C', '"object:traffic light"')
     """
@@ -26,9 +23,7 @@ def quoted(name: str) -> str:
 def unquoted(line: str, directions: Mapping[str, Direction]) -> tuple[str, Mapping[str, Direction]]:
     """A line in which every name is one word, and the directions by those words as well.
 
-    Args:
-        line: The line.
-        directions: The directions that it may name.
+    `directions`: the directions that it may name.
     """
     words = {name: name.translate(_SHOWN) for name in _QUOTED.findall(line)}
     known = {word: directions[name] for name, word in words.items() if name in directions}

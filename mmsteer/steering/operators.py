@@ -51,12 +51,10 @@ def rotate(h: Tensor, c: Tensor, v: Tensor, s: Scale, read: Read) -> Tensor:
 def project_out(h: Tensor, c: Tensor, v: Tensor, s: Scale, read: Read) -> Tensor:
     """Remove the share c of what is read; 1 removes it all, 1 - r rescales it by r. The scale plays no part.
 
-    Args:
-        h: Hidden state.
-        c: Amount.
-        v: Unit vector.
-        s: Scale.
-        read: Reads the state.
+    `h`: hidden state.
+    `c`: amount.
+    `v`: unit vector.
+    `read`: reads the state.
     """
     return h - c * read(h) * v
 
@@ -92,9 +90,8 @@ def at_least(h: Tensor, c: Tensor, v: Tensor, s: Scale, read: Read) -> Tensor:
 def component(h: Tensor, v: Tensor) -> Tensor:
     """The component of every token along v, (rows, tokens, 1).
 
-    Args:
-        h: Hidden state.
-        v: Unit vector.
+    `h`: hidden state.
+    `v`: unit vector.
     """
     return (h @ v if v.ndim == 1 else (h * v).sum(dim=-1)).unsqueeze(-1)
 

@@ -26,8 +26,7 @@ class Part:
     def of(self, state: Tensor) -> Tensor:
         """What a state of the place has at this site.
 
-        Args:
-            state: The state, (..., width of the place).
+        `state`: the state, (..., width of the place).
         """
         return state[..., self.start : self.stop]
 
@@ -48,12 +47,7 @@ class Place:
 
 
 def places_of(adapter: Adapter, sites: Sequence[Site]) -> tuple[Place, ...]:
-    """The places of the sites of a stack, in the order in which the model computes them.
-
-    Args:
-        adapter: The model.
-        sites: The sites.
-    """
+    """The places of the sites of a stack, in the order in which the model computes them."""
     found: dict[Port, list[Part]] = {}
     for index, site in enumerate(sites):
         port = adapter.port(site)
@@ -77,9 +71,7 @@ def _widths(adapter: Adapter, layers: set[int], stack: str) -> Mapping[Port, int
 def side_by_side(vectors: Tensor, places: Sequence[Place]) -> list[Tensor]:
     """Vectors of sites as vectors of places, each head's where it belongs, (columns, width of the place) a place.
 
-    Args:
-        vectors: Of the sites, (sites, columns, widest site); zero beyond a site's own width.
-        places: The places.
+    `vectors`: of the sites, (sites, columns, widest site); zero beyond a site's own width.
     """
     return [_side_by_side(vectors, place) for place in places]
 
@@ -94,9 +86,7 @@ def _side_by_side(vectors: Tensor, place: Place) -> Tensor:
 def by_site(table: Tensor, places: Sequence[Place]) -> Tensor:
     """A table of places as one of sites.
 
-    Args:
-        table: (places or 1, ...); 1 stays 1.
-        places: The places.
+    `table`: (places or 1, ...); 1 stays 1.
     """
     if len(table) == 1:
         return table

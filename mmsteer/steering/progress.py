@@ -36,20 +36,11 @@ class Progress:
                 self._open[:, start] = _opened(forward, call).to(device)
 
     def note(self, layout: Layout, forward: Forward) -> Layout:
-        """The layout of a forward, each generated token a thought or part of the answer.
-
-        Args:
-            layout: What its tokens are.
-            forward: The forward.
-        """
+        """The layout of a forward, each generated token a thought or part of the answer."""
         return Layout(with_thoughts(layout.kinds, self.step(forward)), layout.origin)
 
     def step(self, forward: Forward) -> Tensor:
-        """Which tokens of a forward are thoughts, (rows, tokens) bool.
-
-        Args:
-            forward: The forward.
-        """
+        """Which tokens of a forward are thoughts, (rows, tokens) bool."""
         ids, start = _ids(forward), forward.start
         if isinstance(start, Tensor):
             places = start.reshape(1).to(ids.device)
@@ -71,12 +62,7 @@ class Progress:
                 self._open = torch.nn.functional.pad(self._open, (0, places - self._open.shape[1]))
 
     def from_position(self, origin: int, steps: int) -> Tensor:
-        """Which tokens were thoughts from a cache position on, (steps, rows) bool; False where none was.
-
-        Args:
-            origin: The position.
-            steps: How many tokens.
-        """
+        """Which tokens were thoughts from a cache position on, (steps, rows) bool; False where none was."""
         either = (self._open[:, :-1] | self._open[:, 1:])[:, origin : origin + steps]
         return torch.nn.functional.pad(either, (0, steps - either.shape[1])).T
 

@@ -17,10 +17,8 @@ def steerings_of_stack(adapter: Adapter, sites: Sequence[Site], steerings: Seque
     attention sink alone, unless its positions name `first`: turning it makes models end the answer at once. In any
     other stack, samples that are steered alike share one steering, so that any number of images is served.
 
-    Args:
-        adapter: The model.
-        sites: The steered sites of the stack.
-        steerings: One for each sample, or a single one for all.
+    `sites`: the steered sites of the stack.
+    `steerings`: one for each sample, or a single one for all.
     """
     mine = tuple(_within(steering, sites) for steering in steerings)
     if sites[0].stack == adapter.generator:

@@ -36,12 +36,7 @@ class Track:
         return bool(self.branch)
 
     def note(self, layout: Layout, forward: Forward) -> Layout:
-        """The layout of a forward of several tokens, with what is known of thoughts.
-
-        Args:
-            layout: What its tokens are.
-            forward: The forward.
-        """
+        """The layout of a forward of several tokens, with what is known of thoughts."""
         return self.progress.note(layout, forward) if self.progress else layout
 
     def applied(self) -> Tensor:
@@ -53,7 +48,6 @@ class Track:
 def side_by_side(tables: list[Tensor]) -> Tensor:
     """Coefficients of all rows.
 
-    Args:
-        tables: Those of each track, (places or 1, steps, rows, columns), in the order of their branches.
+    `tables`: those of each track, (places or 1, steps, rows, columns), in the order of their branches.
     """
     return tables[0] if len(tables) == 1 else torch.cat(tables, dim=2)

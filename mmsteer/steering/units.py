@@ -13,9 +13,8 @@ STALE = 1.5
 def stale_units(steerings: Iterable[Steering], sites: Mapping[str, SiteReceipt]) -> tuple[str, ...]:
     """Directions whose unit is no median, and larger than the tokens that were steered, in words.
 
-    Args:
-        steerings: What was applied.
-        sites: What was measured.
+    `steerings`: what was applied.
+    `sites`: what was measured.
     """
     items = [item for steering in steerings for item in steering.attributes if item.unit in OF_NORM]
     lines = [_stale(item.direction, item.written, sites) for item in items]

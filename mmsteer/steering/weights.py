@@ -43,8 +43,7 @@ def layer_weights(text: str, direction: Direction, sites: Sequence[Site] | None 
 def parse_weights(text: str) -> tuple[str, float]:
     """The form and its number, which is 1 where the form takes none.
 
-    Args:
-        text: For example `uniform` or `top(8)`.
+    `text`: for example `uniform` or `top(8)`.
 
     Raises:
         SteeringError: The text is none of the forms.

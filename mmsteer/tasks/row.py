@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from mmsteer.adapters import read_image
 from mmsteer.errors import DataError
 from mmsteer.eval.attributes import Clip
 from mmsteer.eval.audio import read_audio, resample
 from mmsteer.eval.text import Reference
+from mmsteer.images import read_image
 from mmsteer.types import Adapter, Chat, Raw, Sample, Sampling, Waveform
 
 

@@ -5,7 +5,8 @@ from importlib.util import find_spec
 import pytest
 import transformers
 
-from mmsteer.adapters import _check_version, adapt, load
+from mmsteer.adapters import adapt, load
+from mmsteer.adapters.loading import _check_version
 from mmsteer.errors import AdapterError
 from mmsteer.types import Sample, Sampling, Waveform
 

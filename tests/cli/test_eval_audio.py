@@ -67,3 +67,31 @@ def test_words_for_registers_are_those_of_the_judge_that_ships(evaluate, tmp_pat
     (row,) = json.loads(evaluate("register", "a.wav", "--json")[1])["files"]
     assert 59.0 < row["midi"] < low
     assert row["register"] == "low"
+
+
+def test_a_key_is_scored_against_the_one_that_was_asked_for(evaluate, tmp_path):
+    """The relative minor of a scale on C: 0.3, as MIREX has it."""
+    scale = np.concatenate([tone(midi, 0.5) for midi in (60, 62, 64, 65, 67, 69, 71, 72, 67, 64, 60)])
+    soundfile.write(tmp_path / "a.wav", scale, 16000)
+    for target, score in (("C", 1.0), ("a:min", 0.3), ("F# major", 0.0)):
+        (row,) = json.loads(evaluate("key", "a.wav", "--target", target, "--json")[1])["files"]
+        assert (row["key"], row["score"]) == ("C major", score)
+    assert "no key" in evaluate("key", "missing.wav", "--target", "H sharp")[2]
+
+
+def test_a_set_of_clips_lies_nearer_to_itself_than_to_noise(evaluate, tmp_path):
+    for name, clips in {
+        "tones": [tone(60 + at, 1.0) for at in range(3)],
+        "noise": [noise(1.0, seed=at) for at in range(3)],
+    }.items():
+        (tmp_path / name).mkdir()
+        for at, clip in enumerate(clips):
+            soundfile.write(tmp_path / name / f"{at}.wav", clip, 16000)
+    same, other = (
+        json.loads(evaluate("distance", name, "--reference", "tones", "--json")[1])["distances"]
+        for name in ("tones", "noise")
+    )
+    assert [one["metric"] for one in same] == ["fad", "kad"]
+    assert same[0]["value"] == pytest.approx(0, abs=1e-6)
+    assert all(near["value"] < far["value"] for near, far in zip(same, other, strict=True))
+    assert "fad" in evaluate("distance", "noise", "--reference", "tones")[1]

@@ -79,6 +79,20 @@ def test_an_empty_text_is_unscored(folder, pairs):
     assert (score.score.n, score.score.unscored) == (1, 1)
 
 
+def test_captions_of_a_file_are_scored_by_the_command(folder, pairs, tmp_path, mmsteer):
+    for at, image in enumerate(pairs[0][:2]):
+        image.save(tmp_path / f"{at}.png")
+    rows = [{"image_id": at, "caption": text} for at, text in enumerate(pairs[1][:2])]
+    (tmp_path / "said.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    words = ["eval", "clip-score", "--captions", tmp_path / "said.jsonl", "--images", tmp_path, "--model", folder]
+    code, out, err = mmsteer(*words, "--json")
+    assert code == 0, err
+    expected = clip_score(*(some[:2] for some in pairs), folder).score
+    assert json.loads(out)["score"]["value"] == pytest.approx(expected.value)
+    (tmp_path / "1.png").unlink()
+    assert "said.jsonl:2" in mmsteer(*words)[2]
+
+
 def test_images_of_any_mode(folder):
     images = [Image.new(mode, (5, 9)) for mode in ("L", "CMYK", "RGBA", "P")]
     assert clip_score(images, ["a cat"] * 4, folder).score.n == 4

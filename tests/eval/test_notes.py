@@ -5,7 +5,7 @@ import pytest
 import soundfile
 
 from mmsteer.errors import EvalError
-from mmsteer.eval.notes import judge_notes, notes_report, parse_pitch_class, read_notes
+from mmsteer.eval.notes import notes_report, parse_pitch_class, read_notes
 from mmsteer.types.pitch import PITCH_CLASSES
 from tests.eval.tones import RATE, chord, drums, line, noise, tone
 
@@ -120,13 +120,14 @@ def test_other_pitch_classes_are_refused(text):
         parse_pitch_class(text)
 
 
-def test_clips_are_judged_against_a_target():
-    clips = [(tone(60), RATE), (tone(60), RATE), (tone(64), RATE), (np.zeros(RATE), RATE)]
-    judgement = judge_notes(clips, "C")
-    assert (judgement.hit.n, judgement.hit.unscored) == (3, 1)
-    assert judgement.hit.value == pytest.approx(2 / 3)
-    assert judgement.target_share.value == pytest.approx(2 / 3, abs=0.02)
-    assert judge_notes(clips).hit is None
+def test_clips_are_judged_against_a_target(tmp_path):
+    files = [tmp_path / f"{at}.wav" for at in range(4)]
+    for file, wave in zip(files, (tone(60), tone(60), tone(64), np.zeros(RATE)), strict=True):
+        soundfile.write(file, wave, RATE)
+    summary = notes_report(files, "C")["summary"]
+    assert (summary["hit"]["n"], summary["hit"]["unscored"]) == (3, 1)
+    assert summary["hit"]["value"] == pytest.approx(2 / 3)
+    assert summary["target_share"]["value"] == pytest.approx(2 / 3, abs=0.02)
 
 
 @pytest.fixture

@@ -4,8 +4,9 @@ import pytest
 
 from mmsteer.errors import DictionaryError
 from mmsteer.latents.evidence import Evidence, excerpts, label_lift
-from mmsteer.latents.maximal import Maximal, Moment, activations, maximal_moments
+from mmsteer.latents.maximal import Maximal, Moment, maximal_moments
 from mmsteer.latents.token_change import TokenChange
+from mmsteer.latents.token_states import token_states
 from mmsteer.latents.vocabulary import Entry, Ranking, Vocabulary
 from tests.latents.dictionaries import drawn, pictures
 from tests.steering.seeing import llava
@@ -44,7 +45,8 @@ def test_excerpts_show_ten_where_a_feature_is_most_active(llava):
     found = maximal_moments(llava, dictionary, some, [2])[0]
     shown = excerpts(llava, dictionary, some, found, around=2)
     best = found.moments[0]
-    z = activations(llava, dictionary, [one for one in some if one.id == best.sample], [2])[0][:, 0]
+    [read] = token_states(llava, [one for one in some if one.id == best.sample], dictionary.site)
+    z = dictionary.encode(read.states)[:, 2]
     around = range(max(0, best.place - 2), min(len(z), best.place + 3))
     assert shown[0].levels == tuple(min(10, round(float(10 * z[place] / best.activation))) for place in around)
     assert shown[0].words[list(around).index(best.place)] == best.words

@@ -5,7 +5,8 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from mmsteer.errors import DictionaryError, PositionsError
-from mmsteer.latents.finder import FeatureFinder, digest, feature_directions, record_features
+from mmsteer.latents.bound import dictionary_content
+from mmsteer.latents.finder import FeatureFinder, feature_directions, record_features
 from mmsteer.record import record
 from mmsteer.types import Activations, LogHistogram, Positions, Site
 from tests.latents.dictionaries import clips, drawn
@@ -31,7 +32,7 @@ def planted(dictionary, n=120, per=3, noise=0.2, seed=0):
         "data": "d",
         "positions": "all",
         "pool": "mean",
-        "dictionary": digest(dictionary),
+        "dictionary": dictionary_content(dictionary),
     }
     read = Activations({SITE: z}, {SITE: LogHistogram({359: 9})}, tuple(map(str, range(n))), source)
     return read, [f"class {int(k)}" for k in y]

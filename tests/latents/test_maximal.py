@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mmsteer.errors import DictionaryError
-from mmsteer.latents.maximal import activations, maximal_moments
+from mmsteer.latents.maximal import maximal_moments
 from mmsteer.record import record
 from mmsteer.types import Positions, Site
 from tests.latents.dictionaries import clips, drawn, made, pictures
@@ -76,14 +76,6 @@ def test_the_first_token_counts_only_where_it_is_asked_for(musicgen):
 def test_a_silent_feature_has_no_moments(musicgen):
     silent = maximal_moments(musicgen, drawn(musicgen, "decoder.1", bias=-1e6), clips())
     assert [one.moments for one in silent] == [()] * 6
-
-
-def test_activations_of_every_token(musicgen):
-    some = clips()
-    dictionary = drawn(musicgen, "decoder.1")
-    found = activations(musicgen, dictionary, some, [5, 0])
-    expected = dictionary.encode(states(musicgen, "decoder.1", some))[..., [5, 0]]
-    torch.testing.assert_close(torch.stack(found), expected)
 
 
 def test_a_dictionary_of_another_model_is_refused(musicgen, llava):

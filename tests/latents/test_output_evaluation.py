@@ -69,7 +69,7 @@ def test_a_judge_who_cannot_tell_is_not_wrong():
     outputs = {name: said("a a a") for name in ("cup", "dog", "car")}
     found = output_evaluation(outputs, {"cup": ["cup"]}, word_overlap)
     assert (found.score.value, found.score.unscored) == (None, 1)
-    assert found.table()[0]["picked"] is None
+    assert found.trials[0].picked is None
 
 
 def test_too_few_features_make_no_choice():

@@ -3,7 +3,7 @@
     python tests/oracles/make.py [NAME ...]            write NAME.json beside this file (default: all)
     python tests/oracles/make.py --check [NAME ...]    compare; prints what differs, exit code 1
 
-What is kept, and what is not: README.md. Each command runs in a process of its own, forked after the slow imports.
+What is kept, and what is not: README.md. Each command runs in a process of its own.
 """
 
 import os
@@ -13,8 +13,8 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import argparse
 import json
-import multiprocessing
 import shlex
+import subprocess
 import sys
 import tempfile
 import time
@@ -32,41 +32,18 @@ class CommandFailed(Exception):
     """A command ended with another code than 0."""
 
 
-def forked(words: Sequence[str]) -> str:
-    """Run a command in a process of its own.
+def spawned(words: Sequence[str]) -> str:
+    """Run a command in a new process, which no thread pool of this one has been copied into.
 
     Raises:
         CommandFailed: It did not end well.
     """
-    with tempfile.NamedTemporaryFile() as out:
-        child = multiprocessing.get_context("fork").Process(target=_command, args=(words, out.name))
-        child.start()
-        child.join()
-        printed = Path(out.name).read_text()
-    if child.exitcode:
-        raise CommandFailed(f"mmsteer {shlex.join(words)}: exit code {child.exitcode}")
-    return printed
-
-
-def _command(words: Sequence[str], out: str) -> None:
-    from mmsteer.cli import main
-
-    os.environ["COLUMNS"] = "200"  # a table keeps its words whole
-    os.dup2(os.open(out, os.O_WRONLY), 1)
-    sys.argv = ["mmsteer", *words]
-    main()
-
-
-def preload() -> None:
-    """Import what takes seconds, so that forked commands need not."""
-    import librosa
-    import sklearn.linear_model
-    import torch
-
-    import mmsteer.adapters  # noqa: F401
-
-    _ = librosa.feature, sklearn.linear_model.LogisticRegression
-    torch.set_num_threads(1)
+    command = [sys.executable, "-c", "from mmsteer.cli import main; main()", *map(str, words)]
+    # A table keeps its words whole.
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"COLUMNS": "200"}, check=False)
+    if done.returncode:
+        raise CommandFailed(f"mmsteer {shlex.join(words)}: exit code {done.returncode}")
+    return done.stdout
 
 
 def document(oracle: Oracle, numbers: Numbers, seconds: float) -> str:
@@ -90,7 +67,6 @@ def main() -> int:
     given = parser.parse_args()
     if unknown := [name for name in given.names if name not in ORACLES]:
         parser.error(f"no oracle {unknown[0]!r}; choose from {', '.join(ORACLES)}")
-    preload()
     return max([_one(name, ORACLES[name], given.check) for name in given.names or ORACLES], default=0)
 
 
@@ -101,7 +77,7 @@ def _one(name: str, oracle: Oracle, check: bool) -> int:
     start = time.perf_counter()
     try:
         with tempfile.TemporaryDirectory() as folder, chdir(folder):
-            numbers = oracle.numbers(forked)
+            numbers = oracle.numbers(spawned)
         changed = differences(kept_numbers(name), numbers) if check else []
     except (CommandFailed, OSError, LookupError, ValueError) as failure:
         # A file that is gone or has another form is a difference, too; the others are still to be checked.

@@ -8,8 +8,7 @@ from xml.etree import ElementTree
 import pytest
 
 from mmsteer.errors import RecipeError
-from mmsteer.report import pictures, write_report
-from mmsteer.report.captions import pieces
+from mmsteer.report import gallery, write_report
 from mmsteer.report.output_parts import Mention
 from mmsteer.report.run_data import read_run
 from mmsteer.report.tables import flip_lines
@@ -78,7 +77,7 @@ def test_objects_are_marked_where_they_stand():
         Mention(object="tv", start=11, stop=13, hallucinated=False),
         Mention(object="chair", start=18, stop=23, hallucinated=True),
     ]
-    found = [(one.text, one.kind) for one in pieces(caption, named)]
+    found = [(one.text, one.kind) for one in gallery.marked(caption, named)]
     assert found == [
         ("A ", ""),
         ("chair", "wrong"),
@@ -92,7 +91,7 @@ def test_objects_are_marked_where_they_stand():
 
 def test_a_span_outside_of_the_caption_marks_nothing():
     lost = Mention(object="chair", start=3, stop=9, hallucinated=True)
-    assert [(one.text, one.kind) for one in pieces("A cha", [lost])] == [("A cha", "")]
+    assert [(one.text, one.kind) for one in gallery.marked("A cha", [lost])] == [("A cha", "")]
 
 
 def test_hallucinated_and_true_objects_are_marked_apart(folder):
@@ -105,32 +104,38 @@ def test_hallucinated_and_true_objects_are_marked_apart(folder):
 
 def test_the_most_changed_come_first(seen):
     """Steering changes the first seven: the second loses laptop and chair and gains a cup, the others two of these."""
-    [shelf] = [one.captions for one in pictures.galleries(read_run(seen)) if one.name == "honest at 0.4"]
-    assert [card.href for card in shelf.shown[:3]] == ["images/00001.png", "images/00000.png", "images/00002.png"]
-    assert shelf.about == "Objects that are not there: fewer than unsteered in 7 images, more in 0, as many in 3"
+    [shelf] = [one.shelves[0] for one in gallery.galleries(read_run(seen)) if one.name == "honest at 0.4"]
+    assert [card.images for card in shelf.shown[:3]] == [
+        ("images/00001.png",),
+        ("images/00000.png",),
+        ("images/00002.png",),
+    ]
+    assert shelf.about.startswith(
+        "Objects that are not there: fewer than unsteered in 7 images, more in 0, as many in 3. The most changed"
+    )
     assert [len(shelf.shown), len(shelf.folded), shelf.left_out] == [6, 4, 0]
 
 
 def test_what_is_left_out_is_counted(seen, monkeypatch):
-    monkeypatch.setattr(pictures, "BROWSED", 1)
+    monkeypatch.setattr(gallery, "BROWSED", 1)
     assert "3 more images are not shown here" in report(seen).text
 
 
 def test_captions_stand_beside_their_controls(seen):
-    first, second = pictures.galleries(read_run(seen))
-    assert [one.role for one in first.captions.shown[0].said] == [
+    first, second = gallery.galleries(read_run(seen))
+    assert [one.role for one in first.shelves[0].shown[0].shown] == [
         "unsteered",
         "steered",
         "random direction",
         "wrong-image direction",
     ]
-    assert [one.role for one in second.captions.shown[0].said] == ["unsteered", "steered"]
+    assert [one.role for one in second.shelves[0].shown[0].shown] == ["unsteered", "steered"]
     assert second.steering == ("decode against text_only, strength 1.0, cutoff 0.1",)
 
 
 def test_flipped_answers(seen):
-    shelf = pictures.galleries(read_run(seen))[0].answers
-    assert shelf.about == "Answers that changed: 7 became right, 0 became wrong, 0 neither, in 7 images"
+    shelf = gallery.galleries(read_run(seen))[0].shelves[1]
+    assert shelf.about.startswith("Answers that changed: 7 became right, 0 became wrong, 0 neither, in 7 images.")
     [flip] = shelf.shown[0].flips
     assert (flip.before, flip.after, flip.kind) == ("✗ yes (“Yes.”)", "✓ no (“No.”)", "right")
 

@@ -68,27 +68,15 @@ class AudiocraftMusicgen(MusicgenAdapter):
         return torch.device(self.musicgen.device)
 
     def stack(self, name: str) -> Any:
-        """The language model itself, which is given tokens and conditions at once.
-
-        Args:
-            name: `decoder`.
-        """
+        """The language model itself, which is given tokens and conditions at once."""
         return self.model
 
     def entries(self, wrap: Wrap) -> AbstractContextManager[None]:
-        """Stand around MusicGen's own methods that generate, and the language model's.
-
-        Args:
-            wrap: Makes what is called instead.
-        """
+        """Stand around MusicGen's own methods that generate, and the language model's."""
         return self._windows.entries(wrap)
 
     def call(self, arguments: Mapping[str, Any]) -> Call:
-        """Read the arguments of a whole output, or of the language model's own `generate`.
-
-        Args:
-            arguments: Its arguments, by name.
-        """
+        """Read the arguments of a whole output, or of the language model's own `generate`."""
         if "attributes" in arguments:
             asked = arguments["attributes"]
             return Call(self._branches(asked), int(self.musicgen.duration * self._rate), samples=len(asked))
@@ -97,12 +85,7 @@ class AudiocraftMusicgen(MusicgenAdapter):
         return Call(self._branches(asked), arguments.get("max_gen_len", USUAL_LENGTH), samples=samples)
 
     def forward(self, stack: str, arguments: Mapping[str, Any]) -> Forward:
-        """Read the arguments of one forward of the language model.
-
-        Args:
-            stack: `decoder`.
-            arguments: Its arguments, by name.
-        """
+        """Read the arguments of one forward of the language model."""
         rows, _, tokens = arguments["sequence"].shape
         cached, run = self._cached(), self._windows.now
         width = tokens if cached else tokens + prefix_of(self.model, arguments.get("condition_tensors"))
@@ -113,12 +96,6 @@ class AudiocraftMusicgen(MusicgenAdapter):
         """The start token and an audio prompt are the prompt, also where they begin a later window.
 
         What the melody variant puts before the start token is no output, so no positions select it.
-
-        Args:
-            stack: `decoder`.
-            forward: The forward.
-            arguments: Its arguments, by name.
-            prompt: How many of the tokens are given, prefix included.
         """
         ids, run, cached = arguments["sequence"], self._windows.now, self._cached()
         prefix = prefix_of(self.model, arguments.get("condition_tensors"))
@@ -128,12 +105,7 @@ class AudiocraftMusicgen(MusicgenAdapter):
         return Layout(nn.functional.pad(kinds, (forward.width - ids.shape[-1], 0), value=int(Kind.PADDING)), prefix)
 
     def produced(self, output: Any, call: Call) -> int:
-        """Frames of a finished output.
-
-        Args:
-            output: Its codes, (samples, streams, frames).
-            call: What was known of it.
-        """
+        """Frames of a finished output, from its codes, (samples, streams, frames)."""
         return int(output.shape[-1])
 
     def canary(self) -> Tensor:
@@ -146,9 +118,6 @@ class AudiocraftMusicgen(MusicgenAdapter):
     def frames(self, seconds: float) -> int:
         """The frames of a duration, which may be longer than the model's window.
 
-        Args:
-            seconds: The duration.
-
         Raises:
             AdapterError: It is shorter than a frame.
         """
@@ -160,10 +129,8 @@ class AudiocraftMusicgen(MusicgenAdapter):
     def reading(self, samples: Sequence[Sample], *, guided: bool = False) -> Reading:
         """Audio in the layout of generation: start token, then delayed codes, under its text and melody.
 
-        Args:
-            samples: Mono audio at the model's sample rate with its text; all texts None for the null branch.
-                Stereo models take it on both channels.
-            guided: Run both branches, rows [conditional; null].
+        `samples`: mono audio at the model's sample rate, which stereo models take on both channels, with its text; all
+        texts None for the null branch.
 
         Raises:
             AdapterError: Audio is empty or not mono, or only some samples have a text.
@@ -175,31 +142,18 @@ class AudiocraftMusicgen(MusicgenAdapter):
         return Reading({"sequence": ids.repeat(call.branches, 1, 1), "condition_tensors": tensors}, call)
 
     def read(self, reading: Reading, *, gradient: bool = False) -> Tensor:
-        """Run the forward of `reading`; logits, (rows, tokens, codebooks, vocabulary).
-
-        Args:
-            reading: What `reading` returned.
-            gradient: Keep a graph, for a backward pass.
-        """
+        """Run the forward of `reading`; logits, (rows, tokens, codebooks, vocabulary)."""
         arguments = reading.arguments
         with torch.set_grad_enabled(gradient), self.musicgen.autocast:
             logits = self.model(arguments["sequence"], conditions=[], condition_tensors=arguments["condition_tensors"])
         return logits.transpose(1, 2)
 
     def tokens(self, reading: Reading) -> Tensor:
-        """The codes of a reading, delayed as the decoder meets them, (rows, tokens, codebooks).
-
-        Args:
-            reading: What `reading` returned.
-        """
+        """The codes of a reading, delayed as the decoder meets them, (rows, tokens, codebooks)."""
         return reading.arguments["sequence"].transpose(1, 2)
 
     def unembed(self, state: Tensor) -> Tensor:
-        """The last norm and the head of each codebook, (..., codebooks, vocabulary).
-
-        Args:
-            state: Hidden states after the last block, (..., width).
-        """
+        """The last norm and the head of each codebook, (..., codebooks, vocabulary)."""
         with torch.no_grad():
             state = state.to(self.device, self.model.linears[0].weight.dtype)
             normed = self.model.out_norm(state) if self.model.out_norm else state

@@ -17,10 +17,8 @@ MELODY = "self_wav"
 def attributes_of(musicgen: Any, texts: Sequence[str | None], samples: Sequence[Sample]) -> list[Any]:
     """Texts and melodies as audiocraft's `ConditioningAttributes`.
 
-    Args:
-        musicgen: The model.
-        texts: Descriptions; None for the null branch.
-        samples: What they describe, with a melody each or without any.
+    `texts`: descriptions; None for the null branch.
+    `samples`: what they describe, with a melody each or without any.
 
     Raises:
         AdapterError: The checkpoint follows no melody.
@@ -41,10 +39,8 @@ def attributes_of(musicgen: Any, texts: Sequence[str | None], samples: Sequence[
 def tensors_of(musicgen: Any, samples: Sequence[Sample], *, guided: bool) -> Mapping[str, Any]:
     """Conditions under which outputs are read, by name: states and their mask.
 
-    Args:
-        musicgen: The model.
-        samples: The outputs, all with a text, or all without: the null branch.
-        guided: Add the rows of the null branch.
+    `samples`: the outputs, all with a text, or all without: the null branch.
+    `guided`: add the rows of the null branch.
     """
     from audiocraft.modules.conditioners import ClassifierFreeGuidanceDropout
 
@@ -59,9 +55,7 @@ def tensors_of(musicgen: Any, samples: Sequence[Sample], *, guided: bool) -> Map
 def prefix_of(lm: Any, tensors: Mapping[str, Any] | None) -> int:
     """Tokens that the model puts before the start token.
 
-    Args:
-        lm: The language model.
-        tensors: Its conditions.
+    `lm`: the language model.
     """
     known = tensors or {}
     lengths = [int(known[name][0].shape[1]) for name in lm.fuser.fuse2cond["prepend"] if name in known]
@@ -71,9 +65,7 @@ def prefix_of(lm: Any, tensors: Mapping[str, Any] | None) -> int:
 def constant(lm: Any, device: torch.device) -> dict[str, tuple[Tensor, Tensor]]:
     """Conditions that are the same whatever the model is asked, of one row and token each.
 
-    Args:
-        lm: The language model.
-        device: Where it runs.
+    `lm`: the language model.
     """
     state = torch.ones(1, 1, lm.dim, device=device, dtype=lm.emb[0].weight.dtype)
     return {name: (state, state[..., 0]) for name in lm.fuser.cond2fuse}

@@ -18,11 +18,9 @@ class NextToken:
     def __init__(self, lm: Any, processors: LogitsProcessorList, guidance: float, cached: Callable[[], int]) -> None:
         """Take the largest of guided logits, as processors change them.
 
-        Args:
-            lm: The language model.
-            processors: What changes them.
-            guidance: Scale of classifier-free guidance.
-            cached: How many tokens the model has run.
+        `lm`: the language model.
+        `guidance`: scale of classifier-free guidance.
+        `cached`: how many tokens the model has run.
         """
         self._lm = lm
         self._processors = processors
@@ -33,9 +31,8 @@ class NextToken:
     def __call__(self, sequence: Tensor, cfg_conditions: Any, *_: Any, **__: Any) -> Tensor:
         """The next token of each stream, (samples, streams, 1).
 
-        Args:
-            sequence: Tokens that the model has not run yet, (samples, streams, tokens).
-            cfg_conditions: Conditions of both branches.
+        `sequence`: tokens that the model has not run yet, (samples, streams, tokens).
+        `cfg_conditions`: conditions of both branches.
         """
         self._tokens = torch.cat([self._tokens, sequence], dim=-1) if self._cached() else sequence
         both = sequence.repeat(2, 1, 1)
@@ -48,12 +45,7 @@ class NextToken:
 
 @contextmanager
 def settings(musicgen: Any, **values: Any) -> Iterator[None]:
-    """Attributes of MusicGen that hold inside the block alone: the user's own settings stay as they are.
-
-    Args:
-        musicgen: The model.
-        **values: The attributes.
-    """
+    """Attributes of MusicGen that hold inside the block alone: the user's own settings stay as they are."""
     before = {name: getattr(musicgen, name) for name in values}
     vars(musicgen).update(values)
     try:
@@ -65,10 +57,8 @@ def settings(musicgen: Any, **values: Any) -> Iterator[None]:
 def duration_of(frames: int, rate: float, longest: float) -> float:
     """A duration that audiocraft, which rounds down, takes for so many frames.
 
-    Args:
-        frames: The frames.
-        rate: Frames per second.
-        longest: The model's window in seconds; an output that fills it is not beyond it.
+    `rate`: frames per second.
+    `longest`: the model's window in seconds; an output that fills it is not beyond it.
     """
     duration = frames / rate + SLACK
     return min(duration, longest) if frames <= int(longest * rate) else duration

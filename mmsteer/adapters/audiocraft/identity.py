@@ -49,8 +49,7 @@ _PROJECTION = re.compile(r"(.*)in_proj_(weight|bias)")
 def as_transformers(musicgen: Any) -> nn.Module:
     """A tree of modules that holds the weights as transformers' model of the same checkpoint does, and runs nothing.
 
-    Args:
-        musicgen: audiocraft's model.
+    `musicgen`: audiocraft's model.
     """
     root = nn.Module()
     root.config = SimpleNamespace(model_type=_model_type(musicgen.lm))  # type: ignore[assignment]

@@ -11,9 +11,6 @@ from mmsteer.errors import AdapterError
 def streams_of(musicgen: Any) -> Codebooks:
     """How a model lays its codes out, refused where steering could not follow it.
 
-    Args:
-        musicgen: The model.
-
     Raises:
         AdapterError: It is not laid out, or not built, as MusicGen is.
     """
@@ -43,8 +40,7 @@ def streams_of(musicgen: Any) -> Codebooks:
 def time_axis(attention: Any) -> int:
     """The axis of cached keys that counts tokens.
 
-    Args:
-        attention: A self-attention of the language model.
+    `attention`: A self-attention of the language model.
     """
     from audiocraft.modules.transformer import _get_attention_time_dimension
 

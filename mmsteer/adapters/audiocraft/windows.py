@@ -42,8 +42,7 @@ class Run:
     def branch(self, arguments: Mapping[str, Any]) -> int | None:
         """The branch that a forward runs; None where it runs all.
 
-        Args:
-            arguments: Of the language model's forward, by name.
+        `arguments`: of the language model's forward, by name.
         """
         return None if self.null is None else int(arguments["condition_tensors"] is self.null)
 
@@ -62,11 +61,7 @@ class Windows:
 
     @contextmanager
     def entries(self, wrap: Wrap) -> Iterator[None]:
-        """Stand around what all methods of MusicGen that generate come to, and the language model's own `generate`.
-
-        Args:
-            wrap: Makes what is called instead, for the whole of an output.
-        """
+        """Stand around what all methods of MusicGen that generate come to, and the language model's own `generate`."""
         lm = self._musicgen.lm
         with (
             around(self._musicgen, "_generate_tokens", lambda inner: wrap(self._whole(inner))),
@@ -124,9 +119,5 @@ class Windows:
 
 
 def frames(codes: Tensor | None) -> int:
-    """Frames of codes, (rows, streams, frames); 0 for none.
-
-    Args:
-        codes: The codes.
-    """
+    """Frames of codes, (rows, streams, frames); 0 for none."""
     return 0 if codes is None else int(codes.shape[-1])

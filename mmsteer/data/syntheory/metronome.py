@@ -58,8 +58,7 @@ CLICKS: Mapping[str, Click] = MappingProxyType(
 def parse_meter(text: str) -> Meter:
     """Numerator and denominator of a time signature.
 
-    Args:
-        text: One of `METERS`.
+    `text`: one of `METERS`.
 
     >>> parse_meter("12/8")
     (12, 8)

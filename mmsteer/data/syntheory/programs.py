@@ -32,8 +32,7 @@ ARTICULATED = frozenset({22, 31, 55, 77, 78})
 def family(program: int) -> str:
     """The General MIDI family of a program.
 
-    Args:
-        program: 0 to 127.
+    `program`: 0 to 127.
 
     >>> family(24)
     'guitar'

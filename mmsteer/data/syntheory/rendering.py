@@ -103,8 +103,7 @@ def render(item: Item, sample_rate: int = 16000, renderer: Renderer = synthesise
 def program_timbre(program: int) -> Timbre:
     """The timbre that stands for a General MIDI program: its family's, varied without touching the pitch.
 
-    Args:
-        program: A program of a family in `FAMILY_TIMBRES`.
+    `program`: A program of a family in `FAMILY_TIMBRES`.
 
     Raises:
         DataError: The program belongs to another family.

@@ -29,8 +29,7 @@ PROGRESSIONS = (
 def place_tonic(tonic: int) -> int:
     """The MIDI number of a tonic: the one nearest middle C, F sharp and above below it.
 
-    Args:
-        tonic: Pitch class, 0 to 11.
+    `tonic`: pitch class, 0 to 11.
 
     >>> place_tonic(5), place_tonic(6)
     (65, 54)
@@ -44,9 +43,8 @@ def place_chord_root(root: int, chord_type: str) -> int:
     An augmented triad stands on the third degree of the harmonic minor key a minor third below, and it is that
     key whose tonic is placed: on F sharp, G and G sharp it sounds an octave above the other types.
 
-    Args:
-        root: Pitch class, 0 to 11.
-        chord_type: One of `TRIADS`.
+    `root`: pitch class, 0 to 11.
+    `chord_type`: one of `TRIADS`.
 
     >>> place_chord_root(6, "major"), place_chord_root(6, "aug")
     (54, 66)
@@ -63,9 +61,8 @@ def progression_chords(key: int, progression: str) -> tuple[Chord, ...]:
     All notes stay in the octave above the tonic: the third and fifth of a chord on a high degree fall below its
     root, so that such chords sound as inversions.
 
-    Args:
-        key: Pitch class of the tonic, 0 to 11.
-        progression: Mode and scale degrees, such as `ionian-1451`.
+    `key`: pitch class of the tonic, 0 to 11.
+    `progression`: mode and scale degrees, such as `ionian-1451`.
     """
     mode, degrees = progression.split("-")
     scale = [place_tonic(key) + step for step in MODES[mode]]

@@ -26,8 +26,7 @@ def flag(test: Test) -> Check:
 def phrase(test: Callable[[str, str], bool]) -> Check:
     """A check with a text, such as `ends_with=Good luck!`.
 
-    Args:
-        test: Whether an answer follows, given the text without white space around it.
+    `test`: Whether an answer follows, given the text without white space around it.
     """
     return _check(_text, test)
 

@@ -52,8 +52,7 @@ def parse_choice(answer: str, options: Sequence[str]) -> int | None:
 def right_option(reference: Reference) -> int | None:
     """The place of the right option; None where the reference has no options or no answer.
 
-    Args:
-        reference: Its answer is the text of an option or, where it is no option's, a letter.
+    `reference`: its answer is the text of an option or, where it is no option's, a letter.
 
     Raises:
         EvalError: The answer is neither.

@@ -102,8 +102,7 @@ RUBRICS: Mapping[str, Rubric] = MappingProxyType(
 def concept_rubric(concept: str) -> Rubric:
     """How far a concept stands in an answer, from 0 to 2.
 
-    Args:
-        concept: In words, such as `pirates`.
+    `concept`: in words, such as `pirates`.
     """
     return Rubric(
         f"How far does the text express this concept: {concept}?\nWhether it is well written does not count.\n"
@@ -115,8 +114,7 @@ def concept_rubric(concept: str) -> Rubric:
 def question_rubric(question: str) -> Rubric:
     """A question about an answer that is answered by yes or no.
 
-    Args:
-        question: Such as `Is it written in rhyme?`.
+    `question`: such as `Is it written in rhyme?`.
     """
     return Rubric(f"Answer this question about the text: {question}", _WORDS, with_prompt=True)
 

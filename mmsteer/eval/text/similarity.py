@@ -80,8 +80,7 @@ def minilm() -> Embed:
 def load_embedder(folder: str | Path) -> Embed:
     """Mean-pooled, normalised embeddings of an encoder saved in a folder.
 
-    Args:
-        folder: A checkpoint of transformers with its tokeniser.
+    `folder`: A checkpoint of transformers with its tokeniser.
 
     Raises:
         EvalError: The folder is missing, damaged, pickled, or asks to run code.

@@ -19,9 +19,8 @@ STATED = ("instrument", "tempo", "register")
 def clip_values(clip: Line, target: Mapping[str, str]) -> dict[str, float | None]:
     """Every number that one clip gives; None where it cannot be told.
 
-    Args:
-        clip: A line of `samples.jsonl`.
-        target: What the audio should have.
+    `clip`: A line of `samples.jsonl`.
+    `target`: what the audio should have.
     """
     readings = clip["readings"]
     found: dict[str, float | None] = {}
@@ -72,8 +71,7 @@ def _chance(metric: str) -> float | None:
 def needed(evaluate: Sequence[str]) -> tuple[str, ...]:
     """The evaluators behind a recipe's list: `adherence` takes those of what a prompt may state.
 
-    Args:
-        evaluate: Names of evaluators, and `adherence`.
+    `evaluate`: names of evaluators, and `adherence`.
     """
     more = [ATTRIBUTES[name].evaluator for name in STATED] if ADHERENCE in evaluate else []
     return tuple(dict.fromkeys([name for name in evaluate if name != ADHERENCE] + more))
@@ -88,9 +86,8 @@ def adherence(readings: Mapping[str, Reading], truth: Mapping[str, str]) -> dict
 def problems(evaluate: Sequence[str], conditions: Sequence[Condition]) -> list[Problem]:
     """What is wrong with evaluators and targets.
 
-    Args:
-        evaluate: Names of evaluators, and `adherence`.
-        conditions: The recipe's conditions.
+    `evaluate`: names of evaluators, and `adherence`.
+    `conditions`: the recipe's conditions.
     """
     return _evaluators(evaluate) + _targets(evaluate, conditions)
 
@@ -98,9 +95,8 @@ def problems(evaluate: Sequence[str], conditions: Sequence[Condition]) -> list[P
 def metric_names(evaluate: Sequence[str], conditions: Sequence[Condition]) -> tuple[str, ...]:
     """The metrics of the targets and evaluators.
 
-    Args:
-        evaluate: Names of evaluators, and `adherence`.
-        conditions: The recipe's conditions.
+    `evaluate`: names of evaluators, and `adherence`.
+    `conditions`: the recipe's conditions.
     """
     known = {name: ATTRIBUTES[name] for one in conditions for name in one.own["target"] if name in ATTRIBUTES}
     hits = [f"{name}.hit" for name in known]

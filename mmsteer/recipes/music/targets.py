@@ -20,8 +20,7 @@ from mmsteer.steering import Steering
 class TargetTask(RowsTask):
     """Rows that are played; what a clip should have depends on its condition.
 
-    Attributes:
-        evaluate: What is read of each clip, and `adherence` to what its prompt states.
+    `evaluate`: what is read of each clip, and `adherence` to what its prompt states.
     """
 
     evaluate: Sequence[str] = ()
@@ -37,14 +36,7 @@ class TargetTask(RowsTask):
         super().check()
 
     def line(self, path: Path, planned: Planned, item: Item, output: Any) -> dict[str, Any]:
-        """Score a clip, and read what its condition's target is about.
-
-        Args:
-            path: The run folder.
-            planned: The condition.
-            item: The row.
-            output: Nothing; the audio file holds it all.
-        """
+        """Score a clip, and read what its condition's target is about."""
         line = super().line(path, planned, item, output)
         readings = read_file(path / line["audio"], needed(self.evaluate))
         told = adherence(readings, item.row.attributes) if ADHERENCE in self.evaluate else None
@@ -56,11 +48,5 @@ class TargetTask(RowsTask):
         return {"metrics": super().scores(members)["metrics"] | metrics(members)}
 
     def traces(self, steering: Steering, lines: Sequence[Line], unsteered: Sequence[Line] | None) -> Mapping[str, Any]:
-        """Strength and played notes over time.
-
-        Args:
-            steering: What was applied.
-            lines: The condition's clips.
-            unsteered: Those of the unsteered run.
-        """
+        """Strength and played notes over time."""
         return condition_traces(steering, lines, unsteered, Timeline(self.steps, self.adapter.rate))

@@ -21,8 +21,7 @@ FEWEST = 4
 def rows_of(data: Any) -> tuple[Row, ...]:
     """The rows that a recipe names.
 
-    Args:
-        data: A file or folder of rows, the rendered world of music, or prompts as they are.
+    `data`: A file or folder of rows, the rendered world of music, or prompts as they are.
 
     Raises:
         DataError: They cannot be read, or what the world is asked for contradicts itself.
@@ -54,9 +53,7 @@ def check(data: Any) -> None:
 def samples_of(data: Any, adapter: Adapter) -> Labelled:
     """What directions are found in.
 
-    Args:
-        data: Rows, or prompts that the model answers.
-        adapter: The model.
+    `data`: rows, or prompts that the model answers.
 
     Raises:
         DataError: Nearly all outputs of the model earn the reward, or nearly none.

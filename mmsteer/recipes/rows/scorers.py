@@ -40,8 +40,7 @@ class Scorer:
 def text_scorers(measures: Mapping[str, Measure]) -> tuple[Scorer, ...]:
     """Scorers of text.
 
-    Args:
-        measures: For the name of each metric what it measures: a reward, a name in `TEXT`, or a function of an answer.
+    `measures`: for the name of each metric what it measures: a reward, a name in `TEXT`, or a function of an answer.
 
     Raises:
         EvalError: There is no such scorer; the message has a line for each.
@@ -52,9 +51,7 @@ def text_scorers(measures: Mapping[str, Measure]) -> tuple[Scorer, ...]:
 def audio_scorers(measures: Mapping[str, Measure]) -> tuple[Scorer, ...]:
     """Scorers of audio, whose outputs hold the `readings` of `read_audio_file`.
 
-    Args:
-        measures: For the name of each metric what it measures, such as `note:C` or `voiced`, or a function of an
-            `Audio`.
+    `measures`: for the name of each metric what it measures, such as `note:C` or `voiced`, or a function of an `Audio`.
 
     Raises:
         EvalError: There is no such scorer; the message has a line for each.
@@ -65,9 +62,7 @@ def audio_scorers(measures: Mapping[str, Measure]) -> tuple[Scorer, ...]:
 def read_audio_file(path: Path, measures: Mapping[str, Measure]) -> dict[str, Any]:
     """What the evaluators behind some scorers read in a file, and what functions make of it, by metric.
 
-    Args:
-        path: The audio file.
-        measures: What is measured, as for `audio_scorers`.
+    `measures`: what is measured, as for `audio_scorers`.
     """
     needed = {parse_audio_reward(name).evaluator for name in measures.values() if isinstance(name, str)}
     own = {metric: measure(read_audio(path)) for metric, measure in measures.items() if not isinstance(measure, str)}

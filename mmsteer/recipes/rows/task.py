@@ -47,14 +47,11 @@ class Item:
 class RowsTask(Task):
     """Rows are answered or played, and scored.
 
-    Attributes:
-        adapter: The model.
-        rows: What it is given, from `read_rows`.
-        score: For the name of each metric what it measures, such as `contains:Arr`; from Python also any function of
-            an answer, or of an `Audio`, that gives a number, or None where nothing can be said.
-        sampling: How outputs are sampled; what is None is as usual for the model.
-        batch: Rows that run together.
-        seed: Of the rows' seeds.
+    `rows`: what it is given, from `read_rows`.
+    `score`: for the name of each metric what it measures, such as `contains:Arr`; from Python also any function of an
+    answer, or of an `Audio`, that gives a number, or None where nothing can be said.
+    `sampling`: how outputs are sampled; what is None is as usual for the model.
+    `batch`: rows that run together.
     """
 
     rows: Sequence[Row]
@@ -138,14 +135,7 @@ class RowsTask(Task):
         return {}, {"receipt": receipt, "outputs": outputs}
 
     def line(self, path: Path, planned: Planned, item: Item, output: Any) -> dict[str, Any]:
-        """Score an output.
-
-        Args:
-            path: The run folder.
-            planned: The condition.
-            item: The row.
-            output: What the log holds of it.
-        """
+        """Score an output."""
         if not self._is_text:
             file = _audio(planned, item)
             output = {"audio": file, "readings": read_audio_file(path / file, self.score)}
@@ -153,14 +143,7 @@ class RowsTask(Task):
         return {"id": item.row.id, "seed": item.seed, **output, "scores": scores}
 
     def contexts(self, path: Path, planned: Planned, items: Sequence[Item], outputs: Sequence[Any]) -> list[Sample]:
-        """Unsteered outputs after their prompts.
-
-        Args:
-            path: The run folder.
-            planned: The unsteered condition.
-            items: Its first rows.
-            outputs: What the log holds of them.
-        """
+        """Unsteered outputs after their prompts."""
         samples = [item.row.sample(self.adapter) for item in items]
         if self._is_text:
             made = [replace(one, output=out["text"]) for one, out in zip(samples, outputs, strict=True)]

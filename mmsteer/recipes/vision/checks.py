@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mmsteer.adapters import read_image
 from mmsteer.document import Place
 from mmsteer.errors import MmsteerError
 from mmsteer.eval.chair import Chair
+from mmsteer.images import read_image
 from mmsteer.recipes.plan import Condition
 from mmsteer.recipes.problems import Problem
 from mmsteer.recipes.schema import FoundDirections, Recipe

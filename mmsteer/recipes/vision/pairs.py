@@ -2,9 +2,8 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mmsteer.adapters import LanguageModelAdapter
 from mmsteer.data import contrasts
 from mmsteer.data.contrasts import Contrast, Demo
 from mmsteer.errors import DataError
@@ -19,6 +18,9 @@ from mmsteer.recipes.vision.schema import (
 from mmsteer.tasks import Labelled
 from mmsteer.worlds.scenes import Scene, split_scenes
 from mmsteer.worlds.scenes import contrasts as scenes
+
+if TYPE_CHECKING:
+    from mmsteer.adapters import LanguageModelAdapter
 
 
 def labels_of(data: Pairs) -> tuple[str, ...]:
@@ -50,7 +52,7 @@ def _demos(demos: SceneDemos | FileDemos, seed: int) -> tuple[Demo, ...]:
     return scenes.scene_demos(_scenes(demos.scenes), seed, matched=demos.matched)
 
 
-def _masked(data: MaskedPairs, adapter: LanguageModelAdapter) -> Contrast:
+def _masked(data: MaskedPairs, adapter: "LanguageModelAdapter") -> Contrast:
     side, patch = _grid(adapter)
     samples = contrasts.image_samples(_demos(data.demos, data.seed))
     return contrasts.masked(samples, data.seed, side=side, patch=patch, copies=data.copies, ratio=data.ratio)
@@ -63,7 +65,7 @@ def _no_image(data: NoImagePairs) -> Contrast:
     return contrasts.no_image([demo.sample("true", demo.careful) for demo in demos])
 
 
-def _grid(adapter: LanguageModelAdapter) -> tuple[int, int]:
+def _grid(adapter: "LanguageModelAdapter") -> tuple[int, int]:
     """Side of the image that the tower sees and of its patches, in pixels.
 
     Raises:
@@ -77,7 +79,7 @@ def _grid(adapter: LanguageModelAdapter) -> tuple[int, int]:
     return int(side), int(patch)
 
 
-MAKERS: Mapping[str, Callable[[Any, LanguageModelAdapter], Contrast]] = {
+MAKERS: "Mapping[str, Callable[[Any, LanguageModelAdapter], Contrast]]" = {
     "captions": lambda data, _: contrasts.captions(_demos(data.demos, data.seed), ending=data.ending),
     "counterfactual": lambda data, _: scenes.counterfactual(_scenes(data.scenes), data.seed, decision=data.decision),
     "mentions": lambda data, _: scenes.mentions(_scenes(data.scenes), data.seed),

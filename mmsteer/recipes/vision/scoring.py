@@ -71,8 +71,7 @@ def metrics_of(recipe: Recipe) -> dict[str, Count]:
 def said_metrics(counts: Mapping[str, Count]) -> dict[str, Count]:
     """Metrics of captions; a picture that was only asked about adds nothing.
 
-    Args:
-        counts: What a caption adds to the two sums of each metric.
+    `counts`: what a caption adds to the two sums of each metric.
     """
 
     def told(count: Count) -> Count:
@@ -84,8 +83,7 @@ def said_metrics(counts: Mapping[str, Count]) -> dict[str, Count]:
 def answer_metrics(splits: Sequence[str]) -> dict[str, Count]:
     """Metrics of answers.
 
-    Args:
-        splits: POPE's splits that are asked.
+    `splits`: POPE's splits that are asked.
     """
     return {f"pope.{split}.{metric}": _answers(split, metric) for split in splits for metric in POPE_METRICS}
 
@@ -93,9 +91,8 @@ def answer_metrics(splits: Sequence[str]) -> dict[str, Count]:
 def scores(members: Sequence[Scored], metrics: Mapping[str, Count]) -> dict[str, Any]:
     """The metrics of some conditions beside their controls, and how answers flipped from the unsteered run.
 
-    Args:
-        members: Finished conditions, pooled.
-        metrics: What a picture adds to the two sums of each.
+    `members`: finished conditions, pooled.
+    `metrics`: what a picture adds to the two sums of each.
     """
     known = {name: chance for name in metrics if (chance := _chance(name)) is not None}
     lines = [line for one in members for line in one.lines]
