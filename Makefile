@@ -6,7 +6,7 @@ export UV_FROZEN = 1
 
 OLDEST = 5.4.0
 
-.PHONY: demo test test-slow test-harness test-audiocraft test-oldest fuzz oracles bench clean
+.PHONY: demo test test-slow test-harness docs release test-audiocraft test-oldest fuzz oracles bench clean
 
 demo: .venv/demo  ## steer the bundled models: notes on a schedule, fewer imagined objects, a topic in answers; the proof beside it
 	.venv/bin/mmsteer run demo
@@ -28,7 +28,7 @@ FUZZ_SEED ?= 0
 fuzz: .venv/test  ## damaged files, strange texts and kills, FUZZ_SECONDS for each class of them
 	FUZZ_SECONDS=$(FUZZ_SECONDS) FUZZ_SEED=$(FUZZ_SEED) OMP_NUM_THREADS=1 .venv/bin/pytest -q tests/fuzz
 
-# An environment of its own: harnesses bring a hundred packages. lmms-eval asks for yet more, which the tests do without.
+# An environment of its own: harnesses bring a hundred packages.
 test-harness: .venv-harness/test  ## models for evaluation harnesses, inside the harnesses
 	OMP_NUM_THREADS=1 .venv-harness/bin/pytest -q tests/harness
 
@@ -39,6 +39,18 @@ test-audiocraft: .venv-audiocraft/test  ## the tests of audiocraft's MusicGen, w
 # What that release cannot do skips with a reason (tests/releases.py).
 test-oldest: .venv-oldest/test  ## adapters, steering and contrastive decoding in the oldest transformers of the range, in some five minutes
 	OMP_NUM_THREADS=1 .venv-oldest/bin/pytest -q -n 2 --dist loadfile tests/adapters tests/steering tests/contrastive
+
+docs: .venv-docs/docs  ## the site, strictly: dist/site; what it names in the library is read, not imported
+	.venv-docs/bin/mkdocs build --strict --quiet
+
+release: .venv/test  ## build and check what is uploaded: wheel and sdist in dist/, each under 60 MB, the wheel tried in an environment of its own
+	rm -rf dist .venv-release
+	$(UV) build
+	$(UV) tool run twine check --strict dist/*
+	test -z "$$(find dist -size +60M)"
+	$(UV) venv --quiet .venv-release
+	$(UV) pip install --quiet --python .venv-release dist/*.whl
+	cd dist && ../.venv-release/bin/mmsteer --version && ../.venv-release/bin/python -m mmsteer recipes list
 
 oracles: .venv/test  ## compare the numbers of commands with those kept in tests/oracles, in 10 to 15 minutes
 	.venv/bin/python tests/oracles/make.py --check
@@ -62,6 +74,11 @@ bench: .venv/test  ## speed beside peers, tables in runs/benchmarks; peers that 
 	UV_PROJECT_ENVIRONMENT=.venv-audiocraft $(UV) sync --extra audiocraft --inexact
 	touch $@
 
+.venv-docs/docs: $(UV) pyproject.toml
+	$(UV) venv --quiet --clear .venv-docs
+	$(UV) pip install --quiet --python .venv-docs --group docs
+	touch $@
+
 .venv-harness/test: $(UV) uv.lock pyproject.toml
 	UV_PROJECT_ENVIRONMENT=.venv-harness $(UV) sync --inexact
 	$(UV) pip install --python .venv-harness/bin/python 'lm_eval>=0.4.13' 'inspect-ai>=0.3.285'
@@ -77,4 +94,4 @@ bench: .venv/test  ## speed beside peers, tables in runs/benchmarks; peers that 
 	.cache/uv/bin/pip install --quiet uv
 
 clean:
-	rm -rf .venv .venv-harness .venv-audiocraft .venv-oldest .cache
+	rm -rf dist .venv .venv-docs .venv-release .venv-harness .venv-audiocraft .venv-oldest .cache

@@ -1,5 +1,6 @@
 """The examples, made small; on a real model where its weights are installed."""
 
+import runpy
 from pathlib import Path
 
 import pytest
@@ -75,3 +76,10 @@ def test_seed_questions_have_their_answer():
     assert all(option in row.asked().text for row in questions for option in row.options)
     places = [row.options.index(row.answer) for row in questions]
     assert all(18 <= places.count(place) <= 42 for place in range(4))
+
+
+@pytest.mark.usefixtures("smollm2")
+def test_a_pipeline_of_transformers_is_steered():
+    script = runpy.run_path(str(SEED.parent / "transformers" / "pipeline.py"))
+    plain, steered = script["main"]("bundled:text")
+    assert plain != steered

@@ -4,6 +4,8 @@ Nothing here imports torch before a command needs it: `mmsteer --help` answers a
 """
 
 import sys
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 
@@ -31,9 +33,7 @@ HELP = """Steer multimodal models while they generate, and measure honestly what
 [bold]Judge it[/]  mmsteer eval notes c.wav --target C
 """
 
-app = typer.Typer(
-    help=HELP, no_args_is_help=True, rich_markup_mode="rich", pretty_exceptions_enable=False, add_completion=False
-)
+app = typer.Typer(help=HELP, no_args_is_help=True, rich_markup_mode="rich", pretty_exceptions_enable=False)
 app.command()(run)
 app.command()(generate)
 app.command()(probe)
@@ -49,6 +49,21 @@ app.command()(report)
 app.add_typer(sae, name="sae")
 app.add_typer(recipes, name="recipes")
 app.add_typer(evaluate, name="eval")
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"mmsteer {version('mmsteer')}")
+        raise typer.Exit
+
+
+@app.callback(help=HELP)
+def _options(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="print the version, and end")
+    ] = False,
+) -> None:
+    pass
 
 
 def main() -> None:
