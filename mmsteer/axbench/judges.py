@@ -100,14 +100,14 @@ class EndpointRater:
 
 
 class OfflineRater:
-    """Ratings without a judge: a classifier of words, similarity to the instruction, and perplexity.
+    """Ratings without a judge: a classifier of answers, similarity to the instruction, and perplexity.
 
-    *Concept*: logistic regression on TF-IDF of the half of the test examples that detection is not measured on, which
-    no finder saw. 1 from where 5 % of negatives are exceeded, 2 from where also three quarters of positives lie, both
-    by cross-validation. *Instruction*: cosine of answer and instruction. 1 from where three quarters of mismatched
-    pairs of unsteered answers lie, 2 from where three quarters of matched ones do. *Fluency*: nats a token under the
-    unsteered model. 2 up to where nine tenths of unsteered answers lie, 1 up to one nat more; 0 for an answer that
-    ends in a loop, which is likely and worthless.
+    *Concept*: logistic regression on embeddings, or else TF-IDF, of the half of the test examples that detection is not
+    measured on, which no finder saw. 1 from where 5 % of negatives are exceeded, 2 from where also three quarters of
+    positives lie, both by cross-validation. *Instruction*: cosine of answer and instruction. 1 from where three
+    quarters of mismatched pairs of unsteered answers lie, 2 from where three quarters of matched ones do. *Fluency*:
+    nats a token under the unsteered model. 2 up to where nine tenths of unsteered answers lie, 1 up to one nat more; 0
+    for an answer that ends in a loop, which is likely and worthless.
 
     Args:
         adapter: The model, unsteered.
@@ -121,12 +121,13 @@ class OfflineRater:
             raise EvalError(f"{len(said)} unsteered answers to set marks by; give 2 instructions or more")
         self.name = f"offline ({'TF-IDF' if embed is None else 'MiniLM'})"
         self._adapter = adapter
+        self._embedded = embed
         self._embed = embed or _tfidf([text for one in said for text in (one.text, str(one.output))])
         own = self._similarity(said)
         other = self._similarity([_answered(one, said[at - 1]) for at, one in enumerate(said)])
         self._marks = (float(np.quantile(other, 0.75)), float(np.quantile(own, 0.25)))
         self._usual = float(np.quantile(self._nats(said), 0.9))
-        self._concepts: dict[int, _Words] = {}
+        self._concepts: dict[int, _Classifier] = {}
 
     def rate(self, concept: Concept, asked: Sequence[Sample]) -> list[Rating]:
         """See `Rater.rate`.
@@ -148,15 +149,15 @@ class OfflineRater:
         Args:
             concept: The concept.
         """
-        return self._words(concept).auroc
+        return self._classifier(concept).auroc
 
-    def _words(self, concept: Concept) -> "_Words":
+    def _classifier(self, concept: Concept) -> "_Classifier":
         if concept.id not in self._concepts:
-            self._concepts[concept.id] = _Words(concept)
+            self._concepts[concept.id] = _Classifier(concept, self._embedded)
         return self._concepts[concept.id]
 
     def _about(self, concept: Concept, said: Sequence[Sample]) -> list[float]:
-        return self._words(concept).rate([str(one.output) for one in said])
+        return self._classifier(concept).rate([str(one.output) for one in said])
 
     def _follows(self, said: Sequence[Sample]) -> list[float]:
         low, high = self._marks
@@ -179,14 +180,15 @@ class OfflineRater:
         return np.asarray(-terms[:, 0] / np.maximum(terms[:, 1], 1))
 
 
-class _Words:
-    """Which answers are about a concept, by their words."""
+class _Classifier:
+    """Which answers are about a concept, by their embeddings or else by their words."""
 
-    def __init__(self, concept: Concept) -> None:
+    def __init__(self, concept: Concept, embed: Embed | None) -> None:
         from sklearn.feature_extraction.text import TfidfVectorizer
         from sklearn.linear_model import LogisticRegression
         from sklearn.model_selection import cross_val_predict
         from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import FunctionTransformer
 
         half = concept.halves()[1]
         texts, y = [one.output for one in half], np.array([one.positive for one in half])
@@ -196,9 +198,8 @@ class _Words:
                 f"concept {concept.id}: the half of the test that a judge learns from has {int(y.sum())} positives and "
                 f"{int((~y).sum())} negatives; give 4 test examples of each side or more, or judge by an endpoint"
             )
-        self._model = make_pipeline(
-            TfidfVectorizer(sublinear_tf=True), LogisticRegression(C=10.0, class_weight="balanced")
-        )
+        read = FunctionTransformer(embed) if embed else TfidfVectorizer(sublinear_tf=True)
+        self._model = make_pipeline(read, LogisticRegression(C=10.0, class_weight="balanced"))
         held = cross_val_predict(self._model, texts, y, cv=min(FOLDS, fewest), method="decision_function")
         low = float(np.quantile(held[~y], 0.95))
         self._marks = (low, max(low, float(np.quantile(held[y], 0.25))))
