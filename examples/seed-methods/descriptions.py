@@ -9,9 +9,10 @@ from shared import SEED, Result, Study, means, push_all
 
 from mmsteer.eval.text.similarity import Embed
 from mmsteer.latents.evidence import Evidence
-from mmsteer.latents.maximal import activations, maximal_moments
+from mmsteer.latents.maximal import maximal_moments
 from mmsteer.latents.score_study import draw_features
 from mmsteer.latents.token_change import token_change
+from mmsteer.latents.token_states import token_states
 from mmsteer.latents.vocabulary import vocabulary
 from mmsteer.sae import SparseDictionary, Usage, feature_direction
 from mmsteer.types import Sample
@@ -116,7 +117,8 @@ class _Read:
     def __init__(
         self, study: Study, dictionary: SparseDictionary, features: Sequence[int], texts: Sequence[Sample], embed: Embed
     ) -> None:
-        peaks = [one[1:].amax(dim=0) for one in activations(study.adapter, dictionary, texts, features)]
+        read = token_states(study.adapter, texts, dictionary.located(study.adapter))
+        peaks = [dictionary.encode(one.states[1:])[:, list(features)].amax(dim=0) for one in read]
         self.features, self.embed = features, embed
         self.peaks = torch.stack(peaks)
         self.rows = torch.as_tensor(embed([one.text for one in texts]))

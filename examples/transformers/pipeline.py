@@ -9,8 +9,26 @@ import transformers
 
 import mmsteer
 
-SEA = ["The waves broke over the reef.", "A ship sailed out of the harbour.", "Salt spray wet the deck."]
-OTHER = ["The train left the station.", "She typed a letter at her desk.", "The oven warmed the kitchen."]
+SEA = [
+    "The waves broke over the reef.",
+    "A ship sailed out of the harbour.",
+    "Salt spray wet the deck.",
+    "The tide carried the boat to the shore.",
+    "Gulls cried above the anchored fleet.",
+    "Sailors lowered the nets into the deep.",
+    "The lighthouse warned of the rocks.",
+    "A storm drove the sailors to the bay.",
+]
+OTHER = [
+    "The train left the station.",
+    "She typed a letter at her desk.",
+    "The oven warmed the kitchen.",
+    "A teacher wrote on the blackboard.",
+    "The farmer ploughed the dry field.",
+    "They painted the fence on Sunday.",
+    "The clerk counted the coins.",
+    "A cat slept under the table.",
+]
 
 
 def find(adapter: mmsteer.api.AnyAdapter) -> dict[str, mmsteer.Direction]:

@@ -4,17 +4,14 @@ import re
 from contextlib import suppress
 from pathlib import Path
 
-from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError
-
 from mmsteer.errors import DirectionError, clip
 from mmsteer.formats.gguf_file import MAX_BYTES
 
 REPO = r"[A-Za-z0-9][\w.-]*/[\w.-]+"
 # A path of pathlib has lost one of the two slashes.
 _ADDRESS = re.compile(rf"hf:/{{1,2}}(?P<repo>{REPO}?)(?:@(?P<revision>[\w./-]+?))?/(?P<file>[^/].*)")
-_TROUBLES = (HfHubHTTPError, HFValidationError, OSError, ValueError)
-"""What the hub's client raises, connections and its offline mode included."""
+_TROUBLES = (OSError, ValueError)
+"""What the hub's client raises: HTTP errors, connections and its offline mode are among the first."""
 
 
 def is_address(path: str | Path) -> bool:
@@ -41,6 +38,8 @@ def fetched(address: str | Path) -> Path:
         raise DirectionError(
             f"{clip(str(address))} is no address; write hf://user/repo/file or hf://user/repo@revision/file"
         )
+    from huggingface_hub import hf_hub_download
+
     repo, revision, file = match["repo"], match["revision"], match["file"]
     _check_size(address, repo, revision, file)
     try:
@@ -70,6 +69,8 @@ def _check_size(address: str | Path, repo: str, revision: str | None, file: str)
     """
     size = None
     # Without a connection the cache may have it.
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+
     with suppress(*_TROUBLES):
         size = get_hf_file_metadata(hf_hub_url(repo, file, revision=revision)).size
     if size is not None and size > MAX_BYTES:

@@ -25,16 +25,19 @@ _SHOWN: "WeakKeyDictionary[nn.Module, dict[tuple[Site, ...], Hashable]]" = WeakK
 """For each model and its sites, what it was when they were shown to be read."""
 
 
-def state_of(model: nn.Module, identity: Identity) -> Hashable:
+def state_of(adapter: Adapter, drivers: Mapping[str, "Driver"], identity: Identity) -> Hashable:
     """What the proof depends on, before steering is attached.
 
     Args:
-        model: The model.
+        adapter: The model.
+        drivers: Of its stacks.
         identity: Of its weights.
     """
-    written = getattr(getattr(model, "config", None), "to_dict", None)
+    written = getattr(getattr(adapter.model, "config", None), "to_dict", None)
     settings = str(written()) if written else None
-    return identity.fingerprint, settings, tuple(_code(module) for module in model.modules())
+    clocks = tuple(ref(adapter.stack(stack)) for stack in drivers)
+    edited = tuple(ref(adapter.port(site).module) for driver in drivers.values() for site in driver.sites)
+    return identity.fingerprint, settings, clocks, edited, tuple(map(_code, adapter.model.modules()))
 
 
 def _code(module: nn.Module) -> Hashable:

@@ -120,7 +120,7 @@ class Session:
         model = self._adapter.model
         stacks = {stack: self._adapter.stack(stack) for stack in self._drivers}
         exits.enter_context(_alone([model, *stacks.values()]))
-        state = canary.state_of(model, self._identity)
+        state = canary.state_of(self._adapter, self._drivers, self._identity)
         # Taken out in the opposite order, when no thread is in the middle of a call.
         exits.callback(self._lock.release)
         exits.enter_context(hooks.one_at_a_time(model, self._lock, self._failed))

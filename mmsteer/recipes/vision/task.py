@@ -12,7 +12,6 @@ from mmsteer.recipes.beside import Count
 from mmsteer.recipes.plan import Planned
 from mmsteer.recipes.rows.task import Item, RowsTask
 from mmsteer.recipes.scoring import Line, Scored
-from mmsteer.recipes.vision.asking import ask_all, outcomes
 from mmsteer.recipes.vision.pictures import Picture
 from mmsteer.recipes.vision.schema import Ask, Captions
 from mmsteer.recipes.vision.scoring import scores
@@ -50,12 +49,16 @@ class AskTask(RowsTask):
 
     def make(self, planned: Planned, steering: Steering, items: Sequence[Item]) -> tuple[dict[str, bytes], Line]:
         """Ask about a batch."""
+        from mmsteer.recipes.vision.asking import ask_all
+
         decode = {name: _given(options) for name, options in planned.own["decode"].items()}
         outputs, receipt = ask_all(self.adapter, steering, decode, items, self.ask, self.batch)
         return {}, {"receipt": receipt, "outputs": outputs}
 
     def line(self, path: Path, planned: Planned, item: Item, output: Any) -> dict[str, Any]:
         """Judge a caption against what is there, and answers against their labels."""
+        from mmsteer.recipes.vision.asking import outcomes
+
         pope, questions = self.ask.pope, item.row.questions
         answers = list(outcomes(questions, output, pope)) if pope and questions else None
         return {"id": item.row.id, **self._judged(item, output["caption"]), "answers": answers}
