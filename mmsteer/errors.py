@@ -74,6 +74,10 @@ class DictionaryError(MmsteerError):
     """A sparse dictionary or its file is broken, unsafe, or does not fit; or it cannot be trained as asked."""
 
 
+class TrackingError(MmsteerError):
+    """An experiment tracker is unknown, or its package is not installed."""
+
+
 class AdapterError(MmsteerError):
     """A model is not supported, or an input does not fit it."""
 

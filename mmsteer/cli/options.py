@@ -10,6 +10,10 @@ from mmsteer.errors import DataError
 Device = Annotated[str, typer.Option(help="cpu, cuda or auto")]
 Dtype = Annotated[str, typer.Option(help="float32, bfloat16, float16, or auto: as the checkpoint says")]
 Force = Annotated[bool, typer.Option("--force", help="overwrite the file")]
+ReportTo = Annotated[
+    list[str] | None,
+    typer.Option(help="send the numbers to tensorboard (files in the folder), wandb or trackio; repeated"),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="show no progress")]
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mmsteer.cli.options import Device, Dtype, Quiet
+from mmsteer.cli.options import Device, Dtype, Quiet, ReportTo
 from mmsteer.errors import SteeringError
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ def search(
     out: Annotated[Path | None, typer.Option(help="the folder of the search (default: runs/search-NAME)")] = None,
     device: Device = "cpu",
     dtype: Dtype = "float32",
+    report_to: ReportTo = None,
     quiet: Quiet = False,
 ) -> None:
     """Find where and how strongly to steer: the most reward within a budget, beside a random direction.
@@ -68,9 +69,11 @@ def search(
     from mmsteer.search import STRENGTHS, Grid
     from mmsteer.search import search as find
     from mmsteer.tasks import read_rows
+    from mmsteer.tracking import check_trackers, opened_trackers
     from mmsteer.types import Sampling
 
     hush()
+    check_trackers(report_to or ())
     parse_output_reward(reward)
     rows = read_rows(data)
     direction = _one(load_directions(directions), name)
@@ -78,19 +81,22 @@ def search(
     grid = Grid(tuple(sites or ()), STRENGTHS if strengths is None else _numbers(strengths), places)
     folder = out or Path("runs") / f"search-{direction.name.replace(':', '-')}"
     adapter = load(model, device=device, dtype=dtype)
-    found = find(
-        adapter,
-        direction,
-        rows,
-        parse_output_reward(reward, adapter.output_kind),
-        budget_kl=budget_kl,
-        grid=grid,
-        sampling=_sampling(adapter, Sampling(tokens, seconds, temperature)),
-        batch=batch,
-        seed=seed,
-        folder=folder,
-        progress=not quiet,
-    )
+    settings = {"model": model, "data": str(data), "reward": reward, "budget_kl": budget_kl, "seed": seed}
+    with opened_trackers(report_to or (), folder, direction.name, settings) as trackers:
+        found = find(
+            adapter,
+            direction,
+            rows,
+            parse_output_reward(reward, adapter.output_kind),
+            budget_kl=budget_kl,
+            grid=grid,
+            sampling=_sampling(adapter, Sampling(tokens, seconds, temperature)),
+            batch=batch,
+            seed=seed,
+            folder=folder,
+            progress=not quiet,
+            report_to=trackers,
+        )
     write_out(folder / "index.html", search_page(found).encode())
     write_out(folder / "tradeoff.svg", search_svg(found))
     _show(found)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from mmsteer.cli.files import check_out
-from mmsteer.cli.options import refuse_idle
+from mmsteer.cli.options import ReportTo, refuse_idle
 from mmsteer.errors import DataError
 
 if TYPE_CHECKING:
@@ -86,6 +86,7 @@ def train(
     device: Annotated[str, typer.Option(help="cpu, cuda or auto")] = "cpu",
     dtype: Annotated[str, typer.Option(help="float32, bfloat16, float16, or auto: as the checkpoint says")] = "float32",
     force: Annotated[bool, typer.Option("--force", help="overwrite the file")] = False,
+    report_to: ReportTo = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="show no progress")] = False,
 ) -> None:
     """Train vectors, or low-rank edits, through the frozen model; `1trained` steers as was trained.
@@ -109,11 +110,13 @@ def train(
     from mmsteer.eval.rewards import parse_output_reward
     from mmsteer.report.training_page import training_page
     from mmsteer.tasks import digest, read_rows
+    from mmsteer.tracking import check_trackers, opened_trackers
     from mmsteer.tuning import Schedule, measure_sites
     from mmsteer.tuning import train as fit
     from mmsteer.types import Positions
 
     hush()
+    check_trackers(report_to or ())
     if reward is not None:
         parse_output_reward(reward)
     positions, rows = Positions(at), read_rows(data, split=split)
@@ -136,9 +139,10 @@ def train(
         "dtype": dtype,
         "rows": digest(rows),
     }
-    log = fit(vectors, objective, schedule, settings=written, folder=home, progress=not quiet)
-    settings = json.dumps({**written, **asdict(schedule)})
-    direction = vectors.direction(called, {"probe": method, "settings": settings})
+    settings = {**written, **asdict(schedule)}
+    with opened_trackers(report_to or (), home, called, settings) as trackers:
+        log = fit(vectors, objective, schedule, settings=written, folder=home, progress=not quiet, report_to=trackers)
+    direction = vectors.direction(called, {"probe": method, "settings": json.dumps(settings)})
     save_directions(out, [direction], overwrite=force)
     use = f"{called} 1trained" + ("" if at == "all" else f" at {at}")
     write_out(home / "index.html", training_page(called, use, log).encode())

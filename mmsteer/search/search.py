@@ -22,6 +22,7 @@ from mmsteer.search.cells import Cell, CellFile
 from mmsteer.search.clips import Clips
 from mmsteer.search.grid import Grid
 from mmsteer.tasks import Row, digest, sources_of
+from mmsteer.tracking import Tracker
 from mmsteer.types import Adapter, Direction, Sampling, random_direction
 
 VALIDATION, TEST = 16, 32
@@ -97,6 +98,7 @@ def search(
     seed: int = 0,
     folder: Path | None = None,
     progress: bool = False,
+    report_to: Sequence[Tracker] = (),
 ) -> Search:
     """Try a direction at many sites and strengths, and choose on validation rows.
 
@@ -114,6 +116,8 @@ def search(
         seed: Of the random direction, the draw of rows, and what is sampled.
         folder: Where finished cells are kept, and clips; a search that was stopped goes on there.
         progress: Show a bar.
+        report_to: What the reward and the price of each cell are sent to, one step a cell of the grid and then one a
+            control; a search that goes on sends finished ones again.
 
     Raises:
         DataError: A search of audio has no folder, there are too few rows, they lack what the reward asks for, or the
@@ -136,15 +140,26 @@ def search(
         _check_scored(unsteered, reward)
         for part in some(places, together):
             cells += bench.cells(direction, part, tried, unsteered)
+            _report(report_to, cells, len(part), 0)
             bar.advance(task, len(part))
         for done in some(cells, together):
             controls += bench.controls(noise, done, tried, unsteered)
+            _report(report_to, controls, len(done), len(cells))
             bar.advance(task, len(done))
     prompts = (tuple(row.asked().text for row in tried), tuple(row.asked().text for row in kept))
     found = Search(
         direction.name, reward.name, budget_kl, prompts, unsteered, tuple(cells), tuple(controls), audio=bool(clips)
     )
     return replace(found, tested=_tested(bench, found, direction, noise, kept)) if kept else found
+
+
+def _report(trackers: Sequence[Tracker], cells: Sequence[Cell], fresh: int, before: int) -> None:
+    """Send the last of some cells, as steps behind those of `before` others."""
+    for at, cell in list(enumerate(cells, before))[-fresh:]:
+        # The reward of a cell that is far too dear is not known.
+        reward = {f"{cell.kind}/reward": cell.worth} if cell.answers else {}
+        for tracker in trackers:
+            tracker.log(at, {**reward, f"{cell.kind}/kl": cell.kl})
 
 
 def _clips(sample_rate: int, folder: Path | None) -> Clips:

@@ -1,7 +1,7 @@
 """Training vectors step by step, so that a run that was stopped goes on as if it had not been."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -16,6 +16,7 @@ from mmsteer import hooks
 from mmsteer.atomic import write_atomically
 from mmsteer.claim import claim
 from mmsteer.errors import ProbeError
+from mmsteer.tracking import Tracker
 from mmsteer.tuning.step_log import StepLog
 from mmsteer.tuning.vectors import AdditiveVectors
 
@@ -86,6 +87,7 @@ def train(
     settings: Mapping[str, Any],
     folder: Path | None = None,
     progress: bool = False,
+    report_to: Sequence[Tracker] = (),
 ) -> list[dict[str, float]]:
     """Train vectors by AdamW without weight decay, everything else frozen.
 
@@ -97,6 +99,8 @@ def train(
         folder: Holds the settings (`train.json`), a checkpoint after every step, and the log (`steps.jsonl`); training
             that was stopped goes on there.
         progress: Show a bar.
+        report_to: What the numbers of each step are sent to, those that the log holds; steps before a stop are not sent
+            again.
 
     Returns:
         The numbers of every step.
@@ -115,6 +119,7 @@ def train(
             log.add(_step(vectors, objective, schedule, optimiser, step))
             if folder is not None:
                 _keep(vectors, optimiser, step + 1, folder)
+            _report(report_to, log.steps[-1])
             bar.update(task, advance=1, description=_words(log.steps[-1]))
     return log.steps
 
@@ -132,6 +137,12 @@ def _step(
     optimiser.step()
     vectors.constrain()
     return {"step": step, **numbers, "gradient": norm, "length": sum(vectors.lengths().values())}
+
+
+def _report(trackers: Sequence[Tracker], numbers: Mapping[str, float]) -> None:
+    values = {name: value for name, value in numbers.items() if name != "step"}
+    for tracker in trackers:
+        tracker.log(int(numbers["step"]), values)
 
 
 def _words(numbers: Mapping[str, float]) -> str:
