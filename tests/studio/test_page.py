@@ -3,9 +3,11 @@
 import gc
 import os
 import socket
+import time
 from contextlib import contextmanager
 
 import pytest
+from transformers.models.llama.modeling_llama import LlamaMLP
 
 from mmsteer.adapters import load
 from mmsteer.direction_file import save_directions
@@ -150,6 +152,19 @@ def test_a_drawn_curve_changes_what_is_played(tmp_path):
         shot(tab, "music")
 
 
+@pytest.fixture
+def slow_mlps(monkeypatch):
+    """Forwards that take long enough for somebody to press a button."""
+    forward = LlamaMLP.forward
+
+    def slow(self, x):
+        time.sleep(0.01)
+        return forward(self, x)
+
+    monkeypatch.setattr(LlamaMLP, "forward", slow)
+
+
+@pytest.mark.usefixtures("slow_mlps")
 def test_long_work_is_stopped_and_wrong_steering_is_said(talker_folder, folder):
     with opened(talker_folder, folder) as tab:
         take_the_words(tab)
