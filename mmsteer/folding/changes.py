@@ -137,7 +137,7 @@ def _check(adapter: Writable, changes: Sequence[Change], steering: Steering) -> 
     with hooks.edits({one.layer: partial(torch.add, one.bias.to(one.layer.weight)) for one in changes}):
         biased = adapter.canary().double()
     moved, off = float((steered - plain).abs().max()), float((steered - biased).abs().max())
-    if off > SAME * moved:
+    if not off <= SAME * moved:  # no number is a difference, too
         raise AdapterError(
             f"a bias does not add in this model what the steering adds (logits differ by {off:.3g}, where the steering "
             f"moves them by {moved:.3g}); load it in float32, choose mlp or attention sites, or steer it"
