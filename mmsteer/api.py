@@ -60,6 +60,15 @@ def bundled_directions(name: str) -> dict[str, Direction]:
     return found
 
 
+def ready_made_directions(model: str) -> dict[str, Direction]:
+    """The ready-made directions of a model by its name; none of a model that is not bundled.
+
+    Args:
+        model: Such as `bundled:music`, a folder, or a name on the hub.
+    """
+    return bundled_directions(model.removeprefix(BUNDLED)) if model.startswith(BUNDLED) else {}
+
+
 def steer(
     adapter: Adapter,
     steering: Steering | str | Sequence[Steering | str],

@@ -197,12 +197,12 @@ def _audio_file(model: str, out: Path | None) -> Path:
 
 
 def _directions(model: str, file: Path | None, compatibility: str | None) -> "Mapping[str, Direction]":
-    from mmsteer.api import bundled_directions
+    from mmsteer.api import ready_made_directions
     from mmsteer.formats import load_directions
 
     if file is not None:
         return load_directions(file, compatibility=compatibility)
-    known = bundled_directions(model.removeprefix(BUNDLED)) if model.startswith(BUNDLED) else {}
+    known = ready_made_directions(model)
     if not known:
         raise SteeringError(
             f"there are no ready-made directions for {model}; find some with `mmsteer probe --model {model} "

@@ -161,10 +161,9 @@ def _drawn(used: "Usage", count: int, seed: int) -> list[int]:
 
 
 def _shipped(dictionary: str) -> "Mapping[str, Direction]":
-    from mmsteer.api import bundled_directions
-    from mmsteer.bundled.dictionary import BUNDLED
+    from mmsteer.api import ready_made_directions
 
-    known = bundled_directions(dictionary.removeprefix(BUNDLED)) if dictionary.startswith(BUNDLED) else {}
+    known = ready_made_directions(dictionary)
     if not known:
         raise DictionaryError(f"no direction ships for {dictionary}; give --directions, a file of `mmsteer probe`")
     return known

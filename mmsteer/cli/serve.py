@@ -93,7 +93,7 @@ def _presets(texts: Sequence[str]) -> Mapping[str, str]:
 
 
 def _directions(files: Sequence[Path], compatibility: str) -> "Mapping[str, Direction]":
-    from mmsteer.direction_file import load_directions
+    from mmsteer.formats import load_directions
 
     known: dict[str, Direction] = {}
     for file in files:

@@ -62,8 +62,7 @@ def additions(adapter: Writable, steering: Steering) -> tuple[Change, ...]:
         SiteError: A site is one that no weight adds to.
         AdapterError: A weight is quantised or not loaded, or such a bias is not what the steering adds in this model.
     """
-    for item in steering.attributes:
-        item.check(adapter)
+    steering.check(adapter)
     found: dict[nn.Linear, Tensor] = {}
     for site, push in constant_push(steering).items():
         layer = writer(adapter, _part(site))

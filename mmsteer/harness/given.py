@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mmsteer.adapters import AnyAdapter
-from mmsteer.api import bundled_directions, parse_steering
+from mmsteer.api import parse_steering, ready_made_directions
 from mmsteer.bundled import bundled_path
 from mmsteer.bundled.dictionary import BUNDLED
-from mmsteer.direction_file import load_directions
 from mmsteer.errors import SteeringError
+from mmsteer.formats import load_directions
 from mmsteer.regular_file import open_regular
 from mmsteer.steering import Steering
 from mmsteer.types import Direction, Identity
@@ -45,15 +45,14 @@ def given_steering(
         if directions or compatibility:
             raise SteeringError("directions and compatibility are about what is steered; give steer, too")
         return Steering()
-    known = load_directions(directions, compatibility=compatibility or "exact") if directions else _ready_made(name)
+    known = load_directions(directions, compatibility=compatibility) if directions else _ready_made(name)
     steering = parse_steering(_text(steer), known)
-    for item in steering.attributes:
-        item.check(Identity(adapter))
+    steering.check(Identity(adapter))
     return steering
 
 
 def _ready_made(name: str) -> Mapping[str, Direction]:
-    found = bundled_directions(name.removeprefix(BUNDLED)) if name.startswith(BUNDLED) else {}
+    found = ready_made_directions(name)
     if not found:
         raise SteeringError(f"there are no ready-made directions for {name}; give directions, the file that holds them")
     return found

@@ -146,8 +146,7 @@ class Admission:
     def _steering(self, model: str, steer: str | None) -> Steering:
         steering = self._menu.steering(model, steer)
         try:
-            for item in steering.attributes:
-                item.check(self._identity)
+            steering.check(self._identity)
         except MmsteerError as cause:
             raise ServingError(str(cause), field="steer") from None
         return steering

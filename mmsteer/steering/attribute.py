@@ -219,6 +219,24 @@ class Steering:
         if self.budget is not None and not self.budget > 0:
             raise SteeringError(f"the budget {self.budget} is not above zero; leave it out for no limit")
 
+    def check(self, model: Identified) -> str:
+        """Refuse a model that one of the attributes is not for.
+
+        Args:
+            model: The model.
+
+        Returns:
+            How alike it is to the models that the directions were found in, the least alike of them: `exact`,
+            `architecture` or `dimension`.
+
+        Raises:
+            DirectionError: A direction was found in another model.
+            SteeringError: A gate says nothing at a site that is written, or a total is asked of sites whose pushes do
+                not add up.
+        """
+        levels = (item.check(model) for item in self.attributes)
+        return max(levels, key=COMPATIBILITIES.index, default=COMPATIBILITIES[0])
+
     def scaled(self, factor: float) -> "Steering":
         """The same steering with every strength multiplied.
 

@@ -42,8 +42,9 @@ def state_of(adapter: Adapter, drivers: Mapping[str, "Driver"], identity: Identi
 
 def _code(module: nn.Module) -> Hashable:
     """What a module runs: itself, what it was compiled to, a forward of its own, and the hooks around it."""
-    hooked = *module._forward_hooks.values(), *module._forward_pre_hooks.values()
-    return ref(module), id(module._compiled_call_impl), id(vars(module).get("forward")), tuple(map(id, hooked))
+    # The keys are numbers that PyTorch never gives twice; an address may be another hook's later.
+    hooked = *module._forward_hooks, *module._forward_pre_hooks
+    return ref(module), id(module._compiled_call_impl), id(vars(module).get("forward")), hooked
 
 
 def show(adapter: Adapter, drivers: Mapping[str, "Driver"], state: Hashable) -> None:

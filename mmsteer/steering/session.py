@@ -262,8 +262,7 @@ def steer(adapter: Adapter, steering: Steering | Sequence[Steering]) -> Iterator
     if not steerings:
         raise SteeringError("no steering was given; pass Steering() to leave samples as they are")
     identity = Identity(adapter)
-    levels = {item.check(identity) for one in steerings for item in one.attributes}
-    level = max(levels, key=COMPATIBILITIES.index, default=COMPATIBILITIES[0])
+    level = max((one.check(identity) for one in steerings), key=COMPATIBILITIES.index)
     session = Session(adapter, steerings, identity, level)
     with session.attached():
         yield session

@@ -10,10 +10,9 @@ from torch import Tensor
 from transformers import LogitsProcessor
 
 from mmsteer.adapters import AnyAdapter
-from mmsteer.api import bundled_directions, load, parse_steering, steer
-from mmsteer.bundled.dictionary import BUNDLED
-from mmsteer.direction_file import load_directions
+from mmsteer.api import load, parse_steering, ready_made_directions, steer
 from mmsteer.errors import StudioError
+from mmsteer.formats import load_directions
 from mmsteer.recipes.finding import find
 from mmsteer.recipes.probe_sources import family_of, of_rows, read_labelled
 from mmsteer.steering import Steering
@@ -101,8 +100,7 @@ class Workshop:
         with self._lock:
             self.adapter = load(name, device=self.device, dtype=self.dtype)
             self.name = name
-            bundled = bundled_directions(name.removeprefix(BUNDLED)) if name.startswith(BUNDLED) else {}
-            self.directions = dict(bundled)
+            self.directions = ready_made_directions(name)
 
     def read(self, file: str) -> tuple[str, ...]:
         """Take the directions of a file.
