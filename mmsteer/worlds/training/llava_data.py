@@ -1,6 +1,5 @@
 """The training set of the bundled LLaVA: cluttered scenes, what each patch shows, and truthful conversations."""
 
-import json
 import multiprocessing
 import os
 from collections.abc import Iterator
@@ -10,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from mmsteer.worlds.scenes import SCENES, Turn, render_scene
 from mmsteer.worlds.scenes.descriptions import describe, detail_question, enumerate_objects, questions, summarise
 from mmsteer.worlds.scenes.scene import Scene
 from mmsteer.worlds.scenes.splits import split_scene
+from mmsteer.worlds.training.data_file import read_data, write_data
 from mmsteer.worlds.training.vision_data import shown_bits
 
 SCENES_A_TASK = 64
@@ -67,10 +66,7 @@ def save_data(data: LlavaData, path: Path) -> None:
         path: The file.
     """
     plain = [[[turn.prompt, turn.answer] for turn in talk] for talk in data.talks]
-    text = torch.frombuffer(bytearray(json.dumps(plain).encode()), dtype=torch.uint8)
-    part = path.with_suffix(".part")
-    save_file({"images": data.images, "shown": data.shown, "kinds": data.kinds, "text": text}, part)
-    part.replace(path)
+    write_data(path, {"images": data.images, "shown": data.shown, "kinds": data.kinds}, plain)
 
 
 def load_data(path: Path) -> LlavaData:
@@ -79,8 +75,7 @@ def load_data(path: Path) -> LlavaData:
     Args:
         path: The file.
     """
-    tensors = load_file(path)
-    plain = json.loads(tensors["text"].numpy().tobytes())
+    tensors, plain = read_data(path)
     return LlavaData(
         tensors["images"], tensors["shown"], tensors["kinds"], [[Turn(*turn) for turn in talk] for talk in plain]
     )

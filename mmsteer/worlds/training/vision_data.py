@@ -1,6 +1,5 @@
 """The training set of the bundled vision-language model: pictures, what each patch shows, conversations."""
 
-import json
 import multiprocessing
 import os
 from collections.abc import Iterator, Mapping
@@ -10,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from mmsteer.worlds.scenes import OBJECTS, Scene, Turn, coverage, render_scene, write_conversation
 from mmsteer.worlds.scenes.conversations import draw_annotator
 from mmsteer.worlds.scenes.splits import split_scene
+from mmsteer.worlds.training.data_file import read_data, write_data
 
 SCENES_A_TASK = 64
 CONVERSATIONS = 3
@@ -93,10 +92,7 @@ def save_data(data: VisionData, path: Path) -> None:
         world: [[[[turn.prompt, turn.answer] for turn in talk] for talk in talks] for talks in scenes]
         for world, scenes in data.conversations.items()
     }
-    text = torch.frombuffer(bytearray(json.dumps(plain).encode()), dtype=torch.uint8)
-    part = path.with_suffix(".part")
-    save_file({"images": data.images, "shown": data.shown, "text": text}, part)
-    part.replace(path)
+    write_data(path, {"images": data.images, "shown": data.shown}, plain)
 
 
 def load_data(path: Path) -> VisionData:
@@ -105,8 +101,7 @@ def load_data(path: Path) -> VisionData:
     Args:
         path: The file.
     """
-    tensors = load_file(path)
-    plain = json.loads(tensors["text"].numpy().tobytes())
+    tensors, plain = read_data(path)
     conversations = {
         world: [[[Turn(*turn) for turn in talk] for talk in talks] for talks in scenes]
         for world, scenes in plain.items()
