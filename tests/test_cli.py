@@ -34,11 +34,12 @@ def test_help_needs_no_torch():
 
 def test_a_recipe_is_checked_without_what_runs_models():
     slow = ("sklearn", "scipy.stats", "scipy.signal", "torch._dynamo", "transformers", "huggingface_hub", "librosa")
-    script = "import sys; from mmsteer.recipes.checks import check_recipe\n"
-    script += "for name in ('one-note', 'hallucination'): check_recipe(name)\n"
+    script = "import sys; from mmsteer.cli import app\n"
+    script += "for name in ('one-note', 'hallucination'):\n"
+    script += "    try: app(['recipes', 'check', name])\n    except SystemExit: pass\n"
     script += f"print([m for m in {slow} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    assert [line[:3] for line in done.stdout.splitlines()] == ["ok:", "ok:", "[]"]
 
 
 @pytest.mark.parametrize(

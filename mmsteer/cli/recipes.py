@@ -66,14 +66,16 @@ def check(
 
     mmsteer recipes check my-note.yaml
     """
-    from mmsteer.recipes.axbench import check_axbench, is_axbench
-    from mmsteer.recipes.checks import check_recipe
-    from mmsteer.recipes.loading import load_document
+    from mmsteer.recipes.loading import kind_of
 
-    if is_axbench(load_document(recipe, overrides or [])):
+    if kind_of(recipe, overrides or []) == "axbench":
+        from mmsteer.recipes.axbench import check_axbench
+
         benchmark, concepts, _ = check_axbench(recipe, overrides or [])
         print(f"ok: {benchmark.name}, {len(concepts)} concepts, {len(benchmark.methods)} methods")
         return
+    from mmsteer.recipes.checks import check_recipe
+
     checked = check_recipe(recipe, overrides or [])
     print(f"ok: {checked.recipe.name}, {len(checked.conditions)} conditions")
 

@@ -42,14 +42,13 @@ def run(
     mmsteer run my-recipe.yaml model.load=facebook/musicgen-small model.device=cuda
     """
     from mmsteer.cli.quiet import hush
-    from mmsteer.recipes.axbench import is_axbench
     from mmsteer.recipes.experiment import prepare
-    from mmsteer.recipes.loading import load_document
+    from mmsteer.recipes.loading import kind_of
     from mmsteer.recipes.run import run as run_experiment
     from mmsteer.report import write_report
 
     hush()
-    if is_axbench(load_document(recipe, overrides or [])):
+    if kind_of(recipe, overrides or []) == "axbench":
         _run_axbench(recipe, overrides or [], out, quiet=quiet)
         return
     experiment = prepare(recipe, overrides or [])

@@ -15,7 +15,6 @@ from mmsteer.axbench.bench import Bench, unsteered
 from mmsteer.axbench.bench import run as run_bench
 from mmsteer.axbench.concepts import Concept
 from mmsteer.axbench.judges import installed_embedder
-from mmsteer.document import Document
 from mmsteer.errors import RecipeError
 from mmsteer.eval.judge import EndpointJudge
 from mmsteer.json_lines import read_json_lines
@@ -28,7 +27,6 @@ from mmsteer.recipes.problems import refusal, schema_problems
 from mmsteer.recipes.schema import Model
 from mmsteer.types import Sample
 
-KIND = "axbench"
 MethodName = Literal[
     "diff-mean",
     "pca",
@@ -79,15 +77,6 @@ class AxBench(Part):
     judge: Literal["offline", "endpoint"] = Field(
         description="endpoint: that of MMSTEER_JUDGE_URL and MMSTEER_JUDGE_MODEL"
     )
-
-
-def is_axbench(document: Document) -> bool:
-    """Whether a recipe is of this kind.
-
-    Args:
-        document: The recipe.
-    """
-    return isinstance(document.data, dict) and document.data.get("kind") == KIND
 
 
 def check_axbench(name: str | Path, overrides: Sequence[str] = ()) -> tuple[AxBench, tuple[Concept, ...], list[str]]:

@@ -29,6 +29,18 @@ def load_document(name: str | Path, overrides: Sequence[str] = ()) -> Document:
     return document
 
 
+def kind_of(name: str | Path, overrides: Sequence[str] = ()) -> object:
+    """What a recipe gives as its `kind`, not yet checked, so that only what this kind needs is imported.
+
+    `name`: A file, or the name of a recipe that comes with mmsteer.
+    `overrides`: lines `a.b.c=value`.
+
+    Raises:
+        RecipeError: A file or an override cannot be read.
+    """
+    return load_document(name, overrides).data.get("kind")
+
+
 def recipe_files() -> tuple[Path, ...]:
     """The recipes that come with mmsteer."""
     return tuple(sorted(library("recipes").glob("*.yaml")))
