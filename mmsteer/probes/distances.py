@@ -34,14 +34,17 @@ class Distances:
         self._own = own
 
     @classmethod
-    def among(cls, points: Tensor, mapped: Tensor) -> "Distances":
-        """The distances between points.
+    def among(cls, points: Tensor, mapped: Tensor, some: Tensor | None = None) -> "Distances":
+        """The distances between points, or from all points to some of them.
 
         `points`: (n, rank).
         `mapped`: the points times the metric, (n, rank); the points themselves for the identity.
+        `some`: which of the points, (m,) int64; None for all.
         """
         norms = (mapped * points).sum(dim=1)
-        return cls(mapped, norms, points, norms, own=True)
+        if some is None:
+            return cls(mapped, norms, points, norms, own=True)
+        return cls(mapped, norms, points[some], norms[some], own=False)
 
     @classmethod
     def between(

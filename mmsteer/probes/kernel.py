@@ -19,6 +19,8 @@ from mmsteer.probes.distances import Distances
 # Below this share of the largest squared norm, a float32 squared distance is rounding noise, and
 # d^(q-2) would blow it up; such a pair has no direction to contribute.
 NOISE = 1e-6
+# Share of the trace that keeps the kernel among centres positive definite: distances are of float32.
+JITTER = 1e-7
 
 
 @dataclass(frozen=True)
@@ -68,20 +70,52 @@ def solve(d2: Distances, columns: Tensor, setting: Setting) -> Tensor:
     """
     wanted, failed = columns.double(), torch.zeros((), dtype=torch.int32, device=d2.device)
     # In place, in the order of columns that the solver asks for: it makes no copy of the largest matrix there is.
-    factor = _ridged(d2, setting).mT
+    factor = _ridged(d2, setting.ridge, setting).mT
     torch.linalg.cholesky_ex(factor, out=(factor, failed))
     if failed:  # rounded distances can take the smallest eigenvalues below -λ
-        return torch.linalg.solve(_ridged(d2, setting), wanted).to(d2.dtype)
+        return torch.linalg.solve(_ridged(d2, setting.ridge, setting), wanted).to(d2.dtype)
     half = torch.linalg.solve_triangular(factor, wanted, upper=False)
     return torch.linalg.solve_triangular(factor.mT, half, upper=True).to(d2.dtype)
 
 
-def _ridged(d2: Distances, setting: Setting) -> Tensor:
+def solve_on_centres(d2: Distances, centres: Distances, columns: Tensor, setting: Setting) -> Tensor:
+    """Kernel ridge regression of all training points in the span of some: coefficients of these, (m, labels).
+
+    Minimises |C a - y|² + λ a'Ka, where C is the kernel from the n points to the m centres and K that among centres;
+    with every point a centre that is what `solve` solves. It costs n m² in place of n³.
+
+    `d2`: squared distances from the training points to the centres, (n, m).
+    `centres`: squared distances between the centres, (m, m).
+    `columns`: targets, (n, labels).
+
+    Source: Nyström's method as in Rudi, Camoriano & Rosasco 2015, arXiv:1507.04717, eq. 4.
+    """
+    wanted = columns.double()
+    gram = torch.zeros(len(centres), len(centres), dtype=torch.float64, device=d2.device)
+    moment = gram.new_zeros(len(centres), wanted.shape[1])
+    for rows, distances in d2.blocks():
+        values = kernel(distances, setting).double()
+        gram.addmm_(values.T, values)
+        moment.addmm_(values.T, wanted[rows])
+    # In coordinates where K is the identity the condition number is n / λ, and not its square.
+    half = torch.linalg.cholesky(_ridged(centres, JITTER * len(centres), setting))
+    gram = _divided(half, _divided(half, gram).T)
+    gram.diagonal().add_(setting.ridge)
+    found = torch.cholesky_solve(_divided(half, moment), torch.linalg.cholesky(gram))
+    return torch.linalg.solve_triangular(half.T, found, upper=True).to(d2.dtype)
+
+
+def _divided(half: Tensor, matrix: Tensor) -> Tensor:
+    """A lower triangle's inverse times a matrix."""
+    return torch.linalg.solve_triangular(half, matrix, upper=False)
+
+
+def _ridged(d2: Distances, ridge: float, setting: Setting) -> Tensor:
     # float64: a wide kernel with λ = 1e-5 has a condition number near 1e8, too much for float32.
     matrix = torch.empty(len(d2), len(d2), dtype=torch.float64, device=d2.device)
     for rows, distances in d2.blocks():
         matrix[rows] = kernel(distances, setting)
-    matrix.diagonal().add_(setting.ridge)
+    matrix.diagonal().add_(ridge)
     return matrix
 
 
@@ -93,11 +127,21 @@ def _powers(d2: Tensor, setting: Setting) -> Tensor:
 class Gradients:
     """Gradients of the outputs of one kernel machine at its training points, some points and one output at a time.
 
-    All at once would take labels × n × n numbers, and the weights alone n × n.
+    All at once would take labels × n × m numbers, and the weights alone n × m.
     """
 
-    def __init__(self, mapped: Tensor, d2: Distances, coefficients: Tensor, setting: Setting) -> None:
+    def __init__(self, mapped: Tensor, centres: Tensor, d2: Distances, coefficients: Tensor, setting: Setting) -> None:
+        """Prepare the gradients.
+
+        Args:
+            mapped: The training points times the metric, (n, rank).
+            centres: The centres of the kernel times the metric, (m, rank).
+            d2: Squared distances from the points to the centres, (n, m).
+            coefficients: Of the centres, (m, labels).
+            setting: The kernel.
+        """
         self._mapped = mapped
+        self._centres = centres
         self._d2 = d2
         self._coefficients = coefficients
         self._setting = setting
@@ -123,7 +167,7 @@ class Gradients:
 
         `centre`: subtract the mean gradient over points and outputs first.
         """
-        rank, (count, outputs) = self._mapped.shape[1], self._coefficients.shape
+        (count, rank), outputs = self._mapped.shape, self._coefficients.shape[1]
         total, mean = self._mapped.new_zeros(rank, rank), self._mapped.new_zeros(rank)
         for rows, weights in self._weights():
             for output in range(outputs):
@@ -135,7 +179,7 @@ class Gradients:
 
     def _at(self, rows: slice, weights: Tensor, output: int) -> Tensor:
         own = self._coefficients[:, output, None]
-        return (weights @ own) * self._mapped[rows] - weights @ (own * self._mapped)
+        return (weights @ own) * self._mapped[rows] - weights @ (own * self._centres)
 
     def _weights(self) -> Iterator[tuple[slice, Tensor]]:
         """Rows of W = -q (d / L)^q K / d², some at a time, which is -(q / L^q) K d^(q-2)."""

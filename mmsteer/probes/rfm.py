@@ -41,6 +41,8 @@ class RFM(SiteProbe):
         settings: Settings to try instead of a search.
         screen: Most training samples that settings are compared on; where there are more, the best setting is then
             fitted to all of them. A solve costs the cube of the samples.
+        centres: Most training samples that the kernel is centred at; where there are more, the machine is fitted to all
+            of them in the span of so many, spread over the labels. None for all of up to 20,000, else for 8,192.
         unit: Unit of the bandwidth: `median` or `absolute`, see `span_of`.
         seed: Seed of the search and of the split by source.
 
@@ -53,6 +55,7 @@ class RFM(SiteProbe):
     ranges: Ranges = field(default_factory=Ranges)
     settings: tuple[Setting, ...] = ()
     screen: Count = 1500
+    centres: Count | None = None
     unit: Unit = "median"
 
     def _find(self, data: FitData, progress: Progress | None) -> Found:
@@ -74,7 +77,7 @@ class RFM(SiteProbe):
         tries = self.settings or [self.ranges.draw(random) for _ in range(self.draws)]
         if not tries:
             raise ProbeError(f"draws={self.draws} and no settings: there is nothing to try")
-        return Search(tries, self.iterations, self.screen, self.seed)
+        return Search(tries, self.iterations, self.screen, self.seed, self.centres)
 
 
 def _chosen(machine: Machine) -> dict[str, Json]:

@@ -2,14 +2,14 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from mmsteer.probes.distances import Distances
-from mmsteer.probes.kernel import Gradients, Setting, predict, solve
+from mmsteer.probes.kernel import Gradients, Setting, predict, solve, solve_on_centres
 from mmsteer.probes.space import Space
 from mmsteer.probes.spectrum import carriers, top_eigenvector
 
@@ -34,12 +34,14 @@ class Points:
         train: Training points, (n, rank).
         validation: Validation points, (m, rank).
         outside: Squared distance of each validation point from the space, (m,).
+        centres: Which training points the kernel is centred at, (centres,) int64; None for all.
     """
 
     space: Space
     train: Tensor
     validation: Tensor
     outside: Tensor
+    centres: Tensor | None = None
 
     @classmethod
     def of(cls, space: Space, train: Tensor, validation: Tensor) -> "Points":
@@ -53,21 +55,38 @@ class Points:
         return cls(space, space.enter(train)[0], *space.enter(validation))
 
     @cached_property
-    def d2_train(self) -> Distances:
-        """Squared distances between training points, (n, n)."""
-        return Distances.among(self.train, self.train)
+    def plain(self) -> "Measured":
+        """The points under the identity metric."""
+        return self._measured(self.train, None)
 
-    @cached_property
-    def d2_validation(self) -> Distances:
-        """Squared distances from validation to training points, (m, n)."""
-        return Distances.between(self.validation, self.train, None, self.outside)
+    def under(self, metric: Tensor, mapped: Tensor) -> "Measured":
+        """The points under a learned metric.
+
+        `metric`: (rank, rank).
+        `mapped`: the training points times the metric, (n, rank).
+        """
+        return self._measured(mapped, metric)
+
+    def central(self, train: Tensor) -> Tensor:
+        """The rows of the centres, (centres, rank).
+
+        `train`: a row for each training point, (n, rank).
+        """
+        return train if self.centres is None else train[self.centres]
 
     def of_training(self, rows: Tensor) -> "Points":
-        """The same with some of the training points.
+        """The same with some of the training points, all of them centres.
 
         `rows`: which, (rows,) int64.
         """
         return Points(self.space, self.train[rows], self.validation, self.outside)
+
+    def centred(self, rows: Tensor) -> "Points":
+        """The same with a kernel that is centred at some of the training points.
+
+        `rows`: which, (rows,) int64.
+        """
+        return replace(self, centres=rows)
 
     def within(self, columns: Tensor) -> "Points":
         """The points in the part of their space that some directions span.
@@ -76,7 +95,57 @@ class Points:
         """
         validation = self.validation @ columns
         lost = self.validation.square().sum(dim=1) - validation.square().sum(dim=1)
-        return Points(self.space.within(columns), self.train @ columns, validation, self.outside + lost)
+        space = self.space.within(columns)
+        return Points(space, self.train @ columns, validation, self.outside + lost, self.centres)
+
+    def _measured(self, mapped: Tensor, metric: Tensor | None) -> "Measured":
+        # A learned metric annihilates what is outside the span.
+        beyond = self.outside if metric is None else None
+        centres, mapped_centres = self.central(self.train), self.central(mapped)
+        d2 = Distances.among(self.train, mapped, self.centres)
+        return Measured(
+            mapped,
+            mapped_centres,
+            d2,
+            d2 if self.centres is None else Distances.among(centres, mapped_centres),
+            Distances.between(self.validation, centres, metric, beyond),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """Points under a metric; distances are squared.
+
+    Attributes:
+        mapped: The training points times the metric, (n, rank).
+        mapped_centres: The centres times the metric, (centres, rank).
+        train: From training points to centres, (n, centres).
+        centres: Among centres.
+        validation: From validation points to centres, (m, centres).
+    """
+
+    mapped: Tensor
+    mapped_centres: Tensor
+    train: Distances
+    centres: Distances
+    validation: Distances
+
+    def coefficients(self, columns: Tensor, setting: Setting) -> Tensor:
+        """Kernel ridge regression, (centres, labels).
+
+        `columns`: targets of the training points, (n, labels).
+        `setting`: the kernel and the ridge.
+        """
+        if self.centres is self.train:
+            return solve(self.train, columns, setting)
+        return solve_on_centres(self.train, self.centres, columns, setting)
+
+    def gradients(self, coefficients: Tensor, setting: Setting) -> Gradients:
+        """Gradients of the outputs at the training points.
+
+        `coefficients`: (centres, labels).
+        """
+        return Gradients(self.mapped, self.mapped_centres, self.train, coefficients, setting)
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +156,7 @@ class Machine:
         points: The points it was fitted on.
         setting: Its kernel.
         metric: M, (rank, rank); None is the identity.
-        coefficients: (n, labels).
+        coefficients: (centres, labels).
         quality: Validation quality.
         rounds: How many times the metric had been updated.
     """
@@ -107,16 +176,14 @@ class Machine:
         inside, outside = self.points.space.enter(x)
         # A learned metric annihilates what is outside the span.
         beyond = outside if self.metric is None else None
-        d2 = Distances.between(inside, self.points.train, self.metric, beyond)
+        d2 = Distances.between(inside, self.points.central(self.points.train), self.metric, beyond)
         return predict(d2, self.coefficients, self.setting)
 
     def gradients(self) -> Gradients:
         """Gradients of the outputs at the training points."""
-        train = self.points.train
-        if self.metric is None:
-            return Gradients(train, self.points.d2_train, self.coefficients, self.setting)
-        mapped = train @ self.metric
-        return Gradients(mapped, Distances.among(train, mapped), self.coefficients, self.setting)
+        points, metric = self.points, self.metric
+        measured = points.plain if metric is None else points.under(metric, points.train @ metric)
+        return measured.gradients(self.coefficients, self.setting)
 
 
 def learn(
@@ -142,21 +209,20 @@ def learn(
         ceiling: The quality of perfect predictions.
     """
     metric: Tensor | None = None
-    d2, d2_validation, mapped = points.d2_train, points.d2_validation, points.train
+    measured = points.plain
     best: Machine | None = None
     for rounds in range(iterations + 1):
-        coefficients = solve(d2, columns, setting)
-        reached = quality(predict(d2_validation, coefficients, setting))
+        coefficients = measured.coefficients(columns, setting)
+        reached = quality(predict(measured.validation, coefficients, setting))
         if best is None or reached > best.quality:
             best = Machine(points, setting, metric, coefficients, reached, rounds)
         if rounds == iterations or best.quality >= ceiling or reached < best.quality / PATIENCE:
             break
-        learned = normalise(Gradients(mapped, d2, coefficients, setting).metric(centre=setting.centre))
+        learned = normalise(measured.gradients(coefficients, setting).metric(centre=setting.centre))
         if metric is not None and (learned - metric).norm() <= STILL * metric.norm():
             break
         points, metric, mapped = narrowed(points, learned)
-        d2 = Distances.among(points.train, mapped)
-        d2_validation = Distances.between(points.validation, points.train, metric)
+        measured = points.under(metric, mapped)
     assert best is not None
     return best
 
