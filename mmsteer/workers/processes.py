@@ -1,0 +1,88 @@
+"""Workers that are processes of this machine, each with a graphics card of its own where there are any."""
+
+import os
+import pickle
+from collections.abc import Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context, parent_process
+from threading import Thread
+from typing import Any
+
+from mmsteer.workers.pool import Outcome, Pool, Served
+from mmsteer.workers.protocol import Piece, Start
+
+_CARDS = "CUDA_VISIBLE_DEVICES"
+
+
+def processes(count: int, start: Start) -> Pool:
+    """Workers of this machine.
+
+    Args:
+        count: How many.
+        start: Makes what each has.
+    """
+    import torch
+
+    threads, cards = torch.get_num_threads(), _cards(torch.cuda.device_count())
+    return Pool(lambda number: _Process(start, threads, cards[number % len(cards)] if cards else None), count)
+
+
+def _cards(count: int) -> Sequence[str]:
+    named = [one for one in os.environ.get(_CARDS, "").split(",") if one]
+    return named or [str(card) for card in range(count)]
+
+
+class _Process:
+    """One process, begun anew rather than forked: a fork would share the driver's model, threads and locks."""
+
+    lost = (BrokenProcessPool,)
+
+    def __init__(self, start: Start, threads: int, card: str | None) -> None:
+        begun = (pickle.dumps(start), threads, card)
+        self._pool = ProcessPoolExecutor(1, get_context("spawn"), initializer=_begin, initargs=begun)
+
+    def submit(self, piece: Piece) -> "Future[Outcome]":
+        # As bytes: tensors would go through shared memory of a process that may be gone by then.
+        done: Future[Outcome] = Future()
+        try:
+            self._pool.submit(_do, pickle.dumps(piece)).add_done_callback(lambda made: _pass_on(made, done))
+        except BrokenProcessPool as cause:  # it died while it had nothing to do
+            done.set_exception(cause)
+        return done
+
+    def end(self) -> None:
+        for process in list((self._pool._processes or {}).values()):
+            process.kill()
+        self._pool.shutdown(cancel_futures=True)
+
+
+def _pass_on(made: "Future[bytes]", done: "Future[Outcome]") -> None:
+    failed = made.exception()
+    if failed is None:
+        done.set_result(pickle.loads(made.result()))
+    else:
+        done.set_exception(failed)
+
+
+_served: Any = None
+"""Of a worker's own process."""
+
+
+def _begin(start: bytes, threads: int, card: str | None) -> None:
+    global _served
+    Thread(target=_end_with_driver, daemon=True).start()
+    if card is not None:
+        os.environ[_CARDS] = card
+    _served = Served(pickle.loads(start), threads)
+
+
+def _end_with_driver() -> None:
+    driver = parent_process()
+    assert driver is not None
+    driver.join()
+    os._exit(1)
+
+
+def _do(piece: bytes) -> bytes:
+    return pickle.dumps(_served.do(pickle.loads(piece)))
