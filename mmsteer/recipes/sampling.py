@@ -133,17 +133,19 @@ class Sampler:
         """Unsteered outputs, which are generated before everything else."""
         if first.kind != UNSTEERED:
             return []
-        made = [
-            output for chunk in self._chunks for output in outputs_of(chunk, self._made[self._key(first, chunk)])
-        ]
+        made = [output for chunk in self._chunks for output in outputs_of(chunk, self._made[self._key(first, chunk)])]
         return self._task.contexts(self._folder.path, first, self._task.items[:CONTEXTS], made[:CONTEXTS])
 
     def _order(self, plan: Sequence[Planned]) -> None:
         """Put the logs into the order of the plan, whoever was first, so that equal runs have equal folders."""
         places = {one.name: place for place, one in enumerate(plan)}
-        for log, key in ((CHUNKS, "chunk"), (SAMPLES, ITEM)):
+
+        def place(line: dict[str, Any]) -> tuple[int, int]:
+            return places[line["condition"]], line[ITEM] if ITEM in line else line["chunk"]
+
+        for log in (CHUNKS, SAMPLES):
             lines = self._folder.lines(log)
-            ordered = sorted(lines, key=lambda line, key=key: (places[line["condition"]], line[key]))
+            ordered = sorted(lines, key=place)
             if ordered != lines:
                 self._folder.keep(log, ordered)
 

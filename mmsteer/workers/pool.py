@@ -17,8 +17,9 @@ Outcome = tuple[bool, Any]
 class Worker(Protocol):
     """One process with a model of its own, somewhere."""
 
-    lost: tuple[type[BaseException], ...]
-    """How its futures fail where it has died."""
+    @property
+    def lost(self) -> type[BaseException]:
+        """How its futures fail where it has died."""
 
     def submit(self, piece: Piece) -> "Future[Outcome]":
         """Begin a piece; one at a time."""
@@ -37,9 +38,7 @@ class Pool(Workers):
 
     apart = True
 
-    def __init__(
-        self, begin: Callable[[int], Worker], count: int, leave: Callable[[], None] = lambda: None
-    ) -> None:
+    def __init__(self, begin: Callable[[int], Worker], count: int, leave: Callable[[], None] = lambda: None) -> None:
         self._begin, self._count, self._leave = begin, count, leave
         self._workers: dict[int, Worker] = {}
 
@@ -139,7 +138,7 @@ class Served:
 
     def _begun(self) -> Held:
         import torch
-        from threadpoolctl import threadpool_limits
+        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
         torch.set_num_threads(self._threads)
         held = self._start()

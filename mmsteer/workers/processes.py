@@ -5,7 +5,8 @@ import pickle
 from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_all_start_methods, get_context, parent_process
+from multiprocessing.context import BaseContext
 from threading import Thread
 from typing import Any
 
@@ -25,7 +26,24 @@ def processes(count: int, start: Start) -> Pool:
     import torch
 
     threads, cards = torch.get_num_threads(), _cards(torch.cuda.device_count())
-    return Pool(lambda number: _Process(start, threads, cards[number % len(cards)] if cards else None), count)
+    given, context = pickle.dumps(start), _context(start)
+
+    def begin(number: int) -> _Process:
+        return _Process(context, given, threads, cards[number % len(cards)] if cards else None)
+
+    return Pool(begin, count)
+
+
+def _context(start: Start) -> BaseContext:
+    """Processes begin anew: a fork of the driver would share its model, threads and locks.
+
+    Where that can be, they are forks of one process that has imported what `start` needs, and nothing else.
+    """
+    if "forkserver" not in get_all_start_methods():
+        return get_context("spawn")
+    context = get_context("forkserver")
+    context.set_forkserver_preload([getattr(start, "func", start).__module__])
+    return context
 
 
 def _cards(count: int) -> Sequence[str]:
@@ -34,13 +52,12 @@ def _cards(count: int) -> Sequence[str]:
 
 
 class _Process:
-    """One process, begun anew rather than forked: a fork would share the driver's model, threads and locks."""
+    """One process."""
 
-    lost = (BrokenProcessPool,)
+    lost = BrokenProcessPool
 
-    def __init__(self, start: Start, threads: int, card: str | None) -> None:
-        begun = (pickle.dumps(start), threads, card)
-        self._pool = ProcessPoolExecutor(1, get_context("spawn"), initializer=_begin, initargs=begun)
+    def __init__(self, context: BaseContext, start: bytes, threads: int, card: str | None) -> None:
+        self._pool = ProcessPoolExecutor(1, context, initializer=_begin, initargs=(start, threads, card))
 
     def submit(self, piece: Piece) -> "Future[Outcome]":
         # As bytes: tensors would go through shared memory of a process that may be gone by then.

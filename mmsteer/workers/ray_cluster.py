@@ -55,7 +55,7 @@ class _Actor:
 
     def __init__(self, ray: Any, actor: Any) -> None:
         self._ray, self._actor = ray, actor
-        self.lost = (ray.exceptions.RayActorError,)
+        self.lost = ray.exceptions.RayActorError
 
     def submit(self, piece: Piece) -> "Future[Outcome]":
         future: Future[Outcome] = self._actor.do.remote(piece).future()
