@@ -2,13 +2,15 @@
 
     python benchmarks/workers.py same [--ray]          1, 2 and 4 workers beside none
     python benchmarks/workers.py kills --count 30      workers and drivers of one recipe, killed at random moments
-    python benchmarks/workers.py overhead              pieces of a known length
+    python benchmarks/workers.py overhead [--ray]      pieces of a known length
+    python benchmarks/workers.py paper                 a recording of 1,000,000 samples at 32 layers, from measured parts
 
 The model is a Llama of random weights with 4 layers of width 32; the recipe chooses a strength on other rows first.
 """
 
 import argparse
 import json
+import math
 import os
 import random
 import signal
@@ -16,10 +18,16 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
+
+from mmsteer.store import ActivationStore
+from mmsteer.types import LogHistogram, Site
 from mmsteer.workers import Held, opened
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -154,10 +162,55 @@ def overhead(workers: str) -> None:
     print(f"workers {workers}: a piece of 100 ms took {each * 1e3:.1f} ms")
 
 
+SAMPLES, LAYERS, WIDTH, BATCH = 1_000_000, 32, 4096, 16
+"""A recording at every block of a model of 7 billion parameters, a mean over tokens each."""
+
+
+@dataclass(frozen=True)
+class Read:
+    """What a batch of such a recording brings back, without the model."""
+
+    def do(self, held: Held) -> dict[Site, Tensor]:
+        """States of a batch."""
+        return {Site("text", layer): torch.full((BATCH, WIDTH), float(layer)) for layer in range(LAYERS)}
+
+
+def paper() -> None:
+    """Print what the driver adds to each batch, and what follows for all of them."""
+    pieces, size = SAMPLES // BATCH, BATCH * LAYERS * WIDTH * 4
+    norms = {Site("text", layer): LogHistogram({0: BATCH}) for layer in range(LAYERS)}
+    with opened("1", nothing) as made, tempfile.TemporaryDirectory() as place:
+        store = ActivationStore.create(Path(place) / "store", {"model": "none"})
+        list(made.map([Read()]))
+        carried: list[float] = []
+        kept: list[float] = []
+        for at, states in enumerate(_timed(made.map([Read() for _ in range(40)]), carried)):
+            began = time.perf_counter()
+            store.append([f"{at}/{row}" for row in range(BATCH)], states[1], norms)
+            kept.append(time.perf_counter() - began)
+    carry, keep = (sorted(some)[len(some) // 2] for some in (carried, kept))
+    print(f"{pieces:,} batches of {BATCH} samples, {size / 2**20:.0f} MiB each, {pieces * size / 1e9:,.0f} GB in all")
+    print(f"a batch is made, carried and waited for in {carry * 1e3:.0f} ms, and kept in {keep * 1e3:.0f} ms")
+    print(f"the driver keeps all of them in {pieces * keep / 3600:.1f} h, however many workers there are")
+    for seconds in (0.5, 2.0):
+        enough = math.ceil(seconds / keep)
+        hours = {count: max(seconds / count, keep) * pieces / 3600 for count in (1, 8, 64)}
+        told = ", ".join(f"{count} workers {one:.1f} h" for count, one in hours.items())
+        print(f"if a worker reads a batch in {seconds} s: {told}; more than {enough} workers wait for the driver")
+
+
+def _timed(items: Iterator[Any], into: list[float]) -> Iterator[Any]:
+    began = time.perf_counter()
+    for item in items:
+        into.append(time.perf_counter() - began)
+        yield item
+        began = time.perf_counter()
+
+
 def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("same", "kills", "overhead"))
+    parser.add_argument("what", choices=("same", "kills", "overhead", "paper"))
     parser.add_argument("--ray", action="store_true", help="on a Ray cluster of this machine")
     parser.add_argument("--count", type=int, default=30)
     parser.add_argument("--seed", type=int, default=0)
@@ -167,6 +220,8 @@ def main() -> None:
         same(given.ray)
     elif given.what == "kills":
         kills(given.count, f"2{end}", given.seed)
+    elif given.what == "paper":
+        paper()
     else:
         overhead(f"1{end}")
 
