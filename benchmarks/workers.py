@@ -3,7 +3,7 @@
     python benchmarks/workers.py same [--ray]          1, 2 and 4 workers beside none
     python benchmarks/workers.py kills --count 30      workers and drivers of one recipe, killed at random moments
     python benchmarks/workers.py overhead [--ray]      pieces of a known length
-    python benchmarks/workers.py paper                 a recording of 1,000,000 samples at 32 layers, from measured parts
+    python benchmarks/workers.py paper                 a recording of a million samples, from measured parts
 
 The model is a Llama of random weights with 4 layers of width 32; the recipe chooses a strength on other rows first.
 """
