@@ -2,6 +2,7 @@
 
 import math
 import pickle
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -63,7 +64,7 @@ class Costs:
     Attributes:
         parts: Its kinds of pieces.
         start: Seconds that a worker takes to begin.
-        memory: Most bytes that were held at once while they were measured, in this process or on its card.
+        memory: Most bytes held at once while they were measured, on a card or else in this process; 0 unknown.
     """
 
     parts: tuple[Cost, ...]
@@ -163,6 +164,8 @@ def _answered(entry: FoundDirections, data: SystemPairs | RewardedOutputs, times
 def _peak() -> int:
     if torch.cuda.is_initialized():
         return int(torch.cuda.max_memory_allocated())
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

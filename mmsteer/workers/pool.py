@@ -1,28 +1,27 @@
 """Several workers that take the pieces in turn; one that is lost is replaced, and its piece is done again."""
 
+import pickle
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Any, Generic, Protocol
 
 from mmsteer.errors import MmsteerError, WorkerError
-from mmsteer.workers.protocol import AnyPiece, Held, Piece, Start, Workers
+from mmsteer.workers.protocol import AnyPiece, Held, Start, Workers
 
 RETRIES = 3
 """Workers that a piece may lose before the next loss ends the work."""
-Outcome = tuple[bool, Any]
-"""True and a result, or False and an error that was raised on purpose."""
 
 
 class Worker(Protocol):
-    """One process with a model of its own, somewhere."""
+    """One process with a model of its own, somewhere; pieces and results come and go as pickles."""
 
     @property
     def lost(self) -> type[BaseException]:
         """How its futures fail where it has died."""
 
-    def submit(self, piece: Piece) -> "Future[Outcome]":
-        """Begin a piece; one at a time."""
+    def submit(self, piece: bytes) -> "Future[bytes]":
+        """Begin a piece; one at a time. What comes back is that of `Served.do`."""
 
     def end(self) -> None:
         """Take the process away, whatever it does."""
@@ -65,7 +64,7 @@ class Pool(Workers):
             done = self._settled(queue)
             # Before results are written down, so that no worker waits for that.
             self._hand_out(queue)
-            yield from ((piece, _result(*future.result())) for piece, future in done)
+            yield from ((piece, _result(future.result())) for piece, future in done)
 
     def _hand_out(self, queue: "_Queue[AnyPiece]") -> None:
         busy = {number for number, _ in queue.running.values()}
@@ -74,9 +73,9 @@ class Pool(Workers):
             if piece is not None:
                 if number not in self._workers:
                     self._workers[number] = self._begin(number)
-                queue.running[self._workers[number].submit(piece)] = number, piece
+                queue.running[self._workers[number].submit(pickle.dumps(piece))] = number, piece
 
-    def _settled(self, queue: "_Queue[AnyPiece]") -> list[tuple[AnyPiece, "Future[Outcome]"]]:
+    def _settled(self, queue: "_Queue[AnyPiece]") -> list[tuple[AnyPiece, "Future[bytes]"]]:
         """Pieces that are done; those whose workers were lost go back into the queue."""
         found = []
         for future in wait(queue.running, return_when=FIRST_COMPLETED).done:
@@ -93,7 +92,7 @@ class _Queue(Generic[AnyPiece]):
     """Pieces that wait, and those that are being done: for each future the worker's number and the piece."""
 
     def __init__(self, pieces: Iterable[AnyPiece]) -> None:
-        self.running: dict[Future[Outcome], tuple[int, AnyPiece]] = {}
+        self.running: dict[Future[bytes], tuple[int, AnyPiece]] = {}
         self._fresh, self._again = iter(pieces), list[AnyPiece]()
         self._lost = Counter[int]()
 
@@ -127,14 +126,14 @@ class Served:
         self._start, self._threads = start, threads
         self._held: Held | None = None
 
-    def do(self, piece: Piece) -> Outcome:
-        """A piece's result, or the error that was raised on purpose."""
+    def do(self, piece: bytes) -> bytes:
+        """True and a piece's result, or False and the error that was raised on purpose."""
         try:
             if self._held is None:
                 self._held = self._begun()
-            return True, piece.do(self._held)
+            return pickle.dumps((True, pickle.loads(piece).do(self._held)))
         except MmsteerError as error:
-            return False, error
+            return pickle.dumps((False, error))
 
     def _begun(self) -> Held:
         import torch
@@ -146,7 +145,8 @@ class Served:
         return held
 
 
-def _result(done: bool, outcome: Any) -> Any:
+def _result(data: bytes) -> Any:
+    done, outcome = pickle.loads(data)
     if not done:
         raise outcome
     return outcome

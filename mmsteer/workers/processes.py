@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import signal
 from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -10,8 +11,8 @@ from multiprocessing.context import BaseContext
 from threading import Thread
 from typing import Any
 
-from mmsteer.workers.pool import Outcome, Pool, Served
-from mmsteer.workers.protocol import Piece, Start
+from mmsteer.workers.pool import Pool, Served
+from mmsteer.workers.protocol import Start
 
 _CARDS = "CUDA_VISIBLE_DEVICES"
 
@@ -59,27 +60,18 @@ class _Process:
     def __init__(self, context: BaseContext, start: bytes, threads: int, card: str | None) -> None:
         self._pool = ProcessPoolExecutor(1, context, initializer=_begin, initargs=(start, threads, card))
 
-    def submit(self, piece: Piece) -> "Future[Outcome]":
-        # As bytes: tensors would go through shared memory of a process that may be gone by then.
-        done: Future[Outcome] = Future()
+    def submit(self, piece: bytes) -> "Future[bytes]":
         try:
-            self._pool.submit(_do, pickle.dumps(piece)).add_done_callback(lambda made: _pass_on(made, done))
+            return self._pool.submit(_do, piece)
         except BrokenProcessPool as cause:  # it died while it had nothing to do
-            done.set_exception(cause)
-        return done
+            failed: Future[bytes] = Future()
+            failed.set_exception(cause)
+            return failed
 
     def end(self) -> None:
         for process in list((self._pool._processes or {}).values()):
             process.kill()
-        self._pool.shutdown(cancel_futures=True)
-
-
-def _pass_on(made: "Future[bytes]", done: "Future[Outcome]") -> None:
-    failed = made.exception()
-    if failed is None:
-        done.set_result(pickle.loads(made.result()))
-    else:
-        done.set_exception(failed)
+        self._pool.shutdown()
 
 
 _served: Any = None
@@ -88,6 +80,8 @@ _served: Any = None
 
 def _begin(start: bytes, threads: int, card: str | None) -> None:
     global _served
+    # The driver alone is stopped by the keyboard, and ends its workers.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     Thread(target=_end_with_driver, daemon=True).start()
     if card is not None:
         os.environ[_CARDS] = card
@@ -102,4 +96,5 @@ def _end_with_driver() -> None:
 
 
 def _do(piece: bytes) -> bytes:
-    return pickle.dumps(_served.do(pickle.loads(piece)))
+    done: bytes = _served.do(piece)
+    return done

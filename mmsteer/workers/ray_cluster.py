@@ -5,8 +5,8 @@ from math import ceil
 from typing import Any
 
 from mmsteer.errors import WorkerError
-from mmsteer.workers.pool import Outcome, Pool, Served
-from mmsteer.workers.protocol import Piece, Start
+from mmsteer.workers.pool import Pool, Served
+from mmsteer.workers.protocol import Start
 
 LOCAL = "ray"
 """The address of a cluster of its own on this machine."""
@@ -57,8 +57,8 @@ class _Actor:
         self._ray, self._actor = ray, actor
         self.lost = ray.exceptions.RayActorError
 
-    def submit(self, piece: Piece) -> "Future[Outcome]":
-        future: Future[Outcome] = self._actor.do.remote(piece).future()
+    def submit(self, piece: bytes) -> "Future[bytes]":
+        future: Future[bytes] = self._actor.do.remote(piece).future()
         return future
 
     def end(self) -> None:
