@@ -118,7 +118,7 @@ def _generated(experiment: Experiment, task: Task, name: str, plan: tuple[Planne
     began = time.perf_counter()
     made = GeneratedBatch(name, one, one.steering, 0, True).do(experiment.held)
     seconds = time.perf_counter() - began
-    pieces, samples = len(plan) * len(chunks_of(task.items, task.chunk)), len(plan) * len(task.items)
+    pieces, samples = len(plan) * len(chunks_of(task)), len(plan) * len(task.items)
     what = "generate and judge" + (" to choose" if name == VALIDATION else "")
     return Cost(what, pieces, samples, samples * task.steps, pieces * len(pickle.dumps(made)), seconds)
 

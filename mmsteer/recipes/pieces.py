@@ -1,5 +1,6 @@
 """The pieces of a run: a batch that is generated and judged, and a dose that is measured."""
 
+import math
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -29,10 +30,14 @@ class Chunk:
     items: tuple[Any, ...]
 
 
-def chunks_of(items: Sequence[Any], size: int) -> tuple[Chunk, ...]:
-    """Items in batches."""
-    starts = range(0, len(items), size)
-    return tuple(Chunk(index, tuple(items[start : start + size])) for index, start in enumerate(starts))
+def chunk_of(task: Task, index: int) -> Chunk:
+    """A batch of a task, by its place."""
+    return Chunk(index, tuple(task.items[index * task.chunk : (index + 1) * task.chunk]))
+
+
+def chunks_of(task: Task) -> tuple[Chunk, ...]:
+    """The items of a task in batches."""
+    return tuple(chunk_of(task, index) for index in range(math.ceil(len(task.items) / task.chunk)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +76,7 @@ class GeneratedBatch:
     def do(self, held: Held) -> Made:
         """The batch."""
         task: Task = held.tasks[self.task]
-        chunk = chunks_of(task.items, task.chunk)[self.index]
+        chunk = chunk_of(task, self.index)
         files, made = task.make(self.planned, self.steering, chunk.items)
         line = {"condition": self.planned.name, "chunk": self.index, "files": list(files), **made}
         return Made(files, line, self._judged(task, chunk, files, line) if self.judged else None)

@@ -45,7 +45,7 @@ class Sampler:
         self._task = task
         self._folder = folder
         self._workers, self._name = workers, name
-        self._chunks = chunks_of(task.items, task.chunk)
+        self._chunks = chunks_of(task)
         self._judged = {(line["condition"], line[ITEM]) for line in folder.lines(SAMPLES)}
         self._made = _whole_chunks(folder)
         self._doses: dict[str, dict[str, float | None]] = folder.read(DOSES) if folder.has(DOSES) else {}
