@@ -2,7 +2,7 @@
 
     python benchmarks/workers.py same [--ray]          1, 2 and 4 workers beside none
     python benchmarks/workers.py kills --count 30      workers and drivers of one recipe, killed at random moments
-    python benchmarks/workers.py overhead [--ray]      pieces of a known length
+    python benchmarks/workers.py overhead [--ray]      pieces that do nothing
     python benchmarks/workers.py paper                 a recording of a million samples, from measured parts
 
 The model is a Llama of random weights with 4 layers of width 32; the recipe chooses a strength on other rows first.
@@ -134,16 +134,15 @@ def _workers(driver_id: int) -> list[int]:
 
 
 @dataclass(frozen=True)
-class Slept:
-    """A piece that takes a tenth of a second and carries what a batch does."""
+class Empty:
+    """A piece that does nothing, and carries what a batch does."""
 
     number: int
     content: bytes
 
-    def do(self, held: Held) -> bytes:
-        """Bytes as large as came."""
-        time.sleep(0.1)
-        return self.content
+    def do(self, held: Held) -> tuple[float, bytes]:
+        """Processor seconds of this worker so far, and bytes as large as came."""
+        return time.process_time(), self.content
 
 
 def nothing() -> Held:
@@ -152,14 +151,15 @@ def nothing() -> Held:
 
 
 def overhead(workers: str) -> None:
-    """Print what a piece takes beyond its tenth of a second."""
-    pieces = [Slept(at, bytes(100_000)) for at in range(200)]
+    """Print what a piece costs beside its work, in processor time of driver and worker: others may be busy here too."""
     with opened(workers, nothing) as made:
-        list(made.map(pieces[:4]))
-        began = time.perf_counter()
-        list(made.map(pieces))
-        each = (time.perf_counter() - began) / len(pieces)
-    print(f"workers {workers}: a piece of 100 ms took {each * 1e3:.1f} ms")
+        for size in (1_000, 1_000_000):
+            pieces = [Empty(at, bytes(size)) for at in range(500)]
+            list(made.map(pieces[:10]))
+            began = time.process_time()
+            seen = [found[0] for _, found in made.map(pieces)]
+            each = (time.process_time() - began + max(seen) - min(seen)) / len(pieces)
+            print(f"workers {workers}: {each * 1e3:.2f} ms a piece of {size:,} bytes; 5 % of {each * 20e3:.0f} ms")
 
 
 SAMPLES, LAYERS, WIDTH, BATCH = 1_000_000, 32, 4096, 16
