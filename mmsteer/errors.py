@@ -98,6 +98,10 @@ class RecipeError(MmsteerError):
     """A recipe cannot be read, or does not describe an experiment."""
 
 
+class WorkerError(MmsteerError):
+    """Workers cannot be reached, or died too often at one piece of work."""
+
+
 class ServingError(MmsteerError):
     """A request to the server cannot be answered.
 

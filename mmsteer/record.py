@@ -2,8 +2,10 @@
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +32,14 @@ from mmsteer.types import (
     sink_mask,
     without_sinks,
 )
+from mmsteer.workers import Held, Here, Workers
 
 POOLS = ("mean", "last", "max", "tokens")
 _WINDOWS = re.compile(r"windows\((\d+(?:\.\d+)?)s\)")
 
 Batch = tuple[Mapping[Site, Tensor], Mapping[Site, LogHistogram]]
 """Of some samples: the values at each site, and the norms of the tokens that they came from."""
+Read = Callable[[Adapter, Sequence[Sample]], Batch]
 
 
 def record(
@@ -47,6 +51,7 @@ def record(
     pool: str = "mean",
     batch: int = 16,
     folder: str | Path | None = None,
+    workers: Workers | None = None,
     progress: bool = False,
 ) -> Activations:
     """Read hidden states at several sites from the same samples, in the token layout of generation.
@@ -70,6 +75,7 @@ def record(
             `tokens` for all of them, zero where a token was not chosen.
         batch: Samples a forward.
         folder: Where to keep the activations; None for memory only.
+        workers: What reads the batches, each with this model; None for this process.
         progress: Show a bar.
 
     Raises:
@@ -93,18 +99,31 @@ def record(
     }
     if any(site.stack != adapter.generator for site in chosen):
         batch = 1
+    read = partial(_read, sites=chosen, positions=positions, pool=pool)
+    by = workers or Here(Held(adapter))
+    return collect(samples, chosen, source, read, by, batch=batch, folder=folder, progress=progress)
 
-    def read(some: Sequence[Sample]) -> Batch:
-        return _read(adapter, some, chosen, positions, pool)
 
-    return collect(samples, chosen, source, read, batch=batch, folder=folder, progress=progress)
+@dataclass(frozen=True, eq=False)
+class _ReadBatch:
+    """Samples that are read together."""
+
+    samples: Sequence[Sample]
+    read: Read
+
+    def do(self, held: Held) -> Batch:
+        return self.read(held.adapter, self.samples)
+
+    def __str__(self) -> str:
+        return f"reading {self.samples[0].id!r} to {self.samples[-1].id!r}"
 
 
 def collect(
     samples: Sequence[Sample],
     sites: Sequence[Site],
     source: Mapping[str, str],
-    read: Callable[[Sequence[Sample]], Batch],
+    read: Read,
+    workers: Workers,
     *,
     batch: int,
     folder: str | Path | None,
@@ -117,7 +136,8 @@ def collect(
         samples: What to read.
         sites: The sites that are read.
         source: What identifies the recording.
-        read: Takes some samples to the values at each site and the norms that they came from.
+        read: Takes a model and some samples to the values at each site and the norms that they came from.
+        workers: What reads them.
         batch: Samples at a time.
         folder: Where to keep the activations; None for memory only.
         progress: Show a bar.
@@ -128,12 +148,19 @@ def collect(
     """
     ids = [sample.id for sample in samples]
     store = _Memory(ids, source) if folder is None else ActivationStore.create(folder, source)
-    left = [sample for sample in samples if sample.id not in store.done()]
-    starts = range(0, len(left), batch)
-    for start in track(starts, text, disable=not progress, transient=True):
-        some = left[start : start + batch]
-        store.append([sample.id for sample in some], *read(some))
+    pieces = [_ReadBatch(some, read) for some in _left(samples, batch, store.done())]
+    done = track(workers.map(pieces), text, len(pieces), disable=not progress, transient=True)
+    for piece, found in done:
+        store.append([sample.id for sample in piece.samples], *found)
     return store.load(sites, ids)
+
+
+def _left(samples: Sequence[Sample], batch: int, done: set[str]) -> Iterator[Sequence[Sample]]:
+    """What is still to be read, in batches that begin at the same samples whatever has been done."""
+    for start in range(0, len(samples), batch):
+        some = [sample for sample in samples[start : start + batch] if sample.id not in done]
+        if some:
+            yield some
 
 
 def data_fingerprint(samples: Sequence[Sample]) -> str:
@@ -151,28 +178,26 @@ def data_fingerprint(samples: Sequence[Sample]) -> str:
 
 
 class _Memory:
-    """A recording that no disk keeps, filled in the order of its samples; see `ActivationStore`."""
+    """A recording that no disk keeps, filled a batch of neighbours at a time; see `ActivationStore`."""
 
     def __init__(self, ids: Sequence[str], source: Mapping[str, str]) -> None:
         if not ids or len(set(ids)) != len(ids):
             raise StoreError(f"a recording holds one sample or more, each of its own name, not {list(ids)[:8]}")
-        self._ids = tuple(ids)
+        self._places = {name: place for place, name in enumerate(ids)}
         self._source = source
-        self._filled = 0
         self._values: dict[Site, Tensor] = {}
         self._norms: dict[Site, LogHistogram] = {}
 
     def done(self) -> set[str]:
-        return set(self._ids[: self._filled])
+        return set()
 
     def append(self, ids: Sequence[str], values: Mapping[Site, Tensor], norms: Mapping[Site, LogHistogram]) -> None:
-        rows = slice(self._filled, self._filled + len(ids))
+        rows = slice(self._places[ids[0]], self._places[ids[0]] + len(ids))
         for site, value in values.items():
             if site not in self._values:
-                self._values[site] = value.new_empty((len(self._ids), *value.shape[1:]))
+                self._values[site] = value.new_empty((len(self._places), *value.shape[1:]))
             self._put(site, rows, value)
             self._norms[site] = self._norms.get(site, LogHistogram({})) + norms[site]
-        self._filled = rows.stop
 
     def _put(self, site: Site, rows: slice, value: Tensor) -> None:
         whole = self._values[site]

@@ -15,6 +15,7 @@ from mmsteer.cli.evaluate import app as evaluate
 from mmsteer.cli.fold import fold
 from mmsteer.cli.generate import generate
 from mmsteer.cli.hints import as_typed
+from mmsteer.cli.plan import plan
 from mmsteer.cli.probe import probe
 from mmsteer.cli.push import push
 from mmsteer.cli.recipes import app as recipes
@@ -35,6 +36,7 @@ HELP = """Steer multimodal models while they generate, and measure honestly what
 
 app = typer.Typer(help=HELP, no_args_is_help=True, rich_markup_mode="rich", pretty_exceptions_enable=False)
 app.command()(run)
+app.command()(plan)
 app.command()(generate)
 app.command()(probe)
 app.command()(search)

@@ -6,7 +6,7 @@ from typing import Any
 
 _ARGUMENT = re.compile(r"\b([a-z_]+)='([\w.:-]+)'")
 _PLACED = re.compile(r"dictionary\.at\((?:Site\(\.\.\.\)|site, model)\)")
-RECIPES = ("run", "recipes")
+RECIPES = ("run", "plan", "recipes")
 """Commands whose settings stand in a recipe."""
 
 

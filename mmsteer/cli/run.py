@@ -1,14 +1,17 @@
 """`mmsteer run` and `mmsteer report`."""
 
+import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mmsteer.cli.options import Quiet
+from mmsteer.errors import WorkerError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -24,6 +27,12 @@ def run(
         list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="changes, such as generate.seconds=2")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="the run folder (default: runs/<name>-<id>)")] = None,
+    workers: Annotated[
+        str | None,
+        typer.Option(
+            help="a number of processes, or ray://host:port, 4@ray://host:port, 4@ray (default: this process)"
+        ),
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Do what a recipe says: find directions, generate, judge, score.
@@ -40,21 +49,27 @@ def run(
     mmsteer run one-note data.world.n=4 generate.seconds=2 --out runs/try
 
     mmsteer run my-recipe.yaml model.load=facebook/musicgen-small model.device=cuda
+
+    mmsteer run my-recipe.yaml --workers 4
     """
     from mmsteer.cli.quiet import hush
-    from mmsteer.recipes.experiment import prepare
+    from mmsteer.recipes.experiment import held_by_worker, prepare
     from mmsteer.recipes.loading import kind_of
     from mmsteer.recipes.run import run as run_experiment
     from mmsteer.report import write_report
+    from mmsteer.workers import opened
 
     hush()
     if kind_of(recipe, overrides or []) == "axbench":
+        _refuse_workers(workers)
         _run_axbench(recipe, overrides or [], out, quiet=quiet)
         return
-    experiment = prepare(recipe, overrides or [])
+    # Where others compute, this process checks, writes and scores alone, and leaves the cards to them.
+    experiment = prepare(recipe, overrides or [], "cpu" if workers else None)
     path = out or Path("runs") / experiment.name
-    with _resumable(path):
-        folder = run_experiment(experiment, path, progress=not quiet)
+    start = partial(held_by_worker, recipe, overrides or [], os.getcwd(), experiment.id)
+    with _resumable(path), opened(workers, start) if workers else nullcontext() as by:
+        folder = run_experiment(experiment, path, workers=by, progress=not quiet)
     page = write_report(folder.path)
     if folder.has("choice.json"):
         _print_choice(folder.read("choice.json"))
@@ -75,6 +90,16 @@ def report(
     from mmsteer.report import write_report
 
     print(write_report(folder))
+
+
+def _refuse_workers(workers: str | None) -> None:
+    """Refuse workers for what is not shared out.
+
+    Raises:
+        WorkerError: They are asked for.
+    """
+    if workers is not None:
+        raise WorkerError("a recipe of the kind axbench runs in one process; leave --workers out")
 
 
 def _run_axbench(recipe: str, overrides: list[str], out: Path | None, *, quiet: bool) -> None:

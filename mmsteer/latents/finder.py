@@ -19,6 +19,7 @@ from mmsteer.probes.targets import encode
 from mmsteer.record import Batch, collect, data_fingerprint
 from mmsteer.sae import COEFFICIENTS, SparseDictionary, Usage, combined_direction, select
 from mmsteer.types import Activations, Adapter, Direction, LogHistogram, Positions, Sample
+from mmsteer.workers import Held, Here
 
 RANDOM = "random"
 """The control in place of a selector: features drawn from those that are active in some sample of the label."""
@@ -62,13 +63,14 @@ def record_features(
         "dictionary": dictionary_content(dictionary),
     }
 
-    def read(some: Sequence[Sample]) -> Batch:
-        states = [_chosen(one, positions) for one in token_states(adapter, some, site, batch=batch)]
+    def read(model: Adapter, some: Sequence[Sample]) -> Batch:
+        states = [_chosen(one, positions) for one in token_states(model, some, site, batch=batch)]
         z = torch.stack([POOLS[pool](dictionary.encode(h)) for h in states])
         return {site: z}, {site: LogHistogram.of(torch.cat(states).norm(dim=-1))}
 
     bar = "Reading features"
-    return collect(samples, [site], source, read, batch=batch, folder=folder, progress=progress, text=bar)
+    here = Here(Held(adapter))
+    return collect(samples, [site], source, read, here, batch=batch, folder=folder, progress=progress, text=bar)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,7 +1,7 @@
 """What directions are found in: labelled samples by the form of an entry's data, and what controls find theirs in."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any
 
@@ -14,6 +14,7 @@ from mmsteer.recipes.rows.schema import LabelledRows, RewardedOutputs, SystemPai
 from mmsteer.recipes.vision import pairs
 from mmsteer.tasks import Labelled
 from mmsteer.types import Adapter
+from mmsteer.workers import Held
 
 CONTROLS = ("shuffled", "wrong_image")
 """The controls that are found as a direction is, in data that should not lead to it."""
@@ -71,6 +72,28 @@ def samples_of(data: Any, adapter: Adapter, control: str | None = None, seed: in
         shown = contrasts.Contrast("the samples", found.samples, found.labels, found.groups)
         return replace(found, samples=contrasts.wrong_image(shown, seed).samples)
     return found
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledSamples:
+    """`samples_of` as a piece of work: the model may have to answer prompts for them.
+
+    Attributes:
+        data: Where directions are found.
+        control: As for `samples_of`.
+        seed: As for `samples_of`.
+    """
+
+    data: Any
+    control: str | None
+    seed: int
+
+    def do(self, held: Held) -> Labelled:
+        """The samples."""
+        return samples_of(self.data, held.adapter, self.control, self.seed)
+
+    def __str__(self) -> str:
+        return "samples that directions are found in"
 
 
 def _form(data: Any) -> ModuleType:

@@ -56,8 +56,9 @@ class Digests:
 
     def close(self) -> None:
         """Say that all of the folder is there: what is there now is what must be there."""
-        text = "".join(f"{digest}  {name}\n" for name, digest in self.files.items() if (self._folder / name).is_file())
-        for log in self.lines:
+        files = sorted(self.files.items())
+        text = "".join(f"{digest}  {name}\n" for name, digest in files if (self._folder / name).is_file())
+        for log in sorted(self.lines):
             text += "".join(f"{digest_of(line)}  {log}:\n" for line in whole_lines(self._folder / log))
         write_atomically(self._folder / DIGESTS, f"{text}{_closing(text)}\n".encode())
 

@@ -1,5 +1,7 @@
 """A checked recipe and its model: everything that can fail before any compute has failed here."""
 
+import os
+import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +10,7 @@ from typing import Any
 import torch
 
 from mmsteer.api import load
-from mmsteer.errors import DirectionError, RecipeError
+from mmsteer.errors import DirectionError, RecipeError, WorkerError
 from mmsteer.recipes import forms
 from mmsteer.recipes.checks import CheckedRecipe, check_recipe
 from mmsteer.recipes.contrasts import check_model, labels_of
@@ -21,6 +23,10 @@ from mmsteer.recipes.problems import complaints
 from mmsteer.recipes.schema import FileDirections, FoundDirections, Recipe, SaeProbe
 from mmsteer.recipes.task import Task
 from mmsteer.types import Direction, Feature, Site, SiteStats, select_sites
+from mmsteer.workers import Held
+
+TEST, VALIDATION = "test", "validation"
+"""Names of the tasks of a run."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,16 +56,22 @@ class Experiment:
         return self.task.adapter
 
     @property
+    def held(self) -> Held:
+        """What the pieces of the run need."""
+        return Held(self.adapter, {TEST: self.task, VALIDATION: self.validation})
+
+    @property
     def name(self) -> str:
         """Name of the run's folder."""
         return f"{self.recipe.name}-{self.id}"
 
 
-def prepare(name: str | Path, overrides: Sequence[str] = ()) -> Experiment:
+def prepare(name: str | Path, overrides: Sequence[str] = (), device: str | None = None) -> Experiment:
     """Read a recipe, load its model, and check the one against the other.
 
     `name`: A file, or the name of a recipe that comes with mmsteer.
     `overrides`: lines `a.b.c=value`.
+    `device`: where the model lies, for a process that leaves the work to others; None for where the recipe says.
 
     Raises:
         RecipeError: The recipe is wrong, or does not fit the model.
@@ -67,11 +79,44 @@ def prepare(name: str | Path, overrides: Sequence[str] = ()) -> Experiment:
     checked = check_recipe(name, overrides)
     recipe = checked.recipe
     model = recipe.model
-    adapter = load(model.load, device=model.device, dtype=model.dtype, quantise=model.quantise)
+    adapter = load(
+        model.load,
+        device=model.device if device is None or model.quantise else device,
+        dtype=model.dtype,
+        quantise=model.quantise,
+    )
     task = forms.task(recipe, adapter, recipe.data)
     _check_fit(checked, task)
     validation = forms.task(recipe, adapter, recipe.choose.data) if recipe.choose else None
     return Experiment(checked, task, validation, _identity(checked, task))
+
+
+def held_by_worker(name: str, overrides: Sequence[str], folder: str, wanted: str) -> Held:
+    """What a worker of a run has, made in its own process.
+
+    Args:
+        name: The recipe, as the driver was given it.
+        overrides: Lines `a.b.c=value`.
+        folder: The driver's working folder, where relative names are looked up.
+        wanted: The id of the driver's run.
+
+    Raises:
+        WorkerError: The folder is not there, or the run would be another one.
+    """
+    try:
+        os.chdir(folder)
+    except OSError as cause:
+        raise WorkerError(
+            f"{platform.node()} has no folder {folder} ({cause.strerror}); recipes, models and data must be there "
+            "under the same names as for the process that shares out the work"
+        ) from None
+    found = prepare(name, overrides)
+    if found.id != wanted:
+        raise WorkerError(
+            f"on {platform.node()} this recipe is the run {found.id}, not {wanted}: mmsteer, torch, Python, the model "
+            "or the data differ there; install the same versions"
+        )
+    return found.held
 
 
 def _check_fit(checked: CheckedRecipe, task: Task) -> None:
@@ -88,7 +133,7 @@ def _check_fit(checked: CheckedRecipe, task: Task) -> None:
         names: dict[str, Direction] = {}
         for entry in checked.recipe.directions:
             problems += complaints(_check_without, entry, names, task)
-            names |= _shaped(entry, checked, task)
+            names |= shaped(entry, checked, task)
         for condition in checked.conditions:
             problems += complaints(_check_condition, condition, names, task)
     if problems:
@@ -123,8 +168,13 @@ def _check_without(entry: Any, names: Mapping[str, Direction], task: Task) -> No
                 )
 
 
-def _shaped(entry: Any, checked: CheckedRecipe, task: Task) -> Mapping[str, Direction]:
-    """The entry's directions; those still to be found as stand-ins at the sites where they will lie."""
+def shaped(entry: Any, checked: CheckedRecipe, task: Task) -> Mapping[str, Direction]:
+    """The entry's directions; those still to be found as stand-ins at the sites where they will lie.
+
+    `entry`: of the recipe's directions.
+    `checked`: the recipe.
+    `task`: whose model they are for.
+    """
     if isinstance(entry, FileDirections):
         return checked.files[entry.file]
     sites = _sites(entry, task)

@@ -15,6 +15,7 @@ from mmsteer.record import record
 from mmsteer.sae import SparseDictionary
 from mmsteer.tasks import Labelled
 from mmsteer.types import Activations, Adapter, Direction, Positions, select_sites
+from mmsteer.workers import Held, Here, Workers
 
 PART = 4
 """Groups whose samples are held whole before they are averaged."""
@@ -42,6 +43,7 @@ def find(
     folder: Path | None = None,
     *,
     without: Sequence[Direction] = (),
+    workers: Workers | None = None,
     progress: bool = False,
     judged: bool = False,
 ) -> Found:
@@ -53,13 +55,15 @@ def find(
         data: What is read.
         folder: Where recordings are kept while they are needed, by content; None for memory.
         without: Directions that those of a probe shall be orthogonal to.
+        workers: What reads the samples; None for this process.
         progress: Show a bar.
         judged: Judge the best site by an interval and a permutation test; features of dictionaries are left out.
     """
+    by = workers or Here(Held(adapter))
     if isinstance(entry.probe, SaeProbe):
-        found, seconds = _features(adapter, entry, entry.probe, data, folder, progress=progress)
+        found, seconds = _features(adapter, entry, entry.probe, data, folder, by, progress=progress)
         return Found(found.directions, _table(entry, found), seconds)
-    sides = _read(adapter, entry, data, folder, progress=progress)
+    sides = _read(adapter, entry, data, folder, by, progress=progress)
     assert not isinstance(entry.probe, str)
     start = time.perf_counter()
     found = sweep(
@@ -81,14 +85,23 @@ def find(
     return Found(directions, _table(entry, found), seconds, sure)
 
 
-def _read(adapter: Adapter, entry: FoundDirections, data: Labelled, folder: Path | None, *, progress: bool) -> Sides:
+def _read(
+    adapter: Adapter, entry: FoundDirections, data: Labelled, folder: Path | None, by: Workers, *, progress: bool
+) -> Sides:
     """Every sample as a row; or every side of a group, of which few are held whole at a time."""
 
     def recorded(part: Labelled, place: Path | None) -> tuple[Activations, tuple[Any, ...], tuple[str, ...]]:
         sites = select_sites(entry.sites, adapter.widths)
         positions = Positions(entry.positions)
         read = record(
-            adapter, part.samples, sites, positions=positions, pool=entry.pool, folder=place, progress=progress
+            adapter,
+            part.samples,
+            sites,
+            positions=positions,
+            pool=entry.pool,
+            folder=place,
+            workers=by,
+            progress=progress,
         )
         return read, part.labels, part.groups
 
@@ -104,19 +117,13 @@ def _features(
     probe: SaeProbe,
     data: Labelled,
     folder: Path | None,
+    by: Workers,
     *,
     progress: bool,
 ) -> tuple[Sweep, float]:
     dictionary = dictionary_of(entry, probe, adapter)
-    read = record_features(
-        adapter,
-        dictionary,
-        data.samples,
-        positions=Positions(entry.positions),
-        pool=entry.pool,
-        folder=folder,
-        progress=progress,
-    )
+    # Elsewhere as one piece, in memory: a dictionary is larger than what is read with it.
+    read = by.one(_RecordedFeatures(entry, probe, data, None if by.apart else folder, progress and not by.apart))
     start = time.perf_counter()
     finder = FeatureFinder(probe.selector, probe.features, probe.coefficient, probe.seed)
     found = feature_directions(
@@ -125,6 +132,31 @@ def _features(
     if readable(probe, dictionary):
         found = _as_features(found, entry.family, dictionary, read)
     return found, time.perf_counter() - start
+
+
+@dataclass(frozen=True, eq=False)
+class _RecordedFeatures:
+    """Read the activations of a dictionary's features."""
+
+    entry: FoundDirections
+    probe: SaeProbe
+    data: Labelled
+    folder: Path | None
+    progress: bool
+
+    def do(self, held: Held) -> Activations:
+        return record_features(
+            held.adapter,
+            dictionary_of(self.entry, self.probe, held.adapter),
+            self.data.samples,
+            positions=Positions(self.entry.positions),
+            pool=self.entry.pool,
+            folder=self.folder,
+            progress=self.progress,
+        )
+
+    def __str__(self) -> str:
+        return f"{self.entry.family}, reading features"
 
 
 def _as_features(found: Sweep, family: str, dictionary: SparseDictionary, read: Activations) -> Sweep:

@@ -9,6 +9,7 @@ from mmsteer.recipes.receipts import joined_receipt
 from mmsteer.recipes.sampling import DOSES, Sampler
 from mmsteer.recipes.scoring import ITEM, Scored, score_conditions
 from mmsteer.recipes.task import Task
+from mmsteer.workers import Held, Here, Workers
 
 SCORES = "scores.json"
 Lines = Mapping[str, list[dict[str, Any]]]
@@ -23,6 +24,8 @@ def carry_out(
     group: Group,
     factors: Mapping[str, float | None] | None = None,
     *,
+    workers: Workers | None = None,
+    name: str = "",
     progress: bool,
 ) -> None:
     """Generate and score everything of a plan, or what is left of it.
@@ -33,11 +36,14 @@ def carry_out(
         plan: All conditions and controls; the unsteered one first.
         group: Conditions of one group are also scored together.
         factors: For each condition the factor of its strengths, where that is known already.
+        workers: What generates; None for this process.
+        name: Of the task among those that workers have.
         progress: Show what is running and how long it takes.
     """
     task.describe(folder)
     folder.write("conditions.json", [planned.to_json() for planned in plan])
-    applied = Sampler(task, folder, factors).run(plan, progress=progress)
+    by = workers or Here(Held(task.adapter, {name: task}))
+    applied = Sampler(task, folder, factors, by, name).run(plan, progress=progress)
     lines, receipts = _by_condition(folder.lines(SAMPLES), ITEM), _receipts(folder, plan)
     steered = [planned for planned in plan if planned.kind == "steered"]
     traces = {one.name: task.traces(applied[one.name], lines[one.name], lines.get(UNSTEERED)) for one in steered}

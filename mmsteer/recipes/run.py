@@ -11,10 +11,10 @@ from typing import Any
 from mmsteer.direction_file import load_directions, save_directions
 from mmsteer.document import write_document
 from mmsteer.recipes.choosing import choose
-from mmsteer.recipes.contrasts import CONTROLS, samples_of
+from mmsteer.recipes.contrasts import CONTROLS, LabelledSamples
 from mmsteer.recipes.controls import Controlled
 from mmsteer.recipes.environment import environment
-from mmsteer.recipes.experiment import Experiment
+from mmsteer.recipes.experiment import TEST, VALIDATION, Experiment
 from mmsteer.recipes.finding import Found, find, left_out, recording_key
 from mmsteer.recipes.folder import RunFolder
 from mmsteer.recipes.forms import files
@@ -23,10 +23,11 @@ from mmsteer.recipes.plan import Condition, Planner
 from mmsteer.recipes.sampling import DOSES
 from mmsteer.recipes.schema import FileDirections, FoundDirections
 from mmsteer.types import Direction
+from mmsteer.workers import Here, Workers
 
 DIRECTIONS, PROBE, RECORDINGS = "directions.safetensors", "probe.json", "recordings"
 TIMES = "times.json"
-CHOICE, VALIDATION = "choice.json", "validation"
+CHOICE = "choice.json"
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,25 +42,29 @@ class Axes:
     controls: Mapping[str, Controlled]
 
 
-def run(experiment: Experiment, out: Path | None = None, *, progress: bool = True) -> RunFolder:
+def run(
+    experiment: Experiment, out: Path | None = None, *, workers: Workers | None = None, progress: bool = True
+) -> RunFolder:
     """Do what a recipe says, or what is left of it.
 
     `out`: the run folder; None for `runs/<name>-<id>`.
+    `workers`: what reads and generates; None for this process.
     `progress`: show what is running and how long it takes.
 
     Raises:
         RecipeError: The folder holds another run, or cannot be written.
     """
+    by = workers or Here(experiment.held)
     folder = RunFolder.open(out or Path("runs") / experiment.name, experiment.id, experiment.recipe.name)
     with folder.locked():
         if not folder.finished:
             _describe(experiment, folder)
-            axes = _axes(experiment, folder, progress=progress)
-            conditions, factors = _chosen(experiment, folder, axes, progress=progress)
+            axes = _axes(experiment, folder, by, progress=progress)
+            conditions, factors = _chosen(experiment, folder, axes, by, progress=progress)
             controls, group = experiment.recipe.controls, partial(_group, experiment.recipe)
             planner = Planner(controls.unsteered, controls.random, axes.controls, experiment.recipe.seed)
             plan = planner.plan(conditions, axes.directions)
-            carry_out(experiment.task, folder, plan, group, factors, progress=progress)
+            carry_out(experiment.task, folder, plan, group, factors, workers=by, name=TEST, progress=progress)
             folder.finish(*([VALIDATION] if experiment.recipe.choose else []))
     return folder
 
@@ -71,11 +76,11 @@ def _describe(experiment: Experiment, folder: RunFolder) -> None:
     folder.write("environment.json", {"id": experiment.id} | made)
 
 
-def _axes(experiment: Experiment, folder: RunFolder, *, progress: bool) -> Axes:
+def _axes(experiment: Experiment, folder: RunFolder, by: Workers, *, progress: bool) -> Axes:
     """The directions of all entries and their controls, found once and kept."""
     kinds = [kind for kind in CONTROLS if getattr(experiment.recipe.controls, kind)]
     if not folder.has(PROBE, *folder.written(".safetensors")):
-        _find(experiment, folder, kinds, progress=progress)
+        _find(experiment, folder, kinds, by, progress=progress)
     # From the files: a run that goes on steers along the very numbers of one that never stopped.
     directions = _kept(folder, DIRECTIONS)
     for given in experiment.checked.files.values():
@@ -83,7 +88,7 @@ def _axes(experiment: Experiment, folder: RunFolder, *, progress: bool) -> Axes:
     return Axes(directions, {kind: _kept(folder, _control_file(kind)) for kind in kinds})
 
 
-def _find(experiment: Experiment, folder: RunFolder, kinds: Sequence[str], *, progress: bool) -> None:
+def _find(experiment: Experiment, folder: RunFolder, kinds: Sequence[str], by: Workers, *, progress: bool) -> None:
     known: dict[str, Direction] = {}
     others: dict[str, dict[str, Direction]] = {kind: {} for kind in kinds}
     tables, seconds = [], {}
@@ -92,13 +97,13 @@ def _find(experiment: Experiment, folder: RunFolder, kinds: Sequence[str], *, pr
             known |= experiment.checked.files[entry.file]
             continue
         above = dict(known)
-        found = _fitted(experiment, folder, entry, None, above, progress=progress)
+        found = _fitted(experiment, folder, entry, None, above, by, progress=progress)
         known |= found.directions
         tables.append(dict(found.table))
         seconds[entry.family] = found.seconds
         for kind in kinds:
             # What is left out of a control was found as the control was.
-            again = _fitted(experiment, folder, entry, kind, above | others[kind], progress=progress)
+            again = _fitted(experiment, folder, entry, kind, above | others[kind], by, progress=progress)
             others[kind] |= again.directions
     for name, some in {DIRECTIONS: known, **{_control_file(kind): others[kind] for kind in kinds}}.items():
         if some:
@@ -121,14 +126,15 @@ def _fitted(
     entry: FoundDirections,
     control: str | None,
     above: Mapping[str, Direction],
+    by: Workers,
     *,
     progress: bool,
 ) -> Found:
     adapter = experiment.adapter
-    data = samples_of(entry.data, adapter, control, experiment.recipe.seed)
+    data = by.one(LabelledSamples(entry.data, control, experiment.recipe.seed))
     place = _recording(folder, entry, control or "")
     without = left_out(entry, above)
-    return find(adapter, entry, data, place, without=without, progress=progress)
+    return find(adapter, entry, data, place, without=without, workers=by, progress=progress)
 
 
 def _control_file(kind: str) -> str:
@@ -140,7 +146,7 @@ def _recording(folder: RunFolder, entry: FoundDirections, control: str) -> Path:
 
 
 def _chosen(
-    experiment: Experiment, folder: RunFolder, axes: Axes, *, progress: bool
+    experiment: Experiment, folder: RunFolder, axes: Axes, by: Workers, *, progress: bool
 ) -> tuple[tuple[Condition, ...], Mapping[str, float | None] | None]:
     """The conditions that go on, and the factors of their strengths where the validation has fixed them."""
     rule, conditions = experiment.recipe.choose, experiment.checked.conditions
@@ -151,7 +157,8 @@ def _chosen(
     if not part.whole:
         planner = Planner(True, 0, {}, experiment.recipe.seed)
         plan = planner.plan(conditions, axes.directions)
-        carry_out(experiment.validation, part, plan, partial(_group, experiment.recipe), progress=progress)
+        group = partial(_group, experiment.recipe)
+        carry_out(experiment.validation, part, plan, group, workers=by, name=VALIDATION, progress=progress)
         part.close()
     choice = choose(rule, conditions, part.read(SCORES))
     folder.write(CHOICE, choice)

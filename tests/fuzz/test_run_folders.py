@@ -18,8 +18,8 @@ from tests.fuzz.mutations import SECONDS, cases, strange_file
 
 SITE = mmsteer.Site.parse("text.1")
 ROWS = [{"prompt": f"say {word}", "answer": "yes"} for word in ("red", "blue", "cup", "table")]
-MADE_AT = ("environment.json", "digests.txt")
-"""What tells of the machine, or of the order in which the rest was written."""
+MADE_AT = "environment.json"
+"""What tells of the machine."""
 
 
 @pytest.fixture(scope="module")
@@ -43,10 +43,9 @@ def whole(again, tmp_path_factory):
 
 
 def content(folder):
-    """All files; a log as its lines in any order."""
+    """All files."""
     files = [path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")]
-    found = {str(path.relative_to(folder)): path.read_bytes() for path in files if path.name not in MADE_AT}
-    return {name: sorted(data.split(b"\n")) if name.endswith(".jsonl") else data for name, data in found.items()}
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files if path.name != MADE_AT}
 
 
 def hurt(folder, rng):

@@ -1,6 +1,9 @@
 """Recipes on rows of one's own, from the files to the page, on small random models of every kind."""
 
 import json
+import os
+import signal
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,13 +13,16 @@ from transformers import AutoTokenizer
 
 from mmsteer.adapters import load
 from mmsteer.direction_file import save_directions
-from mmsteer.errors import RecipeError
+from mmsteer.errors import RecipeError, WorkerError
 from mmsteer.recipes.checks import check_recipe
 from mmsteer.recipes.contrasts import samples_of
-from mmsteer.recipes.experiment import prepare
+from mmsteer.recipes.costs import costs
+from mmsteer.recipes.experiment import held_by_worker, prepare
+from mmsteer.recipes.folder import CHUNKS
 from mmsteer.recipes.run import run
 from mmsteer.report import write_report
 from mmsteer.report.run_data import read_run
+from mmsteer.workers import opened
 from tests.adapters.checkpoints import save
 from tests.conftest import planted
 from tests.recipes.rows.recipe import PROMPTS, write, write_recipe, write_rows
@@ -306,3 +312,61 @@ def test_a_scorer_of_another_kind_of_output_is_refused(tmp_path, llama, musicgen
     write_rows(tmp_path)
     with pytest.raises(RecipeError, match="no reward 'contains:cup' of audio"):
         prepare(write_recipe(tmp_path, musicgen_folder, stack="decoder", generate="seconds: 0.3, temperature: 1.0"))
+
+
+def dying(marker, start):
+    """What a worker has; the first one dies before it has it."""
+    try:
+        marker.touch(exist_ok=False)
+    except FileExistsError:
+        return start()
+    os.kill(os.getpid(), signal.SIGKILL)
+    return None
+
+
+def content(folder):
+    """Every file, byte for byte, but for the seconds that fitting took."""
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name not in (".lock", "report.html")]
+    found = {str(path.relative_to(folder)): path.read_bytes() for path in files}
+    del found["times.json"]
+    digests = found["digests.txt"].splitlines()
+    return found | {"digests.txt": [line for line in digests if not line.endswith((b"  times.json", b"  *"))]}
+
+
+def test_workers_make_the_very_folder_though_one_dies(finished, tmp_path):
+    recipe = str(finished.path.parent / "tiny.yaml")
+    experiment = prepare(recipe, (), "cpu")
+    start = partial(dying, tmp_path / "died", partial(held_by_worker, recipe, (), os.getcwd(), experiment.id))
+    with opened("2", start) as workers:
+        made = run(experiment, tmp_path / "run", workers=workers, progress=False)
+    assert (tmp_path / "died").exists()
+    assert content(made.path) == content(finished.path)
+
+
+def test_a_worker_of_another_run_is_refused(finished):
+    recipe = str(finished.path.parent / "tiny.yaml")
+    with pytest.raises(WorkerError, match=f"is the run {finished.id}, not 0123456789: mmsteer, torch"):
+        held_by_worker(recipe, (), os.getcwd(), "0123456789")
+    with pytest.raises(WorkerError, match="has no folder /nowhere/at/all"):
+        held_by_worker(recipe, (), "/nowhere/at/all", finished.id)
+
+
+def test_a_plan_counts_what_a_run_makes(finished, mmsteer):
+    recipe = finished.path.parent / "tiny.yaml"
+    found = costs(prepare(recipe), 36.0)
+    parts = {one.what: one for one in found.parts}
+    chosen = (finished.path / "validation" / CHUNKS).read_text().splitlines()
+    assert parts["generate and judge"].pieces == len(finished.lines(CHUNKS))
+    assert parts["generate and judge"].samples == len(lines(finished))
+    assert parts["generate and judge"].tokens == 4 * len(lines(finished))
+    assert parts["generate and judge to choose"].pieces == len(chosen)
+    # Twelve answers and the same with shuffled labels, at two blocks of width 32 in float32.
+    assert (parts["read for said"].samples, parts["read for said"].pieces) == (24, 2)
+    assert parts["read for said"].bytes == 24 * 2 * 32 * 4
+    assert found.hours(1) == pytest.approx(0.01 + sum(one.pieces * one.seconds / 3600 for one in found.parts))
+    # Three batches are two for the busier of two workers.
+    assert parts["generate and judge"].hours(2) < 0.8 * parts["generate and judge"].hours(1)
+    code, out, _ = mmsteer("plan", recipe, "--workers", 2)
+    assert code == 0
+    assert "generate and judge" in out
+    assert "hours with 2 workers" in out
