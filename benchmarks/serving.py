@@ -28,7 +28,7 @@ from report import Row, by_turns, ratio, write_report
 from transformers import LlamaConfig, LlamaForCausalLM
 
 import mmsteer
-from mmsteer.serving.admission import Limits, Catalog
+from mmsteer.serving.admission import Catalog, Limits
 from mmsteer.serving.app import make_app
 from mmsteer.serving.assemble import assemble
 

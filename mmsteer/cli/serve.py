@@ -59,7 +59,7 @@ def serve(
     presets = _presets(preset or [])
     uvicorn = _uvicorn()
     from mmsteer.cli.quiet import hush
-    from mmsteer.serving.admission import Limits, Catalog
+    from mmsteer.serving.admission import Catalog, Limits
     from mmsteer.serving.app import make_app
     from mmsteer.serving.assemble import assemble
 

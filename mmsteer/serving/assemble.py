@@ -1,7 +1,7 @@
 """A server, put together."""
 
 from mmsteer.adapters import LanguageModelAdapter
-from mmsteer.serving.admission import Admission, Limits, Catalog
+from mmsteer.serving.admission import Admission, Catalog, Limits
 from mmsteer.serving.app import Server
 from mmsteer.serving.batcher import Batcher
 from mmsteer.serving.metrics import Metrics

@@ -17,7 +17,7 @@ pytest.importorskip("uvicorn")
 
 import uvicorn
 
-from mmsteer.serving.admission import Limits, Catalog
+from mmsteer.serving.admission import Catalog, Limits
 from mmsteer.serving.app import make_app
 from mmsteer.serving.assemble import assemble
 

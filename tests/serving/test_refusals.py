@@ -7,7 +7,7 @@ import time
 import pytest
 
 from mmsteer.errors import MmsteerError, ServingError
-from mmsteer.serving.admission import Limits, Catalog
+from mmsteer.serving.admission import Catalog, Limits
 from mmsteer.serving.wire import ChatRequest, CompletionRequest, read_request
 from tests.serving.conftest import serving
 
