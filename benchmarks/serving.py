@@ -28,7 +28,7 @@ from report import Row, by_turns, ratio, write_report
 from transformers import LlamaConfig, LlamaForCausalLM
 
 import mmsteer
-from mmsteer.serving.admission import Limits, Menu
+from mmsteer.serving.admission import Catalog, Limits
 from mmsteer.serving.app import make_app
 from mmsteer.serving.assemble import assemble
 
@@ -113,8 +113,8 @@ def measured(case: Case) -> Row:
         case: What to run.
     """
     pushed = direction(case.adapter, blocks(case.adapter), 0)
-    menu = Menu("model", {pushed.name: pushed})
-    with serving(case, menu, 8) as batched, serving(case, menu, 1) as alone:
+    catalog = Catalog("model", {pushed.name: pushed})
+    with serving(case, catalog, 8) as batched, serving(case, catalog, 1) as alone:
         jobs = {
             "batched, steered": partial(load, case, batched, pushed.name),
             "batched": partial(load, case, batched, None),
@@ -139,15 +139,15 @@ def measured(case: Case) -> Row:
 
 
 @contextmanager
-def serving(case: Case, menu: Menu, rows: int) -> Iterator[int]:
+def serving(case: Case, catalog: Catalog, rows: int) -> Iterator[int]:
     """A server on loopback; its port.
 
     Args:
         case: Of which model.
-        menu: What can be asked for.
+        catalog: What can be asked for.
         rows: Most rows of a batch.
     """
-    server = assemble(case.adapter, menu, Limits(), (rows, 0.005, 256), 1 << 20)
+    server = assemble(case.adapter, catalog, Limits(), (rows, 0.005, 256), 1 << 20)
     http = uvicorn.Server(uvicorn.Config(make_app(server, ["127.0.0.1"]), port=0, log_level="error"))
     thread = threading.Thread(target=http.run)
     thread.start()

@@ -1,13 +1,13 @@
 """Directions on the Hugging Face Hub: a safetensors file with a card that says where they come from."""
 
 import re
-from collections.abc import Collection, Iterable, Mapping
-from pathlib import Path
+from collections.abc import Collection, Iterable, Mapping, Set
+from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import yaml
-from huggingface_hub import CommitOperationAdd, HfApi
+from huggingface_hub import CommitOperationAdd, HfApi, ModelInfo
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
 from mmsteer.direction_file import save_directions
@@ -33,6 +33,7 @@ def push(
     model: str | None = None,
     scores: Scores | None = None,
     private: bool = False,
+    overwrite: bool = False,
     message: str = "Add directions",
 ) -> str:
     """Upload directions with a card; the repository is made where there is none.
@@ -44,18 +45,21 @@ def push(
         file: Its name there.
         model: Name of the model that they were found in, on the hub.
         scores: Of an evaluation, as `mmsteer.evaluate(...).scores` has them, controls included.
-        private: Make a private repository.
+        private: Make a private repository; one that is there already has to be private.
+        overwrite: Replace the file and the card (`README.md`) of a repository that has them.
         message: Of the commit.
 
     Returns:
         The address for `load_directions`.
 
     Raises:
-        DirectionError: The names are none of the hub's; it cannot be reached, or does not let this user write there.
+        DirectionError: There are no directions, or the names are none of the hub's; the repository is public, or has
+            such files; the hub cannot be reached, or does not let this user write there.
     """
     known = list(directions.values() if isinstance(directions, Mapping) else directions)
-    if not re.fullmatch(REPO, repo) or not re.fullmatch(r"[\w./-]+\.safetensors", file):
-        raise DirectionError(f"{repo!r}, {file!r}: a repository is user/name, and the file in it ends in .safetensors")
+    if not known:
+        raise DirectionError("there are no directions to push; give at least one")
+    _check_names(repo, file)
     card = card_of(known, repo, file, licence=licence, model=model, scores=scores)
     with TemporaryDirectory() as place:
         save_directions(Path(place) / "file", known)
@@ -66,10 +70,36 @@ def push(
     hub = HfApi()
     try:
         hub.create_repo(repo, private=private, exist_ok=True)
-        hub.create_commit(repo, parts, commit_message=message)
+        found = hub.model_info(repo)
+        _check_repo(found, {part.path_in_repo for part in parts}, private, overwrite)
+        # What was checked is what is written on: a commit of somebody else in between is an error of the hub.
+        hub.create_commit(repo, parts, commit_message=message, parent_commit=found.sha)
     except (HfHubHTTPError, HFValidationError, OSError, ValueError, LookupError) as cause:
         raise DirectionError(f"{repo} cannot be written ({first_line(cause)}); {HELP}") from None
     return f"hf://{repo}/{file}"
+
+
+def _check_names(repo: str, file: str) -> None:
+    if not re.fullmatch(REPO, repo) or not re.fullmatch(r"[\w./-]+\.safetensors", file):
+        raise DirectionError(f"{repo!r}, {file!r}: a repository is user/name, and the file in it ends in .safetensors")
+    # pathlib drops `.` and empty parts, and the hub would take them as they are.
+    if file != str(PurePosixPath(file)) or file.startswith("/") or ".." in file.split("/"):
+        raise DirectionError(
+            f"{file!r} is no path inside a repository; write NAME.safetensors or FOLDER/NAME.safetensors"
+        )
+
+
+def _check_repo(found: ModelInfo, written: Set[str], private: bool, overwrite: bool) -> None:
+    if private and not found.private:
+        raise DirectionError(
+            f"{found.id} is there already, and public; make it private in its settings, or choose another repository"
+        )
+    taken = sorted(written & {one.rfilename for one in found.siblings or ()})
+    if taken and not overwrite:
+        raise DirectionError(
+            f"{found.id} has {' and '.join(taken)} already; choose another repository, or replace them with "
+            "overwrite=True (--force)"
+        )
 
 
 def read_scores(folder: str | Path) -> Scores:
@@ -117,7 +147,7 @@ def card_of(
     line = f"{quoted(first.name)} {'1trained' if is_trained(first) else '0.1'}"
     parts = [
         f"---\n{yaml.safe_dump(head, sort_keys=True)}---\n# {_cell(repo)}",
-        _INTRODUCTION.format(model=model or _model_of(first), file=file, repo=repo, line=line),
+        _introduction(model or _model_of(first), f"hf://{repo}/{file}", line),
         "## Directions\n\n" + _table(("direction", "sites", "best score", "found by"), map(_row, directions)),
         *map(_provenance, directions),
         _scores(scores) if scores else "## Scores\n\nNone were given: what these directions do was not measured here.",
@@ -126,15 +156,20 @@ def card_of(
     return "\n\n".join(parts) + "\n"
 
 
-_INTRODUCTION = """Directions for activation steering of `{model}`, found with
+def _introduction(model: str, address: str, line: str) -> str:
+    # Names in the code are literals of Python, which neither end a string nor the block.
+    return _INTRODUCTION.format(shown=_cell(model), model=repr(model), address=repr(address), line=repr(line))
+
+
+_INTRODUCTION = """Directions for activation steering of {shown}, found with
 [mmsteer](https://pypi.org/project/mmsteer/). The file is safetensors: loading it runs nothing.
 
 ```python
 import mmsteer
 
-adapter = mmsteer.load("{model}")
-directions = mmsteer.load_directions("hf://{repo}/{file}")
-with mmsteer.steer(adapter, '{line}', directions):
+adapter = mmsteer.load({model})
+directions = mmsteer.load_directions({address})
+with mmsteer.steer(adapter, {line}, directions):
     ...
 ```"""
 
@@ -183,6 +218,7 @@ def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 
 def _cell(text: str) -> str:
-    # Provenance is of any origin: no table, heading, link or tag of its own in the page.
-    shown = re.sub(r"([\\`|<>\[\]*_#!])", r"\\\1", " ".join(str(text).split()))
-    return shown if len(shown) <= 500 else f"{shown[:500]}..."
+    # Provenance is of any origin: no table, heading, link, tag, entity, formula or mention of its own in the page.
+    words = " ".join(str(text).split())
+    shown = re.sub(r"([\\`|<>\[\]*_#!&~$@]|:(?=//)|(?<=www)\.)", r"\\\1", words[:500])
+    return shown if len(words) <= 500 else f"{shown}..."

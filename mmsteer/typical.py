@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from mmsteer.errors import DirectionError
 from mmsteer.record import record
 from mmsteer.types import Adapter, Direction, NormSpread, Sample
 
@@ -26,10 +27,14 @@ def with_typical_norms(adapter: Adapter, direction: Direction, samples: Sequence
         samples: What to read; None for `TEXTS`, which only models of text can read.
 
     Raises:
-        DirectionError: The model has not its sites, or of other widths.
+        DirectionError: The model has not its sites, or of other widths; or there are no samples.
     """
     direction.check_model(adapter)
-    read = record(adapter, samples or [Sample(str(at), text) for at, text in enumerate(TEXTS)], direction.sites)
+    if samples is None:
+        samples = [Sample(str(at), text) for at, text in enumerate(TEXTS)]
+    if not samples:
+        raise DirectionError("no samples to measure typical norms on; give some, or None for built-in sentences")
+    read = record(adapter, samples, direction.sites)
     stats = {
         site: replace(one, residual_norm=read.norms[site].median, norms=NormSpread.of(read.norms[site]))
         for site, one in direction.stats.items()

@@ -15,6 +15,7 @@ def push(
         Path | None, typer.Option(help="folder of a run that judged them: its scores and controls are on the card")
     ] = None,
     private: Annotated[bool, typer.Option("--private", help="make a private repository")] = False,
+    force: Annotated[bool, typer.Option("--force", help="replace the file and the card of a repository")] = False,
     message: Annotated[str, typer.Option(help="of the commit")] = "Add directions",
 ) -> None:
     """Upload directions to the Hugging Face Hub, with a card that says how they were found and what they do.
@@ -30,5 +31,7 @@ def push(
     from mmsteer.hub import read_scores
 
     known, scores = load_directions(directions), read_scores(run) if run else None
-    address = upload(known, repo, licence=licence, model=model, scores=scores, private=private, message=message)
+    address = upload(
+        known, repo, licence=licence, model=model, scores=scores, private=private, overwrite=force, message=message
+    )
     print(f"{address}\nmmsteer.load_directions({address!r})")

@@ -30,14 +30,17 @@ def serve(
         typer.Option(help="NAME=LINES: steering that requests ask for by name, or as the model MODEL+NAME; repeated"),
     ] = None,
     compatibility: Annotated[
-        Literal["exact", "architecture", "dimension"],
-        typer.Option(help="how alike the model must be to the one that --directions were found in"),
-    ] = "exact",
+        Literal["exact", "architecture", "dimension"] | None,
+        typer.Option(
+            help="how alike the model must be to the one that --directions were found in (usual: exact; dimension for "
+            "files that do not name it)"
+        ),
+    ] = None,
     name: Annotated[str | None, typer.Option(help="what requests call the model (usual: as --model)")] = None,
     host: Annotated[str, typer.Option(help="the address to listen at")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535)] = 8000,
     batch: Annotated[int, typer.Option(min=1, max=256, help="most answers that are made at once")] = 8,
-    wait_ms: Annotated[float, typer.Option(min=0, max=1000, help="how long the first one waits for company")] = 5,
+    wait_ms: Annotated[float, typer.Option(min=0, max=1000, help="how long the first one waits for others")] = 5,
     queue: Annotated[int, typer.Option(min=1, help="most answers that wait; more are refused with 429")] = 64,
     max_prompt: Annotated[int, typer.Option(min=1, help="most tokens of a prompt")] = 4096,
     max_tokens: Annotated[int, typer.Option(min=1, help="most tokens of an answer")] = 1024,
@@ -56,17 +59,17 @@ def serve(
     presets = _presets(preset or [])
     uvicorn = _uvicorn()
     from mmsteer.cli.quiet import hush
-    from mmsteer.serving.admission import Limits, Menu
+    from mmsteer.serving.admission import Catalog, Limits
     from mmsteer.serving.app import make_app
     from mmsteer.serving.assemble import assemble
 
     hush()
     known = _directions(directions or [], compatibility)
     adapter = _load(model, device, dtype)
-    menu = Menu(name or model, known, presets, steer)
-    server = assemble(adapter, menu, Limits(max_prompt, max_tokens), (batch, wait_ms / 1000, queue), max_body)
+    catalog = Catalog(name or model, known, presets, steer)
+    server = assemble(adapter, catalog, Limits(max_prompt, max_tokens), (batch, wait_ms / 1000, queue), max_body)
     hosts = ["*"] if host in ANY_HOST else ["127.0.0.1", "localhost", host]
-    print(f"{menu.model} at http://{host}:{port}/v1, with {len(known)} directions and the presets {sorted(presets)}")
+    print(f"{catalog.model} at http://{host}:{port}/v1, with {len(known)} directions and the presets {sorted(presets)}")
     uvicorn.run(make_app(server, hosts), host=host, port=port, log_level="warning", limit_concurrency=CONNECTIONS)
 
 
@@ -92,7 +95,7 @@ def _presets(texts: Sequence[str]) -> Mapping[str, str]:
     return {name.strip(): line.strip() for name, _, line in pairs}
 
 
-def _directions(files: Sequence[Path], compatibility: str) -> "Mapping[str, Direction]":
+def _directions(files: Sequence[Path], compatibility: str | None) -> "Mapping[str, Direction]":
     from mmsteer.formats import load_directions
 
     known: dict[str, Direction] = {}

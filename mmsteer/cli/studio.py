@@ -11,7 +11,10 @@ from mmsteer.errors import StudioError
 
 
 def studio(
-    model: Annotated[str, typer.Option(help="the model that is loaded first")] = "bundled:text",
+    model: Annotated[
+        list[str] | None,
+        typer.Option(help="a folder or name that can be loaded beside the bundled models; the first is (repeatable)"),
+    ] = None,
     folder: Annotated[Path, typer.Option(help="where files are read and written; no other is")] = Path("studio"),
     host: Annotated[str, typer.Option(help="the address to listen at")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535)] = 7860,
@@ -27,12 +30,12 @@ def studio(
     _check_gradio()
     from mmsteer.cli.quiet import hush
     from mmsteer.studio.launch import start
-    from mmsteer.studio.workshop import Workshop
+    from mmsteer.studio.workshop import MODELS, Workshop
 
     hush()
     folder.mkdir(parents=True, exist_ok=True)
     print(f"http://{host}:{port}, with the files of {folder.resolve()}")
-    start(Workshop(folder, device, dtype), model, host, port).block_thread()
+    start(Workshop(folder, tuple(model or MODELS[:1]), device, dtype), host, port).block_thread()
 
 
 def _check_gradio() -> None:

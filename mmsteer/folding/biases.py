@@ -1,6 +1,7 @@
 """Changes of weights as biases of an ordinary checkpoint."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import chain, combinations
 from pathlib import Path
 from typing import Any
 
@@ -58,17 +59,23 @@ def _give_biases(adapter: Writable, changes: Sequence[Change]) -> None:
     config = adapter.model.config.get_text_config()
     flags = [flag for flag in FLAGS if getattr(config, flag, None) is False]
     before = {name for name, _ in adapter.model.named_parameters()}
-    for flag in flags:
-        setattr(config, flag, True)
+    # As few of them as will do: a word gives biases to layers that are not written to, as well.
+    for some in chain.from_iterable(combinations(flags, size) for size in range(1, len(flags) + 1)):
+        _set(config, some, True)
         wanted = _parameters(adapter.model) - before
         if all(f"{one.module}.bias" in wanted for one in lacking):
             _add_zeros(adapter.model, wanted)
             return
-        setattr(config, flag, False)
+        _set(config, some, False)
     raise AdapterError(
         f"{lacking[0].module} has no bias, and a {config.model_type} can be given none by its configuration; write "
         "an adapter of PEFT instead (--as peft)"
     )
+
+
+def _set(config: Any, flags: Iterable[str], value: bool) -> None:
+    for flag in flags:
+        setattr(config, flag, value)
 
 
 def _parameters(model: nn.Module) -> set[str]:

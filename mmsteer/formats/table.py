@@ -87,14 +87,16 @@ def format_of(path: Path, name: str | None = None) -> str:
     """The format of a file that is written.
 
     Args:
-        path: The file; its ending decides, and any other than those of the table is mmsteer's own, as `.safetensors`.
+        path: The file; its ending decides, and `.safetensors` is mmsteer's own.
         name: The format; None to go by the ending.
 
     Raises:
         DirectionError: There is no such format, or the ending is another's.
     """
     if name is None:
-        found = ENDINGS.get(path.suffix, OWN)
+        if path.suffix not in ENDINGS:
+            raise DirectionError(f"{path}: no format ends so; choose from {', '.join(sorted(ENDINGS))}")
+        found = ENDINGS[path.suffix]
         return OWN if found == "safetensors" else found
     if name not in (OWN, *FORMATS):
         raise DirectionError(f"no format {name!r}; choose from {', '.join((OWN, *FORMATS))}")

@@ -65,6 +65,6 @@ class Answers:
             if row[end - 1]:
                 break
         raise SteeringError(
-            "a row of the harness's batch is none of its requests, so it cannot be told where its answer begins; this "
+            "a row of the harness's batch is none of its requests, so where its answer begins is not known; this "
             "version of the harness lays out batches in another way"
         )

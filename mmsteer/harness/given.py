@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from mmsteer.adapters import AnyAdapter
 from mmsteer.api import parse_steering, ready_made_directions
 from mmsteer.bundled import bundled_path
 from mmsteer.bundled.dictionary import BUNDLED
-from mmsteer.errors import SteeringError
+from mmsteer.errors import AdapterError, SteeringError, clip
 from mmsteer.formats import load_directions
 from mmsteer.regular_file import open_regular
 from mmsteer.steering import Steering
@@ -23,6 +24,23 @@ def located(pretrained: str) -> str:
         pretrained: `bundled:text`, a folder, or a name on the hub.
     """
     return str(bundled_path(pretrained.removeprefix(BUNDLED))) if pretrained.startswith(BUNDLED) else pretrained
+
+
+def safe_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """What a harness passes on to `from_pretrained`, with weights from safetensors alone.
+
+    Args:
+        options: Of the harness's model class.
+
+    Raises:
+        AdapterError: They ask for pickled weights.
+    """
+    if options.get("use_safetensors", True) is not True:
+        raise AdapterError(
+            f"use_safetensors={clip(str(options['use_safetensors']))}: weights come from safetensors alone, for "
+            "others can run code; leave it out"
+        )
+    return {**options, "use_safetensors": True}
 
 
 def given_steering(
@@ -62,7 +80,7 @@ def _text(steer: str) -> str:
     """The steering line; one with commas cannot stand among a harness's arguments, and is read from a file.
 
     Raises:
-        SteeringError: The file is too large.
+        SteeringError: The file is too large, or no text.
     """
     if not steer.startswith("@"):
         return steer
@@ -70,4 +88,8 @@ def _text(steer: str) -> str:
         data = file.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
         raise SteeringError(f"{steer[1:]}: too large; a file of steering has at most {MAX_BYTES} bytes")
-    return ";".join(line for line in data.decode("utf-8", "replace").splitlines() if line.strip())
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as cause:
+        raise SteeringError(f"{steer[1:]}: byte {cause.start} is not UTF-8; save the file as UTF-8 text") from None
+    return ";".join(line for line in text.splitlines() if line.strip())

@@ -9,7 +9,7 @@ from inspect_ai.model import GenerateConfig
 from inspect_ai.model._providers.hf import HuggingFaceAPI
 
 from mmsteer.adapters import AnyAdapter, adapt
-from mmsteer.harness.given import given_steering, located
+from mmsteer.harness.given import given_steering, located, safe_options
 from mmsteer.steering import Steering, steer
 
 _LOG = logging.getLogger(__name__)
@@ -72,8 +72,8 @@ class SteeredAPI(HuggingFaceAPI):
             compatibility: How alike the model must be to the one that the directions were found in.
             options: Of `hf`, such as `do_sample`.
         """
-        usual = {"use_safetensors": True, "model_path": located(model_name)}
-        super().__init__(model_name, base_url, api_key, config, **usual | options)
+        usual = {"model_path": located(model_name)}
+        super().__init__(model_name, base_url, api_key, config, **usual | safe_options(options))
         line = steer if steer is None or isinstance(steer, str) else ",".join(steer)
         adapter = adapt(self.model, self.tokenizer)
         self.model = SteeredModel(adapter, given_steering(adapter, model_name, line, directions, compatibility))

@@ -22,7 +22,7 @@ from lm_eval.models.huggingface import HFLM
 from mmsteer.adapters import adapt
 from mmsteer.errors import AdapterError
 from mmsteer.harness.answers import Answers, Request
-from mmsteer.harness.given import given_steering, located
+from mmsteer.harness.given import given_steering, located, safe_options
 from mmsteer.steering import Session, steer
 from mmsteer.types import Call
 
@@ -54,10 +54,10 @@ class SteeredLM(HFLM):
             options: Of `HFLM`.
 
         Raises:
-            AdapterError: The model is an encoder and a decoder.
+            AdapterError: The model is an encoder and a decoder, or `use_safetensors` is not true.
         """
-        usual = {"use_safetensors": True, "device": "cuda" if torch.cuda.is_available() else "cpu"}
-        super().__init__(pretrained=located(pretrained), **usual | options)
+        usual = {"device": "cuda" if torch.cuda.is_available() else "cpu"}
+        super().__init__(pretrained=located(pretrained), **usual | safe_options(options))
         if self.backend != "causal":
             raise AdapterError(f"{pretrained}: a model of backend {self.backend!r}; choose a causal language model")
         self._adapter = adapt(self.model, self.tokenizer)

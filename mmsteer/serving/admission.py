@@ -42,7 +42,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Menu:
+class Catalog:
     """What can be asked for.
 
     Attributes:
@@ -97,18 +97,18 @@ class Admission:
 
     Args:
         adapter: The model.
-        menu: What can be asked for.
+        catalog: What can be asked for.
         limits: And how much of it.
     """
 
-    def __init__(self, adapter: LanguageModelAdapter, menu: Menu, limits: Limits) -> None:
+    def __init__(self, adapter: LanguageModelAdapter, catalog: Catalog, limits: Limits) -> None:
         # A processor of its own: that of the adapter is at work in another thread, and cannot be shared.
         self._adapter = LanguageModelAdapter(adapter.model, copy.deepcopy(adapter.processor))
-        self._menu, self._limits = menu, limits
+        self._catalog, self._limits = catalog, limits
         self._identity = Identity(adapter)
         self._lock = Lock()
-        for line in (menu.usual, *menu.presets.values()):
-            self._steering(menu.model, line)
+        for line in (catalog.usual, *catalog.presets.values()):
+            self._steering(catalog.model, line)
 
     def jobs(self, request: Request, emit: Emit) -> list[Job]:
         """One job for each answer that is asked for.
@@ -144,7 +144,7 @@ class Admission:
         ]
 
     def _steering(self, model: str, steer: str | None) -> Steering:
-        steering = self._menu.steering(model, steer)
+        steering = self._catalog.steering(model, steer)
         try:
             steering.check(self._identity)
         except MmsteerError as cause:
@@ -168,7 +168,7 @@ class Admission:
     def _chat(self, request: ChatRequest) -> Sample:
         shown = [turn for turn in request.messages if turn.images]
         if shown and not self._adapter.sees:
-            raise ServingError(f"{self._menu.model} sees no images; send words alone", field="messages")
+            raise ServingError(f"{self._catalog.model} sees no images; send words alone", field="messages")
         first = next((turn for turn in request.messages if turn.role == "user"), None)
         if any(turn is not first for turn in shown):
             raise ServingError("images belong to the first turn of the user; move them there", field="messages")

@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from mmsteer.errors import ServingError
-from mmsteer.serving.admission import Admission, Menu
+from mmsteer.serving.admission import Admission, Catalog
 from mmsteer.serving.answers import DONE, Answers, error_json, event
 from mmsteer.serving.batcher import Batcher
 from mmsteer.serving.job import Event, Failed, Job, Made, Piece
@@ -61,7 +61,7 @@ class Server:
     """Answers requests.
 
     Attributes:
-        menu: What can be asked for.
+        catalog: What can be asked for.
         admission: Makes jobs of requests.
         queue: Where they wait.
         batcher: What runs them.
@@ -69,7 +69,7 @@ class Server:
         body: Most bytes of a request.
     """
 
-    menu: Menu
+    catalog: Catalog
     admission: Admission
     queue: Queue
     batcher: Batcher
@@ -86,10 +86,10 @@ class Server:
 
     async def models(self, _: HttpRequest) -> Response:
         """What can be asked for."""
-        names = sorted(self.menu.directions)
+        names = sorted(self.catalog.directions)
         rows = [
             {"id": name, "object": "model", "created": int(time()), "owned_by": "mmsteer", "steer": line}
-            for name, line in self.menu.models.items()
+            for name, line in self.catalog.models.items()
         ]
         return JSONResponse({"object": "list", "data": rows, "directions": names})
 
@@ -124,7 +124,7 @@ class Server:
             first = await _or_gone(http, jobs, anext(stream))
             return StreamingResponse(_behind(first, stream), media_type="text/event-stream")
         made = await _or_gone(http, jobs, _all(inbox, jobs))
-        self.metrics.request_seconds.saw(monotonic() - start)
+        self.metrics.request_seconds.observe(monotonic() - start)
         return JSONResponse(answers.whole(made))
 
     async def _stream(self, request: Request, answers: Answers, inbox: Inbox, start: float) -> AsyncIterator[str]:
@@ -134,7 +134,7 @@ class Server:
             while len(made) < len(answers.jobs):
                 index, one = await inbox.get()
                 if head:
-                    self.metrics.first_seconds.saw(monotonic() - start)
+                    self.metrics.first_seconds.observe(monotonic() - start)
                 yield head + (answers.piece(index, one.text) if one.text else "")
                 head = ""
                 if isinstance(one, Made):
@@ -143,7 +143,7 @@ class Server:
             if request.stream_options and request.stream_options.include_usage:
                 yield answers.counted(list(made.values()))
             yield DONE
-            self.metrics.request_seconds.saw(monotonic() - start)
+            self.metrics.request_seconds.observe(monotonic() - start)
         except ServingError as error:
             if head:
                 raise
@@ -196,19 +196,22 @@ async def _body(http: HttpRequest, most: int) -> str:
 
 
 async def _or_gone(http: HttpRequest, jobs: Sequence[Job], awaited: Any) -> Any:
-    """What is awaited, unless the client goes away first; then nothing more is made for it.
+    """What is awaited, unless the client goes away first or a part fails; then nothing more is made of it.
 
     Raises:
-        ServingError: It went away.
+        ServingError: The client went away, or what is awaited failed.
+        CancelledError: The server ends.
     """
     answer, gone = asyncio.ensure_future(awaited), asyncio.ensure_future(_gone(http))
     try:
         await asyncio.wait((answer, gone), return_when=asyncio.FIRST_COMPLETED)
         if not answer.done():
-            _cancel(jobs)
-            answer.cancel()
             raise ServingError("the client went away", GONE, code="client_gone")
         return answer.result()
+    except (ServingError, asyncio.CancelledError):
+        _cancel(jobs)
+        answer.cancel()
+        raise
     finally:
         gone.cancel()
 
@@ -235,4 +238,4 @@ async def _behind(first: str, stream: AsyncIterator[str]) -> AsyncIterator[str]:
 
 def _cancel(jobs: Sequence[Job]) -> None:
     for job in jobs:
-        job.is_cancelled = not job.is_over
+        job.is_cancelled |= not job.is_over

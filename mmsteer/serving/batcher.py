@@ -1,5 +1,6 @@
 """One thread that runs the model: a batch at a time, each row steered as its request asks."""
 
+import logging
 from collections.abc import Collection, Sequence
 from threading import Thread
 from time import monotonic
@@ -11,6 +12,8 @@ from mmsteer.serving.metrics import Metrics
 from mmsteer.serving.queue import Queue
 from mmsteer.serving.rows import Rows
 from mmsteer.steering import steer
+
+_LOG = logging.getLogger(__name__)
 
 
 class Batcher:
@@ -57,25 +60,29 @@ class Batcher:
             _fail([*self._running, *self._queue.close()], broken)
 
     def _answer(self, jobs: Sequence[Job]) -> None:
-        start = monotonic()
+        start, alone = monotonic(), list[Job]()
         try:
             self._run(jobs)
         except MmsteerError as error:
-            self._apart(jobs, error)
-        except RuntimeError as error:  # torch's own, such as of too little memory: these requests fail, not the server
-            _fail(jobs, ServingError(f"the model failed: {error}", 500, code="model_failed"))
-        self._metrics.rows.saw(len(jobs))
-        self._metrics.batch_seconds.saw(monotonic() - start)
+            alone = self._apart(jobs, error)
+        except Exception as error:  # torch's and transformers' own, of any class: these requests fail, not the server
+            _LOG.exception("a batch of %d failed", len(jobs))
+            _fail(jobs, ServingError(f"the model failed: {type(error).__name__}: {error}", 500, code="model_failed"))
+        if alone:
+            for job in alone:
+                self._answer([job])
+            return
+        waiting = [job for job in jobs if not job.is_cancelled]
+        _fail(waiting, ServingError("the model ended before the answer did", 500, code="model_failed"))
+        self._metrics.rows.observe(len(jobs))
+        self._metrics.batch_seconds.observe(monotonic() - start)
         self._metrics.cancelled.add(sum(job.is_cancelled for job in jobs))
 
-    def _apart(self, jobs: Sequence[Job], error: MmsteerError) -> None:
-        """Refuse what cannot be steered as asked, without the company that it was in."""
-        untouched = [job for job in jobs if not job.has_begun]
-        if len(jobs) > 1:
-            for job in untouched:
-                self._answer([job])
-            untouched = []
-        _fail([job for job in jobs if job.has_begun] + untouched, error)
+    def _apart(self, jobs: Sequence[Job], error: MmsteerError) -> list[Job]:
+        """Refuse what cannot be steered as asked; what is to be run again, each in a batch of its own."""
+        alone = [job for job in jobs if not job.has_begun] if len(jobs) > 1 else []
+        _fail([job for job in jobs if job not in alone], error)
+        return alone
 
     def _run(self, jobs: Sequence[Job]) -> None:
         steerings = [job.steering for job in jobs]

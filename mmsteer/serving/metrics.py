@@ -58,7 +58,7 @@ class Histogram:
         self._sum = 0.0
         self._lock = Lock()
 
-    def saw(self, value: float) -> None:
+    def observe(self, value: float) -> None:
         """Count a value.
 
         Args:

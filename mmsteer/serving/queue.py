@@ -16,12 +16,13 @@ class Queue:
     Args:
         length: Most jobs that wait.
         rows: Most jobs of a batch.
-        wait_s: How long the oldest job waits for company.
+        wait_s: How long the oldest job waits for others.
+        steps: Positions that the model has for a prompt and its answer.
         metrics: What is counted.
     """
 
-    def __init__(self, length: int, rows: int, wait_s: float, metrics: Metrics) -> None:
-        self._length, self._rows, self._wait_s, self._metrics = length, rows, wait_s, metrics
+    def __init__(self, length: int, rows: int, wait_s: float, steps: int, metrics: Metrics) -> None:
+        self._length, self._rows, self._wait_s, self._steps, self._metrics = length, rows, wait_s, steps, metrics
         self._jobs: list[Job] = []
         self._changed = Condition()
         self._is_closed = False
@@ -81,11 +82,21 @@ class Queue:
             self._changed.wait(left)
 
     def _alike(self) -> list[Job]:
-        living = [job for job in self._jobs if not job.is_cancelled]
-        return [job for job in living if job.kind == living[0].kind][: self._rows]
+        batch: list[Job] = []
+        for job in self._jobs:
+            if len(batch) < self._rows and not job.is_cancelled and self._fits([*batch, job]):
+                batch.append(job)
+        return batch
+
+    def _fits(self, jobs: Sequence[Job]) -> bool:
+        # Prompts are padded to the longest, and the batch goes on to the end of the longest answer.
+        longest = max(job.given for job in jobs) + max(job.tokens for job in jobs)
+        return jobs[-1].kind == jobs[0].kind and (len(jobs) == 1 or longest <= self._steps)
 
     def _drop_cancelled(self) -> None:
-        self._remove([job for job in self._jobs if job.is_cancelled])
+        gone = [job for job in self._jobs if job.is_cancelled]
+        self._metrics.cancelled.add(len(gone))
+        self._remove(gone)
 
     def _remove(self, jobs: Sequence[Job]) -> None:
         gone = set(map(id, jobs))

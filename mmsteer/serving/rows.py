@@ -35,14 +35,21 @@ class Words:
         Args:
             text: All of it so far.
         """
-        text = self.cut(text)
-        # A stop text may have begun, and white space or a broken character may become something else.
-        end = len(text) if self.ended else len(text.rstrip(_UNFINISHED)) - self._begun(text)
-        sure = text[:end].rstrip()
+        text = self.watch(text)
+        # A stop text may have begun, and white space may become part of the next word.
+        sure = (text if self.ended else text[: len(text) - self._begun(text)]).rstrip()
         if not sure.startswith(self._sent):
             return ""
         new, self._sent = sure[len(self._sent) :], sure
         return new
+
+    def watch(self, text: str) -> str:
+        """What is written for certain of an answer that may go on, up to the first stop text in it.
+
+        Args:
+            text: All of it so far.
+        """
+        return self.cut(text.rstrip(_UNFINISHED))
 
     def rest(self, text: str) -> str:
         """What is still to be sent of an answer that is whole.
@@ -76,7 +83,7 @@ class _Row:
         self._prompt = prompt[None]
         self._words = Words(job.stops)
 
-    def saw(self, token: int, ends: Collection[int], write: Write) -> str | None:
+    def take(self, token: int, ends: Collection[int], write: Write) -> str | None:
         """Take the next token; why the answer ends with it, or None."""
         self.made.append(token)
         if self.job.is_cancelled:
@@ -86,7 +93,7 @@ class _Row:
         if self.job.streams:
             self._send(self._words.more(self._text(write)))
         elif self.job.stops:
-            self._words.cut(self._text(write))
+            self._words.watch(self._text(write))
         if self._words.ended:
             return "stop"
         return "length" if len(self.made) >= self.job.tokens else None
@@ -139,7 +146,7 @@ class Rows(StoppingCriteria):  # type: ignore[misc]  # transformers is untyped h
         return torch.tensor([row.is_done for row in self._rows], device=input_ids.device)
 
     def _see(self, place: int, row: _Row, token: int) -> None:
-        finish = row.saw(token, self._ends, self._write)
+        finish = row.take(token, self._ends, self._write)
         self.made += 1
         row.is_done = finish is not None
         if finish is None or finish == "cancelled":

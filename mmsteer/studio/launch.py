@@ -8,12 +8,11 @@ from mmsteer.studio.page import Page
 from mmsteer.studio.workshop import Workshop
 
 
-def start(workshop: Workshop, model: str, host: str, port: int) -> Any:
+def start(workshop: Workshop, host: str, port: int) -> Any:
     """Serve the page in threads of its own: no file of the machine, and nothing to anybody outside.
 
     Args:
         workshop: What it works on.
-        model: The model that is loaded first.
         host: The address.
         port: And its port.
 
@@ -21,7 +20,7 @@ def start(workshop: Workshop, model: str, host: str, port: int) -> Any:
         The page: its `block_thread` waits until it is interrupted, its `close` ends it.
     """
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
-    page = Page(workshop, model).build()
+    page = Page(workshop).build()
     page.queue(api_open=False)
     page.launch(
         server_name=host,

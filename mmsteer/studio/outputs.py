@@ -59,10 +59,10 @@ def _marked(kind: str, text: str) -> Markup:
 
 
 def _player(wave: Any, sample_rate: int) -> Markup:
-    heard = np.clip(np.asarray(wave, dtype=np.float32), -1.0, 1.0)
+    clip = np.clip(np.asarray(wave, dtype=np.float32), -1.0, 1.0)
     file = io.BytesIO()
-    soundfile.write(file, heard, sample_rate, subtype="PCM_16", format="wav")
-    picture = spectrogram(heard if heard.ndim == 1 else heard.mean(axis=1), sample_rate)
+    soundfile.write(file, clip, sample_rate, subtype="PCM_16", format="wav")
+    picture = spectrogram(clip if clip.ndim == 1 else clip.mean(axis=1), sample_rate)
     shape = Markup('<audio controls src="data:audio/wav;base64,{}"></audio><img alt="spectrogram" src="{}">')
     return shape.format(_base64(file.getvalue()), Markup("data:image/png;base64,") + _base64(picture))
 

@@ -11,15 +11,14 @@ from mmsteer.errors import MmsteerError
 from mmsteer.studio.curves import SCRIPT, STYLE, TEMPLATE, schedule_of
 from mmsteer.studio.outputs import side_by_side
 from mmsteer.studio.recipe import save_recipe
-from mmsteer.studio.workshop import Asked, Workshop
+from mmsteer.studio.workshop import MODELS, Asked, Workshop
 
-MODELS = ("bundled:text", "bundled:music", "bundled:vision")
 SLOTS = 3
 """Attributes that have a curve each."""
 
 PROMPTS = {"text": "Tell me about your day.", "audio": "a slow piano melody"}
 EVERY_S = 0.3
-"""How often the page is told how far the work is."""
+"""How often the page is updated with how far the work is."""
 
 LENGTHS = {"text": 48, "audio": 4}
 FIRST = "note:C"
@@ -33,11 +32,10 @@ class Page:
 
     Args:
         workshop: What it works on.
-        model: The model that is loaded first.
     """
 
-    def __init__(self, workshop: Workshop, model: str) -> None:
-        self._workshop, self._first = workshop, model
+    def __init__(self, workshop: Workshop) -> None:
+        self._workshop = workshop
 
     def build(self) -> Any:
         """The page, not yet served."""
@@ -48,7 +46,9 @@ class Page:
                 with gr.Column(min_width=340):
                     self._question()
                 with gr.Column(min_width=340):
-                    self._slots = [self._slot(place) for place in range(SLOTS)]
+                    slots = [self._slot(place) for place in range(SLOTS)]
+            self._fields = [fields for fields, _ in slots]
+            self._curves = [curve for _, curve in slots]
             with gr.Row():
                 make = gr.Button("Compare", variant="primary", elem_id="compare")
                 stop = gr.Button("Stop", variant="stop", elem_id="stop")
@@ -58,7 +58,7 @@ class Page:
                 name = gr.Textbox("tried", label="Name of the recipe", elem_id="recipe-name")
                 save = gr.Button("Save as recipe", elem_id="save", scale=0, min_width=160)
             saved = gr.Textbox(label="Recipe", elem_id="saved", interactive=False)
-            asked = [*self._asked, *(part for slot in self._slots for part in slot)]
+            asked = [*self._asked, *(part for slot in self._fields for part in slot)]
             shown = [made, receipt, self._status]
             make.click(self._compare, asked, shown, show_progress="minimal", api_visibility="private")
             stop.click(self._workshop.stop, None, None, queue=False, api_visibility="private")
@@ -69,12 +69,11 @@ class Page:
     def _material(self) -> None:
         with gr.Row():
             self._model = gr.Dropdown(
-                list(dict.fromkeys([self._first, *MODELS])),
-                value=self._first,
-                allow_custom_value=True,
+                list(dict.fromkeys([*self._workshop.models, *MODELS])),
+                value=self._workshop.models[0],
                 label="Model",
                 elem_id="model",
-                info="or a folder",
+                info="others by --model",
             )
             self._load = gr.Button("Load", elem_id="load", scale=0, min_width=110)
         with gr.Accordion("Directions", open=False):
@@ -96,7 +95,8 @@ class Page:
         seed = gr.Number(0, precision=0, minimum=0, label="Seed", elem_id="seed")
         self._asked = [prompt, image, length, temperature, seed]
 
-    def _slot(self, place: int) -> tuple[Any, ...]:
+    def _slot(self, place: int) -> tuple[tuple[Any, ...], Any]:
+        """The fields of an attribute, and its curve."""
         with gr.Accordion(f"Attribute {place + 1}", open=place == 0):
             direction = gr.Dropdown([], label="Direction", elem_id=f"direction-{place}")
             with gr.Row():
@@ -115,12 +115,11 @@ class Page:
                 label="Schedule", elem_id=f"schedule-{place}", placeholder="as drawn; empty is always 1"
             )
         curve.change(said(self._drawn), curve, schedule, show_progress="hidden", api_visibility="private")
-        self._curves = [*getattr(self, "_curves", []), curve]
-        return direction, strength, schedule, more
+        return (direction, strength, schedule, more), curve
 
     def _wire(self, blocks: Any) -> None:
         prompt, image, length, temperature, _ = self._asked
-        choices = [slot[0] for slot in self._slots]
+        choices = [slot[0] for slot in self._fields]
         fresh = [self._status, prompt, image, length, temperature, *self._curves, *choices]
         for start in (blocks.load, self._load.click):
             start(said(self._loaded), self._model, fresh, api_visibility="private")

@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import yaml
@@ -12,6 +13,7 @@ from mmsteer.errors import StudioError
 from mmsteer.recipes.checks import check_recipe
 from mmsteer.studio.workshop import Asked, Workshop
 
+ENDINGS = ("png", "jsonl", "safetensors", "yaml")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 
 
@@ -25,23 +27,32 @@ def save_recipe(workshop: Workshop, asked: Asked, name: str) -> Path:
 
     Raises:
         StudioError: The name cannot be a file's, or is taken.
+        RecipeError: No recipe can say what was tried; nothing is written.
     """
     if not NAME.fullmatch(name.strip()):
         raise StudioError(f"{name.strip()!r} is no name of a recipe; take letters, digits, dots and dashes")
-    stem = workshop.folder / name.strip()
-    files = {ending: stem.with_name(f"{stem.name}.{ending}") for ending in ("yaml", "safetensors", "jsonl", "png")}
-    taken = [one.name for one in files.values() if one.exists()]
+    files = [f"{name.strip()}.{ending}" for ending in ENDINGS]
+    taken = [one for one in files if (workshop.folder / one).exists()]
     if taken:
         raise StudioError(f"{taken[0]} is in {workshop.folder} already; choose another name")
+    with TemporaryDirectory(dir=workshop.folder, prefix=".draft-") as draft:
+        _write(workshop, asked, Path(draft) / name.strip())
+        check_recipe(Path(draft) / files[-1])
+        for one in files:  # the recipe last, which names the others
+            if (Path(draft) / one).exists():
+                (Path(draft) / one).rename(workshop.folder / one)
+    return workshop.folder / files[-1]
+
+
+def _write(workshop: Workshop, asked: Asked, stem: Path) -> None:
+    png, jsonl, safetensors, recipe = (stem.with_name(f"{stem.name}.{ending}") for ending in ENDINGS)
     steering = workshop.steering(asked.lines)
     used = {item.direction.name: item.direction for item in steering.attributes}
     used |= {item.gate.direction.name: item.gate.direction for item in steering.attributes if item.gate}
-    save_directions(files["safetensors"], used.values())
-    files["jsonl"].write_text(json.dumps(_row(asked, files["png"])) + "\n", encoding="utf-8")
-    recipe = _recipe(workshop, asked, stem.name)
-    files["yaml"].write_text(yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True), encoding="utf-8")
-    check_recipe(files["yaml"])
-    return files["yaml"]
+    save_directions(safetensors, used.values())
+    jsonl.write_text(json.dumps(_row(asked, png)) + "\n", encoding="utf-8")
+    text = yaml.safe_dump(_recipe(workshop, asked, stem.name), sort_keys=False, allow_unicode=True)
+    recipe.write_text(text, encoding="utf-8")
 
 
 def _row(asked: Asked, picture: Path) -> dict[str, Any]:

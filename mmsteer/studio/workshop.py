@@ -11,15 +11,18 @@ from transformers import LogitsProcessor
 
 from mmsteer.adapters import AnyAdapter
 from mmsteer.api import load, parse_steering, ready_made_directions, steer
-from mmsteer.errors import StudioError
+from mmsteer.errors import StudioError, clip
 from mmsteer.formats import load_directions
 from mmsteer.recipes.finding import find
 from mmsteer.recipes.probe_sources import family_of, of_rows, read_labelled
 from mmsteer.steering import Steering
 from mmsteer.types import Direction, Sample, Sampling
 
-Seen = Callable[[float, str], None]
-"""Is shown how much is done, 0 to 1, and what is being done."""
+Report = Callable[[float, str], None]
+"""Is given how much is done, 0 to 1, and what is being done."""
+
+MODELS = ("bundled:text", "bundled:music", "bundled:vision", "bundled:llava")
+"""Those that can be chosen in any studio."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,7 @@ class Workshop:
 
     Attributes:
         folder: Files are read and written in it alone.
+        models: Folders and names that can be loaded beside `MODELS`; the first is loaded first.
         device: Where models run.
         dtype: And in which precision.
         name: Of the model.
@@ -72,6 +76,7 @@ class Workshop:
     """
 
     folder: Path
+    models: tuple[str, ...] = MODELS[:1]
     device: str = "cpu"
     dtype: str = "float32"
     name: str = ""
@@ -95,8 +100,13 @@ class Workshop:
         """Take another model, with its ready-made directions.
 
         Args:
-            name: A bundled model, a folder or a Hugging Face name.
+            name: One of `models` or `MODELS`: whoever has the page open reads no other folder of this machine.
+
+        Raises:
+            StudioError: It is none of them.
         """
+        if name not in (*self.models, *MODELS):
+            raise StudioError(f"{clip(name)} cannot be chosen here; start the studio with --model {clip(name)}, too")
         with self._lock:
             self.adapter = load(name, device=self.device, dtype=self.dtype)
             self.name = name
@@ -111,8 +121,9 @@ class Workshop:
         Returns:
             Their names.
         """
-        found = load_directions(self.inside(file))
-        self._take(found)
+        with self._lock:
+            found = load_directions(self.inside(file))
+            self._take(found)
         return tuple(found)
 
     def find(self, data: str, probe: str) -> tuple[str, ...]:
@@ -132,15 +143,15 @@ class Workshop:
             common = dict.fromkeys(names) | {"probe": probe, "family": family_of(path, None)}
             material = of_rows(path, rows, self.model, None, common)
             found = find(self.model, material.entry, material.data)
-        self._take(found.directions)
+            self._take(found.directions)
         return tuple(found.directions)
 
-    def compare(self, asked: Asked, seen: Seen) -> Compared:
+    def compare(self, asked: Asked, report: Report) -> Compared:
         """Make the output twice: unsteered and steered, by the same seed.
 
         Args:
             asked: What is to be made.
-            seen: Is shown how far it got.
+            report: Is given how far it got.
 
         Raises:
             StudioError: It was stopped, or nothing is steered.
@@ -148,8 +159,8 @@ class Workshop:
         with self._lock:
             self._stop.clear()
             steering = self.steering(asked.lines)
-            before, _ = self._made(asked, Steering(), lambda share: seen(share / 2, "unsteered"))
-            after, receipt = self._made(asked, steering, lambda share: seen((1 + share) / 2, "steered"))
+            before, _ = self._made(asked, Steering(), lambda share: report(share / 2, "unsteered"))
+            after, receipt = self._made(asked, steering, lambda share: report((1 + share) / 2, "steered"))
         return Compared(before, after, receipt)
 
     def stop(self) -> None:
@@ -198,9 +209,9 @@ class Workshop:
             one.check_model(self.model)
         self.directions |= found
 
-    def _made(self, asked: Asked, steering: Steering, seen: Callable[[float], None]) -> tuple[Any, str]:
+    def _made(self, asked: Asked, steering: Steering, report: Callable[[float], None]) -> tuple[Any, str]:
         sampling = self.sampling(asked).filled(self.model.sampling)
-        watched = _Watched(self.model.steps(sampling), self._stop, seen)
+        watched = _Watched(self.model.steps(sampling), self._stop, report)
         sampling = replace(sampling, processors=(watched,))
         sample = Sample("studio", asked.prompt, () if asked.image is None else (asked.image,))
         with steer(self.model, steering) as session:
@@ -211,12 +222,12 @@ class Workshop:
 class _Watched(LogitsProcessor):  # type: ignore[misc]  # transformers is untyped here
     """Changes nothing; counts steps, and ends the work where that is asked for."""
 
-    def __init__(self, steps: int, stop: Event, seen: Callable[[float], None]) -> None:
-        self._steps, self._stop, self._seen, self._done = steps, stop, seen, 0
+    def __init__(self, steps: int, stop: Event, report: Callable[[float], None]) -> None:
+        self._steps, self._stop, self._report, self._done = steps, stop, report, 0
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         if self._stop.is_set():
             raise StudioError("stopped")
         self._done += 1
-        self._seen(min(1.0, self._done / self._steps))
+        self._report(min(1.0, self._done / self._steps))
         return scores

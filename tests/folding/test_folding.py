@@ -50,7 +50,7 @@ def inputs(tokenizer):
 
 
 @torch.no_grad()
-def told(model, tokenizer):
+def outputs(model, tokenizer):
     """Logits of real tokens, and what is generated."""
     given = inputs(tokenizer)
     logits = model(**given).logits[given["attention_mask"].bool()]
@@ -63,10 +63,10 @@ def same(one, two):
 
 
 def test_additions_as_an_adapter(adapter, known, talker_folder, tmp_path):
-    plain = told(adapter.model, adapter.processor)
+    plain = outputs(adapter.model, adapter.processor)
     steering = parse_steering(LINE, known)
     with mmsteer.steer(adapter, steering):
-        expected = told(adapter.model, adapter.processor)
+        expected = outputs(adapter.model, adapter.processor)
     assert (expected[0] - plain[0]).abs().max() > 1
     changes = additions(adapter, steering)
     # A block and its MLP are one weight; mid and attention another.
@@ -78,27 +78,37 @@ def test_additions_as_an_adapter(adapter, known, talker_folder, tmp_path):
     ]
     save_peft(adapter, tmp_path / "lora", changes, "card")
     stock = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(talker_folder), tmp_path / "lora").eval()
-    same(told(stock, adapter.processor), expected)
+    same(outputs(stock, adapter.processor), expected)
     with stock.disable_adapter():
-        same(told(stock, adapter.processor), plain)
+        same(outputs(stock, adapter.processor), plain)
     assert (tmp_path / "lora" / "README.md").read_text() == "card"
 
 
 def test_additions_as_biases(adapter, known, tmp_path):
     steering = parse_steering("style:a 3 on text.1; style:b 4 on text.0.mlp", known)
     with mmsteer.steer(adapter, steering):
-        expected = told(adapter.model, adapter.processor)
+        expected = outputs(adapter.model, adapter.processor)
     save_biased(adapter, tmp_path / "biased", additions(adapter, steering), "card")
     stock = AutoModelForCausalLM.from_pretrained(tmp_path / "biased").eval()
     assert stock.config.mlp_bias
-    same(told(stock, AutoTokenizer.from_pretrained(tmp_path / "biased")), expected)
+    same(outputs(stock, AutoTokenizer.from_pretrained(tmp_path / "biased")), expected)
     # Where there are biases, they are added to.
     again = mmsteer.load(tmp_path / "biased")
     other = {name: direction(again, name, ["text.2"], seed) for seed, name in enumerate(("style:a", "style:b"))}
     with mmsteer.steer(again, "style:a 2", other):
-        expected = told(again.model, again.processor)
+        expected = outputs(again.model, again.processor)
     save_biased(again, tmp_path / "twice", additions(again, parse_steering("style:a 2", other)), "card")
-    same(told(AutoModelForCausalLM.from_pretrained(tmp_path / "twice").eval(), again.processor), expected)
+    same(outputs(AutoModelForCausalLM.from_pretrained(tmp_path / "twice").eval(), again.processor), expected)
+
+
+def test_biases_of_two_kinds_of_layers(adapter, known, tmp_path):
+    steering = parse_steering("style:a 3 on text.1; style:b 4 on text.2.attention", known)
+    with mmsteer.steer(adapter, steering):
+        expected = outputs(adapter.model, adapter.processor)
+    save_biased(adapter, tmp_path / "biased", additions(adapter, steering), "card")
+    stock = AutoModelForCausalLM.from_pretrained(tmp_path / "biased").eval()
+    assert (stock.config.mlp_bias, stock.config.attention_bias) == (True, True)
+    same(outputs(stock, adapter.processor), expected)
 
 
 @pytest.mark.parametrize("strength", [1.0, 0.3])
@@ -110,12 +120,12 @@ def test_projections_as_an_adapter(adapter, known, tmp_path, strength):
         "style:b": direction(adapter, "style:b", ["text.2.attention"], 1),
     }
     base = deepcopy(adapter.model)
-    plain = told(base, adapter.processor)
+    plain = outputs(base, adapter.processor)
     save_peft(adapter, tmp_path / "lora", projections(adapter, list(known.values()), None, strength), "card")
     mmsteer.fold.fold(adapter, list(known.values()), None, strength)
-    expected = told(adapter.model, adapter.processor)
+    expected = outputs(adapter.model, adapter.processor)
     assert (expected[0] - plain[0]).abs().max() > 1e-2
-    same(told(PeftModel.from_pretrained(base, tmp_path / "lora").eval(), adapter.processor), expected)
+    same(outputs(PeftModel.from_pretrained(base, tmp_path / "lora").eval(), adapter.processor), expected)
 
 
 def test_what_is_not_exact_is_refused(adapter, known, tmp_path, monkeypatch):
@@ -160,7 +170,7 @@ def test_the_command(mmsteer, talker_folder, talker, tmp_path):
     assert code == 0
     lora = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(talker_folder), tmp_path / "lora").eval()
     biased = AutoModelForCausalLM.from_pretrained(tmp_path / "biased").eval()
-    same(told(lora, talker.processor), told(biased, talker.processor))
+    same(outputs(lora, talker.processor), outputs(biased, talker.processor))
     code, _, err = mmsteer(*words, "--steer", "style:a 3", "--out", tmp_path / "x")
     assert (code, "--as peft is for both" in err) == (2, True)
     code, _, err = mmsteer(*words, "--as", "peft", "--out", tmp_path / "x")
@@ -175,9 +185,9 @@ def test_real_weights(smollm2, tmp_path):
     one = direction(smollm2, "style:a", ["text.10", "text.14"])
     line = parse_steering("style:a 20abs", {"style:a": one})
     with mmsteer.steer(smollm2, line):
-        expected = told(smollm2.model, smollm2.processor)
+        expected = outputs(smollm2.model, smollm2.processor)
     save_peft(smollm2, tmp_path / "lora", additions(smollm2, line), "card")
     base = AutoModelForCausalLM.from_pretrained(smollm2.model.name_or_path)
-    stock = told(PeftModel.from_pretrained(base, tmp_path / "lora").eval(), smollm2.processor)
+    stock = outputs(PeftModel.from_pretrained(base, tmp_path / "lora").eval(), smollm2.processor)
     assert torch.equal(stock[1], expected[1])
-    assert not torch.equal(told(smollm2.model, smollm2.processor)[1], expected[1])
+    assert not torch.equal(outputs(smollm2.model, smollm2.processor)[1], expected[1])

@@ -34,9 +34,11 @@ class Hub(BaseHTTPRequestHandler):
         if self.headers.get("Authorization") != "Bearer hf_writer":
             return self._json({"error": "not allowed"}, 401)
         if self.path == "/api/repos/create":
-            name = json.loads(said)["name"]
-            repo = f"{json.loads(said).get('organization') or 'me'}/{name}"
+            new = json.loads(said)
+            repo = f"{new.get('organization') or 'me'}/{new['name']}"
             status = 409 if repo in repos else 200
+            if repo not in repos and (new.get("visibility") == "private" or new.get("private")):
+                self.server.private.add(repo)
             repos.setdefault(repo, {})
             return self._json({"url": f"{self.server.url}/{repo}", "id": repo}, status)
         if self.path == "/api/validate-yaml":
@@ -49,6 +51,8 @@ class Hub(BaseHTTPRequestHandler):
             )
         for line in said.splitlines():
             one = json.loads(line)
+            if one["key"] == "header" and one["value"].get("parentCommit", COMMIT) != COMMIT:
+                return self._json({"error": "changed since"}, 412)
             if one["key"] == "file":
                 repos[f"{owner}/{name}"][one["value"]["path"]] = base64.b64decode(one["value"]["content"])
         return self._json({"commitUrl": f"{self.server.url}/{owner}/{name}/commit/{COMMIT}", "commitOid": COMMIT})
@@ -57,7 +61,9 @@ class Hub(BaseHTTPRequestHandler):
         self.server.asked.append(self.path)
         if self.path.startswith("/api/"):
             repo = "/".join(self.path.split("?")[0].split("/")[3:5])
-            return self._json({"id": repo, "name": "me", "sha": COMMIT, "siblings": [], "tags": []})
+            files = [{"rfilename": file} for file in self.server.repos.get(repo, {})]
+            private = repo in self.server.private
+            return self._json({"id": repo, "private": private, "sha": COMMIT, "siblings": files, "tags": []})
         owner, name, _, _, file = self.path.lstrip("/").split("/", 4)
         data = self.server.repos.get(f"{owner}/{name}", {}).get(file)
         if data is None:
@@ -76,7 +82,7 @@ class Hub(BaseHTTPRequestHandler):
 def hub():
     server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
     server.url = f"http://127.0.0.1:{server.server_port}"
-    server.repos, server.asked, server.claims = {}, [], {}
+    server.repos, server.asked, server.claims, server.private = {}, [], {}, set()
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:

@@ -1,9 +1,12 @@
 """Pushing to, and fetching from, a stand-in of the hub."""
 
+import ast
 import os
 import pickle
+import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -58,7 +61,7 @@ def test_what_is_pushed_is_fetched(online, monkeypatch, tmp_path):
     (back,) = load_directions(address).values()
     assert (back.name, back.model, back.provenance) == ("style:pirate", "sha256:abc", direction().provenance)
     torch.testing.assert_close(back.vectors, direction().vectors)
-    push([direction()], "me/pirate", licence="apache-2.0")  # a repository that is there
+    push([direction()], "me/pirate", licence="apache-2.0", overwrite=True)  # a repository that is there
     save_directions(tmp_path / "d.safetensors", [direction()])
     files = online.repos["me/pirate"]
     assert files.keys() == {"directions.safetensors", "README.md"}
@@ -75,6 +78,46 @@ def test_what_is_pushed_is_fetched(online, monkeypatch, tmp_path):
     with pytest.raises(DirectionError, match="me/pirate cannot be written"):
         push([direction()], "me/pirate", licence="mit")
     assert len(online.asked) == asked
+
+
+def test_what_is_there_is_replaced_only_where_that_is_asked_for(online, mmsteer, tmp_path):
+    push([direction()], "me/pirate", licence="mit")
+    before = dict(online.repos["me/pirate"])
+    with pytest.raises(DirectionError, match=r"me/pirate has README.md and directions.safetensors already.*overwrite"):
+        push([direction("other")], "me/pirate", licence="mit")
+    with pytest.raises(DirectionError, match=r"has README.md already"):
+        push([direction("other")], "me/pirate", licence="mit", file="sub/other.safetensors")
+    assert online.repos["me/pirate"] == before
+    save_directions(tmp_path / "d.safetensors", [direction("other")])
+    words = ["push", tmp_path / "d.safetensors", "me/pirate", "--licence", "mit"]
+    code, _, err = mmsteer(*words)
+    assert (code, "--force" in err) == (2, True)
+    assert mmsteer(*words, "--force")[0] == 0
+    assert list(load_directions("hf://me/pirate/directions.safetensors")) == ["other"]
+
+
+def test_what_should_be_private_is_never_made_public(online):
+    online.repos["me/open"] = {}
+    with pytest.raises(DirectionError, match="me/open is there already, and public"):
+        push([direction()], "me/open", licence="mit", private=True)
+    assert not online.repos["me/open"]
+    push([direction()], "me/closed", licence="mit", private=True)
+    push([direction()], "me/closed", licence="mit", private=True, overwrite=True)
+    assert online.private == {"me/closed"}
+
+
+def test_there_has_to_be_something_to_push(online):
+    for nothing in ({}, []):
+        with pytest.raises(DirectionError, match="no directions to push"):
+            push(nothing, "me/pirate", licence="mit")
+    assert not online.repos
+
+
+@pytest.mark.parametrize("file", ["../x.safetensors", "a/../x.safetensors", "/x.safetensors", "a//x.safetensors"])
+def test_files_outside_a_repository(online, file):
+    with pytest.raises(DirectionError, match="is no path inside a repository"):
+        push([direction()], "me/pirate", licence="mit", file=file)
+    assert not online.repos
 
 
 class Trap:
@@ -148,6 +191,27 @@ def test_provenance_cannot_write_the_page():
     assert "\n# Title" not in text
     assert "<img" not in text.replace("\\<img", "")
     assert len(text) < 4000
+    assert "www\\.there.com" in card_of([direction(note="www.there.com &lt;b")], "me/p", "d.safetensors", licence="mit")
+
+
+def test_names_cannot_write_the_code_of_the_card():
+    name = "x', open('/etc/passwd').read(), 'y`<img src=x>\r```\r# Title"
+    hostile = replace(direction(name), model='m`<img>\n```\n"); import os #')
+    text = card_of([hostile], "me/p", "d.safetensors", licence="mit")
+    introduction, code, after = _blocks(text)
+    assert "<img" not in introduction.replace("\\<img", "")
+    assert "`" not in introduction.partition("# me/p")[2].replace("\\`", "")
+    calls = [one for one in ast.walk(ast.parse(code)) if isinstance(one, ast.Call)]
+    assert [one.func.attr for one in calls] == ["load", "load_directions", "steer"]
+    assert calls[0].args[0].value == hostile.model
+    assert name in calls[2].args[1].value
+    assert "\n# Title" not in after
+
+
+def _blocks(text):
+    """What stands before the code of the card, the code, and what stands behind it, by CommonMark's rule of its end."""
+    begin, end = text.index("```python\n"), re.search(r"(?m)^ {0,3}```[ \t]*$", text).start()
+    return text[:begin], text[begin + 10 : end], text[end + 3 :]
 
 
 @pytest.mark.parametrize("repo", ["pirate", "a/b/c", "../x/y", "a/b c", ""])
@@ -173,7 +237,7 @@ def test_an_unknown_model_is_not_named(tmp_path):
     site = Site("text", 3)
     one = Direction("a", {site: torch.ones(1)}, {site: SiteStats(None, 0.0, 0.0, 0.0, None, 2.0)}, UNKNOWN)
     text = card_of([one], "me/p", "d.safetensors", licence="mit")
-    assert 'mmsteer.load("MODEL")' in text
+    assert "mmsteer.load('MODEL')" in text
     assert "1trained" in text
     (tmp_path / "scores.json").write_text('{"rows": [7]}')
     with pytest.raises(DataError, match="no scores"):

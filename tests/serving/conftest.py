@@ -17,7 +17,7 @@ pytest.importorskip("uvicorn")
 
 import uvicorn
 
-from mmsteer.serving.admission import Limits, Menu
+from mmsteer.serving.admission import Catalog, Limits
 from mmsteer.serving.app import make_app
 from mmsteer.serving.assemble import assemble
 
@@ -64,8 +64,8 @@ class Client:
 
 
 @contextmanager
-def serving(adapter, menu, limits=None, *, batching=(8, 0.05, 64), body=1 << 20, hosts=("127.0.0.1",)):
-    server = assemble(adapter, menu, limits or Limits(), batching, body)
+def serving(adapter, catalog, limits=None, *, batching=(8, 0.05, 64), body=1 << 20, hosts=("127.0.0.1",)):
+    server = assemble(adapter, catalog, limits or Limits(), batching, body)
     http = uvicorn.Server(uvicorn.Config(make_app(server, hosts), port=0, log_level="error", lifespan="on"))
     thread = threading.Thread(target=http.run, daemon=True)
     thread.start()
@@ -99,11 +99,11 @@ def words_file(words, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def menu(words):
-    return Menu("talker", words, {"cups": "word:cup 40 on text.3"})
+def catalog(words):
+    return Catalog("talker", words, {"cups": "word:cup 40 on text.3"})
 
 
 @pytest.fixture(scope="session")
-def client(own_talker, menu):
-    with serving(own_talker, menu) as made:
+def client(own_talker, catalog):
+    with serving(own_talker, catalog) as made:
         yield made

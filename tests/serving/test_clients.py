@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from mmsteer import Sample, Sampling, load
-from mmsteer.serving.admission import Menu
+from mmsteer.serving.admission import Catalog
 from mmsteer.types import Chat
 from tests.adapters.checkpoints import save
 from tests.serving.conftest import serving
@@ -60,8 +60,8 @@ def test_many_clients_at_once(client):
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_nothing_is_made_for_a_client_that_went_away(own_talker, menu, stream):
-    with serving(own_talker, menu, batching=(4, 0.0, 8)) as served:
+def test_nothing_is_made_for_a_client_that_went_away(own_talker, catalog, stream):
+    with serving(own_talker, catalog, batching=(4, 0.0, 8)) as served:
         body = b'{"model": "talker", "messages": [{"role": "user", "content": "cup"}], "max_tokens": 240, "stream": %s}'
         body %= str(stream).lower().encode()
         head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
@@ -76,9 +76,9 @@ def test_nothing_is_made_for_a_client_that_went_away(own_talker, menu, stream):
         assert served.chat()[0] == 200
 
 
-def test_a_server_that_stops_answers_what_it_has_not_made(own_talker, menu):
+def test_a_server_that_stops_answers_what_it_has_not_made(own_talker, catalog):
     answers = []
-    with serving(own_talker, menu, batching=(1, 0.0, 8)) as served:
+    with serving(own_talker, catalog, batching=(1, 0.0, 8)) as served:
         asking = [threading.Thread(target=lambda: answers.append(served.chat(max_tokens=240))) for _ in range(3)]
         for one in asking:
             one.start()
@@ -102,8 +102,8 @@ def test_health_and_metrics(client):
     assert 'mmsteer_batch_rows_bucket{le="+Inf"}' in text
 
 
-def test_tokens_are_counted_when_their_batch_is_over(own_talker, menu):
-    with serving(own_talker, menu) as served:
+def test_tokens_are_counted_when_their_batch_is_over(own_talker, catalog):
+    with serving(own_talker, catalog) as served:
         for asked, sum_of_all in ((3, 3), (7, 10)):
             served.chat(max_tokens=asked)
             until(lambda total=sum_of_all: counted(served, "mmsteer_generated_tokens_total") == total)
@@ -112,7 +112,7 @@ def test_tokens_are_counted_when_their_batch_is_over(own_talker, menu):
 @pytest.fixture(scope="module")
 def seeing(tmp_path_factory):
     adapter = load(save("llava", tmp_path_factory.mktemp("llava") / "model"))
-    with serving(adapter, Menu("llava")) as made:
+    with serving(adapter, Catalog("llava")) as made:
         yield made, adapter
 
 

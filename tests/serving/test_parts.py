@@ -31,10 +31,20 @@ def test_a_broken_character_waits_for_its_bytes():
     assert words.more("café") == "é"
 
 
+def test_a_broken_character_is_no_end_of_a_stop_text_nor_a_stop_text():
+    words = Words(["stoé"])
+    assert words.more("sto\ufffd") == ""
+    assert (words.more("stoé"), words.ended) == ("", True)
+    words = Words(["\ufffd"])
+    assert (words.more("caf\ufffd"), words.ended) == ("caf", False)
+    assert (words.watch("caf\ufffd"), words.ended) == ("caf", False)
+    assert (words.more("caf\ufffd!"), words.ended) == ("", True)
+
+
 def test_a_histogram_counts_up_to_each_bound():
     seen = Histogram("a", "b", (1.0, 2.0))
     for value in (0.5, 1.0, 1.5, 9.0):
-        seen.saw(value)
+        seen.observe(value)
     assert list(seen.lines())[2:] == [
         'a_bucket{le="1"} 2',
         'a_bucket{le="2"} 3',

@@ -3,7 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 
 from mmsteer import Sampling, steer
-from mmsteer.serving.admission import Menu
+from mmsteer.serving.admission import Catalog
 from tests.conftest import saying
 from tests.serving.conftest import serving
 
@@ -20,7 +20,7 @@ def test_a_real_model_gives_the_same_tokens_in_a_batch(smollm2):
     for prompt, line in ASKED:
         with steer(smollm2, line, sea):
             alone += smollm2.generate([prompt], Sampling(8, temperature=0.8), [5])
-    with serving(smollm2, Menu("text", sea), batching=(3, 1.0, 8)) as served, ThreadPoolExecutor(3) as pool:
+    with serving(smollm2, Catalog("text", sea), batching=(3, 1.0, 8)) as served, ThreadPoolExecutor(3) as pool:
         fields = {"model": "text", "max_tokens": 8, "temperature": 0.8, "seed": 5}
         answers = list(pool.map(lambda one: served.chat(one[0], steer=one[1], **fields), ASKED))
     assert [body["mmsteer"]["receipts"][0]["batch"] for _, _, body in answers] == [3, 3, 3]

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from mmsteer.errors import MmsteerError, ServingError
-from mmsteer.serving.admission import Limits, Menu
+from mmsteer.serving.admission import Catalog, Limits
 from mmsteer.serving.wire import ChatRequest, CompletionRequest, read_request
 from tests.serving.conftest import serving
 
@@ -81,7 +81,7 @@ def test_a_body_that_is_no_request_is_an_error(client, body, message):
     refused(client.post("/v1/chat/completions", body), 400, None, message)
 
 
-def test_what_a_model_cannot_be_steered_to_is_refused_alone_and_its_company_is_answered(client):
+def test_what_a_model_cannot_be_steered_to_is_refused_alone_and_the_others_of_its_batch_are_answered(client):
     """The schedule is 0 all through; the other requests of the batch know nothing of it."""
     steer = ("word:cup 3", "word:cup 3 window(40steps..50steps)", "word:red 3")
     answers = {}
@@ -112,17 +112,17 @@ def test_other_models_paths_and_types(client):
     )
 
 
-def test_long_prompts_and_bodies_are_refused(client, own_talker, menu):
+def test_long_prompts_and_bodies_are_refused(client, own_talker, catalog):
     error = refused(client.chat("cup " * 300), 400, None, "the prompt has 304 tokens and the answer may have 6; the")
     assert error["code"] == "context_length_exceeded"
     assert client.chat("cup " * 400_000)[0] == 413
-    with serving(own_talker, menu, Limits(prompt=8)) as small:
+    with serving(own_talker, catalog, Limits(prompt=8)) as small:
         refused(small.chat("say the red cup here"), 400, None, "tokens; at most 8 are read")
         assert small.chat("cup")[0] == 200
 
 
-def test_a_full_queue_says_when_to_come_again(own_talker, menu):
-    with serving(own_talker, menu, batching=(1, 0.0, 2)) as busy:
+def test_a_full_queue_says_when_to_come_again(own_talker, catalog):
+    with serving(own_talker, catalog, batching=(1, 0.0, 2)) as busy:
         asking = [threading.Thread(target=busy.chat, kwargs={"max_tokens": 200}) for _ in range(3)]
         for place, one in enumerate(asking, 1):
             one.start()
@@ -153,7 +153,7 @@ def until(holds):
 def test_a_default_that_cannot_be_read_stops_the_server_before_it_starts(own_talker, words):
     with (
         pytest.raises(MmsteerError, match="no direction 'word:cop'"),
-        serving(own_talker, Menu("talker", words, {}, "word:cop 1")),
+        serving(own_talker, Catalog("talker", words, {}, "word:cop 1")),
     ):
         pass
 

@@ -36,7 +36,7 @@ def opened(model, folder):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    served = start(Workshop(folder), str(model), "127.0.0.1", port)
+    served = start(Workshop(folder, (str(model),)), "127.0.0.1", port)
     try:
         with playwright.sync_playwright() as there:
             browser = there.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
@@ -111,6 +111,15 @@ def shot(tab, name):
             tab.set_viewport_size({"width": width, "height": 1000})
             tab.wait_for_timeout(500)
             tab.screenshot(path=f"{folder}/{name}-{width}.png", full_page=True)
+
+
+def test_a_page_is_built_twice(tmp_path):
+    from mmsteer.studio.page import SLOTS, Page
+
+    page = Page(Workshop(tmp_path))
+    for _ in range(2):
+        page.build()
+        assert len(page._curves) == SLOTS
 
 
 def test_a_drawn_curve_changes_what_is_written(talker_folder, folder):

@@ -23,7 +23,7 @@ def asked(*lines, length=12, temperature=1.5, prompt="say the cup"):
 
 @pytest.fixture
 def workshop(talker_folder, tmp_path):
-    made = Workshop(tmp_path)
+    made = Workshop(tmp_path, (str(talker_folder),))
     made.load(str(talker_folder))
     save_directions(tmp_path / "words.safetensors", [saying(made.model, "cup", "word:cup")])
     return made
@@ -76,6 +76,29 @@ def test_directions_are_found_in_rows(workshop, tmp_path):
 def test_no_file_outside_the_folder_is_read(workshop, tmp_path, name):
     with pytest.raises(StudioError, match="put it there, or start with --folder"):
         workshop.read(name)
+
+
+@pytest.mark.parametrize("name", ["/etc", "user/model", "../other", "bundled:nothing", ""])
+def test_no_model_is_loaded_but_those_of_the_command_line(workshop, monkeypatch, name):
+    monkeypatch.setattr("mmsteer.studio.workshop.load", lambda *_, **__: pytest.fail("loaded"))
+    with pytest.raises(StudioError, match="cannot be chosen here; start the studio with --model"):
+        workshop.load(name)
+
+
+def test_files_are_read_one_piece_of_work_at_a_time(workshop, monkeypatch):
+    monkeypatch.setattr("mmsteer.studio.workshop.load_directions", lambda _: held.append(workshop._lock.locked()) or {})
+    held = []
+    workshop.read("words.safetensors")
+    assert held == [True]
+
+
+def test_a_recipe_that_cannot_be_run_leaves_no_files(workshop, tmp_path):
+    workshop.read("words.safetensors")
+    before = sorted(tmp_path.iterdir())
+    for line in (LINE, "word:cup 3 window(400steps..500steps)"):
+        with pytest.raises(MmsteerError):
+            save_recipe(workshop, asked(line, length=0 if line == LINE else 12, prompt=""), "tried")
+        assert sorted(tmp_path.iterdir()) == before
 
 
 def test_a_link_out_of_the_folder_is_outside(workshop, tmp_path):
