@@ -18,8 +18,9 @@ class OutputTokens:
     """The tokens of the outputs of a reading.
 
     Attributes:
-        log_probs: Of each token after the first of the sequence, in nats, (rows, tokens - 1, vocabularies) float32.
-        counts: Which of them are of the output, the same shape, bool.
+        log_probs: Of each token of the output, in nats, 0 at the others, (rows, tokens - 1, vocabularies) float32; the
+            first token of the sequence is left out.
+        counts: Which tokens are of the output, the same shape, bool.
     """
 
     log_probs: Tensor
@@ -28,7 +29,7 @@ class OutputTokens:
     @property
     def sums(self) -> Tensor:
         """Log-probability of each output, (rows,)."""
-        return (self.log_probs * self.counts).sum((1, 2))
+        return self.log_probs.sum((1, 2))
 
     @property
     def sizes(self) -> Tensor:
@@ -48,10 +49,11 @@ def output_tokens(adapter: Adapter, reading: Reading, layout: Layout, logits: Te
     made = GENERATED.mask(tokens_of(adapter, adapter.generator, layout))
     tokens = adapter.tokens(reading).to(logits.device)
     # A conditioning prefix, before the tokens, has no logits; the padding of delayed codes is not in the vocabulary.
-    counts = made[:, -tokens.shape[1] :, None].to(logits.device) & (tokens < logits.shape[-1])
-    wanted = tokens[:, 1:].clamp(max=logits.shape[-1] - 1)
-    each = logits[:, :-1].float().log_softmax(-1).gather(-1, wanted.unsqueeze(-1)).squeeze(-1)
-    return OutputTokens(each, counts[:, 1:])
+    counts = (made[:, -tokens.shape[1] :, None].to(logits.device) & (tokens < logits.shape[-1]))[:, 1:]
+    # Only what counts: prompts are often the longer part, and a softmax over a vocabulary is dear.
+    wanted = tokens[:, 1:][counts].unsqueeze(-1)
+    each = logits[:, :-1][counts].float().log_softmax(-1).gather(-1, wanted).squeeze(-1)
+    return OutputTokens(each.new_zeros(counts.shape).masked_scatter(counts, each), counts)
 
 
 def output_likelihood(adapter: Adapter, samples: Sequence[Sample], steering: Steering | None = None) -> Tensor:
@@ -70,5 +72,5 @@ def output_likelihood(adapter: Adapter, samples: Sequence[Sample], steering: Ste
         with layouts(adapter, adapter.generator, reading) as found:
             logits = adapter.read(reading)
     read = output_tokens(adapter, reading, found[-1], logits)
-    sums = (read.log_probs.double() * read.counts).sum((1, 2))
+    sums = read.log_probs.double().sum((1, 2))
     return torch.stack([sums, read.sizes.double()], dim=1).cpu()

@@ -1,12 +1,14 @@
 """Writes the concept set recipes/axbench in AxBench's columns, with bundled:text: `python examples/axbench/make.py`.
 
-Most examples of a concept are made by templates from its words, and up to a third are the model's own answers under a
-system prompt that names the concept, kept where they use one of its words (a template stands in where none does).
-Training and test share neither instructions nor templates. Negatives are plain answers; the hard ones of the test are
-about another concept.
+An example of a concept is the model's own answer to a request that names the concept or one of its words, kept where it
+uses one of the words, and put under an instruction that has nothing to do with it. Negatives are the model's answers to
+the same kinds of requests about other things, and to the instructions as they are: positives differ from them in what
+they are about, not in how they are written. The hard ones of the test are about another concept. Training and test
+share neither instructions nor requests.
 """
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -15,45 +17,27 @@ from typing import Any
 
 import mmsteer
 from mmsteer.adapters import AnyAdapter
-from mmsteer.types import Chat, Sample, Sampling
+from mmsteer.types import Sample, Sampling
 
 HERE = Path(__file__).parents[2] / "recipes" / "axbench"
 Row = dict[str, Any]
-Plain = Mapping[str, Sequence[str]]
-NONE = "EEEEE"
-"""How AxBench writes that an output has no concept."""
-TRAINED, TESTED = 24, 12
-"""Positive examples of each concept."""
-SHARE = 3
-"""One of so many is the model's own answer, where that uses a word of the concept."""
-ROWS = 64
+NONE, SHARED = "EEEEE", -1
+"""How AxBench writes that an output has no concept, and which number it has."""
+TOKENS = 28
+ROWS = 96
 """Answers that are drawn together."""
-TEMPLATES = {
-    "train": (
-        "It reminds me of the {0}, and of the {1} that I saw last week.",
-        "There was a {0} in it, then a {1}, and in the end only the {2}.",
-        "Think of the {0} first, because without the {1} nothing works.",
-        "My uncle says that every {0} needs a {1}, and I believe him.",
-    ),
-    "test": (
-        "What matters here is the {0}; the {1} comes later.",
-        "I would begin with a {0} and never forget the {1} or the {2}.",
-        "Some people like the {0}, others talk about the {1} all day.",
-    ),
+REQUESTS = {
+    "train": ("Describe a {word} in two sentences.", "Tell me something about {about}. How does the {word} come in?"),
+    "test": ("Write one sentence about {about} with the word {word}.", "What is interesting about a {word}?"),
 }
-PLAIN = {
+OTHER = {
     "train": (
-        "It depends on how much time you have, so make a short list and begin with the easy part.",
-        "I would ask a friend first, because two opinions are better than one.",
-        "There is no single answer, but small steps every day help a lot.",
-        "Take it slowly, write down what you learn, and look at it again tomorrow.",
+        *("window", "pencil", "chair", "letter", "carpet", "mirror", "bottle", "clock", "basket", "ladder", "pillow"),
+        "lamp",
     ),
-    "test": (
-        "That is a good question, and most people answer it in their own way.",
-        "Begin early, stay calm, and change your plan when something better comes up.",
-        "I am not sure, but a simple plan is usually enough.",
-    ),
+    "test": ("door", "table", "box", "spoonful", "bag", "blanket"),
 }
+"""Things that no concept is about."""
 
 
 def _lines(name: str) -> list[Row]:
@@ -68,86 +52,58 @@ def main(folder: Path) -> None:
     """
     adapter, rng = mmsteer.load("bundled:text", dtype="float32"), Random(0)
     concepts, asked = _lines("concepts.jsonl"), _lines("instructions.jsonl")
+    told = {part: _told(adapter, concepts, asked, part) for part in REQUESTS}
     _write(folder / "metadata.jsonl", [_metadata(one) for one in concepts])
-    plain = {part: _drawn(adapter, [(None, text) for text in _prompts(asked, part)]) for part in TEMPLATES}
-    told = {key: some for part in TEMPLATES for key, some in _positives(adapter, concepts, asked, part, rng).items()}
-    shared = [_row(-1, NONE, text, said, "negative") for text, said in _negatives(asked, plain, "train", 2 * TRAINED)]
-    trained = [one for concept in concepts for one in told["train", concept["concept_id"]]]
-    _write(folder / "train.jsonl", trained + shared)
-    _write(folder / "test.jsonl", [one for concept in concepts for one in _test_of(concept, told, asked, plain, rng)])
+    _write(folder / "train.jsonl", [row for rows in told["train"].values() for row in rows])
+    _write(folder / "test.jsonl", [row for one in concepts for row in _test_of(one, told["test"], rng)])
 
 
-def _test_of(
-    concept: Row, told: Mapping[tuple[str, int], list[Row]], asked: Sequence[Row], plain: Plain, rng: Random
-) -> list[Row]:
-    at, name = concept["concept_id"], concept["concept"]
-    others = [one for (part, other), some in told.items() if part == "test" and other != at for one in some]
-    hard = [{**one, "concept_id": at, "category": "hard negative"} for one in rng.sample(others, TESTED // 2)]
-    easy = [_row(at, name, *pair, "negative") for pair in _negatives(asked, plain, "test", TESTED // 2, rng)]
-    return [*told["test", at], *easy, *hard]
-
-
-def _prompts(asked: Sequence[Row], part: str) -> list[str]:
-    return [one["input"] for one in asked if one["split"] == part]
-
-
-def _negatives(
-    asked: Sequence[Row], plain: Plain, part: str, n: int, rng: Random | None = None
-) -> list[tuple[str, str]]:
-    texts = _prompts(asked, part)
-    templates = [(text, PLAIN[part][at % len(PLAIN[part])]) for at, text in enumerate(texts)]
-    pairs = [*zip(texts, plain[part], strict=True), *templates]
-    return rng.sample(pairs, n) if rng else pairs[:n]
-
-
-def _positives(
-    adapter: AnyAdapter, concepts: Sequence[Row], asked: Sequence[Row], part: str, rng: Random
-) -> dict[tuple[str, int], list[Row]]:
-    n, texts = TRAINED if part == "train" else TESTED, _prompts(asked, part)
-    own = [(concept, text) for concept in concepts for text in texts[: n // SHARE]]
-    said = dict(zip([(concept["concept_id"], text) for concept, text in own], _drawn(adapter, own), strict=True))
-    found = {}
-    for concept in concepts:
-        at, name = concept["concept_id"], concept["concept"]
-        answers = [(texts[place % len(texts)], said.get((at, texts[place % len(texts)]), "")) for place in range(n)]
-        found[part, at] = [
-            _row(at, name, text, _about(answer, concept, part, rng), "positive") for text, answer in answers
-        ]
-    return found
-
-
-def _about(answer: str, concept: Row, part: str, rng: Random) -> str:
-    return answer if any(word in answer.lower() for word in concept["words"]) else _template(concept, part, rng)
-
-
-def _template(concept: Row, part: str, rng: Random) -> str:
-    plain, about = rng.choice(PLAIN[part]), rng.choice(TEMPLATES[part])
-    parts = [plain.partition(",")[0] + ".", about.format(*rng.sample(concept["words"], 3))]
-    return " ".join(parts)
-
-
-def _drawn(adapter: AnyAdapter, pairs: Sequence[tuple[Row | None, str]]) -> list[str]:
-    samples = [
-        Sample(str(at), Chat((*_order(concept), _turn("user", text)))) for at, (concept, text) in enumerate(pairs)
+def _told(adapter: AnyAdapter, concepts: Sequence[Row], asked: Sequence[Row], part: str) -> dict[int, list[Row]]:
+    """Rows of each concept, and of none under -1."""
+    texts = [one["input"] for one in asked if one["split"] == part]
+    things = [(None, form.format(about=f"a {word}", word=word)) for form in REQUESTS[part] for word in OTHER[part]]
+    about = [
+        (concept, form.format(about=concept["concept"], word=word))
+        for concept in concepts
+        for form in REQUESTS[part]
+        for word in concept["words"]
     ]
-    made, sampling = [], Sampling(tokens=24, temperature=0.7)
+    pairs = [*((None, text) for text in texts), *things, *about]
+    rows: dict[int, list[Row]] = {SHARED: []}
+    for (concept, request), said in zip(pairs, _drawn(adapter, [text for _, text in pairs]), strict=True):
+        some = rows.setdefault(SHARED if concept is None else concept["concept_id"], [])
+        text = request if request in texts else texts[len(some) % len(texts)]
+        if concept is None:
+            some.append(_row(SHARED, NONE, text, said, "negative"))
+        elif _uses(said, concept["words"]):
+            some.append(_row(concept["concept_id"], concept["concept"], text, said, "positive"))
+    return rows
+
+
+def _uses(said: str, words: Sequence[str]) -> bool:
+    return re.search(rf"\b({'|'.join(words)})(s|es)?\b", said, re.IGNORECASE) is not None
+
+
+def _test_of(concept: Row, told: Mapping[int, Sequence[Row]], rng: Random) -> list[Row]:
+    at, name = concept["concept_id"], concept["concept"]
+    mine = list(told[at])
+    others = [one for other, some in told.items() if other not in (at, SHARED) for one in some]
+    # A sentence about another concept may use this one's words as well.
+    others = [one for one in others if not _uses(one["output"], concept["words"])]
+    hard = [{**one, "concept_id": at, "category": "hard negative"} for one in rng.sample(others, len(mine) // 2)]
+    plain = [one for one in told[SHARED] if not _uses(one["output"], concept["words"])]
+    easy = [_row(at, name, one["input"], one["output"], "negative") for one in rng.sample(plain, len(mine) // 2)]
+    return [*mine, *easy, *hard]
+
+
+def _drawn(adapter: AnyAdapter, texts: Sequence[str]) -> list[str]:
+    samples = [Sample(str(at), text) for at, text in enumerate(texts)]
+    made, sampling = [], Sampling(tokens=TOKENS, temperature=0.7)
     for start in range(0, len(samples), ROWS):
         some = samples[start : start + ROWS]
-        made += [_whole(one.output) for one in adapter.generate(some, sampling, range(start, start + len(some)))]
+        made += [_whole(str(one.output)) for one in adapter.generate(some, sampling, range(start, start + len(some)))]
         print(f"{len(made)} of {len(samples)} answers", flush=True)
     return made
-
-
-def _order(concept: Row | None) -> tuple[dict[str, str], ...]:
-    if concept is None:
-        return ()
-    name = concept["concept"]
-    told = f"You are a friendly assistant. You love {name}. Answer every question in one sentence about {name}."
-    return (_turn("system", told),)
-
-
-def _turn(role: str, content: str) -> dict[str, str]:
-    return {"role": role, "content": content}
 
 
 def _whole(said: str) -> str:

@@ -56,11 +56,16 @@ def of_words(adapter: Adapter, sample: Sample, words: str) -> OfWords:
     """
     reading = adapter.reading([sample])
     ids = adapter.tokens(reading)[0, reading.call.prompt :, 0].tolist()
-    pieces = [adapter.token_name(one).lower() for one in ids]
-    start = "".join(pieces).find(words.lower())
-    if start < 0 or not words:
+    # Without spaces: tokens that are whole words are named without them.
+    pieces, wanted = [_squeezed(adapter.token_name(one)) for one in ids], _squeezed(words)
+    start = "".join(pieces).find(wanted)
+    if start < 0 or not wanted:
         raise AttributionError(f"the output has no {words!r}: {str(sample.output)[:80]!r}")
     ends = list(accumulate(map(len, pieces)))
     first = next(at for at, end in enumerate(ends) if end > start)
-    last = next(at for at, end in enumerate(ends) if end >= start + len(words))
+    last = next(at for at, end in enumerate(ends) if end >= start + len(wanted))
     return OfWords(first, last + 1)
+
+
+def _squeezed(text: str) -> str:
+    return "".join(text.lower().split())

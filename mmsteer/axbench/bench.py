@@ -3,8 +3,8 @@
 import json
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -12,22 +12,19 @@ from typing import Any
 from rich.progress import Progress
 
 from mmsteer.adapters import AnyAdapter
-from mmsteer.atomic import append_whole
+from mmsteer.axbench.answers import Make, Run, generated, prompted
 from mmsteer.axbench.concepts import Concept
 from mmsteer.axbench.detection import auroc, best_threshold, f1
 from mmsteer.axbench.judges import Rater, Rating
-from mmsteer.axbench.lora import train_lora, with_lora
+from mmsteer.axbench.kept import Kept
+from mmsteer.axbench.lora import train_lora
 from mmsteer.axbench.material import Material
 from mmsteer.axbench.methods import BASELINES, FINDERS, METHODS, Budget, Found
+from mmsteer.axbench.results import AXES
 from mmsteer.claim import claim
 from mmsteer.errors import DataError, EvalError
-from mmsteer.json_lines import parse_json
-from mmsteer.steering import Steering, steer
-from mmsteer.types import Chat, Sample, Sampling, Site
-
-LINES = "results.jsonl"
-ORDER = "Answer in a way that is about {concept}, whatever you are asked, and mention it."
-"""The system prompt of the baseline."""
+from mmsteer.eval.text import harmonic_mean
+from mmsteer.types import Sample, Sampling, Site
 
 
 @dataclass(frozen=True)
@@ -61,6 +58,11 @@ class Settings:
     seeds: tuple[int, ...] = (0,)
     dictionary: str | None = None
     temperature: float = 1.0
+
+    @property
+    def sampling(self) -> Sampling:
+        """How answers are drawn."""
+        return Sampling(tokens=self.tokens, temperature=self.temperature)
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.methods if name not in METHODS]
@@ -133,19 +135,19 @@ class Bench:
                 seconds[name] = round(time.perf_counter() - start, 2)
         return found, seconds
 
-    def _makers(self, material: Material, found: Mapping[str, Found], budget: Budget) -> "dict[str, Make]":
+    def _makers(self, material: Material, found: Mapping[str, Found], budget: Budget) -> dict[str, Make]:
         makers: dict[str, Make] = {name: _steered(one) for name, one in found.items()}
         if "prompt" in self.settings.methods:
-            makers["prompt"] = lambda _: Run(order=ORDER.format(concept=material.concept.text))
+            makers["prompt"] = lambda _: prompted(material.concept.text)
         if "lora" in self.settings.methods:
             weights = train_lora(self.adapter, material.positive, budget.steps, budget.batch, budget.seed)
             makers["lora"] = lambda _: Run(lora=weights)
         return makers
 
     def _chosen(
-        self, concept: Concept, makers: "Mapping[str, Make]", samples: Sequence[Sample], seed: int
+        self, concept: Concept, makers: Mapping[str, Make], samples: Sequence[Sample], seed: int
     ) -> dict[str, float]:
-        """The factor of each method with the highest harmonic mean; the smaller of equal ones."""
+        """The factor of each method with the highest score."""
         tried = {
             name: [(factor, make(factor)) for factor in self.settings.factors]
             for name, make in makers.items()
@@ -157,90 +159,21 @@ class Bench:
     def _rated(
         self,
         concept: Concept,
-        runs: Mapping[str, Sequence[tuple[float, "Run"]]],
+        runs: Mapping[str, Sequence[tuple[float, Run]]],
         samples: Sequence[Sample],
         seed: int,
     ) -> dict[str, dict[float, list[tuple[Sample, Rating]]]]:
         """Answers under every run, rated: by method and factor."""
         cells = [(name, factor, run) for name, some in runs.items() for factor, run in some]
         rows = [(run, sample) for (_, _, run), sample in product(cells, samples)]
-        made = self._generated(rows, [seed * 1000 + at for _ in cells for at in range(len(samples))])
+        seeds = [seed * 1000 + at for _ in cells for at in range(len(samples))]
+        made = generated(self.adapter, rows, seeds, self.settings.sampling, self.settings.batch)
         ratings = self.rater.rate(concept, made)
         pairs = iter(list(zip(made, ratings, strict=True)))
         told: dict[str, dict[float, list[tuple[Sample, Rating]]]] = {name: {} for name in runs}
         for name, factor, _ in cells:
             told[name][factor] = [next(pairs) for _ in samples]
         return told
-
-    def _generated(self, rows: Sequence[tuple["Run", Sample]], seeds: Sequence[int]) -> list[Sample]:
-        """Answers, each to the plain instruction, whatever the model was told besides; rows of LoRA by themselves."""
-        made: dict[int, Sample] = {}
-        for with_weights in (False, True):
-            places = [at for at, (run, _) in enumerate(rows) if (run.lora is not None) == with_weights]
-            for start in range(0, len(places), self.settings.batch):
-                some = places[start : start + self.settings.batch]
-                made |= zip(some, self._batch([rows[at] for at in some], [seeds[at] for at in some]), strict=True)
-        return [replace(rows[at][1], output=made[at].output) for at in range(len(rows))]
-
-    def _batch(self, rows: Sequence[tuple["Run", Sample]], seeds: Sequence[int]) -> list[Sample]:
-        sampling = Sampling(tokens=self.settings.tokens, temperature=self.settings.temperature)
-        samples = [run.asked(sample) for run, sample in rows]
-        weights = rows[0][0].lora
-        if weights is not None:
-            with with_lora(self.adapter, weights):
-                return self.adapter.generate(samples, sampling, seeds)
-        steerings = [run.steering for run, _ in rows]
-        if not any(one.attributes for one in steerings):
-            return self.adapter.generate(samples, sampling, seeds)
-        with steer(self.adapter, steerings):
-            return self.adapter.generate(samples, sampling, seeds)
-
-
-@dataclass(frozen=True, eq=False)
-class Run:
-    """How a model is brought to a concept.
-
-    Attributes:
-        steering: By steering.
-        order: By a system prompt.
-        lora: By weights.
-    """
-
-    steering: Steering = field(default_factory=Steering)
-    order: str | None = None
-    lora: Mapping[str, Any] | None = None
-
-    def asked(self, sample: Sample) -> Sample:
-        """The instruction as this run gives it.
-
-        Args:
-            sample: The instruction.
-        """
-        if self.order is None:
-            return sample
-        turns = ({"role": "system", "content": self.order}, {"role": "user", "content": sample.text})
-        return replace(sample, prompt=Chat(turns))
-
-
-Make = Callable[[float], Run]
-"""From a factor to what runs at it."""
-
-
-def unsteered(adapter: AnyAdapter, instructions: Sequence[str], settings: Settings) -> list[Sample]:
-    """Unsteered answers to all instructions, in batches: what an offline judge sets its marks by.
-
-    Args:
-        adapter: The model.
-        instructions: What is asked.
-        settings: How answers are sampled.
-    """
-    samples = [Sample(str(at), text) for at, text in enumerate(instructions)]
-    sampling = Sampling(tokens=settings.tokens, temperature=settings.temperature)
-    made: list[Sample] = []
-    for start in range(0, len(samples), settings.batch):
-        some = samples[start : start + settings.batch]
-        made += adapter.generate(some, sampling, range(start, start + len(some)))
-    return made
 
 
 def run(
@@ -265,7 +198,7 @@ def run(
         raise EvalError(f"{len(bench.instructions)} instructions; a concept takes {bench.settings.prompts}")
     told = json.loads(json.dumps({**settings, **asdict(bench.settings), "judge": bench.rater.name}))
     claim(bench.folder, "axbench.json", told, "run of AxBench", DataError)
-    kept = Kept(bench.folder / LINES)
+    kept = Kept(bench.folder / "results.jsonl")
     cells = [(concept, seed) for seed in bench.settings.seeds for concept in concepts]
     with Progress(disable=not progress) as bar:
         task = bar.add_task("concepts", total=len(cells))
@@ -275,42 +208,6 @@ def run(
                 kept.add(bench.cell(concept, seed))
             bar.advance(task)
     return [kept.done[concept.id, seed] for concept, seed in cells]
-
-
-class Kept:
-    """Finished records, a line each.
-
-    Args:
-        path: The file, which is made where it is missing.
-
-    Attributes:
-        done: By concept and seed.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.done: dict[tuple[int, int], dict[str, Any]] = {}
-        self._path = path
-        if not path.exists():
-            path.touch()
-        data = path.read_bytes()
-        # A line that a crash cut off is written again.
-        self._size = data.rfind(b"\n") + 1
-        for number, line in enumerate(data[: self._size].decode().split("\n")[:-1], 1):
-            self._note(parse_json(line, f"{path}:{number}", DataError, numbered=False))
-
-    def add(self, record: dict[str, Any]) -> None:
-        """Keep a record.
-
-        Args:
-            record: Of a concept and seed.
-        """
-        line = (json.dumps(record, allow_nan=False) + "\n").encode()
-        append_whole(self._path, self._size, line)
-        self._size += len(line)
-        self._note(record)
-
-    def _note(self, record: dict[str, Any]) -> None:
-        self.done[record["concept"], record["seed"]] = record
 
 
 def _detection(material: Material, found: Found) -> dict[str, float]:
@@ -332,10 +229,13 @@ def _steered(found: Found) -> Make:
 
 def _best(told: Mapping[float, Sequence[tuple[Sample, Rating]]]) -> float:
     """The factor of the highest mean; the smallest of equal ones."""
-    means = {factor: _mean(told[factor]) for factor in sorted(told)}
-    return max(means, key=lambda factor: means[factor])
+    return max(sorted(told), key=lambda factor: _worth(told[factor]))
 
 
-def _mean(pairs: Sequence[tuple[Sample, Rating]]) -> float:
-    told = [rating.overall for _, rating in pairs if rating.overall is not None]
-    return sum(told) / len(told) if told else 0.0
+def _worth(pairs: Sequence[tuple[Sample, Rating]]) -> tuple[float, float]:
+    """The mean score, and behind it the score of the mean ratings: few answers have all three, and most means are 0."""
+    told = [rating for _, rating in pairs if rating.overall is not None]
+    if not told:
+        return 0.0, 0.0
+    means = [sum(getattr(one, axis) for one in told) / len(told) for axis in AXES]
+    return sum(one.overall or 0.0 for one in told) / len(told), harmonic_mean(means) or 0.0

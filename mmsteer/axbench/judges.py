@@ -1,7 +1,7 @@
 """Ratings of steered answers, 0 to 2 each: is the concept there, was the instruction followed, is it fluent?"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -22,6 +22,9 @@ BATCH = 16
 FOLDS = 4
 NATS = 1.0
 """By how much an answer may be less likely a token than nearly all unsteered ones, and still be readable."""
+
+ANYTHING = "Say something."
+"""The prompt behind which the fluency of every answer is measured."""
 
 Floats = NDArray[np.float64]
 
@@ -106,8 +109,9 @@ class OfflineRater:
     measured on, which no finder saw. 1 from where 5 % of negatives are exceeded, 2 from where also three quarters of
     positives lie, both by cross-validation. *Instruction*: cosine of answer and instruction. 1 from where three
     quarters of mismatched pairs of unsteered answers lie, 2 from where three quarters of matched ones do. *Fluency*:
-    nats a token under the unsteered model. 2 up to where nine tenths of unsteered answers lie, 1 up to one nat more; 0
-    for an answer that ends in a loop, which is likely and worthless.
+    nats a token under the unsteered model, which is not given the instruction: an answer about something else may be
+    fluent. 2 up to where nine tenths of unsteered answers lie, 1 up to one nat more; 0 for an answer that ends in a
+    loop, which is likely and worthless.
 
     Args:
         adapter: The model, unsteered.
@@ -175,7 +179,8 @@ class OfflineRater:
         return np.asarray((asked * answers).sum(axis=1))
 
     def _nats(self, said: Sequence[Sample]) -> Floats:
-        parts = [said[at : at + BATCH] for at in range(0, len(said), BATCH)]
+        alone = [replace(one, prompt=ANYTHING) for one in said]
+        parts = [alone[at : at + BATCH] for at in range(0, len(alone), BATCH)]
         terms = np.concatenate([output_likelihood(self._adapter, part).numpy() for part in parts])
         return np.asarray(-terms[:, 0] / np.maximum(terms[:, 1], 1))
 

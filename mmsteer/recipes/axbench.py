@@ -11,7 +11,8 @@ from pydantic import Field, ValidationError
 
 from mmsteer.api import load
 from mmsteer.axbench import EndpointRater, OfflineRater, Rater, Results, Settings, read_concepts, summarise
-from mmsteer.axbench.bench import Bench, unsteered
+from mmsteer.axbench.answers import unsteered
+from mmsteer.axbench.bench import Bench
 from mmsteer.axbench.bench import run as run_bench
 from mmsteer.axbench.concepts import Concept
 from mmsteer.axbench.judges import installed_embedder
@@ -137,7 +138,7 @@ def _settings(recipe: AxBench) -> Settings:
 def _rater(recipe: AxBench, adapter: Any, instructions: Sequence[str], settings: Settings) -> Rater:
     if recipe.judge == "endpoint":
         return EndpointRater(EndpointJudge.from_environment())
-    plain: list[Sample] = unsteered(adapter, instructions, settings)
+    plain: list[Sample] = unsteered(adapter, instructions, settings.sampling, settings.batch)
     return OfflineRater(adapter, plain, installed_embedder())
 
 

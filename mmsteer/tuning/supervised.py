@@ -2,8 +2,9 @@
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
@@ -76,6 +77,7 @@ class Preference:
     batch: int = 4
     seed: int = 0
     beta: float = 0.1
+    _known: dict[int, Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not self.better or len(self.better) != len(self.worse):
@@ -93,16 +95,22 @@ class Preference:
         """
         places = drawn(len(self.better), self.batch, step, self.seed)
         sign = random.Random(f"{self.seed}:sign:{step}").choice((-1.0, 1.0))
-        gains = [self._gain(vectors, [some[at] for at in places], sign) for some in (self.better, self.worse)]
+        steered = [vectors.outputs([some[at] for at in places], sign=sign).sums for some in (self.better, self.worse)]
+        gains = torch.stack(steered) - torch.stack([self._unsteered(vectors, at) for at in places], dim=1)
         margin = sign * self.beta * (gains[0] - gains[1])
         loss = -logsigmoid(margin).mean()
         loss.backward()
         return {"loss": float(loss.detach()), "margin": float(margin.detach().mean())}
 
-    def _gain(self, vectors: AdditiveVectors, samples: Sequence[Sample], sign: float) -> Tensor:
-        """By how much the vector makes outputs likelier, (samples,)."""
-        plain = vectors.outputs(samples, gradient=False, sign=0.0).sums
-        return vectors.outputs(samples, sign=sign).sums - plain
+    def _unsteered(self, vectors: AdditiveVectors, at: int) -> Tensor:
+        """Log-probability of the better and the worse output of a pair without the vector, (2,).
+
+        Each is read by itself, so that a run that goes on finds the same numbers whatever is read beside it.
+        """
+        if at not in self._known:
+            pair = (self.better[at], self.worse[at])
+            self._known[at] = torch.cat([vectors.outputs([one], gradient=False, sign=0.0).sums for one in pair])
+        return self._known[at]
 
 
 def drawn(size: int, batch: int, step: int, seed: int) -> list[int]:

@@ -17,6 +17,7 @@ from mmsteer.attribution import (
     attribute,
     of_words,
 )
+from mmsteer.attribution.metrics import OfWords
 from mmsteer.attribution.techniques import MOST_EXACT
 from mmsteer.errors import AttributionError
 from mmsteer.likelihood import output_likelihood
@@ -100,6 +101,11 @@ def test_vectors_are_what_steering_adds(talker):
         talker, ASKED, of_words(talker, ASKED, "cup"), VectorUnits(Steering(items[:1])), technique="occlusion"
     )
     assert float(cup.values[0]) > 1.0  # along it the model says the word
+
+
+def test_words_may_be_several_tokens_without_spaces(talker):
+    assert [talker.token_name(one) for one in talker.tokens(talker.reading([ASKED]))[0, -2:, 0].tolist()][-1] == "red"
+    assert of_words(talker, ASKED, "Cup red") == OfWords(0, 2)
 
 
 def test_a_planted_component_is_found(talker):

@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 
 from mmsteer.axbench import METHODS, EndpointRater, OfflineRater, Rating, Settings, run, summarise
-from mmsteer.axbench.bench import Bench, unsteered
+from mmsteer.axbench.answers import unsteered
+from mmsteer.axbench.bench import Bench, _best
 from mmsteer.axbench.results import agreement, paper_order
 from mmsteer.errors import DataError, EvalError
 from mmsteer.eval.judge import EndpointJudge
@@ -58,6 +59,16 @@ def test_the_factor_is_chosen_on_the_other_half(talker, concepts, tmp_path):
     (_, chosen), (_, told) = rater.asked
     assert {text for text, _ in chosen}.isdisjoint({text for text, _ in told})
     assert [(line["prompt"], line["answer"]) for line in one["methods"]["diff-mean"]["answers"]] == told
+
+
+def test_where_no_answer_has_everything_the_mean_ratings_choose():
+    sample = Sample("a", "red")
+    silent, mixed = Rating(0.0, 2.0, 2.0), [Rating(2.0, 0.0, 2.0), Rating(0.0, 2.0, 2.0)]
+    weak, strong = [(sample, silent)] * 2, [(sample, one) for one in mixed]
+    assert _best({0.5: weak, 1.0: strong, 2.0: strong}) == 1.0
+    assert _best({0.5: weak, 1.0: weak}) == 0.5
+    assert _best({1.0: strong, 2.0: [*weak, (sample, Rating(1.0, 1.0, 1.0))]}) == 2.0
+    assert _best({1.0: [(sample, Rating(None, None, None))]}) == 1.0
 
 
 def test_a_stopped_run_goes_on(talker, concepts, tmp_path):
@@ -130,7 +141,7 @@ def test_an_endpoint_is_asked_three_questions(endpoint, concepts):  # noqa: F811
 
 
 def test_the_offline_judge_tells_concepts_and_loops(talker, concepts):
-    plain = unsteered(talker, INSTRUCTIONS, SETTINGS)
+    plain = unsteered(talker, INSTRUCTIONS, SETTINGS.sampling, SETTINGS.batch)
     rater = OfflineRater(talker, plain)
     assert rater.certainty(concepts[0]) > 0.8
     told = [Sample("a", INSTRUCTIONS[0], output=text) for text in ("cup here cup", "table red", "", "cup " * 12)]
@@ -139,6 +150,8 @@ def test_the_offline_judge_tells_concepts_and_loops(talker, concepts):
     assert ratings[1].concept == 0.0
     assert ratings[2] == Rating(0.0, 0.0, 0.0)
     assert ratings[3].fluency == 0.0
+    elsewhere = rater.rate(concepts[0], [Sample(one.id, INSTRUCTIONS[-1], output=one.output) for one in told])
+    assert [one.fluency for one in elsewhere] == [one.fluency for one in ratings]
     usual = rater.rate(concepts[0], plain)
     assert sum(one.fluency for one in usual) / len(usual) > 1.3
 

@@ -123,6 +123,31 @@ def test_gated_vectors_read_and_write(where):
     assert all(float(part.detach().norm() ** 2) == pytest.approx(width) for part in vectors.parts)
 
 
+def test_gated_vectors_begin_beside_the_mean_state(where):
+    """Every state has much of the mean: a start along it would be found, and added, everywhere."""
+    site = where.sites[0]
+    mean = where.states.values[site].float().mean(dim=0)
+    for seed in range(3):
+        start = GatedVectors(where, seed=seed).vectors()[site].detach()
+        assert abs(float(torch.cosine_similarity(start, mean, dim=0))) < 1e-5
+        along = where.states.values[site].float() @ start
+        assert float(along.min()) < 0 < float(along.max())
+
+
+def test_preference_reads_each_pair_unsteered_once(where, monkeypatch):
+    read = []
+    outputs = AdditiveVectors.outputs
+
+    def counted(self, samples, **more):
+        read.extend(one.id for one in samples if more.get("sign") == 0.0)
+        return outputs(self, samples, **more)
+
+    monkeypatch.setattr(AdditiveVectors, "outputs", counted)
+    better, worse = answered("cup"), answered("red")
+    train(AdditiveVectors(where), Preference(better, worse), Schedule(6, 0.05), settings={})
+    assert sorted(read) == sorted([one.id for one in better] * 2)
+
+
 def test_preference_works_in_both_signs(talker, where):
     vectors = AdditiveVectors(where)
     objective = Preference(answered("cup"), answered("red"), beta=1.0)
