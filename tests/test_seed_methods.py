@@ -14,7 +14,18 @@ from mmsteer.latents.flow_study import small_dictionaries
 from mmsteer.types import Site
 
 FOLDER = Path(__file__).parents[1] / "examples" / "seed-methods"
-METHODS = ("detection", "decomposition", "output_scores", "descriptions", "flow", "saif", "corrsteer", "refusal")
+METHODS = (
+    "detection",
+    "decomposition",
+    "output_scores",
+    "descriptions",
+    "flow",
+    "saif",
+    "corrsteer",
+    "refusal",
+    "lf",
+    "effects",
+)
 TINY = {
     "hidden_size": 32,
     "intermediate_size": 48,
