@@ -16,7 +16,7 @@ from mmsteer.steering import Attribute, Gate, Steering, steer
 from mmsteer.tasks import Row
 from mmsteer.types import Positions, Score, mean_score, random_direction
 
-FEATURES, ALPHAS, BATCH, GROUPS = (10, 50), (3.0, 12.0), 40, {"training": 20, "validation": 8, "test": 28}
+FEATURES, ALPHAS, BATCH, GROUPS = (10, 50), (3.0, 12.0), 40, {"training": 16, "validation": 4, "test": 24}
 LAST = Positions("last")
 Groups = Mapping[str, list[Row]]
 Answers = Mapping[str, list[str]]
@@ -36,7 +36,7 @@ def run(study: Study) -> Result:
     dictionaries = [one for one, _ in study.bound]
     found = run_lf(study.adapter, dictionaries, wanted, unwanted, k=max(FEATURES), alpha=1.0, positions=LAST)
     dictionary = next(one for one in dictionaries if one.located(study.adapter) == found.site)
-    active = pooled(study.adapter, dictionary, [*wanted, *unwanted], positions=LAST, pool="mean")
+    active = pooled(study.adapter, dictionary, [*wanted, *unwanted][::4], positions=LAST)
     families = _families(study, dictionary, found, active)
     chosen = _chosen(study, families, groups["validation"])
     tests = {"unsteered": UNSTEERED} | {name: families[name][at] for name, (at, _) in chosen.items()}

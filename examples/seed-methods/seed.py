@@ -1,6 +1,6 @@
 """The seed methods on a language model, one a sub-command, each beside controls that are searched as hard.
 
-python examples/seed-methods/seed.py METHOD [--model FOLDER --dictionaries FOLDER ...]
+python examples/seed-methods/seed.py METHOD [--model FOLDER --dictionaries [SITE=]FOLDER ...]
     [--small] [--keep FOLDER] [--out FILE]
 """
 

@@ -15,7 +15,7 @@ from mmsteer.bundled.dictionary import BUNDLED, bundled_usage, open_dictionary, 
 from mmsteer.calibrate import calibrate_each
 from mmsteer.eval.text import parse_reward
 from mmsteer.eval.text.similarity import Embed, minilm
-from mmsteer.latents.bound import bind
+from mmsteer.latents.bound import BoundDictionary, bind
 from mmsteer.latents.equal_search import search_equally
 from mmsteer.latents.maximal import NOT_FIRST
 from mmsteer.latents.rows import row_trials
@@ -91,16 +91,24 @@ class Study:
 
 
 def open_study(model: str, dictionaries: Sequence[str], small: bool, keep: Path | None = None) -> Study:
-    """The bundled model with its dictionaries, or another one with folders of its own."""
+    """The bundled model with its dictionaries, or another one with folders of its own.
+
+    `dictionaries`: folders; one that names no site, as those of Gemma Scope, with it: `text.12=FOLDER`.
+    """
     adapter = mmsteer.load(model)
     if not dictionaries:
         name = model.removeprefix(BUNDLED)
         found = [(open_dictionary(model, site), bundled_usage(name, site)) for site in _bundled_sites(name)]
     else:
         corpus = [row.sample(adapter, answered=True) for row in mmsteer.read_rows(HERE / "corpus.jsonl")]
-        several = [bind(open_dictionary(one), adapter, corpus[: 4 if small else 24]) for one in dictionaries]
+        several = [_bound(one, adapter, corpus[: 4 if small else 24]) for one in dictionaries]
         found = [(one.dictionary, one.used) for one in several]
     return Study(model, adapter, tuple(sorted(found, key=lambda one: str(one[0].site))), small, keep)
+
+
+def _bound(named: str, adapter: AnyAdapter, corpus: Sequence[Sample]) -> BoundDictionary:
+    site, _, folder = named.rpartition("=")
+    return bind(open_dictionary(folder), adapter, corpus, site=Site.parse(site) if site else None)
 
 
 def _bundled_sites(name: str) -> list[Site]:
