@@ -55,6 +55,7 @@ PARTS = {
     "refusal.jsonl": {"training": 1, "validation": 24, "test": 68},
     "people.jsonl": {"training": 180, "test": 180},
     "plain.jsonl": {"validation": 12, "test": 48},
+    "paraphrases.jsonl": {"training": 160, "validation": 60, "test": 140},
     "contrasts.jsonl": {"training": 152, "validation": 57, "test": 95},
 }
 
@@ -76,6 +77,20 @@ def test_seed_questions_have_their_answer():
     assert all(option in row.asked().text for row in questions for option in row.options)
     places = [row.options.index(row.answer) for row in questions]
     assert all(18 <= places.count(place) <= 42 for place in range(4))
+
+
+def test_paraphrases_are_groups_of_five_with_one_answer():
+    groups = {}
+    for row in read_rows(SEED / "paraphrases.jsonl"):
+        groups.setdefault(row.group, []).append(row)
+    assert {len(some) for some in groups.values()} == {5}
+    assert all(len({(row.answer, row.options) for row in some}) == 1 for some in groups.values())
+    answers = [some[0].options.index(some[0].answer) for some in groups.values()]
+    assert answers.count(0) == answers.count(1) == 36
+
+
+def test_the_recipe_of_seed_methods_is_whole():
+    assert [one.family for one in check_recipe(SEED / "saif.yaml").directions] == ["spanish", "random-features"]
 
 
 @pytest.mark.usefixtures("smollm2")

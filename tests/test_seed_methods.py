@@ -5,6 +5,7 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import transformers as hf
@@ -14,7 +15,18 @@ from mmsteer.latents.flow_study import small_dictionaries
 from mmsteer.types import Site
 
 FOLDER = Path(__file__).parents[1] / "examples" / "seed-methods"
-METHODS = ("detection", "decomposition", "output_scores", "descriptions", "flow", "saif", "corrsteer", "refusal")
+METHODS = (
+    "detection",
+    "decomposition",
+    "output_scores",
+    "descriptions",
+    "flow",
+    "saif",
+    "corrsteer",
+    "refusal",
+    "lf",
+    "effects",
+)
 TINY = {
     "hidden_size": 32,
     "intermediate_size": 48,
@@ -41,6 +53,44 @@ def study(smollm2):
     found = small_dictionaries(adapter, corpus, sites, features=64, k=8, steps=60)
     yield shared.Study("tiny", adapter, tuple(found.values()), small=True)
     sys.path.remove(str(FOLDER))
+
+
+@pytest.fixture(scope="module")
+def folders(study, tmp_path_factory):
+    """The model as a checkpoint, and its dictionaries as Gemma Scope lays them out: files that name no site."""
+    home = tmp_path_factory.mktemp("gemma")
+    study.adapter.model.save_pretrained(home / "model")
+    study.adapter.processor.save_pretrained(home / "model")
+    for dictionary, _ in study.bound:
+        folder = home / f"layer_{dictionary.site.layer}" / "width_64" / "average_l0_8"
+        folder.mkdir(parents=True)
+        tensors = {"W_enc": "encoder", "b_enc": "encoder_bias", "W_dec": "decoder", "b_dec": "decoder_bias"}
+        arrays = {name: getattr(dictionary, one).numpy() for name, one in (tensors | {"threshold": "threshold"}).items()}
+        np.savez(folder / "params.npz", **arrays)
+    return home
+
+
+def test_folders_of_gemma_scope_are_opened_at_the_sites_that_are_said(study, folders):
+    named = [f"text.{layer}={folders}/layer_{layer}/width_64/average_l0_8" for layer in (2, 0)]
+    opened = sys.modules["shared"].open_study(str(folders / "model"), named, small=True)
+    assert [str(one.site) for one, _ in opened.bound] == ["text.0", "text.2"]
+    states = torch.randn(8, TINY["hidden_size"])
+    assert torch.equal(opened.bound[1][0].encode(states), study.bound[2][0].encode(states))
+    assert importlib.import_module("decomposition").run(opened)
+
+
+def test_the_recipe_runs_on_another_checkpoint_with_a_folder_of_gemma_scope(mmsteer, folders, tmp_path):
+    folder = folders / "layer_1" / "width_64" / "average_l0_8"
+    places = [
+        f"directions.{at}.{key}={value}"
+        for at in (0, 1)
+        for key, value in {"probe.dictionary": folder, "sites": "text.1", "data.n": 8}.items()
+    ]
+    small = ("data.n=2", "generate.tokens=4", f"model.load={folders / 'model'}")
+    code, _, err = mmsteer("run", FOLDER / "saif.yaml", *places, *small, "--out", tmp_path / "runs")
+    assert code == 0, err
+    (report,) = (tmp_path / "runs").rglob("report.html")
+    assert "random features" in report.read_text()
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -2,8 +2,10 @@
 
 import random
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
 import torch
 from shared import SEED, Result, Study, means, push_all
 
@@ -17,7 +19,7 @@ from mmsteer.latents.vocabulary import vocabulary
 from mmsteer.sae import SparseDictionary, Usage, feature_direction
 from mmsteer.types import Sample
 
-KLS, TOKENS, WORDS, OTHERS, DRAWS, READ = (0.25, 0.5), 25, 10, 2, 10, 5
+KLS, TOKENS, WORDS, OTHERS, DRAWS, READ = (0.5,), 20, 10, 2, 20, 5
 Describe = Callable[[Evidence], Evidence]
 KINDS: Mapping[str, Describe] = {
     "VocabProj": lambda one: Evidence(one.feature, vocabulary=one.vocabulary),
@@ -31,14 +33,18 @@ SHUFFLED = "of another feature"
 
 def run(study: Study) -> Result:
     """Input and output scores of each kind of description, at a middle and at the last layer."""
-    return {str(one.site): _layer(study, one, used) for one, used in study.at("text.16", "text.25")}
+    found: Result = {}
+    for dictionary, used in reversed(study.at("text.16", "text.25")):
+        found[str(dictionary.site)] = _layer(study, dictionary, used)
+        print(dictionary.site, found[str(dictionary.site)], file=sys.stderr, flush=True)
+    return found
 
 
 def _layer(study: Study, dictionary: SparseDictionary, used: Usage) -> Result:
-    drawn = draw_features(used, study.some(48, 4), SEED + 1) or list(range(4))
-    texts = study.texts(study.some(128, 12), 40)
+    drawn = draw_features(used, study.some(30, 4), SEED + 1) or list(range(4))
+    texts = study.texts(study.some(96, 12), 30)
     known = _evidence(study, dictionary, used, drawn, texts[::2])
-    openings = [row.sample(study.adapter) for row in study.rows("openings.jsonl")[:4]]
+    openings = [row.sample(study.adapter) for row in study.rows("openings.jsonl")[1:4]]
     pushed = {
         "more": push_all(
             study, dictionary, used, drawn, openings, kls=KLS, signs=(1,), tokens=TOKENS, operator="clamp"
@@ -57,7 +63,7 @@ def _layer(study: Study, dictionary: SparseDictionary, used: Usage) -> Result:
         for kind, take in KINDS.items()
     }
     described[SHUFFLED] = dict(zip(both, [described["all three"][one] for one in [*both[1:], *both[:1]]], strict=True))
-    embed = study.embedder()
+    embed = _Once(study.embedder())
     found: Result = {"features": len(both)}
     for name, sides in (("output score", ("more",)), ("output score, both signs", ("more", "less"))):
         outputs = {one: [made for side in sides for made in pushed[side].outputs[one]] for one in both}
@@ -74,7 +80,7 @@ def _evidence(
     """What is known of features; contexts of the change are texts from which nothing is generated."""
     lens = vocabulary(study.adapter, dictionary, features, count=WORDS)
     moments = maximal_moments(study.adapter, dictionary, texts, features, count=WORDS)
-    contexts = [_shorter(one) for one in texts[: study.some(16, 2)]]
+    contexts = [_shorter(one) for one in texts[: study.some(4, 2)]]
     changes = [
         token_change(study.adapter, feature_direction(dictionary, one, used), contexts, 0.3 * used.norm, count=WORDS)
         for one in features
@@ -90,7 +96,7 @@ def _shorter(sample: Sample, words: int = 12) -> Sample:
 def _picked(
     embed: Embed, described: Mapping[int, Sequence[str]], outputs: Mapping[int, Sequence[Sample]]
 ) -> list[float]:
-    """How often a judge picks the feature's outputs among those of two others, by meaning.
+    """How often a judge picks the feature's outputs among those of two others, by their mean likeness in meaning.
 
     The words of the description are taken out of what is judged, so that nothing is right by its own tokens.
     """
@@ -98,17 +104,36 @@ def _picked(
     scores = []
     for name in names:
         words = described[name]
-        rows = torch.as_tensor(embed([" ".join(words), *[_without(words, outputs[one]) for one in names]]))
-        likeness = dict(zip(names, (rows[1:] @ rows[0]).tolist(), strict=True))
+        asked = torch.as_tensor(embed([" ".join(words)]))[0]
+        likeness = {
+            one: float((torch.as_tensor(embed([_without(words, made) for made in outputs[one]])) @ asked).mean())
+            for one in names
+        }
         draws = [rng.sample([one for one in names if one != name], OTHERS) for _ in range(DRAWS)]
         scores.append(sum(likeness[name] > max(likeness[one] for one in some) for some in draws) / DRAWS)
     return scores
 
 
-def _without(words: Sequence[str], made: Sequence[Sample]) -> str:
-    taken = {word.lower() for word in words}
-    text = " ".join(str(one.output) for one in made)
-    return " ".join(word for word in re.findall(r"\w+", text) if word.lower() not in taken) or "."
+def _without(words: Sequence[str], made: Sample) -> str:
+    """An output without described words and what begins with one of four letters or more."""
+    taken = re.findall(r"\w+", " ".join(words).lower())
+    long = tuple(word for word in taken if len(word) >= 4)
+    said = re.findall(r"\w+", str(made.output))
+    return " ".join(one for one in said if one.lower() not in taken and not one.lower().startswith(long)) or "."
+
+
+class _Once:
+    """Embeddings, each computed once: most outputs have none of the words of most descriptions."""
+
+    def __init__(self, embed: Embed) -> None:
+        self.embed, self.known = embed, dict[str, np.ndarray]()
+
+    def __call__(self, texts: Sequence[str]) -> np.ndarray:
+        """One row a text."""
+        missing = list(dict.fromkeys(text for text in texts if text not in self.known))
+        if missing:
+            self.known |= dict(zip(missing, self.embed(missing), strict=True))
+        return np.stack([self.known[text] for text in texts])
 
 
 class _Read:

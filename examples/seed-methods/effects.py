@@ -1,23 +1,27 @@
 """Vectors made for a measured effect on a feature (Chalnev, Siu and Conmy 2024, arXiv:2411.02193)."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from shared import CONTEXTS, SEED, Result, Study, means
+from shared import CONTEXTS, SEED, Result, Study, generated, means
 from torch import Tensor
 
 from mmsteer.calibrate import calibrate_each
 from mmsteer.latents.effect_meters import feature_meter
-from mmsteer.latents.effect_rollouts import Rollouts, measure_effects
-from mmsteer.latents.effects import EffectModel, Ground, fit_effects, probing_vectors
+from mmsteer.latents.effect_rollouts import Effects, Rollouts, measure_effects
+from mmsteer.latents.effects import EffectModel, StateStatistics, fit_effects, probing_vectors
 from mmsteer.latents.score_study import draw_features
 from mmsteer.latents.token_states import token_states
 from mmsteer.latents.trials import sampled
+from mmsteer.likelihood import output_likelihood
+from mmsteer.sae import SparseDictionary
 from mmsteer.steering import Attribute, Steering
 from mmsteer.types import Direction, Positions, Raw, Sample, Sampling
 
-KL, TOKENS, DRAWN = 0.5, 16, 4
+KL, TESTED, TOKENS = 0.5, (0.5,), 12
+Candidates = Mapping[int, Mapping[str, Direction]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,129 +37,153 @@ class Doses:
 
 
 def run(study: Study) -> Result:
-    """Ten targets: the vector for each beside its own row, the mean difference and the best of random vectors."""
+    """For each target the vector made for it, beside its own row, the mean difference and the best of all measured."""
     dictionary, used = study.at("text.14")[0]
     site = dictionary.located(study.adapter)
-    texts = study.texts(study.some(96, 6), 40)
-    read = [(one.states[one.pooled_over(Positions("all"))], one) for one in token_states(study.adapter, texts, site)]
-    ground = Ground(site, study.adapter.fingerprint, torch.cat([states for states, _ in read]))
-    features = draw_features(used, study.some(110, 6), SEED) or list(range(6))
-    vectors = probing_vectors(ground, dictionary, features, study.some(30, 4), SEED)
-    doses = _doses(study, vectors)
+    texts = study.texts(study.some(48, 6), 40)
+    states = [one.states[one.pooled_over(Positions("all"))] for one in token_states(study.adapter, texts, site)]
+    ground = StateStatistics(site, study.adapter.fingerprint, torch.cat(states))
+    features = draw_features(used, study.some(144, 6), SEED) or list(range(6))
+    vectors = probing_vectors(ground, dictionary, features, study.some(36, 4), SEED)
+    doses = _doses(study, vectors, KL)
     vectors = tuple(one for one in vectors if one.name in doses.found)
     openings = [row.sample(study.adapter) for row in study.rows("openings.jsonl")]
-    learned, test = openings[: study.some(4, 1)], openings[4 : 4 + study.some(8, 1)]
-    effects = measure_effects(_rollouts(study, learned), vectors, doses)
-    varying = torch.nonzero(effects.values.std(dim=0) > 0).flatten().tolist()
-    model = fit_effects(
-        torch.stack([one.vectors[site] for one in vectors]),
-        effects.values[:, varying],
-        [effects.names[at] for at in varying],
-        raw=True,
-    )
-    targets = [one for one in features if f"sae:{one}" in model.names][: study.some(10)]
-    states = [dictionary.encode(states).amax(dim=0) for states, _ in read]
+    learned, test = openings[: study.some(2, 1)], openings[4 : 4 + study.some(6, 1)]
+    effects = measure_effects(_rollouts(study, learned), vectors, doses, folder=study.keep)
+    model = _fitted(vectors, effects)
+    moved = [int(name.removeprefix("sae:")) for name in model.names]
+    targets = ([one for one in features if one in moved] or moved)[:: study.some(10, 1)][: study.some(12)]
+    peaks = torch.stack([dictionary.encode(some).amax(dim=0) for some in states])
     made = {
-        target: _candidates(
-            model, ground, dictionary.direction(target), target, torch.stack(states), [h for h, _ in read]
-        )
+        target: {
+            **_made(model, ground, dictionary, target),
+            "mean difference": ground.direction(f"difference:{target}", _difference(peaks[:, target], states)),
+            **_best_measured(vectors, effects, target),
+        }
         for target in targets
     }
-    return {"vectors": len(vectors), "targets": targets, "KL": KL, **_tested(study, made, test, used.maximum, model)}
+    found = {str(kl): _tested(study, made, test, used.maximum, kl) for kl in TESTED}
+    return {
+        "vectors": len(vectors),
+        "targets": targets,
+        "ridge": model.ridge,
+        "median R2": round(float(model.r2.median()), 3),
+        "R2 of targets": [round(float(model.r2[model.names.index(f"sae:{one}")]), 3) for one in targets],
+        "predicted share of the maximum": [
+            round(_predicted(model, some["SAE-TS"], target) / float(used.maximum[target]), 3)
+            for target, some in made.items()
+        ],
+        **found,
+    }
 
 
-def _doses(study: Study, directions: Sequence[Direction]) -> Doses:
-    contexts = [Sample(f"context-{at}", Raw(text)) for at, text in enumerate(CONTEXTS)]
-    attributes = [Attribute(one, 0.2) for one in directions]
+def _doses(study: Study, directions: Sequence[Direction], kl: float) -> Doses:
+    contexts = [Sample(f"context-{at}", Raw(text)) for at, text in enumerate(CONTEXTS[:3])]
+    attributes = [Attribute(one, 0.45) for one in directions]
     found = calibrate_each(
-        study.adapter, [Steering((one,)) for one in attributes], contexts, KL, quantile=0.5, tolerance=0.1
+        study.adapter, [Steering((one,)) for one in attributes], contexts, kl, quantile=0.5, tolerance=0.1
     )
     known = {
-        one.direction.name: Attribute(one.direction, 0.2 * dose.factor)
+        one.direction.name: Attribute(one.direction, 0.45 * dose.factor)
         for one, dose in zip(attributes, found, strict=True)
         if dose is not None
     }
-    return Doses(f"{KL} along {CONTEXTS}", known)
+    return Doses(f"{kl} along {CONTEXTS[:3]}", known)
 
 
 def _rollouts(study: Study, items: Sequence[Sample]) -> Rollouts:
-    sampling = Sampling(study.some(TOKENS, 4), temperature=0.8, top_k=50)
+    sampling = _sampling(study)
     make = sampled(study.adapter, sampling, seed=SEED)
-    dictionary = study.at("text.14")[0][0]
-    return Rollouts(
-        study.adapter,
-        items,
-        lambda some: [one.output for one in make(some)],
-        feature_meter(study.adapter, dictionary),
-        repr(sampling),
-    )
+    meter = feature_meter(study.adapter, study.at("text.14")[0][0])
+    return Rollouts(study.adapter, items, lambda some: [one.output for one in make(some)], meter, repr(sampling))
 
 
-def _candidates(
-    model: EffectModel, ground: Ground, row: Tensor, target: int, peaks: Tensor, states: Sequence[Tensor]
-) -> dict[str, list[Direction]]:
-    """What is searched for a target, by family."""
-    order = peaks[:, target].argsort(descending=True)
-    quarter = max(1, len(order) // 8)
-    sides = [torch.cat([states[at] for at in some.tolist()]).mean(dim=0) for some in (order[:quarter], order[quarter:])]
-    drawn = probing_vectors(ground, _Nothing(row), [], DRAWN, SEED + target)
+def _sampling(study: Study) -> Sampling:
+    return Sampling(study.some(TOKENS, 4), temperature=0.8, top_k=50)
+
+
+def _fitted(vectors: Sequence[Direction], effects: Effects) -> EffectModel:
+    """The linear model in raw units, of the features that any vector moves."""
+    varying = torch.nonzero(effects.values.std(dim=0) > 0).flatten().tolist()
+    unit = torch.stack([one.vectors[one.sites[0]] for one in vectors])
+    return fit_effects(unit, effects.values[:, varying], [effects.names[at] for at in varying], raw=True)
+
+
+def _made(
+    model: EffectModel, ground: StateStatistics, dictionary: SparseDictionary, target: int
+) -> dict[str, Direction]:
     wish = {f"sae:{target}": 1.0}
     return {
-        "SAE-TS": [model.direction(ground, wish, f"sae-ts:{target}")],
-        "common effect left in": [model.direction(ground, wish, f"sae-ts-plain:{target}", common=0)],
-        "own row": [ground.direction(f"row-of:{target}", row)],
-        "mean difference": [ground.direction(f"difference:{target}", sides[0] - sides[1])],
-        "best of 4 random vectors": [
-            ground.direction(f"noise-{at}:{target}", one.vectors[ground.site]) for at, one in enumerate(drawn)
-        ],
+        "SAE-TS": model.direction(ground, wish, f"sae-ts:{target}"),
+        "common effect left in": model.direction(ground, wish, f"sae-ts-plain:{target}", common=0),
+        "own row": ground.direction(f"row-of:{target}", dictionary.direction(target)),
     }
 
 
-class _Nothing:
-    """Only the width of a dictionary, for vectors that are drawn."""
+def _difference(peaks: Tensor, states: Sequence[Tensor]) -> Tensor:
+    """Mean state of the texts that activate a feature most, less that of the others."""
+    order = peaks.argsort(descending=True).tolist()
+    most = max(1, len(order) // 8)
+    sides = [torch.cat([states[at] for at in some]).mean(dim=0) for some in (order[:most], order[most:])]
+    return sides[0] - sides[1]
 
-    def __init__(self, row: Tensor) -> None:
-        self.width = len(row)
 
-
-def _tested(
-    study: Study,
-    made: Mapping[int, Mapping[str, Sequence[Direction]]],
-    test: Sequence[Sample],
-    maximum: Tensor,
-    model: EffectModel,
-) -> Result:
-    """Change of the target as a share of its maximum, and the likelihood of outputs, on other openings."""
-    every = [one for families in made.values() for some in families.values() for one in some]
-    doses = _doses(study, every)
-    rollouts = _rollouts(study, test)
-    plain = rollouts.read([Steering()])[0].mean(dim=0)
-    change: dict[str, list[float | None]] = {}
-    other: dict[str, list[float | None]] = {}
-    for target, families in made.items():
-        known = [(name, one) for name, some in families.items() for one in some if one.name in doses.found]
-        moved = rollouts.read([Steering((doses.found[one.name],)) for _, one in known]).mean(dim=1) - plain
-        for name in families:
-            mine = [row for (of, _), row in zip(known, moved, strict=True) if of == name]
-            best = max(mine, key=lambda row: float(row[target]), default=None)
-            rises = None if best is None else best.clamp(min=0)
-            change.setdefault(name, []).append(None if best is None else float(best[target] / maximum[target]))
-            other.setdefault(name, []).append(
-                None if rises is None else float(rises[target] / rises.sum().clamp(min=1e-9))
-            )
-    predicted = [
-        float(
-            model.predict(families["SAE-TS"][0].vectors[families["SAE-TS"][0].sites[0]][None])[
-                0, model.names.index(f"sae:{target}")
-            ]
-        )
-        / float(maximum[target])
-        for target, families in made.items()
-    ]
+def _best_measured(vectors: Sequence[Direction], effects: Effects, target: int) -> dict[str, Direction]:
+    """What raised the target most where the model was learned: of all vectors, and of the random ones."""
+    moved = effects.values[:, target]
+    drawn = torch.tensor([one.name.startswith("random:") for one in vectors])
     return {
-        "share of the maximum": means(change, "SAE-TS"),
-        "share of all that rises": means(other, "SAE-TS"),
-        "each": {name: [None if one is None else round(one, 3) for one in some] for name, some in change.items()},
-        "predicted": [round(one, 3) for one in predicted],
-        "median R2": round(float(model.r2.median()), 3),
+        "best of all measured": vectors[int(moved.argmax())],
+        "best of the random ones": vectors[int(moved.masked_fill(~drawn, -math.inf).argmax())],
     }
+
+
+def _predicted(model: EffectModel, direction: Direction, target: int) -> float:
+    effects = model.predict(direction.vectors[direction.sites[0]][None])
+    return float(effects[0, model.names.index(f"sae:{target}")])
+
+
+def _tested(study: Study, made: Candidates, test: Sequence[Sample], maximum: Tensor, kl: float) -> Result:
+    """How far each target rises on other openings, how likely the outputs are unsteered, and the two together."""
+    several = {one.name: one for some in made.values() for one in some.values()}
+    doses = _doses(study, list(several.values()), kl).found
+    make = sampled(study.adapter, _sampling(study), seed=SEED)
+    read = _rollouts(study, test).meter.read
+    known = {name: Steering((attribute,)) for name, attribute in doses.items()}
+    rows = {name: outputs for name, outputs in generated(study, list(known.items()), test, make)}
+    plain = make(test)
+    base = read(test, [one.output for one in plain]).mean(dim=0)
+    likely = _likelihood(study, plain)
+    rises = {name: (read(test, [one.output for one in some]).mean(dim=0) - base) for name, some in rows.items()}
+    coherence = {name: min(1.0, math.exp(_likelihood(study, some) - likely)) for name, some in rows.items()}
+    share: dict[str, list[float | None]] = {}
+    both: dict[str, list[float | None]] = {}
+    own: dict[str, list[float | None]] = {}
+    for target, families in made.items():
+        for family, one in families.items():
+            rise = rises.get(one.name)
+            value = None if rise is None else float(rise[target] / maximum[target])
+            share.setdefault(family, []).append(value)
+            both.setdefault(family, []).append(None if value is None else max(0.0, value) * coherence[one.name])
+            own.setdefault(family, []).append(
+                None if rise is None else float(rise[target].clamp(min=0) / rise.clamp(min=0).sum().clamp(min=1e-9))
+            )
+    return {
+        "share of the maximum": means(share, "SAE-TS"),
+        "share of the maximum times coherence": means(both, "SAE-TS"),
+        "share of all that rises": means(own, "SAE-TS"),
+        "coherence": {
+            family: round(
+                sum(some := [coherence[made[at][family].name] for at in made if made[at][family].name in coherence])
+                / max(1, len(some)),
+                3,
+            )
+            for family in share
+        },
+        "each": {name: [None if one is None else round(one, 3) for one in some] for name, some in share.items()},
+    }
+
+
+def _likelihood(study: Study, samples: Sequence[Sample]) -> float:
+    found = output_likelihood(study.adapter, samples)
+    return float((found[:, 0] / found[:, 1].clamp(min=1)).mean())

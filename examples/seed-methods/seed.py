@@ -1,6 +1,7 @@
 """The seed methods on a language model, one a sub-command, each beside controls that are searched as hard.
 
-python examples/seed-methods/seed.py METHOD [--model FOLDER --dictionaries FOLDER ...] [--small] [--out FILE]
+python examples/seed-methods/seed.py METHOD [--model FOLDER --dictionaries [SITE=]FOLDER ...]
+    [--small] [--keep FOLDER] [--out FILE]
 """
 
 import argparse
@@ -21,6 +22,7 @@ METHODS = (
     "saif",
     "corrsteer",
     "refusal",
+    "lf",
 )
 
 
@@ -31,13 +33,14 @@ def main() -> None:
     parser.add_argument("--model", default="bundled:text")
     parser.add_argument("--dictionaries", nargs="*", default=[])
     parser.add_argument("--small", action="store_true", help="as little of everything as shows that it runs")
+    parser.add_argument("--keep", type=Path, help="folder of what is measured; a run that was stopped goes on from it")
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
     from shared import open_study
 
     torch.set_num_threads(1)
     start = time.time()
-    study = open_study(asked.model, asked.dictionaries, asked.small)
+    study = open_study(asked.model, asked.dictionaries, asked.small, asked.keep)
     found = importlib.import_module(asked.method).run(study)
     text = json.dumps({"method": asked.method, "seconds": round(time.time() - start), **found}, indent=1)
     print(text)

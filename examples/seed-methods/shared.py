@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from mmsteer.bundled.dictionary import BUNDLED, bundled_usage, open_dictionary, 
 from mmsteer.calibrate import calibrate_each
 from mmsteer.eval.text import parse_reward
 from mmsteer.eval.text.similarity import Embed, minilm
-from mmsteer.latents.bound import bind
+from mmsteer.latents.bound import BoundDictionary, bind
 from mmsteer.latents.equal_search import search_equally
 from mmsteer.latents.maximal import NOT_FIRST
 from mmsteer.latents.rows import row_trials
@@ -32,6 +32,7 @@ ROWS = 48
 CONTEXTS = ("From my experience,", "I think that", "The explanation is simple:", "We went to")
 """Beginnings along which divergences are measured; nothing is generated from them."""
 Result = dict[str, Any]
+Name = TypeVar("Name")
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,12 +44,14 @@ class Study:
         adapter: The model.
         bound: Dictionaries with how their features are used.
         small: Take as little of everything as shows that the study runs.
+        keep: Folder of what is measured, from which a run that was stopped goes on; None for memory only.
     """
 
     name: str
     adapter: AnyAdapter
     bound: tuple[tuple[SparseDictionary, Usage], ...]
     small: bool
+    keep: Path | None = None
 
     def at(self, *sites: str) -> list[tuple[SparseDictionary, Usage]]:
         """Dictionaries of the sites; where the model has none of them, all that there are."""
@@ -87,17 +90,25 @@ class Study:
         return replace(made, batch=32)
 
 
-def open_study(model: str, dictionaries: Sequence[str], small: bool) -> Study:
-    """The bundled model with its dictionaries, or another one with folders of its own."""
+def open_study(model: str, dictionaries: Sequence[str], small: bool, keep: Path | None = None) -> Study:
+    """The bundled model with its dictionaries, or another one with folders of its own.
+
+    `dictionaries`: folders; one that names no site, as those of Gemma Scope, with it: `text.12=FOLDER`.
+    """
     adapter = mmsteer.load(model)
     if not dictionaries:
         name = model.removeprefix(BUNDLED)
         found = [(open_dictionary(model, site), bundled_usage(name, site)) for site in _bundled_sites(name)]
     else:
         corpus = [row.sample(adapter, answered=True) for row in mmsteer.read_rows(HERE / "corpus.jsonl")]
-        several = [bind(open_dictionary(one), adapter, corpus[: 4 if small else 24]) for one in dictionaries]
+        several = [_bound(one, adapter, corpus[: 4 if small else 24]) for one in dictionaries]
         found = [(one.dictionary, one.used) for one in several]
-    return Study(model, adapter, tuple(sorted(found, key=lambda one: str(one[0].site))), small)
+    return Study(model, adapter, tuple(sorted(found, key=lambda one: str(one[0].site))), small, keep)
+
+
+def _bound(named: str, adapter: AnyAdapter, corpus: Sequence[Sample]) -> BoundDictionary:
+    site, _, folder = named.rpartition("=")
+    return bind(open_dictionary(folder), adapter, corpus, site=Site.parse(site) if site else None)
 
 
 def _bundled_sites(name: str) -> list[Site]:
@@ -207,7 +218,7 @@ def push_all(
         known = [
             (feature, one.scaled(dose.factor)) for (feature, one), dose in zip(steerings, doses, strict=True) if dose
         ]
-        for feature, some in _generated(study, known, openings, make):
+        for feature, some in generated(study, known, openings, make):
             outputs.setdefault(feature, []).extend(some)
     plain = tuple(make(openings))
     likelihood = output_likelihood(study.adapter, plain)
@@ -216,17 +227,17 @@ def push_all(
     )
 
 
-def _generated(
-    study: Study, known: Sequence[tuple[int, Steering]], openings: Sequence[Sample], make: Generate
-) -> Iterator[tuple[int, Sequence[Sample]]]:
+def generated(
+    study: Study, known: Sequence[tuple[Name, Steering]], openings: Sequence[Sample], make: Generate
+) -> Iterator[tuple[Name, Sequence[Sample]]]:
     """Each steering on every opening, several steerings a batch."""
     size = max(1, ROWS // len(openings))
     for start in range(0, len(known), size):
         some = known[start : start + size]
         with steer(study.adapter, [one for _, one in some for _ in openings]):
             made = make([opening for _ in some for opening in openings])
-        for at, (feature, _) in enumerate(some):
-            yield feature, made[at * len(openings) : (at + 1) * len(openings)]
+        for at, (name, _) in enumerate(some):
+            yield name, made[at * len(openings) : (at + 1) * len(openings)]
 
 
 def searched(
