@@ -25,9 +25,12 @@ QUANTISED: dict[str, dict[str, bool]] = {"4bit": {"load_in_4bit": True}, "8bit":
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
+_UNSHARED = "without a cache its last layers do not share the keys and values of earlier ones, as they do with one"
 FAULTS = {
     "musicgen_melody": ("0", "5.18", "its generate leaves the prompt out"),
     "internvl": ("0", "5.18", "its processor fails beside NumPy 2"),
+    "gemma3n": ("0", "5.18", _UNSHARED),
+    "gemma3n_text": ("0", "5.18", _UNSHARED),
     "llama4": ("5.24", "5.25", "its forward asks its language model for an output that there is not"),
 }
 """Models that transformers runs wrongly: from which version on, before which, and what is wrong."""

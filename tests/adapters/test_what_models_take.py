@@ -30,6 +30,12 @@ def test_a_fault_of_a_newer_transformers_names_an_older_release(monkeypatch):
     _check_version("llama4")
 
 
+def test_gemma3n_is_refused_where_it_reads_otherwise_than_it_writes(monkeypatch):
+    monkeypatch.setattr(transformers, "__version__", "5.4.0")
+    with pytest.raises(AdapterError, match=r"'gemma3n_text' cannot run in .* without a cache .* 5.18 or later"):
+        _check_version("gemma3n_text")
+
+
 @pytest.mark.parametrize("name", ["audio_prompt", "melody"])
 def test_a_model_that_writes_text_takes_no_audio(talker, name):
     sample = Sample("a", "say the cup", **{name: Waveform([0.0], 16000)})

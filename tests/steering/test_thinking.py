@@ -11,6 +11,7 @@ from mmsteer.adapters.caches import cache_name
 from mmsteer.errors import PositionsError, SteeringError
 from mmsteer.steering import steer
 from mmsteer.types import Call, Chat, Positions, Raw, Sample, Sampling
+from tests.releases import needs_newer
 from tests.steering.calling import language, one, pushed, strong
 
 __all__ = ["language"]
@@ -169,6 +170,7 @@ def test_a_compiled_static_cache_is_steered_alike(thinker, marks, positions):
     assert torch.equal(made, wanted)
 
 
+@needs_newer
 def test_drafts_that_were_not_taken_are_forgotten(thinker, marks):
     opening, closing = marks
     ids = torch.tensor([[4, 6, 12, 13, 12, 13, 12, 13, 5, 4, 7, opening]])
