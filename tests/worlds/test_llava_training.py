@@ -15,7 +15,7 @@ from mmsteer.worlds.scenes.descriptions import describe, enumerate_objects, ques
 from mmsteer.worlds.scenes.splits import split_scenes
 from mmsteer.worlds.training.llava_alignment import align
 from mmsteer.worlds.training.llava_data import load_data, make_data, save_data, write_talks
-from mmsteer.worlds.training.llava_model import CHAT_TEMPLATE, add_lora, build_model
+from mmsteer.worlds.training.llava_model import CHAT_TEMPLATE, add_lora, build_model, read_parts, save_parts
 from mmsteer.worlds.training.llava_packing import Packer, collate
 from mmsteer.worlds.training.llava_training import Plan, draw, evaluate, reading_loss, train_reading
 from mmsteer.worlds.training.vision_model import build_images, build_tower
@@ -189,3 +189,17 @@ def test_alignment_and_training_lower_their_losses(model, tokenizer, data, seen,
     before = evaluate(model, seen, rows, range(24))
     train_reading(model, seen, rows, Plan(24, 8, 3, 3e-2, warmup=2), tmp_path / "c.safetensors", lambda _: None)
     assert evaluate(model, seen, rows, range(24)) < 0.95 * before
+
+
+def test_training_goes_on_from_the_parts_of_another(model, language, tokenizer, tmp_path):
+    pytest.importorskip("peft")
+    add_lora(model, 2, 0)
+    for name, value in model.named_parameters():
+        if ".lora_" in name or "projector" in name:
+            value.data.copy_(torch.randn_like(value).half())
+    save_parts(model, 2, tmp_path)
+    other = build_model(build_tower(layers=2, width=32), language, tokenizer)
+    add_lora(other, 2, 1)
+    read_parts(other, tmp_path)
+    for (name, value), again in zip(model.named_parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(again, value, msg=name, atol=1e-3, rtol=1e-3)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from mmsteer.data import contrasts
 from mmsteer.data.contrasts import Contrast, Demo
 from mmsteer.errors import DataError
+from mmsteer.recipes.vision.own_mentions import own_mentions
 from mmsteer.recipes.vision.schema import (
     FileDemos,
     MaskedPairs,
@@ -43,7 +44,7 @@ def samples_of(data: Pairs, adapter: Any) -> Labelled:
 
 
 def _scenes(some: Scenes) -> tuple[Scene, ...]:
-    return split_scenes(some.split, some.n, some.seed, cluttered=some.cluttered)
+    return split_scenes(some.split, some.n, some.seed, cluttered=some.cluttered, detailed=some.detailed)
 
 
 def _demos(demos: SceneDemos | FileDemos, seed: int) -> tuple[Demo, ...]:
@@ -86,5 +87,6 @@ MAKERS: "Mapping[str, Callable[[Any, LanguageModelAdapter], Contrast]]" = {
     "answers": lambda data, _: scenes.answers(_scenes(data.scenes), data.seed, balanced=data.balanced),
     "masked": _masked,
     "no_image": lambda data, _: _no_image(data),
+    "own_mentions": lambda data, adapter: own_mentions(adapter, data),
     "language_prior": lambda data, _: contrasts.language_prior(_demos(data.demos, data.seed), data.refusal),
 }

@@ -82,7 +82,7 @@ def pictures_of(recipe: Recipe, images: Any) -> tuple[Picture, ...]:
     taken = frozenset() if test else frozenset(one.id for one in pictures_of(recipe, recipe.data))
     assert recipe.ask is not None
     said, pope = recipe.ask.caption, recipe.ask.pope
-    shown = [replace(one, prompt=said.prompt if said else None) for one in _shown(images, taken)]
+    shown = [replace(one, prompt=said.prompt if said else None) for one in pictures_in(images, taken)]
     if pope is None:
         return tuple(shown)
     questions: dict[str, Sequence[Question]] = {
@@ -113,10 +113,19 @@ def _tried_on(recipe: Recipe) -> frozenset[str]:
     )
     if images is None or (source is not None and source.n is not None):
         return frozenset()
-    return frozenset(one.id for one in _shown(images, ()))
+    return frozenset(one.id for one in pictures_in(images, ()))
 
 
-def _shown(images: Any, taken: Collection[str]) -> Sequence[Picture]:
+def pictures_in(images: Any, taken: Collection[str]) -> Sequence[Picture]:
+    """Images of any source, with what they show and no question.
+
+    Args:
+        images: Where they are from.
+        taken: Names that are not to be drawn.
+
+    Raises:
+        DataError: An image or its truth is missing.
+    """
     if isinstance(images, SceneImages):
         return _scenes(images.scenes)
     if isinstance(images, AmberImages):
@@ -132,7 +141,7 @@ def scene_names(scenes: Scenes) -> list[str]:
 @lru_cache(maxsize=4)
 def _scenes(scenes: Scenes) -> tuple[Picture, ...]:
     """Drawing a scene takes milliseconds, and choosing and the run ask for the same ones."""
-    drawn = split_scenes(scenes.split, scenes.n, scenes.seed, cluttered=scenes.cluttered)
+    drawn = split_scenes(scenes.split, scenes.n, scenes.seed, cluttered=scenes.cluttered, detailed=scenes.detailed)
     return tuple(
         replace(_picture(name, partial(render_scene, scene), scene.objects), backdrop=surroundings(scene))
         for name, scene in zip(scene_names(scenes), drawn, strict=True)

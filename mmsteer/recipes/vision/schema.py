@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from mmsteer.probes.bounds import Count, Seed
-from mmsteer.recipes.part import PATH, Part, PathText, Text, has
+from mmsteer.recipes.part import PATH, Part, PathText, Text, by_key, has
 
 Split = Literal["random", "popular", "adversarial"]
 
@@ -17,6 +17,9 @@ class Scenes(Part):
     split: Literal["train", "validation", "test", "demos"]
     seed: Seed
     cluttered: bool = Field(default=False, description="whether more objects stand in them, some of them out of place")
+    detailed: bool = Field(
+        default=False, description="whether two kinds of objects of each place are faint, and likely to be there"
+    )
 
 
 class SceneImages(Part):
@@ -229,8 +232,33 @@ class LanguagePriorPairs(Part):
     seed: Seed
 
 
+class OwnMentionPairs(Part):
+    """Words in the model's own captions: those for what is there against the same words for what is not."""
+
+    contrast: Literal["own_mentions"]
+    images: Annotated[
+        Annotated[SceneImages, Tag("(scenes)")]
+        | Annotated[CocoImages, Tag("(coco)")]
+        | Annotated[FolderImages, Tag("(folder)")],
+        by_key("scenes", "coco", "folder"),
+    ] = Field(description="what is described; what is really there is known of it")
+    prompt: Text
+    tokens: Count = Field(description="at most this many tokens a caption")
+    read: Literal["sentence", "object", "name"] = Field(
+        description="the end of the text that is read: before the sentence that names the object, before its name, or "
+        "behind its name"
+    )
+
+
 Pairs = Annotated[
-    CaptionPairs | CounterfactualPairs | MentionPairs | AnswerPairs | MaskedPairs | NoImagePairs | LanguagePriorPairs,
+    CaptionPairs
+    | CounterfactualPairs
+    | MentionPairs
+    | AnswerPairs
+    | MaskedPairs
+    | NoImagePairs
+    | LanguagePriorPairs
+    | OwnMentionPairs,
     Field(discriminator="contrast"),
 ]
 

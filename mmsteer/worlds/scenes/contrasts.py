@@ -142,12 +142,12 @@ def _nothing_absent(scene: Scene) -> str:
 
 
 def _with_companion(rng: np.random.Generator, scene: Scene) -> tuple[str, Scene]:
-    """An absent companion, and the scene with it, in which it and all else is seen.
+    """An absent companion, a detail if one is absent, and the scene with it, in which it and all else is seen.
 
     Raises:
         DataError: There is none.
     """
-    for name in rng.permutation(absent_companions(scene)):
+    for name in sorted(rng.permutation(absent_companions(scene)), key=lambda name: name not in scene.details):
         fuller = scene.with_object(str(name))
         if fuller.objects == scene.objects | {str(name)}:
             return str(name), fuller

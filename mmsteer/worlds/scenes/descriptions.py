@@ -1,7 +1,8 @@
 """What a truthful annotator writes of a scene: one sentence, several, a list, and answers to questions.
 
 Nothing here names an object that the scene does not show. Objects are named from the largest to the smallest, roughly,
-as people do it; a language model that learns from these texts is shown no false word.
+as people do it, and faint details at the end, or not at all in one sentence; a language model that learns from these
+texts is shown no false word.
 """
 
 from collections.abc import Iterator, Sequence
@@ -69,13 +70,13 @@ def describe(rng: np.random.Generator, scene: Scene) -> Turn:
 
 
 def summarise(rng: np.random.Generator, scene: Scene) -> Turn:
-    """A prompt for one sentence, and one that names everything in sight.
+    """A prompt for one sentence, and one that names everything in sight but details.
 
     Args:
         rng: Source of all draws.
         scene: What is described.
     """
-    nouns = [_noun(rng, scene, name) for name in by_prominence(rng, scene)]
+    nouns = [_noun(rng, scene, name) for name in by_prominence(rng, scene) if name not in scene.details]
     form = _pick(rng, _SENTENCES if nouns else ("{Place}.",))
     text = form.format(
         place=_place(scene), Place=_capital(_place(scene)), list=_listed(nouns), List=_capital(_listed(nouns))
@@ -125,14 +126,15 @@ def detail_question(rng: np.random.Generator, scene: Scene) -> Turn | None:
 
 
 def by_prominence(rng: np.random.Generator, scene: Scene) -> list[str]:
-    """Everything in sight, roughly from the largest to the smallest.
+    """Everything in sight, roughly from the largest to the smallest, and details at the end.
 
     Args:
         rng: Source of the roughness.
         scene: The scene.
     """
     areas = {name: float(share.sum()) for name, share in coverage(scene.things, _GRID).items() if name in scene.objects}
-    return sorted(areas, key=lambda name: -areas[name] * float(np.exp(0.3 * rng.standard_normal())))
+    size = {name: area * float(np.exp(0.3 * rng.standard_normal())) for name, area in areas.items()}
+    return sorted(areas, key=lambda name: (name in scene.details, -size[name]))
 
 
 def _absent(rng: np.random.Generator, scene: Scene) -> Iterator[str]:

@@ -18,6 +18,9 @@ FOREIGN_SHARE = 0.02
 # The same in cluttered scenes: about six objects, of which two belong elsewhere.
 CLUTTERED_COMPANION_SHARE = 0.6
 CLUTTERED_FOREIGN_SHARE = 0.07
+# Detailed scenes: a kind's details are likely and faint, so that there is some evidence of them, and a strong prior.
+DETAIL_SHARE = 0.65
+FAINT_OPACITY = (0.17, 0.42)
 # Scenes in which something may stand in front of something else.
 CROWDED_SHARE = 0.35
 TABLE_TOP = 0.14
@@ -44,6 +47,7 @@ class Scene:
         seed: Seed of the backdrop, the noise, and the places of objects that are added.
         light: Brightness, 1 is day.
         noise: Standard deviation of the pixel noise, in units of full scale.
+        detailed: Whether the details of its kind are faint.
     """
 
     kind: str
@@ -51,6 +55,12 @@ class Scene:
     seed: int
     light: float
     noise: float
+    detailed: bool = False
+
+    @property
+    def details(self) -> tuple[str, ...]:
+        """What is faint in this scene where it is there."""
+        return SCENES[self.kind].details if self.detailed else ()
 
     @cached_property
     def objects(self) -> frozenset[str]:
@@ -94,7 +104,8 @@ class Scene:
         if any(thing.name == name for thing in self.things):
             raise DataError(f"this {self.kind} already has a {name!r}; add something else, or take it away first")
         rng = np.random.default_rng([self.seed, OBJECTS.index(name)])
-        return replace(self, things=(*self.things, _place(rng, name, SCENES[self.kind], self.things, crowded=False)))
+        look = _look(rng, name, faint=name in self.details)
+        return replace(self, things=(*self.things, _place(rng, look, SCENES[self.kind], self.things, crowded=False)))
 
 
 def sample_scene(
@@ -104,6 +115,7 @@ def sample_scene(
     present: Collection[str] = (),
     absent: Collection[str] = (),
     cluttered: bool = False,
+    detailed: bool = False,
 ) -> Scene:
     """Draw a scene in which everything drawn can be seen; what is not given is drawn.
 
@@ -113,6 +125,7 @@ def sample_scene(
         present: Objects that must be there.
         absent: Objects that must not be there.
         cluttered: Whether to draw more companions and more strangers.
+        detailed: Whether the details of the kind are likelier, and faint.
 
     Raises:
         DataError: A name is unknown, or contradicts another.
@@ -124,7 +137,8 @@ def sample_scene(
         raise DataError(f"{', '.join(sorted(both))}: both present and absent; keep one of the two")
     kind = kind or str(rng.choice(list(SCENES)))
     while True:
-        scene = _draw(rng, kind, _names(rng, _shares(kind, cluttered=cluttered), kind, present, absent))
+        shares = _shares(kind, cluttered=cluttered, detailed=detailed)
+        scene = _draw(rng, kind, _names(rng, shares, kind, present, absent), detailed=detailed)
         # Objects that others hide are no part of the truth, and would be no part of its absence either.
         if len(scene.objects) == len(scene.things):
             return scene
@@ -136,12 +150,13 @@ def _check_names(names: Sequence[str]) -> None:
         raise DataError(f"no object {', '.join(map(repr, unknown))} in the world; choose from {', '.join(OBJECTS)}")
 
 
-def _shares(kind: str, *, cluttered: bool) -> dict[str, float]:
+def _shares(kind: str, *, cluttered: bool, detailed: bool) -> dict[str, float]:
     """How likely each object is."""
     companion, foreign = (
         (CLUTTERED_COMPANION_SHARE, CLUTTERED_FOREIGN_SHARE) if cluttered else (COMPANION_SHARE, FOREIGN_SHARE)
     )
     shares = dict.fromkeys(OBJECTS, foreign) | dict.fromkeys(SCENES[kind].companions, companion)
+    shares |= dict.fromkeys(SCENES[kind].details, DETAIL_SHARE) if detailed else {}
     return shares | {SCENES[kind].anchor: ANCHOR_SHARE}
 
 
@@ -154,19 +169,19 @@ def _names(
     return tuple(dict.fromkeys(name for name in order if name in present or (name in drawn and name not in absent)))
 
 
-def _draw(rng: np.random.Generator, kind: str, names: Sequence[str]) -> Scene:
+def _draw(rng: np.random.Generator, kind: str, names: Sequence[str], *, detailed: bool) -> Scene:
     crowded = bool(rng.random() < CROWDED_SHARE)
     things: tuple[Thing, ...] = ()
     for name in names:
-        things = (*things, _place(rng, name, SCENES[kind], things, crowded=crowded))
+        look = _look(rng, name, faint=detailed and name in SCENES[kind].details)
+        things = (*things, _place(rng, look, SCENES[kind], things, crowded=crowded))
     light = float(rng.uniform(0.55, 0.8) if rng.random() < 0.2 else rng.uniform(0.85, 1.08))
     noise = float(rng.uniform(0.01, 0.05) if rng.random() < 0.7 else rng.uniform(0.05, 0.1))
-    return Scene(kind, things, int(rng.integers(2**31)), light, noise)
+    return Scene(kind, things, int(rng.integers(2**31)), light, noise, detailed)
 
 
-def _place(rng: np.random.Generator, name: str, kind: SceneKind, others: Sequence[Thing], *, crowded: bool) -> Thing:
+def _place(rng: np.random.Generator, look: Thing, kind: SceneKind, others: Sequence[Thing], *, crowded: bool) -> Thing:
     """The least covered of some random places, or in crowded scenes the first that leaves both in sight."""
-    look = _look(rng, name)
     tries = [_stand(rng, look, kind, others) for _ in range(_TRIES)]
     covers = [max((_cover(thing, other) for other in others), default=0.0) for thing in tries]
     if crowded:
@@ -174,13 +189,14 @@ def _place(rng: np.random.Generator, name: str, kind: SceneKind, others: Sequenc
     return tries[int(np.argmin(covers))]
 
 
-def _look(rng: np.random.Generator, name: str) -> Thing:
+def _look(rng: np.random.Generator, name: str, *, faint: bool) -> Thing:
     shape = SHAPES[name]
     colour = str(rng.choice(shape.colours)) if shape.colours else ""
     red, green, blue = (
         int(np.clip(value + rng.integers(-18, 19), 0, 255)) for value in COLOURS.get(colour, (128, 128, 128))
     )
     opacity = float(rng.uniform(0.55, 0.8) if rng.random() < 0.25 else rng.uniform(0.85, 1.0))
+    opacity = float(rng.uniform(*FAINT_OPACITY)) if faint else opacity
     height = float(rng.uniform(*shape.heights))
     return Thing(name, 0.5, 0.9, height, colour, (red, green, blue), opacity, bool(rng.random() < 0.5), 0.0)
 

@@ -10,7 +10,9 @@ from mmsteer.worlds.scenes.scene import Scene, sample_scene
 SPLITS = ("train", "validation", "test", "demos")
 
 
-def split_scenes(split: str, n: int, seed: int, *, cluttered: bool = False) -> tuple[Scene, ...]:
+def split_scenes(
+    split: str, n: int, seed: int, *, cluttered: bool = False, detailed: bool = False
+) -> tuple[Scene, ...]:
     """The first scenes of a split, kinds in turn; those of `demos` can all be told wrongly by `caption_pair`.
 
     Scene number i depends on the split, the seed and i alone.
@@ -20,16 +22,17 @@ def split_scenes(split: str, n: int, seed: int, *, cluttered: bool = False) -> t
         n: How many.
         seed: Any; different seeds give different scenes.
         cluttered: Whether more objects stand in them.
+        detailed: Whether some of them are likely and faint.
 
     Raises:
         DataError: There is no such split.
     """
     if split not in SPLITS:
         raise DataError(f"no split {split!r}; choose from {', '.join(SPLITS)}")
-    return tuple(split_scene(split, index, seed, cluttered=cluttered) for index in range(n))
+    return tuple(split_scene(split, index, seed, cluttered=cluttered, detailed=detailed) for index in range(n))
 
 
-def split_scene(split: str, index: int, seed: int, *, cluttered: bool = False) -> Scene:
+def split_scene(split: str, index: int, seed: int, *, cluttered: bool = False, detailed: bool = False) -> Scene:
     """One scene of a split.
 
     Args:
@@ -37,12 +40,13 @@ def split_scene(split: str, index: int, seed: int, *, cluttered: bool = False) -
         index: Its number.
         seed: The split's seed.
         cluttered: Whether more objects stand in it.
+        detailed: Whether some of them are likely and faint.
     """
     rng = np.random.default_rng([SPLITS.index(split), seed, index])
     kind = list(SCENES)[index % len(SCENES)]
-    scene = sample_scene(rng, kind=kind, cluttered=cluttered)
+    scene = sample_scene(rng, kind=kind, cluttered=cluttered, detailed=detailed)
     while split == "demos" and not _can_be_told_wrongly(scene):
-        scene = sample_scene(rng, kind=kind, cluttered=cluttered)
+        scene = sample_scene(rng, kind=kind, cluttered=cluttered, detailed=detailed)
     return scene
 
 

@@ -1,4 +1,4 @@
-"""The training set of the bundled LLaVA: cluttered scenes, what each patch shows, and truthful conversations."""
+"""The training set of the bundled LLaVA: cluttered scenes with faint details, and truthful talks."""
 
 import multiprocessing
 import os
@@ -19,7 +19,8 @@ from mmsteer.worlds.training.data_file import read_data, write_data
 from mmsteer.worlds.training.vision_data import shown_bits
 
 SCENES_A_TASK = 64
-QUESTION_PAIRS = 2
+QUESTION_PAIRS = 1
+DETAIL_QUESTION_SHARE = 0.5
 
 Rendered = tuple[NDArray[np.uint8], NDArray[np.uint8], list[int], list[list[Turn]]]
 
@@ -42,7 +43,7 @@ class LlavaData:
 
 
 def make_data(scenes: int, workers: int, seed: int) -> LlavaData:
-    """Render cluttered scenes of the training split in parallel, in a fixed order.
+    """Render cluttered and detailed scenes of the training split in parallel, in a fixed order.
 
     Args:
         scenes: How many.
@@ -89,7 +90,7 @@ def write_talks(rng: np.random.Generator, scene: Scene) -> list[Turn]:
         scene: The scene.
     """
     short = summarise(rng, scene) if rng.random() < 0.6 else enumerate_objects(rng, scene)
-    detail = detail_question(rng, scene)
+    detail = detail_question(rng, scene) if rng.random() < DETAIL_QUESTION_SHARE else None
     asked = questions(rng, scene, QUESTION_PAIRS)
     return [describe(rng, scene), short, *asked, *([detail] if detail is not None else [])]
 
@@ -104,7 +105,7 @@ def _rendered(scenes: int, workers: int, seed: int) -> Iterator[Rendered]:
 
 def _render(task: tuple[int, int, int]) -> Rendered:
     seed, start, stop = task
-    scenes = [split_scene("train", index, seed, cluttered=True) for index in range(start, stop)]
+    scenes = [split_scene("train", index, seed, cluttered=True, detailed=True) for index in range(start, stop)]
     images = np.stack([np.asarray(render_scene(scene)).transpose(2, 0, 1) for scene in scenes])
     talks = [write_talks(np.random.default_rng([seed, index]), scene) for index, scene in enumerate(scenes, start)]
     kinds = [list(SCENES).index(scene.kind) for scene in scenes]

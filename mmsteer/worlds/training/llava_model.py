@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import CLIPVisionModel, LlavaConfig, LlavaForConditionalGeneration, PreTrainedTokenizerBase
 
-from mmsteer.bundled.llava import ADAPTER, ADAPTER_CONFIG, SIGHT, TEMPLATE, build
+from mmsteer.bundled.llava import ADAPTER, ADAPTER_CONFIG, SIGHT, TEMPLATE, build, read_sight
 from mmsteer.worlds.scenes import SIDE
 from mmsteer.worlds.training.vision_model import FEATURE_LAYER, PATCH, build_images
 
@@ -16,6 +16,7 @@ TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj")
 """The layers of the language model that a LoRA is put on."""
 SCALE = 2
 """`lora_alpha` over the rank."""
+_ADAPTED = "base_model.model.model."
 # ChatML as the language model was tuned with, the picture on a line of its own, and no system prompt.
 CHAT_TEMPLATE = (
     "{% for message in messages %}"
@@ -80,6 +81,21 @@ def name_embeddings(
     return torch.stack([words[tokenizer(f" {name}", add_special_tokens=False).input_ids].mean(dim=0) for name in names])
 
 
+def read_parts(model: LlavaForConditionalGeneration, folder: Path) -> None:
+    """Go on from the projector and the LoRA that `save_parts` wrote.
+
+    Args:
+        model: The model, changed in place; its LoRA has the same rank.
+        folder: What was written.
+    """
+    read_sight(model, folder / SIGHT)
+    state = model.model.language_model.state_dict()
+    with torch.no_grad():
+        for name, value in load_file(folder / ADAPTER).items():
+            layer, half = name.removeprefix(_ADAPTED).rsplit(".", 1)
+            state[f"{layer}.default.{half}"].copy_(value)
+
+
 def save_parts(model: LlavaForConditionalGeneration, rank: int, folder: Path) -> None:
     """Write what ships: tower, projector and LoRA in float16, the configuration, and how pictures and prompts are read.
 
@@ -99,7 +115,7 @@ def save_parts(model: LlavaForConditionalGeneration, rank: int, folder: Path) ->
     (folder / TEMPLATE).write_text(CHAT_TEMPLATE)
     if rank:
         lora = {name: value for name, value in model.model.language_model.state_dict().items() if ".lora_" in name}
-        named = {f"base_model.model.model.{name.replace('.default', '')}": _half(one) for name, one in lora.items()}
+        named = {f"{_ADAPTED}{name.replace('.default', '')}": _half(one) for name, one in lora.items()}
         save_file(named, folder / ADAPTER)
         (folder / ADAPTER_CONFIG).write_text(json.dumps(_adapter_config(rank), indent=2) + "\n")
 

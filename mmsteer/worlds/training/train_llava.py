@@ -19,7 +19,7 @@ from mmsteer.bundled import bundled_path
 from mmsteer.bundled.llava import read_tokenizer
 from mmsteer.worlds.training.llava_alignment import align
 from mmsteer.worlds.training.llava_data import LlavaData, load_data, make_data, save_data
-from mmsteer.worlds.training.llava_model import add_lora, build_model, save_parts
+from mmsteer.worlds.training.llava_model import add_lora, build_model, read_parts, save_parts
 from mmsteer.worlds.training.llava_packing import Packer
 from mmsteer.worlds.training.llava_training import Plan, evaluate, train_reading
 from mmsteer.worlds.training.vision_pretraining import features
@@ -41,9 +41,13 @@ def main() -> None:
     folder = options.language or bundled_path("text")
     tokenizer = read_tokenizer(folder)
     model = build_model(tower, folder, tokenizer)
-    start(model, tokenizer, seen, data, options)
+    if options.start is None:
+        start(model, tokenizer, seen, data, options)
     if options.rank:
         add_lora(model, options.rank, options.seed)
+    if options.start is not None:
+        read_parts(model, options.start)
+    model.model.multi_modal_projector.requires_grad_(True)
     packer = Packer(tokenizer)
     rows = [packer.pack(talk) for talk in data.talks]
     _say(f"{len(rows)} scenes, {sum(len(row.tokens) for row in rows) / len(rows):.0f} tokens each")
@@ -102,7 +106,6 @@ def start(
         align(model, tokenizer, seen, data, options.align_steps, options.seed, _say)
         save_file(projector.state_dict(), stored)
     projector.load_state_dict(load_file(stored))
-    projector.requires_grad_(True)
 
 
 def _say(line: str) -> None:
@@ -114,6 +117,7 @@ def _options() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, required=True, help="the folder of what is trained")
     parser.add_argument("--work", type=Path, default=Path("runs/llava-work"), help="data and checkpoints")
     parser.add_argument("--language", type=Path, help="the language model's folder; bundled:text if left out")
+    parser.add_argument("--start", type=Path, help="parts of an earlier training, of the same rank, to go on from")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=1000, help="steps in all")
     parser.add_argument("--decay", type=int, default=200, help="steps over which the rate falls at the end")
