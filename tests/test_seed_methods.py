@@ -65,7 +65,9 @@ def folders(study, tmp_path_factory):
         folder = home / f"layer_{dictionary.site.layer}" / "width_64" / "average_l0_8"
         folder.mkdir(parents=True)
         tensors = {"W_enc": "encoder", "b_enc": "encoder_bias", "W_dec": "decoder", "b_dec": "decoder_bias"}
-        arrays = {name: getattr(dictionary, one).numpy() for name, one in (tensors | {"threshold": "threshold"}).items()}
+        arrays = {
+            name: getattr(dictionary, one).numpy() for name, one in (tensors | {"threshold": "threshold"}).items()
+        }
         np.savez(folder / "params.npz", **arrays)
     return home
 

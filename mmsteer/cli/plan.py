@@ -37,13 +37,12 @@ def plan(
 
     from mmsteer.cli.quiet import hush
     from mmsteer.cli.tables import table
-    from mmsteer.recipes.axbench import is_axbench
     from mmsteer.recipes.costs import costs
     from mmsteer.recipes.experiment import prepare
-    from mmsteer.recipes.loading import load_document
+    from mmsteer.recipes.loading import kind_of
 
     hush()
-    if is_axbench(load_document(recipe, overrides or [])):
+    if kind_of(recipe, overrides or []) == "axbench":
         raise RecipeError(f"{recipe}: only recipes that are run in pieces have a plan, not those of the kind axbench")
     began = time.perf_counter()
     experiment = prepare(recipe, overrides or [])
