@@ -1,7 +1,9 @@
 """Numbers of training and of searches as trackers get them."""
 
 import json
+import sqlite3
 import sys
+from contextlib import closing
 from types import ModuleType
 
 import pytest
@@ -144,3 +146,39 @@ def test_a_missing_package_says_how_to_install_it_before_anything_runs(train, mo
 def test_an_unknown_tracker_is_refused():
     with pytest.raises(TrackingError, match="no tracker 'mlflow'; choose from tensorboard, wandb, trackio"):
         check_trackers(["mlflow"])
+
+
+SENT = ({"loss": 0.5625}, {"loss": 0.28125})
+
+
+def send(name, folder):
+    with opened_trackers([name], folder, "rows:cup", {"steps": 2}) as (tracker,):
+        for step, values in enumerate(SENT):
+            tracker.log(step, values)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_wandb_itself_keeps_the_numbers(tmp_path, monkeypatch):
+    """Offline: the file that `wandb sync` uploads; its values stand in it as JSON."""
+    pytest.importorskip("wandb")
+    monkeypatch.chdir(tmp_path)
+    for name, value in {"WANDB_MODE": "offline", "WANDB_DIR": str(tmp_path), "WANDB_SILENT": "true"}.items():
+        monkeypatch.setenv(name, value)
+    send("wandb", tmp_path)
+    (file,) = tmp_path.glob("wandb/offline-run-*/run-*.wandb")
+    kept = file.read_bytes()
+    assert b"rows:cup" in kept
+    assert kept.index(b"0.5625") < kept.index(b"0.28125")
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_trackio_itself_keeps_the_numbers(tmp_path, monkeypatch):
+    monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "trackio"))
+    pytest.importorskip("trackio")
+    send("trackio", tmp_path)
+    (file,) = (tmp_path / "trackio").glob("mmsteer*.db")
+    with closing(sqlite3.connect(file)) as base:
+        rows = base.execute("select run_name, step, metrics from metrics order by step").fetchall()
+    assert [(run, step, json.loads(metrics)["loss"]) for run, step, metrics in rows] == [
+        ("rows:cup", step, values["loss"]) for step, values in enumerate(SENT)
+    ]

@@ -32,7 +32,7 @@ def save_recipe(workshop: Workshop, asked: Asked, name: str) -> Path:
     if not NAME.fullmatch(name.strip()):
         raise StudioError(f"{name.strip()!r} is no name of a recipe; take letters, digits, dots and dashes")
     files = [f"{name.strip()}.{ending}" for ending in ENDINGS]
-    taken = [one for one in files if (workshop.folder / one).exists()]
+    taken = [one for one in reversed(files) if (workshop.folder / one).exists()]
     if taken:
         raise StudioError(f"{taken[0]} is in {workshop.folder} already; choose another name")
     with TemporaryDirectory(dir=workshop.folder, prefix=".draft-") as draft:

@@ -80,3 +80,9 @@ def test_the_first_block_of_a_page_runs(page):
 def test_the_pages_have_blocks():
     assert len(COMMANDS) > 60
     assert len(PYTHON) > 10
+
+
+def test_the_site_has_every_page():
+    site = (ROOT / "mkdocs.yml").read_text()
+    pages = [page.relative_to(ROOT / "docs").as_posix() for page in (ROOT / "docs").rglob("*.md")]
+    assert [page for page in pages if not re.search(rf"[ \[]{re.escape(page)}(,|\]|$)", site, re.MULTILINE)] == []
