@@ -10,8 +10,14 @@ from mmsteer.workers import Here, opened
 from mmsteer.workers.pool import RETRIES
 from tests.workers.pieces import Deadly, Square, Wrong, start, start_elsewhere
 
+# Ray leaves its own processes to the collector of garbage.
+RAY = [
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
-@pytest.fixture(params=["2", "2@ray"])
+
+@pytest.fixture(params=["2", pytest.param("2@ray", marks=RAY)])
 def workers(request):
     if "ray" in request.param:
         pytest.importorskip("ray", reason="Ray is not installed: uv pip install 'ray[client]'")
