@@ -92,8 +92,8 @@ def test_the_set_that_ships_is_whole_and_a_copied_recipe_finds_it(tmp_path):
     assert len(instructions) >= recipe.prompts
     asked = {"train": set(), "test": set()}
     for one in concepts:
-        assert sum(example.positive for example in one.train) == 24
-        assert [sum(example.positive for example in half) for half in one.halves()] == [6, 6]
+        assert sum(example.positive for example in one.train) >= 15
+        assert min(sum(example.positive for example in half) for half in one.halves()) >= 8
         asked["train"] |= {example.input for example in one.train}
         asked["test"] |= {example.input for example in one.test}
     assert asked["train"].isdisjoint(asked["test"] | set(instructions))
