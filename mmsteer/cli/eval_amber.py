@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from mmsteer.cli.eval_out import Out
 from mmsteer.cli.eval_table import AsJson, Line, named, show
 from mmsteer.errors import EvalError
 
@@ -28,6 +29,7 @@ def amber(
     parser: Annotated[str, typer.Option(help="exact: Yes or No to the letter, as published; or strict")] = "exact",
     compat: Annotated[str, typer.Option(help="fixed, or official: a mention covers one object alone")] = "fixed",
     similarity: Annotated[str, typer.Option(help="exact, or a model of spaCy such as en_core_web_lg")] = "exact",
+    out: Out = None,
     as_json: AsJson = False,
 ) -> None:
     """Score descriptions and yes-or-no answers (AMBER), in percent; no is the positive class.
@@ -48,7 +50,7 @@ def amber(
     described = judge.score_descriptions(items, said, vocabulary, similar=similar, compat=compat)
     report = judge.amber_json(described, judge.score_questions(items, said, parser))
     report |= {"parser": parser, "compat": compat, "similarity": similarity}
-    show(f"AMBER, parser {parser}, similarity {similarity}", _lines(report), report, as_json)
+    show(f"AMBER, parser {parser}, similarity {similarity}", _lines(report), report, as_json, out)
 
 
 def _check(parser: str, compat: str) -> None:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from mmsteer.cli.eval_out import Out
 from mmsteer.cli.eval_table import AsJson, named, show
 
 HALLUSION = {
@@ -33,6 +34,7 @@ MMHAL = {
 def hallusionbench(
     answers: Annotated[Path, typer.Option(help="HallusionBench.json with model_prediction filled in")],
     parser: Annotated[str, typer.Option(help="strict, official or lmms, as in POPE")] = "strict",
+    out: Out = None,
     as_json: AsJson = False,
 ) -> None:
     """Score yes-or-no answers about figures and altered figures (HallusionBench).
@@ -44,13 +46,14 @@ def hallusionbench(
     from mmsteer.eval.hallusion import read_items, score_hallusion
 
     report = score_hallusion(read_items(answers), parser).to_json()
-    show(f"HallusionBench, parser {parser}", named(HALLUSION, report), report, as_json)
+    show(f"HallusionBench, parser {parser}", named(HALLUSION, report), report, as_json, out)
 
 
 def mme(
     answers: Annotated[
         Path, typer.Option("--answers", "--results", help="folder of existence.txt and so on, one file a subtask")
     ],
+    out: Out = None,
     as_json: AsJson = False,
 ) -> None:
     """Score yes-or-no answers in 14 subtasks (MME): accuracy plus accuracy over images.
@@ -63,12 +66,13 @@ def mme(
 
     report = mme_json(score_mme(answers))
     parts = [(name, one["score"], one["interval"]) for name, one in report["subtasks"].items()]
-    show("MME", [*named(MME, report), *parts], report, as_json)
+    show("MME", [*named(MME, report), *parts], report, as_json, out)
 
 
 def mmhal(
     answers: Annotated[Path, typer.Option(help="MMHal-Bench's response file with model_answer filled in")],
     compat: Annotated[str, typer.Option(help="fixed, or official: an unreadable verdict is rated 0")] = "fixed",
+    out: Out = None,
     as_json: AsJson = False,
 ) -> None:
     """Have open answers rated by a language model (MMHal-Bench).
@@ -87,4 +91,4 @@ def mmhal(
     judge = EndpointJudge.from_environment()
     report = score_mmhal(items, judge, compat=compat).to_json() | {"judge": judge.model, "compat": compat}
     kinds = [(f"rating of {kind}", value, None) for kind, value in report["by_type"].items()]
-    show(f"MMHal-Bench, judged by {judge.model}", [*named(MMHAL, report), *kinds], report, as_json)
+    show(f"MMHal-Bench, judged by {judge.model}", [*named(MMHAL, report), *kinds], report, as_json, out)

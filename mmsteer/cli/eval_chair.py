@@ -1,17 +1,21 @@
 """`mmsteer eval chair`."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mmsteer.cli.eval_out import Out, write_report
 from mmsteer.cli.eval_table import AsJson
 from mmsteer.errors import EvalError
 
 if TYPE_CHECKING:
     from mmsteer.eval.chair import ChairScore
+    from mmsteer.types import Score
 
+HEADINGS = ("score", "value", "95 % interval", "unscored")
 LABELS = {
     "chair_s": "CHAIR_s: captions with a hallucinated object",
     "chair_i": "CHAIR_i: mentions that are hallucinated",
@@ -36,6 +40,7 @@ def chair(
     synonyms: Annotated[Path | None, typer.Option(help="another list of synonyms, in the published format")] = None,
     rows: Annotated[Path | None, typer.Option(help="write every caption with its mentions here, as JSON lines")] = None,
     seed: Annotated[int, typer.Option(min=0, help="seed of the intervals")] = 0,
+    out: Out = None,
     as_json: AsJson = False,
 ) -> None:
     """Which objects of captions, anybody's, are not in the image (CHAIR).
@@ -49,10 +54,15 @@ def chair(
     score = _judge(captions, objects, coco, compat, synonyms, seed)
     if rows:
         _write(rows, score)
+    texts = [_texts(LABELS[name], one) for name, one in score.scores.items()]
+    title = f"CHAIR ({score.compat}), {score.n} captions"
+    if out is not None:
+        numbers = [{"name": name, **one.to_json()} for name, one in score.scores.items()]
+        write_report(out, title, score.to_json(), numbers, HEADINGS, texts)
     if as_json:
         print(json.dumps(score.to_json(), allow_nan=False))
     else:
-        _show(score)
+        _show(title, texts)
 
 
 def _judge(
@@ -91,14 +101,18 @@ def _write(path: Path, score: "ChairScore") -> None:
         raise EvalError(f"{path}: cannot be written ({error.strerror}); give a file in a folder that exists") from None
 
 
-def _show(score: "ChairScore") -> None:
+def _texts(label: str, one: "Score") -> tuple[str, str, str, str]:
+    value, interval = ("-", "-") if one.value is None else (f"{one.value:.4f}", f"{one.low:.4f} to {one.high:.4f}")
+    return label, value, interval, str(one.unscored or "")
+
+
+def _show(title: str, rows: Sequence[Sequence[str]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=f"CHAIR ({score.compat}), {score.n} captions", title_justify="left")
-    for name in ("score", "value", "95 % interval", "unscored"):
+    table = Table(title=title, title_justify="left")
+    for name in HEADINGS:
         table.add_column(name, justify="left" if name == "score" else "right")
-    for name, one in score.scores.items():
-        value, interval = ("-", "-") if one.value is None else (f"{one.value:.4f}", f"{one.low:.4f} to {one.high:.4f}")
-        table.add_row(LABELS[name], value, interval, str(one.unscored or ""))
+    for row in rows:
+        table.add_row(*row)
     Console().print(table)

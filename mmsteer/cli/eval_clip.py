@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mmsteer.cli.eval_out import Out
 from mmsteer.cli.eval_table import AsJson, show
 from mmsteer.cli.options import Device
 from mmsteer.errors import EvalError
@@ -19,6 +20,7 @@ def clip_score(
     model: Annotated[str, typer.Option(help="a name that open_clip knows, or a folder with its config and weights")],
     pretrained: Annotated[str | None, typer.Option(help="weights of a named model: a tag or a checkpoint file")] = None,
     device: Device = "cpu",
+    out: Out = None,
     as_json: AsJson = False,
 ) -> None:
     """How well captions fit their images, by any CLIP model and without a reference (CLIPScore, 0 to 2.5).
@@ -43,7 +45,7 @@ def clip_score(
         ("captions without a word", score.unscored, None),
     ]
     report = {"score": score.to_json(), "truncated": found.truncated, "model": found.model}
-    show(f"CLIPScore, {found.model}, {len(said)} captions", lines, report, as_json)
+    show(f"CLIPScore, {found.model}, {len(said)} captions", lines, report, as_json, out)
 
 
 def _files(folder: Path, said: "tuple[Caption, ...]") -> list[Path]:

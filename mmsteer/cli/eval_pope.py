@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from mmsteer.cli.eval_out import Out
 from mmsteer.cli.eval_table import AsJson, named, show
 from mmsteer.cli.options import refuse_idle
 from mmsteer.errors import EvalError
@@ -33,6 +34,7 @@ def pope(
     ] = None,
     before: Annotated[Path | None, typer.Option(help="other answers, such as unsteered: count the flips")] = None,
     parser: Annotated[str, typer.Option(help="strict, official, vcd or lmms")] = "strict",
+    out: Out = None,
     as_json: AsJson = False,
 ) -> None:
     """Score yes-or-no answers about objects (POPE); yes is the positive class.
@@ -59,7 +61,7 @@ def pope(
         (f"flips {name}", n, None) for name, n in report.get("flips", {}).items() if len(set(name.split("->"))) > 1
     ]
     title = f"POPE, {len(asked)} questions, parser {report['parser']}"
-    show(title, [*named(LABELS, report), *flips], report, as_json)
+    show(title, [*named(LABELS, report), *flips], report, as_json, out)
 
 
 def _check(answers: Path | None, logits: Path | None, before: Path | None) -> None:

@@ -13,6 +13,7 @@ from mmsteer.cli.eval_amber import amber
 from mmsteer.cli.eval_benchmarks import hallusionbench, mme, mmhal
 from mmsteer.cli.eval_chair import chair
 from mmsteer.cli.eval_clip import clip_score
+from mmsteer.cli.eval_out import Out, write_report
 from mmsteer.cli.eval_pope import pope, pope_build
 from mmsteer.cli.eval_table import AsJson
 from mmsteer.cli.tables import table
@@ -56,6 +57,7 @@ Files = Annotated[list[Path], typer.Argument(help="audio files, or folders of th
 def notes(
     files: Files,
     target: Annotated[str | None, typer.Option(help="the pitch class that was asked for, such as C or Bb")] = None,
+    out: Out = None,
     as_json: AsJson = False,
 ) -> None:
     """Which pitch class is played, and for how much of the time.
@@ -67,10 +69,10 @@ def notes(
     from mmsteer.eval.notes import notes_report
 
     report = notes_report(audio_files(files), target)
+    rows = [{key: value for key, value in row.items() if key != "share"} | _top(row) for row in report["files"]]
+    _show("notes", report, report["files"], rows, as_json, out)
     if as_json:
-        print(json.dumps(report, allow_nan=False))
         return
-    _table([{key: value for key, value in row.items() if key != "share"} | _top(row) for row in report["files"]])
     for name, score in report.get("summary", {}).items():
         print(f"{name}: {_shown(score['value'] if isinstance(score, dict) else score)}")
 
@@ -79,6 +81,7 @@ def notes(
 def key(
     files: Files,
     target: Annotated[str | None, typer.Option(help="the key that was asked for, such as 'C# minor' or Bbm")] = None,
+    out: Out = None,
     as_json: AsJson = False,
 ) -> None:
     """Which key and scale; with --target also the weighted score of MIREX: 1 if right, less for related keys.
@@ -90,13 +93,14 @@ def key(
     from mmsteer.eval.keys import key_score, parse_key
 
     wanted = None if target is None else parse_key(target)
-    _judge("key", files, as_json, {} if wanted is None else {"score": lambda row: key_score(row["key"], wanted)})
+    _judge("key", files, as_json, out, {} if wanted is None else {"score": lambda row: key_score(row["key"], wanted)})
 
 
 @app.command(rich_help_panel=AUDIO)
 def distance(
     files: Files,
     reference: Annotated[list[Path], typer.Option(help="clips to compare with: a file or folder, or several")],
+    out: Out = None,
     as_json: AsJson = False,
 ) -> None:
     """How far clips lie from others: Fréchet (fad) and kernel distance (kad) of their sound, by no pretrained network.
@@ -116,36 +120,35 @@ def distance(
     )
     names = {"embedding": SIGNAL_EMBEDDING, "reference_name": ", ".join(map(str, reference))}
     rows = [measure(theirs, mine, **names).to_json() for measure in (frechet_distance, kernel_distance)]
-    if as_json:
-        print(json.dumps({"distances": rows}, allow_nan=False))
-    else:
-        _table([dict(row) for row in rows])
+    _show("distance", {"distances": rows}, rows, [dict(row) for row in rows], as_json, out)
 
 
 def _command(name: str, about: str) -> None:
     @app.command(name, help=about, rich_help_panel=AUDIO)
-    def judge(files: Files, as_json: AsJson = False) -> None:
-        _judge(name, files, as_json)
+    def judge(files: Files, out: Out = None, as_json: AsJson = False) -> None:
+        _judge(name, files, as_json, out)
 
 
 for _name, _about in JUDGED.items():
     _command(_name, _about)
 
 
-def _judge(name: str, files: list[Path], as_json: bool, more: Mapping[str, Callable[[Any], object]] = EMPTY) -> None:
+def _judge(
+    name: str,
+    files: list[Path],
+    as_json: bool,
+    out: Path | None,
+    more: Mapping[str, Callable[[Any], object]] = EMPTY,
+) -> None:
     from mmsteer.eval.attributes import read_any_file
 
     read = [{"file": str(file), **read_any_file(file, name)} for file in audio_files(files)]
     rows = [row | {key: measure(row) for key, measure in more.items()} for row in read]
-    if as_json:
-        print(json.dumps({"files": rows}, allow_nan=False))
-        return
-    if name == "instrument":
-        rows = [row | {"instrument": row["instrument"] or "unknown"} for row in rows]
-        _table(rows)
+    is_instrument = name == "instrument"
+    named = [row | {"instrument": row["instrument"] or "unknown"} for row in rows] if is_instrument else rows
+    _show(name, {"files": rows}, rows, named, as_json, out)
+    if is_instrument and not as_json:
         print(f"unknown: none of {', '.join(_instruments())}, or not surely one of them")
-    else:
-        _table(rows)
 
 
 def _instruments() -> tuple[str, ...]:
@@ -174,10 +177,28 @@ def _top(row: dict[str, Any]) -> dict[str, str]:
     return {"largest shares": ", ".join(f"{name} {share:.0%}" for name, share in most if share > 0)}
 
 
-def _table(rows: list[dict[str, Any]]) -> None:
+def _show(
+    name: str,
+    report: dict[str, Any],
+    rows: list[dict[str, Any]],
+    shown: list[dict[str, Any]],
+    as_json: bool,
+    out: Path | None,
+) -> None:
+    """A table, or all there is as JSON; and the file that was asked for.
+
+    `rows`: what was found, a line each.
+    `shown`: the same as a person reads it.
+    """
+    headings, texts = list(shown[0]), [[_shown(value) for value in row.values()] for row in shown]
+    if out is not None:
+        write_report(out, name, report, rows, headings, texts)
+    if as_json:
+        print(json.dumps(report, allow_nan=False))
+        return
     from rich.console import Console
 
-    Console().print(table(rows[0], ([_shown(value) for value in row.values()] for row in rows)))
+    Console().print(table(headings, texts))
 
 
 def _shown(value: object) -> str:

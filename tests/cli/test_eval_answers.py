@@ -161,3 +161,13 @@ def test_judges_say_what_they_know(mmsteer):
     code, _, err = mmsteer("about", "pop")
     assert code == 2
     assert "choose from amber, chair" in err
+
+
+def test_scores_are_also_written_with_their_intervals(mmsteer, pope, tmp_path):
+    assert mmsteer(*pope, "--out", "scores.csv")[0] == 0
+    assert mmsteer(*pope, "--out", "scores.html")[0] == 0
+    head, first, *_ = (tmp_path / "scores.csv").read_text().splitlines()
+    name, value, low, high = first.split(",")
+    assert (head, name) == ("name,value,low,high", "accuracy")
+    assert float(low) < float(value) < float(high)
+    assert f"<td>{float(low):.3f} to {float(high):.3f}</td>" in (tmp_path / "scores.html").read_text()

@@ -1,5 +1,6 @@
 """`mmsteer eval tempo|instrument|...` on files and folders of any origin."""
 
+import csv
 import json
 import sys
 
@@ -95,3 +96,39 @@ def test_a_set_of_clips_lies_nearer_to_itself_than_to_noise(evaluate, tmp_path):
     assert same[0]["value"] == pytest.approx(0, abs=1e-6)
     assert all(near["value"] < far["value"] for near, far in zip(same, other, strict=True))
     assert "fad" in evaluate("distance", "noise", "--reference", "tones")[1]
+
+
+def test_what_was_found_is_also_written(evaluate, tmp_path):
+    (tmp_path / "my clips").mkdir()
+    for name, midi in (("<a>.wav", 69), ("b.wav", 72)):
+        soundfile.write(tmp_path / "my clips" / name, tone(midi, 1.0), 16000)
+    found = {
+        form: evaluate("register", "my clips", "--json", "--out", f"found.{form}") for form in ("json", "csv", "html")
+    }
+    assert {code for code, _, _ in found.values()} == {0}
+    assert json.loads((tmp_path / "found.json").read_text()) == json.loads(found["json"][1])
+    with (tmp_path / "found.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["file"], round(float(row["midi"]))) for row in rows] == [
+        ("my clips/<a>.wav", 69),
+        ("my clips/b.wav", 72),
+    ]
+    page = (tmp_path / "found.html").read_text()
+    assert page.count("<audio") == 2
+    assert 'src="my%20clips/%3Ca%3E.wav"' in page
+    assert "<td>my clips/&lt;a&gt;.wav</td>" in page
+
+
+@pytest.mark.parametrize(
+    ("out", "message"),
+    [
+        ("found.txt", "the end of the name says what is written: .csv, .html, .json"),
+        ("a.csv", "there is such a file already"),
+        ("missing/found.csv", "there is no folder missing"),
+    ],
+)
+def test_a_file_that_cannot_be_written_is_refused_before_the_work(evaluate, tmp_path, out, message):
+    (tmp_path / "a.csv").write_text("mine")
+    code, _, err = evaluate("tempo", "nowhere.wav", "--out", out)
+    assert (code, message in err) == (2, True)
+    assert (tmp_path / "a.csv").read_text() == "mine"

@@ -113,3 +113,10 @@ def test_half_an_emoji_in_a_caption_is_written_as_json_escapes_it(evaluate, tmp_
     (tmp_path / "c.jsonl").write_text(r'{"image_id": 1, "caption": "A bus \ud83d"}')
     assert evaluate("--captions", "c.jsonl", "--objects", "o.json", "--rows", "rows.jsonl")[0] == 0
     assert json.loads((tmp_path / "rows.jsonl").read_text())["caption"] == "A bus \ud83d"
+
+
+def test_scores_are_also_written(evaluate, tmp_path):
+    assert evaluate("--captions", "c.jsonl", "--objects", "o.json", "--out", "scores.csv")[0] == 0
+    lines = (tmp_path / "scores.csv").read_text().splitlines()
+    assert lines[0].startswith("name,value,low,high")
+    assert lines[1].startswith("chair_s,")
