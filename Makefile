@@ -57,6 +57,7 @@ oracles: .venv/test  ## compare the numbers of commands with those kept in tests
 
 bench: .venv/test  ## speed beside peers, tables in runs/benchmarks; peers that are not installed are named as such
 	OMP_NUM_THREADS=1 .venv/bin/python benchmarks/steering.py --out runs/benchmarks
+	OMP_NUM_THREADS=1 .venv/bin/python benchmarks/first_token.py --out runs/benchmarks
 	OMP_NUM_THREADS=1 .venv/bin/python benchmarks/generation.py --out runs/benchmarks
 	OMP_NUM_THREADS=1 .venv/bin/python benchmarks/rfm.py --out runs/benchmarks
 	OMP_NUM_THREADS=1 .venv/bin/python benchmarks/reading.py --out runs/benchmarks

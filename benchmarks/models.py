@@ -95,6 +95,15 @@ def blocks(adapter: Any) -> list[Site]:
     return [site for site in adapter.sites if (site.stack, site.point) == (adapter.generator, "block")]
 
 
+def heads(adapter: Any) -> list[Site]:
+    """All attention heads of the stack that makes the output.
+
+    Args:
+        adapter: The model.
+    """
+    return list(adapter.select(f"{adapter.generator}.*.head.*"))
+
+
 def direction(adapter: Any, sites: list[Site], seed: int) -> Direction:
     """A random unit vector at each of some sites.
 

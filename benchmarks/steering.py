@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 from decoding import Run, operators, step_seconds, steps_of, synchronisations
-from models import blocks, direction, language_part, llama_7b, steering, toy_llama, twin
+from models import blocks, direction, heads, language_part, llama_7b, steering, toy_llama, twin
 from peers import PEERS, is_installed
 from PIL import Image
 from report import Row, Spread, by_turns, installed, ratio, write_report
@@ -74,6 +74,7 @@ class Case:
     Attributes:
         batch: Samples.
         layers: 1 for the middle one, None for all.
+        heads: Whether all attention heads are steered in the place of blocks.
         attributes: How many at once.
         distinct: Whether each sample has vectors of its own.
         schedule: Of all attributes.
@@ -81,6 +82,7 @@ class Case:
 
     batch: int
     layers: int | None = None
+    heads: bool = False
     attributes: int = 1
     distinct: bool = False
     schedule: str = "constant(1)"
@@ -93,6 +95,7 @@ CASES = (
     *(Case(8, schedule=RAMP), Case(8, attributes=8, distinct=True, schedule=RAMP)),
     *(Case(64), Case(64, attributes=8, distinct=True), Case(64, distinct=True, schedule=RAMP)),
     Case(64, attributes=8, distinct=True, schedule=RAMP),
+    Case(8, heads=True),
 )
 
 
@@ -176,6 +179,7 @@ def measured(subject: Subject, case: Case, rounds: int) -> Row:
         "model": subject.name,
         "batch": case.batch,
         "layers": layers,
+        "sites": "heads" if case.heads else "blocks",
         "attributes": case.attributes,
         "distinct rows": case.batch if case.distinct else 1,
         "schedule": "ramp" if case.schedule == RAMP else "constant",
@@ -189,7 +193,7 @@ def measured(subject: Subject, case: Case, rounds: int) -> Row:
 
 
 def steerings(adapter: Adapter, case: Case) -> list[Any] | Any:
-    sites = blocks(adapter)
+    sites = heads(adapter) if case.heads else blocks(adapter)
     sites = sites[len(sites) // 2 :][:1] if case.layers == 1 else sites
     make = partial(steering, adapter, sites, case.attributes, schedule=case.schedule)
     return [make(seed=1000 * row) for row in range(case.batch)] if case.distinct else make(seed=0)

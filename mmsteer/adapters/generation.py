@@ -41,6 +41,20 @@ def nobody_set_the_length(model: Any, arguments: Mapping[str, Any]) -> bool:
     return all(length is None for length in lengths)
 
 
+def ends_in_padding(arguments: Mapping[str, Any], config: Any) -> bool:
+    """Whether a prompt has padding behind it, from which the first token would be predicted.
+
+    `arguments`: of `generate`, by name.
+    `config`: what `configured` gave; without a mask its padding token says what is padding, as for `generate` itself.
+    """
+    mask, ids = first_given(arguments, "attention_mask"), first_given(arguments, "input_ids", "inputs")
+    if isinstance(mask, Tensor):
+        return mask.ndim == 2 and not bool((mask[:, -1] != 0).all())
+    ends = config.eos_token_id if isinstance(config.eos_token_id, list) else [config.eos_token_id]
+    padding = config.pad_token_id
+    return ids is not None and padding not in (None, *ends) and bool((ids[:, -1] == padding).any())
+
+
 def first_given(arguments: Mapping[str, Any], *names: str) -> Tensor | None:
     """The first of some arguments that is given.
 

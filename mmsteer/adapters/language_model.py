@@ -23,13 +23,20 @@ from transformers import StoppingCriteria, StoppingCriteriaList
 from mmsteer import hooks
 from mmsteer.adapters import locate
 from mmsteer.adapters.caches import cache_of, cached_tokens
-from mmsteer.adapters.families import FAMILIES, TEXT_ONLY, no_row
+from mmsteer.adapters.families import FAMILIES, TEXT_ONLY
 from mmsteer.adapters.fingerprint import Weights
-from mmsteer.adapters.generation import configured, first_given, new_tokens, nobody_set_the_length
+from mmsteer.adapters.generation import (
+    configured,
+    ends_in_padding,
+    first_given,
+    new_tokens,
+    nobody_set_the_length,
+)
 from mmsteer.adapters.ported import Ported
 from mmsteer.adapters.prompts import Prompts
 from mmsteer.adapters.sampling import check_seeds, checked_sampling, drawing
-from mmsteer.adapters.tokens import image_kinds, real_tokens, text_kinds
+from mmsteer.adapters.seen_images import PROJECTOR, VISION, SeenImages
+from mmsteer.adapters.tokens import real_tokens, text_kinds
 from mmsteer.adapters.wrapped import execution_device
 from mmsteer.errors import AdapterError
 from mmsteer.types import (
@@ -52,7 +59,7 @@ ANY_LENGTH = 32_768
 
 _LENGTHS = ("max_position_embeddings", "max_seq_len")
 
-TEXT, VISION, PROJECTOR = "text", "vision", "projector"
+TEXT = "text"
 
 
 class LanguageModelAdapter(Ported):
@@ -83,11 +90,8 @@ class LanguageModelAdapter(Ported):
         self.processor = processor
         self._weights = Weights(model)
         self._family = FAMILIES.get(model.config.model_type, TEXT_ONLY)
-        self._tower = locate.vision_tower(model)
-        self.sees = self._tower is not None
-        if self.sees and model.config.model_type not in FAMILIES:
-            raise AdapterError(no_row(model.config.model_type))
-        self._has_class_token = self._tower is not None and locate.has_class_token(self._tower)
+        self._images = SeenImages(model, self._family)
+        self.sees = self._images.tower is not None
         self._prompts = Prompts(processor, self._family, self.sees)
         self.marks = self._prompts.marks
         config = model.config.get_text_config(decoder=True)
@@ -146,7 +150,7 @@ class LanguageModelAdapter(Ported):
 
         Raises:
             AdapterError: They ask for classifier-free guidance, which runs a second sequence beside the first, or for
-                token healing, which rewrites the prompt.
+                token healing, which rewrites the prompt; or prompts are padded on the right.
         """
         # Some families hand embeddings to the language model inside.
         model = attrgetter(self._family.runs)(self.model) if self._family.runs else self.model
@@ -155,6 +159,11 @@ class LanguageModelAdapter(Ported):
             raise AdapterError(
                 "guidance_scale makes transformers run a second sequence with a clock of its own, which steering "
                 "cannot follow; leave it out, and contrast prompts by a direction instead"
+            )
+        if ends_in_padding(arguments, config):
+            raise AdapterError(
+                "a prompt has padding behind it, so that its first token would be predicted from padding; pad on the "
+                "left: processor.tokenizer.padding_side = 'left', or tokenizer.padding_side = 'left'"
             )
         if config.token_healing:
             raise AdapterError("token_healing changes the prompt inside generate; heal it first, with heal_tokens")
@@ -175,7 +184,7 @@ class LanguageModelAdapter(Ported):
             samples=samples,
             repeated=repeated,
             continues=continues,
-            all_see=self._all_see(ids),
+            all_see=self._images.all_see(ids),
             thinks=self._thinks(ids),
             reorders=(config.num_beams or 1) > 1 and config.use_cache is not False,
         )
@@ -204,10 +213,7 @@ class LanguageModelAdapter(Ported):
             arguments: Its arguments, by name.
         """
         if stack != TEXT:
-            state = _state(arguments)
-            if stack == PROJECTOR:
-                return self._projecting(state)
-            return Forward(state.shape[:-2].numel() if state.ndim > 2 else 1, int(state.shape[-2]), 0)
+            return self._images.forward(stack, arguments)
         tokens = _tokens(arguments)
         return Forward(
             rows=tokens.shape[0],
@@ -227,10 +233,10 @@ class LanguageModelAdapter(Ported):
             prompt: How many tokens of the sequence are given.
         """
         if stack != TEXT:
-            return self._image_layout(stack, forward, arguments)
+            return self._images.layout(stack, forward, arguments, self.device)
         tokens = _tokens(arguments)
         real = real_tokens(forward, arguments.get("attention_mask"), tokens.device)
-        return Layout(text_kinds(forward, real, self._image_tokens(forward, arguments, real), prompt), prompt - 1)
+        return Layout(text_kinds(forward, real, self._images.tokens(forward, arguments, real), prompt), prompt - 1)
 
     def produced(self, output: Any, call: Call) -> int:
         """How many tokens a finished `generate` made, to the end of its longest row.
@@ -267,7 +273,9 @@ class LanguageModelAdapter(Ported):
             real = arguments["attention_mask"]
             position = (real.cumsum(1) - 1).clamp(min=0) + self._family.first_position
             arguments["position_ids"] = position
-        return Reading(self._placed(arguments), Call(1, None, prompt, all_see=self._all_see(arguments["input_ids"])))
+        return Reading(
+            self._placed(arguments), Call(1, None, prompt, all_see=self._images.all_see(arguments["input_ids"]))
+        )
 
     def read(self, reading: Reading, *, gradient: bool = False) -> Tensor:
         """Run the forward of `reading`; logits, (rows, tokens, 1, vocabulary).
@@ -409,9 +417,9 @@ class LanguageModelAdapter(Ported):
 
     def _located(self) -> dict[Site, Port]:
         found = self._points_of(TEXT, self.model.get_decoder(), locate.decoder_blocks(self.model))
-        if self._tower is not None:
-            found |= self._points_of(VISION, self._tower, locate.vision_blocks(self._tower, self._family))
-            found[Site(PROJECTOR, 0)] = self._projector()
+        if self._images.tower is not None:
+            found |= self._points_of(VISION, self._images.tower, self._images.blocks())
+            found[Site(PROJECTOR, 0)] = self._images.projector()
         return found
 
     def _points_of(self, stack: str, tower: nn.Module, blocks: Sequence[nn.Module]) -> dict[Site, Port]:
@@ -426,54 +434,6 @@ class LanguageModelAdapter(Ported):
         if part is not None:
             return part[1] - part[0]
         return locate.width(self.module(Site(VISION, 0, "mlp"))) if site.stack == VISION else hidden
-
-    def _projector(self) -> Port:
-        return Port(attrgetter(self._family.projector)(self.model.base_model), grid=self._family.grid)
-
-    def _projecting(self, state: Tensor) -> Forward:
-        """The forward of the projector that is given a state, or the tokens of what it looks up beside the image."""
-        if not state.is_floating_point():
-            return Forward(state.shape[:-1].numel(), state.shape[-1], 0)
-        shape = state.shape
-        rows = 1 if len(shape) < 3 else shape[0] if self._family.grid else shape[:-2].numel()
-        return Forward(rows, self._family.projected(self.model.config, shape[:-1].numel() // rows), 0)
-
-    def _image_layout(self, stack: str, forward: Forward, arguments: Mapping[str, Any]) -> Layout:
-        place = torch.arange(forward.width, device=self.device)
-        tiles = attrgetter(self._family.tiles)(self.model.config) if self._family.tiles else 1
-        patches = forward.width // tiles
-        first = place % patches == (patches - 1 if self._family.class_token_last else 0)
-        first &= stack == VISION and self._has_class_token
-        real = real_tokens(forward, arguments.get("attention_mask"), self.device)
-        # Tokens that a projector looks up, such as those that begin and end an image, are no image.
-        real &= _state(arguments).is_floating_point()
-        return Layout(image_kinds(forward, real, first), forward.width - 1)
-
-    def _image_tokens(self, forward: Forward, arguments: Mapping[str, Any], real: Tensor) -> Tensor:
-        """Which tokens of the text stack stand for images, (rows, tokens) bool.
-
-        Raises:
-            AdapterError: The model was given embeddings in place of tokens.
-        """
-        if self._tower is None or self._family.fused:
-            return torch.zeros_like(real)
-        if self._family.queries:
-            return (real.cumsum(1) <= getattr(self.model.config, self._family.queries)) & (int(forward.start) == 0)
-        ids = arguments.get("input_ids")
-        if ids is None:
-            raise AdapterError("the model was given embeddings, in which images cannot be found; give it input_ids")
-        return self._stands_for_images(ids)
-
-    def _stands_for_images(self, ids: Tensor) -> Tensor:
-        """Which tokens are an image's or a video's own, (rows, tokens) bool."""
-        image, video = (getattr(self.model.config, f"{name}_token_id", None) for name in ("image", "video"))
-        seen = torch.as_tensor(ids == image)
-        return seen if video is None else seen | (ids == video)
-
-    def _all_see(self, ids: Tensor | None) -> bool | None:
-        if self._tower is None or ids is None or ids.is_floating_point():
-            return None
-        return self._family.needs_image or bool(self._stands_for_images(ids).any(dim=1).all())
 
     def _placed(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Arguments on the model's device, pictures in its precision."""
@@ -493,11 +453,6 @@ class LanguageModelAdapter(Ported):
         if not tokens:
             raise AdapterError(f"the word {word!r} has no token in this model's vocabulary")
         return tokens[0]
-
-
-def _state(arguments: Mapping[str, Any]) -> Tensor:
-    """What a block of the tower, or the projector, is given."""
-    return torch.as_tensor(arguments.get("hidden_states", next(iter(arguments.values()))))
 
 
 def _tokens(arguments: Mapping[str, Any]) -> Tensor:

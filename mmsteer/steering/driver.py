@@ -18,8 +18,9 @@ from mmsteer.schedules import Timeline
 from mmsteer.steering.attribute import Steering
 from mmsteer.steering.closed_call import ClosedCall
 from mmsteer.steering.meter import Meter
+from mmsteer.steering.placed import PlacedPlan
 from mmsteer.steering.places import Part, by_site, places_of
-from mmsteer.steering.plan import Plan, compile_plan
+from mmsteer.steering.plan import compile_plan
 from mmsteer.steering.progress import Progress
 from mmsteer.steering.pushes import Pushes, steps_of
 from mmsteer.steering.refusals import Judgement, check_call, check_positions, sample_of_row
@@ -56,7 +57,9 @@ class Driver:
         self._places = places_of(adapter, sites)
         self._injected: Mapping[Site, float] | None = None
         self._injected_at: set[Site] = set()
-        self._plan: Plan | None = None
+        self._plan: PlacedPlan | None = None
+        # The plan of the last call, and the timeline and branches that it is for.
+        self._last_plan: tuple[Timeline, int, PlacedPlan] | None = None
         self._judgement = Judgement()
         self._call = OWN_LOOP
         self.last: ClosedCall | None = None
@@ -88,13 +91,22 @@ class Driver:
         check_call(self._steerings, call, timeline, self._name_beside)
         check_positions(self._steerings, call, self._adapter)
         self._call = call
-        self._plan = compile_plan(self._steerings, self.sites, timeline, 1 if self.beside else call.branches)
+        self._plan = self._planned(timeline, 1 if self.beside else call.branches)
+        plan = self._plan.plan
         # What rests all through a call is left out: gradients, too, are those of the model alone.
-        others = [other for other in self._plan.others if self._plan.table[..., other.column].any()]
+        others = [other for other in plan.others if plan.table[..., other.column].any()]
         self._others = StateDependentEdits(others, self._stack, self.meter)
         self._judgement.begin()
         self._has_drafts, self._awaits_edit = False, False
         self._fresh, self._tracks, self._owners = True, {}, {}
+
+    def _planned(self, timeline: Timeline, branches: int) -> PlacedPlan:
+        if self._last_plan is None or self._last_plan[:2] != (timeline, branches):
+            # A later call may be one with gradients.
+            with torch.inference_mode(False):
+                plan = compile_plan(self._steerings, self.sites, timeline, branches)
+                self._last_plan = timeline, branches, PlacedPlan(plan, self._places)
+        return self._last_plan[2]
 
     def made(self, steps: int) -> None:
         """Note how long the output is: what was drafted and not taken is no part of it.
@@ -124,7 +136,7 @@ class Driver:
         applied = side_by_side([track.applied() for track in self._tracks.values()])
         owners = torch.cat(list(self._owners.values()))
         decode = by_site(applied, self._places)
-        return self.meter.so_far(decode, self._compiled().vectors, self._others.places, owners)
+        return self.meter.so_far(decode, self._compiled().plan.vectors, self._others.places, owners)
 
     def drop(self) -> None:
         """Forget the call in progress, if there is one: it is in no book."""
@@ -252,15 +264,14 @@ class Driver:
 
     def _note_rows(self, forward: Forward) -> None:
         self._rows = forward.rows
-        branches = 1 if forward.branch is None else self._compiled().branches
+        branches = 1 if forward.branch is None else self._compiled().plan.branches
         self._images = forward.rows * branches + (self._images if self.beside and not self._fresh else 0)
 
     def _lay_out(self, forward: Forward, layout: Layout, given: int) -> Track:
-        pushes = Pushes(self._compiled(), self._places, self._adapter.rate)
-        rows = sample_of_row(
-            self._compiled(), forward.rows, self._name_beside, self._call.all_see, branch=forward.branch
-        )
-        self._owners[forward.branch] = rows % self._compiled().samples
+        placed = self._compiled()
+        pushes = Pushes(placed, self._adapter.rate)
+        rows = sample_of_row(placed.plan, forward.rows, self._name_beside, self._call.all_see, branch=forward.branch)
+        self._owners[forward.branch] = rows % placed.plan.samples
         pushes.lay_out(rows, layout.kinds.device, decodes=not self.beside and not self._has_spans)
         return Track(forward.branch, pushes, given, progress=self._progress(pushes, forward, given))
 
@@ -276,7 +287,7 @@ class Driver:
     def _are_prompted(self) -> bool:
         """Whether the prompt has run to its end in every branch."""
         tracks = self._tracks.values()
-        expected = 1 if None in self._tracks else self._compiled().branches
+        expected = 1 if None in self._tracks else self._compiled().plan.branches
         return len(tracks) == expected and all(track.is_prompted for track in tracks)
 
     @property
@@ -286,7 +297,7 @@ class Driver:
     def _judge(self, reached: int | None) -> None:
         """Refuse a call in which an attribute steers nothing; `reached` are the steps of one that is over."""
         self._judgement.judge(
-            self._compiled(),
+            self._compiled().plan,
             self._call,
             self._decode_table,
             self._track.pushes.coefficients.shape[2],
@@ -345,7 +356,7 @@ class Driver:
             hidden = _with(part, state + sizes[site] * _alternating(state), hidden)
         return hidden
 
-    def _compiled(self) -> Plan:
+    def _compiled(self) -> PlacedPlan:
         if self._plan is None:
             raise SteeringError("a layer ran outside its stack's forward; call the model itself, not a layer of it")
         return self._plan

@@ -5,10 +5,8 @@ from collections.abc import Collection, Sequence
 import torch
 from torch import Tensor
 
-from mmsteer.steering.decoding import Decoding, bank_of
-from mmsteer.steering.limits import Limits
-from mmsteer.steering.places import Place, by_site, side_by_side
-from mmsteer.steering.plan import Plan
+from mmsteer.steering.decoding import Decoding
+from mmsteer.steering.placed import PlacedPlan
 from mmsteer.types import Forward, Kind, Layout, Positions, Tokens, tells_thoughts
 
 
@@ -27,20 +25,17 @@ class Pushes:
     decoding: Decoding
     coefficients: Tensor
 
-    def __init__(self, plan: Plan, places: Sequence[Place], rate: float | None) -> None:
+    def __init__(self, placed: PlacedPlan, rate: float | None) -> None:
         self.added: Sequence[Tensor] = ()
-        self._plan, self._places, self._rate = plan, places, rate
-        self.tells_thoughts = any(map(tells_thoughts, plan.selections))
+        self._placed, self._plan, self._rate = placed, placed.plan, rate
+        self.tells_thoughts = any(map(tells_thoughts, self._plan.selections))
         self._thinking: Tensor | None = None
-        self._limits = Limits(plan.vectors, by_site(plan.table, places), plan.others)
         self._dtype = torch.float32
-        self._placed: dict[torch.device, list[Tensor]] = {}
-        self._bank: Tensor | None = None
 
     @property
     def is_on_one_device(self) -> bool:
         """Whether all layers that were steered so far are on one device."""
-        return len(self._placed) == 1
+        return self._placed.is_on_one_device
 
     def lay_out(self, sample_of_row: Tensor, device: torch.device, *, decodes: bool) -> None:
         """Give each row its coefficients; before the first compiled step, so that it finds what the later ones do.
@@ -54,9 +49,7 @@ class Pushes:
         decode = self.table * self._later(device, Kind.ANSWER) if decodes else self.table[:, :0]
         if self.tells_thoughts and decodes:
             self._thinking = self.table * self._later(device, Kind.THINKING)
-        if self._bank is None:
-            self._bank = bank_of(self._vectors(device), self._plan.table)
-        self.decoding = Decoding(decode, self._bank, [place.width for place in self._places])
+        self.decoding = Decoding(decode, self._placed.bank(device), [place.width for place in self._placed.places])
 
     def prompt(self, layout: Layout, steps: Tensor) -> None:
         """Take the coefficients of a prompt, or of several steps at once.
@@ -118,8 +111,8 @@ class Pushes:
         if self.added:
             return self.added[place].to(hidden.device, non_blocking=True)
         self._dtype = hidden.dtype
-        self._limits.check(hidden.dtype)
-        delta = self.amount(place).to(hidden.device) @ self._vectors(hidden.device)[place]
+        self._placed.limits.check(hidden.dtype)
+        delta = self.amount(place).to(hidden.device) @ self._placed.vectors(hidden.device)[place]
         return delta.to(hidden.dtype)
 
     def amount(self, place: int) -> Tensor:
@@ -129,12 +122,6 @@ class Pushes:
             place: Index of the place.
         """
         return self.coefficients[place if self.coefficients.shape[0] > 1 else 0]
-
-    def _vectors(self, device: torch.device) -> list[Tensor]:
-        """What each column adds, (columns, width) a place, on the device of a layer."""
-        if device not in self._placed:
-            self._placed[device] = [one.to(device) for one in side_by_side(self._plan.vectors, self._places)]
-        return self._placed[device]
 
     def _later(self, device: torch.device, part: Kind) -> Tensor:
         """What the positions say of generated tokens in one part of the output, (1, steps, 1, columns)."""

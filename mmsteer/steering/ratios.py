@@ -9,6 +9,9 @@ from mmsteer.types import LogHistogram, binned
 _LEAST = 1e-12
 """A state that is shorter counts as this long."""
 
+_HELD = 2**14
+"""Most tokens that wait to be counted: calls of a few tokens are counted together, as each count costs the same."""
+
 
 class Ratios:
     """The ratios of change to state of one site's steered tokens; nothing waits for the device until it is read.
@@ -19,6 +22,7 @@ class Ratios:
 
     def __init__(self) -> None:
         self.sampled = False
+        self._waiting: list[tuple[Tensor, Tensor]] = []
         # Counts of ratios and of norms in bins, (2, bins), and the sum of the ratios and the largest, (2,).
         self._bins: Tensor | None = None
         self._sums = torch.zeros(2, dtype=torch.float64)
@@ -30,6 +34,13 @@ class Ratios:
             change: Norm of the change of each token.
             size: Norm of each token before it, of the same shape.
         """
+        self._waiting.append((change.flatten(), size.flatten()))
+        if sum(len(changes) for changes, _ in self._waiting) > _HELD:
+            self._count()
+
+    def _count(self) -> None:
+        change, size = (torch.cat(parts) for parts in zip(*self._waiting, strict=True))
+        self._waiting.clear()
         ratio, steered = change / size.clamp(min=_LEAST), change > 0
         bins = torch.stack([binned(ratio, steered), binned(size, steered)])
         total, peak = self._sums.to(bins.device)
@@ -43,6 +54,8 @@ class Ratios:
         Args:
             moments: How many forwards were measured.
         """
+        if self._waiting:
+            self._count()
         if self._bins is None or not self._bins.any():
             return None
         ratios, norms = map(LogHistogram.of_bins, self._bins)

@@ -4,6 +4,7 @@ from contextlib import ExitStack
 
 import pytest
 import torch
+from transformers import CompileConfig
 
 from mmsteer import hooks
 from mmsteer.errors import SiteError, SteeringError
@@ -66,6 +67,21 @@ def test_generation_is_that_of_a_hook_by_hand(families, more):
         assert torch.equal(adapter.model.generate(ids, **options), wanted)
     assert set(session.receipt().sites) == {f"text.{layer}.head.{head}" for layer in (0, 1) for head in (0, 1)}
     assert not torch.equal(adapter.model.generate(ids, **options)[:, : wanted.shape[1]], wanted)
+
+
+def test_compiled_generation_is_that_of_a_hook_by_hand(families):
+    adapter = families("llama")
+    direction = heads_of(adapter, "text.0-1.head.*")
+    options = {"max_new_tokens": 6, "do_sample": False, "pad_token_id": 0, "cache_implementation": "static"}
+    with by_hand(adapter, direction, 5.0):
+        wanted = adapter.model.generate(IDS, **options, disable_compile=True)
+    torch.compiler.reset()
+    config = CompileConfig(backend="eager", mode=None, fullgraph=True)
+    config._compile_all_devices = True
+    with steer(adapter, Steering((Attribute(direction, 5.0),))) as session:
+        assert torch.equal(adapter.model.generate(IDS, **options, compile_config=config), wanted)
+    assert len(session.receipt().sites) == len(direction.vectors)
+    torch.compiler.reset()
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -10,11 +10,14 @@ from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
 
 from mmsteer.adapters import adapt
 from mmsteer.errors import AdapterError
+from mmsteer.record import record
 from mmsteer.steering import Attribute, Steering, steer
+from mmsteer.types import Positions, Sample
 from tests.adapters.checkpoints import FAMILIES, save
 from tests.conftest import planted
 
 IDS = torch.tensor([[1, 20, 21, 22]])
+GENERATED = Positions("generated | last")
 OPTIONS = {"max_new_tokens": 4, "min_new_tokens": 4, "do_sample": False}
 
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
@@ -181,6 +184,30 @@ def test_offloaded_weights_are_steered(family, tmp_path):
     with steer(adapter, steering(whole)) as session:
         torch.testing.assert_close(adapter.canary(), expected)
     assert session.receipt().tokens > 0
+    if family == "llama":
+        made = []
+        for one in (whole, adapter):
+            plain = one.model.generate(IDS, **OPTIONS)
+            with steer(one, steering(whole)):
+                made.append(one.model.generate(IDS, **OPTIONS))
+        assert torch.equal(*made)
+        assert not torch.equal(made[0], plain)
+
+
+@pytest.mark.parametrize("family", ["llama", "llava"])
+def test_a_batch_of_one_is_a_row_of_eight_in_half_precision(family):
+    adapter = adapt(fresh(family)[0].to(torch.bfloat16), FAMILIES[family]()[1])
+    prompts = ["the cup", "is there a table", "describe the image", "a", "the", "no cup is there", "yes", "shows a cup"]
+    samples = [Sample(str(at), prompt, output="a cup is there"[: 1 + 2 * at]) for at, prompt in enumerate(prompts)]
+    alone, together = (record(adapter, samples, "text.*", positions=GENERATED, batch=batch) for batch in (1, 8))
+    for site, states in together.values.items():
+        # A number of bfloat16 has 8 bits.
+        assert (states - alone.values[site]).norm() < 2**-7 * states.norm()
+    with steer(adapter, steering(adapter)):
+        rows = torch.cat([adapter.read(adapter.reading([one]))[:, -1] for one in samples[:1]])
+        batch = adapter.read(adapter.reading(samples))
+    real = adapter.reading(samples).arguments["attention_mask"][0].nonzero().max()
+    assert (batch[0, real] - rows[0]).norm() < 2**-6 * rows.norm()
 
 
 def test_half_precision_and_tied_weights_are_steered():

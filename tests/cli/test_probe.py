@@ -50,6 +50,15 @@ def test_directions_of_rows_are_named_by_file_and_label(find, tmp_path):
     assert "AUC 1.000 [1.000, 1.000]; p < 0.0005" in out
 
 
+def test_heads_are_sites_like_any_other(find, tmp_path):
+    code, out, _ = find("--data", _rows(tmp_path / "tone.jsonl", 20), "--sites", "text.1-2.head.*, text.3.mid")
+    assert code == 0
+    (warm, _) = load_directions(tmp_path / "d.safetensors").values()
+    assert [str(site) for site in warm.sites] == [*(f"text.{a}.head.{b}" for a in (1, 2) for b in (0, 1)), "text.3.mid"]
+    assert {warm.vectors[site].numel() for site in warm.sites if site.head is not None} == {16}
+    assert "text.2.head.1" in out
+
+
 def test_prompts_without_answers_are_read_at_their_last_token(find, tmp_path):
     assert find("--data", _rows(tmp_path / "tone.jsonl", 20, answered=False), "--family", "tint")[0] == 0
     found = load_directions(tmp_path / "d.safetensors")

@@ -258,6 +258,38 @@ def test_a_manager_from_before_is_refused(language):
         language.model(input_ids=IDS, **{cache_name(language.model): PagedAttentionCache()})
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"penalty_alpha": 0.6, "top_k": 4},
+        {"num_beams": 2, "force_words_ids": [[5]]},
+        {"dola_layers": "low"},
+        {"num_beams": 4, "num_beam_groups": 2, "diversity_penalty": 0.5},
+    ],
+    ids=["contrastive", "constrained", "DoLa", "group beams"],
+)
+def test_searches_that_are_remote_code_are_refused_by_transformers(language, more):
+    steering = strong(language)
+    with steer(language, steering) as session:
+        with pytest.raises(ValueError, match="requires `trust_remote_code=True`"):
+            language.model.generate(IDS, max_new_tokens=NEW, **more)
+        assert session.receipt().calls == 0
+        made = language.model.generate(IDS, max_new_tokens=NEW)
+    assert torch.equal(made, by_hand(language, steering, IDS, NEW))
+
+
+@pytest.mark.parametrize("with_mask", [True, False])
+def test_prompts_padded_on_the_right_are_refused(language, with_mask):
+    ids = torch.tensor([[5, 6, 7, 0, 0], [5, 6, 7, 8, 9]])
+    mask = {"attention_mask": (ids != 0).long()} if with_mask else {}
+    steering = strong(language)
+    with steer(language, steering):
+        with pytest.raises(AdapterError, match="pad on the left"):
+            language.model.generate(ids, max_new_tokens=NEW, **mask)
+        made = language.model.generate(ids[:1].roll(2, 1), max_new_tokens=NEW)
+    assert torch.equal(made[:, 5:], by_hand(language, steering, ids[:1, :3], NEW)[:, 3:])
+
+
 def test_token_healing_is_refused(language):
     with pytest.raises(AdapterError, match="token_healing"), steer(language, strong(language)):
         language.model.generate(IDS, max_new_tokens=2, token_healing=True)

@@ -12,6 +12,7 @@ from transformers import CompileConfig
 from mmsteer.adapters import load
 from mmsteer.schedules import parse_schedule
 from mmsteer.steering import Attribute, Steering, steer
+from mmsteer.steering import driver as drivers
 from tests.adapters.checkpoints import save
 from tests.conftest import planted
 from tests.steering.causal import CausalAdapter
@@ -155,7 +156,8 @@ def test_only_usual_steps_on_one_device_skip_what_others_need(adapter):
             found, step = [], driver._step
 
             def noting(forward):
-                driver._track.pushes._placed.update(dict.fromkeys(devices, torch.zeros(())))
+                for device in devices:
+                    driver._plan.vectors(device)
                 step(forward)
                 found.append(driver._usual)
 
@@ -167,3 +169,15 @@ def test_only_usual_steps_on_one_device_skip_what_others_need(adapter):
         # Steps 1, 2 and 4 are measured.
         assert usual(patch) == [None, None, 3, None, 5, 6, 7]
         assert usual(patch, [torch.device("meta")]) == [None] * 7
+
+
+def test_calls_of_one_length_share_a_plan(adapter, monkeypatch):
+    plans = []
+    compiled = drivers.compile_plan
+    monkeypatch.setattr(drivers, "compile_plan", lambda *words: plans.append(words) or compiled(*words))
+    with steer(adapter, steering(adapter, schedule="points(0steps:1, 40steps:41)")):
+        plans.clear()
+        made = [generate(adapter, length) for length in (8, 8, 5)]
+    assert [timeline.steps for _, _, timeline, _ in plans] == [8, 5]
+    assert torch.equal(made[0], made[1])
+    assert torch.equal(made[2], made[0][:, : made[2].shape[1]])

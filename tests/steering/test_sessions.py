@@ -9,6 +9,7 @@ import torch
 from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM, StaticCache
 
 from mmsteer import hooks
+from mmsteer.adapters import adapt
 from mmsteer.adapters.caches import cache_name
 from mmsteer.errors import PositionsError, SteeringError
 from mmsteer.schedules import parse_schedule
@@ -178,6 +179,23 @@ def test_threads_wait_for_one_another(language, run):
     for made, right in zip(found, wanted, strict=True):
         assert torch.equal(made, right[:, : made.shape[1]])
     assert session.receipt().calls == len(prompts)
+
+
+def test_models_of_their_own_are_steered_in_threads_of_their_own(language):
+    steering, made = strong(language), {}
+
+    def run(name):
+        adapter = adapt(copy.deepcopy(language.model), language.processor)
+        for _ in range(2):
+            with steer(adapter, steering):
+                made[name] = adapter.model.generate(IDS, max_new_tokens=NEW)
+
+    threads = [threading.Thread(target=run, args=(name,)) for name in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(torch.equal(made[name], by_hand(language, steering, IDS, NEW)) for name in range(2))
 
 
 def test_the_end_of_a_session_waits_for_a_thread(language):

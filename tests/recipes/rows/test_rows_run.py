@@ -94,6 +94,20 @@ def test_steering_changes_outputs_and_strength_zero_none(tmp_path, llama):
     assert texts["at 80.0"] != texts["unsteered"]
 
 
+def test_a_recipe_steers_the_heads_with_the_best_scores(tmp_path, llama):
+    write_rows(tmp_path)
+    line = {'{strength}"]': '{strength}std on text.0-2.head.* weights top(2)"]', "[1.0, 4.0]": "[2.0]"}
+    recipe = write_recipe(tmp_path, llama, **{"text.1-2": "text.0-2.head.*"} | line)
+    folder = run(prepare(recipe), tmp_path / "run", progress=False)
+    scores = folder.read("probe.json")[0]["rows"]
+    assert [one["site"] for one in scores] == [f"text.{layer}.head.{head}" for layer in range(3) for head in range(2)]
+    (receipt,) = (one for name, one in folder.read("receipts.json").items() if name == "at 2.0")
+    best = sorted(scores, key=lambda one: -one["labels"]["yes"])[:2]
+    assert set(receipt["sites"]) == {one["site"] for one in best}
+    (row,) = folder.read("scores.json")["rows"]
+    assert row["metrics"]["length"]["against_random"]["value"] is not None
+
+
 def test_a_run_goes_on_where_it_stood(tmp_path, llama, finished):
     write_rows(tmp_path)
     experiment = prepare(write_recipe(tmp_path, llama))
