@@ -65,7 +65,9 @@ def folders(study, tmp_path_factory):
         folder = home / f"layer_{dictionary.site.layer}" / "width_64" / "average_l0_8"
         folder.mkdir(parents=True)
         tensors = {"W_enc": "encoder", "b_enc": "encoder_bias", "W_dec": "decoder", "b_dec": "decoder_bias"}
-        arrays = {name: getattr(dictionary, one).numpy() for name, one in (tensors | {"threshold": "threshold"}).items()}
+        arrays = {
+            name: getattr(dictionary, one).numpy() for name, one in (tensors | {"threshold": "threshold"}).items()
+        }
         np.savez(folder / "params.npz", **arrays)
     return home
 
@@ -84,7 +86,7 @@ def test_the_recipe_runs_on_another_checkpoint_with_a_folder_of_gemma_scope(mmst
     places = [
         f"directions.{at}.{key}={value}"
         for at in (0, 1)
-        for key, value in {"probe.dictionary": folder, "sites": "text.1", "data.n": 8}.items()
+        for key, value in {"probe.dictionary": folder, "sites": "text.1", "data.n": 12}.items()
     ]
     small = ("data.n=2", "generate.tokens=4", f"model.load={folders / 'model'}")
     code, _, err = mmsteer("run", FOLDER / "saif.yaml", *places, *small, "--out", tmp_path / "runs")
