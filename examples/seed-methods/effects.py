@@ -20,7 +20,8 @@ from mmsteer.sae import SparseDictionary
 from mmsteer.steering import Attribute, Steering
 from mmsteer.types import Direction, Positions, Raw, Sample, Sampling
 
-KL, TESTED, TOKENS = 0.5, (0.5,), 12
+KL, TESTED, TOKENS = 0.5, (0.5, 1.0), 12
+MEASURES = "share of the maximum", "share of the maximum times coherence", "share of all that rises", "coherence"
 Candidates = Mapping[int, Mapping[str, Direction]]
 
 
@@ -43,16 +44,16 @@ def run(study: Study) -> Result:
     texts = study.texts(study.some(48, 6), 40)
     states = [one.states[one.pooled_over(Positions("all"))] for one in token_states(study.adapter, texts, site)]
     ground = StateStatistics(site, study.adapter.fingerprint, torch.cat(states))
-    features = draw_features(used, study.some(144, 6), SEED) or list(range(6))
-    vectors = probing_vectors(ground, dictionary, features, study.some(36, 4), SEED)
+    features = draw_features(used, study.some(240, 6), SEED) or list(range(6))
+    vectors = probing_vectors(ground, dictionary, features, study.some(60, 4), SEED)
     doses = _doses(study, vectors, KL)
     vectors = tuple(one for one in vectors if one.name in doses.found)
     openings = [row.sample(study.adapter) for row in study.rows("openings.jsonl")]
-    learned, test = openings[: study.some(2, 1)], openings[4 : 4 + study.some(6, 1)]
+    learned, test = openings[: study.some(3, 1)], openings[4 : 4 + study.some(8, 1)]
     effects = measure_effects(_rollouts(study, learned), vectors, doses, folder=study.keep)
     model = _fitted(vectors, effects)
     moved = [int(name.removeprefix("sae:")) for name in model.names]
-    targets = ([one for one in features if one in moved] or moved)[:: study.some(10, 1)][: study.some(12)]
+    targets = ([one for one in features if one in moved] or moved)[:: study.some(16, 1)][: study.some(12)]
     peaks = torch.stack([dictionary.encode(some).amax(dim=0) for some in states])
     made = {
         target: {
@@ -150,38 +151,27 @@ def _tested(study: Study, made: Candidates, test: Sequence[Sample], maximum: Ten
     make = sampled(study.adapter, _sampling(study), seed=SEED)
     read = _rollouts(study, test).meter.read
     known = {name: Steering((attribute,)) for name, attribute in doses.items()}
-    rows = {name: outputs for name, outputs in generated(study, list(known.items()), test, make)}
+    rows = dict(generated(study, list(known.items()), test, make))
     plain = make(test)
     base = read(test, [one.output for one in plain]).mean(dim=0)
     likely = _likelihood(study, plain)
-    rises = {name: (read(test, [one.output for one in some]).mean(dim=0) - base) for name, some in rows.items()}
+    rises = {name: read(test, [one.output for one in some]).mean(dim=0) - base for name, some in rows.items()}
     coherence = {name: min(1.0, math.exp(_likelihood(study, some) - likely)) for name, some in rows.items()}
-    share: dict[str, list[float | None]] = {}
-    both: dict[str, list[float | None]] = {}
-    own: dict[str, list[float | None]] = {}
+    found: dict[str, dict[str, list[float | None]]] = {measure: {} for measure in MEASURES}
     for target, families in made.items():
-        for family, one in families.items():
-            rise = rises.get(one.name)
-            value = None if rise is None else float(rise[target] / maximum[target])
-            share.setdefault(family, []).append(value)
-            both.setdefault(family, []).append(None if value is None else max(0.0, value) * coherence[one.name])
-            own.setdefault(family, []).append(
-                None if rise is None else float(rise[target].clamp(min=0) / rise.clamp(min=0).sum().clamp(min=1e-9))
+        for family, name in ((family, one.name) for family, one in families.items()):
+            moved = (
+                _measured(rises[name], target, float(maximum[target]), coherence[name]) if name in rises else [None] * 4
             )
-    return {
-        "share of the maximum": means(share, "SAE-TS"),
-        "share of the maximum times coherence": means(both, "SAE-TS"),
-        "share of all that rises": means(own, "SAE-TS"),
-        "coherence": {
-            family: round(
-                sum(some := [coherence[made[at][family].name] for at in made if made[at][family].name in coherence])
-                / max(1, len(some)),
-                3,
-            )
-            for family in share
-        },
-        "each": {name: [None if one is None else round(one, 3) for one in some] for name, some in share.items()},
-    }
+            for measure, value in zip(MEASURES, moved, strict=True):
+                found[measure].setdefault(family, []).append(value)
+    return {measure: means(some, "SAE-TS") for measure, some in found.items()}
+
+
+def _measured(rise: Tensor, target: int, maximum: float, coherence: float) -> list[float]:
+    up = rise.clamp(min=0)
+    share = float(rise[target]) / maximum
+    return [share, max(0.0, share) * coherence, float(up[target] / up.sum().clamp(min=1e-9)), coherence]
 
 
 def _likelihood(study: Study, samples: Sequence[Sample]) -> float:
