@@ -19,8 +19,8 @@ FOREIGN_SHARE = 0.02
 CLUTTERED_COMPANION_SHARE = 0.6
 CLUTTERED_FOREIGN_SHARE = 0.07
 # Detailed scenes: a kind's details are likely and faint, so that there is some evidence of them, and a strong prior.
-DETAIL_SHARE = 0.65
-FAINT_OPACITY = (0.17, 0.42)
+DETAIL_SHARE = 0.7
+FAINT_OPACITY = (0.12, 0.34)
 # Scenes in which something may stand in front of something else.
 CROWDED_SHARE = 0.35
 TABLE_TOP = 0.14

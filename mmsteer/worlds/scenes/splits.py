@@ -15,6 +15,8 @@ def split_scenes(
 ) -> tuple[Scene, ...]:
     """The first scenes of a split, kinds in turn; those of `demos` can all be told wrongly by `caption_pair`.
 
+    Detailed ones of `demos` lack a detail that would be seen.
+
     Scene number i depends on the split, the seed and i alone.
 
     Args:
@@ -51,4 +53,10 @@ def split_scene(split: str, index: int, seed: int, *, cluttered: bool = False, d
 
 
 def _can_be_told_wrongly(scene: Scene) -> bool:
+    if scene.detailed:
+        return {SCENES[scene.kind].anchor} < scene.objects and any(
+            scene.with_object(name).objects == scene.objects | {name}
+            for name in absent_companions(scene)
+            if name in scene.details
+        )
     return bool(absent_companions(scene)) and {SCENES[scene.kind].anchor} < scene.objects
