@@ -17,7 +17,7 @@ RAY = [
 ]
 
 
-@pytest.fixture(params=["2", pytest.param("2@ray", marks=RAY)])
+@pytest.fixture(scope="module", params=["2", pytest.param("2@ray", marks=RAY)])
 def workers(request):
     if "ray" in request.param:
         pytest.importorskip("ray", reason="Ray is not installed: uv pip install 'ray[client]'")
