@@ -187,7 +187,7 @@ def test_stopping_early_and_outputs_of_every_form(llava):
 @pytest.mark.parametrize("family", ["llava", "instructblip", "llama"])
 def test_the_arguments_of_generate(families, family):
     adapter = families(family)
-    ids = torch.zeros(1, 7, dtype=torch.long)
+    ids = torch.ones(1, 7, dtype=torch.long)
     assert adapter.call({"input_ids": ids, "max_new_tokens": 5}).steps == 5
     assert adapter.call({"inputs": ids, "max_length": 10}).steps == 3
     assert adapter.call({"input_ids": ids}).steps == 20
