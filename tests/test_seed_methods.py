@@ -86,7 +86,7 @@ def test_the_recipe_runs_on_another_checkpoint_with_a_folder_of_gemma_scope(mmst
     places = [
         f"directions.{at}.{key}={value}"
         for at in (0, 1)
-        for key, value in {"probe.dictionary": folder, "sites": "text.1", "data.n": 12}.items()
+        for key, value in {"probe.dictionary": folder, "probe.features": 4, "sites": "text.1", "data.n": 12}.items()
     ]
     small = ("data.n=2", "generate.tokens=4", f"model.load={folders / 'model'}")
     code, _, err = mmsteer("run", FOLDER / "saif.yaml", *places, *small, "--out", tmp_path / "runs")
