@@ -147,10 +147,8 @@ class GatedVectors(AdditiveVectors):
         self.register_buffer("added", torch.zeros(len(where.sites)))
         with torch.no_grad():
             for site, part in zip(where.sites, self.parts, strict=True):
-                # At right angles to the mean state: every state has a large share of that, which would be found, and
-                # added, in all tokens alike. About half of the others are found, so there is a gradient.
-                mean = where.states.values[site].float().mean(dim=0)
-                part -= (part @ mean) / (mean @ mean) * mean
+                # Where nothing is found in any state there is no gradient, so the start is on the side of the mean.
+                part *= torch.sign(where.states.values[site].float().mean(dim=0) @ part)
         self.constrain()
 
     def vectors(self) -> Mapping[Site, Tensor]:

@@ -123,17 +123,6 @@ def test_gated_vectors_read_and_write(where):
     assert all(float(part.detach().norm() ** 2) == pytest.approx(width) for part in vectors.parts)
 
 
-def test_gated_vectors_begin_beside_the_mean_state(where):
-    """Every state has much of the mean: a start along it would be found, and added, everywhere."""
-    site = where.sites[0]
-    mean = where.states.values[site].float().mean(dim=0)
-    for seed in range(3):
-        start = GatedVectors(where, seed=seed).vectors()[site].detach()
-        assert abs(float(torch.cosine_similarity(start, mean, dim=0))) < 1e-5
-        along = where.states.values[site].float() @ start
-        assert float(along.min()) < 0 < float(along.max())
-
-
 def test_preference_reads_each_pair_unsteered_once(where, monkeypatch):
     read = []
     outputs = AdditiveVectors.outputs
