@@ -46,8 +46,8 @@ docs: .venv-docs/docs  ## the site, strictly: dist/site; what it names in the li
 release: .venv/test  ## build and check what is uploaded: wheel and sdist in dist/, each under 60 MB, the wheel tried in an environment of its own
 	rm -rf dist .venv-release
 	$(UV) build
-	$(UV) tool run twine check --strict dist/*
-	test -z "$$(find dist -size +60M)"
+	$(UV) tool run twine check --strict dist/mmsteer-*
+	test -z "$$(find dist -name "mmsteer-*" -size +60M)"
 	$(UV) venv --quiet .venv-release
 	$(UV) pip install --quiet --python .venv-release dist/*.whl
 	cd dist && ../.venv-release/bin/mmsteer --version && ../.venv-release/bin/python -m mmsteer recipes list
