@@ -30,8 +30,8 @@ fuzz: .venv/test  ## damaged files, strange texts and kills, FUZZ_SECONDS for ea
 	FUZZ_SECONDS=$(FUZZ_SECONDS) FUZZ_SEED=$(FUZZ_SEED) OMP_NUM_THREADS=1 .venv/bin/pytest -q tests/fuzz
 
 # An environment of its own: harnesses bring a hundred packages.
-test-harness: .venv-harness/test  ## models for evaluation harnesses, inside the harnesses
-	OMP_NUM_THREADS=1 .venv-harness/bin/pytest -q tests/harness
+test-harness: .venv-harness/test  ## models for evaluation harnesses, inside the harnesses; the same tokens there, in server and studio; TRL
+	OMP_NUM_THREADS=1 .venv-harness/bin/pytest -q tests/harness tests/test_same_tokens.py tests/test_trainers.py
 
 # An environment of its own: what audiocraft asks for is of no use to anybody else.
 test-audiocraft: .venv-audiocraft/test  ## the tests of audiocraft's MusicGen, which skip in the ordinary environment
@@ -47,8 +47,8 @@ docs: .venv-docs/docs  ## the site, strictly: dist/site; what it names in the li
 release: .venv/test  ## build and check what is uploaded: wheel and sdist in dist/, each under 60 MB, the wheel tried in an environment of its own
 	rm -rf dist .venv-release
 	$(UV) build
-	$(UV) tool run twine check --strict dist/*
-	test -z "$$(find dist -size +60M)"
+	$(UV) tool run twine check --strict dist/mmsteer-*
+	test -z "$$(find dist -name "mmsteer-*" -size +60M)"
 	$(UV) venv --quiet .venv-release
 	$(UV) pip install --quiet --python .venv-release dist/*.whl
 	cd dist && ../.venv-release/bin/mmsteer --version && ../.venv-release/bin/python -m mmsteer recipes list
@@ -83,7 +83,7 @@ bench: .venv/test  ## speed beside peers, tables in runs/benchmarks; peers that 
 
 .venv-harness/test: $(UV) uv.lock pyproject.toml
 	UV_PROJECT_ENVIRONMENT=.venv-harness $(UV) sync --inexact
-	$(UV) pip install --python .venv-harness/bin/python 'lm_eval>=0.4.13' 'inspect-ai>=0.3.285'
+	$(UV) pip install --python .venv-harness/bin/python 'lm_eval>=0.4.13' 'inspect-ai>=0.3.285' 'gradio>=6' 'trl>=1.16'
 	touch $@
 
 .venv-oldest/test: $(UV) uv.lock pyproject.toml

@@ -4,6 +4,7 @@ import json
 import sqlite3
 import sys
 from contextlib import closing
+from time import monotonic, sleep
 from types import ModuleType
 
 import pytest
@@ -166,7 +167,10 @@ def test_wandb_itself_keeps_the_numbers(tmp_path, monkeypatch):
         monkeypatch.setenv(name, value)
     send("wandb", tmp_path)
     (file,) = tmp_path.glob("wandb/offline-run-*/run-*.wandb")
-    kept = file.read_bytes()
+    kept, end = b"", monotonic() + 60
+    while b"0.28125" not in kept and monotonic() < end:  # its service writes after `finish` has returned
+        kept = file.read_bytes()
+        sleep(0.1)
     assert b"rows:cup" in kept
     assert kept.index(b"0.5625") < kept.index(b"0.28125")
 

@@ -8,6 +8,7 @@ import torch
 
 import mmsteer
 from mmsteer import Sampling
+from mmsteer.errors import MmsteerError
 from tests.conftest import saying
 
 FOLDER = Path(__file__).parents[1] / "examples" / "transformers"
@@ -61,7 +62,7 @@ def test_a_direction_of_another_architecture_is_refused(trainer, adapter):
     known = {"word:cup": saying(adapter, "cup", "word:cup")}
     callback = trainer.SteeredAnswers(["say the cup"], "word:cup 40 on text.9", known, share_of_cups)
     adapter.model.train()
-    with pytest.raises(mmsteer.MmsteerError, match=r"text\.9"):
+    with pytest.raises(MmsteerError, match=r"text\.9"):
         callback.on_epoch_end(None, None, None, model=adapter.model, processing_class=adapter.processor)
     assert adapter.model.training
 

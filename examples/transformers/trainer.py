@@ -36,8 +36,8 @@ class SteeredAnswers(transformers.TrainerCallback):  # type: ignore[misc]  # tra
         score: Callable[[str], float],
         tokens: int = 24,
     ) -> None:
-        # The weights change from step to step: the model is no longer exactly the one of the directions.
-        self._directions = {name: replace(one, compatibility="architecture") for name, one in directions.items()}
+        # The weights change from step to step, and no fingerprint is that of the directions any more.
+        self._directions = {name: replace(one, compatibility="dimension") for name, one in directions.items()}
         self._prompts, self._line, self._score = list(prompts), line, score
         self._sampling = mmsteer.Sampling(tokens, temperature=0.0)
         self.history: list[tuple[float, float]] = []

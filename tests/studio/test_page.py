@@ -113,15 +113,6 @@ def shot(tab, name):
             tab.screenshot(path=f"{folder}/{name}-{width}.png", full_page=True)
 
 
-def test_a_page_is_built_twice(tmp_path):
-    from mmsteer.studio.page import SLOTS, Page
-
-    page = Page(Workshop(tmp_path))
-    for _ in range(2):
-        page.build()
-        assert len(page._curves) == SLOTS
-
-
 def test_a_drawn_curve_changes_what_is_written(talker_folder, folder):
     with opened(talker_folder, folder) as tab:
         take_the_words(tab)
@@ -187,3 +178,13 @@ def test_long_work_is_stopped_and_wrong_steering_is_said(talker_folder, folder):
         until(tab, "status", "text.99")
         for path in ("/gradio_api/file=/etc/passwd", f"/gradio_api/file={folder}/words.safetensors"):
             assert tab.request.get(tab.url.rstrip("/") + path).status in (403, 404)
+
+
+def test_a_page_is_built_twice(tmp_path):
+    from mmsteer.studio.page import SLOTS, Page
+
+    page = Page(Workshop(tmp_path))
+    for _ in range(2):
+        page.build()
+        assert len(page._curves) == SLOTS
+    gc.collect()
