@@ -1,7 +1,7 @@
 """Runs by several workers: are folders the same bytes, what does a piece cost beside its work, and what do kills lose?
 
     python benchmarks/workers.py same [--ray]          1, 2 and 4 workers beside none
-    python benchmarks/workers.py kills --count 30      workers and drivers of one recipe, killed at random moments
+    python benchmarks/workers.py kills --count 30      two workers and their driver, killed at random moments
     python benchmarks/workers.py overhead [--ray]      pieces that do nothing
     python benchmarks/workers.py paper                 a recording of a million samples, from measured parts
 
@@ -11,6 +11,7 @@ The model is a Llama of random weights with 4 layers of width 32; the recipe cho
 import argparse
 import json
 import os
+import pickle
 import random
 import signal
 import subprocess
@@ -18,15 +19,20 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from mmsteer.recipes.experiment import Experiment, prepare
+from mmsteer.recipes.run import run
 from mmsteer.store import ActivationStore
 from mmsteer.types import LogHistogram, Site
 from mmsteer.workers import Held, opened
+from mmsteer.workers.pool import Pool
+from mmsteer.workers.processes import Process
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 MADE_AT = ("times.json", "digests.txt")
@@ -77,41 +83,69 @@ def same(ray: bool) -> None:
             print(f"workers {count or 'none'}: exit {code}, {seconds:.0f} s, {len(found)} files, differing: {differ}")
 
 
-def kills(count: int, workers: str, seed: int) -> None:
-    """Kill workers and drivers of runs until there were so many, and compare each folder with that of a quiet run."""
+def kills(count: int, seed: int) -> None:
+    """Kill workers and drivers of runs until there were so many, and compare each folder with that of a quiet run.
+
+    Both are forks of this process, which has the model already: a kill costs no start, and hits the work itself.
+    """
     rng, done, runs = random.Random(seed), {"worker": 0, "driver": 0}, 0
+    torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as place:
-        path = recipe(Path(place))
-        assert driver(path, Path(place) / "quiet", None).wait() == 0
-        wanted = content(Path(place) / "quiet")
+        experiment = prepare(recipe(Path(place)))
+        wanted = content(run(experiment, Path(place) / "quiet", progress=False).path)
         while sum(done.values()) < count:
             out, runs = Path(place) / f"run-{runs}", runs + 1
-            _disturbed(path, out, workers, rng, done, count)
+            _disturbed(experiment, out, rng, done, count)
             lines = [json.loads(line) for line in (out / "samples.jsonl").read_text().splitlines()]
             twice = len(lines) - len({(line["condition"], line["example"]) for line in lines})
             differ = [name for name in wanted | content(out) if wanted.get(name) != content(out).get(name)]
-            print(
-                f"run {runs}: kills so far {done}, outputs {len(lines)}, twice {twice}, differing: {differ}", flush=True
-            )
+            print(f"run {runs}: kills {done}, outputs {len(lines)}, twice {twice}, differing: {differ}", flush=True)
 
 
-def _disturbed(path: Path, out: Path, workers: str, rng: random.Random, done: dict[str, int], count: int) -> None:
-    running, seen = driver(path, out, workers), 0
-    while running.poll() is None:
-        time.sleep(rng.uniform(0, 0.3))
+def _disturbed(experiment: Experiment, out: Path, rng: random.Random, done: dict[str, int], count: int) -> None:
+    running, seen = _forked(experiment, out), 0
+    while os.waitpid(running, os.WNOHANG) == (0, 0):
+        time.sleep(rng.uniform(0, 0.1))
         made = _made(out)
         # After something was made, so that each kill falls elsewhere in the run.
-        if made > seen + rng.randrange(1, 12) and sum(done.values()) < count:
-            seen = made
-            who = rng.choice(("worker", "worker", "driver"))
-            victims = [running.pid] if who == "driver" else _workers(running.pid)
-            if victims:
-                os.kill(rng.choice(victims), signal.SIGKILL)
-                done[who] += 1
-            if who == "driver":
-                running.wait()
-                running = driver(path, out, workers)
-    assert running.returncode == 0, running.returncode
+        if made <= seen + rng.randrange(1, 12) or sum(done.values()) >= count:
+            continue
+        seen = made
+        who = rng.choice(("worker", "worker", "driver"))
+        victims = [running] if who == "driver" else _workers(running)
+        if victims:
+            os.kill(rng.choice(victims), signal.SIGKILL)
+            done[who] += 1
+        if who == "driver":
+            os.waitpid(running, 0)
+            running = _forked(experiment, out)
+
+
+def _forked(experiment: Experiment, out: Path) -> int:
+    driver_id = os.fork()
+    if not driver_id:
+        try:
+            _drive(experiment, out)
+            os._exit(0)
+        finally:
+            os._exit(1)
+    return driver_id
+
+
+def _drive(experiment: Experiment, out: Path) -> None:
+    global held
+    held = experiment.held
+    start, fork = pickle.dumps(_held), get_context("fork")
+    with Pool(lambda _: Process(fork, start, 1, None), 2) as workers:
+        run(experiment, out, workers=workers, progress=False)
+
+
+held: Held
+"""Of a driver, which its workers inherit."""
+
+
+def _held() -> Held:
+    return held
 
 
 def _made(out: Path) -> int:
@@ -120,15 +154,9 @@ def _made(out: Path) -> int:
 
 
 def _workers(driver_id: int) -> list[int]:
-    """Processes that do pieces: grandchildren of the driver, or Ray's actors."""
     table = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
     rows = [line.split(None, 2) for line in table.splitlines()]
-    below = {driver_id}
-    for _ in range(4):
-        below |= {int(pid) for pid, parent, _ in rows if int(parent) in below}
-    children = {int(pid) for pid, parent, _ in rows if int(parent) == driver_id}
-    actors = [int(pid) for pid, _, words in rows if int(pid) in below and words.startswith("ray::Served")]
-    return actors or [int(pid) for pid, parent, words in rows if int(parent) in children and "ray" not in words]
+    return [int(pid) for pid, parent, words in rows if int(parent) == driver_id and "resource_tracker" not in words]
 
 
 @dataclass(frozen=True)
@@ -204,7 +232,7 @@ def main() -> None:
     if given.what == "same":
         same(given.ray)
     elif given.what == "kills":
-        kills(given.count, f"2{end}", given.seed)
+        kills(given.count, given.seed)
     elif given.what == "paper":
         paper()
     else:

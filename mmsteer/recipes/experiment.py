@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from mmsteer.api import load
+from mmsteer.bundled.progress_bars import without_progress_bars
 from mmsteer.errors import DirectionError, RecipeError, WorkerError
 from mmsteer.recipes import forms
 from mmsteer.recipes.checks import CheckedRecipe, check_recipe
@@ -110,7 +111,8 @@ def held_by_worker(name: str, overrides: Sequence[str], folder: str, wanted: str
             f"{platform.node()} has no folder {folder} ({cause.strerror}); recipes, models and data must be there "
             "under the same names as for the process that shares out the work"
         ) from None
-    found = prepare(name, overrides)
+    with without_progress_bars():
+        found = prepare(name, overrides)
     if found.id != wanted:
         raise WorkerError(
             f"on {platform.node()} this recipe is the run {found.id}, not {wanted}: mmsteer, torch, Python, the model "

@@ -29,8 +29,8 @@ def processes(count: int, start: Start) -> Pool:
     threads, cards = torch.get_num_threads(), _cards(torch.cuda.device_count())
     given, context = pickle.dumps(start), _context(start)
 
-    def begin(number: int) -> _Process:
-        return _Process(context, given, threads, cards[number % len(cards)] if cards else None)
+    def begin(number: int) -> Process:
+        return Process(context, given, threads, cards[number % len(cards)] if cards else None)
 
     return Pool(begin, count)
 
@@ -52,8 +52,15 @@ def _cards(count: int) -> Sequence[str]:
     return named or [str(card) for card in range(count)]
 
 
-class _Process:
-    """One process."""
+class Process:
+    """One process.
+
+    Args:
+        context: How it begins.
+        start: Makes what it has; a pickle.
+        threads: For mathematics.
+        card: Its graphics card; None for what the driver sees.
+    """
 
     lost = BrokenProcessPool
 
@@ -61,6 +68,7 @@ class _Process:
         self._pool = ProcessPoolExecutor(1, context, initializer=_begin, initargs=(start, threads, card))
 
     def submit(self, piece: bytes) -> "Future[bytes]":
+        """Begin a piece."""
         try:
             return self._pool.submit(_do, piece)
         except BrokenProcessPool as cause:  # it died while it had nothing to do
@@ -69,6 +77,7 @@ class _Process:
             return failed
 
     def end(self) -> None:
+        """Kill it."""
         for process in list((self._pool._processes or {}).values()):
             process.kill()
         self._pool.shutdown()
