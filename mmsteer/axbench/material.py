@@ -16,8 +16,6 @@ from mmsteer.types import Positions, Sample, Site
 
 READ = Positions("generated")
 """What is read: the tokens of answers; the prompt and its template are the same on both sides."""
-STEERED = Positions("all - first")
-"""What is steered, in training too: all but the first token, an attention sink, which would be the largest reading."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +60,7 @@ class Material:
     @cached_property
     def where(self) -> TrainedSites:
         """The site for training: everything that is steered is measured there."""
-        return measure_sites(self.adapter, self.positive, str(self.site), STEERED)
+        return measure_sites(self.adapter, self.positive, str(self.site), Positions("all"))
 
     @property
     def norm(self) -> float:

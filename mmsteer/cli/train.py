@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 MethodName = Literal["ssv", "reft-r1", "loreft", "direft", "bipo", "rloo", "grpo"]
 REWARDED = ("rloo", "grpo")
+READ = 8
+"""Outputs in which the page says what vectors raise."""
 LOW_RANK = ("loreft", "direft")
 OF_REWARDS = ("reward", "asked", "group", "kl", "tokens", "seconds")
 
@@ -108,7 +110,9 @@ def train(
     from mmsteer.cli.quiet import hush
     from mmsteer.direction_file import save_directions
     from mmsteer.eval.rewards import parse_output_reward
+    from mmsteer.latents.vector_readings import read_vectors
     from mmsteer.report.training_page import training_page
+    from mmsteer.steering import Attribute
     from mmsteer.tasks import digest, read_rows
     from mmsteer.tracking import check_trackers, opened_trackers
     from mmsteer.tuning import Schedule, measure_sites
@@ -145,7 +149,10 @@ def train(
     direction = vectors.direction(called, {"probe": method, "settings": json.dumps(settings)})
     save_directions(out, [direction], overwrite=force)
     use = f"{called} 1trained" + ("" if at == "all" else f" at {at}")
-    write_out(home / "index.html", training_page(called, use, log).encode())
+    trained = Attribute(direction, 1.0, positions=positions, unit="trained")
+    write_out(
+        home / "index.html", training_page(called, use, log, read_vectors(adapter, trained, samples[:READ])).encode()
+    )
     print(f'{out}: {called}\n--steer "{use}"\npage: {home / "index.html"}')
 
 

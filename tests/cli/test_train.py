@@ -57,6 +57,8 @@ def test_a_method_ends_with_a_direction_that_steers(train, mmsteer, talker_folde
     assert [line["step"] for line in log] == list(range(len(log)))
     page = (tmp_path / method / "index.html").read_text()
     assert page.count("<svg") == len(log[0].keys() - {"step"})
+    assert page.count("<tr>") == 3  # a heading, and a row for each of two sites
+    assert "as the sum of what each moves alone" in page
     on = ("--model", talker_folder, "--directions", tmp_path / "d.safetensors", "--prompt", "red blue")
     code, out, err = mmsteer("generate", *on, "--steer", f"{name} 1trained", "--tokens", 3, "--compare")
     assert code == 0, err
