@@ -1,6 +1,6 @@
-"""CHAIR_s against recall for every condition of a run of captions, beside captions that are merely cut short.
+"""CHAIR_s against recall for every condition of runs on the same images, beside captions that are merely cut short.
 
-    python benchmarks/hallucination_frontier.py RUN_FOLDER --figure docs/frontier.svg
+    python benchmarks/hallucination_frontier.py RUN_FOLDER/validation --figure frontier.svg
 
 A method that only shortens captions names less of what is not there, too. The unsteered captions, cut at the end of the
 sentence before word number L, are what that gives at each length; `cut` in the table has the mean length of the row.
@@ -40,12 +40,9 @@ class Told:
 def main() -> None:
     """Print the table and write the figure."""
     options = _options().parse_args()
-    lines: dict[str, list[Line]] = defaultdict(list)
-    for text in (options.run / "samples.jsonl").read_text().splitlines():
-        line = json.loads(text)
-        lines[line["condition"]].append(line)
-    plain = sorted(lines["unsteered"], key=lambda line: line["example"])
-    told = {name: judged(sorted(some, key=lambda line: line["example"])) for name, some in lines.items()}
+    lines = read(options.runs)
+    plain = lines["unsteered"]
+    told = {name: judged(some) for name, some in lines.items()}
     longest = int(told["unsteered"].words.max())
     cuts = [judged([cut(line, length) for line in plain]) for length in range(4, longest + 1)]
     print("| condition | CHAIR_s | recall | words | CHAIR_s, recall of a cut | CHAIR_s below the cut's | n |")
@@ -54,6 +51,21 @@ def main() -> None:
         print(_row(name, one, matched(one, cuts)))
     if options.figure:
         options.figure.write_text(drawn(told, cuts))
+
+
+def read(runs: Sequence[Path]) -> dict[str, list[Line]]:
+    """Captions of finished conditions, in the order of the images; runs are of the same images.
+
+    Args:
+        runs: Run folders, or their `validation`.
+    """
+    lines: dict[str, dict[int, Line]] = defaultdict(dict)
+    for run in runs:
+        for text in (run / "samples.jsonl").read_text().splitlines():
+            line = json.loads(text)
+            lines[line["condition"]][line["example"]] = line
+    whole = {name: [some[at] for at in sorted(some)] for name, some in lines.items()}
+    return {name: some for name, some in whole.items() if len(some) == len(whole["unsteered"])}
 
 
 def judged(lines: Sequence[Line]) -> Told:
@@ -155,7 +167,7 @@ def _label(x: float, y: float, text: str, anchor: str, paint: str = "#333") -> s
 
 def _options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("run", type=Path, help="a run folder with captions")
+    parser.add_argument("runs", type=Path, nargs="+", help="run folders with captions of the same images")
     parser.add_argument("--figure", type=Path, help="where to write the figure, as SVG")
     return parser
 

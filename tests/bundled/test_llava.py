@@ -144,7 +144,7 @@ def test_the_real_one_describes_what_it_sees(smollm2):
     """It needs bundled:text, for which the fixture skips."""
     folder = bundled_path("llava")
     model = LlavaForConditionalGeneration.from_pretrained(folder, dtype=torch.float32).eval()
-    scenes = split_scenes("validation", 8, 0, cluttered=True)
+    scenes = split_scenes("validation", 8, 0, cluttered=True, detailed=True)
     score = caption_scores(model, AutoProcessor.from_pretrained(folder), scenes)
     assert score.recall.value > 0.6
     assert score.precision.value > 0.7
