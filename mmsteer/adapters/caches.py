@@ -38,8 +38,9 @@ def cached_tokens(arguments: Mapping[str, Any]) -> Any:
     if cache is None:
         return 0
     if hasattr(cache, "seqlen_offset"):
-        # xLSTM's count is a tensor that its forward adds to in place.
-        return cache.seqlen_offset.clone()
+        # xLSTM's count; in later releases a tensor that its forward adds to in place.
+        count = cache.seqlen_offset
+        return count.clone() if isinstance(count, Tensor) else count
     if not hasattr(cache, "get_seq_length") and "Paged" not in type(cache).__name__:
         raise AdapterError(
             f"the model runs on a {type(cache).__name__}, which does not say how many tokens it holds, so that steps "
