@@ -29,7 +29,7 @@ def cache_name(model: Any) -> str:
 
 
 def cached_tokens(arguments: Mapping[str, Any]) -> Any:
-    """How many tokens the cache of a forward holds; a tensor where the cache is static.
+    """How many tokens the cache of a forward holds; a tensor where the cache is static, or xLSTM's.
 
     Raises:
         AdapterError: The cache is that of continuous batching, or holds no count of its tokens.
@@ -37,6 +37,10 @@ def cached_tokens(arguments: Mapping[str, Any]) -> Any:
     cache = cache_of(arguments)
     if cache is None:
         return 0
+    if hasattr(cache, "seqlen_offset"):
+        # xLSTM's count; in later releases a tensor that its forward adds to in place.
+        count = cache.seqlen_offset
+        return count.clone() if isinstance(count, Tensor) else count
     if not hasattr(cache, "get_seq_length") and "Paged" not in type(cache).__name__:
         raise AdapterError(
             f"the model runs on a {type(cache).__name__}, which does not say how many tokens it holds, so that steps "

@@ -217,6 +217,8 @@ BLOCKS: Mapping[str, Blocks] = {
     ),
     "mamba": Blocks("layers"),
     "mamba2": Blocks("layers"),
+    # Declared, but an edit of what is found as the input of its MLP does not reach the logits.
+    "xlstm": Blocks("blocks"),
     "mpt": Blocks(
         "blocks", attention="attn", mlp="ffn.down_proj", mlp_input="ffn", mid="norm_2", heads="attn.out_proj"
     ),

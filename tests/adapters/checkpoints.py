@@ -614,6 +614,13 @@ def mamba2() -> tuple[hf.PreTrainedModel, hf.PreTrainedTokenizerFast]:
     return hf.Mamba2ForCausalLM(hf.Mamba2Config(**BARE, **shape)), tokenizer()
 
 
+def xlstm() -> tuple[hf.PreTrainedModel, hf.PreTrainedTokenizerFast]:
+    """xLSTM: a recurrent model whose cache counts its tokens in a tensor."""
+    # Narrower ones get a cache of other widths than their layers: transformers rounds them up to 64.
+    shape = {"hidden_size": 128, "num_hidden_layers": 3, "num_heads": 2, "chunk_size": 16}
+    return hf.xLSTMForCausalLM(hf.xLSTMConfig(**BARE | shape)), tokenizer()
+
+
 def recurrent_gemma() -> tuple[hf.PreTrainedModel, hf.PreTrainedTokenizerFast]:
     """RecurrentGemma: two recurrent blocks for each with attention in windows."""
     shape = {"lru_width": 32, "attention_window_size": 16, "block_types": ["recurrent", "attention", "recurrent"]}
@@ -681,6 +688,7 @@ FAMILIES: dict[str, Callable[[], tuple[hf.PreTrainedModel, object]]] = {
         opt,
         mamba,
         mamba2,
+        xlstm,
         recurrent_gemma,
         qwen3_next,
         olmo2,
