@@ -90,7 +90,7 @@ def test_paraphrases_are_groups_of_five_with_one_answer():
 
 
 def test_the_recipe_of_seed_methods_is_whole():
-    assert [one.family for one in check_recipe(SEED / "saif.yaml").directions] == ["spanish", "random-features"]
+    assert len(check_recipe(SEED / "saif.yaml").conditions) == 2
 
 
 @pytest.mark.usefixtures("smollm2")
