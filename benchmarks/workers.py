@@ -104,7 +104,13 @@ def kills(count: int, seed: int) -> None:
 
 def _disturbed(experiment: Experiment, out: Path, rng: random.Random, done: dict[str, int], count: int) -> None:
     running, seen = _forked(experiment, out), 0
-    while os.waitpid(running, os.WNOHANG) == (0, 0):
+    while True:
+        ended, status = os.waitpid(running, os.WNOHANG)
+        if ended and not status:
+            return
+        if ended:
+            # Workers of a driver that was killed are forks too: until they see it, they hold its lock of the folder.
+            running = _forked(experiment, out)
         time.sleep(rng.uniform(0, 0.1))
         made = _made(out)
         # After something was made, so that each kill falls elsewhere in the run.
