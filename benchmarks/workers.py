@@ -26,6 +26,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mmsteer.errors import MmsteerError
 from mmsteer.recipes.experiment import Experiment, prepare
 from mmsteer.recipes.run import run
 from mmsteer.store import ActivationStore
@@ -133,6 +134,8 @@ def _forked(experiment: Experiment, out: Path) -> int:
         try:
             _drive(experiment, out)
             os._exit(0)
+        except MmsteerError as error:
+            print(error, flush=True)
         finally:
             os._exit(1)
     return driver_id
