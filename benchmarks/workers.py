@@ -26,6 +26,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mmsteer.errors import MmsteerError
 from mmsteer.recipes.experiment import Experiment, prepare
 from mmsteer.recipes.run import run
 from mmsteer.store import ActivationStore
@@ -104,7 +105,13 @@ def kills(count: int, seed: int) -> None:
 
 def _disturbed(experiment: Experiment, out: Path, rng: random.Random, done: dict[str, int], count: int) -> None:
     running, seen = _forked(experiment, out), 0
-    while os.waitpid(running, os.WNOHANG) == (0, 0):
+    while True:
+        ended, status = os.waitpid(running, os.WNOHANG)
+        if ended and not status:
+            return
+        if ended:
+            # Workers of a driver that was killed are forks too: until they see it, they hold its lock of the folder.
+            running = _forked(experiment, out)
         time.sleep(rng.uniform(0, 0.1))
         made = _made(out)
         # After something was made, so that each kill falls elsewhere in the run.
@@ -127,6 +134,8 @@ def _forked(experiment: Experiment, out: Path) -> int:
         try:
             _drive(experiment, out)
             os._exit(0)
+        except MmsteerError as error:
+            print(error, flush=True)
         finally:
             os._exit(1)
     return driver_id
