@@ -16,7 +16,7 @@ from mmsteer.steering import Attribute, Gate, Steering, steer
 from mmsteer.tasks import Row
 from mmsteer.types import Positions, Score, mean_score, random_direction
 
-FEATURES, ALPHAS, BATCH, GROUPS = (10, 50), (3.0, 12.0), 40, {"training": 16, "validation": 4, "test": 24}
+FEATURES, ALPHAS, BATCH, GROUPS = (10, 50), (3.0, 12.0), 40, {"training": 24, "validation": 12, "test": 28}
 LAST = Positions("last")
 Groups = Mapping[str, list[Row]]
 Answers = Mapping[str, list[str]]
