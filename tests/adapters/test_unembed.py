@@ -44,7 +44,7 @@ def test_the_lens_of_the_last_state_is_what_a_language_model_predicts(families, 
     state, logits = last_state(adapter, reading)
     assert adapter.tokens(reading).shape[:2] == logits.shape[:2]
     torch.testing.assert_close(adapter.unembed(state), logits[:, -state.shape[1] :], atol=1e-5, rtol=1e-4)
-    assert adapter.unembed(torch.ones(TEXT["hidden_size"])).shape == (1, TEXT["vocab_size"])
+    assert adapter.unembed(torch.ones(state.shape[-1])).shape == (1, TEXT["vocab_size"])
     assert torch.equal(adapter.read(reading), logits)
 
 
