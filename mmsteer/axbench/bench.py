@@ -24,7 +24,7 @@ from mmsteer.axbench.results import AXES
 from mmsteer.claim import claim
 from mmsteer.errors import DataError, EvalError
 from mmsteer.eval.text import harmonic_mean
-from mmsteer.types import Sample, Sampling, Site
+from mmsteer.types import Positions, Sample, Sampling, Site
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ class Settings:
         seeds: Repetitions, each with other examples, instructions, starts and draws.
         dictionary: Of sparse features, for `sae-a`.
         temperature: Of the answers.
+        positions: The tokens that are steered, in training too, such as `all - first`: the paper leaves out the first.
     """
 
     site: str
@@ -58,6 +59,7 @@ class Settings:
     seeds: tuple[int, ...] = (0,)
     dictionary: str | None = None
     temperature: float = 1.0
+    positions: str = "all"
 
     @property
     def sampling(self) -> Sampling:
@@ -68,6 +70,7 @@ class Settings:
         unknown = [name for name in self.methods if name not in METHODS]
         if unknown:
             raise DataError(f"no method {unknown[0]!r}; choose from {', '.join(METHODS)}")
+        Positions(self.positions)  # refuses what cannot be read
         if self.prompts < 2 or self.prompts % 2:
             raise DataError(f"{self.prompts} prompts: give an even number, half to choose by and half to report")
         if "sae-a" in self.methods and self.dictionary is None:
@@ -100,7 +103,8 @@ class Bench:
             seed: The seed.
         """
         settings = self.settings
-        material = Material(self.adapter, Site.parse(settings.site), concept, settings.examples, seed)
+        site, steered = Site.parse(settings.site), Positions(settings.positions)
+        material = Material(self.adapter, site, concept, settings.examples, seed, steered)
         budget = Budget(settings.steps, settings.train_batch, settings.dictionary, self.folder / "trained", seed)
         found, seconds = self._find(material, budget)
         asked = random.Random(f"{seed}:{concept.id}").sample(list(self.instructions), settings.prompts)

@@ -28,6 +28,7 @@ class Material:
         concept: The concept.
         examples: Most training examples of each side.
         seed: Of which they are, where there are more.
+        steered: The tokens that are steered, in training too.
     """
 
     adapter: AnyAdapter
@@ -35,6 +36,7 @@ class Material:
     concept: Concept
     examples: int
     seed: int
+    steered: Positions = Positions("all")
 
     @cached_property
     def positive(self) -> list[Sample]:
@@ -60,7 +62,7 @@ class Material:
     @cached_property
     def where(self) -> TrainedSites:
         """The site for training: everything that is steered is measured there."""
-        return measure_sites(self.adapter, self.positive, str(self.site), Positions("all"))
+        return measure_sites(self.adapter, self.positive, str(self.site), self.steered)
 
     @property
     def norm(self) -> float:

@@ -214,7 +214,7 @@ def _trained(
     note = f"loss {log[0]['loss']:.2f} to {log[-1]['loss']:.2f}"
     if not direction.edits:
         return _vector(material, direction.vectors[material.site], note=note)
-    steered = Attribute(direction, 1.0, unit="trained")
+    steered = Attribute(direction, 1.0, positions=material.steered, unit="trained")
     return Found(steered, _along(direction.vectors[material.site]), 1.0, note)
 
 
@@ -237,4 +237,4 @@ def _vector(
     adapter = material.adapter
     name = f"concept:{material.concept.id}"
     direction = Direction(name, {material.site: unit}, {material.site: stats}, adapter.fingerprint)
-    return Found(Attribute(direction, scale, unit="absolute"), read, scale, note)
+    return Found(Attribute(direction, scale, positions=material.steered, unit="absolute"), read, scale, note)

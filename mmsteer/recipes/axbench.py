@@ -70,6 +70,9 @@ class AxBench(Part):
     )
     tokens: Count = Field(description="most of an answer")
     temperature: Annotated[float, Field(ge=0)] = 1.0
+    positions: Text = Field(
+        default="all", description="the tokens that are steered, in training too; the paper's are `all - first`"
+    )
     examples: Count = Field(default=72, description="most training examples of each side")
     steps: Count = Field(default=100, description="of every method that is trained")
     train_batch: Count = Field(default=6, description="answers a step")
@@ -97,6 +100,7 @@ def check_axbench(name: str | Path, overrides: Sequence[str] = ()) -> tuple[AxBe
         recipe = AxBench.model_validate_json(json.dumps(document.data))
     except ValidationError as error:
         raise RecipeError(refusal(document, schema_problems(AxBench, document.data, error))) from None
+    _settings(recipe)  # refuses what the schema cannot, such as positions
     home = find_recipe(name).parent
     concepts = read_concepts(_place(recipe.data, home))[: recipe.concepts]
     return recipe, concepts, _instructions(_place(recipe.instructions, home))

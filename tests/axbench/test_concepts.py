@@ -5,7 +5,7 @@ import json
 import pytest
 
 from mmsteer.axbench import read_concepts
-from mmsteer.errors import DataError
+from mmsteer.errors import DataError, PositionsError
 from mmsteer.recipes.axbench import check_axbench
 from mmsteer.recipes.loading import find_recipe
 from tests.axbench.conftest import rows, written
@@ -99,3 +99,8 @@ def test_the_set_that_ships_is_whole_and_a_copied_recipe_finds_it(tmp_path):
     assert asked["train"].isdisjoint(asked["test"] | set(instructions))
     assert asked["test"].isdisjoint(instructions)
     assert json.loads(json.dumps(recipe.model_dump(mode="json")))["kind"] == "axbench"
+
+
+def test_positions_that_cannot_be_read_are_refused_before_any_compute():
+    with pytest.raises(PositionsError, match="no term 'nowhere'"):
+        check_axbench("axbench-text", ["positions=nowhere"])

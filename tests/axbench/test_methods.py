@@ -11,7 +11,7 @@ from mmsteer.axbench.material import Material
 from mmsteer.axbench.methods import FINDERS, Budget
 from mmsteer.likelihood import output_likelihood
 from mmsteer.steering import Steering, steer
-from mmsteer.types import Sample, Sampling, Site
+from mmsteer.types import Positions, Sample, Sampling, Site
 from tests.axbench.conftest import WORDS
 
 STEERING = ("diff-mean", "reft-r1", "loreft", "ssv")
@@ -70,6 +70,18 @@ def test_the_plant_is_steered_to(talker, planted, material, tmp_path, name):
     alike = float(vector @ planted[1])
     (other,) = FINDERS["random"](material, budget(tmp_path)).steered.direction.vectors.values()
     assert alike > 0.5 > 0.4 > abs(float(other @ planted[1]))
+
+
+@pytest.mark.parametrize("name", ["diff-mean", "ssv", "loreft"])
+def test_the_first_token_is_left_out_where_that_is_asked(talker, concepts, tmp_path, name):
+    def changed(positions):
+        material = Material(talker, Site("text", 2), concepts[0], 8, 0, Positions(positions))
+        found = FINDERS[name](material, budget(tmp_path / positions, 2))
+        with steer(talker, found.steering(1.0)) as session:
+            talker.generate(ASKED[:1], Sampling(tokens=2, temperature=0.0))
+        return session.receipt().tokens
+
+    assert changed("all - first") == changed("all") - 1
 
 
 @pytest.mark.parametrize("name", ["reft-r1", "loreft"])
