@@ -1,6 +1,7 @@
 """AxBench as a page: the table, the order beside the paper's, and what steered models said."""
 
 from collections.abc import Sequence
+from math import ceil
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
@@ -31,14 +32,14 @@ table { border-collapse: collapse; font-size: .85rem; } td, th { padding: .1rem 
 td:first-child, th:first-child { text-align: left; }
 </style>
 <h1>{{ name }}</h1>
-<p>{{ found.concepts }} concepts, {{ found.seeds }} seeds, judged {{ judge }}. Intervals of 95 % are bootstrapped over
-concepts. The factor was chosen on one half of the instructions; everything here is of the other.</p>
+<p>{{ found.concepts }} concepts, {{ found.seeds }} seed{{ 's' if found.seeds > 1 }}, judged {{ judge }}. Intervals of 95 % are
+bootstrapped over concepts. The factor was chosen on one half of the instructions; everything here is of the other.</p>
 <div class="scroll"><table><tr>{% for one in headings %}<th>{{ one }}</th>{% endfor %}</tr>
 {% for row in rows %}<tr>{% for text in row %}<td>{{ text }}</td>{% endfor %}</tr>
 {% endfor %}</table></div>
 {% for line in orders %}<p>{{ line }}</p>
 {% endfor %}
-<figure>{{ picture }}<figcaption>Steering against detection, a dot a method.</figcaption></figure>
+<figure>{{ picture }}<figcaption>Steering (0 to 2) against detection.</figcaption></figure>
 <h2>What steered models said</h2>
 {% for concept, lines in answers %}<h3>{{ concept }}</h3>
 <ul>{% for line in lines %}<li><strong>{{ line.method }}</strong> ({{ line.rating }}), {{ line.prompt }}:
@@ -101,14 +102,18 @@ def _shown(score: Score | None) -> str:
 
 
 def _picture(rows: Sequence[Row]) -> Markup:
-    both = [(row.method, row.auroc.value, row.overall.value) for row in rows if row.auroc is not None]
-    x, y = Axis(0.0, 1.0, 44, WIDTH - 16), Axis(0.0, 2.0, HEIGHT - 48, 28)
-    parts = [element("style", text=_STYLE), *frame(x, y, ("AUROC of detection", "steering"))]
-    parts += [
-        marker("dot", x(found), y(steered), "steered", name)
-        for name, found, steered in both
-        if found is not None and steered is not None
+    both = [
+        (row.method, row.auroc.value, row.overall.value)
+        for row in rows
+        if row.auroc is not None and row.auroc.value is not None and row.overall.value is not None
     ]
+    top = ceil(2 * max((steered for *_, steered in both), default=2.0)) / 2 or 0.5
+    x, y = Axis(0.0, 1.0, 44, WIDTH - 16), Axis(0.0, top, HEIGHT - 48, 28)
+    parts = [element("style", text=_STYLE), *frame(x, y, ("AUROC of detection", "steering"))]
+    for name, found, steered in both:
+        at = x(found), y(steered)
+        parts += [marker("dot", *at, "steered", name)]
+        parts += [element("text", text=name, x=at[0] - 6, y=at[1] + 3, text_anchor="end")]
     return drawing(WIDTH, HEIGHT, f"steering against detection of {len(both)} methods", parts, "chart")
 
 
