@@ -32,8 +32,9 @@ table { border-collapse: collapse; font-size: .85rem; } td, th { padding: .1rem 
 td:first-child, th:first-child { text-align: left; }
 </style>
 <h1>{{ name }}</h1>
-<p>{{ found.concepts }} concepts, {{ found.seeds }} seed{{ 's' if found.seeds > 1 }}, judged {{ judge }}. Intervals of 95 % are
-bootstrapped over concepts. The factor was chosen on one half of the instructions; everything here is of the other.</p>
+<p>{{ found.concepts }} concepts, {{ found.seeds }} seed{{ 's' if found.seeds > 1 }}, judged {{ judge }}. Intervals of
+95 % are bootstrapped over concepts. The factor was chosen on one half of the instructions; everything here is of the
+other.</p>
 <div class="scroll"><table><tr>{% for one in headings %}<th>{{ one }}</th>{% endfor %}</tr>
 {% for row in rows %}<tr>{% for text in row %}<td>{{ text }}</td>{% endfor %}</tr>
 {% endfor %}</table></div>
