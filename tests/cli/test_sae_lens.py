@@ -15,16 +15,11 @@ pytestmark = pytest.mark.slow
 
 FOLDER = Path(__file__).parents[1] / "sae" / "sae_lens" / "text.14"
 ENDS = ("in the morning.", "as the rain falls.", "every Sunday.", "without a word.")
-ANSWERS = {
-    "sea": [
-        f"{start} {end}"
-        for start in ("The waves roll over the harbour", "A ship sails past the island")
-        for end in ENDS
-    ],
-    "town": [
-        f"{start} {end}" for start in ("The tram stops at the square", "A crowd waits for the museum") for end in ENDS
-    ],
+STARTS = {
+    "sea": ("The waves roll over the harbour", "A ship sails past the island", "The gulls cry above the tide"),
+    "town": ("The tram stops at the square", "A crowd waits for the museum", "The baker opens his shop"),
 }
+ANSWERS = {label: [f"{start} {end}" for start in starts for end in ENDS] for label, starts in STARTS.items()}
 ASKED = (
     "Name a colour",
     "Count to three",
@@ -34,6 +29,10 @@ ASKED = (
     "Name a fruit",
     "Why run?",
     "Sing",
+    "Name a river",
+    "What is a hat?",
+    "Tell a story",
+    "Where is north?",
 )
 REWARDED = ("--reward", "regex:^[A-L]", "--tokens", 3, "--json")
 
@@ -43,7 +42,7 @@ def rows(smollm2, tmp_path_factory):
     del smollm2  # installed, and converted
     home = tmp_path_factory.mktemp("rows")
     rows = [
-        {"id": f"{label} {at}", "prompt": ASKED[at], "answer": text, "label": label, "group": f"{label} {at}"}
+        {"id": f"{label} {at}", "prompt": ASKED[at], "answer": text, "label": label, "group": f"question {at}"}
         for label, texts in ANSWERS.items()
         for at, text in enumerate(texts)
     ]
@@ -63,7 +62,7 @@ def test_it_computes_what_sae_lens_computes():
 
 METHODS = {
     "scores": ("scores", "--drawn", 2, "--tokens", 3, "--json"),
-    "evaluate": ("evaluate", 0, 1, "--tokens", 3, "--json"),
+    "evaluate": ("evaluate", 0, 1, 33, "--tokens", 3, "--json"),
     "detect": ("detect", "--json"),
     "corrsteer": ("corrsteer", *REWARDED),
     "saif": ("saif", "--label", "sea", "--k", 2, "--least", 0, *REWARDED),
