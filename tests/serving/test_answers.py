@@ -6,6 +6,7 @@ import pytest
 
 from mmsteer import Sample, Sampling
 from mmsteer.types import Raw
+from tests.serving.conftest import serving
 
 STEER = ("", "word:cup 3 on text.2-3", "word:blue 2", "word:red 4 fade-in 0..50%", "word:table 1.5 at generated")
 
@@ -41,14 +42,16 @@ def test_a_request_alone_is_what_the_command_line_makes(client, generated, steer
 
 
 @pytest.mark.parametrize("drawn", [{}, {"temperature": 1.5, "top_p": 0.9}, {"temperature": 1.5, "top_k": 5}])
-def test_requests_of_one_batch_have_a_steering_a_seed_and_a_length_each(client, generated, drawn):
+def test_requests_of_one_batch_have_a_steering_a_seed_and_a_length_each(own_talker, catalog, generated, drawn):
     asked = [(steer, 20 + seed, 4 + 3 * seed) for seed, steer in enumerate(STEER)]
 
-    def ask(one):
-        steer, seed, tokens = one
-        return client.chat(steer=steer, seed=seed, max_tokens=tokens, **drawn)
+    # Four fill a batch, so that a busy machine has seconds to bring them together and an idle one waits for none.
+    with serving(own_talker, catalog, batching=(4, 3.0, 64)) as client, ThreadPoolExecutor(len(asked)) as pool:
 
-    with ThreadPoolExecutor(len(asked)) as pool:
+        def ask(one):
+            steer, seed, tokens = one
+            return client.chat(steer=steer, seed=seed, max_tokens=tokens, **drawn)
+
         answers = list(pool.map(ask, asked))
     batches = [body["mmsteer"]["receipts"][0]["batch"] for _, _, body in answers]
     assert sorted(batches) == [1, 4, 4, 4, 4]  # the schedule in fractions of the output runs alone
