@@ -29,9 +29,6 @@ def plan(
     mmsteer plan one-note
 
     mmsteer plan my-recipe.yaml model.device=cuda --workers 64
-
-    Raises:
-        RecipeError: The recipe is of a kind that is not run in pieces.
     """
     from rich.console import Console
 
@@ -39,11 +36,9 @@ def plan(
     from mmsteer.cli.tables import table
     from mmsteer.recipes.costs import costs
     from mmsteer.recipes.experiment import prepare
-    from mmsteer.recipes.loading import kind_of
 
     hush()
-    if kind_of(recipe, overrides or []) == "axbench":
-        raise RecipeError(f"{recipe}: only recipes that are run in pieces have a plan, not those of the kind axbench")
+    _refuse_benchmark(recipe, overrides or [])
     began = time.perf_counter()
     experiment = prepare(recipe, overrides or [])
     found = costs(experiment, time.perf_counter() - began)
@@ -52,6 +47,18 @@ def plan(
         f"{found.hours(workers):.2f} hours with {workers} worker{'s' * (workers > 1)}, each {found.start:.0f} s to "
         f"begin and {found.memory / 2**30:.2f} GiB of memory or more"
     )
+
+
+def _refuse_benchmark(recipe: str, overrides: list[str]) -> None:
+    """Refuse what is not run in pieces.
+
+    Raises:
+        RecipeError: The recipe is of such a kind.
+    """
+    from mmsteer.recipes.loading import kind_of
+
+    if kind_of(recipe, overrides) == "axbench":
+        raise RecipeError(f"{recipe}: only recipes that are run in pieces have a plan, not those of the kind axbench")
 
 
 def _rows(found: "Costs", workers: int) -> list[tuple[str, ...]]:
