@@ -6,41 +6,16 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from mmsteer.attribution import TECHNIQUES, Attribution
+from mmsteer.report.rendering import render
 from mmsteer.report.svg import Element, drawing, element
 
 SIDE, WIDEST = 22, 420
 """Of a cell of a grid, and of an image, in pixels."""
 SHOWN = 20
 """Units that the list holds."""
-
-_PAGE = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>{{ title }}</title>
-<meta name="viewport" content="width=device-width">
-<style>
-:root { color-scheme: light dark; --more: 0, 102, 204; --less: 204, 51, 0; }
-body { font: 16px/1.6 system-ui, sans-serif; max-width: 46rem; margin: 2rem auto; padding: 0 1rem; }
-svg { max-width: 100%; height: auto; } text { font: 11px system-ui, sans-serif; fill: currentColor; }
-.text { white-space: pre-wrap; overflow-wrap: anywhere; }
-.more { background: rgba(var(--more), var(--by)); } .less { background: rgba(var(--less), var(--by)); }
-rect.more { fill: rgb(var(--more)); } rect.less { fill: rgb(var(--less)); }
-table { border-collapse: collapse; font-size: .9rem; } td { padding: .1rem 1rem .1rem 0; }
-td + td { text-align: right; font-variant-numeric: tabular-nums; }
-</style>
-<h1>{{ title }}</h1>
-<p>{{ lead }}</p>
-{{ picture }}
-<p>Output: <span class="text">{{ output }}</span></p>
-<p>Blue raises the number, red lowers it. A unit's value is {{ meaning }}. With all units the number is {{ whole }},
-with none {{ nothing }}; the values leave {{ missing }} of the difference unexplained.</p>
-<details open><summary>Largest</summary><table>
-{% for name, value in largest %}<tr><td class="text">{{ name }}</td><td>{{ value }}</td></tr>
-{% endfor %}</table></details>
-</html>
-"""
 
 
 def attribution_page(found: Attribution, title: str, lead: str, output: str, image: Any = None) -> str:
@@ -54,10 +29,9 @@ def attribution_page(found: Attribution, title: str, lead: str, output: str, ima
         image: A PIL image, where the units are its patches. They are drawn over a square one alone: of any other a
             processor may have seen a part.
     """
-    # Autoescape: prompts, outputs and names are anybody's text.
-    template = Environment(autoescape=True, undefined=StrictUndefined).from_string(_PAGE)
     numbers = {"whole": found.whole, "nothing": found.nothing, "missing": found.missing}
-    return template.render(
+    return render(
+        "attribution.html.j2",
         title=title,
         lead=lead,
         output=output,

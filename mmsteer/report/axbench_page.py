@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from math import ceil
 
-from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from mmsteer.axbench import Results
 from mmsteer.axbench.results import Row, agreement, paper_order
+from mmsteer.report.rendering import render
 from mmsteer.report.svg import Axis, drawing, element, frame, marker
 from mmsteer.types import Score
 
@@ -21,34 +21,6 @@ HEADINGS = ("method", "AUROC", "F1 at 1 %", "steering, 0 to 2", *AXES, "factor",
 _STYLE = """text{font:11px system-ui,sans-serif;fill:currentColor}.rule{stroke:currentColor;opacity:.15}
 .steered{fill:#06c}"""
 
-_PAGE = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>{{ name }}</title>
-<meta name="viewport" content="width=device-width">
-<style>
-:root { color-scheme: light dark; }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
-svg { width: 100%; height: auto; } .scroll { overflow-x: auto; }
-table { border-collapse: collapse; font-size: .85rem; } td, th { padding: .1rem .6rem .1rem 0; text-align: right; }
-td:first-child, th:first-child { text-align: left; }
-</style>
-<h1>{{ name }}</h1>
-<p>{{ found.concepts }} concepts, {{ found.seeds }} seed{{ 's' if found.seeds > 1 }}, judged {{ judge }}. Intervals of
-95 % are bootstrapped over concepts. The factor was chosen on one half of the instructions; everything here is of the
-other.</p>
-<div class="scroll"><table><tr>{% for one in headings %}<th>{{ one }}</th>{% endfor %}</tr>
-{% for row in rows %}<tr>{% for text in row %}<td>{{ text }}</td>{% endfor %}</tr>
-{% endfor %}</table></div>
-{% for line in orders %}<p>{{ line }}</p>
-{% endfor %}
-<figure>{{ picture }}<figcaption>Steering (0 to 2) against detection.</figcaption></figure>
-<h2>What steered models said</h2>
-{% for concept, lines in answers %}<h3>{{ concept }}</h3>
-<ul>{% for line in lines %}<li><strong>{{ line.method }}</strong> ({{ line.rating }}), {{ line.prompt }}:
-{{ line.answer }}</li>{% endfor %}</ul>
-{% endfor %}
-</html>
-"""
-
 
 def axbench_page(name: str, judge: str, found: Results) -> str:
     """The page; it needs nothing but itself.
@@ -58,9 +30,8 @@ def axbench_page(name: str, judge: str, found: Results) -> str:
         judge: Who rated answers.
         found: The table.
     """
-    # Autoescape: prompts and answers are anybody's text.
-    template = Environment(autoescape=True, undefined=StrictUndefined).from_string(_PAGE)
-    return template.render(
+    return render(
+        "axbench.html.j2",
         name=name,
         judge=judge,
         found=found,

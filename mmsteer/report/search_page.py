@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from mmsteer.errors import shorten
 from mmsteer.eval.text import word_changes
 from mmsteer.eval.words import repetition
+from mmsteer.report.rendering import render
 from mmsteer.report.svg import Axis, Element, as_file, drawing, element, frame, marker
 from mmsteer.search import Cell, Search
 from mmsteer.types import Score, mean_score
@@ -21,44 +21,12 @@ _STYLE = """text{font:11px system-ui,sans-serif;fill:currentColor}.rule{stroke:c
 .limit{stroke:#b00;stroke-dasharray:4 3}.steered{fill:#06c}.control{fill:none;stroke:#888}
 .plain{stroke:currentColor;fill:none}.chosen{fill:none;stroke:#06c;stroke-width:2}"""
 
-_PAGE = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>{{ found.name }}: where and how strongly</title>
-<meta name="viewport" content="width=device-width">
-<style>
-:root { color-scheme: light dark; }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 46rem; margin: 2rem auto; padding: 0 1rem; }
-svg { width: 100%; height: auto; }
-table { border-collapse: collapse; font-size: .85rem; } td, th { padding: .1rem .6rem .1rem 0; text-align: right; }
-td:first-child, th:first-child { text-align: left; } .over { opacity: .5; }
-code { background: #8882; padding: .1rem .3rem; } del { opacity: .6; } ins { font-weight: 600; text-decoration: none; }
-.scroll { overflow-x: auto; }
-</style>
-<h1>{{ found.name }}: where and how strongly</h1>
-{% for line in verdict %}<p>{{ line }}</p>{% endfor %}
-{% if line %}<p>To use it: <code>--steer "{{ line }}"</code></p>{% endif %}
-<figure>{{ picture }}<figcaption>Dots: cells of the grid. Triangles: a random direction at the same sites and prices.
-Tick: unsteered. Ring: chosen. Dashed: the budget.</figcaption></figure>
-{% if examples %}<h2>{{ "Clips of" if found.audio else "Answers to" }} rows that chose nothing</h2>
-{% for one in examples %}<p><strong>{{ one.prompt }}</strong><br>unsteered: {{ one.before }}
-<br>steered: {{ one.after }}</p>{% endfor %}
-{% endif %}
-<details><summary>Every cell</summary><div class="scroll"><table>
-<tr><th>where</th><th>strength</th><th>tokens</th><th>KL (nats a token)</th><th>{{ found.reward }}</th>
-{% if not found.audio %}<th>repetition</th>{% endif %}<th>unscored</th>
-<th>random: strength</th><th>KL</th><th>{{ found.reward }}</th></tr>
-{% for row in rows %}<tr{% if row.over %} class="over"{% endif %}>{% for text in row.cells %}<td>{{ text }}</td>
-{% endfor %}</tr>{% endfor %}
-</table></div></details>
-</html>
-"""
-
 
 def search_page(found: Search) -> str:
     """The page; it needs nothing but itself, and the clips in its folder."""
     best = found.best
-    # Autoescape: prompts and answers are anybody's text.
-    template = Environment(autoescape=True, undefined=StrictUndefined).from_string(_PAGE)
-    return template.render(
+    return render(
+        "search.html.j2",
         found=found,
         verdict=verdict(found),
         line=found.line(best) if best and found.gains else "",

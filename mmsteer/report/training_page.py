@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 
-from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from mmsteer.latents.vector_readings import VectorReadings
 from mmsteer.latents.vocabulary import Ranking
+from mmsteer.report.rendering import render
 from mmsteer.report.svg import Axis, drawing, element, frame, line
 
 WIDTH, HEIGHT = 560, 240
@@ -28,28 +28,6 @@ MEANINGS = {
 _STYLE = """text{font:11px system-ui,sans-serif;fill:currentColor}.rule{stroke:currentColor;opacity:.15}
 .curve{fill:none;stroke:#06c;stroke-width:1.5}"""
 
-_PAGE = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>{{ name }}: training</title>
-<meta name="viewport" content="width=device-width">
-<style>
-:root { color-scheme: light dark; }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 46rem; margin: 2rem auto; padding: 0 1rem; }
-svg { width: 100%; height: auto; } code { background: #8882; padding: .1rem .3rem; }
-figure { margin: 1rem 0; } td { vertical-align: top; padding-right: 1rem; }
-</style>
-<h1>{{ name }}: training</h1>
-<p>{{ steps }} steps. To use it: <code>--steer "{{ use }}"</code>. What was reached here was reached on what was
-trained on: judge the vector on other prompts, beside a random direction of its length.</p>
-{% for name, picture in curves %}<figure>{{ picture }}<figcaption>{{ name }}</figcaption></figure>{% endfor %}
-<h2>What the vectors promote</h2>
-<table><tr><th>site</th><th>logit lens</th><th>raised</th></tr>
-{% for row in readings %}<tr>{% for text in row %}<td>{{ text }}</td>{% endfor %}</tr>
-{% endfor %}</table>
-<p>Logit lens: the tokens that the last norm and the head make of the vector itself. Raised: those whose logits it
-raises most, by itself, in outputs of its training.{{ additivity }}</p>
-</html>
-"""
-
 
 def training_page(name: str, use: str, log: Sequence[Mapping[str, float]], found: VectorReadings) -> str:
     """The page; it needs nothing but itself.
@@ -61,10 +39,15 @@ def training_page(name: str, use: str, log: Sequence[Mapping[str, float]], found
         found: What the vectors do.
     """
     curves = [(MEANINGS[key], _curve(key, log)) for key in MEANINGS if key in log[0]]
-    template = Environment(autoescape=True, undefined=StrictUndefined).from_string(_PAGE)
     readings = [(str(one.site), _tops(one.lens), _tops(one.raised)) for one in found.vectors]
-    return template.render(
-        name=name, use=use, steps=len(log), curves=curves, readings=readings, additivity=_additivity(found)
+    return render(
+        "training.html.j2",
+        name=name,
+        use=use,
+        steps=len(log),
+        curves=curves,
+        readings=readings,
+        additivity=_additivity(found),
     )
 
 
