@@ -1,7 +1,6 @@
 """`mmsteer eval chair`."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +8,7 @@ import typer
 
 from mmsteer.cli.eval_out import Out, write_report
 from mmsteer.cli.eval_table import AsJson
+from mmsteer.cli.tables import table
 from mmsteer.errors import EvalError
 
 if TYPE_CHECKING:
@@ -49,6 +49,8 @@ def chair(
 
     mmsteer eval chair --captions captions.jsonl --coco annotations --compat pattern --json
     """
+    from rich.console import Console
+
     if rows:
         _check_output(rows, [captions, objects, synonyms, *(coco.glob("*.json") if coco else ())])
     score = _judge(captions, objects, coco, compat, synonyms, seed)
@@ -62,7 +64,7 @@ def chair(
     if as_json:
         print(json.dumps(score.to_json(), allow_nan=False))
     else:
-        _show(title, texts)
+        Console().print(table(HEADINGS, texts, title))
 
 
 def _judge(
@@ -104,15 +106,3 @@ def _write(path: Path, score: "ChairScore") -> None:
 def _texts(label: str, one: "Score") -> tuple[str, str, str, str]:
     value, interval = ("-", "-") if one.value is None else (f"{one.value:.4f}", f"{one.low:.4f} to {one.high:.4f}")
     return label, value, interval, str(one.unscored or "")
-
-
-def _show(title: str, rows: Sequence[Sequence[str]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=title, title_justify="left")
-    for name in HEADINGS:
-        table.add_column(name, justify="left" if name == "score" else "right")
-    for row in rows:
-        table.add_row(*row)
-    Console().print(table)
