@@ -98,3 +98,11 @@ def test_a_pipeline_of_transformers_is_steered():
     script = runpy.run_path(str(SEED.parent / "transformers" / "pipeline.py"))
     plain, steered = script["main"]("bundled:text")
     assert plain != steered
+
+
+@pytest.mark.usefixtures("smollm2")
+def test_a_probe_a_scorer_and_a_dictionary_method_of_ones_own(tmp_path):
+    script = runpy.run_path(str(SEED.parent / "extending" / "extending.py"))
+    results = script["main"]("bundled:text", str(tmp_path / "run"), tokens=6, rows=2)
+    assert set(results.scores) == {"median difference", "most telling feature"}
+    assert all(found["nautical"]["steered"]["n"] == 2 for found in results.scores.values())
