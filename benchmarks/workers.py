@@ -226,7 +226,7 @@ def paper() -> None:
     for seconds in (0.5, 2.0):
         hours = {count: max(seconds / count, each) * pieces / 3600 for count in (1, 8, 64)}
         told = ", ".join(f"{count} in {one:.1f} h" for count, one in hours.items())
-        print(f"workers that read a batch in {seconds} s: {told}; beyond {seconds / each:.0f} they wait for the driver")
+        print(f"if a worker read a batch in {seconds} s: {told}; beyond {seconds / each:.0f} they wait for the driver")
 
 
 def main() -> None:
