@@ -73,7 +73,7 @@ USUAL = (
 )
 # xrfm needs minutes a round here, so both update the metric once.
 LARGE = (Case(10_000, 1024, 2, 2, 1), Case(20_000, 512, 2, 2, 1), Case(20_000, 4096, 2, 2, 1))
-CENTRED, QUICK_CENTRED = Case(100_000, 512, 2, 2, 1, 8192), Case(500, 32, 2, 2, 1, 41)
+CENTRED, QUICK_CENTRED = Case(100_000, 512, 2, 2, 1, 8192), Case(1000, 64, 2, 2, 1, 82)
 WHOLE = 2 / 7
 """Share of the samples of such a case that the machine beside it is fitted to, with every one a centre."""
 

@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import pickle
+import platform
 import random
 import signal
 import subprocess
@@ -178,6 +179,18 @@ class Empty:
     def do(self, held: Held) -> tuple[float, bytes]:
         """Processor seconds of this worker so far, and bytes as large as came."""
         return time.process_time(), self.content
+
+
+@dataclass(frozen=True)
+class Where:
+    """A piece that says on which host it is done; slow enough that several have some."""
+
+    number: int
+
+    def do(self, held: Held) -> str:
+        """The host's name."""
+        time.sleep(0.2)
+        return platform.node()
 
 
 def nothing() -> Held:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mmsteer.api import load
+from mmsteer.bundled.progress_bars import without_progress_bars
 from mmsteer.errors import WorkerError
 from mmsteer.recipes.environment import run_id
 from mmsteer.types import Adapter
@@ -49,7 +50,8 @@ def held_model(name: str, how: Mapping[str, Any], folder: str, wanted: str) -> H
         WorkerError: The folder is not there, or model or versions are others.
     """
     enter(folder)
-    adapter = load(name, **how)
+    with without_progress_bars():
+        adapter = load(name, **how)
     check_same(run_id(adapter.fingerprint), wanted)
     return Held(adapter)
 
