@@ -55,7 +55,10 @@ def train(
     batch: Annotated[int, typer.Option(min=1, help="hidden states a batch")] = 1024,
     rate: Annotated[float, typer.Option(help="highest learning rate; a long training takes 2e-4 or so")] = 2e-3,
     data: Data = None,
-    store: Annotated[Path | None, typer.Option(help="a folder of recorded activations, in place of samples")] = None,
+    store: Annotated[
+        str | None,
+        typer.Option(help="recorded activations, in place of samples: a folder, or an address such as s3://..."),
+    ] = None,
     samples: Samples = 240,
     tokens: Drawn = None,
     positions: Annotated[str | None, typer.Option(help="which tokens (music: all; vision: text)")] = None,
@@ -261,7 +264,7 @@ def _check_prompt(context: typer.Context, data: Path | None) -> None:
         refuse_idle(context, ("prompt",), "is asked about the images of a folder; give --data, such a folder")
 
 
-def _check_one(data: Path | None, store: Path | None) -> None:
+def _check_one(data: Path | None, store: str | None) -> None:
     if data is not None and store is not None:
         raise DictionaryError("give --store or --data, not both: hidden states come from one of them")
 

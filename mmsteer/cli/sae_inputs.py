@@ -149,7 +149,7 @@ def learned_and_judged(
     adapter: "AnyAdapter",
     site: "Site",
     data: Path | None,
-    store: Path | None,
+    store: str | None,
     *,
     samples: int,
     tokens: int | None,
