@@ -180,7 +180,8 @@ def test_a_recipe_runs_from_the_command_line(mmsteer, talker_folder, folder, tmp
     assert mmsteer("run", recipe, "--out", tmp_path / "alone", "--quiet")[0] == 0
     code, _, err = mmsteer("run", recipe, "--out", tmp_path / "shared", "--workers", "2", "--quiet")
     assert code == 0, err
-    kept = [[json.loads(line) for line in (tmp_path / one / "results.jsonl").open()] for one in ("alone", "shared")]
+    files = [tmp_path / one / "results.jsonl" for one in ("alone", "shared")]
+    kept = [[json.loads(line) for line in file.read_text().splitlines()] for file in files]
     assert [len(one) for one in kept] == [2, 2]
     assert _without_times(kept[0]) == _without_times(kept[1])
     assert (tmp_path / "alone" / "axbench.json").read_bytes() == (tmp_path / "shared" / "axbench.json").read_bytes()

@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import replace
-from functools import partial
 
 import pytest
 
@@ -11,16 +10,14 @@ from mmsteer.direction_file import save_directions
 from mmsteer.errors import WorkerError
 from mmsteer.eval.text import parse_reward
 from mmsteer.probes import MeanDifference, sweep
-from mmsteer.recipes.evaluate import evaluate
-from mmsteer.recipes.model_workers import held_model, model_workers
+from mmsteer.recipes.model_workers import model_workers
 from mmsteer.record import record
 from mmsteer.search import Grid, search
 from mmsteer.streams import ReadStates
 from mmsteer.types import Sample, Site
-from mmsteer.workers import opened
 from tests.conftest import saying
 from tests.workers.pieces import Square
-from tests.workers.starts import asked, rows, task_of
+from tests.workers.starts import rows
 from tests.workers.test_workers import RAY
 
 NUMBERS = ["1", "2", pytest.param("2@ray", marks=RAY)]
@@ -84,31 +81,11 @@ def test_a_recording_and_the_probes_of_all_sites_are_the_same(talker, workers, t
         assert direction.provenance == fits[0].directions[name].provenance
 
 
-@pytest.mark.parametrize("number", NUMBERS)
-def test_evaluate_makes_the_same_folder(talker, talker_folder, cup, tmp_path, number):
-    if "ray" in number:
-        pytest.importorskip("ray")
-    given, known = {"strong": "word:cup 10 on text.3", "weak": "word:cup 0.1 on text.2"}, {cup.name: cup}
-    alone = evaluate(asked(talker), given, known, folder=tmp_path / "0" / "run", progress=False)
-    with opened(number, partial(task_of, talker_folder)) as by:
-        shared = evaluate(asked(talker), given, known, folder=tmp_path / "1" / "run", workers=by, progress=False)
-    assert shared.scores == alone.scores
-    assert files(shared.path) == files(alone.path)
-
-
 def test_states_for_a_dictionary_are_read_the_same(talker, workers):
     samples = [Sample(str(at), row.prompt) for at, row in enumerate(rows(20))]
     states = ReadStates(talker, samples, Site("text", 2), tokens=4, batch=3)
     shared = replace(states, workers=workers).together([5, 0, 6, 2])
     assert [one.tolist() for one in shared] == [states[index].tolist() for index in (5, 0, 6, 2)]
-
-
-def test_workers_of_another_task_or_model_are_refused(talker, talker_folder, cup, tmp_path):
-    other = replace(asked(talker), score={"cup": "contains:table"})
-    with opened("1", partial(task_of, talker_folder)) as by, pytest.raises(WorkerError, match="has no task"):
-        evaluate(other, {"a": "word:cup 1 on text.3"}, {cup.name: cup}, folder=tmp_path / "run", workers=by)
-    with pytest.raises(WorkerError, match=r"this is the run .*, not 0123456789: mmsteer"):
-        held_model(str(talker_folder), {"device": "cpu"}, ".", "0123456789")
 
 
 def test_what_cannot_be_sent_is_one_error(workers):
