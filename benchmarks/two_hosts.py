@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from workers import Where, content, nothing, recipe
 
@@ -26,7 +27,7 @@ from mmsteer.workers import opened
 HOSTS = {"mmsteer-a": "10.213.77.1", "mmsteer-b": "10.213.77.2"}
 """Names of the namespaces, which are those of the hosts and of their network cards, too; and addresses."""
 HEAD, NODE = HOSTS
-PORT, CLIENTS = 6391, 10391
+PORT, CLIENTS = 6379, 10001
 REFUSED = 3
 """Exit code where this machine makes no namespaces."""
 # Of all processes here, so that pieces are found by their module.
@@ -81,6 +82,8 @@ def hosts() -> Iterator[None]:
             for words in (["addr", "add", f"{address}/24", "dev", name], ["link", "set", name, "up"]):
                 _ip("-n", name, *words)
             _ip("-n", name, "link", "set", "lo", "up")
+            # Ray finds out a host's address by the way that it would take elsewhere.
+            _ip("-n", name, "route", "add", "default", "dev", name)
         yield
 
 
@@ -91,19 +94,18 @@ def cluster() -> Iterator[None]:
     own[NODE] = ["--address", f"{HOSTS[HEAD]}:{PORT}"]
     size = ["--num-cpus", 1, "--num-gpus", 0, "--object-store-memory", 100_000_000, "--disable-usage-stats"]
     with ExitStack() as stack:
-        for name, words in own.items():
-            command = ["-m", "ray.scripts.scripts", "start", "--block", "--node-ip-address", HOSTS[name], *words, *size]
-            quiet = subprocess.DEVNULL
-            running = subprocess.Popen(
-                _in(name, command), stdout=quiet, stderr=quiet, start_new_session=True, env=ENVIRONMENT
-            )
+        for name, place in own.items():
+            command = ["-m", "ray.scripts.scripts", "start", "--block", "--node-ip-address", HOSTS[name], *place, *size]
+            log = stack.enter_context(tempfile.TemporaryFile("w+"))
+            words = _in(name, command)
+            running = subprocess.Popen(words, stdout=log, stderr=log, start_new_session=True, env=ENVIRONMENT)
             stack.callback(running.wait)
             stack.callback(running.terminate)
-            _answering(name)
+            _answering(name, running, log)
         yield
 
 
-def _answering(name: str) -> None:
+def _answering(name: str, running: "subprocess.Popen[bytes]", log: TextIO) -> None:
     """Wait until the cluster counts the host's core.
 
     Raises:
@@ -112,12 +114,15 @@ def _answering(name: str) -> None:
     script = f"import ray; ray.init(address='{HOSTS[HEAD]}:{PORT}', logging_level='ERROR', log_to_driver=False)"
     script += "; print(ray.cluster_resources().get('CPU'))"
     wanted = list(HOSTS).index(name) + 1
-    for _ in range(20):
+    for _ in range(8):
         done = subprocess.run(_in(HEAD, ["-c", script]), capture_output=True, text=True, check=False, env=ENVIRONMENT)
         if done.stdout.strip().endswith(f"{wanted}.0"):
             return
+        if running.poll() is not None:
+            break
         time.sleep(1)
-    raise SystemExit(f"Ray does not come up on {name}: {done.stdout[-500:]}{done.stderr[-1500:]}")
+    log.seek(0)
+    raise SystemExit(f"Ray does not come up on {name}: {done.stderr[-500:]}\n{log.read()[-2000:]}")
 
 
 def on(name: str, *words: object) -> subprocess.CompletedProcess[str]:
