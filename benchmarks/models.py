@@ -68,16 +68,18 @@ def _llama(layers: int, width: int, inner: int, heads: int) -> Any:
     return LlamaForCausalLM(config).eval()
 
 
-def musicgen_large(music: Any, layers: int = 1) -> Any:
+def musicgen_large(music: Any, layers: int = 1, **smaller: int) -> Any:
     """Some blocks of MusicGen-large's shape with random weights, between the text encoder and the codec of another.
 
     Args:
         music: The adapter of the other.
         layers: How many of the 48.
+        smaller: Other sizes of the decoder, to try it.
     """
     torch.manual_seed(0)
     config = copy.deepcopy(music.model.config)
     shape = {"num_hidden_layers": layers, "hidden_size": 2048, "ffn_dim": 8192, "num_attention_heads": 32}
+    shape |= smaller
     for name, value in shape.items():
         setattr(config.decoder, name, value)
     model = MusicgenForConditionalGeneration(config).eval()

@@ -1,6 +1,7 @@
 """Other steering toolkits, each adding one vector to the output of each block of a LLaMA, at every token.
 
-    uv pip install --no-deps repeng steering-vectors pyvene nnsight gguf greenlet
+    uv pip install --no-deps repeng steering-vectors pyvene nnsight gguf greenlet repsteer hidden-directions
+    uv pip install transformer-lens      (in an environment of its own, or without its torch and transformers)
 
 `--no-deps`, since steering-vectors asks for transformers before 5 and repeng for NumPy before 2. Both run with today's,
 as they are used here. Each peer hooks the model that it is given for as long as its `with` lasts.
@@ -74,6 +75,58 @@ def nnsight(model: Any, vectors: Vectors) -> Iterator[Generate]:
     yield generate
 
 
+@contextmanager
+def repsteer(model: Any, vectors: Vectors) -> Iterator[Generate]:
+    import repsteer as library
+
+    wrapped = library.models.from_model(model)
+    plan = library.SteeringPlan(
+        [
+            library.Intervention(
+                artifact=library.DirectionArtifact(
+                    library.ArtifactMetadata(model_id=wrapped.model_id, site=library.sites.resid_post(layer=layer)),
+                    vector,
+                ),
+                operator=library.operators.Add(),
+                positions=library.positions.AllTokens(),
+                strength=library.schedules.Constant(1.0),
+            )
+            for layer, vector in vectors.items()
+        ]
+    )
+    with wrapped.steer(plan, compatibility="dimension"):
+        yield lambda **options: wrapped.generate(**options).token_ids
+
+
+@contextmanager
+def hidden_directions(model: Any, vectors: Vectors) -> Iterator[Generate]:
+    # It has no way to steer but the hooks of its own searches, which are one `h + b` a layer.
+    from hidden_directions.sweep import _make_hook
+
+    handles = [model.model.layers[at].register_forward_hook(_make_hook(one)) for at, one in vectors.items()]
+    yield model.generate
+    for handle in handles:
+        handle.remove()
+
+
+@contextmanager
+def transformer_lens(model: Any, vectors: Vectors) -> Iterator[Generate]:
+    # Version 3 and later; attention is its own choice, `eager`.
+    from transformer_lens.model_bridge import TransformerBridge
+
+    bridge = TransformerBridge.boot_transformers("model", hf_model=model, tokenizer=_any_tokenizer())
+    hooks = [
+        (f"blocks.{layer}.hook_out", lambda state, hook, vector=vector: state + vector)
+        for layer, vector in vectors.items()
+    ]
+
+    def generate(input_ids: Tensor, **options: Any) -> Any:
+        return bridge.hf_generate(input_ids, **options)
+
+    with bridge.hooks(fwd_hooks=hooks):
+        yield generate
+
+
 def _any_tokenizer() -> Any:
     from transformers import AutoTokenizer
 
@@ -87,6 +140,9 @@ PEERS: Mapping[str, Callable[[Any, Vectors], AbstractContextManager[Generate]]] 
     "steering-vectors": steering_vectors,
     "pyvene": pyvene,
     "nnsight": nnsight,
+    "repsteer": repsteer,
+    "hidden-directions": hidden_directions,
+    "transformer-lens": transformer_lens,
 }
 
 

@@ -1,6 +1,7 @@
 """Finding directions with a recursive feature machine: mmsteer beside xrfm.
 
     python benchmarks/rfm.py [--out FOLDER] [--quick | --large]
+    python benchmarks/rfm.py --centres [--out FOLDER] [--quick]    100,000 samples in the span of 8,192, mmsteer alone
 
 Both search the same settings on the same split of the same states: a planted direction (or one a class) in noise whose
 coordinates differ in scale, a few of them by very much, as in hidden states. xrfm gets the states centred and scaled as
@@ -18,7 +19,7 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,7 @@ class Case:
         classes: 2 is a binary concept.
         draws: Settings that both try.
         rounds: Most updates of the metric.
+        centres: Samples in whose span machines are fitted to all; None for what mmsteer takes.
     """
 
     n: int
@@ -56,6 +58,7 @@ class Case:
     classes: int
     draws: int
     rounds: int = ROUNDS
+    centres: int | None = None
 
 
 QUICK = (Case(300, 512, 2, 2, 3), Case(300, 512, 12, 2, 3))
@@ -70,17 +73,34 @@ USUAL = (
 )
 # xrfm needs minutes a round here, so both update the metric once.
 LARGE = (Case(10_000, 1024, 2, 2, 1), Case(20_000, 512, 2, 2, 1), Case(20_000, 4096, 2, 2, 1))
+CENTRED, QUICK_CENTRED = Case(100_000, 512, 2, 2, 1, 8192), Case(1000, 64, 2, 2, 1, 82)
+WHOLE = 2 / 7
+"""Share of the samples of such a case that the machine beside it is fitted to, with every one a centre."""
 
 
 def main() -> None:
     options = _options().parse_args()
     if options.child:
         print(json.dumps(CHILDREN[options.child](Case(**json.loads(options.case)))))
-        return
+    elif options.centres:
+        centres(QUICK_CENTRED if options.quick else CENTRED, options.out)
+    else:
+        beside_xrfm(QUICK if options.quick else LARGE if options.large else USUAL, options.out)
+
+
+def centres(case: Case, out: Path) -> None:
+    """All samples of a case in the span of some, beside some of the samples with every one a centre."""
+    from report import write_report
+
+    rows = [_child(tool, case) for tool in ("centred", "whole")]
+    print(*write_report("rfm_centres", {"All samples in the span of some": rows}, out, NOTES[-1:]))
+
+
+def beside_xrfm(cases: Sequence[Case], out: Path) -> None:
+    """The search of both tools."""
     # Imported here: a child needs nothing of it.
     from report import Spread, write_report
 
-    cases = QUICK if options.quick else LARGE if options.large else USUAL
     rows, equal = [], []
     for case in cases:
         before, theirs, after = (_child(tool, case) for tool in ("mmsteer", "xrfm", "mmsteer"))
@@ -112,7 +132,7 @@ def main() -> None:
             equal.append({"n": case.n, "d": case.d, "classes": case.classes} | _child("agreement", case))
         print(rows[-1], flush=True)
     tables = {"Search": rows, "AGOP at equal settings (4 updates, no early stop)": equal}
-    print(*write_report("rfm", {title: found for title, found in tables.items() if found}, options.out, NOTES))
+    print(*write_report("rfm", {title: found for title, found in tables.items() if found}, out, NOTES))
 
 
 NOTES = (
@@ -167,6 +187,36 @@ def of_mmsteer(case: Case) -> dict[str, Any]:
     }
 
 
+def centred(case: Case) -> dict[str, Any]:
+    """A machine of all samples, in the span of the case's centres."""
+    return _fitted(case, None, case.centres)
+
+
+def whole(case: Case) -> dict[str, Any]:
+    """A machine of some of those that the other is not tested on, every one a centre."""
+    return _fitted(case, round(WHOLE * case.n), None)
+
+
+def _fitted(case: Case, count: int | None, centres: int | None) -> dict[str, Any]:
+    x, labels = states_of(case)
+    targets = encode(labels, "binary")
+    split = split_by_source(targets, None, 0)
+    rows = torch.arange(case.n) if count is None else split.fitting[:count]
+    start, began = _fresh_peak_mb(), time.perf_counter()
+    probe = RFM(settings=settings_of(case), iterations=case.rounds, centres=centres)
+    fitted = probe.fit(x[rows], [labels[row] for row in rows.tolist()], task="binary")
+    return {
+        "samples": len(rows),
+        "d": case.d,
+        "centres": centres or "all that train",
+        "settings": case.draws,
+        "updates": case.rounds,
+        "s": time.perf_counter() - began,
+        "AUC": _mean_auc(fitted.scores(x[split.test]), targets.columns[split.test]),
+        "peak MB": _peak_mb() - start,
+    }
+
+
 def of_xrfm(case: Case) -> dict[str, Any]:
     """The same search by xrfm."""
     z, columns, split = _prepared(case)
@@ -207,7 +257,7 @@ def _largest_entry(metric: Tensor) -> Tensor:
     return metric / metric.max().clamp(min=torch.finfo(metric.dtype).tiny)
 
 
-CHILDREN = {"mmsteer": of_mmsteer, "xrfm": of_xrfm, "agreement": agreement}
+CHILDREN = {"mmsteer": of_mmsteer, "xrfm": of_xrfm, "agreement": agreement, "centred": centred, "whole": whole}
 
 
 def _metric(machine: Any) -> Tensor:
@@ -306,6 +356,7 @@ def _options() -> argparse.ArgumentParser:
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--quick", action="store_true", help="two small cases, half a minute")
     size.add_argument("--large", action="store_true", help="10,000 and 20,000 samples, half an hour")
+    parser.add_argument("--centres", action="store_true", help="100,000 samples in the span of 8,192, 7 minutes")
     parser.add_argument("--child", choices=sorted(CHILDREN), help=argparse.SUPPRESS)
     parser.add_argument("--case", help=argparse.SUPPRESS)
     return parser

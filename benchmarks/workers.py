@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import pickle
+import platform
 import random
 import signal
 import subprocess
@@ -180,6 +181,18 @@ class Empty:
         return time.process_time(), self.content
 
 
+@dataclass(frozen=True)
+class Where:
+    """A piece that says on which host it is done; slow enough that several have some."""
+
+    number: int
+
+    def do(self, held: Held) -> str:
+        """The host's name."""
+        time.sleep(0.2)
+        return platform.node()
+
+
 def nothing() -> Held:
     """What needs no model."""
     return Held(None)
@@ -226,7 +239,7 @@ def paper() -> None:
     for seconds in (0.5, 2.0):
         hours = {count: max(seconds / count, each) * pieces / 3600 for count in (1, 8, 64)}
         told = ", ".join(f"{count} in {one:.1f} h" for count, one in hours.items())
-        print(f"workers that read a batch in {seconds} s: {told}; beyond {seconds / each:.0f} they wait for the driver")
+        print(f"if a worker read a batch in {seconds} s: {told}; beyond {seconds / each:.0f} they wait for the driver")
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from mmsteer.types import (
     Sample,
     Site,
     Tokens,
-    binned,
+    binned_each,
     check_thoughts,
     select_sites,
     sink_mask,
@@ -186,7 +187,7 @@ class _Memory:
         self._places = {name: place for place, name in enumerate(ids)}
         self._source = source
         self._values: dict[Site, Tensor] = {}
-        self._norms: dict[Site, LogHistogram] = {}
+        self._norms: dict[Site, Counter[int]] = {}
 
     def done(self) -> set[str]:
         return set()
@@ -197,7 +198,7 @@ class _Memory:
             if site not in self._values:
                 self._values[site] = value.new_empty((len(self._places), *value.shape[1:]))
             self._put(site, rows, value)
-            self._norms[site] = self._norms.get(site, LogHistogram({})) + norms[site]
+            self._norms.setdefault(site, Counter()).update(norms[site].counts)
 
     def _put(self, site: Site, rows: slice, value: Tensor) -> None:
         whole = self._values[site]
@@ -211,14 +212,14 @@ class _Memory:
         whole[rows] = value
 
     def load(self, sites: Sequence[Site], ids: Sequence[str]) -> Activations:
-        norms = {site: self._norms[site] for site in sites}
+        norms = {site: LogHistogram(dict(sorted(self._norms[site].items()))) for site in sites}
         return Activations({site: self._values[site] for site in sites}, norms, tuple(ids), self._source)
 
 
 def _read(adapter: Adapter, samples: Sequence[Sample], sites: Sequence[Site], positions: Positions, pool: str) -> Batch:
     reading = adapter.reading(samples)
     values: dict[Site, Tensor] = {}
-    norms: dict[Site, Tensor] = {}
+    norms: dict[Site, tuple[Tensor, Tensor]] = {}
     chosen: dict[str, tuple[Tokens, Tensor]] = {}
     with ExitStack() as exits:
         stacks = {site.stack for site in sites}
@@ -233,13 +234,15 @@ def _read(adapter: Adapter, samples: Sequence[Sample], sites: Sequence[Site], po
             state = state.float().reshape(*mask.shape, -1)
             sizes = state.norm(dim=-1)
             sinks = sink_mask(sizes, of_sample, positions)
-            values[site] = _pooled(state, mask, sinks, pool, of_sample)
-            norms[site] = binned(sizes, without_sinks(mask, sinks))
+            kept = without_sinks(mask, sinks)
+            values[site] = _pooled(state, _Chosen(mask, sinks, kept), pool, of_sample)
+            norms[site] = sizes, kept
 
         exits.enter_context(hooks.readings({adapter.port(site): _bound(see, site) for site in sites}))
-        adapter.read(reading)
-    # Only now: a copy to the host would make every layer wait for the one before.
-    counted = {site: LogHistogram.of_bins(bins) for site, bins in norms.items()}
+        adapter.read(reading, last=True)
+    # Only now, and of all layers together: a copy to the host would make every layer wait for the one before.
+    bins = binned_each(*zip(*norms.values(), strict=True)).cpu()
+    counted = {site: LogHistogram.of_bins(one) for site, one in zip(norms, bins, strict=True)}
     return {site: value.cpu() for site, value in values.items()}, counted
 
 
@@ -263,28 +266,43 @@ def _mask(tokens: Tokens, positions: Positions, samples: Sequence[Sample]) -> Te
     return mask
 
 
-def _pooled(state: Tensor, mask: Tensor, sinks: Tensor, pool: str, tokens: Tokens) -> Tensor:
+@dataclass(frozen=True, eq=False)
+class _Chosen:
+    """Tokens of a site, (rows, tokens) bool each.
+
+    `mask`: those that positions choose.
+    `sinks`: attention sinks.
+    `kept`: the chosen ones less sinks.
+    """
+
+    mask: Tensor
+    sinks: Tensor
+    kept: Tensor
+
+
+def _pooled(state: Tensor, chosen: _Chosen, pool: str, tokens: Tokens) -> Tensor:
     """Hidden states (rows, tokens, width) pooled over the chosen tokens."""
+    mask = chosen.mask
     if pool == "tokens":
         return state * mask.unsqueeze(-1)
     if pool == "max":
-        return state.masked_fill(~without_sinks(mask, sinks).unsqueeze(-1), -torch.inf).amax(dim=1)
+        return state.masked_fill(~chosen.kept.unsqueeze(-1), -torch.inf).amax(dim=1)
     if pool == "last":
         last = torch.where(mask, torch.arange(mask.shape[1], device=mask.device), -1).amax(dim=1)
         return state[torch.arange(len(state), device=state.device), last]
     if pool == "mean":
-        return _mean(state, without_sinks(mask, sinks))
-    return _windows(state, mask, sinks, pool, tokens)
+        return _mean(state, chosen.kept)
+    return _windows(state, chosen, pool, tokens)
 
 
-def _windows(state: Tensor, mask: Tensor, sinks: Tensor, pool: str, tokens: Tokens) -> Tensor:
+def _windows(state: Tensor, chosen: _Chosen, pool: str, tokens: Tokens) -> Tensor:
     match = _WINDOWS.fullmatch(pool)
     length = float(match[1] if match else 0) * float(tokens.rate or 0)
     if length < 1:
         raise StoreError(f"pool {pool!r}: a window must last a step or more, and the output must have a duration")
     window = (tokens.steps / length).floor().long().to(state.device)
-    windows = [mask & (window == one) for one in range(int(window.max()) + 1)]
-    return torch.stack([_mean(state, without_sinks(one, sinks)) for one in windows], dim=1)
+    windows = [chosen.mask & (window == one) for one in range(int(window.max()) + 1)]
+    return torch.stack([_mean(state, without_sinks(one, chosen.sinks)) for one in windows], dim=1)
 
 
 def _mean(state: Tensor, mask: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from mmsteer.record import data_fingerprint, record
 from mmsteer.store import ActivationStore
 from mmsteer.types import Adapter, Positions, Sample, Site
 from mmsteer.types.sinks import SINK
+from mmsteer.workers import Held, Here, Workers
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +66,7 @@ class ReadStates:
     for more than a short one. Attention sinks (`mmsteer.types.sinks`) are not drawn: a dictionary would learn little
     else.
 
+    `workers`: what reads several chunks at once, each with this model; None for this process.
     `positions`: which tokens are drawn from.
     `tokens`: tokens drawn of each sample, without replacement.
     `batch`: samples a chunk, read in one forward.
@@ -77,6 +79,7 @@ class ReadStates:
     tokens: int = 32
     batch: int = 16
     seed: int = 0
+    workers: Workers | None = None
 
     @property
     def width(self) -> int:
@@ -98,9 +101,39 @@ class ReadStates:
         )
 
     def __getitem__(self, index: int) -> Tensor:
+        return self._chunk(index).do(Held(self.adapter))
+
+    def together(self, indexes: Sequence[int]) -> list[Tensor]:
+        """Some chunks, (rows, width) each.
+
+        Args:
+            indexes: Their places.
+        """
+        by = self.workers or Here(Held(self.adapter))
+        found = {piece.index: states for piece, states in by.map([self._chunk(index) for index in indexes])}
+        return [found[index] for index in indexes]
+
+    def _chunk(self, index: int) -> "_DrawnChunk":
         some = self.samples[index * self.batch : (index + 1) * self.batch]
-        found = record(self.adapter, some, [self.site], positions=self.positions, pool="tokens", batch=self.batch)
-        generator = torch.Generator().manual_seed(self.seed + 1_000_003 * index)
+        return _DrawnChunk(index, some, self.site, self.positions, self.tokens, self.seed)
+
+
+@dataclass(frozen=True, eq=False)
+class _DrawnChunk:
+    """Read a site of some samples in one forward, and draw tokens of each; see `ReadStates`."""
+
+    index: int
+    samples: Sequence[Sample]
+    site: Site
+    positions: Positions
+    tokens: int
+    seed: int
+
+    def do(self, held: Held) -> Tensor:
+        """The states, (rows, width)."""
+        some = self.samples
+        found = record(held.adapter, some, [self.site], positions=self.positions, pool="tokens", batch=len(some))
+        generator = torch.Generator().manual_seed(self.seed + 1_000_003 * self.index)
         states = zip(some, found.values[self.site], strict=True)
         return torch.cat([self._drawn(sample, state, generator) for sample, state in states])
 
@@ -114,3 +147,6 @@ class ReadStates:
                 f"sample {sample.id!r} has {len(chosen)} tokens at '{self.positions}'; {self.tokens} cannot be drawn"
             )
         return chosen[torch.randperm(len(chosen), generator=generator)[: self.tokens]]
+
+    def __str__(self) -> str:
+        return f"{self.site}, reading {self.samples[0].id!r} to {self.samples[-1].id!r}"

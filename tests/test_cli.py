@@ -51,6 +51,13 @@ def test_help_teaches_by_example(mmsteer, command):
     assert command == ["recipes"] or "mmsteer" in out.split("Usage", 1)[1].split("\n", 1)[1]
 
 
+def test_misspelt_workers_are_refused_before_anything_is_loaded(mmsteer, monkeypatch):
+    monkeypatch.setattr("mmsteer.recipes.experiment.load", lambda *_, **__: pytest.fail("it was loaded"))
+    code, _, err = mmsteer("run", "one-note", "--workers", "four")
+    assert code == 2
+    assert "cannot read the workers 'four'; write a number of processes" in err
+
+
 def test_recipes_are_listed(mmsteer):
     code, out, _ = mmsteer("recipes", "list")
     assert code == 0

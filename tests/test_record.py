@@ -77,11 +77,11 @@ def test_a_stopped_recording_goes_on(musicgen, tmp_path, monkeypatch):
     read = type(musicgen).read
     calls = []
 
-    def trip(self, reading):
+    def trip(self, reading, **options):
         if len(calls) == 2:
             raise KeyboardInterrupt
         calls.append(1)
-        return read(self, reading)
+        return read(self, reading, **options)
 
     monkeypatch.setattr(type(musicgen), "read", trip)
     with pytest.raises(KeyboardInterrupt):
@@ -186,3 +186,12 @@ def test_the_data_fingerprint_covers_images_and_answers():
     prints |= {data_fingerprint([Sample("a", "describe", (one,), answer)]) for answer in ("yes", "no")}
     assert len(prints) == 7
     assert data_fingerprint([Sample("a", "b")]) == data_fingerprint([Sample("a", "b")])
+
+
+def test_no_logits_are_made_but_those_of_the_last_token(talker, monkeypatch):
+    rows, head = [], talker.model.lm_head.forward
+    monkeypatch.setattr(talker.model.lm_head, "forward", lambda state: rows.append(state.shape[1]) or head(state))
+    read = [Sample("a", "the cup is red"), Sample("b", "blue")]
+    record(talker, read, "text.*")
+    assert rows == [1]
+    assert talker.read(talker.reading(read)).shape[1] == rows[-1] > 1

@@ -6,13 +6,14 @@ import subprocess
 import sys
 import tracemalloc
 
+import fsspec
 import pytest
 import torch
 from safetensors import safe_open
 
 from mmsteer.errors import StoreError
 from mmsteer.store import ActivationStore
-from mmsteer.store import store as store_module
+from mmsteer.store import place as place_module
 from mmsteer.types import LogHistogram, Site
 
 NORM = LogHistogram({0: 1})
@@ -285,9 +286,9 @@ def test_a_full_disk_loses_nothing(store, monkeypatch):
 
     for write in ("write_atomically", "append_whole"):
         with monkeypatch.context() as patch:
-            whole = getattr(store_module, write)
+            whole = getattr(place_module, write)
             patch.setattr(
-                store_module, write, lambda *args, whole=whole: patch.setattr("os.fsync", full) or whole(*args)
+                place_module, write, lambda *args, whole=whole: patch.setattr("os.fsync", full) or whole(*args)
             )
             with pytest.raises(StoreError, match=r"No space left.*nothing recorded before is lost"):
                 record(store, ["8"])
@@ -360,3 +361,38 @@ def test_memory_stays_flat_while_appending(tmp_path):
 def test_shards_are_plain_safetensors(store):
     with safe_open(store.folder / "shard-00000.safetensors", framework="pt") as file:
         assert sorted(file.keys()) == ["decoder.0", "decoder.1.mlp"]
+
+
+def test_a_store_behind_an_address_is_the_same_store(store):
+    address = f"memory://{store.folder}"
+    there = ActivationStore.create(address, SOURCE)
+    record(there, ["3", "1", "2"])
+    # Another process goes on; what it finds is only what the address holds.
+    again = ActivationStore.create(address, SOURCE)
+    assert again.done() == {"3", "1", "2"}
+    record(again, ["7", "5"])
+    with pytest.raises(StoreError, match="changed by another process"):
+        record(there, ["9"])
+    here, loaded = store.load(), ActivationStore(address).load()
+    assert (loaded.ids, loaded.sites, loaded.source) == (here.ids, here.sites, here.source)
+    assert loaded.norms == here.norms
+    for site in (A, B):
+        assert loaded.values[site].equal(here.values[site])
+    files = fsspec.filesystem("memory")
+    for name in ("manifest.jsonl", "shard-00001.safetensors"):
+        assert files.cat_file(f"{store.folder}/{name}") == (store.folder / name).read_bytes()
+    files.pipe_file(f"{store.folder}/shard-00001.safetensors", b"something else")
+    with pytest.raises(StoreError, match=r"shard-00001\.safetensors is damaged"):
+        ActivationStore(address).load()
+
+
+def test_addresses_that_cannot_be_opened_are_one_error(tmp_path):
+    (tmp_path / "mine.txt").write_text("mine")
+    for address, message in {
+        "nosuch://bucket/run": "fsspec cannot open it",
+        "memory://nothing/there": "holds no store",
+    }.items():
+        with pytest.raises(StoreError, match=message):
+            ActivationStore(address)
+    with pytest.raises(StoreError, match="not empty and holds no store"):
+        ActivationStore.create(f"file://{tmp_path}", SOURCE)

@@ -7,6 +7,7 @@ import hashlib
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -164,5 +165,10 @@ def _spread(weight: Tensor) -> Tensor:
     """Numbers from the middles of equal parts of a weight, (SKETCHED,) bfloat16."""
     if not weight.numel():
         return _NOTHING
-    middles = (2 * torch.arange(SKETCHED, device=weight.device) + 1) * weight.numel() // (2 * SKETCHED)
-    return weight.flatten()[middles].bfloat16().cpu()
+    return weight.flatten()[_middles(weight.numel(), weight.device)].bfloat16().cpu()
+
+
+@lru_cache(maxsize=64)
+def _middles(numbers: int, device: torch.device) -> Tensor:
+    # Most weights of a model are of few sizes.
+    return (2 * torch.arange(SKETCHED, device=device) + 1) * numbers // (2 * SKETCHED)

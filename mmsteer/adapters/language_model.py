@@ -12,6 +12,8 @@ cross-attention: no token of `text` is an `image` token.
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from functools import cached_property
+from inspect import signature
 from operator import attrgetter
 from typing import Any, Literal
 
@@ -277,16 +279,22 @@ class LanguageModelAdapter(Ported):
             self._placed(arguments), Call(1, None, prompt, all_see=self._images.all_see(arguments["input_ids"]))
         )
 
-    def read(self, reading: Reading, *, gradient: bool = False) -> Tensor:
+    def read(self, reading: Reading, *, gradient: bool = False, last: bool = False) -> Tensor:
         """Run the forward of `reading`; logits, (rows, tokens, 1, vocabulary).
 
         Args:
             reading: What `reading` returned.
             gradient: Keep a graph, for a backward pass.
+            last: Only the last token's logits, where the model can leave out the others.
         """
+        few = {"logits_to_keep": 1} if last and self._can_leave_out_logits else {}
         with torch.set_grad_enabled(gradient):
-            logits: Tensor = self.model(**reading.arguments, use_cache=False).logits
+            logits: Tensor = self.model(**reading.arguments, use_cache=False, **few).logits
         return logits.unsqueeze(2)
+
+    @cached_property
+    def _can_leave_out_logits(self) -> bool:
+        return "logits_to_keep" in signature(self.model.forward).parameters
 
     def tokens(self, reading: Reading) -> Tensor:
         """The tokens of a reading, (rows, tokens, 1).

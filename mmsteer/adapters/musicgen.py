@@ -186,8 +186,8 @@ class MusicgenAdapter(Ported, ABC):
         """Audio in the layout of generation: start token, then delayed codes, under its text and melody."""
 
     @abstractmethod
-    def read(self, reading: Reading, *, gradient: bool = False) -> Tensor:
-        """Run the forward of `reading`; logits, (rows, tokens, codebooks, vocabulary)."""
+    def read(self, reading: Reading, *, gradient: bool = False, last: bool = False) -> Tensor:
+        """Run the forward of `reading`; logits, (rows, tokens, codebooks, vocabulary), always of all tokens."""
 
     @abstractmethod
     def tokens(self, reading: Reading) -> Tensor:

@@ -25,6 +25,7 @@ from mmsteer.claim import claim
 from mmsteer.errors import DataError, EvalError
 from mmsteer.eval.text import harmonic_mean
 from mmsteer.types import Positions, Sample, Sampling, Site
+from mmsteer.workers import Held, Here, Workers
 
 
 @dataclass(frozen=True)
@@ -86,14 +87,14 @@ class Bench:
         instructions: What steered models are asked.
         settings: What is compared.
         rater: Who rates answers.
-        folder: Where everything is kept.
+        folder: Where everything is kept; None for workers, which keep nothing.
     """
 
     adapter: AnyAdapter
     instructions: Sequence[str]
     settings: Settings
     rater: Rater
-    folder: Path
+    folder: Path | None
 
     def cell(self, concept: Concept, seed: int) -> dict[str, Any]:
         """Everything about one concept and seed, as plain JSON.
@@ -105,7 +106,9 @@ class Bench:
         settings = self.settings
         site, steered = Site.parse(settings.site), Positions(settings.positions)
         material = Material(self.adapter, site, concept, settings.examples, seed, steered)
-        budget = Budget(settings.steps, settings.train_batch, settings.dictionary, self.folder / "trained", seed)
+        budget = Budget(
+            settings.steps, settings.train_batch, settings.dictionary, self.folder and self.folder / "trained", seed
+        )
         found, seconds = self._find(material, budget)
         asked = random.Random(f"{seed}:{concept.id}").sample(list(self.instructions), settings.prompts)
         samples = [Sample(str(at), text) for at, text in enumerate(asked)]
@@ -180,8 +183,38 @@ class Bench:
         return told
 
 
+BENCH = "axbench"
+"""Name of the benchmark among the tasks that workers have."""
+
+
+@dataclass(frozen=True, eq=False)
+class ConceptRecord:
+    """Everything about one concept and seed.
+
+    Attributes:
+        concept: The concept.
+        seed: The seed.
+    """
+
+    concept: Concept
+    seed: int
+
+    def do(self, held: Held) -> dict[str, Any]:
+        """The record."""
+        bench: Bench = held.task(BENCH)
+        return bench.cell(self.concept, self.seed)
+
+    def __str__(self) -> str:
+        return f"concept {self.concept.id}: {self.concept.text[:40]}"
+
+
 def run(
-    bench: Bench, concepts: Sequence[Concept], settings: Mapping[str, Any], *, progress: bool = False
+    bench: Bench,
+    concepts: Sequence[Concept],
+    settings: Mapping[str, Any],
+    *,
+    workers: Workers | None = None,
+    progress: bool = False,
 ) -> list[dict[str, Any]]:
     """Run the benchmark, or what is left of it.
 
@@ -189,6 +222,7 @@ def run(
         bench: The model, instructions and judge.
         concepts: The concepts.
         settings: What else the results depend on, such as the data.
+        workers: What does the concepts, each with a benchmark of its own named `BENCH`; None for this process.
         progress: Show a bar.
 
     Returns:
@@ -200,18 +234,19 @@ def run(
     """
     if len(bench.instructions) < bench.settings.prompts:
         raise EvalError(f"{len(bench.instructions)} instructions; a concept takes {bench.settings.prompts}")
+    assert bench.folder is not None
     told = json.loads(json.dumps({**settings, **asdict(bench.settings), "judge": bench.rater.name}))
     claim(bench.folder, "axbench.json", told, "run of AxBench", DataError)
     kept = Kept(bench.folder / "results.jsonl")
     cells = [(concept, seed) for seed in bench.settings.seeds for concept in concepts]
+    left = [ConceptRecord(concept, seed) for concept, seed in cells if (concept.id, seed) not in kept.done]
+    by = workers or Here(Held(bench.adapter, {BENCH: bench}))
     with Progress(disable=not progress) as bar:
-        task = bar.add_task("concepts", total=len(cells))
-        for concept, seed in cells:
-            bar.update(task, description=f"concept {concept.id}: {concept.text[:40]}")
-            if (concept.id, seed) not in kept.done:
-                kept.add(bench.cell(concept, seed))
-            bar.advance(task)
-    return [kept.done[concept.id, seed] for concept, seed in cells]
+        task = bar.add_task("concepts", total=len(cells), completed=len(cells) - len(left))
+        for piece, record in by.map(left):
+            kept.add(record)
+            bar.update(task, description=str(piece), advance=1)
+    return kept.arranged([(concept.id, seed) for concept, seed in cells])
 
 
 def _detection(material: Material, found: Found) -> dict[str, float]:

@@ -102,6 +102,38 @@ class EndpointRater:
         ]
 
 
+@dataclass(frozen=True)
+class AbsentRater:
+    """Stands for the raters of workers in the process that leaves the work to them.
+
+    Attributes:
+        name: What they are called.
+    """
+
+    name: str
+
+    def rate(self, concept: Concept, asked: Sequence[Sample]) -> list[Rating]:
+        """Refuse to.
+
+        Args:
+            concept: The concept.
+            asked: Instructions with answers.
+
+        Raises:
+            EvalError: Always.
+        """
+        raise EvalError(f"{len(asked)} answers about {concept.text!r} cannot be rated here: workers rate them")
+
+
+def offline_name(embed: Embed | None) -> str:
+    """What an offline rater is called.
+
+    Args:
+        embed: Its sentence embeddings; None for TF-IDF.
+    """
+    return f"offline ({'TF-IDF' if embed is None else 'MiniLM'})"
+
+
 class OfflineRater:
     """Ratings without a judge: a classifier of answers, similarity to the instruction, and perplexity.
 
@@ -123,7 +155,7 @@ class OfflineRater:
         said = [one for one in plain if str(one.output).strip()]
         if len(said) < 2:
             raise EvalError(f"{len(said)} unsteered answers to set marks by; give 2 instructions or more")
-        self.name = f"offline ({'TF-IDF' if embed is None else 'MiniLM'})"
+        self.name = offline_name(embed)
         self._adapter = adapter
         self._embedded = embed
         self._embed = embed or _tfidf([text for one in said for text in (one.text, str(one.output))])

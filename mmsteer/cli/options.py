@@ -14,6 +14,23 @@ ReportTo = Annotated[
     list[str] | None,
     typer.Option(help="send the numbers to tensorboard (files in the folder), wandb or trackio; repeated"),
 ]
+
+
+def _checked_workers(text: str | None) -> str | None:
+    from mmsteer.workers import check_workers
+
+    if text is not None:
+        check_workers(text)
+    return text
+
+
+Workers = Annotated[
+    str | None,
+    typer.Option(
+        callback=_checked_workers,
+        help="a number of processes, or ray://host:port, 4@ray://host:port, 4@ray (default: this process)",
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="show no progress")]
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from mmsteer.cli.files import check_out
-from mmsteer.cli.options import Device, Dtype, Force, refuse_idle
+from mmsteer.cli.options import Device, Dtype, Force, Workers, refuse_idle
 from mmsteer.errors import DataError
 
 OWN = {
@@ -66,6 +66,7 @@ def probe(
         typer.Option(help="which tokens to read (default: all; of text rows the answer, or the prompt's last)"),
     ] = None,
     pool: Annotated[str | None, typer.Option(help="mean, max, last; of a vision tower also tokens")] = None,
+    workers: Workers = None,
     device: Device = "cpu",
     dtype: Dtype = "float32",
     force: Force = False,
@@ -100,6 +101,7 @@ def probe(
     from mmsteer.cli.quiet import hush
     from mmsteer.direction_file import save_directions
     from mmsteer.recipes.finding import find
+    from mmsteer.recipes.model_workers import model_workers
     from mmsteer.recipes.probe_sources import (
         YES,
         concept_entry,
@@ -111,11 +113,13 @@ def probe(
     )
 
     hush()
+    here = "cpu" if workers else device
     common = {"probe": probe, "family": family, "sites": sites, "positions": positions, "pool": pool}
     if data is not None:
         rows = read_labelled(data, split)
         common["family"] = family_of(data, family)
-        adapter = load(str(model), device=device, dtype=dtype)
+        name = str(model)
+        adapter = load(name, device=here, dtype=dtype)
         material = of_rows(data, rows, adapter, seed, common)
     else:
         kind = "music" if concept else "vision"
@@ -124,9 +128,11 @@ def probe(
             if concept
             else contrast_entry(str(contrast), pairs or 60, seed or 0, demos, images, ending, common)
         )
-        adapter = load(model or f"bundled:{kind}", device=device, dtype=dtype)
+        name = model or f"bundled:{kind}"
+        adapter = load(name, device=here, dtype=dtype)
         material = of_entry(entry, adapter)
-    found = find(adapter, material.entry, material.data, progress=True, judged=True)
+    with model_workers(workers, adapter, name, device=device, dtype=dtype) as by:
+        found = find(adapter, material.entry, material.data, workers=by, progress=True, judged=True)
     save_directions(out, found.directions.values(), overwrite=force)
     show(found)
     print(f"{out}: {', '.join(found.directions)}")

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mmsteer.cli.options import Quiet
-from mmsteer.errors import WorkerError
+from mmsteer.cli.options import Quiet, Workers
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -27,12 +26,7 @@ def run(
         list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="changes, such as generate.seconds=2")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="the run folder (default: runs/<name>-<id>)")] = None,
-    workers: Annotated[
-        str | None,
-        typer.Option(
-            help="a number of processes, or ray://host:port, 4@ray://host:port, 4@ray (default: this process)"
-        ),
-    ] = None,
+    workers: Workers = None,
     quiet: Quiet = False,
 ) -> None:
     """Do what a recipe says: find directions, generate, judge, score.
@@ -61,8 +55,7 @@ def run(
 
     hush()
     if kind_of(recipe, overrides or []) == "axbench":
-        _refuse_workers(workers)
-        _run_axbench(recipe, overrides or [], out, quiet=quiet)
+        _run_axbench(recipe, overrides or [], out, workers, quiet=quiet)
         return
     # Where others compute, this process checks, writes and scores alone, and leaves the cards to them.
     experiment = prepare(recipe, overrides or [], "cpu" if workers else None)
@@ -92,17 +85,7 @@ def report(
     print(write_report(folder))
 
 
-def _refuse_workers(workers: str | None) -> None:
-    """Refuse workers for what is not shared out.
-
-    Raises:
-        WorkerError: They are asked for.
-    """
-    if workers is not None:
-        raise WorkerError("a recipe of the kind axbench runs in one process; leave --workers out")
-
-
-def _run_axbench(recipe: str, overrides: list[str], out: Path | None, *, quiet: bool) -> None:
+def _run_axbench(recipe: str, overrides: list[str], out: Path | None, workers: str | None, *, quiet: bool) -> None:
     from rich.console import Console
     from rich.text import Text
 
@@ -113,7 +96,7 @@ def _run_axbench(recipe: str, overrides: list[str], out: Path | None, *, quiet: 
     from mmsteer.report.axbench_page import HEADINGS, TITLES, axbench_page, cells, order
 
     with _resumable(out or Path("runs")):
-        folder, found = run_axbench(recipe, overrides, out, progress=not quiet)
+        folder, found = run_axbench(recipe, overrides, out, workers=workers, progress=not quiet)
     judge = read_json(folder / "axbench.json")["judge"]
     write_out(folder / "index.html", axbench_page(folder.name, judge, found).encode())
     console = Console()

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mmsteer.cli.options import Device, Dtype, Quiet, refuse_idle
+from mmsteer.cli.options import Device, Dtype, Quiet, Workers, refuse_idle
 from mmsteer.cli.sae_tables import check_absent
 from mmsteer.errors import DictionaryError
 
@@ -55,12 +55,16 @@ def train(
     batch: Annotated[int, typer.Option(min=1, help="hidden states a batch")] = 1024,
     rate: Annotated[float, typer.Option(help="highest learning rate; a long training takes 2e-4 or so")] = 2e-3,
     data: Data = None,
-    store: Annotated[Path | None, typer.Option(help="a folder of recorded activations, in place of samples")] = None,
+    store: Annotated[
+        str | None,
+        typer.Option(help="recorded activations, in place of samples: a folder, or an address such as s3://..."),
+    ] = None,
     samples: Samples = 240,
     tokens: Drawn = None,
     positions: Annotated[str | None, typer.Option(help="which tokens (music: all; vision: text)")] = None,
     prompt: Prompt = ASKED,
     seed: Annotated[int, typer.Option(min=0, help="of samples and training; the bundled models took 0")] = 1,
+    workers: Workers = None,
     device: Device = "cpu",
     dtype: Dtype = "float32",
     quiet: Quiet = False,
@@ -77,7 +81,7 @@ def train(
     mmsteer sae train --model llava-hf/llava-1.5-7b-hf --site text.16 --data photos --features 32768 --out llava-16
     """
     if store is not None:
-        of_samples = ("samples", "tokens", "positions", "prompt")
+        of_samples = ("samples", "tokens", "positions", "prompt", "workers")
         refuse_idle(
             context, of_samples, "is about samples that are read, and --store holds what was read; leave out --store"
         )
@@ -87,7 +91,8 @@ def train(
     from contextlib import nullcontext
 
     from mmsteer.cli.sae_inputs import architecture_of, learned_and_judged, loaded, pieces
-    from mmsteer.sae import Shuffled, Training, progress_bar, train_dictionary, usage, write_sae_lens
+    from mmsteer.recipes.model_workers import model_workers
+    from mmsteer.sae import Held, Shuffled, Training, progress_bar, train_dictionary, usage, write_sae_lens
     from mmsteer.sae import measure as measured
     from mmsteer.sae.formats.usage_file import write_usage
     from mmsteer.types import Site
@@ -95,27 +100,41 @@ def train(
     place, kind = Site.parse(site), architecture_of(architecture, k, steps)
     plan = Training(features, steps, rate=rate, warmup=min(1000, steps // 10), dead_after=50 * batch, seed=seed)
     name = model or ("bundled:music" if place.stack == "decoder" else "bundled:vision")
-    adapter = loaded(name, "", device, dtype)
-    learned, judged = learned_and_judged(
-        adapter, place, data, store, samples=samples, tokens=tokens, positions=positions, prompt=prompt, seed=seed
-    )
+    adapter = loaded(name, "", "cpu" if workers else device, dtype)
     checkpoint = out / "training.safetensors"
-    with nullcontext() if quiet else progress_bar() as report:
+    with (
+        model_workers(workers, adapter, name, device=device, dtype=dtype) as by,
+        nullcontext() if quiet else progress_bar() as report,
+    ):
+        learned, judged = learned_and_judged(
+            adapter,
+            place,
+            data,
+            store,
+            samples=samples,
+            tokens=tokens,
+            positions=positions,
+            prompt=prompt,
+            seed=seed,
+            workers=by,
+        )
+        ahead = not isinstance(learned, Held)
         dictionary = train_dictionary(
-            Shuffled(learned, batch=min(batch, sum(learned.rows)), seed=seed),
+            Shuffled(learned, batch=min(batch, sum(learned.rows)), seed=seed, ahead=ahead),
             kind,
             plan,
             site=place,
             model=adapter.fingerprint,
             sketch=adapter.sketch,
             checkpoint=checkpoint,
-            device=adapter.device,
+            # With workers the model lies on the CPU here, and the dictionary where it is asked for.
+            device=device if workers and device != "auto" else adapter.device,
             report=report,
         ).to("cpu")
-    write_sae_lens(out, dictionary)
-    write_usage(out, usage(dictionary, pieces(learned)))
-    checkpoint.unlink(missing_ok=True)
-    _show(dictionary, measured(dictionary, pieces(judged)), None)
+        write_sae_lens(out, dictionary)
+        write_usage(out, usage(dictionary, pieces(learned)))
+        checkpoint.unlink(missing_ok=True)
+        _show(dictionary, measured(dictionary, pieces(judged)), None)
     print(f"{out}: look at it with `mmsteer sae browse {out} --model {name} --out features`")
 
 
@@ -245,7 +264,7 @@ def _check_prompt(context: typer.Context, data: Path | None) -> None:
         refuse_idle(context, ("prompt",), "is asked about the images of a folder; give --data, such a folder")
 
 
-def _check_one(data: Path | None, store: Path | None) -> None:
+def _check_one(data: Path | None, store: str | None) -> None:
     if data is not None and store is not None:
         raise DictionaryError("give --store or --data, not both: hidden states come from one of them")
 

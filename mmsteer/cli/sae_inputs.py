@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from mmsteer.adapters import AnyAdapter
     from mmsteer.sae import Architecture, Chunks, SparseDictionary, Usage
     from mmsteer.types import Site
+    from mmsteer.workers import Workers
     from mmsteer.worlds.training.dictionary_data import Group
 
 IN_MEMORY = 2**28
@@ -148,19 +149,21 @@ def learned_and_judged(
     adapter: "AnyAdapter",
     site: "Site",
     data: Path | None,
-    store: Path | None,
+    store: str | None,
     *,
     samples: int,
     tokens: int | None,
     positions: str | None,
     prompt: str,
     seed: int,
+    workers: "Workers | None" = None,
 ) -> "tuple[Chunks, Chunks]":
     """Hidden states to learn from, and others to judge by; of a store, the same.
 
     `data`: rows or a folder of samples; None for the world.
     `store`: recorded activations in their place.
     `tokens`: drawn of each sample; None, as for `positions`, for what suits the samples.
+    `workers`: what reads the samples; None for this process.
 
     Raises:
         DictionaryError: The model has no such site.
@@ -180,7 +183,8 @@ def learned_and_judged(
     where = Positions(positions) if positions else group.positions
     group = replace(group, tokens=tokens or group.tokens, positions=where)
     learned, judged = (
-        _held(ReadStates(adapter, half.samples, site, half.positions, half.tokens, seed=seed)) for half in group.halves
+        _held(ReadStates(adapter, half.samples, site, half.positions, half.tokens, seed=seed, workers=workers))
+        for half in group.halves
     )
     return learned, judged
 
@@ -196,10 +200,11 @@ def _held(chunks: "Chunks") -> "Chunks":
     import torch
 
     from mmsteer.sae import Held
+    from mmsteer.sae.source import together
 
     if sum(chunks.rows) * chunks.width > IN_MEMORY:
         return chunks
-    return Held(torch.cat([chunks[at] for at in range(len(chunks.rows))]))
+    return Held(torch.cat(together(chunks, range(len(chunks.rows)))))
 
 
 def _files(folder: Path, endings: Sequence[str]) -> list[Path]:

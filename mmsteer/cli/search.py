@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mmsteer.cli.options import Device, Dtype, Quiet, ReportTo
+from mmsteer.cli.options import Device, Dtype, Quiet, ReportTo, Workers
 from mmsteer.errors import SteeringError
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def search(
     batch: Annotated[int, typer.Option(min=1, help="answers that are generated together")] = 16,
     seed: Annotated[int, typer.Option(min=0, help="of the draw of rows, the random direction and what is drawn")] = 0,
     out: Annotated[Path | None, typer.Option(help="the folder of the search (default: runs/search-NAME)")] = None,
+    workers: Workers = None,
     device: Device = "cpu",
     dtype: Dtype = "float32",
     report_to: ReportTo = None,
@@ -65,6 +66,7 @@ def search(
     from mmsteer.cli.quiet import hush
     from mmsteer.eval.rewards import parse_output_reward
     from mmsteer.formats import load_directions
+    from mmsteer.recipes.model_workers import model_workers
     from mmsteer.report.search_page import search_page, search_svg
     from mmsteer.search import STRENGTHS, Grid
     from mmsteer.search import search as find
@@ -80,9 +82,12 @@ def search(
     places = tuple(at or ("all",))
     grid = Grid(tuple(sites or ()), STRENGTHS if strengths is None else _numbers(strengths), places)
     folder = out or Path("runs") / f"search-{direction.name.replace(':', '-')}"
-    adapter = load(model, device=device, dtype=dtype)
+    adapter = load(model, device="cpu" if workers else device, dtype=dtype)
     settings = {"model": model, "data": str(data), "reward": reward, "budget_kl": budget_kl, "seed": seed}
-    with opened_trackers(report_to or (), folder, direction.name, settings) as trackers:
+    with (
+        opened_trackers(report_to or (), folder, direction.name, settings) as trackers,
+        model_workers(workers, adapter, model, device=device, dtype=dtype) as by,
+    ):
         found = find(
             adapter,
             direction,
@@ -94,6 +99,7 @@ def search(
             batch=batch,
             seed=seed,
             folder=folder,
+            workers=by,
             progress=not quiet,
             report_to=trackers,
         )

@@ -14,6 +14,7 @@ from mmsteer.probes.fitted import Fitted, JointProbe, Probe, Progress
 from mmsteer.probes.orthogonal import project_away, turned_away
 from mmsteer.probes.targets import Labels, TargetKind
 from mmsteer.types import Activations, Direction, Site, SiteStats
+from mmsteer.workers import Held, Workers
 
 MODEL_KEY, POOL_KEY = "model", "pool"
 TOKENS = "tokens"
@@ -62,6 +63,7 @@ def sweep(
     sites: Iterable[Site] | None = None,
     without: Sequence[Direction] = (),
     device: str | torch.device = "cpu",
+    workers: Workers | None = None,
     progress: bool = True,
 ) -> Sweep:
     """Fit one probe at every site and gather the directions.
@@ -80,6 +82,8 @@ def sweep(
         sites: Where to fit; None means everywhere.
         without: Directions of the same model, at these sites, that the new ones shall be orthogonal to.
         device: Where to compute.
+        workers: What fits the sites, each on its own CPU; their fits come without predictor. None for this process, as
+            for probes that fit all sites together.
         progress: Show a progress bar on the terminal.
 
     Raises:
@@ -88,7 +92,7 @@ def sweep(
     states = {
         site: project_away(activations.values[site].to(device), site, without) for site in _choose(activations, sites)
     }
-    everywhere = probe if isinstance(probe, JointProbe) else _EachSite(probe)
+    everywhere = probe if isinstance(probe, JointProbe) else _EachSite(probe, workers)
     with _bar(progress) as moved:
         try:
             fits = everywhere.fit_sites(states, labels, task=task, groups=groups, progress=moved)
@@ -135,9 +139,10 @@ def _bar(shown: bool) -> Iterator[Progress]:
 
 @dataclass(frozen=True)
 class _EachSite:
-    """A probe at one site after the other."""
+    """A probe at one site after the other, or at several at once where workers fit it."""
 
     probe: Probe
+    workers: Workers | None
 
     def fit_sites(
         self,
@@ -148,6 +153,8 @@ class _EachSite:
         groups: Sequence[str] | None = None,
         progress: Progress | None = None,
     ) -> Mapping[Site, Fitted]:
+        if self.workers and self.workers.apart:
+            return self._shared(self.workers, states, _Question(y, task, groups), progress)
         fitted: dict[Site, Fitted] = {}
         for done, (site, x) in enumerate(states.items()):
             step = _share(progress, done, len(states)) if progress else None
@@ -156,6 +163,55 @@ class _EachSite:
             except ProbeError as error:
                 raise ProbeError(f"{site}: {error}") from error
         return fitted
+
+    def _shared(
+        self, workers: Workers, states: Mapping[Site, Tensor], asked: "_Question", progress: Progress | None
+    ) -> Mapping[Site, Fitted]:
+        found: dict[Site, Fitted] = {}
+        for piece, fit in workers.map([_FittedSite(self.probe, site, x.cpu(), asked) for site, x in states.items()]):
+            found[piece.site] = fit
+            if progress:
+                progress(len(found) / len(states))
+        return {site: found[site] for site in states}
+
+
+@dataclass(frozen=True, eq=False)
+class _Question:
+    """What all sites are fitted to."""
+
+    labels: Labels
+    task: TargetKind
+    groups: Sequence[str] | None
+
+
+@dataclass(frozen=True, eq=False)
+class _FittedSite:
+    """Fit a probe at a site."""
+
+    probe: Probe
+    site: Site
+    x: Tensor
+    asked: _Question
+
+    def do(self, held: Held) -> Fitted:
+        """The fit without its predictor, which may be any function.
+
+        Raises:
+            ProbeError: The data cannot carry a probe.
+        """
+        asked = self.asked
+        try:
+            found = self.probe.fit(self.x, asked.labels, task=asked.task, groups=asked.groups)
+        except ProbeError as error:
+            raise ProbeError(f"{self.site}: {error}") from error
+        return replace(found, predictor=_elsewhere)
+
+    def __str__(self) -> str:
+        return f"fitting a probe at {self.site}"
+
+
+def _elsewhere(_: Tensor) -> Tensor:
+    raise ProbeError("a worker fitted this probe and kept its predictor; fit the site without workers to predict")
 
 
 def _share(progress: Progress, done: int, total: int) -> Progress:

@@ -1,21 +1,25 @@
 """Recipes of the kind `axbench`: what they may say, and how they run."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
 
+from mmsteer.adapters import AnyAdapter
 from mmsteer.api import load
 from mmsteer.axbench import EndpointRater, OfflineRater, Rater, Results, Settings, read_concepts, summarise
 from mmsteer.axbench.answers import unsteered
-from mmsteer.axbench.bench import Bench
+from mmsteer.axbench.bench import BENCH, Bench
 from mmsteer.axbench.bench import run as run_bench
 from mmsteer.axbench.concepts import Concept
-from mmsteer.axbench.judges import installed_embedder
+from mmsteer.axbench.judges import AbsentRater, installed_embedder, offline_name
 from mmsteer.errors import RecipeError
 from mmsteer.eval.judge import EndpointJudge
 from mmsteer.json_lines import read_json_lines
@@ -23,10 +27,12 @@ from mmsteer.library import library
 from mmsteer.probes.bounds import Count, Positive, Seed
 from mmsteer.recipes.environment import run_id
 from mmsteer.recipes.loading import find_recipe, load_document, place_of
+from mmsteer.recipes.model_workers import check_same, enter
 from mmsteer.recipes.part import Part, Text
 from mmsteer.recipes.problems import refusal, schema_problems
 from mmsteer.recipes.schema import Model
 from mmsteer.types import Sample
+from mmsteer.workers import Held, opened
 
 MethodName = Literal[
     "diff-mean",
@@ -107,7 +113,12 @@ def check_axbench(name: str | Path, overrides: Sequence[str] = ()) -> tuple[AxBe
 
 
 def run_axbench(
-    name: str | Path, overrides: Sequence[str] = (), out: Path | None = None, *, progress: bool = True
+    name: str | Path,
+    overrides: Sequence[str] = (),
+    out: Path | None = None,
+    *,
+    workers: str | None = None,
+    progress: bool = True,
 ) -> tuple[Path, Results]:
     """Run a recipe of this kind, or what is left of it.
 
@@ -115,6 +126,7 @@ def run_axbench(
         name: A file, or the name of a recipe that comes with mmsteer.
         overrides: Lines `a.b.c=value`.
         out: The folder; None for `runs/<name>-<id>`.
+        workers: What does the concepts, as `--workers` takes them; None for this process.
         progress: Show a bar.
 
     Returns:
@@ -123,15 +135,56 @@ def run_axbench(
     Raises:
         RecipeError: The recipe is wrong.
     """
+    made = _prepared(name, overrides, "cpu" if workers else None)
+    folder = out or Path("runs") / f"{made.recipe.name}-{made.id}"
+    bench = Bench(made.adapter, made.instructions, made.settings, _rater(made, absent=bool(workers)), folder)
+    start = partial(held_axbench, str(name), overrides, os.getcwd(), made.id)
+    with opened(workers, start) if workers else nullcontext() as by:
+        return folder, summarise(run_bench(bench, made.concepts, made.told, workers=by, progress=progress))
+
+
+def held_axbench(name: str, overrides: Sequence[str], folder: str, wanted: str) -> Held:
+    """What a worker of such a run has, made in its own process.
+
+    Args:
+        name: The recipe, as the driver was given it.
+        overrides: Lines `a.b.c=value`.
+        folder: The driver's working folder, where relative names are looked up.
+        wanted: The id of the driver's run.
+
+    Raises:
+        WorkerError: The folder is not there, or the run would be another one.
+    """
+    enter(folder)
+    made = _prepared(name, overrides, None)
+    check_same(made.id, wanted)
+    return Held(made.adapter, {BENCH: Bench(made.adapter, made.instructions, made.settings, _rater(made), None)})
+
+
+@dataclass(frozen=True, eq=False)
+class _Prepared:
+    """A checked recipe with its model.
+
+    `told`: what else the results depend on, besides `settings`.
+    `id`: what all of it depends on, as a short hash.
+    """
+
+    recipe: AxBench
+    concepts: tuple[Concept, ...]
+    instructions: Sequence[str]
+    settings: Settings
+    adapter: AnyAdapter
+    told: Mapping[str, str]
+    id: str
+
+
+def _prepared(name: str | Path, overrides: Sequence[str], device: str | None) -> _Prepared:
     recipe, concepts, instructions = check_axbench(name, overrides)
-    settings = _settings(recipe)
-    adapter = load(
-        recipe.model.load, device=recipe.model.device, dtype=recipe.model.dtype, quantise=recipe.model.quantise
-    )
+    settings, model = _settings(recipe), recipe.model
+    adapter = load(model.load, device=device or model.device, dtype=model.dtype, quantise=model.quantise)
     told = {"model": adapter.fingerprint, "data": _digest(concepts, instructions)}
-    folder = out or Path("runs") / f"{recipe.name}-{run_id({**told, **asdict(settings), 'judge': recipe.judge})}"
-    bench = Bench(adapter, instructions, settings, _rater(recipe, adapter, instructions, settings), folder)
-    return folder, summarise(run_bench(bench, concepts, told, progress=progress))
+    found = run_id({**told, **asdict(settings), "judge": recipe.judge})
+    return _Prepared(recipe, concepts, instructions, settings, adapter, told, found)
 
 
 def _settings(recipe: AxBench) -> Settings:
@@ -139,11 +192,14 @@ def _settings(recipe: AxBench) -> Settings:
     return Settings(**{name: getattr(recipe, name) for name in shared})
 
 
-def _rater(recipe: AxBench, adapter: Any, instructions: Sequence[str], settings: Settings) -> Rater:
-    if recipe.judge == "endpoint":
+def _rater(made: _Prepared, *, absent: bool = False) -> Rater:
+    if made.recipe.judge == "endpoint":
         return EndpointRater(EndpointJudge.from_environment())
-    plain: list[Sample] = unsteered(adapter, instructions, settings.sampling, settings.batch)
-    return OfflineRater(adapter, plain, installed_embedder())
+    embed = installed_embedder()
+    if absent:
+        return AbsentRater(offline_name(embed))
+    plain: list[Sample] = unsteered(made.adapter, made.instructions, made.settings.sampling, made.settings.batch)
+    return OfflineRater(made.adapter, plain, embed)
 
 
 def _place(path: str, home: Path) -> Path:

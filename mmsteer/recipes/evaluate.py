@@ -19,6 +19,7 @@ from mmsteer.recipes.rows.task import RowsTask
 from mmsteer.recipes.scoring import ITEM
 from mmsteer.steering import Steering
 from mmsteer.types import Direction
+from mmsteer.workers import Held, Workers
 
 Controls = Mapping[str, Mapping[str, Direction]]
 """For each kind of control, the directions that stand for those of the same names."""
@@ -61,6 +62,7 @@ def evaluate(
     controls: Controls | None = None,
     kl: float | None = None,
     seed: int = 0,
+    workers: Workers | None = None,
     progress: bool = True,
 ) -> Results:
     """Generate and score a task under each steering, beside the unsteered model and controls.
@@ -79,6 +81,8 @@ def evaluate(
         kl: Divergence in nats that 95 % of the tokens stay below, to which the strengths of all conditions are
             calibrated; None to leave them.
         seed: Of the random directions.
+        workers: What generates and judges, each with what `held_task` makes of its own copy of the task; None for this
+            process.
         progress: Show what is running and how long it takes.
 
     Raises:
@@ -97,9 +101,23 @@ def evaluate(
             run.write("environment.json", {"id": run.id} | environment("given from Python", task.adapter, (), ()))
             save_directions(run.path / DIRECTIONS, _distinct(used), overwrite=True)
             run.seal(DIRECTIONS)
-            carry_out(task, run, plan, lambda one: one.name, progress=progress)
+            carry_out(task, run, plan, lambda one: one.name, workers=workers, name=_name(task), progress=progress)
             run.finish()
     return _results(run)
+
+
+def held_task(task: RowsTask) -> Held:
+    """What a worker of an evaluation has.
+
+    Args:
+        task: The task that is evaluated, made in the worker's own process.
+    """
+    return Held(task.adapter, {_name(task): task})
+
+
+def _name(task: RowsTask) -> str:
+    """Of a task among those that a worker has: its content, so that no worker takes another for it."""
+    return run_id({"task": task.identity()})
 
 
 def _given(

@@ -1,7 +1,5 @@
 """A checked recipe and its model: everything that can fail before any compute has failed here."""
 
-import os
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +9,14 @@ import torch
 
 from mmsteer.api import load
 from mmsteer.bundled.progress_bars import without_progress_bars
-from mmsteer.errors import DirectionError, RecipeError, WorkerError
+from mmsteer.errors import DirectionError, RecipeError
 from mmsteer.recipes import forms
 from mmsteer.recipes.checks import CheckedRecipe, check_recipe
 from mmsteer.recipes.contrasts import check_model, labels_of
 from mmsteer.recipes.dictionaries import dictionary_digest, dictionary_of, readable
 from mmsteer.recipes.environment import file_digest, run_id
 from mmsteer.recipes.finding import left_out
+from mmsteer.recipes.model_workers import check_same, enter
 from mmsteer.recipes.part import mapped
 from mmsteer.recipes.plan import Condition
 from mmsteer.recipes.problems import complaints
@@ -104,20 +103,10 @@ def held_by_worker(name: str, overrides: Sequence[str], folder: str, wanted: str
     Raises:
         WorkerError: The folder is not there, or the run would be another one.
     """
-    try:
-        os.chdir(folder)
-    except OSError as cause:
-        raise WorkerError(
-            f"{platform.node()} has no folder {folder} ({cause.strerror}); recipes, models and data must be there "
-            "under the same names as for the process that shares out the work"
-        ) from None
+    enter(folder)
     with without_progress_bars():
         found = prepare(name, overrides)
-    if found.id != wanted:
-        raise WorkerError(
-            f"on {platform.node()} this recipe is the run {found.id}, not {wanted}: mmsteer, torch, Python, the model "
-            "or the data differ there; install the same versions"
-        )
+    check_same(found.id, wanted)
     return found.held
 
 

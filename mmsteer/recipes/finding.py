@@ -55,7 +55,7 @@ def find(
         data: What is read.
         folder: Where recordings are kept while they are needed, by content; None for memory.
         without: Directions that those of a probe shall be orthogonal to.
-        workers: What reads the samples; None for this process.
+        workers: What reads the samples and fits probes; None for this process.
         progress: Show a bar.
         judged: Judge the best site by an interval and a permutation test; features of dictionaries are left out.
     """
@@ -74,6 +74,7 @@ def find(
         task=data.target,
         groups=sides.groups,
         without=without,
+        workers=workers,
         progress=progress,
     )
     seconds = time.perf_counter() - start

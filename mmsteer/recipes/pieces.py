@@ -75,7 +75,7 @@ class GeneratedBatch:
 
     def do(self, held: Held) -> Made:
         """The batch."""
-        task: Task = held.tasks[self.task]
+        task: Task = held.task(self.task)
         chunk = chunk_of(task, self.index)
         files, made = task.make(self.planned, self.steering, chunk.items)
         line = {"condition": self.planned.name, "chunk": self.index, "files": list(files), **made}
@@ -134,7 +134,7 @@ class MeasuredDose:
     def do(self, held: Held) -> dict[str, float | None]:
         """The factor of the strengths, and the divergence."""
         assert self.planned.condition is not None
-        task: Task = held.tasks[self.task]
+        task: Task = held.task(self.task)
         steering, factor, wanted = self.planned.steering, self.factor, self.planned.condition.kl
         if self.calibrated and wanted is not None:
             factor = calibrate(held.adapter, steering, self.contexts, wanted, guidance=task.guidance).factor

@@ -1,14 +1,19 @@
 """Where training takes its hidden states from."""
 
 import hashlib
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from mmsteer.errors import DictionaryError
+
+Pool = tuple[list[int], Tensor, int]
+"""Chunks that are read together, the order of their rows, and how many of their batches are passed over."""
 
 
 class Source(Protocol):
@@ -47,6 +52,28 @@ class Chunks(Protocol):
 
     def __getitem__(self, index: int) -> Tensor:
         """One piece, (rows, width)."""
+
+
+@runtime_checkable
+class ReadTogether(Protocol):
+    """Chunks of which several are read at once."""
+
+    def together(self, indexes: Sequence[int]) -> list[Tensor]:
+        """Some pieces, (rows, width) each.
+
+        Args:
+            indexes: Their places.
+        """
+
+
+def together(chunks: Chunks, indexes: Sequence[int]) -> list[Tensor]:
+    """Some pieces, (rows, width) each; at once where they can be read so.
+
+    Args:
+        chunks: All of them.
+        indexes: Their places.
+    """
+    return chunks.together(indexes) if isinstance(chunks, ReadTogether) else [chunks[index] for index in indexes]
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,12 +118,14 @@ class Shuffled:
         batch: Rows a batch.
         seed: Seed of the order.
         pool: Chunks in memory at a time.
+        ahead: Whether the next pool is read while the batches of one are learned from; then two are in memory.
     """
 
     chunks: Chunks
     batch: int = 4096
     seed: int = 0
     pool: int = 16
+    ahead: bool = False
 
     def __post_init__(self) -> None:
         if self.batch < 1 or self.pool < 1:
@@ -116,6 +145,11 @@ class Shuffled:
 
     def batches(self, start: int) -> Iterator[Tensor]:
         """Batches from a number on; pools that come before it are not read."""
+        for states, order, skip in self._read(self._left(start)):
+            for number in range(skip, len(order) // self.batch):
+                yield states[order[number * self.batch : (number + 1) * self.batch]]
+
+    def _left(self, start: int) -> Iterator[Pool]:
         left, epoch = start, 0
         while True:
             generator = torch.Generator().manual_seed(self.seed + 1_000_003 * epoch)
@@ -124,9 +158,21 @@ class Shuffled:
                 order = torch.randperm(rows, generator=generator)
                 count = rows // self.batch
                 if left < count:
-                    yield from self._mixed(members, order, left)
+                    yield members, order, left
                 left = max(0, left - count)
             epoch += 1
+
+    def _read(self, pools: Iterator[Pool]) -> Iterator[tuple[Tensor, Tensor, int]]:
+        """The states of pools, with the order of their rows and the batches that are passed over."""
+        if not self.ahead:
+            yield from ((self._states(members, len(order)), order, skip) for members, order, skip in pools)
+        waiting: deque[tuple[Future[Tensor], Tensor, int]] = deque()
+        with ThreadPoolExecutor(1) as reader:
+            for members, order, skip in pools:
+                waiting.append((reader.submit(self._states, members, len(order)), order, skip))
+                if len(waiting) > 1:
+                    read, mixed, passed = waiting.popleft()
+                    yield read.result(), mixed, passed
 
     def _pools(self, generator: torch.Generator) -> Iterator[list[int]]:
         """The chunks in random order, in pools that each fill a batch or more."""
@@ -140,11 +186,10 @@ class Shuffled:
         if members:
             yield members
 
-    def _mixed(self, members: Sequence[int], order: Tensor, skip: int) -> Iterator[Tensor]:
-        states = torch.cat([self.chunks[index] for index in members])
-        if states.shape != (len(order), self.width):
+    def _states(self, members: Sequence[int], rows: int) -> Tensor:
+        states = torch.cat(together(self.chunks, members))
+        if states.shape != (rows, self.width):
             raise DictionaryError(
-                f"chunks {members[:4]} hold {tuple(states.shape)}; promised were {len(order)} rows of {self.width}"
+                f"chunks {members[:4]} hold {tuple(states.shape)}; promised were {rows} rows of {self.width}"
             )
-        for number in range(skip, len(order) // self.batch):
-            yield states[order[number * self.batch : (number + 1) * self.batch]]
+        return states

@@ -1,189 +1,115 @@
-"""A model with what cells are tried with: generate, score, price."""
+"""What a search does with its pieces: hand them out, rate what comes back, and keep it."""
 
-import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
-from torch import Tensor
-
-from mmsteer.calibrate import divergence_along
-from mmsteer.errors import DataError
 from mmsteer.eval.rewards import OutputReward, rate_outputs
 from mmsteer.search.cells import Cell, CellFile, Place
 from mmsteer.search.clips import Clips
-from mmsteer.steering import Attribute, Steering, steer
-from mmsteer.tasks import Row
-from mmsteer.types import Adapter, Direction, Positions, Sampling
+from mmsteer.search.pieces import Dose, Trial, TriedCells, some
+from mmsteer.types import Direction
+from mmsteer.workers import Workers
 
-PRICED = 8
-"""Unsteered answers along which a cell is priced, at most."""
 BEYOND = 2.0
 """Times the budget: a cell with a higher price is priced alone."""
-CORRECTIONS, LONGEST_STEP = 3, 2.0
-"""Steps from a cell's strength to the one at which a random direction costs as much; the longest, as a logarithm."""
-
-TINY = 1e-9
-"""The smallest price, so that it has a logarithm."""
-
-Item = TypeVar("Item")
-Measure = Callable[[Steering], Tensor]
+NOWHERE = Place("", 0.0)
 
 
 @dataclass(frozen=True, eq=False)
 class Bench:
-    """What cells are tried with.
+    """What cells are tried with, but for the model.
 
     Attributes:
-        adapter: The model.
+        workers: What prices and generates.
         reward: What is wanted of answers.
-        sampling: How they are sampled.
-        batch: Answers that are generated together.
-        seed: The first row's; the next ones follow.
         budget: Nats a token.
         file: Finished cells.
         clips: Where audio is kept; None for text.
     """
 
-    adapter: Adapter
+    workers: Workers
     reward: OutputReward
-    sampling: Sampling
-    batch: int
-    seed: int
     budget: float
     file: CellFile
     clips: Clips | None = None
-    _measures: dict[str, Measure] = field(default_factory=dict)
 
-    def unsteered(self, rows: Sequence[Row], kind: str = "unsteered") -> Cell:
-        """The unsteered model on some rows.
+    def unsteered(self, trial: Trial, kind: str = "unsteered") -> tuple[Cell, Trial]:
+        """The unsteered model, and the trial whose cells are priced along what it put out.
 
-        `kind`: what the cell is called.
+        Args:
+            trial: What it is tried on.
+            kind: What the cell is called.
         """
-        nowhere = Place("", 0.0)
-        known = self.file.get(kind, nowhere)
-        return known or self._try([Cell(kind, nowhere, nowhere, 0.0, (), ())], [Steering()], rows)[0]
+        if self.file.get(kind, NOWHERE) is None:
+            self._do([TriedCells(kind, None, [(NOWHERE, None)], trial)])
+        cell = self.file.known(kind, NOWHERE)
+        plain = [self.clips.read(one) if self.clips else one for one in cell.answers]
+        return cell, replace(trial, plain=plain)
 
-    def cells(self, direction: Direction, places: Sequence[Place], rows: Sequence[Row], plain: Cell) -> list[Cell]:
-        """Cells of the grid, those that are not finished yet.
+    def cells(self, direction: Direction, places: Sequence[Place], trial: Trial) -> Iterator[Sequence[Cell]]:
+        """Cells of the grid, a few at a time and in order; those that are finished are not done again.
 
-        `direction`: what is steered along.
-        `rows`: what they are tried on.
-        `plain`: the unsteered model on the same rows.
+        Args:
+            direction: What is steered along.
+            places: Where and how strongly.
+            trial: What they are tried on.
         """
-        return self._finished("cell", places, lambda place: (place, None), direction, rows, plain)
+        return self._finished("cell", direction, [(place, None) for place in places], trial)
 
-    def controls(self, noise: Direction, cells: Sequence[Cell], rows: Sequence[Row], plain: Cell) -> list[Cell]:
-        """A random direction at the sites and prices of cells.
+    def controls(self, noise: Direction, cells: Sequence[Cell], trial: Trial) -> Iterator[Sequence[Cell]]:
+        """A random direction at the sites and prices of cells, a few at a time and in order.
 
-        `rows`: what they are tried on.
-        `plain`: the unsteered model on the same rows.
+        Args:
+            noise: The direction.
+            cells: The cells.
+            trial: What it is tried on.
         """
-        prices = {cell.place: cell.kl for cell in cells}
-        return self._finished("control", list(prices), lambda place: (place, prices[place]), noise, rows, plain)
+        return self._finished("control", noise, [(cell.place, cell.kl) for cell in cells], trial)
 
-    def tested(self, kind: str, direction: Direction, place: Place, rows: Sequence[Row], plain: Cell) -> Cell:
+    def tested(self, chosen: Sequence[tuple[str, Direction, Place]], trial: Trial) -> list[Cell]:
         """What was chosen on validation rows, on others.
 
         Args:
-            kind: What the cell is called.
-            direction: What is steered along.
-            place: Where and how strongly.
-            rows: Rows that chose nothing.
-            plain: The unsteered model on the same rows.
+            chosen: For each cell what it is called, what is steered along, and where.
+            trial: Of rows that chose nothing.
         """
-        known = self.file.get(kind, place)
-        if known is not None:
-            return known
-        steering = self._steering(direction, place)
-        return self._try([Cell(kind, place, place, self._price(steering, rows, plain), (), ())], [steering], rows)[0]
+        left = [one for one in chosen if self.file.get(one[0], one[2]) is None]
+        self._do([TriedCells(kind, along, [(place, None)], trial) for kind, along, place in left])
+        return [self.file.known(kind, place) for kind, _, place in chosen]
 
     def _finished(
-        self,
-        kind: str,
-        places: Sequence[Place],
-        dose: Callable[[Place], tuple[Place, float | None]],
-        direction: Direction,
-        rows: Sequence[Row],
-        plain: Cell,
-    ) -> list[Cell]:
-        todo = [place for place in places if not self._is_finished(self.file.get(kind, place))]
-        priced = [self._priced(kind, direction, *dose(place), rows, plain) for place in todo]
-        self.file.add([cell for cell in priced if cell.kl > BEYOND * self.budget])
-        affordable = [cell for cell in priced if cell.kl <= BEYOND * self.budget]
-        self._try(affordable, [self._steering(direction, cell.place) for cell in affordable], rows)
-        return [self.file.known(kind, place) for place in places]
+        self, kind: str, direction: Direction, doses: Sequence[Dose], trial: Trial
+    ) -> Iterator[Sequence[Cell]]:
+        """Cells in the order of their doses, as soon as all before them are finished; kept as soon as they are."""
+        groups = deque(some(doses, max(1, trial.batch // len(trial.rows))))
+        left = [[dose for dose in group if not self._is_finished(kind, dose)] for group in groups]
+        pieces = [TriedCells(kind, direction, group, trial, BEYOND * self.budget) for group in left if group]
+        for _ in self._each(pieces):
+            while groups and all(self._is_finished(kind, dose) for dose in groups[0]):
+                yield [self.file.known(kind, place) for place, _ in groups.popleft()]
 
-    def _is_finished(self, cell: Cell | None) -> bool:
+    def _is_finished(self, kind: str, dose: Dose) -> bool:
         """Whether nothing is left to do; an earlier, smaller budget may have left out the answers."""
+        cell = self.file.get(kind, dose[0])
         return cell is not None and (bool(cell.answers) or cell.kl > BEYOND * self.budget)
 
-    def _priced(
-        self, kind: str, direction: Direction, place: Place, target: float | None, rows: Sequence[Row], plain: Cell
-    ) -> Cell:
-        """A cell without its answers, at its own strength or at the one that costs as much as is asked."""
-        found, price = place, self._price(self._steering(direction, place), rows, plain)
-        slope = 2.0  # of the logarithms: the price grows about as the square of the strength, and then saturates
-        for _ in range(CORRECTIONS if target else 0):
-            step = min(max(math.log((target or 0.0) / price) / slope, -LONGEST_STEP), LONGEST_STEP)
-            found = replace(found, strength=round(found.strength * math.exp(step), 6))
-            before, price = price, self._price(self._steering(direction, found), rows, plain)
-            slope = min(max(math.log(price / before) / step, 0.5), 3.0) if step else slope
-        return Cell(kind, place, found, price, (), ())
+    def _do(self, pieces: Sequence[TriedCells]) -> None:
+        for _ in self._each(pieces):
+            pass
 
-    def _steering(self, direction: Direction, place: Place) -> Steering:
-        return Steering(
-            (Attribute(direction, place.strength, positions=Positions(place.positions), sites=place.sites),)
-        )
+    def _each(self, pieces: Sequence[TriedCells]) -> Iterator[None]:
+        """A step before the first piece, and one after each, when its cells are kept."""
+        yield
+        for piece, found in self.workers.map(pieces):
+            self.file.add([self._rated(cell, outputs, piece.trial) for cell, outputs in found])
+            yield
 
-    def _price(self, steering: Steering, rows: Sequence[Row], plain: Cell) -> float:
-        if plain.kind not in self._measures:
-            self._measures[plain.kind] = self._measure(rows, plain)
-        return max(float(self._measures[plain.kind](steering).double().mean()), TINY)
-
-    def _measure(self, rows: Sequence[Row], plain: Cell) -> Measure:
-        answered = [
-            replace(row.sample(self.adapter), output=self.clips.read(answer) if self.clips else answer)
-            for row, answer in zip(rows, plain.answers, strict=True)
-            if answer
-        ]
-        if not answered:
-            raise DataError("the unsteered model gives no answer to any row, so nothing can be priced along them")
-        guidance = self.sampling.filled(self.adapter.sampling).guidance or 1.0
-        return divergence_along(self.adapter, answered[:PRICED], guidance=guidance)
-
-    def _try(self, cells: Sequence[Cell], steerings: Sequence[Steering], rows: Sequence[Row]) -> list[Cell]:
-        """Cells with their answers and rewards, which are kept at once."""
-        jobs = [(steering, row, at) for steering in steerings for at, row in enumerate(rows)]
-        outputs = list(self._generate(jobs))
-        made = [
-            replace(cell, **self._judged(mine, rows))
-            for cell, mine in zip(cells, some(outputs, len(rows)), strict=True)
-        ]
-        self.file.add(made)
-        return made
-
-    def _judged(self, outputs: Sequence[Any], rows: Sequence[Row]) -> dict[str, Any]:
-        """Answers and rewards of a cell."""
+    def _rated(self, cell: Cell, outputs: Sequence[Any] | None, trial: Trial) -> Cell:
+        if outputs is None:
+            return cell
         rate = self.clips.sample_rate if self.clips else None
-        rewards = rate_outputs(self.reward, outputs, [row.reference for row in rows], rate)
+        rewards = rate_outputs(self.reward, outputs, [row.reference for row in trial.rows], rate)
         answers = [self.clips.keep(one) if self.clips else one for one in outputs]
-        return {"answers": tuple(answers), "rewards": tuple(rewards)}
-
-    def _generate(self, jobs: Sequence[tuple[Steering, Row, int]]) -> Iterator[Any]:
-        """Answers or clips, of which each has its own steering."""
-        for part in some(jobs, self.batch):
-            samples = [replace(row.sample(self.adapter), id=str(at)) for at, (_, row, _) in enumerate(part)]
-            with steer(self.adapter, [steering for steering, _, _ in part]):
-                made = self.adapter.generate(samples, self.sampling, [self.seed + at for _, _, at in part])
-            yield from (one.output for one in made)
-
-
-def some(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
-    """Items a few at a time.
-
-    Yields:
-        Parts in order.
-    """
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
+        return replace(cell, answers=tuple(answers), rewards=tuple(rewards))

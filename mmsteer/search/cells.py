@@ -6,7 +6,7 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
-from mmsteer.atomic import append_whole
+from mmsteer.atomic import append_whole, write_atomically
 from mmsteer.claim import claim
 from mmsteer.errors import DataError
 from mmsteer.json_lines import parse_json
@@ -110,7 +110,7 @@ class CellFile:
         Raises:
             DataError: They cannot be written.
         """
-        lines = "".join(json.dumps(_plain(cell), allow_nan=False) + "\n" for cell in cells).encode()
+        lines = "".join(map(_line, cells)).encode()
         if self._path is not None:
             try:
                 append_whole(self._path, self._size, lines)
@@ -118,6 +118,19 @@ class CellFile:
                 raise DataError(f"{self._path} cannot be written: {cause}; the cells before stay") from None
         self._size += len(lines)
         self._known |= {(cell.kind, cell.of): cell for cell in cells}
+
+    def arrange(self, cells: Sequence[Cell]) -> None:
+        """Put the file into an order, whoever was first, so that equal searches have equal files.
+
+        Args:
+            cells: In order; other cells of earlier searches come first.
+        """
+        last = {(cell.kind, cell.of): at for at, cell in enumerate(cells)}
+        ordered = sorted(self._known.values(), key=lambda cell: last.get((cell.kind, cell.of), -1))
+        lines = "".join(map(_line, ordered)).encode()
+        if self._path is not None and lines != self._path.read_bytes():
+            write_atomically(self._path, lines)
+        self._size = len(lines)
 
     def _read(self, path: Path) -> None:
         path.touch()
@@ -129,8 +142,8 @@ class CellFile:
             self._known[cell.kind, cell.of] = cell
 
 
-def _plain(cell: Cell) -> dict[str, Any]:
-    return {
+def _line(cell: Cell) -> str:
+    told = {
         "kind": cell.kind,
         "of": astuple(cell.of),
         "place": astuple(cell.place),
@@ -138,6 +151,7 @@ def _plain(cell: Cell) -> dict[str, Any]:
         "rewards": cell.rewards,
         "answers": cell.answers,
     }
+    return json.dumps(told, allow_nan=False) + "\n"
 
 
 def _cell(line: Mapping[str, Any]) -> Cell:

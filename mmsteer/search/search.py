@@ -17,13 +17,15 @@ from rich.progress import Progress
 
 from mmsteer.errors import DataError, SteeringError
 from mmsteer.eval.rewards import OutputReward
-from mmsteer.search.bench import Bench, some
+from mmsteer.search.bench import Bench
 from mmsteer.search.cells import Cell, CellFile
 from mmsteer.search.clips import Clips
 from mmsteer.search.grid import Grid
+from mmsteer.search.pieces import Trial
 from mmsteer.tasks import Row, digest, sources_of
 from mmsteer.tracking import Tracker
 from mmsteer.types import Adapter, Direction, Sampling, random_direction
+from mmsteer.workers import Held, Here, Workers
 
 VALIDATION, TEST = 16, 32
 """Rows that cells are tried on, and that the choice is judged on; at most."""
@@ -97,6 +99,7 @@ def search(
     batch: int = 16,
     seed: int = 0,
     folder: Path | None = None,
+    workers: Workers | None = None,
     progress: bool = False,
     report_to: Sequence[Tracker] = (),
 ) -> Search:
@@ -115,6 +118,7 @@ def search(
         batch: Answers that are generated together, each with its own steering.
         seed: Of the random direction, the draw of rows, and what is sampled.
         folder: Where finished cells are kept, and clips; a search that was stopped goes on there.
+        workers: What prices and generates, each with this model; None for this process, which rates in any case.
         progress: Show a bar.
         report_to: What the reward and the price of each cell are sent to, one step a cell of the grid and then one a
             control; a search that goes on sends finished ones again.
@@ -132,25 +136,29 @@ def search(
     clips = None if adapter.sample_rate is None else _clips(adapter.sample_rate, folder)
     sampling = sampling or (Sampling() if clips else Sampling(tokens=48))
     file = CellFile(folder, _settings(adapter, direction, tried, kept, reward, sampling, seed))
-    bench = Bench(adapter, reward, sampling, batch, seed, budget_kl, file, clips)
-    noise, together = random_direction(direction, seed), max(1, batch // len(tried))
+    bench = Bench(workers or Here(Held(adapter)), reward, budget_kl, file, clips)
+    noise = random_direction(direction, seed)
     with Progress(disable=not progress) as bar:
         task = bar.add_task("searching", total=2 * len(places))
-        unsteered, cells, controls = bench.unsteered(tried), list[Cell](), list[Cell]()
+        unsteered, trial = bench.unsteered(Trial(tried, sampling, batch, seed))
         _check_scored(unsteered, reward)
-        for part in some(places, together):
-            cells += bench.cells(direction, part, tried, unsteered)
+        cells, controls = list[Cell](), list[Cell]()
+        for part in bench.cells(direction, places, trial):
+            cells += part
             _report(report_to, cells, len(part), 0)
             bar.advance(task, len(part))
-        for done in some(cells, together):
-            controls += bench.controls(noise, done, tried, unsteered)
-            _report(report_to, controls, len(done), len(cells))
-            bar.advance(task, len(done))
+        for part in bench.controls(noise, cells, trial):
+            controls += part
+            _report(report_to, controls, len(part), len(cells))
+            bar.advance(task, len(part))
     prompts = (tuple(row.asked().text for row in tried), tuple(row.asked().text for row in kept))
     found = Search(
         direction.name, reward.name, budget_kl, prompts, unsteered, tuple(cells), tuple(controls), audio=bool(clips)
     )
-    return replace(found, tested=_tested(bench, found, direction, noise, kept)) if kept else found
+    if kept:
+        found = replace(found, tested=_tested(bench, found, direction, noise, replace(trial, rows=kept, plain=None)))
+    file.arrange([unsteered, *cells, *controls, *found.tested.values()])
+    return found
 
 
 def _report(trackers: Sequence[Tracker], cells: Sequence[Cell], fresh: int, before: int) -> None:
@@ -206,17 +214,12 @@ def divided(rows: Sequence[Row], seed: int) -> tuple[list[Row], list[Row]]:
     return tried[:VALIDATION], kept[:TEST]
 
 
-def _tested(
-    bench: Bench, found: Search, direction: Direction, noise: Direction, rows: Sequence[Row]
-) -> dict[str, Cell]:
-    plain = bench.unsteered(rows, "test unsteered")
+def _tested(bench: Bench, found: Search, direction: Direction, noise: Direction, trial: Trial) -> dict[str, Cell]:
+    plain, trial = bench.unsteered(trial, "test unsteered")
     chosen = {"steered": (found.best, direction), "random": (found.best_control, noise)}
-    judged = {
-        name: bench.tested(f"test {name}", along, cell.place, rows, plain)
-        for name, (cell, along) in chosen.items()
-        if cell is not None
-    }
-    return {"unsteered": plain, **judged}
+    there = {name: (f"test {name}", along, cell.place) for name, (cell, along) in chosen.items() if cell is not None}
+    judged = bench.tested(list(there.values()), trial)
+    return {"unsteered": plain, **dict(zip(there, judged, strict=True))}
 
 
 def _settings(

@@ -1,12 +1,12 @@
 """What a store of activations holds: a header, then a line a shard."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mmsteer.errors import StoreError
+from mmsteer.store.place import Place
 from mmsteer.types.histogram import BINS_PER_OCTAVE, OCTAVES
 
 AGAIN = "remove the folder and record again"
@@ -89,20 +89,20 @@ class Manifest:
         return self.shards[0].shapes if self.shards else {}
 
 
-def read_manifest(path: Path) -> Manifest:
+def read_manifest(place: Place, name: str) -> Manifest:
     """Read a manifest's file.
 
     Raises:
         StoreError: It is not there, or damaged.
     """
     try:
-        return Manifest.read(path.read_bytes())
+        return Manifest.read(place.read(name))
     except OSError as cause:
-        raise StoreError(f"{path.parent} holds no store: {path.name}: {cause.strerror}") from None
+        raise StoreError(f"{place.name} holds no store: {name}: {cause.strerror or cause}") from None
     except ValidationError as cause:
-        raise StoreError(f"{path} is damaged: {first_problem(cause)}; {AGAIN}") from None
+        raise StoreError(f"{place.name}/{name} is damaged: {first_problem(cause)}; {AGAIN}") from None
     except ValueError as cause:
-        raise StoreError(f"{path} is damaged: {cause}; {AGAIN}") from None
+        raise StoreError(f"{place.name}/{name} is damaged: {cause}; {AGAIN}") from None
 
 
 def first_problem(cause: ValidationError) -> str:

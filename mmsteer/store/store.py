@@ -1,31 +1,29 @@
 """Activations on disk: immutable shards and a manifest, so that a recording can stop and go on."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 from pydantic import ValidationError
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save
 from torch import Tensor
 
-from mmsteer.atomic import append_whole, write_atomically
 from mmsteer.errors import SiteError, StoreError
 from mmsteer.store.manifest import AGAIN, DtypeName, Header, Shard, States, first_problem, read_manifest
+from mmsteer.store.place import Place, nothing_lost, place_of
 from mmsteer.types import Activations, LogHistogram, Site
 
 MANIFEST = "manifest.jsonl"
 DTYPES = {"float32": torch.float32, "float16": torch.float16}
 
 _STORED_AS = "dtype on disk"
-_DRAFTS = ".*.tmp"
 
 
 class ActivationStore:
-    """A folder of recorded activations.
+    """A folder of recorded activations, of this machine or behind an address such as `s3://bucket/run`.
 
     A shard counts once the manifest names it, and the manifest names only whole shards: a recording that is
     killed loses at most the shard it was writing. One process may append at a time.
@@ -35,14 +33,14 @@ class ActivationStore:
         """Open a store that is there.
 
         Args:
-            folder: The store.
+            folder: The store; a text with a protocol is opened by fsspec.
 
         Raises:
-            StoreError: There is no store, or its manifest is damaged.
+            StoreError: There is no store, its manifest is damaged, or fsspec cannot open it.
         """
-        self.folder = Path(folder)
-        self._manifest = read_manifest(self.folder / MANIFEST)
-        self._stamp = _stamp(self.folder / MANIFEST)
+        self._place = place_of(folder)
+        self._manifest = read_manifest(self._place, MANIFEST)
+        self._stamp = self._place.stamp(MANIFEST)
         self._done = {name for shard in self._manifest.shards for name in shard.ids}
 
     @classmethod
@@ -52,21 +50,25 @@ class ActivationStore:
         """Start a recording, or go on with the one in the folder if it has the same source.
 
         Args:
-            folder: The store; made if it is not there.
+            folder: The store, as for opening one; made if it is not there.
             source: What is read and how: model fingerprint, data fingerprint, positions, pooling.
             dtype: Type of the numbers on disk; float16 halves the size and keeps three digits.
 
         Raises:
             StoreError: The folder holds a recording of another source or type, or other files.
         """
-        path = Path(folder) / MANIFEST
-        if not path.exists():
-            _start(Path(folder), source, dtype)
+        place = place_of(folder)
+        if place.stamp(MANIFEST) is None:
+            _start(place, source, dtype)
         store = cls(folder)
         store._check_source({**source, _STORED_AS: dtype})
-        for draft in Path(folder).glob(_DRAFTS):  # of a recording that was killed
-            draft.unlink()
+        place.tidy()
         return store
+
+    @property
+    def folder(self) -> Path | str:
+        """Where it lies."""
+        return self._place.name
 
     @property
     def source(self) -> dict[str, str]:
@@ -135,25 +137,34 @@ class ActivationStore:
         return Activations(values, {site: self._norms(site) for site in chosen}, tuple(order), self.source)
 
     def _write(self, name: str, shard: bytes, line: bytes) -> None:
-        with _nothing_lost(self.folder):
-            write_atomically(self.folder / name, shard)
+        with nothing_lost(self._place):
+            self._place.write(name, shard)
             try:
-                append_whole(self.folder / MANIFEST, self._manifest.size, line)
+                self._place.append(MANIFEST, self._manifest.size, line)
             finally:
-                self._stamp = _stamp(self.folder / MANIFEST)
+                self._stamp = self._place.stamp(MANIFEST)
 
     def _fill(self, values: Mapping[Site, Tensor], rows: Mapping[str, int], shard: Shard) -> None:
         # Copies the wanted samples of one shard to their rows.
-        path = self.folder / shard.file
-        _check_sum(path, shard.sha256)
+        self._check_sum(shard)
         pairs = [(rows[name], index) for index, name in enumerate(shard.ids) if name in rows]
         here, there = map(list, zip(*pairs, strict=True))
         try:
-            with safe_open(path, framework="pt") as file:
-                for site, value in values.items():
-                    value[here] = file.get_tensor(str(site))[there].float()
-        except (SafetensorError, RuntimeError, IndexError) as cause:
-            raise StoreError(f"{path} does not fit its manifest ({cause}); {AGAIN}") from None
+            for site, stored in self._place.tensors(shard.file, map(str, values)):
+                values[Site.parse(site)][here] = stored[there].float()
+        except (SafetensorError, RuntimeError, LookupError) as cause:
+            raise StoreError(f"{self.folder}/{shard.file} does not fit its manifest ({cause}); {AGAIN}") from None
+
+    def _check_sum(self, shard: Shard) -> None:
+        try:
+            found = self._place.digest(shard.file)
+        except OSError as cause:
+            reason = cause.strerror or cause
+            raise StoreError(f"{self.folder}/{shard.file} cannot be read: {reason}; {AGAIN}") from None
+        if found != shard.sha256:
+            raise StoreError(
+                f"{self.folder}/{shard.file} is damaged: its checksum differs from the manifest's; {AGAIN}"
+            )
 
     def _norms(self, site: Site) -> LogHistogram:
         parts = (LogHistogram(shard.sites[str(site)].norms) for shard in self._manifest.shards)
@@ -176,7 +187,7 @@ class ActivationStore:
         return stored
 
     def _check_alone(self) -> None:
-        if _stamp(self.folder / MANIFEST) != self._stamp:
+        if self._place.stamp(MANIFEST) != self._stamp:
             raise StoreError(f"{self.folder} was changed by another process; record from one process at a time")
 
     def _check_ids(self, ids: Sequence[str]) -> None:
@@ -220,50 +231,23 @@ class ActivationStore:
             raise StoreError(f"{self.folder}: {what}")
 
 
-def _start(folder: Path, source: Mapping[str, str], dtype: DtypeName) -> None:
+def _start(place: Place, source: Mapping[str, str], dtype: DtypeName) -> None:
     try:
         header = Header(source=dict(source), dtype=dtype)
     except ValidationError as cause:
-        raise StoreError(f"{folder}: {first_problem(cause)}; a source maps names to texts") from None
-    if folder.exists() and (not folder.is_dir() or set(folder.iterdir()) - set(folder.glob(_DRAFTS))):
-        raise StoreError(f"{folder} is not empty and holds no store; choose another folder")
+        raise StoreError(f"{place.name}: {first_problem(cause)}; a source maps names to texts") from None
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        ready = place.begin()
     except OSError as cause:
-        raise StoreError(f"{folder} cannot be made: {cause.strerror}") from cause
-    with _nothing_lost(folder):
-        write_atomically(folder / MANIFEST, header.model_dump_json().encode() + b"\n")
+        raise StoreError(f"{place.name} cannot be made: {cause.strerror or cause}") from cause
+    if not ready:
+        raise StoreError(f"{place.name} is not empty and holds no store; choose another folder")
+    with nothing_lost(place):
+        place.write(MANIFEST, header.model_dump_json().encode() + b"\n")
 
 
-@contextmanager
-def _nothing_lost(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as cause:
-        raise StoreError(f"{folder} cannot be written: {cause.strerror}; nothing recorded before is lost") from cause
-
-
-def _stamp(path: Path) -> tuple[int, int, int] | None:
-    """What changes whenever a file is replaced; None where there is no file."""
-    try:
-        stat = path.stat()
-    except OSError:
-        return None
-    return stat.st_ino, stat.st_mtime_ns, stat.st_size
-
-
-def _site(folder: Path, text: str) -> Site:
+def _site(folder: Path | str, text: str) -> Site:
     try:
         return Site.parse(text)
     except SiteError as cause:
-        raise StoreError(f"{folder / MANIFEST} is damaged: {cause}") from None
-
-
-def _check_sum(path: Path, wanted: str) -> None:
-    try:
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as cause:
-        raise StoreError(f"{path} cannot be read: {cause.strerror}; {AGAIN}") from None
-    if found != wanted:
-        raise StoreError(f"{path} is damaged: its checksum differs from the manifest's; {AGAIN}")
+        raise StoreError(f"{folder}/{MANIFEST} is damaged: {cause}") from None

@@ -4,7 +4,7 @@ from mmsteer.types.activations import Activations
 from mmsteer.types.adapter import Adapter, Call, Forward, Identified, Identity, Layout, Reading, Wrap, likeness
 from mmsteer.types.direction import UNKNOWN, Direction, NormSpread, SiteStats, random_direction
 from mmsteer.types.feature import Feature
-from mmsteer.types.histogram import LogHistogram, binned
+from mmsteer.types.histogram import LogHistogram, binned, binned_each
 from mmsteer.types.low_rank import LowRank
 from mmsteer.types.metric import Metric
 from mmsteer.types.port import Port
@@ -63,6 +63,7 @@ __all__ = [
     "Wrap",
     "as_samples",
     "binned",
+    "binned_each",
     "check_thoughts",
     "likeness",
     "marks_in",

@@ -216,8 +216,11 @@ class Adapter(Identified, Protocol):
     def reading(self, samples: Sequence[Sample], *, guided: bool = False) -> Reading:
         """Samples in the token layout of generation; `guided` doubles the rows as guidance does."""
 
-    def read(self, reading: Reading, *, gradient: bool = False) -> Tensor:
-        """Run one forward, with a graph for gradients if asked; logits, (rows, tokens, vocabularies, vocabulary)."""
+    def read(self, reading: Reading, *, gradient: bool = False, last: bool = False) -> Tensor:
+        """Run one forward, with a graph for gradients if asked; logits, (rows, tokens, vocabularies, vocabulary).
+
+        `last`: for those who read hidden states: of the logits none but the last token's, where the model can do that.
+        """
 
     def tokens(self, reading: Reading) -> Tensor:
         """What the model is given in a reading, (rows, tokens, vocabularies): as many tokens as `read` has logits."""

@@ -1,7 +1,7 @@
 """Positive numbers counted in bins of equal ratio: quantiles of parts that are read one after another."""
 
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -87,6 +87,21 @@ def binned(values: Tensor, chosen: Tensor) -> Tensor:
         values: Positive numbers.
         chosen: Which count, bool, of the same shape.
     """
-    places = (values.float().log2() * BINS_PER_OCTAVE).floor().nan_to_num(0.0).clamp(-_HALF, _HALF - 1).long() + _HALF
-    counts = torch.zeros(2 * _HALF, dtype=torch.long, device=values.device)
-    return counts.index_add_(0, places.flatten(), chosen.flatten().long())
+    return binned_each([values], [chosen])[0]
+
+
+def binned_each(values: Sequence[Tensor], chosen: Sequence[Tensor]) -> Tensor:
+    """`binned` of several, by as many operators as for one, (several, bins) int64, where the first one is.
+
+    Args:
+        values: Positive numbers of any shapes.
+        chosen: For each of them which count.
+    """
+    device = values[0].device
+    whole = torch.cat([one.to(device, torch.float32).flatten() for one in values])
+    counted = torch.cat([one.to(device).flatten() for one in chosen]).long()
+    ends = torch.tensor([one.numel() for one in values], device=device)
+    of = torch.arange(len(values), device=device).repeat_interleave(ends, output_size=whole.numel())
+    places = (whole.log2() * BINS_PER_OCTAVE).floor().nan_to_num(0.0).clamp(-_HALF, _HALF - 1).long() + _HALF
+    counts = torch.zeros(len(values) * 2 * _HALF, dtype=torch.long, device=device)
+    return counts.index_add_(0, places + of * 2 * _HALF, counted).reshape(len(values), -1)

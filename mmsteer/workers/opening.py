@@ -19,12 +19,7 @@ def opened(text: str, start: Start) -> Pool:
     Raises:
         WorkerError: The text says none of these.
     """
-    found = _TEXT.fullmatch(text)
-    if not found:
-        raise WorkerError(
-            f"cannot read the workers {clip(text)}; write a number of processes such as 4, ray://host:10001, or 4@ray "
-            "for a cluster on this machine"
-        )
+    found = _read(text)
     if found["processes"]:
         from mmsteer.workers.processes import processes
 
@@ -32,3 +27,25 @@ def opened(text: str, start: Start) -> Pool:
     from mmsteer.workers.ray_cluster import actors
 
     return actors(found["address"], int(found["actors"]) if found["actors"] else None, start)
+
+
+def check_workers(text: str) -> None:
+    """Refuse what names no workers, before anything is loaded.
+
+    Args:
+        text: As for `opened`.
+
+    Raises:
+        WorkerError: The text says none of these.
+    """
+    _read(text)
+
+
+def _read(text: str) -> re.Match[str]:
+    found = _TEXT.fullmatch(text)
+    if not found:
+        raise WorkerError(
+            f"cannot read the workers {clip(text)}; write a number of processes such as 4, ray://host:10001, or 4@ray "
+            "for a cluster on this machine"
+        )
+    return found

@@ -7,7 +7,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Any, Generic, Protocol
 
 from mmsteer.errors import MmsteerError, WorkerError
-from mmsteer.workers.protocol import AnyPiece, Held, Start, Workers
+from mmsteer.workers.protocol import AnyPiece, Held, Piece, Start, Workers
 
 RETRIES = 3
 """Workers that a piece may lose before the next loss ends the work."""
@@ -73,7 +73,7 @@ class Pool(Workers):
             if piece is not None:
                 if number not in self._workers:
                     self._workers[number] = self._begin(number)
-                queue.running[self._workers[number].submit(pickle.dumps(piece))] = number, piece
+                queue.running[self._workers[number].submit(_sent(piece))] = number, piece
 
     def _settled(self, queue: "_Queue[AnyPiece]") -> list[tuple[AnyPiece, "Future[bytes]"]]:
         """Pieces that are done; those whose workers were lost go back into the queue."""
@@ -143,6 +143,16 @@ class Served:
         held = self._start()
         threadpool_limits(self._threads)
         return held
+
+
+def _sent(piece: Piece) -> bytes:
+    try:
+        return pickle.dumps(piece)
+    except (pickle.PicklingError, AttributeError, TypeError) as cause:
+        raise WorkerError(
+            f"{piece}: it cannot be sent to workers ({cause}); functions among data, rewards or scorers must be "
+            "found by their module and name"
+        ) from None
 
 
 def _result(data: bytes) -> Any:

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
+from mmsteer.errors import WorkerError
+
 
 @dataclass(frozen=True, eq=False)
 class Held:
@@ -17,10 +19,26 @@ class Held:
     Attributes:
         adapter: The model.
         tasks: What is generated and scored, by name.
+        kept: What pieces leave for the next ones, so that it is not computed again.
     """
 
     adapter: Any
     tasks: Mapping[str, Any] = field(default_factory=dict)
+    kept: dict[str, Any] = field(default_factory=dict)
+
+    def task(self, name: str) -> Any:
+        """What is generated and scored.
+
+        Args:
+            name: Its name.
+
+        Raises:
+            WorkerError: This worker has another task.
+        """
+        if name not in self.tasks:
+            have = ", ".join(self.tasks) or "none"
+            raise WorkerError(f"this worker has no task {name!r} but {have}: its data, scorers or model are others")
+        return self.tasks[name]
 
 
 Start = Callable[[], Held]

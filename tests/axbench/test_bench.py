@@ -177,5 +177,13 @@ def test_a_recipe_runs_from_the_command_line(mmsteer, talker_folder, folder, tmp
     assert code == 0, err
     assert "diff-mean" in out
     assert (tmp_path / "run" / "index.html").read_text().count("<tr>") == 3
+    assert mmsteer("run", recipe, "--out", tmp_path / "alone", "--quiet")[0] == 0
+    code, _, err = mmsteer("run", recipe, "--out", tmp_path / "shared", "--workers", "2", "--quiet")
+    assert code == 0, err
+    files = [tmp_path / one / "results.jsonl" for one in ("alone", "shared")]
+    kept = [[json.loads(line) for line in file.read_text().splitlines()] for file in files]
+    assert [len(one) for one in kept] == [2, 2]
+    assert _without_times(kept[0]) == _without_times(kept[1])
+    assert (tmp_path / "alone" / "axbench.json").read_bytes() == (tmp_path / "shared" / "axbench.json").read_bytes()
     code, _, err = mmsteer("run", recipe, "factors=[]", "--out", tmp_path / "other")
     assert (code, "factors" in err) == (2, True)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from itertools import islice
+from threading import Event
 
 import pytest
 import torch
@@ -80,3 +81,23 @@ def test_data_has_a_fingerprint():
     prints = {Held(torch.zeros(4, 2)).fingerprint, Held(torch.ones(4, 2)).fingerprint}
     assert len(prints) == 2
     assert Shuffled(Held(torch.zeros(4, 2)), batch=2).fingerprint.startswith(Held(torch.zeros(4, 2)).fingerprint)
+
+
+def test_a_pool_is_read_while_the_one_before_is_learned_from():
+    class Watched(Counting):
+        second = Event()
+
+        def __getitem__(self, index):
+            found = super().__getitem__(index)
+            if len(self.read) == 4:
+                self.second.set()
+            return found
+
+    chunks = Watched()
+    stream = Shuffled(chunks, batch=5, pool=2, ahead=True).batches(0)
+    next(stream)
+    assert chunks.second.wait(10)
+    stream.close()
+    assert numbers(Shuffled(Counting(), batch=5, pool=3, ahead=True), 4, 9) == numbers(
+        Shuffled(Counting(), batch=5, pool=3), 4, 9
+    )

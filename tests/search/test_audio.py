@@ -14,7 +14,7 @@ from mmsteer.eval.audio import read_audio
 from mmsteer.eval.rewards import parse_output_reward
 from mmsteer.report.search_page import search_page, verdict
 from mmsteer.search import Grid, Place, divided, search
-from mmsteer.search.bench import Bench
+from mmsteer.search.pieces import Trial
 from mmsteer.steering import Attribute, Steering, steer
 from mmsteer.tasks import Row
 from mmsteer.types import Direction, Positions, Site, SiteStats
@@ -71,11 +71,7 @@ def test_every_cell_is_what_steering_alone_gives(found, musicgen, direction, row
 
 
 def test_a_finished_search_makes_no_clip_again(found, musicgen, direction, rows, folder, monkeypatch):
-    def never(self, jobs):
-        assert not jobs
-        return iter(())
-
-    monkeypatch.setattr(Bench, "_generate", never)
+    monkeypatch.setattr(Trial, "generated", lambda *_: pytest.fail("made again"))
     again = search(musicgen, direction, rows, VOICED, budget_kl=50.0, grid=GRID, sampling=SAMPLING, folder=folder)
     assert again == found
 

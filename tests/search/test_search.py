@@ -14,7 +14,7 @@ from mmsteer.errors import DataError, DirectionError, PositionsError, SiteError,
 from mmsteer.eval.text import parse_reward
 from mmsteer.report.search_page import search_page, search_svg, verdict
 from mmsteer.search import Grid, Place, default_sites, divided, search
-from mmsteer.search.bench import Bench
+from mmsteer.search.pieces import Trial
 from mmsteer.steering import Attribute, Steering, steer
 from mmsteer.tasks import Row
 from mmsteer.types import Site, SiteStats
@@ -103,16 +103,16 @@ def test_what_gains_nothing_or_no_more_than_chance_is_said(found):
 
 def test_a_search_that_was_stopped_goes_on(talker, cup, rows, tmp_path, monkeypatch, found):
     options = {"budget_kl": 6.0, "grid": GRID, "sampling": SAMPLING, "batch": 7, "folder": tmp_path}
-    generate, calls = Bench._generate, []
+    generate, calls = Trial.generated, []
 
-    def stop(self, jobs):
-        calls.append(len(jobs))
+    def stop(self, adapter, steerings):
+        calls.append(len(steerings))
         if len(calls) == 4:
             raise KeyboardInterrupt
-        return generate(self, jobs)
+        return generate(self, adapter, steerings)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Bench, "_generate", stop)
+        patch.setattr(Trial, "generated", stop)
         with pytest.raises(KeyboardInterrupt):
             search(talker, cup, rows, CUP, **options)
     kept = (tmp_path / "cells.jsonl").read_bytes()
@@ -121,10 +121,7 @@ def test_a_search_that_was_stopped_goes_on(talker, cup, rows, tmp_path, monkeypa
     assert search(talker, cup, rows, CUP, **options) == found
     assert (tmp_path / "cells.jsonl").read_bytes().startswith(kept)
 
-    def never(self, jobs):
-        raise AssertionError("generated again")
-
-    monkeypatch.setattr(Bench, "_generate", lambda self, jobs: iter(()) if not jobs else never(self, jobs))
+    monkeypatch.setattr(Trial, "generated", lambda *_: pytest.fail("generated again"))
     assert search(talker, cup, rows, CUP, **options) == found
 
 

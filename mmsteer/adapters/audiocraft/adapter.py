@@ -141,8 +141,8 @@ class AudiocraftMusicgen(MusicgenAdapter):
         call = Call(2 if guided else 1, ids.shape[-1] - self.delay, prompt=prompt)
         return Reading({"sequence": ids.repeat(call.branches, 1, 1), "condition_tensors": tensors}, call)
 
-    def read(self, reading: Reading, *, gradient: bool = False) -> Tensor:
-        """Run the forward of `reading`; logits, (rows, tokens, codebooks, vocabulary)."""
+    def read(self, reading: Reading, *, gradient: bool = False, last: bool = False) -> Tensor:
+        """Run the forward of `reading`; logits, (rows, tokens, codebooks, vocabulary), always of all tokens."""
         arguments = reading.arguments
         with torch.set_grad_enabled(gradient), self.musicgen.autocast:
             logits = self.model(arguments["sequence"], conditions=[], condition_tensors=arguments["condition_tensors"])
