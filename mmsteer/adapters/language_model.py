@@ -9,6 +9,7 @@ after its first blocks, outside of them: what is read there is the state before 
 cross-attention: no token of `text` is an `image` token.
 """
 
+import inspect
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -277,16 +278,24 @@ class LanguageModelAdapter(Ported):
             self._placed(arguments), Call(1, None, prompt, all_see=self._images.all_see(arguments["input_ids"]))
         )
 
-    def read(self, reading: Reading, *, gradient: bool = False) -> Tensor:
+    def read(self, reading: Reading, *, gradient: bool = False, outputs_only: bool = False) -> Tensor:
         """Run the forward of `reading`; logits, (rows, tokens, 1, vocabulary).
 
         Args:
             reading: What `reading` returned.
             gradient: Keep a graph, for a backward pass.
+            outputs_only: Only from the last token of the prompt on, where the model takes `logits_to_keep`.
         """
+        kept: dict[str, int] = {}
+        if outputs_only and reading.call.prompt and self._keeps_some:
+            kept["logits_to_keep"] = reading.arguments["input_ids"].shape[1] - reading.call.prompt + 1
         with torch.set_grad_enabled(gradient):
-            logits: Tensor = self.model(**reading.arguments, use_cache=False).logits
+            logits: Tensor = self.model(**reading.arguments, **kept, use_cache=False).logits
         return logits.unsqueeze(2)
+
+    @property
+    def _keeps_some(self) -> bool:
+        return "logits_to_keep" in inspect.signature(self.model.forward).parameters
 
     def tokens(self, reading: Reading) -> Tensor:
         """The tokens of a reading, (rows, tokens, 1).

@@ -186,7 +186,7 @@ class MusicgenAdapter(Ported, ABC):
         """Audio in the layout of generation: start token, then delayed codes, under its text and melody."""
 
     @abstractmethod
-    def read(self, reading: Reading, *, gradient: bool = False) -> Tensor:
+    def read(self, reading: Reading, *, gradient: bool = False, outputs_only: bool = False) -> Tensor:
         """Run the forward of `reading`; logits, (rows, tokens, codebooks, vocabulary)."""
 
     @abstractmethod

@@ -159,7 +159,7 @@ class TransformersMusicgen(MusicgenAdapter):
         call = Call(2 if guided else 1, ids.shape[1] - self.delay, prompt=prompt)
         return Reading({"decoder_input_ids": ids, **condition}, call)
 
-    def read(self, reading: Reading, *, gradient: bool = False) -> Tensor:
+    def read(self, reading: Reading, *, gradient: bool = False, outputs_only: bool = False) -> Tensor:
         """Run the forward of `reading`; logits, (rows, tokens, codebooks, vocabulary)."""
         with torch.set_grad_enabled(gradient):
             logits = self.model(**reading.arguments, use_cache=False).logits

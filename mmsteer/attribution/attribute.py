@@ -95,7 +95,7 @@ class _Function:
         self._readings: dict[int, Any] = {}
         reading = self._reading(1)
         with layouts(adapter, adapter.generator, reading) as found:
-            adapter.read(reading)
+            adapter.read(reading, outputs_only=True)
         tokens = tokens_of(adapter, adapter.generator, found[-1])
         self.names = units.names(adapter, tokens, adapter.tokens(reading)[0])
         for site in units.edits(adapter, torch.ones(1, len(self.names)), lambda: tokens):
@@ -114,7 +114,7 @@ class _Function:
 
             edits = self._units.edits(adapter, shares, shown)
             exits.enter_context(hooks.edits({adapter.port(site): edit for site, edit in edits.items()}))
-            logits = adapter.read(reading, gradient=torch.is_grad_enabled())
+            logits = adapter.read(reading, gradient=torch.is_grad_enabled(), outputs_only=True)
         return self._metric(output_tokens(adapter, reading, found[-1], logits)).cpu()
 
     def _reading(self, rows: int) -> Any:

@@ -96,6 +96,6 @@ def _wrapped(adapter: AnyAdapter, seed: int) -> Iterator[Any]:
 def _loss(adapter: AnyAdapter, samples: Sequence[Sample]) -> Tensor:
     reading = adapter.reading(samples)
     with layouts(adapter, adapter.generator, reading) as found:
-        logits = adapter.read(reading, gradient=True)
+        logits = adapter.read(reading, gradient=True, outputs_only=True)
     read = output_tokens(adapter, reading, found[-1], logits)
     return -read.sums.sum() / read.sizes.sum().clamp(min=1)

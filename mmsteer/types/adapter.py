@@ -216,8 +216,11 @@ class Adapter(Identified, Protocol):
     def reading(self, samples: Sequence[Sample], *, guided: bool = False) -> Reading:
         """Samples in the token layout of generation; `guided` doubles the rows as guidance does."""
 
-    def read(self, reading: Reading, *, gradient: bool = False) -> Tensor:
-        """Run one forward, with a graph for gradients if asked; logits, (rows, tokens, vocabularies, vocabulary)."""
+    def read(self, reading: Reading, *, gradient: bool = False, outputs_only: bool = False) -> Tensor:
+        """Run one forward, with a graph for gradients if asked; logits, (rows, tokens, vocabularies, vocabulary).
+
+        With `outputs_only` those before the last token of the prompt may be left out.
+        """
 
     def tokens(self, reading: Reading) -> Tensor:
         """What the model is given in a reading, (rows, tokens, vocabularies): as many tokens as `read` has logits."""

@@ -141,7 +141,7 @@ class AudiocraftMusicgen(MusicgenAdapter):
         call = Call(2 if guided else 1, ids.shape[-1] - self.delay, prompt=prompt)
         return Reading({"sequence": ids.repeat(call.branches, 1, 1), "condition_tensors": tensors}, call)
 
-    def read(self, reading: Reading, *, gradient: bool = False) -> Tensor:
+    def read(self, reading: Reading, *, gradient: bool = False, outputs_only: bool = False) -> Tensor:
         """Run the forward of `reading`; logits, (rows, tokens, codebooks, vocabulary)."""
         arguments = reading.arguments
         with torch.set_grad_enabled(gradient), self.musicgen.autocast:
