@@ -5,7 +5,10 @@ from collections.abc import Mapping, Sequence
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from mmsteer.latents.vector_paths import BlockPaths, VectorPaths
 from mmsteer.latents.vector_readings import VectorReadings
+from mmsteer.latents.vector_scaling import SiteScaling
+from mmsteer.latents.vector_transfer import Transfer
 from mmsteer.latents.vocabulary import Ranking
 from mmsteer.report.svg import Axis, drawing, element, frame, line
 
@@ -47,11 +50,32 @@ trained on: judge the vector on other prompts, beside a random direction of its 
 {% endfor %}</table>
 <p>Logit lens: the tokens that the last norm and the head make of the vector itself. Raised: those whose logits it
 raises most, by itself, in outputs of its training.{{ additivity }}</p>
+{% if paths %}<h2>Where its effect runs</h2>
+<p>{{ straight }} of the change of the output is left where no later component sees the vectors. Lost where these write
+what they write unsteered:</p>
+<table><tr><th>block</th><th>all of it</th>{% for point in points %}<th>{{ point }}</th>{% endfor %}</tr>
+{% for row in paths %}<tr>{% for text in row %}<td>{{ text }}</td>{% endfor %}</tr>
+{% endfor %}</table>{% endif %}
+{% if scaling %}<h2>Where the scaling concentrates</h2>
+{% for text in scaling %}<p>{{ text }}</p>{% endfor %}{% endif %}
+{% if moved %}<h2>In a sibling</h2>
+<table><tr><th></th><th>unsteered</th><th>with the vector</th></tr>
+{% for row in moved %}<tr>{% for text in row %}<td>{{ text }}</td>{% endfor %}</tr>
+{% endfor %}</table>
+<p>Mean reward of the most likely outputs to the prompts of the training.</p>{% endif %}
 </html>
 """
 
 
-def training_page(name: str, use: str, log: Sequence[Mapping[str, float]], found: VectorReadings) -> str:
+def training_page(
+    name: str,
+    use: str,
+    log: Sequence[Mapping[str, float]],
+    found: VectorReadings,
+    paths: VectorPaths | None = None,
+    scaling: Sequence[SiteScaling] = (),
+    moved: Transfer | None = None,
+) -> str:
     """The page; it needs nothing but itself.
 
     Args:
@@ -59,12 +83,41 @@ def training_page(name: str, use: str, log: Sequence[Mapping[str, float]], found
         use: A line that steers along it.
         log: The numbers of every step.
         found: What the vectors do.
+        paths: Where their effect runs.
+        scaling: Of vectors that scale themselves, where they are strong.
+        moved: What they do in a sibling of the model.
     """
     curves = [(MEANINGS[key], _curve(key, log)) for key in MEANINGS if key in log[0]]
     template = Environment(autoescape=True, undefined=StrictUndefined).from_string(_PAGE)
     readings = [(str(one.site), _tops(one.lens), _tops(one.raised)) for one in found.vectors]
+    blocks = paths.blocks if paths else ()
+    points = list(dict.fromkeys(point for block in blocks for point in block.parts))
     return template.render(
-        name=name, use=use, steps=len(log), curves=curves, readings=readings, additivity=_additivity(found)
+        name=name,
+        use=use,
+        steps=len(log),
+        curves=curves,
+        readings=readings,
+        additivity=_additivity(found),
+        straight=f"{paths.straight:.2f}" if paths else "",
+        points=points,
+        paths=[_path_row(block, points) for block in blocks],
+        scaling=[_scaling(one) for one in scaling],
+        moved=[("its model", *map(str, moved.own)), ("sibling", *map(str, moved.sibling))] if moved else [],
+    )
+
+
+def _path_row(block: BlockPaths, points: Sequence[str]) -> tuple[str, ...]:
+    parts = (f"{block.parts[point]:.2f}" if point in block.parts else "" for point in points)
+    return (str(block.layer), f"{block.whole:.2f}", *parts)
+
+
+def _scaling(one: SiteScaling) -> str:
+    return (
+        f"{one.site}: the strongest tokens of an output and its prompt hold {one.held:.2f} of the strength "
+        f"({one.even:.2f} if all were alike), the first token {one.first:.2f}, the output {one.outputs:.2f}, which is "
+        f"{one.output_tokens:.2f} of the tokens. Strongest: "
+        + ", ".join(f"{name!r} {value:.2f}" for name, value in one.strongest)
     )
 
 
