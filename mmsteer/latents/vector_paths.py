@@ -55,7 +55,7 @@ def read_paths(adapter: Adapter, trained: Attribute, contexts: Sequence[Sample])
         contexts: Prompts with outputs.
 
     Returns:
-        The paths; None where the vectors do not change the output, as those that are added behind it.
+        The paths; None where the vectors do not change the output.
 
     Source: Sinii et al. 2025, arXiv:2509.06608 (paths of trained vectors); path patching: Goldowsky-Dill et al. 2023,
     arXiv:2304.05969.

@@ -67,8 +67,7 @@ def test_the_path_is_the_planted_component(talker):
 
 
 def test_vectors_that_do_nothing_have_no_path(talker):
-    late = replace(at(talker, [1]), positions=Positions("generated"))  # added to the last token, which predicts none
-    assert read_paths(talker, late, PROMPTS) is None
+    assert read_paths(talker, at(talker, [1], 0.0), PROMPTS) is None
 
 
 def test_music_has_paths(musicgen):
@@ -104,7 +103,7 @@ def test_a_sibling_of_the_same_weights_does_the_same(talker, talker_folder):
     assert found.own == found.sibling
     assert (found.own[0].value, found.own[1].value) == (0.0, 1.0)
     with torch.no_grad():
-        other.model.lm_head.weight.mul_(-1)
+        other.model.lm_head.weight[talker.processor.convert_tokens_to_ids("cup")] *= -1
     moved = transfer((talker, other), said, asked, nothing, reward, Sampling(tokens=4, temperature=0.0))
     assert moved.own == found.own
     assert moved.sibling[1].value == 0.0
