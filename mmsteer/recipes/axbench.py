@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,17 +16,19 @@ from mmsteer.axbench.bench import Bench
 from mmsteer.axbench.bench import run as run_bench
 from mmsteer.axbench.concepts import Concept
 from mmsteer.axbench.judges import installed_embedder
+from mmsteer.axbench.truth_rater import TruthRater
 from mmsteer.errors import RecipeError
 from mmsteer.eval.judge import EndpointJudge
 from mmsteer.json_lines import read_json_lines
 from mmsteer.library import library
 from mmsteer.probes.bounds import Count, Positive, Seed
+from mmsteer.recipes.axbench_worlds import WorldName, WorldSet, world_set
 from mmsteer.recipes.environment import run_id
 from mmsteer.recipes.loading import find_recipe, load_document, place_of
 from mmsteer.recipes.part import Part, Text
 from mmsteer.recipes.problems import refusal, schema_problems
 from mmsteer.recipes.schema import Model
-from mmsteer.types import Sample
+from mmsteer.types import Sample, Sampling
 
 MethodName = Literal[
     "diff-mean",
@@ -54,10 +56,18 @@ class AxBench(Part):
     )
     about: Text = Field(description="what the recipe is for")
     model: Model
-    data: Text = Field(
-        description="a folder of concepts in AxBench's layout (`train` and `test` tables), beside the recipe"
+    data: Text | None = Field(
+        default=None,
+        description="a folder of concepts in AxBench's layout (`train` and `test` tables), beside the recipe",
     )
-    instructions: Text = Field(description="JSON lines with `input`, beside the recipe; only those of `split` steer")
+    instructions: Text | None = Field(
+        default=None, description="JSON lines with `input`, beside the recipe; only those of `split` steer"
+    )
+    world: WorldName | None = Field(
+        default=None,
+        description="in place of both: `objects` of rendered scenes, `notes` or `instruments` of rendered clips",
+    )
+    seconds: Annotated[float, Field(gt=0)] | None = Field(default=None, description="of a clip, in place of tokens")
     concepts: Count | None = Field(default=None, description="only the first so many")
     site: Text = Field(description="where concepts are read and written, such as text.14")
     methods: Annotated[tuple[MethodName, ...], Field(min_length=1)] = Field(description="what is compared")
@@ -84,7 +94,7 @@ class AxBench(Part):
 
 
 def check_axbench(name: str | Path, overrides: Sequence[str] = ()) -> tuple[AxBench, tuple[Concept, ...], list[str]]:
-    """A recipe with its concepts and instructions.
+    """A recipe with its concepts and instructions, which a world makes only when its model is there.
 
     Args:
         name: A file, or the name of a recipe that comes with mmsteer.
@@ -101,6 +111,9 @@ def check_axbench(name: str | Path, overrides: Sequence[str] = ()) -> tuple[AxBe
     except ValidationError as error:
         raise RecipeError(refusal(document, schema_problems(AxBench, document.data, error))) from None
     _settings(recipe)  # refuses what the schema cannot, such as positions
+    _check_source(recipe, str(name))
+    if recipe.data is None or recipe.instructions is None:
+        return recipe, (), []
     home = find_recipe(name).parent
     concepts = read_concepts(_place(recipe.data, home))[: recipe.concepts]
     return recipe, concepts, _instructions(_place(recipe.instructions, home))
@@ -128,9 +141,18 @@ def run_axbench(
     adapter = load(
         recipe.model.load, device=recipe.model.device, dtype=recipe.model.dtype, quantise=recipe.model.quantise
     )
-    told = {"model": adapter.fingerprint, "data": _digest(concepts, instructions)}
+    world = world_set(recipe.world, adapter) if recipe.world else None
+    asked = [Sample(str(at), text) for at, text in enumerate(instructions)]
+    if world is not None:
+        concepts, asked = world.concepts[: recipe.concepts], list(world.instructions)
+    of_world = {"world": recipe.world, "seconds": recipe.seconds} if world else {}
+    told = {"model": adapter.fingerprint, "data": _digest(concepts, instructions), **of_world}
     folder = out or Path("runs") / f"{recipe.name}-{run_id({**told, **asdict(settings), 'judge': recipe.judge})}"
-    bench = Bench(adapter, instructions, settings, _rater(recipe, adapter, instructions, settings), folder)
+    sampling = Sampling(seconds=recipe.seconds, temperature=recipe.temperature) if recipe.seconds else settings.sampling
+    rater = _rater(recipe, adapter, asked, sampling, world)
+    bench = Bench(adapter, asked, settings, rater, folder, sampling)
+    if world is not None:
+        bench = replace(bench, fits=world.fits)
     return folder, summarise(run_bench(bench, concepts, told, progress=progress))
 
 
@@ -139,10 +161,25 @@ def _settings(recipe: AxBench) -> Settings:
     return Settings(**{name: getattr(recipe, name) for name in shared})
 
 
-def _rater(recipe: AxBench, adapter: Any, instructions: Sequence[str], settings: Settings) -> Rater:
+def _check_source(recipe: AxBench, name: str) -> None:
+    """Refuse a recipe that has no concepts, or two kinds of them.
+
+    Raises:
+        RecipeError: It has.
+    """
+    files = recipe.data is not None and recipe.instructions is not None
+    if files == (recipe.world is not None) or (recipe.world and (recipe.data or recipe.instructions)):
+        raise RecipeError(f"{name}: give data and instructions, or world alone")
+    if recipe.world and recipe.judge == "endpoint":
+        raise RecipeError(f"{name}: a world is judged by its truth; write judge: offline")
+
+
+def _rater(recipe: AxBench, adapter: Any, asked: Sequence[Sample], sampling: Sampling, world: WorldSet | None) -> Rater:
     if recipe.judge == "endpoint":
         return EndpointRater(EndpointJudge.from_environment())
-    plain: list[Sample] = unsteered(adapter, instructions, settings.sampling, settings.batch)
+    plain: list[Sample] = unsteered(adapter, asked, sampling, recipe.batch)
+    if world is not None:
+        return TruthRater(adapter, plain, world.references)
     return OfflineRater(adapter, plain, installed_embedder())
 
 
