@@ -2,9 +2,9 @@
 
     python benchmarks/training_samples.py [--rows examples/seed-methods/spanish.jsonl] [--wrong 8] [--site text.14]
 
-Prompts that ask for Spanish and prompts that do not are read at their last token; some training labels are turned round.
-For each probe: how many of the wrong ones are among as many lowest values, the correlation of influence with what
-leaving each sample out changes, and seconds.
+Prompts that ask for Spanish and prompts that do not are read at their last token; some training labels are turned
+round. For each probe: how many of the wrong ones are among as many lowest values, the correlation of influence with
+what leaving each sample out changes, and seconds.
 """
 
 import argparse
