@@ -1,6 +1,6 @@
 """A vector trained by reward beside prompting, a mean difference at the same divergence, and LoRA with the same budget.
 
-    python benchmarks/rewarded.py comma|choice|note|grounded [--steps 25] [--prompts 40] [--vector FILE]
+    python benchmarks/rewarded.py comma|choice|note|grounded [--steps 25] [--prompts 40] [--sites text.*] [--vector FILE]
 
 All are judged on prompts that nothing was learned from, by outputs drawn at temperature 1. The vector and LoRA (PEFT,
 rank 4 on the output projection of every attention) take the same RLOO steps of the same number of outputs. The mean
@@ -63,7 +63,7 @@ TASKS: Mapping[str, Task] = {
     "note": Task(
         "bundled:music", "note:C", "decoder.2", drawn(seconds=2.0, guidance=1.0), ", all on the note C", "out_proj"
     ),
-    "grounded": Task("bundled:vision", "grounded", "text.1", drawn(tokens=32), " Name only what is in the image."),
+    "grounded": Task("bundled:vision", "grounded", "text.*", drawn(tokens=32), " Name only what is in the image."),
 }
 
 
@@ -172,6 +172,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=25)
     parser.add_argument("--prompts", type=int, default=40)
     parser.add_argument("--vector", type=Path)
+    parser.add_argument("--sites")
     given = parser.parse_args()
     task, adapter = TASKS[given.task], mmsteer.load(TASKS[given.task].model, dtype="float32")
     reward = parse_output_reward(task.reward, adapter.output_kind)
@@ -179,7 +180,7 @@ def main() -> None:
     held = (held * (given.prompts // len(held) + 1))[: given.prompts]
     prompts = [row.sample(adapter) for row in learned]
     plain = made(adapter, prompts[:8], task.sampling, Steering())
-    where = measure_sites(adapter, plain, task.sites, Positions("all"))
+    where = measure_sites(adapter, plain, given.sites or task.sites, Positions("all"))
     references = [row.reference for row in learned]
     objective = Reinforced(prompts, references, reward, task.sampling, "rloo", ASKED, GROUP, batch=16, seed=SEED)
     direction = _trained(given.vector, where, objective, given.steps)
