@@ -1,6 +1,6 @@
 """A vector trained by reward beside prompting, a mean difference at the same divergence, and LoRA with the same budget.
 
-    python benchmarks/rewarded.py comma|choice|note|grounded [--steps 25] [--prompts 40] [--sites text.*] [--vector FILE]
+    python benchmarks/rewarded.py comma|choice|note|grounded [--steps 25] [--prompts 40] [--sites text.*]
 
 All are judged on prompts that nothing was learned from, by outputs drawn at temperature 1. The vector and LoRA (PEFT,
 rank 4 on the output projection of every attention) take the same RLOO steps of the same number of outputs. The mean
@@ -26,7 +26,6 @@ from mmsteer import hooks
 from mmsteer.adapters import AnyAdapter
 from mmsteer.calibrate import calibrate, divergence
 from mmsteer.eval.rewards import OutputReward, parse_output_reward, rate_outputs
-from mmsteer.formats import load_directions
 from mmsteer.layouts import layouts
 from mmsteer.likelihood import OutputTokens, output_tokens
 from mmsteer.record import record
@@ -171,7 +170,6 @@ def main() -> None:
     parser.add_argument("task", choices=list(TASKS))
     parser.add_argument("--steps", type=int, default=25)
     parser.add_argument("--prompts", type=int, default=40)
-    parser.add_argument("--vector", type=Path)
     parser.add_argument("--sites")
     given = parser.parse_args()
     task, adapter = TASKS[given.task], mmsteer.load(TASKS[given.task].model, dtype="float32")
@@ -183,7 +181,7 @@ def main() -> None:
     where = measure_sites(adapter, plain, given.sites or task.sites, Positions("all"))
     references = [row.reference for row in learned]
     objective = Reinforced(prompts, references, reward, task.sampling, "rloo", ASKED, GROUP, batch=16, seed=SEED)
-    direction = _trained(given.vector, where, objective, given.steps)
+    direction = _trained(where, objective, given.steps)
     item = Attribute(direction, 1.0, unit="trained")
     kl = float(torch.quantile(divergence(adapter, Steering((item,)), plain).double(), 0.95))
     say(f"the vector moves the 95 % quantile of the divergence to {kl:.3f} nats")
@@ -218,10 +216,7 @@ def main() -> None:
         say(f"LoRA: {judged(Steering())}")
 
 
-def _trained(file: Path | None, where: Any, objective: Reinforced, steps: int) -> Direction:
-    if file is not None:
-        (direction,) = load_directions(str(file)).values()
-        return direction
+def _trained(where: Any, objective: Reinforced, steps: int) -> Direction:
     vectors = AdditiveVectors(where)
     log = train(vectors, objective, Schedule(steps, RATE, decay="constant"), settings={})
     say("rewards of the steps: " + " ".join(f"{one['reward']:.2f}" for one in log))
