@@ -1,6 +1,6 @@
-"""A step of ReFT-r1 beside the same in pyvene, and integrated gradients beside a plain loop of captum's.
+"""A step of ReFT-r1 beside the same in pyvene.
 
-    uv pip install --no-deps pyvene captum
+    uv pip install --no-deps pyvene
     python benchmarks/training_step.py [ROUNDS]
 
 Both read the same answers of `bundled:text`. pyvene's intervention is written as AxBench writes it: a projection, relu,
@@ -15,18 +15,15 @@ from typing import Any
 
 import pyvene
 import torch
-from captum.attr import LayerIntegratedGradients
 from torch import Tensor
 
 import mmsteer
 from mmsteer import hooks
 from mmsteer.adapters import AnyAdapter
-from mmsteer.attribution import Effort, TokenUnits, attribute
-from mmsteer.likelihood import output_likelihood
 from mmsteer.tuning import GatedVectors, Likelihood, measure_sites
 from mmsteer.types import Positions, Sample
 
-LAYER, K, CHARGE, RATE, STEPS, BATCH = 14, 8, 0.005, 0.01, 16, 8
+LAYER, K, CHARGE, RATE = 14, 8, 0.005, 0.01
 ANSWERS = (
     "The harbour was full of ships that waited for the tide.",
     "I would walk along the beach and listen to the waves.",
@@ -98,29 +95,6 @@ def pyvene_step(adapter: AnyAdapter) -> Callable[[], float]:
     return step
 
 
-def mmsteer_path(adapter: AnyAdapter) -> Callable[[], float]:
-    units, effort = TokenUnits(Positions("prompt - first"), "zero"), Effort(batch=BATCH, steps=STEPS)
-    return lambda: attribute(adapter, SAMPLES[0], units=units, effort=effort).whole
-
-
-def captum_path(adapter: AnyAdapter) -> Callable[[], float]:
-    """captum at the embeddings of all tokens, from zero: its own loop over its own hooks."""
-    reading = adapter.reading(SAMPLES[:1])
-    ids, prompt = reading.arguments["input_ids"], reading.call.prompt
-
-    def said(given: Tensor) -> Tensor:
-        read = adapter.model(input_ids=given, use_cache=False).logits[:, prompt - 1 : -1].log_softmax(-1)
-        return read.gather(-1, given[:, prompt:, None]).sum((1, 2))
-
-    path = LayerIntegratedGradients(said, adapter.model.get_input_embeddings())
-
-    def asked() -> float:
-        path.attribute(ids, baselines=torch.zeros_like(ids), n_steps=STEPS, internal_batch_size=BATCH)
-        return float(output_likelihood(adapter, SAMPLES[:1])[0, 0])
-
-    return asked
-
-
 def timed(work: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
     """Seconds of each round, in turn; the first round is not counted."""
     seconds: dict[str, list[float]] = {name: [] for name in work}
@@ -140,12 +114,11 @@ def shown(title: str, seconds: Mapping[str, Sequence[float]]) -> None:
 
 
 def main() -> None:
-    """Print both comparisons."""
+    """Print the comparison."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
     rounds, adapter = int(sys.argv[1]) if len(sys.argv) > 1 else 5, mmsteer.load("bundled:text", dtype="float32")
     shown("ReFT-r1", timed({"mmsteer": mmsteer_step(adapter), "pyvene": pyvene_step(adapter)}, rounds))
-    shown("integrated gradients", timed({"mmsteer": mmsteer_path(adapter), "captum": captum_path(adapter)}, rounds))
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ class OutputTokens:
 
     Attributes:
         log_probs: Of each token of the output, in nats, 0 at the others, (rows, tokens - 1, vocabularies) float32; the
-            first token of the sequence is left out.
+            first token that has logits is left out, and with it what may be before it.
         counts: Which tokens are of the output, the same shape, bool.
     """
 
@@ -44,10 +44,11 @@ def output_tokens(adapter: Adapter, reading: Reading, layout: Layout, logits: Te
         adapter: The model.
         reading: What it read.
         layout: What the tokens were.
-        logits: What it made of them.
+        logits: What it made of them; of the last tokens alone, where no output is before them.
     """
     made = GENERATED.mask(tokens_of(adapter, adapter.generator, layout))
     tokens = adapter.tokens(reading).to(logits.device)
+    tokens = tokens[:, tokens.shape[1] - logits.shape[1] :]
     # A conditioning prefix, before the tokens, has no logits; the padding of delayed codes is not in the vocabulary.
     counts = (made[:, -tokens.shape[1] :, None].to(logits.device) & (tokens < logits.shape[-1]))[:, 1:]
     # Only what counts: prompts are often the longer part, and a softmax over a vocabulary is dear.

@@ -239,7 +239,7 @@ def _read(adapter: Adapter, samples: Sequence[Sample], sites: Sequence[Site], po
             norms[site] = sizes, kept
 
         exits.enter_context(hooks.readings({adapter.port(site): _bound(see, site) for site in sites}))
-        adapter.read(reading, last=True)
+        adapter.read(reading, logits="last")
     # Only now, and of all layers together: a copy to the host would make every layer wait for the one before.
     bins = binned_each(*zip(*norms.values(), strict=True)).cpu()
     counted = {site: LogHistogram.of_bins(one) for site, one in zip(norms, bins, strict=True)}

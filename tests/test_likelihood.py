@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from mmsteer.adapters import load
-from mmsteer.likelihood import output_likelihood
+from mmsteer.layouts import layouts
+from mmsteer.likelihood import output_likelihood, output_tokens
 from mmsteer.steering import Attribute, Steering
 from mmsteer.types import Sample
 from tests.adapters.checkpoints import save
@@ -38,6 +39,28 @@ def test_sums_are_those_of_single_steps(llama):
     found = output_likelihood(llama, SAMPLES)
     expected = torch.tensor([by_hand(llama, one) for one in SAMPLES], dtype=torch.float64)
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-5)
+
+
+def read(adapter, samples, **more):
+    reading = adapter.reading(samples)
+    with layouts(adapter, adapter.generator, reading) as found:
+        logits = adapter.read(reading, **more)
+    return logits, output_tokens(adapter, reading, found[-1], logits)
+
+
+def test_logits_before_the_output_are_of_no_use(llama):
+    logits, whole = read(llama, SAMPLES)
+    fewer, part = read(llama, SAMPLES, logits="outputs")
+    longest = max(int(size) for size in whole.sizes)
+    assert fewer.shape[1] == longest + 1 < logits.shape[1]
+    torch.testing.assert_close(part.sums, whole.sums)
+    assert torch.equal(part.sizes, whole.sizes)
+
+
+def test_a_prompt_without_output_has_one_logit(llama):
+    logits, tokens = read(llama, [Sample("0", "describe")], logits="outputs")
+    assert logits.shape[1] == 1
+    assert tokens.sizes.tolist() == [0]
 
 
 def test_steering_moves_them_and_none_does_not(llama):

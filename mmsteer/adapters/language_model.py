@@ -45,6 +45,7 @@ from mmsteer.types import (
     Call,
     Forward,
     Layout,
+    Logits,
     Port,
     Reading,
     Sample,
@@ -279,18 +280,24 @@ class LanguageModelAdapter(Ported):
             self._placed(arguments), Call(1, None, prompt, all_see=self._images.all_see(arguments["input_ids"]))
         )
 
-    def read(self, reading: Reading, *, gradient: bool = False, last: bool = False) -> Tensor:
+    def read(self, reading: Reading, *, gradient: bool = False, logits: Logits = "all") -> Tensor:
         """Run the forward of `reading`; logits, (rows, tokens, 1, vocabulary).
 
         Args:
             reading: What `reading` returned.
             gradient: Keep a graph, for a backward pass.
-            last: Only the last token's logits, where the model can leave out the others.
+            logits: Of which tokens they are needed: `all`, `outputs` (from the last token of the prompt on), or the
+                `last`; where the model can leave out the others, it does.
         """
-        few = {"logits_to_keep": 1} if last and self._can_leave_out_logits else {}
         with torch.set_grad_enabled(gradient):
-            logits: Tensor = self.model(**reading.arguments, use_cache=False, **few).logits
-        return logits.unsqueeze(2)
+            found: Tensor = self.model(**reading.arguments, use_cache=False, **self._kept(reading, logits)).logits
+        return found.unsqueeze(2)
+
+    def _kept(self, reading: Reading, logits: Logits) -> dict[str, int]:
+        if logits == "all" or not self._can_leave_out_logits:
+            return {}
+        outputs = reading.arguments["input_ids"].shape[1] - (reading.call.prompt or 1) + 1
+        return {"logits_to_keep": 1 if logits == "last" else outputs}
 
     @cached_property
     def _can_leave_out_logits(self) -> bool:

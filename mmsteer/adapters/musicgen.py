@@ -25,6 +25,7 @@ from mmsteer.types import (
     Call,
     Forward,
     Layout,
+    Logits,
     Marks,
     Port,
     Reading,
@@ -186,7 +187,7 @@ class MusicgenAdapter(Ported, ABC):
         """Audio in the layout of generation: start token, then delayed codes, under its text and melody."""
 
     @abstractmethod
-    def read(self, reading: Reading, *, gradient: bool = False, last: bool = False) -> Tensor:
+    def read(self, reading: Reading, *, gradient: bool = False, logits: Logits = "all") -> Tensor:
         """Run the forward of `reading`; logits, (rows, tokens, codebooks, vocabulary), always of all tokens."""
 
     @abstractmethod

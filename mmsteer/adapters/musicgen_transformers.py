@@ -23,7 +23,7 @@ from mmsteer.adapters.waves import frames_of
 from mmsteer.adapters.wrapped import execution_device
 from mmsteer.errors import AdapterError
 from mmsteer.hooks import around, evaluating
-from mmsteer.types import Call, Forward, Kind, Layout, Port, Reading, Sample, Sampling, Site, Sketch, Wrap
+from mmsteer.types import Call, Forward, Kind, Layout, Logits, Port, Reading, Sample, Sampling, Site, Sketch, Wrap
 
 
 class TransformersMusicgen(MusicgenAdapter):
@@ -159,7 +159,7 @@ class TransformersMusicgen(MusicgenAdapter):
         call = Call(2 if guided else 1, ids.shape[1] - self.delay, prompt=prompt)
         return Reading({"decoder_input_ids": ids, **condition}, call)
 
-    def read(self, reading: Reading, *, gradient: bool = False, last: bool = False) -> Tensor:
+    def read(self, reading: Reading, *, gradient: bool = False, logits: Logits = "all") -> Tensor:
         """Run the forward of `reading`; logits, (rows, tokens, codebooks, vocabulary), always of all tokens."""
         with torch.set_grad_enabled(gradient):
             logits = self.model(**reading.arguments, use_cache=False).logits

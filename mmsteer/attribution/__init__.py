@@ -2,8 +2,11 @@
 
 from mmsteer.attribution.attribute import Attribution, attribute
 from mmsteer.attribution.metrics import log_probability, of_words
+from mmsteer.attribution.probe_samples import ProbeSamples
 from mmsteer.attribution.techniques import TECHNIQUES, Effort
+from mmsteer.attribution.training import Learned, attribute_training
 from mmsteer.attribution.units import ComponentUnits, FeatureUnits, TokenUnits, Units, VectorUnits
+from mmsteer.attribution.vector_samples import VectorSamples
 
 __all__ = [
     "TECHNIQUES",
@@ -11,10 +14,14 @@ __all__ = [
     "ComponentUnits",
     "Effort",
     "FeatureUnits",
+    "Learned",
+    "ProbeSamples",
     "TokenUnits",
     "Units",
+    "VectorSamples",
     "VectorUnits",
     "attribute",
+    "attribute_training",
     "log_probability",
     "of_words",
 ]

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mmsteer import hooks
 from mmsteer.attribution.metrics import Metric, log_probability
-from mmsteer.attribution.techniques import TECHNIQUES, Effort
+from mmsteer.attribution.techniques import Effort, asked_of
 from mmsteer.attribution.units import TokenUnits, Units
 from mmsteer.errors import AttributionError
 from mmsteer.layouts import layouts, tokens_of
@@ -72,16 +72,17 @@ def attribute(
         effort: How hard it tries.
 
     Raises:
-        AttributionError: The sample has no output, the technique is unknown, or there are no such units.
+        AttributionError: The sample has no output, the technique is unknown or not for parts of a forward, or there are
+            no such units.
     """
-    if technique not in TECHNIQUES:
-        raise AttributionError(f"no technique {technique!r}; choose from {', '.join(TECHNIQUES)}")
+    run = asked_of(technique, "parts").run
     if sample.output is None:
         raise AttributionError(f"{sample.id}: nothing is known of an output that is not given; generate one first")
     function = _Function(adapter, sample, metric, units)
     with hooks.frozen(adapter.model):
         count = len(function.names)
-        values = TECHNIQUES[technique].run(function, count, effort)
+        assert run is not None  # only influence asks no function, and it is not for parts
+        values = run(function, count, effort)
         with torch.no_grad():
             ends = function(torch.stack([torch.ones(count), torch.zeros(count)])).tolist()
     return Attribution(units.kind, technique, function.names, values, ends[0], ends[1])
@@ -95,7 +96,7 @@ class _Function:
         self._readings: dict[int, Any] = {}
         reading = self._reading(1)
         with layouts(adapter, adapter.generator, reading) as found:
-            adapter.read(reading)
+            adapter.read(reading, logits="outputs")
         tokens = tokens_of(adapter, adapter.generator, found[-1])
         self.names = units.names(adapter, tokens, adapter.tokens(reading)[0])
         for site in units.edits(adapter, torch.ones(1, len(self.names)), lambda: tokens):
@@ -114,7 +115,7 @@ class _Function:
 
             edits = self._units.edits(adapter, shares, shown)
             exits.enter_context(hooks.edits({adapter.port(site): edit for site, edit in edits.items()}))
-            logits = adapter.read(reading, gradient=torch.is_grad_enabled())
+            logits = adapter.read(reading, gradient=torch.is_grad_enabled(), logits="outputs")
         return self._metric(output_tokens(adapter, reading, found[-1], logits)).cpu()
 
     def _reading(self, rows: int) -> Any:

@@ -13,6 +13,7 @@ from mmsteer.errors import AttributionError
 Function = Callable[[Tensor], Tensor]
 """From shares, (rows, units), to the metric, (rows,)."""
 
+SLOPES = "what is learned again from a set of samples has no slope in it; take influence"
 MOST_EXACT = 12
 """Units of which all subsets are tried: 4,096."""
 
@@ -41,12 +42,16 @@ class Technique:
     Attributes:
         family: `perturbation`, `gradient` or `linear`.
         meaning: What a unit's value is.
-        run: Asks the function, and gives (units,).
+        run: Asks the function, and gives (units,); None for `influence`, which asks for slopes.
+        not_of_samples: Why it cannot be asked about training samples; empty where it can.
+        not_of_parts: Why it cannot be asked about parts of a forward; empty where it can.
     """
 
     family: Literal["perturbation", "gradient", "linear"]
     meaning: str
-    run: Callable[[Function, int, Effort], Tensor]
+    run: Callable[[Function, int, Effort], Tensor] | None
+    not_of_samples: str = ""
+    not_of_parts: str = ""
 
 
 def _occlusion(function: Function, units: int, effort: Effort) -> Tensor:
@@ -105,10 +110,26 @@ TECHNIQUES: Mapping[str, Technique] = MappingProxyType(
         "shapley": Technique("perturbation", "its mean gain over orders in which units come in, drawn", _shapley),
         "exact-shapley": Technique("perturbation", "its mean gain over all orders in which units come in", _exact),
         "gradient": Technique(
-            "gradient", "the slope of the metric in its share: gradient x (input - baseline)", _gradient
+            "gradient", "the slope of the metric in its share: gradient x (input - baseline)", _gradient, SLOPES
         ),
-        "integrated-gradients": Technique("gradient", "the mean slope on the way from the baseline", _integrated),
-        "lime": Technique("linear", "its weight in a ridge regression over random sets of units", _lime),
+        "integrated-gradients": Technique(
+            "gradient", "the mean slope on the way from the baseline", _integrated, SLOPES
+        ),
+        "lime": Technique(
+            "linear", "its weight in a ridge regression over random sets of units", _lime, "it is datamodels; take that"
+        ),
+        "datamodels": Technique(
+            "linear",
+            "its weight in a ridge regression over random halves of the training samples",
+            _lime,
+            not_of_parts="it is a regression over sets of training samples; of parts it is lime, take that",
+        ),
+        "influence": Technique(
+            "linear",
+            "the slope of the number in its weight in the training",
+            None,
+            not_of_parts="nothing is learned from parts of a forward; the slope in a part's share is gradient",
+        ),
     }
 )
 """Techniques by name.
@@ -116,8 +137,29 @@ TECHNIQUES: Mapping[str, Technique] = MappingProxyType(
 Source: occlusion: Zeiler and Fergus 2014, arXiv:1311.2901; Shapley sampling: Castro et al. 2009,
 doi:10.1016/j.cor.2008.04.004; gradient x input, which with a baseline of another run is attribution patching:
 Syed et al. 2023, arXiv:2310.10348; integrated gradients: Sundararajan et al. 2017, arXiv:1703.01365; LIME: Ribeiro et
-al. 2016, arXiv:1602.04938; one vocabulary: Zhang et al. 2025, arXiv:2501.18887.
+al. 2016, arXiv:1602.04938; datamodels: Ilyas et al. 2022, arXiv:2202.00622; influence: Koh and Liang 2017,
+arXiv:1703.04730; one vocabulary: Zhang et al. 2025, arXiv:2501.18887.
 """
+
+
+def asked_of(name: str, units: Literal["parts", "samples"]) -> Technique:
+    """A technique by name, for parts of a forward or for training samples.
+
+    Args:
+        name: One of `TECHNIQUES`.
+        units: What is asked about.
+
+    Raises:
+        AttributionError: There is none of this name, or it cannot be asked about such units.
+    """
+    if name not in TECHNIQUES:
+        raise AttributionError(f"no technique {name!r}; choose from {', '.join(TECHNIQUES)}")
+    found = TECHNIQUES[name]
+    why = found.not_of_samples if units == "samples" else found.not_of_parts
+    if why:
+        whole = "training samples" if units == "samples" else "parts of a forward"
+        raise AttributionError(f"{name} is not for {whole}: {why}")
+    return found
 
 
 def _captum() -> Any:

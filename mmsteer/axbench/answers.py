@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from mmsteer.adapters import AnyAdapter
+from mmsteer.axbench.concepts import Concept
 from mmsteer.axbench.lora import Weights, with_lora
 from mmsteer.steering import Steering, steer
 from mmsteer.types import Chat, Sample, Sampling
@@ -19,11 +20,13 @@ class Run:
     Attributes:
         steering: By steering.
         order: By a system prompt.
+        added: By words behind the prompt.
         lora: By weights.
     """
 
     steering: Steering = field(default_factory=Steering)
     order: str | None = None
+    added: str | None = None
     lora: Weights | None = None
 
     def asked(self, sample: Sample) -> Sample:
@@ -32,19 +35,23 @@ class Run:
         Args:
             sample: The instruction.
         """
+        if self.added is not None:
+            return replace(sample, prompt=sample.text + self.added)
         if self.order is None:
             return sample
         turns = ({"role": "system", "content": self.order}, {"role": "user", "content": sample.text})
         return replace(sample, prompt=Chat(turns))
 
 
-def prompted(concept: str) -> Run:
+def prompted(concept: Concept) -> Run:
     """The baseline that asks for a concept.
 
     Args:
-        concept: It in words.
+        concept: The concept.
     """
-    return Run(order=ORDER.format(concept=concept))
+    if concept.order is not None:
+        return Run(added=concept.order)
+    return Run(order=ORDER.format(concept=concept.text))
 
 
 Make = Callable[[float], Run]
@@ -73,7 +80,7 @@ def generated(
     return [replace(sample, output=made[at].output) for at, (_, sample) in enumerate(rows)]
 
 
-def unsteered(adapter: AnyAdapter, instructions: Sequence[str], sampling: Sampling, batch: int) -> list[Sample]:
+def unsteered(adapter: AnyAdapter, instructions: Sequence[Sample], sampling: Sampling, batch: int) -> list[Sample]:
     """Unsteered answers to all instructions: what an offline judge sets its marks by.
 
     Args:
@@ -82,7 +89,7 @@ def unsteered(adapter: AnyAdapter, instructions: Sequence[str], sampling: Sampli
         sampling: How answers are drawn.
         batch: Answers that are drawn together.
     """
-    rows = [(Run(), Sample(str(at), text)) for at, text in enumerate(instructions)]
+    rows = [(Run(), one) for one in instructions]
     return generated(adapter, rows, range(len(rows)), sampling, batch)
 
 

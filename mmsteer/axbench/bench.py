@@ -3,7 +3,7 @@
 import json
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
@@ -78,23 +78,32 @@ class Settings:
             raise DataError("sae-a needs a dictionary, such as bundled:text; name one, or leave the method out")
 
 
+def _fits_all(concept: Concept, sample: Sample) -> bool:
+    del concept, sample
+    return True
+
+
 @dataclass(frozen=True, eq=False)
 class Bench:
     """A model, instructions and a judge.
 
     Attributes:
         adapter: The model.
-        instructions: What steered models are asked.
+        instructions: What steered models are asked, each of its own id.
         settings: What is compared.
         rater: Who rates answers.
         folder: Where everything is kept; None for workers, which keep nothing.
+        sampling: How answers are drawn; None as the settings say.
+        fits: Whether an instruction may be asked for a concept; of images, those that do not show it already.
     """
 
     adapter: AnyAdapter
-    instructions: Sequence[str]
+    instructions: Sequence[Sample]
     settings: Settings
     rater: Rater
     folder: Path | None
+    sampling: Sampling | None = None
+    fits: Callable[[Concept, Sample], bool] = _fits_all
 
     def cell(self, concept: Concept, seed: int) -> dict[str, Any]:
         """Everything about one concept and seed, as plain JSON.
@@ -110,8 +119,7 @@ class Bench:
             settings.steps, settings.train_batch, settings.dictionary, self.folder and self.folder / "trained", seed
         )
         found, seconds = self._find(material, budget)
-        asked = random.Random(f"{seed}:{concept.id}").sample(list(self.instructions), settings.prompts)
-        samples = [Sample(str(at), text) for at, text in enumerate(asked)]
+        samples = random.Random(f"{seed}:{concept.id}").sample(self._asked(concept), settings.prompts)
         half = settings.prompts // 2
         makers = self._makers(material, found, budget)
         chosen = self._chosen(concept, makers, samples[:half], seed)
@@ -133,6 +141,17 @@ class Bench:
         }
         return {"concept": concept.id, "text": concept.text, "seed": seed, "methods": lines}
 
+    def _asked(self, concept: Concept) -> list[Sample]:
+        """What may be asked for a concept.
+
+        Raises:
+            EvalError: It is too little.
+        """
+        found = [one for one in self.instructions if self.fits(concept, one)]
+        if len(found) < self.settings.prompts:
+            raise EvalError(f"{len(found)} instructions for {concept.text!r}; a concept takes {self.settings.prompts}")
+        return found
+
     def _find(self, material: Material, budget: Budget) -> tuple[dict[str, Found], dict[str, float]]:
         found, seconds = {}, {}
         for name in self.settings.methods:
@@ -145,7 +164,7 @@ class Bench:
     def _makers(self, material: Material, found: Mapping[str, Found], budget: Budget) -> dict[str, Make]:
         makers: dict[str, Make] = {name: _steered(one) for name, one in found.items()}
         if "prompt" in self.settings.methods:
-            makers["prompt"] = lambda _: prompted(material.concept.text)
+            makers["prompt"] = lambda _: prompted(material.concept)
         if "lora" in self.settings.methods:
             weights = train_lora(self.adapter, material.positive, budget.steps, budget.batch, budget.seed)
             makers["lora"] = lambda _: Run(lora=weights)
@@ -174,7 +193,7 @@ class Bench:
         cells = [(name, factor, run) for name, some in runs.items() for factor, run in some]
         rows = [(run, sample) for (_, _, run), sample in product(cells, samples)]
         seeds = [seed * 1000 + at for _ in cells for at in range(len(samples))]
-        made = generated(self.adapter, rows, seeds, self.settings.sampling, self.settings.batch)
+        made = generated(self.adapter, rows, seeds, self.sampling or self.settings.sampling, self.settings.batch)
         ratings = self.rater.rate(concept, made)
         pairs = iter(list(zip(made, ratings, strict=True)))
         told: dict[str, dict[float, list[tuple[Sample, Rating]]]] = {name: {} for name in runs}
@@ -259,7 +278,8 @@ def _detection(material: Material, found: Found) -> dict[str, float]:
 
 
 def _plain(sample: Sample, rating: Rating) -> dict[str, Any]:
-    return {"prompt": sample.text, "answer": str(sample.output), **asdict(rating)}
+    answer = sample.output if isinstance(sample.output, str) else ""
+    return {"prompt": sample.text, "answer": answer, **asdict(rating)}
 
 
 def _steered(found: Found) -> Make:

@@ -9,7 +9,7 @@ Source: Wu et al. 2025, AxBench, arXiv:2501.17148; the data sets
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from mmsteer.errors import DataError
 from mmsteer.json_lines import read_records
 from mmsteer.regular_file import open_regular
+from mmsteer.types import Sample
 
 SHARED = -1
 """The `concept_id` of negatives that all concepts share."""
@@ -48,12 +49,27 @@ class Example:
         output: The answer.
         positive: Whether the concept is in the answer.
         hard: Whether a negative was written to be taken for a positive.
+        given: The same as a sample, where the instruction has images or the answer is audio.
     """
 
     input: str
     output: str
     positive: bool
     hard: bool = False
+    given: Sample | None = field(default=None, repr=False)
+
+    def sample(self, name: str) -> Sample:
+        """The example as a model reads it.
+
+        Args:
+            name: Of the sample.
+        """
+        return Sample(name, self.input, output=self.output) if self.given is None else replace(self.given, id=name)
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether there is no answer to read."""
+        return self.given is None and not self.output.strip()
 
 
 @dataclass(frozen=True)
@@ -65,12 +81,14 @@ class Concept:
         text: It in words.
         train: What it is found in.
         test: What is told apart, and what judges learn from; see `halves`.
+        order: What the baseline that prompts puts behind an instruction; None for a system prompt.
     """
 
     id: int
     text: str
     train: tuple[Example, ...]
     test: tuple[Example, ...]
+    order: str | None = field(default=None, repr=False)
 
     def halves(self) -> tuple[tuple[Example, ...], tuple[Example, ...]]:
         """The test in two halves, of which each has positives, negatives and hard negatives in turn.

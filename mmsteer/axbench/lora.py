@@ -19,7 +19,9 @@ from mmsteer.tuning import Schedule
 from mmsteer.tuning.supervised import drawn
 from mmsteer.types import Sample
 
-RANK, ALPHA, MODULES, RATE = 4, 32, ("o_proj",), 2e-3
+RANK, ALPHA, RATE = 4, 32, 2e-3
+MODULES = {"text": "o_proj", "audio": "out_proj"}
+"""What writes the output of attentions, by what a model makes."""
 Weights = Mapping[str, Tensor]
 
 
@@ -81,7 +83,7 @@ def _wrapped(adapter: AnyAdapter, seed: int) -> Iterator[Any]:
     except ImportError:
         raise ProbeError("LoRA needs PEFT: pip install 'mmsteer[peft]', or leave the method `lora` out") from None
     trained = [one for one in adapter.model.parameters() if one.requires_grad]
-    config = LoraConfig(r=RANK, lora_alpha=ALPHA, target_modules=list(MODULES), lora_dropout=0.0)
+    config = LoraConfig(r=RANK, lora_alpha=ALPHA, target_modules=[MODULES[adapter.output_kind]], lora_dropout=0.0)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         wrapped = LoraModel(adapter.model, config, "default")
@@ -96,6 +98,6 @@ def _wrapped(adapter: AnyAdapter, seed: int) -> Iterator[Any]:
 def _loss(adapter: AnyAdapter, samples: Sequence[Sample]) -> Tensor:
     reading = adapter.reading(samples)
     with layouts(adapter, adapter.generator, reading) as found:
-        logits = adapter.read(reading, gradient=True)
+        logits = adapter.read(reading, gradient=True, logits="outputs")
     read = output_tokens(adapter, reading, found[-1], logits)
     return -read.sums.sum() / read.sizes.sum().clamp(min=1)

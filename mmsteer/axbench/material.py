@@ -79,7 +79,7 @@ class Material:
         return random.Random(f"{self.seed}:{self.concept.id}:{positive}").sample(side, min(self.examples, len(side)))
 
     def _samples(self, examples: Sequence[Example]) -> list[Sample]:
-        return [Sample(str(at), one.input, output=one.output) for at, one in enumerate(examples) if one.output.strip()]
+        return [one.sample(str(at)) for at, one in enumerate(examples) if not one.is_blank]
 
     def _read(self, samples: Sequence[Sample]) -> list[Tensor]:
         return selected_states(self.adapter, samples, self.site, READ)

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from mmsteer.cli.attribute import attribute
+from mmsteer.cli.attribute_samples import attribute_samples
 from mmsteer.cli.convert import convert
 from mmsteer.cli.evaluate import app as evaluate
 from mmsteer.cli.fold import fold
@@ -42,6 +43,7 @@ app.command()(probe)
 app.command()(search)
 app.command()(train)
 app.command()(attribute)
+app.command()(attribute_samples)
 app.command()(fold)
 app.command()(serve)
 app.command()(convert)

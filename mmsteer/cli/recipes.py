@@ -72,7 +72,8 @@ def check(
         from mmsteer.recipes.axbench import check_axbench
 
         benchmark, concepts, _ = check_axbench(recipe, overrides or [])
-        print(f"ok: {benchmark.name}, {len(concepts)} concepts, {len(benchmark.methods)} methods")
+        known = f"the world's {benchmark.world}" if benchmark.world else f"{len(concepts)} concepts"
+        print(f"ok: {benchmark.name}, {known}, {len(benchmark.methods)} methods")
         return
     from mmsteer.recipes.checks import check_recipe
 

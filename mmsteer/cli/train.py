@@ -13,6 +13,8 @@ from mmsteer.cli.options import ReportTo, refuse_idle
 from mmsteer.errors import DataError
 
 if TYPE_CHECKING:
+    from mmsteer.latents.vector_transfer import Transfer
+    from mmsteer.steering import Attribute
     from mmsteer.tasks import Row
     from mmsteer.tuning import AdditiveVectors, Objective, TrainedSites
     from mmsteer.types import Adapter, Sample, Sampling
@@ -22,7 +24,7 @@ REWARDED = ("rloo", "grpo")
 READ = 8
 """Outputs in which the page says what vectors raise."""
 LOW_RANK = ("loreft", "direft")
-OF_REWARDS = ("reward", "asked", "group", "kl", "tokens", "seconds")
+OF_REWARDS = ("reward", "asked", "group", "kl", "tokens", "seconds", "sibling")
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,9 @@ def train(
     seconds: Annotated[
         float | None, typer.Option(help="rloo, grpo: of each clip (usual: as the model is asked)")
     ] = None,
+    sibling: Annotated[
+        str | None, typer.Option(help="rloo, grpo: a fine-tuned model in which the reward is measured as well")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="of orders, and of what is drawn")] = 0,
     folder: Annotated[Path | None, typer.Option(help="of checkpoints and the page (usual: runs/train-NAME)")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or auto")] = "cpu",
@@ -110,7 +115,9 @@ def train(
     from mmsteer.cli.quiet import hush
     from mmsteer.direction_file import save_directions
     from mmsteer.eval.rewards import parse_output_reward
+    from mmsteer.latents.vector_paths import read_paths
     from mmsteer.latents.vector_readings import read_vectors
+    from mmsteer.latents.vector_scaling import read_scaling
     from mmsteer.report.training_page import training_page
     from mmsteer.steering import Attribute
     from mmsteer.tasks import digest, read_rows
@@ -150,10 +157,23 @@ def train(
     save_directions(out, [direction], overwrite=force)
     use = f"{called} 1trained" + ("" if at == "all" else f" at {at}")
     trained = Attribute(direction, 1.0, positions=positions, unit="trained")
-    write_out(
-        home / "index.html", training_page(called, use, log, read_vectors(adapter, trained, samples[:READ])).encode()
-    )
+    some = samples[:READ]
+    gated = read_scaling(adapter, direction, some, positions=positions) if method == "reft-r1" else ()
+    moved = _moved(adapter, load(sibling, device=device, dtype=dtype), trained, objective) if sibling else None
+    found, paths = read_vectors(adapter, trained, some), read_paths(adapter, trained, some)
+    write_out(home / "index.html", training_page(called, use, log, found, paths, gated, moved).encode())
     print(f'{out}: {called}\n--steer "{use}"\npage: {home / "index.html"}')
+
+
+def _moved(adapter: "Adapter", sibling: "Adapter", trained: "Attribute", objective: "Objective") -> "Transfer":
+    from dataclasses import replace
+
+    from mmsteer.latents.vector_transfer import transfer
+    from mmsteer.tuning import Reinforced
+
+    assert isinstance(objective, Reinforced)  # options of other methods refuse a sibling
+    sampling = replace(objective.sampling, temperature=0.0) if adapter.output_kind == "text" else objective.sampling
+    return transfer((adapter, sibling), trained, objective.prompts, objective.references, objective.reward, sampling)
 
 
 def _vectors(method: str, where: "TrainedSites", rank: int, seed: int) -> "AdditiveVectors":

@@ -4,11 +4,11 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
@@ -20,18 +20,20 @@ from mmsteer.axbench.bench import BENCH, Bench
 from mmsteer.axbench.bench import run as run_bench
 from mmsteer.axbench.concepts import Concept
 from mmsteer.axbench.judges import AbsentRater, installed_embedder, offline_name
+from mmsteer.axbench.truth_rater import TruthRater
 from mmsteer.errors import RecipeError
 from mmsteer.eval.judge import EndpointJudge
 from mmsteer.json_lines import read_json_lines
 from mmsteer.library import library
 from mmsteer.probes.bounds import Count, Positive, Seed
+from mmsteer.recipes.axbench_worlds import WorldName, WorldSet, world_set
 from mmsteer.recipes.environment import run_id
 from mmsteer.recipes.loading import find_recipe, load_document, place_of
 from mmsteer.recipes.model_workers import check_same, enter
 from mmsteer.recipes.part import Part, Text
 from mmsteer.recipes.problems import refusal, schema_problems
 from mmsteer.recipes.schema import Model
-from mmsteer.types import Sample
+from mmsteer.types import Sample, Sampling
 from mmsteer.workers import Held, opened
 
 MethodName = Literal[
@@ -60,10 +62,18 @@ class AxBench(Part):
     )
     about: Text = Field(description="what the recipe is for")
     model: Model
-    data: Text = Field(
-        description="a folder of concepts in AxBench's layout (`train` and `test` tables), beside the recipe"
+    data: Text | None = Field(
+        default=None,
+        description="a folder of concepts in AxBench's layout (`train` and `test` tables), beside the recipe",
     )
-    instructions: Text = Field(description="JSON lines with `input`, beside the recipe; only those of `split` steer")
+    instructions: Text | None = Field(
+        default=None, description="JSON lines with `input`, beside the recipe; only those of `split` steer"
+    )
+    world: WorldName | None = Field(
+        default=None,
+        description="in place of both: `objects` of rendered scenes, `notes` or `instruments` of rendered clips",
+    )
+    seconds: Annotated[float, Field(gt=0)] | None = Field(default=None, description="of a clip, in place of tokens")
     concepts: Count | None = Field(default=None, description="only the first so many")
     site: Text = Field(description="where concepts are read and written, such as text.14")
     methods: Annotated[tuple[MethodName, ...], Field(min_length=1)] = Field(description="what is compared")
@@ -90,7 +100,7 @@ class AxBench(Part):
 
 
 def check_axbench(name: str | Path, overrides: Sequence[str] = ()) -> tuple[AxBench, tuple[Concept, ...], list[str]]:
-    """A recipe with its concepts and instructions.
+    """A recipe with its concepts and instructions, which a world makes only when its model is there.
 
     Args:
         name: A file, or the name of a recipe that comes with mmsteer.
@@ -107,6 +117,9 @@ def check_axbench(name: str | Path, overrides: Sequence[str] = ()) -> tuple[AxBe
     except ValidationError as error:
         raise RecipeError(refusal(document, schema_problems(AxBench, document.data, error))) from None
     _settings(recipe)  # refuses what the schema cannot, such as positions
+    _check_source(recipe, str(name))
+    if recipe.data is None or recipe.instructions is None:
+        return recipe, (), []
     home = find_recipe(name).parent
     concepts = read_concepts(_place(recipe.data, home))[: recipe.concepts]
     return recipe, concepts, _instructions(_place(recipe.instructions, home))
@@ -137,7 +150,7 @@ def run_axbench(
     """
     made = _prepared(name, overrides, "cpu" if workers else None)
     folder = out or Path("runs") / f"{made.recipe.name}-{made.id}"
-    bench = Bench(made.adapter, made.instructions, made.settings, _rater(made, absent=bool(workers)), folder)
+    bench = made.bench(_rater(made, absent=bool(workers)), folder)
     start = partial(held_axbench, str(name), overrides, os.getcwd(), made.id)
     with opened(workers, start) if workers else nullcontext() as by:
         return folder, summarise(run_bench(bench, made.concepts, made.told, workers=by, progress=progress))
@@ -158,7 +171,7 @@ def held_axbench(name: str, overrides: Sequence[str], folder: str, wanted: str) 
     enter(folder)
     made = _prepared(name, overrides, None)
     check_same(made.id, wanted)
-    return Held(made.adapter, {BENCH: Bench(made.adapter, made.instructions, made.settings, _rater(made), None)})
+    return Held(made.adapter, {BENCH: made.bench(_rater(made), None)})
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,24 +180,42 @@ class _Prepared:
 
     `told`: what else the results depend on, besides `settings`.
     `id`: what all of it depends on, as a short hash.
+    `world`: where concepts are of a rendered world.
     """
 
     recipe: AxBench
     concepts: tuple[Concept, ...]
-    instructions: Sequence[str]
+    instructions: Sequence[Sample]
     settings: Settings
     adapter: AnyAdapter
-    told: Mapping[str, str]
+    told: Mapping[str, Any]
     id: str
+    world: WorldSet | None
+
+    @property
+    def sampling(self) -> Sampling:
+        recipe = self.recipe
+        if recipe.seconds:
+            return Sampling(seconds=recipe.seconds, temperature=recipe.temperature)
+        return self.settings.sampling
+
+    def bench(self, rater: Rater, folder: Path | None) -> Bench:
+        made = Bench(self.adapter, self.instructions, self.settings, rater, folder, self.sampling)
+        return made if self.world is None else replace(made, fits=self.world.fits)
 
 
 def _prepared(name: str | Path, overrides: Sequence[str], device: str | None) -> _Prepared:
     recipe, concepts, instructions = check_axbench(name, overrides)
     settings, model = _settings(recipe), recipe.model
     adapter = load(model.load, device=device or model.device, dtype=model.dtype, quantise=model.quantise)
-    told = {"model": adapter.fingerprint, "data": _digest(concepts, instructions)}
+    world = world_set(recipe.world, adapter) if recipe.world else None
+    asked = [Sample(str(at), text) for at, text in enumerate(instructions)]
+    if world is not None:
+        concepts, asked = world.concepts[: recipe.concepts], list(world.instructions)
+    of_world = {"world": recipe.world, "seconds": recipe.seconds} if world else {}
+    told = {"model": adapter.fingerprint, "data": _digest(concepts, instructions), **of_world}
     found = run_id({**told, **asdict(settings), "judge": recipe.judge})
-    return _Prepared(recipe, concepts, instructions, settings, adapter, told, found)
+    return _Prepared(recipe, concepts, asked, settings, adapter, told, found, world)
 
 
 def _settings(recipe: AxBench) -> Settings:
@@ -192,13 +223,28 @@ def _settings(recipe: AxBench) -> Settings:
     return Settings(**{name: getattr(recipe, name) for name in shared})
 
 
+def _check_source(recipe: AxBench, name: str) -> None:
+    """Refuse a recipe that has no concepts, or two kinds of them.
+
+    Raises:
+        RecipeError: It has.
+    """
+    files = recipe.data is not None and recipe.instructions is not None
+    if files == (recipe.world is not None) or (recipe.world and (recipe.data or recipe.instructions)):
+        raise RecipeError(f"{name}: give data and instructions, or world alone")
+    if recipe.world and recipe.judge == "endpoint":
+        raise RecipeError(f"{name}: a world is judged by its truth; write judge: offline")
+
+
 def _rater(made: _Prepared, *, absent: bool = False) -> Rater:
     if made.recipe.judge == "endpoint":
         return EndpointRater(EndpointJudge.from_environment())
-    embed = installed_embedder()
+    embed = None if made.world else installed_embedder()
     if absent:
-        return AbsentRater(offline_name(embed))
-    plain: list[Sample] = unsteered(made.adapter, made.instructions, made.settings.sampling, made.settings.batch)
+        return AbsentRater(TruthRater.name if made.world else offline_name(embed))
+    plain: list[Sample] = unsteered(made.adapter, made.instructions, made.sampling, made.settings.batch)
+    if made.world is not None:
+        return TruthRater(made.adapter, plain, made.world.references)
     return OfflineRater(made.adapter, plain, embed)
 
 

@@ -4,7 +4,10 @@ from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
 
+from mmsteer.latents.vector_paths import BlockPaths, VectorPaths
 from mmsteer.latents.vector_readings import VectorReadings
+from mmsteer.latents.vector_scaling import SiteScaling
+from mmsteer.latents.vector_transfer import Transfer
 from mmsteer.latents.vocabulary import Ranking
 from mmsteer.report.rendering import render
 from mmsteer.report.svg import Axis, drawing, element, frame, line
@@ -29,7 +32,15 @@ _STYLE = """text{font:11px system-ui,sans-serif;fill:currentColor}.rule{stroke:c
 .curve{fill:none;stroke:#06c;stroke-width:1.5}"""
 
 
-def training_page(name: str, use: str, log: Sequence[Mapping[str, float]], found: VectorReadings) -> str:
+def training_page(
+    name: str,
+    use: str,
+    log: Sequence[Mapping[str, float]],
+    found: VectorReadings,
+    paths: VectorPaths | None = None,
+    scaling: Sequence[SiteScaling] = (),
+    moved: Transfer | None = None,
+) -> str:
     """The page; it needs nothing but itself.
 
     Args:
@@ -37,9 +48,14 @@ def training_page(name: str, use: str, log: Sequence[Mapping[str, float]], found
         use: A line that steers along it.
         log: The numbers of every step.
         found: What the vectors do.
+        paths: Where their effect runs.
+        scaling: Of vectors that scale themselves, where they are strong.
+        moved: What they do in a sibling of the model.
     """
     curves = [(MEANINGS[key], _curve(key, log)) for key in MEANINGS if key in log[0]]
     readings = [(str(one.site), _tops(one.lens), _tops(one.raised)) for one in found.vectors]
+    blocks = paths.blocks if paths else ()
+    points = list(dict.fromkeys(point for block in blocks for point in block.parts))
     return render(
         "training.html.j2",
         name=name,
@@ -48,6 +64,25 @@ def training_page(name: str, use: str, log: Sequence[Mapping[str, float]], found
         curves=curves,
         readings=readings,
         additivity=_additivity(found),
+        straight=f"{paths.straight:.2f}" if paths else "",
+        points=points,
+        paths=[_path_row(block, points) for block in blocks],
+        scaling=[_scaling(one) for one in scaling],
+        moved=[("its model", *map(str, moved.own)), ("sibling", *map(str, moved.sibling))] if moved else [],
+    )
+
+
+def _path_row(block: BlockPaths, points: Sequence[str]) -> tuple[str, ...]:
+    parts = (f"{block.parts[point]:.2f}" if point in block.parts else "" for point in points)
+    return (str(block.layer), f"{block.whole:.2f}", *parts)
+
+
+def _scaling(one: SiteScaling) -> str:
+    return (
+        f"{one.site}: the strongest tokens of an output and its prompt hold {one.held:.2f} of the strength "
+        f"({one.even:.2f} if all were alike), the first token {one.first:.2f}, the output {one.outputs:.2f}, which is "
+        f"{one.output_tokens:.2f} of the tokens. Strongest: "
+        + ", ".join(f"{name!r} {value:.2f}" for name, value in one.strongest)
     )
 
 

@@ -74,7 +74,7 @@ class AdditiveVectors(nn.Module):
 
             ports = {adapter.port(site): masked(edit) for site, edit in self._edits(sign).items()} if sign else {}
             exits.enter_context(hooks.edits(ports))
-            logits = adapter.read(reading, gradient=gradient)
+            logits = adapter.read(reading, gradient=gradient, logits="outputs")
         return output_tokens(adapter, reading, found[-1], logits)
 
     def direction(self, name: str, provenance: Mapping[str, str]) -> Direction:

@@ -1,7 +1,7 @@
 """The frozen values that every part of mmsteer speaks in."""
 
 from mmsteer.types.activations import Activations
-from mmsteer.types.adapter import Adapter, Call, Forward, Identified, Identity, Layout, Reading, Wrap, likeness
+from mmsteer.types.adapter import Adapter, Call, Forward, Identified, Identity, Layout, Logits, Reading, Wrap, likeness
 from mmsteer.types.direction import UNKNOWN, Direction, NormSpread, SiteStats, random_direction
 from mmsteer.types.feature import Feature
 from mmsteer.types.histogram import LogHistogram, binned, binned_each
@@ -44,6 +44,7 @@ __all__ = [
     "Kind",
     "Layout",
     "LogHistogram",
+    "Logits",
     "LowRank",
     "Marks",
     "Metric",

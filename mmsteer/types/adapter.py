@@ -17,6 +17,9 @@ from mmsteer.types.thinking import Marks
 Wrap = Callable[[Callable[..., Any]], Callable[..., Any]]
 """Makes the function to call instead of another."""
 
+Logits = Literal["all", "outputs", "last"]
+"""Tokens whose logits a forward is asked for: all, from the last one of the prompt on, or the last."""
+
 
 @dataclass(frozen=True)
 class Call:
@@ -216,10 +219,10 @@ class Adapter(Identified, Protocol):
     def reading(self, samples: Sequence[Sample], *, guided: bool = False) -> Reading:
         """Samples in the token layout of generation; `guided` doubles the rows as guidance does."""
 
-    def read(self, reading: Reading, *, gradient: bool = False, last: bool = False) -> Tensor:
+    def read(self, reading: Reading, *, gradient: bool = False, logits: Logits = "all") -> Tensor:
         """Run one forward, with a graph for gradients if asked; logits, (rows, tokens, vocabularies, vocabulary).
 
-        `last`: for those who read hidden states: of the logits none but the last token's, where the model can do that.
+        `logits`: of which tokens they are needed; a model that can leaves out the others.
         """
 
     def tokens(self, reading: Reading) -> Tensor:

@@ -16,7 +16,8 @@ from mmsteer.types import Sample
 from tests.axbench.conftest import WORDS
 from tests.eval.test_mmhal import endpoint  # noqa: F401
 
-INSTRUCTIONS = [" ".join(WORDS[at : at + 3]) for at in range(6)]
+TEXTS = [" ".join(WORDS[at : at + 3]) for at in range(6)]
+INSTRUCTIONS = [Sample(str(at), text) for at, text in enumerate(TEXTS)]
 SETTINGS = Settings(
     "text.2", tuple(name for name in METHODS if name != "sae-a"), (0.5, 2.0), 4, 3, examples=8, steps=3, train_batch=3
 )
@@ -104,7 +105,7 @@ def _without_times(records):
 def test_prompting_is_asked_with_the_order_and_judged_without(talker, concepts, tmp_path):
     rater = Words()
     run(bench(talker, tmp_path, rater, methods=("prompt",)), concepts[:1], {})
-    assert {text for _, some in rater.asked for text, _ in some} <= set(INSTRUCTIONS)
+    assert {text for _, some in rater.asked for text, _ in some} <= set(TEXTS)
 
 
 @pytest.mark.parametrize(
@@ -144,13 +145,13 @@ def test_the_offline_judge_tells_concepts_and_loops(talker, concepts):
     plain = unsteered(talker, INSTRUCTIONS, SETTINGS.sampling, SETTINGS.batch)
     rater = OfflineRater(talker, plain)
     assert rater.certainty(concepts[0]) > 0.8
-    told = [Sample("a", INSTRUCTIONS[0], output=text) for text in ("cup here cup", "table red", "", "cup " * 12)]
+    told = [Sample("a", TEXTS[0], output=text) for text in ("cup here cup", "table red", "", "cup " * 12)]
     ratings = rater.rate(concepts[0], told)
     assert ratings[0].concept == 2.0
     assert ratings[1].concept == 0.0
     assert ratings[2] == Rating(0.0, 0.0, 0.0)
     assert ratings[3].fluency == 0.0
-    elsewhere = rater.rate(concepts[0], [Sample(one.id, INSTRUCTIONS[-1], output=one.output) for one in told])
+    elsewhere = rater.rate(concepts[0], [Sample(one.id, TEXTS[-1], output=one.output) for one in told])
     assert [one.fluency for one in elsewhere] == [one.fluency for one in ratings]
     usual = rater.rate(concepts[0], plain)
     assert sum(one.fluency for one in usual) / len(usual) > 1.3
@@ -163,7 +164,7 @@ def test_orders_are_compared_pair_by_pair():
 
 
 def test_a_recipe_runs_from_the_command_line(mmsteer, talker_folder, folder, tmp_path):
-    asked = "".join(json.dumps({"input": text}) + "\n" for text in INSTRUCTIONS)
+    asked = "".join(json.dumps({"input": text}) + "\n" for text in TEXTS)
     (tmp_path / "asked.jsonl").write_text(asked)
     recipe = tmp_path / "small.yaml"
     recipe.write_text(

@@ -1,6 +1,7 @@
 """`mmsteer train` on a small model."""
 
 import json
+import re
 
 import pytest
 
@@ -57,11 +58,22 @@ def test_a_method_ends_with_a_direction_that_steers(train, mmsteer, talker_folde
     assert [line["step"] for line in log] == list(range(len(log)))
     page = (tmp_path / method / "index.html").read_text()
     assert page.count("<svg") == len(log[0].keys() - {"step"})
-    assert page.count("<tr>") == 3  # a heading, and a row for each of two sites
+    # A heading, and a row for each of two sites; another, and one for each of two blocks behind the first of them.
+    assert page.count("<tr>") == 6
+    assert ("Where the scaling concentrates" in page) == (method == "reft-r1")
     assert "as the sum of what each moves alone" in page
     on = ("--model", talker_folder, "--directions", tmp_path / "d.safetensors", "--prompt", "red blue")
     code, out, err = mmsteer("generate", *on, "--steer", f"{name} 1trained", "--tokens", 3, "--compare")
     assert code == 0, err
+
+
+def test_a_sibling_is_measured_beside_the_model(train, talker_folder, tmp_path):
+    code, _, err = train("rloo", *REWARDED, "--sibling", talker_folder)
+    assert code == 0, err
+    page = (tmp_path / "rloo" / "index.html").read_text()
+    rows = [re.sub("<.*?>", " ", row).split(maxsplit=1) for row in re.findall("<tr>(.*?)</tr>", page)]
+    own, other = (next(row[-1] for row in rows if row and row[0] == name) for name in ("its", "sibling"))
+    assert own.removeprefix("model").split() == other.split()  # the same weights
 
 
 def test_a_finished_training_is_not_done_again(train, tmp_path):
@@ -81,6 +93,7 @@ def test_a_finished_training_is_not_done_again(train, tmp_path):
         ("rloo", (*REWARDED, "--label", "cup"), "--label is for ssv"),
         ("rloo", (*REWARDED, "--seconds", 2), "--seconds is of no use here"),
         ("ssv", (*LABELLED, "--kl", 1), "--kl is for rloo and grpo"),
+        ("ssv", (*LABELLED, "--sibling", "bundled:text"), "--sibling is for rloo and grpo"),
         ("ssv", (), "say by --label"),
         ("ssv", (*LABELLED, "--rank", 2), "--rank is for loreft and direft"),
         ("loreft", (*LABELLED, "--rank", 99), "rank 99: an edit of states of width"),

@@ -24,7 +24,7 @@ from mmsteer.adapters.musicgen_inputs import check_room, described, given_frames
 from mmsteer.adapters.sampling import drawing
 from mmsteer.errors import AdapterError
 from mmsteer.hooks import around, evaluating
-from mmsteer.types import Call, Forward, Kind, Layout, Port, Reading, Sample, Sampling, Site, Sketch, Wrap
+from mmsteer.types import Call, Forward, Kind, Layout, Logits, Port, Reading, Sample, Sampling, Site, Sketch, Wrap
 
 USUAL_LENGTH = 256
 """Frames that the language model's own `generate` makes unless asked otherwise."""
@@ -141,7 +141,7 @@ class AudiocraftMusicgen(MusicgenAdapter):
         call = Call(2 if guided else 1, ids.shape[-1] - self.delay, prompt=prompt)
         return Reading({"sequence": ids.repeat(call.branches, 1, 1), "condition_tensors": tensors}, call)
 
-    def read(self, reading: Reading, *, gradient: bool = False, last: bool = False) -> Tensor:
+    def read(self, reading: Reading, *, gradient: bool = False, logits: Logits = "all") -> Tensor:
         """Run the forward of `reading`; logits, (rows, tokens, codebooks, vocabulary), always of all tokens."""
         arguments = reading.arguments
         with torch.set_grad_enabled(gradient), self.musicgen.autocast:
