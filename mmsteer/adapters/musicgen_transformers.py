@@ -162,9 +162,9 @@ class TransformersMusicgen(MusicgenAdapter):
     def read(self, reading: Reading, *, gradient: bool = False, logits: Logits = "all") -> Tensor:
         """Run the forward of `reading`; logits, (rows, tokens, codebooks, vocabulary), always of all tokens."""
         with torch.set_grad_enabled(gradient):
-            logits = self.model(**reading.arguments, use_cache=False).logits
+            found: Tensor = self.model(**reading.arguments, use_cache=False).logits
         tokens = reading.arguments["decoder_input_ids"].shape[1]
-        return logits[:, -tokens:].unflatten(0, (-1, self.codebooks)).transpose(1, 2)
+        return found[:, -tokens:].unflatten(0, (-1, self.codebooks)).transpose(1, 2)
 
     def tokens(self, reading: Reading) -> Tensor:
         """The codes of a reading, delayed as the decoder meets them, (rows, tokens, codebooks)."""

@@ -145,8 +145,10 @@ class AudiocraftMusicgen(MusicgenAdapter):
         """Run the forward of `reading`; logits, (rows, tokens, codebooks, vocabulary), always of all tokens."""
         arguments = reading.arguments
         with torch.set_grad_enabled(gradient), self.musicgen.autocast:
-            logits = self.model(arguments["sequence"], conditions=[], condition_tensors=arguments["condition_tensors"])
-        return logits.transpose(1, 2)
+            found: Tensor = self.model(
+                arguments["sequence"], conditions=[], condition_tensors=arguments["condition_tensors"]
+            )
+        return found.transpose(1, 2)
 
     def tokens(self, reading: Reading) -> Tensor:
         """The codes of a reading, delayed as the decoder meets them, (rows, tokens, codebooks)."""
