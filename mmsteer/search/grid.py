@@ -20,8 +20,9 @@ class Grid:
     """What is tried.
 
     Attributes:
-        sites: Selections of the direction's sites, such as `text.14`, `text.10-14` or `text.12.head.5`; empty for single
-            layers and bands over the middle of the stack, or single heads and the best together of a direction at heads.
+        sites: Selections of the direction's sites, such as `text.14`, `text.10-14` or `text.12.head.5`; empty for
+            single layers and bands over the middle of the stack, of a direction at heads for the best heads, alone and
+            together.
         strengths: Fractions of the residual norm. A band shares each among its layers.
         positions: At which tokens; each is tried.
     """
