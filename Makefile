@@ -37,7 +37,7 @@ test-audiocraft: .venv-audiocraft/test  ## the tests of audiocraft's MusicGen, w
 	OMP_NUM_THREADS=1 .venv-audiocraft/bin/pytest -q tests/audiocraft
 
 # What that release cannot do skips with a reason (tests/releases.py).
-test-oldest: .venv-oldest/test  ## adapters, steering and contrastive decoding in the oldest transformers of the range, in some five minutes
+test-oldest: .venv-oldest/test  ## adapters, steering and contrastive decoding in the oldest transformers of the range, in some ten minutes
 	OMP_NUM_THREADS=1 .venv-oldest/bin/pytest -q -n 2 --dist loadfile tests/adapters tests/steering tests/contrastive
 
 docs: .venv-docs/docs  ## the site, strictly: dist/site; what it names in the library is read, not imported
@@ -82,11 +82,11 @@ bench: .venv/test  ## speed beside peers, tables in runs/benchmarks; peers that 
 
 .venv-harness/test: $(UV) uv.lock pyproject.toml
 	UV_PROJECT_ENVIRONMENT=.venv-harness $(UV) sync --inexact
-	$(UV) pip install --python .venv-harness/bin/python 'lm_eval>=0.4.13' 'inspect-ai>=0.3.285' 'gradio>=6' 'trl>=1.16'
+	$(UV) pip install --python .venv-harness/bin/python 'lm_eval>=0.4.13' 'inspect-ai>=0.3.285' 'lmms-eval>=0.7.3' decord 'gradio>=6' 'trl>=1.16'
 	touch $@
 
 .venv-oldest/test: $(UV) uv.lock pyproject.toml
-	UV_PROJECT_ENVIRONMENT=.venv-oldest $(UV) sync --inexact
+	UV_PROJECT_ENVIRONMENT=.venv-oldest $(UV) sync --extra clip --inexact
 	$(UV) pip install --python .venv-oldest/bin/python transformers==$(OLDEST)
 	touch $@
 

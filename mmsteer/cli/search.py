@@ -24,7 +24,10 @@ def search(
     name: Annotated[str | None, typer.Option(help="the direction, where the file has several")] = None,
     budget_kl: Annotated[float, typer.Option(help="nats a token that steering may cost")] = 0.5,
     sites: Annotated[
-        list[str] | None, typer.Option(help="where, such as text.14 or text.10-14; repeated (default: the middle)")
+        list[str] | None,
+        typer.Option(
+            help="where, such as text.14, text.10-14 or text.12.head.5; repeated (default: middle; best heads)"
+        ),
     ] = None,
     strengths: Annotated[
         str | None,

@@ -31,6 +31,7 @@ TUNING_STEPS = 20  # a semitone: the kernel follows the tuning to 5 cents
 DECAYS = (0.55, 0.8)  # each harmonic relative to the one below: a dull and a bright timbre
 COMPRESSION = 0.75  # of magnitudes, so that a loud bass does not hide the rest
 ITERATIONS = 20
+PIECE = 256  # frames that are looked at together: they overlap eight times, and a long file's fill the memory
 AUDIBLE = 1e-4  # of full scale, -80 dB
 GATE = 1e-2  # of the loudest frame, -40 dB
 TONAL = 0.25  # noise reads 0.1, a note in noise of 5 dB reads 0.8
@@ -99,8 +100,7 @@ def read_activity(samples: NDArray[np.floating], sample_rate: int) -> Activity:
     Raises:
         EvalError: The audio is not mono, is empty, or is not finite.
     """
-    clip = resample(samples, sample_rate, RATE)
-    frames = _frames((clip - clip.mean()).astype(np.float32))
+    frames = _frames(_centred(samples, sample_rate))
     # The matrices are small: on a busy machine several threads wait for one another 15 times as long as they work.
     with _thread_pools().limit(limits=1, user_api="blas"):
         tuning = _tuning(frames)
@@ -112,6 +112,12 @@ def read_activity(samples: NDArray[np.floating], sample_rate: int) -> Activity:
 @lru_cache(maxsize=1)
 def _thread_pools() -> ThreadpoolController:
     return ThreadpoolController()
+
+
+def _centred(samples: NDArray[np.floating], sample_rate: int) -> NDArray[np.float32]:
+    clip = resample(samples, sample_rate, RATE)
+    clip -= clip.mean()
+    return clip.astype(np.float32)
 
 
 def _frames(clip: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -131,13 +137,14 @@ def _magnitude(frames: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _spectrum(frames: NDArray[np.float32], kernel: Any) -> Floats:
     """The weighted log-frequency magnitudes, (frames, bins); in pieces, so that long files fit in memory."""
-    parts = [_magnitude(frames[at : at + 256]) ** 2 @ kernel for at in range(0, len(frames), 256)]
+    parts = [_magnitude(frames[at : at + PIECE]) ** 2 @ kernel for at in range(0, len(frames), PIECE)]
     return np.sqrt(np.concatenate(parts).astype(np.float64)) * _ear()
 
 
 def _tuning(frames: NDArray[np.float32], limit: int = 96) -> float:
     """The circular mean of the distances of spectral peaks from the tempered scale, in semitones."""
-    loudest = np.argsort((frames**2).sum(axis=1))[::-1][:limit]
+    energy = np.concatenate([(frames[at : at + PIECE] ** 2).sum(axis=1) for at in range(0, len(frames), PIECE)])
+    loudest = np.argsort(energy)[::-1][:limit]
     low, high = int(80 * FFT / RATE), int(3500 * FFT / RATE)
     level = np.log(_magnitude(frames[loudest])[:, low - 1 : high + 1] + 1e-9)
     left, middle, right = level[:, :-2], level[:, 1:-1], level[:, 2:]

@@ -1,4 +1,4 @@
-"""Steered models inside evaluation harnesses of others: lm-evaluation-harness and inspect_ai.
+"""Steered models inside evaluation harnesses of others: lm-evaluation-harness, lmms-eval and inspect_ai.
 
-Each module subclasses the harness's own class for transformers models, so that strength 0 gives its scores, bit by bit.
+Each module subclasses the harness's own class for transformers models, so that strength 0 gives what it gives.
 """

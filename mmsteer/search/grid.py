@@ -11,6 +11,8 @@ from mmsteer.types import Direction, Positions, Site, select_sites
 STRENGTHS = (0.05, 0.1, 0.15, 0.2, 0.3)
 SINGLES, BANDS, WIDTH = 7, 3, 5
 """Single layers and bands of a default grid, and the layers of a band."""
+BEST_HEADS = (4, 12, 24)
+"""Heads that a default grid steers together, those of the highest scores; Li et al. 2023, arXiv:2306.03341."""
 
 
 @dataclass(frozen=True)
@@ -18,8 +20,9 @@ class Grid:
     """What is tried.
 
     Attributes:
-        sites: Selections of the direction's sites, such as `text.14` or `text.10-14`; empty for single layers and bands
-            over the middle of the stack.
+        sites: Selections of the direction's sites, such as `text.14`, `text.10-14` or `text.12.head.5`; empty for
+            single layers and bands over the middle of the stack, of a direction at heads for the best heads, alone and
+            together.
         strengths: Fractions of the residual norm. A band shares each among its layers.
         positions: At which tokens; each is tried.
     """
@@ -52,15 +55,25 @@ class Grid:
 def default_sites(direction: Direction) -> tuple[str, ...]:
     """Single blocks and bands of blocks, spread over the middle three fifths of a direction's sites.
 
+    Where all its sites are heads: the single heads and the groups of heads with the highest scores.
+
     Args:
         direction: The direction.
     """
+    if all(site.head is not None for site in direction.sites):
+        return _best_heads(direction)
     blocks = [site for site in direction.sites if site.point == "block"] or list(direction.sites)
     fifth = len(blocks) // 5
     middle = blocks[fifth : len(blocks) - fifth]
     bands = _spread(middle[: max(0, len(middle) - WIDTH + 1)], BANDS)
     singles = [str(one) for one in _spread(middle, SINGLES)]
     return (*singles, *(_band(middle[middle.index(one) : middle.index(one) + WIDTH]) for one in bands))
+
+
+def _best_heads(direction: Direction) -> tuple[str, ...]:
+    ranked = sorted(direction.sites, key=lambda site: -(direction.stats[site].score or 0.0))
+    groups = [ranked[:count] for count in BEST_HEADS if count <= len(ranked)]
+    return (*map(str, ranked[:SINGLES]), *(",".join(map(str, sorted(group))) for group in groups))
 
 
 def _spread(items: Sequence[Site], count: int) -> list[Site]:
@@ -71,6 +84,6 @@ def _spread(items: Sequence[Site], count: int) -> list[Site]:
 def _band(sites: Sequence[Site]) -> str:
     """Neighbours as one term, which names their stack and point as each of them does."""
     first, last = sites[0], sites[-1]
-    if last.layer - first.layer == len(sites) - 1:
+    if last.layer - first.layer == len(sites) - 1 and len({site.point for site in sites}) == 1:
         return str(first).replace(f".{first.layer}", f".{first.layer}-{last.layer}", 1)
     return ",".join(map(str, sites))

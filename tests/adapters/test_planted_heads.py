@@ -11,10 +11,13 @@ import pytest
 import torch
 
 from mmsteer.adapters import adapt
+from mmsteer.eval.text import parse_reward
 from mmsteer.probes import MeanDifference, sweep
 from mmsteer.record import record
+from mmsteer.search import Grid, default_sites, search
 from mmsteer.steering import Steering, parse_attribute, steer
-from mmsteer.types import Positions, Sample, Site
+from mmsteer.tasks import Row
+from mmsteer.types import Positions, Sample, Sampling, Site
 from tests.adapters.checkpoints import FAMILIES
 
 HIDDEN, SHOWN = 0, 1
@@ -99,3 +102,27 @@ def test_iti_steers_by_them_and_other_heads_do_not(adapter, found):
     control = margin(adapter, found, f"thing:cup 5std on {', '.join(map(str, others))}")
     assert (control < 0).all()
     assert ((control - plain).abs() < 0.1 * (steered - plain)).all()
+
+
+def test_a_search_tries_the_best_heads_and_chooses_those_that_carry_it(adapter, found):
+    direction = found.directions["thing:cup"]
+    sites = default_sites(direction)
+    assert set(sites[:2]) == {f"text.{layer}.head.{place}" for layer, place in PLANTED}
+    assert [one.count("head") for one in sites] == [1] * 7 + [4, 12]
+    pairs = zip(*asked(48, seed=3), strict=True)
+    rows = [Row(one.id, one.id, one.prompt) for one, label in pairs if label == "table"]
+    done = search(
+        adapter,
+        direction,
+        rows,
+        parse_reward("contains:yes"),
+        budget_kl=60.0,
+        grid=Grid(strengths=(3.0, 10.0)),
+        sampling=Sampling(tokens=1),
+    )
+    assert (done.unsteered.worth, done.best.worth, done.best_control.worth) == (0.0, 1.0, 0.0)
+    carrying = {f"text.{layer}.head.{place}" for layer, place in PLANTED}
+    singles = {cell.place.sites: cell.worth for cell in done.cells if "," not in cell.place.sites}
+    assert {site for site, worth in singles.items() if worth == 1.0} == carrying
+    assert all(worth == 0.0 for site, worth in singles.items() if site not in carrying)
+    assert done.line(done.best) == "thing:cup 3 on text.0.head.1"
