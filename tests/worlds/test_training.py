@@ -11,14 +11,14 @@ from mmsteer.worlds.music.world import sample_clip
 from mmsteer.worlds.training.codec import build_codec
 from mmsteer.worlds.training.language import Budget, Clips, delayed, evaluate, train
 from mmsteer.worlds.training.model import build_model, tokenise, train_tokenizer
-from mmsteer.worlds.training.music_data import countdown
+from mmsteer.worlds.training.sources import countdown
 
 
 def small():
     torch.manual_seed(0)
     codec = build_codec(torch.ones(160), torch.randn(4, 1024, 160))
     tokenizer = train_tokenizer(["slow piano", "fast flute"])
-    return build_model(codec, len(tokenizer), layers=1, width=64), tokenizer
+    return build_model(codec, len(tokenizer), 200, layers=1, width=64), tokenizer
 
 
 def data(model, tokenizer):
@@ -31,7 +31,7 @@ def data(model, tokenizer):
 def test_the_countdown_ends_at_each_onset():
     clip = sample_clip(np.random.default_rng(0), tempo="slow")
     onsets = sorted({round(50 * note.onset_s) for note in clip.notes})
-    left = countdown(clip)
+    left = countdown(onsets, 200)
     assert [at for at in range(200) if left[at] == 0] == onsets
     assert left[onsets[1] - 1] == 1
     assert left[onsets[0] + 1] == onsets[1] - onsets[0] - 1

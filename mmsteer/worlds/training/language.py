@@ -10,7 +10,6 @@ from torch.nn import functional
 from transformers import MusicgenForConditionalGeneration
 
 from mmsteer.adapters.musicgen_decoding import condition_of
-from mmsteer.worlds.training.model import PATTERN_LENGTH
 from mmsteer.worlds.training.training import Pace, Progress, autocast, train_within
 
 MOST_FRAMES = 63
@@ -34,7 +33,7 @@ class Budget(Pace):
 
 
 def delayed(model: MusicgenForConditionalGeneration, codes: Tensor) -> Tensor:
-    """Codes in the layout that generation uses: start column and delay pattern, (clips, codebooks, 204).
+    """Codes in the layout that generation uses: start column and delay pattern, (clips, codebooks, columns).
 
     Args:
         model: Whose pattern to use.
@@ -43,7 +42,7 @@ def delayed(model: MusicgenForConditionalGeneration, codes: Tensor) -> Tensor:
     start = torch.full_like(codes[..., :1], model.config.decoder.vocab_size)
     rows = torch.cat([start, codes], dim=-1).flatten(0, 1)
     _, pattern = model.decoder.build_delay_pattern_mask(
-        rows.long(), pad_token_id=model.config.decoder.vocab_size, max_length=PATTERN_LENGTH
+        rows.long(), pad_token_id=model.config.decoder.vocab_size, max_length=rows.shape[1] + codes.shape[1] - 1
     )
     return pattern.view(*codes.shape[:2], -1)
 

@@ -1,6 +1,7 @@
 """Render the music world, fit the codec, train the language model, and write the bundled model's folder.
 
     python -m mmsteer.worlds.training.train_music --out runs/music --minutes 8 --device cuda --workers 16
+    python -m mmsteer.worlds.training.train_music --world band --out runs/band --work runs/band-work --minutes 60
 
 A run that was killed goes on from its last checkpoint when it is started again with the same `--work`.
 """
@@ -27,6 +28,7 @@ from mmsteer.worlds.training.music_data import (
     rendered,
     save_data,
 )
+from mmsteer.worlds.training.sources import SOURCES
 
 BEGAN = time.monotonic()
 HELD_OUT_SHARE = 0.02
@@ -45,8 +47,10 @@ def main() -> None:
     data = load_data(stored)
     _say(f"data: {len(data.prompts)} clips, codec {data.quality_db}")
     tokenizer = train_tokenizer(data.prompts)
-    codec = build_codec(data.weights, data.codebooks)
-    model = build_model(codec, len(tokenizer), layers=options.layers, width=options.width).to(options.device)
+    source = SOURCES[options.world]
+    codec = build_codec(data.weights, data.codebooks, source.shape)
+    model = build_model(codec, len(tokenizer), source.frames, layers=options.layers, width=options.width)
+    model = model.to(options.device)
     clips = Clips(
         delayed(model, data.codes.to(options.device)).to(torch.int16),
         tokenise(tokenizer, data.prompts).to(options.device),
@@ -71,7 +75,7 @@ def make_data(options: argparse.Namespace) -> MusicData:
     Args:
         options: The command line.
     """
-    stream = rendered(options.clips, options.workers, options.seed)
+    stream = rendered(options.world, options.clips, options.workers, options.seed)
     first = []
     for batch in stream:
         first.append(batch)
@@ -80,12 +84,13 @@ def make_data(options: argparse.Namespace) -> MusicData:
     _say(f"rendered {sum(len(item[1]) for item in first)} clips for the codec")
     # The last tenth judges what the rest fitted.
     fitted = first[: -max(1, len(first) // 10)] or first
-    weights, codebooks = fit_codec(fitted, options.device, options.iterations, options.seed)
-    quality = codec_quality(first[len(fitted) :] or first, weights, codebooks)
+    shape = SOURCES[options.world].shape
+    weights, codebooks = fit_codec(fitted, shape, options.device, options.iterations, options.seed)
+    quality = codec_quality(first[len(fitted) :] or first, weights, codebooks, options.world)
     _say(f"fitted the codec: {quality}")
     codes, prompts, beats = list[torch.Tensor](), list[str](), list[torch.Tensor]()
     for batch in chain(_consumed(first), stream):
-        codes.append(quantise(batch, weights, codebooks).cpu())
+        codes.append(quantise(batch, weights, codebooks, shape).cpu())
         prompts += batch[1]
         beats.append(torch.from_numpy(batch[3]))
     _say(f"encoded {len(prompts)} clips")
@@ -104,6 +109,7 @@ def _say(line: str) -> None:
 
 def _options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--world", choices=list(SOURCES), default="music", help="what is rendered")
     parser.add_argument("--out", type=Path, required=True, help="the model's folder")
     parser.add_argument("--work", type=Path, default=Path("runs/music-work"), help="data and checkpoints, to resume")
     parser.add_argument("--minutes", type=float, default=8.0, help="time for everything, saving included")

@@ -93,13 +93,13 @@ def train_within(
 
 
 def autocast(device: torch.device) -> torch.autocast | nullcontext[None]:
-    """bfloat16 where the device has instructions for it.
+    """bfloat16 where the device computes faster with it.
 
     Args:
         device: Where the model is.
     """
-    # Without such instructions a CPU emulates bfloat16, slower than float32.
-    fast = device.type == "cuda" or torch.cpu._is_avx512_bf16_supported()
+    # AVX-512 has instructions for it, too; with them alone small models train at half the speed of float32.
+    fast = device.type == "cuda" or torch.cpu._is_amx_tile_supported()
     return torch.autocast(device.type, dtype=torch.bfloat16) if fast else nullcontext()
 
 
