@@ -40,6 +40,7 @@ INSTRUMENTS: Mapping[str, Timbre] = {
 BASS = Timbre(ratios=(1.0, 2.0), amplitudes=(1.0, 0.15), attack_s=0.01, decay_s=0.6, release_s=RELEASE_S)
 # Frames a beat: 75, 120 and 200 beats per minute.
 BEAT_FRAMES: Mapping[str, int] = {"slow": 8, "medium": 5, "fast": 3}
+TEMPOS_BPM = tuple(60 * FRAMES_PER_SECOND / frames for frames in BEAT_FRAMES.values())
 METRES: Mapping[str, int] = {"three": 3, "four": 4}
 TEXTURES = ("chord", "progression", "scale")
 # Degrees of the chords that follow one another.

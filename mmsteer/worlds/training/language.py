@@ -10,7 +10,7 @@ from torch.nn import functional
 from transformers import MusicgenForConditionalGeneration
 
 from mmsteer.adapters.musicgen_decoding import condition_of
-from mmsteer.worlds.training.training import Pace, Progress, autocast, train_within
+from mmsteer.worlds.training.training import Pace, Progress, autocast, parameter_groups, read_checkpoint, train_within
 
 MOST_FRAMES = 63
 """Longest countdown that is told apart; slow beats take 50 frames."""
@@ -150,15 +150,35 @@ def train(
         checkpoint: Where the state is kept.
         report: Takes progress lines; the first loss is that of the head.
     """
-    model.audio_encoder.requires_grad_(False)
-    counter = nn.Linear(model.config.decoder.hidden_size, MOST_FRAMES + 1).to(clips.tokens.device)
+    learner = _learner(model)
+    counter = learner[1]
 
     def step(number: int) -> Tensor:
         batch = _draw(clips, number, budget)
         decoded = decode(model, batch)
         return torch.cat([_counting(counter(decoded), batch.countdown)[None], losses(model, decoded, batch)])
 
-    return train_within(budget, nn.ModuleList([model, counter]), step, checkpoint, report)
+    return train_within(budget, learner, step, checkpoint, report)
+
+
+def restore(model: MusicgenForConditionalGeneration, checkpoint: Path) -> Progress:
+    """Put the weights of a checkpoint into a model, and say where training stands.
+
+    Args:
+        model: The model, on its device.
+        checkpoint: From `train`.
+    """
+    learner = _learner(model)
+    progress = read_checkpoint(learner, torch.optim.AdamW(parameter_groups(learner)), checkpoint)
+    model.eval()
+    return progress
+
+
+def _learner(model: MusicgenForConditionalGeneration) -> nn.ModuleList:
+    """What is trained: the model without its codec, and the head that counts."""
+    model.audio_encoder.requires_grad_(False)
+    counter = nn.Linear(model.config.decoder.hidden_size, MOST_FRAMES + 1).to(model.device)
+    return nn.ModuleList([model, counter])
 
 
 @torch.no_grad()

@@ -16,7 +16,7 @@ import torch
 
 from mmsteer.worlds.training.card import write_card
 from mmsteer.worlds.training.codec import build_codec
-from mmsteer.worlds.training.language import Budget, Clips, delayed, evaluate, train
+from mmsteer.worlds.training.language import Budget, Clips, delayed, evaluate, restore, train
 from mmsteer.worlds.training.model import build_model, save_model, tokenise, train_tokenizer
 from mmsteer.worlds.training.music_data import (
     MusicData,
@@ -58,15 +58,22 @@ def main() -> None:
     )
     count = len(data.prompts)
     held = max(1, round(HELD_OUT_SHARE * count))
-    left = 60 * options.minutes - (time.monotonic() - BEGAN) - CLOSING_SECONDS
-    budget = Budget(max(left, 1.0), batch=options.batch, peak_rate=options.rate, seed=options.seed)
-    _say(f"training for {budget.seconds:.0f} s on {count - held} clips, longest prompt {clips.prompts.shape[1]} words")
-    progress = train(model, clips.part(held, count), budget, options.work / "checkpoint.safetensors", _say)
+    checkpoint = options.work / "checkpoint.safetensors"
+    if options.package:
+        progress = restore(model, checkpoint)
+    else:
+        progress = train(model, clips.part(held, count), _budget(options), checkpoint, _say)
     loss = evaluate(model, clips.part(0, held), options.batch)
     _say(f"held-out loss by codebook {loss}")
     save_model(model.float().cpu(), tokenizer, options.out)
     write_card(options.out, data, loss, progress, vars(options))
     _say(f"wrote {options.out}")
+
+
+def _budget(options: argparse.Namespace) -> Budget:
+    left = max(60 * options.minutes - (time.monotonic() - BEGAN) - CLOSING_SECONDS, 1.0)
+    _say(f"{'another' if options.extend else 'training for'} {left:.0f} s")
+    return Budget(left, batch=options.batch, peak_rate=options.rate, seed=options.seed, extends=options.extend)
 
 
 def make_data(options: argparse.Namespace) -> MusicData:
@@ -113,6 +120,8 @@ def _options() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, required=True, help="the model's folder")
     parser.add_argument("--work", type=Path, default=Path("runs/music-work"), help="data and checkpoints, to resume")
     parser.add_argument("--minutes", type=float, default=8.0, help="time for everything, saving included")
+    parser.add_argument("--extend", action="store_true", help="another leg: so many minutes more")
+    parser.add_argument("--package", action="store_true", help="write the folder from the checkpoint, untrained")
     parser.add_argument("--clips", type=int, default=160_000)
     parser.add_argument("--codec-clips", type=int, default=20_000, help="how many of them fit the codec")
     parser.add_argument("--iterations", type=int, default=80, help="rounds of k-means a codebook")
