@@ -37,7 +37,7 @@ def played(adapter: Any, songs: Sequence[Song], batch: int) -> list[Samples]:
         part = [song.prompt for song in songs[start : start + batch]]
         seeds = list(range(start, start + len(part)))
         outputs = adapter.generate(part, Sampling(seconds=CLIP_SECONDS, guidance=3.0), seeds)
-        clips += [np.asarray(one.output.samples, dtype=np.float64).reshape(-1) for one in outputs]
+        clips += [np.asarray(one.output, dtype=np.float64).reshape(-1) for one in outputs]
     return clips
 
 

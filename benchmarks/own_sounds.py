@@ -153,9 +153,7 @@ def main() -> None:
         else:
             with mmsteer.steer(adapter, line, directions):
                 outputs = adapter.generate(prompts, sampling, seeds)
-        return [
-            judge.posterior(np.asarray(cast(Any, one.output).samples, dtype=np.float64).reshape(-1)) for one in outputs
-        ]
+        return [judge.posterior(np.asarray(cast(Any, one.output), dtype=np.float64).reshape(-1)) for one in outputs]
 
     print("| label | strength | named | posterior | random: named | posterior | unsteered: named | posterior |")
     print("|---|---|---|---|---|---|---|---|")
