@@ -123,6 +123,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Directions from one's own clips.")
     parser.add_argument("--work", type=Path, default=Path("runs/own-sounds"))
     parser.add_argument("--clips", type=int, default=40, help="of each instrument")
+    parser.add_argument("--judge-clips", type=int, default=27, help="of each instrument")
     parser.add_argument("--prompts", type=int, default=16)
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--labels", nargs="*", default=list(PROGRAMS))
@@ -139,8 +140,8 @@ def main() -> None:
     print(found.held_out, flush=True)
     for name, one in found.directions.items():
         print(name, {str(site): round(stats.score, 3) for site, stats in one.stats.items()}, flush=True)
-    judge = Judge(adapter, options.clips, seed=2)
-    print(f"judge: right in {judge.right(adapter, 18, seed=3):.3f} of other clips", flush=True)
+    judge = Judge(adapter, options.judge_clips, seed=2)
+    print(f"judge: right in {judge.right(adapter, 9, seed=3):.3f} of other clips", flush=True)
     prompts = [
         sample_clip(np.random.default_rng([4, at]), stated=("tempo", "register"), drone=False).prompt
         for at in range(options.prompts)

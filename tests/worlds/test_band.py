@@ -112,6 +112,8 @@ def test_what_the_prompt_states_changes_nothing_that_is_played():
         {"chord": "major", "mode": "minor"},
         {"chord": "sus"},
         {"texture": "progression", "mode": "dorian"},
+        {"texture": "chord", "mode": "minor"},
+        {"texture": "scale", "chord": "minor"},
         {"stated": ("pitch",)},
         {"tonic": 12},
     ],

@@ -125,7 +125,7 @@ def sample_song(
         metre: One of `METRES`.
         texture: One of `TEXTURES`.
         tonic: Pitch class, 0 to 11.
-        mode: One of `SCALE_MODES`; only for a progression (major, minor) or a scale.
+        mode: One of `SCALE_MODES`; without a texture, major and minor are of a progression and the others of a scale.
         chord: Triad quality, one of `TRIADS`; only for a clip on one chord.
         degrees: Four degrees of a progression.
         stated: What the prompt names, of `STATABLE`.
@@ -136,7 +136,7 @@ def sample_song(
     instrument = _pick(rng, "instrument", instrument, tuple(INSTRUMENTS))
     tempo = _pick(rng, "tempo", tempo, tuple(BEAT_FRAMES))
     metre = _pick(rng, "metre", metre, tuple(METRES))
-    texture = _pick(rng, "texture", texture or _implied(mode, chord, degrees), TEXTURES)
+    texture = _pick(rng, "texture", _belonging(texture, mode, chord, degrees), TEXTURES)
     tonic = int(rng.integers(SEMITONES)) if tonic is None else tonic
     if tonic not in range(SEMITONES):
         raise DataError(f"no pitch class {tonic}; 0 is {PITCH_CLASSES[0]}, 11 is {PITCH_CLASSES[-1]}")
@@ -145,15 +145,12 @@ def sample_song(
     changing = METRES[metre] // 2 if frames >= LONG_BEAT and metre == "four" else METRES[metre]
     if texture == "chord":
         chord = _pick(rng, "chord", chord, tuple(TRIADS))
-        mode = chord if chord in ("major", "minor") else None
-        beats = [triad(_above(tonic, CHORD_LOW), chord)] * count
-    elif texture == "progression":
-        mode = _pick(rng, "mode", mode, tuple(PROGRESSIONS))
-        degrees = degrees or PROGRESSIONS[mode][rng.integers(len(PROGRESSIONS[mode]))]
-        beats = [_degree(tonic, mode, degrees[at // changing % len(degrees)]) for at in range(count)]
+        mode = chord if chord in PROGRESSIONS else None
     else:
-        mode = _pick(rng, "mode", mode, SCALE_MODES)
-        beats = _run(tonic, mode, count)
+        mode = _pick(rng, "mode", mode, tuple(PROGRESSIONS) if texture == "progression" else SCALE_MODES)
+    if texture == "progression" and degrees is None:
+        degrees = PROGRESSIONS[str(mode)][rng.integers(len(PROGRESSIONS[str(mode)]))]
+    beats = _beats(tonic, mode, chord, degrees, count, changing)
     basses = [_bass(texture, tonic, notes, at, METRES[metre], changing) for at, notes in enumerate(beats)]
     truth = {"instrument": instrument, "tempo": tempo, "metre": metre, "texture": texture}
     truth |= {"chord": chord} if chord else {"mode": str(mode)}
@@ -209,19 +206,32 @@ def _pick(rng: np.random.Generator, name: str, value: str | None, choices: tuple
     return value
 
 
-def _implied(mode: str | None, chord: str | None, degrees: tuple[int, ...] | None) -> str | None:
-    """The texture that a given attribute belongs to.
+def _belonging(texture: str | None, mode: str | None, chord: str | None, degrees: tuple[int, ...] | None) -> str | None:
+    """The texture as given, or that which a given attribute belongs to.
 
     Raises:
         DataError: They belong to different ones.
     """
-    if chord is not None and (mode or degrees):
-        raise DataError("a clip on one chord has neither a mode nor degrees of its own; give the chord alone")
+    given = {"chord": chord, "progression": degrees, "scale": mode if mode not in PROGRESSIONS else None}
+    found = {name for name, value in given.items() if value is not None} | ({texture} if texture else set())
+    if len(found) > 1 or (mode is not None and "chord" in found):
+        raise DataError(
+            "a clip on one chord has a chord, a progression has degrees and the mode major or minor, and a scale has a "
+            f"mode; these do not go together: {texture=}, {mode=}, {chord=}, {degrees=}"
+        )
+    # A mode that progressions and scales have leaves the two.
+    return next(iter(found), "progression" if mode is not None else None)
+
+
+def _beats(
+    tonic: int, mode: str | None, chord: str | None, degrees: tuple[int, ...] | None, count: int, changing: int
+) -> list[tuple[int, ...]]:
+    """The notes of every beat."""
     if chord is not None:
-        return "chord"
+        return [triad(_above(tonic, CHORD_LOW), chord)] * count
     if degrees is not None:
-        return "progression"
-    return "scale" if mode is not None and mode not in PROGRESSIONS else None
+        return [_degree(tonic, str(mode), degrees[at // changing % len(degrees)]) for at in range(count)]
+    return _run(tonic, str(mode), count)
 
 
 def _above(pitch: int, low: int) -> int:
