@@ -152,7 +152,7 @@ def main() -> None:
         if line is None:
             outputs = adapter.generate(prompts, sampling, seeds)
         else:
-            with mmsteer.steer(adapter, line, directions):
+            with mmsteer.steer(adapter, line, {one.name: one for one in directions}):
                 outputs = adapter.generate(prompts, sampling, seeds)
         return [judge.posterior(np.asarray(cast(Any, one.output), dtype=np.float64).reshape(-1)) for one in outputs]
 

@@ -174,7 +174,7 @@ def played(
         rows = [at for at, one in enumerate(wanted) if one == label]
         direction = replace(found[f"c:{label}"], name="c:steered")
         line = f"c:steered {strength:g} branch conditional"
-        with mmsteer.steer(adapter, line, [direction]) if strength else nullcontext():
+        with mmsteer.steer(adapter, line, {direction.name: direction}) if strength else nullcontext():
             outputs = adapter.generate(
                 [songs[at].prompt for at in rows], Sampling(seconds=CLIP_SECONDS, guidance=3.0), rows
             )

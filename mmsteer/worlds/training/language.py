@@ -25,11 +25,18 @@ class Budget(Pace):
         unknown_share: Rows whose prompt starts with an unknown word, as strangers' prompts do.
         unheard_share: Rows of which the model does not hear the beginning, up to a random column. What has been
             heard tells instrument and tempo so well that a model hardly learns to read them in the prompt.
+        wrong_share: Rows in which the model hears codes of another row here and there, and all of them for a while. Its
+            own outputs hold such errors; without them in training it takes up each one, and wanders.
+        wrong_codes: Most codes of such a row that are another's.
+        wrong_columns: Most columns in which all are.
     """
 
     null_share: float = 0.1
     unknown_share: float = 0.15
     unheard_share: float = 0.5
+    wrong_share: float = 0.0
+    wrong_codes: float = 0.2
+    wrong_columns: int = 10
 
 
 def delayed(model: MusicgenForConditionalGeneration, codes: Tensor) -> Tensor:
@@ -77,16 +84,16 @@ class Batch:
 
     Attributes:
         tokens: Delayed codes, (clips, codebooks, columns).
+        heard: What the model hears of them, of the same shape.
         prompts: Token ids, 0 is padding, (clips, words).
         kept: Whether a row sees its prompt, (clips,) bool.
-        unheard: How many columns of the beginning a row does not hear, (clips,).
         countdown: Frames until the next onset, -1 where none follows, (clips, frames).
     """
 
     tokens: Tensor
+    heard: Tensor
     prompts: Tensor
     kept: Tensor
-    unheard: Tensor
     countdown: Tensor
 
 
@@ -103,11 +110,8 @@ def decode(model: MusicgenForConditionalGeneration, batch: Batch) -> Tensor:
     states = condition_of(model, states, mask & kept[:, None])
     # A withheld prompt is all zeros, as in generation; its mask is left open, because attention over nothing
     # is not defined, and zeros add nothing wherever attention looks.
-    pad = model.config.decoder.vocab_size
-    place = torch.arange(batch.tokens.shape[-1] - 1, device=prompts.device)
-    heard = batch.tokens[..., :-1].masked_fill((place < batch.unheard[:, None])[:, None], pad)
     return model.decoder.model(
-        input_ids=heard.flatten(0, 1),
+        input_ids=batch.heard[..., :-1].flatten(0, 1),
         encoder_hidden_states=states,
         encoder_attention_mask=(mask | ~kept[:, None]).long(),
         use_cache=False,
@@ -151,10 +155,10 @@ def train(
         report: Takes progress lines; the first loss is that of the head.
     """
     learner = _learner(model)
-    counter = learner[1]
+    counter, pad = learner[1], model.config.decoder.vocab_size
 
     def step(number: int) -> Tensor:
-        batch = _draw(clips, number, budget)
+        batch = _draw(clips, number, budget, pad)
         decoded = decode(model, batch)
         return torch.cat([_counting(counter(decoded), batch.countdown)[None], losses(model, decoded, batch)])
 
@@ -192,8 +196,8 @@ def evaluate(model: MusicgenForConditionalGeneration, clips: Clips, batch: int) 
     """
     sums = torch.zeros(clips.tokens.shape[1], device=clips.tokens.device)
     for rows in torch.arange(len(clips.tokens), device=sums.device).split(batch):
-        nothing = torch.zeros_like(rows)
-        part = Batch(clips.tokens[rows].long(), clips.prompts[rows], nothing == 0, nothing, clips.countdown[rows])
+        tokens = clips.tokens[rows].long()
+        part = Batch(tokens, tokens, clips.prompts[rows], torch.ones_like(rows).bool(), clips.countdown[rows])
         with autocast(sums.device):
             sums += losses(model, decode(model, part), part) * len(rows)
     return [round(value, 4) for value in (sums / len(clips.tokens)).tolist()]
@@ -207,7 +211,7 @@ def _counting(scores: Tensor, countdown: Tensor) -> Tensor:
     )
 
 
-def _draw(clips: Clips, step: int, budget: Budget) -> Batch:
+def _draw(clips: Clips, step: int, budget: Budget, pad: int) -> Batch:
     """A batch that depends on the step alone, so that a resumed run sees what an unbroken one would."""
     tokens, prompts = clips.tokens, clips.prompts
     device = tokens.device
@@ -221,4 +225,25 @@ def _draw(clips: Clips, step: int, budget: Budget) -> Batch:
     unknown = torch.full_like(words[:, :1], 2)
     shifted = torch.cat([unknown, words[:, :-1]], dim=1)
     words = torch.where(strange[:, None], shifted, words)
-    return Batch(tokens[rows].long(), words, kept, until * deaf, clips.countdown[rows])
+    drawn = tokens[rows].long()
+    heard = _with_errors(drawn, pad, budget, generator) if budget.wrong_share else drawn
+    place = torch.arange(drawn.shape[-1], device=device)
+    heard = heard.masked_fill((place < (until * deaf)[:, None])[:, None], pad)
+    return Batch(drawn, heard, words, kept, clips.countdown[rows])
+
+
+def _with_errors(tokens: Tensor, pad: int, budget: Budget, generator: torch.Generator) -> Tensor:
+    """The codes with those of the row before in places, single ones and all of some columns in a row."""
+    rows, _, columns = tokens.shape
+
+    def uniform(*shape: int) -> Tensor:
+        return torch.rand(shape, generator=generator, device=tokens.device)
+
+    single = uniform(*tokens.shape) < (budget.wrong_codes * uniform(rows))[:, None, None]
+    first, length = columns * uniform(rows), budget.wrong_columns * uniform(rows)
+    place = torch.arange(columns, device=tokens.device)
+    span = (place >= first[:, None]) & (place < (first + length)[:, None])
+    wrong = (single | span[:, None]) & (uniform(rows) < budget.wrong_share)[:, None, None]
+    others = tokens.roll(1, dims=0)
+    # The start column and the delays' padding are no codes, and stay as they are.
+    return torch.where(wrong & (tokens != pad) & (others != pad), others, tokens)

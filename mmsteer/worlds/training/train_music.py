@@ -73,7 +73,14 @@ def main() -> None:
 def _budget(options: argparse.Namespace) -> Budget:
     left = max(60 * options.minutes - (time.monotonic() - BEGAN) - CLOSING_SECONDS, 1.0)
     _say(f"{'another' if options.extend else 'training for'} {left:.0f} s")
-    return Budget(left, batch=options.batch, peak_rate=options.rate, seed=options.seed, extends=options.extend)
+    return Budget(
+        left,
+        batch=options.batch,
+        peak_rate=options.rate,
+        seed=options.seed,
+        extends=options.extend,
+        wrong_share=options.wrong,
+    )
 
 
 def make_data(options: argparse.Namespace) -> MusicData:
@@ -129,6 +136,7 @@ def _options() -> argparse.ArgumentParser:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--rate", type=float, default=1.5e-3, help="peak learning rate")
+    parser.add_argument("--wrong", type=float, default=0.0, help="share of rows that are heard with errors")
     parser.add_argument("--layers", type=int, default=8)
     parser.add_argument("--width", type=int, default=256)
     parser.add_argument("--seed", type=int, default=0)
