@@ -31,12 +31,12 @@ def songs_of(count: int, seed: int, hidden: Sequence[str] = (), **fixed: Any) ->
     return [sample_song(np.random.default_rng([seed, at]), stated=stated, **fixed) for at in range(count)]
 
 
-def played(adapter: Any, songs: Sequence[Song], batch: int) -> list[Samples]:
+def played(adapter: Any, songs: Sequence[Song], batch: int, temperature: float) -> list[Samples]:
     clips: list[Samples] = []
     for start in range(0, len(songs), batch):
         part = [song.prompt for song in songs[start : start + batch]]
         seeds = list(range(start, start + len(part)))
-        outputs = adapter.generate(part, Sampling(seconds=CLIP_SECONDS, guidance=3.0), seeds)
+        outputs = adapter.generate(part, Sampling(seconds=CLIP_SECONDS, guidance=3.0, temperature=temperature), seeds)
         clips += [np.asarray(one.output, dtype=np.float64).reshape(-1) for one in outputs]
     return clips
 
@@ -71,13 +71,14 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=80)
     parser.add_argument("--open", type=int, default=40, help="clips for each attribute that is left open")
     parser.add_argument("--batch", type=int, default=40)
+    parser.add_argument("--temperature", type=float, default=1.0)
     parser.add_argument("--keep", type=Path, help="a folder for the clips")
     options = parser.parse_args()
     songs = songs_of(options.clips, 11)
     print("| clips | attribute | right, or read | n |\n|---|---|---|---|")
     report("rendered", [judged(song, render_song(song), named=True) for song in songs])
     adapter = mmsteer.load(options.model)
-    clips = played(adapter, songs, options.batch)
+    clips = played(adapter, songs, options.batch, options.temperature)
     if options.keep:
         keep(options.keep, songs, clips)
     report("named", [judged(song, samples, named=True) for song, samples in zip(songs, clips, strict=True)])
@@ -85,7 +86,7 @@ def main() -> None:
         if options.open:
             fixed = {"chord": {"texture": "chord"}, "mode": {"texture": "progression"}}.get(name, {})
             left = songs_of(options.open, 12, hidden, **fixed)
-            pairs = zip(left, played(adapter, left, options.batch), strict=True)
+            pairs = zip(left, played(adapter, left, options.batch, options.temperature), strict=True)
             report("open", [judged(song, samples, named=False) for song, samples in pairs], [name])
 
 

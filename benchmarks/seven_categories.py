@@ -22,9 +22,9 @@ import torch
 from numpy.typing import NDArray
 
 import mmsteer
-from mmsteer.data.theory import MODES, SEMITONES
+from mmsteer.data.theory import SEMITONES
+from mmsteer.eval.activity import LOWEST
 from mmsteer.eval.attributes import Clip
-from mmsteer.eval.keys import PRESENT
 from mmsteer.eval.tempo import accuracy
 from mmsteer.probes import RFM, MeanDifference, Probe, sweep
 from mmsteer.types import Direction, Sample, Sampling, mean_score
@@ -38,6 +38,7 @@ from mmsteer.worlds.band.world import (
     PROGRESSIONS,
     SAMPLE_RATE,
     SCALE_MODES,
+    STEPS,
     Song,
     render_song,
     sample_song,
@@ -46,6 +47,8 @@ from mmsteer.worlds.band.world import (
 QUALITIES = {"major": "maj", "minor": "min", "aug": "aug", "dim": "dim"}
 CHORD_INTERVALS = {"major third": ("major", 4), "minor third": ("minor", 3)}
 FINDERS: Mapping[str, Probe] = {"mean difference": MeanDifference(), "RFM": RFM(draws=20)}
+BASS_TOP = 48  # MIDI: the bass lies below
+CLEAR = 0.005  # of the pitch classes' strength, by which the best scale leads
 Samples = NDArray[np.floating]
 
 
@@ -90,22 +93,16 @@ def tempo(samples: Samples) -> str | None:
 
 
 def scale(samples: Samples) -> str | None:
-    """The mode whose scale on the strongest low note has all the pitch classes that take their share."""
+    """The mode whose scale on the strongest low note holds the most of the clip's pitch classes."""
     activity = Clip(samples, SAMPLE_RATE).activity
-    notes = np.where(activity.voiced[:, None], activity.notes, 0)
-    low = notes[:, : 48 - 24].sum(axis=0)
+    low = np.where(activity.voiced[:, None], activity.notes, 0)[:, : BASS_TOP - LOWEST].sum(axis=0)
     share = activity.chroma[activity.voiced].sum(axis=0)
     if not share.any() or not low.any():
         return None
-    tonic = int(low.argmax()) % SEMITONES
-    heard = {int(one - tonic) % SEMITONES for one in np.flatnonzero(share / share.sum() >= PRESENT)}
-    modes = {"major": "ionian", "minor": "aeolian"}
-    fits = {
-        mode: len(heard & set(MODES[modes.get(mode, mode)])) - len(heard - set(MODES[modes.get(mode, mode)]))
-        for mode in SCALE_MODES
-    }
-    best = max(fits, key=lambda mode: fits[mode])
-    return best if sorted(fits.values())[-2] < fits[best] else None
+    above = np.roll(share / share.sum(), -((LOWEST + int(low.argmax())) % SEMITONES))
+    fits = {mode: float(above[list(STEPS[mode])].sum()) for mode in SCALE_MODES}
+    second, first = sorted(fits.values())[-2:]
+    return max(fits, key=lambda mode: fits[mode]) if first - second >= CLEAR else None
 
 
 def progression(samples: Samples) -> str | None:
