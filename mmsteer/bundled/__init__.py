@@ -6,7 +6,7 @@ from mmsteer.bundled.dictionary import bundled_dictionary, bundled_usage, dictio
 from mmsteer.bundled.text import text_path
 from mmsteer.errors import AdapterError
 
-BUNDLED = ("music", "vision", "vision-unbiased", "vision-seed1", "vision-seed2")
+BUNDLED = ("music", "band", "vision", "vision-unbiased", "vision-seed1", "vision-seed2")
 """Models whose weights are part of mmsteer."""
 TEXT = "text"
 """The model whose weights are a package of their own."""

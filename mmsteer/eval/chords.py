@@ -66,9 +66,9 @@ def chord_from_activity(activity: Activity) -> ChordReading:
     notes = np.where(voiced[:, None], activity.notes, 0)
     per_window = max(1, round(WINDOW_S / HOP_S))
     starts = range(0, len(notes), per_window)
-    trace = tuple(_label(notes[at : at + per_window])[0] or NO_CHORD for at in starts)
+    trace = tuple(name_triad(notes[at : at + per_window])[0] or NO_CHORD for at in starts)
     edges = np.minimum(np.array([*starts, len(notes)]), len(notes)) * HOP_S
-    label, fit = _label(notes) if activity.voiced_share >= MIN_VOICED else (None, 0.0)
+    label, fit = name_triad(notes) if activity.voiced_share >= MIN_VOICED else (None, 0.0)
     root, quality = label.split(":") if label else (None, None)
     return ChordReading(label, root, quality, fit, edges, trace)
 
@@ -83,8 +83,12 @@ def _templates() -> Floats:
     return rows
 
 
-def _label(notes: Floats) -> tuple[str | None, float]:
-    """The best triad of some frames of notes, and how well it fits."""
+def name_triad(notes: Floats) -> tuple[str | None, float]:
+    """The best triad of some frames of notes, and how well it fits.
+
+    Args:
+        notes: Strength of the notes from `activity.LOWEST` on, (frames, notes).
+    """
     classes = np.arange(LOWEST, LOWEST + notes.shape[1]) % 12
     strength = np.array([notes[:, classes == pitch].sum() for pitch in range(12)])
     length = float(np.linalg.norm(strength))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
+from mmsteer.probes.aggregation import Aggregate, Aggregation
 from mmsteer.probes.averaging import Sides, average_sides
 from mmsteer.probes.fitted import Fitted, JointProbe, Probe
 from mmsteer.probes.held_out import HeldOut, held_out
@@ -26,6 +27,7 @@ PROBES: Mapping[str, Callable[..., Probe]] = {
     "logistic": Logistic,
     "linear": Linear,
     "rfm": RFM,
+    "aggregation": Aggregation,
     "vti": VTI,
     "random": Chance,
 }
@@ -37,6 +39,8 @@ __all__ = [
     "PROBES",
     "RFM",
     "VTI",
+    "Aggregate",
+    "Aggregation",
     "Chance",
     "Fitted",
     "HeldOut",

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from mmsteer.probes import LAT, PCA, RFM, VTI, Chance, Linear, Logistic, MeanDifference
+from mmsteer.probes import LAT, PCA, RFM, VTI, Aggregation, Chance, Linear, Logistic, MeanDifference
 from mmsteer.probes.bounds import Count, Positive, Seed
 from mmsteer.recipes.music.schema import ConceptData, SynTheoryData, WorldPrompts
 from mmsteer.recipes.part import Part, Text, Value, by_key, has
@@ -49,7 +49,8 @@ class SaeProbe(Part):
 
 
 Probe = Annotated[
-    MeanDifference | PCA | LAT | Logistic | Linear | Chance | RFM | VTI | SaeProbe, Field(discriminator="name")
+    MeanDifference | PCA | LAT | Logistic | Linear | Chance | RFM | Aggregation | VTI | SaeProbe,
+    Field(discriminator="name"),
 ]
 """The settings of a probe are the probe itself, checked as strictly as the rest of a recipe."""
 NamedProbe = Annotated[

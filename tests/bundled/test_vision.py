@@ -29,8 +29,10 @@ def found(scenes):
     return {name: measure(*load(name), scenes) for name in ("vision", "vision-unbiased")}
 
 
-def test_all_bundled_models_together_are_small():
-    sizes = [file.stat().st_size for name in BUNDLED for file in bundled_path(name).glob("*.safetensors")]
+def test_all_bundled_models_but_the_band_together_are_small():
+    sizes = [
+        file.stat().st_size for name in BUNDLED if name != "band" for file in bundled_path(name).glob("*.safetensors")
+    ]
     assert sum(sizes) <= 24e6
 
 

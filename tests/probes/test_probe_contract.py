@@ -14,6 +14,7 @@ from tests.probes.toys import classes, mean_shift, sign_linear, values
 SMALL = {"mean_difference": MeanDifference(), "rfm": RFM(draws=6, iterations=4)}
 PAIRED = {"pca", "vti", "lat"}  # in test_paired_probes.py and test_lat.py
 KNOWS_NOTHING = {"random"}
+OVER_SITES = {"aggregation"}  # in test_aggregation.py; at one site it is rfm
 WEIGHTS = {"logistic", "linear"}  # in test_regressions.py: a weight is not the shift where the noise is not round
 
 
@@ -23,7 +24,7 @@ def probe(request):
 
 
 def test_every_probe_is_covered():
-    assert PROBES.keys() == SMALL.keys() | PAIRED | WEIGHTS | KNOWS_NOTHING
+    assert PROBES.keys() == SMALL.keys() | PAIRED | OVER_SITES | WEIGHTS | KNOWS_NOTHING
 
 
 def test_the_random_control_ignores_the_labels():

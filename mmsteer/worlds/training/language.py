@@ -10,8 +10,7 @@ from torch.nn import functional
 from transformers import MusicgenForConditionalGeneration
 
 from mmsteer.adapters.musicgen_decoding import condition_of
-from mmsteer.worlds.training.model import PATTERN_LENGTH
-from mmsteer.worlds.training.training import Pace, Progress, autocast, train_within
+from mmsteer.worlds.training.training import Pace, Progress, autocast, parameter_groups, read_checkpoint, train_within
 
 MOST_FRAMES = 63
 """Longest countdown that is told apart; slow beats take 50 frames."""
@@ -26,15 +25,22 @@ class Budget(Pace):
         unknown_share: Rows whose prompt starts with an unknown word, as strangers' prompts do.
         unheard_share: Rows of which the model does not hear the beginning, up to a random column. What has been
             heard tells instrument and tempo so well that a model hardly learns to read them in the prompt.
+        wrong_share: Rows in which the model hears codes of another row here and there, and all of them for a while. Its
+            own outputs hold such errors; without them in training it takes up each one, and wanders.
+        wrong_codes: Most codes of such a row that are another's.
+        wrong_columns: Most columns in which all are.
     """
 
     null_share: float = 0.1
     unknown_share: float = 0.15
     unheard_share: float = 0.5
+    wrong_share: float = 0.0
+    wrong_codes: float = 0.2
+    wrong_columns: int = 10
 
 
 def delayed(model: MusicgenForConditionalGeneration, codes: Tensor) -> Tensor:
-    """Codes in the layout that generation uses: start column and delay pattern, (clips, codebooks, 204).
+    """Codes in the layout that generation uses: start column and delay pattern, (clips, codebooks, columns).
 
     Args:
         model: Whose pattern to use.
@@ -43,7 +49,7 @@ def delayed(model: MusicgenForConditionalGeneration, codes: Tensor) -> Tensor:
     start = torch.full_like(codes[..., :1], model.config.decoder.vocab_size)
     rows = torch.cat([start, codes], dim=-1).flatten(0, 1)
     _, pattern = model.decoder.build_delay_pattern_mask(
-        rows.long(), pad_token_id=model.config.decoder.vocab_size, max_length=PATTERN_LENGTH
+        rows.long(), pad_token_id=model.config.decoder.vocab_size, max_length=rows.shape[1] + codes.shape[1] - 1
     )
     return pattern.view(*codes.shape[:2], -1)
 
@@ -78,16 +84,16 @@ class Batch:
 
     Attributes:
         tokens: Delayed codes, (clips, codebooks, columns).
+        heard: What the model hears of them, of the same shape.
         prompts: Token ids, 0 is padding, (clips, words).
         kept: Whether a row sees its prompt, (clips,) bool.
-        unheard: How many columns of the beginning a row does not hear, (clips,).
         countdown: Frames until the next onset, -1 where none follows, (clips, frames).
     """
 
     tokens: Tensor
+    heard: Tensor
     prompts: Tensor
     kept: Tensor
-    unheard: Tensor
     countdown: Tensor
 
 
@@ -104,11 +110,8 @@ def decode(model: MusicgenForConditionalGeneration, batch: Batch) -> Tensor:
     states = condition_of(model, states, mask & kept[:, None])
     # A withheld prompt is all zeros, as in generation; its mask is left open, because attention over nothing
     # is not defined, and zeros add nothing wherever attention looks.
-    pad = model.config.decoder.vocab_size
-    place = torch.arange(batch.tokens.shape[-1] - 1, device=prompts.device)
-    heard = batch.tokens[..., :-1].masked_fill((place < batch.unheard[:, None])[:, None], pad)
     return model.decoder.model(
-        input_ids=heard.flatten(0, 1),
+        input_ids=batch.heard[..., :-1].flatten(0, 1),
         encoder_hidden_states=states,
         encoder_attention_mask=(mask | ~kept[:, None]).long(),
         use_cache=False,
@@ -151,15 +154,35 @@ def train(
         checkpoint: Where the state is kept.
         report: Takes progress lines; the first loss is that of the head.
     """
-    model.audio_encoder.requires_grad_(False)
-    counter = nn.Linear(model.config.decoder.hidden_size, MOST_FRAMES + 1).to(clips.tokens.device)
+    learner = _learner(model)
+    counter, pad = learner[1], model.config.decoder.vocab_size
 
     def step(number: int) -> Tensor:
-        batch = _draw(clips, number, budget)
+        batch = _draw(clips, number, budget, pad)
         decoded = decode(model, batch)
         return torch.cat([_counting(counter(decoded), batch.countdown)[None], losses(model, decoded, batch)])
 
-    return train_within(budget, nn.ModuleList([model, counter]), step, checkpoint, report)
+    return train_within(budget, learner, step, checkpoint, report)
+
+
+def restore(model: MusicgenForConditionalGeneration, checkpoint: Path) -> Progress:
+    """Put the weights of a checkpoint into a model, and say where training stands.
+
+    Args:
+        model: The model, on its device.
+        checkpoint: From `train`.
+    """
+    learner = _learner(model)
+    progress = read_checkpoint(learner, torch.optim.AdamW(parameter_groups(learner)), checkpoint)
+    model.eval()
+    return progress
+
+
+def _learner(model: MusicgenForConditionalGeneration) -> nn.ModuleList:
+    """What is trained: the model without its codec, and the head that counts."""
+    model.audio_encoder.requires_grad_(False)
+    counter = nn.Linear(model.config.decoder.hidden_size, MOST_FRAMES + 1).to(model.device)
+    return nn.ModuleList([model, counter])
 
 
 @torch.no_grad()
@@ -173,8 +196,8 @@ def evaluate(model: MusicgenForConditionalGeneration, clips: Clips, batch: int) 
     """
     sums = torch.zeros(clips.tokens.shape[1], device=clips.tokens.device)
     for rows in torch.arange(len(clips.tokens), device=sums.device).split(batch):
-        nothing = torch.zeros_like(rows)
-        part = Batch(clips.tokens[rows].long(), clips.prompts[rows], nothing == 0, nothing, clips.countdown[rows])
+        tokens = clips.tokens[rows].long()
+        part = Batch(tokens, tokens, clips.prompts[rows], torch.ones_like(rows).bool(), clips.countdown[rows])
         with autocast(sums.device):
             sums += losses(model, decode(model, part), part) * len(rows)
     return [round(value, 4) for value in (sums / len(clips.tokens)).tolist()]
@@ -188,7 +211,7 @@ def _counting(scores: Tensor, countdown: Tensor) -> Tensor:
     )
 
 
-def _draw(clips: Clips, step: int, budget: Budget) -> Batch:
+def _draw(clips: Clips, step: int, budget: Budget, pad: int) -> Batch:
     """A batch that depends on the step alone, so that a resumed run sees what an unbroken one would."""
     tokens, prompts = clips.tokens, clips.prompts
     device = tokens.device
@@ -202,4 +225,25 @@ def _draw(clips: Clips, step: int, budget: Budget) -> Batch:
     unknown = torch.full_like(words[:, :1], 2)
     shifted = torch.cat([unknown, words[:, :-1]], dim=1)
     words = torch.where(strange[:, None], shifted, words)
-    return Batch(tokens[rows].long(), words, kept, until * deaf, clips.countdown[rows])
+    drawn = tokens[rows].long()
+    heard = _with_errors(drawn, pad, budget, generator) if budget.wrong_share else drawn
+    place = torch.arange(drawn.shape[-1], device=device)
+    heard = heard.masked_fill((place < (until * deaf)[:, None])[:, None], pad)
+    return Batch(drawn, heard, words, kept, clips.countdown[rows])
+
+
+def _with_errors(tokens: Tensor, pad: int, budget: Budget, generator: torch.Generator) -> Tensor:
+    """The codes with those of the row before in places, single ones and all of some columns in a row."""
+    rows, _, columns = tokens.shape
+
+    def uniform(*shape: int) -> Tensor:
+        return torch.rand(shape, generator=generator, device=tokens.device)
+
+    single = uniform(*tokens.shape) < (budget.wrong_codes * uniform(rows))[:, None, None]
+    first, length = columns * uniform(rows), budget.wrong_columns * uniform(rows)
+    place = torch.arange(columns, device=tokens.device)
+    span = (place >= first[:, None]) & (place < (first + length)[:, None])
+    wrong = (single | span[:, None]) & (uniform(rows) < budget.wrong_share)[:, None, None]
+    others = tokens.roll(1, dims=0)
+    # The start column and the delays' padding are no codes, and stay as they are.
+    return torch.where(wrong & (tokens != pad) & (others != pad), others, tokens)

@@ -7,6 +7,7 @@ import torch
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
 from torch import Tensor
 from transformers import (
+    EncodecConfig,
     EncodecFeatureExtractor,
     EncodecModel,
     GenerationConfig,
@@ -20,13 +21,10 @@ from transformers import (
     T5EncoderModel,
 )
 
-from mmsteer.worlds.music.world import CLIP_FRAMES
-from mmsteer.worlds.training.codec import CODEBOOK_SIZE, CODEBOOKS, SAMPLE_RATE
+from mmsteer.worlds.training.codec import SAMPLE_RATE
 
 PAD, EOS, UNKNOWN = "<pad>", "</s>", "<unk>"
 MAX_PROMPT_TOKENS = 32
-# Columns of the delay pattern: the start column, the frames, and the delay of the last codebook.
-PATTERN_LENGTH = 1 + CLIP_FRAMES + CODEBOOKS - 1
 # The file size a shard keeps below, so that the model travels where single files are limited.
 MAX_SHARD = "14MB"
 
@@ -67,17 +65,20 @@ def tokenise(tokenizer: PreTrainedTokenizerFast, prompts: list[str]) -> Tensor:
     return ids
 
 
-def build_model(codec: EncodecModel, vocabulary: int, *, layers: int, width: int) -> MusicgenForConditionalGeneration:
+def build_model(
+    codec: EncodecModel, vocabulary: int, frames: int, *, layers: int, width: int
+) -> MusicgenForConditionalGeneration:
     """An untrained model around a codec, in the layout of the MusicGen family.
 
     Args:
         codec: The audio encoder, from `build_codec`.
         vocabulary: Words that the tokenizer knows.
+        frames: Frames of a clip.
         layers: Decoder layers.
         width: Width of the decoder; a multiple of 64, the width of a head.
     """
     text = T5EncoderModel(_text_config(vocabulary))
-    decoder = MusicgenForCausalLM(_decoder_config(layers, width))
+    decoder = MusicgenForCausalLM(_decoder_config(codec.config, layers, width))
     config = MusicgenConfig(
         text_encoder=text.config.to_dict(), audio_encoder=codec.config.to_dict(), decoder=decoder.config.to_dict()
     )
@@ -86,11 +87,11 @@ def build_model(codec: EncodecModel, vocabulary: int, *, layers: int, width: int
         do_sample=True,
         top_k=50,
         guidance_scale=3.0,
-        # MusicGen's generate adds the start column to a configured length.
-        max_length=PATTERN_LENGTH - 1,
-        bos_token_id=CODEBOOK_SIZE,
-        pad_token_id=CODEBOOK_SIZE,
-        decoder_start_token_id=CODEBOOK_SIZE,
+        # MusicGen's generate adds the start column to a configured length; the last codebook is delayed.
+        max_length=frames + codec.config.num_quantizers - 1,
+        bos_token_id=codec.config.codebook_size,
+        pad_token_id=codec.config.codebook_size,
+        decoder_start_token_id=codec.config.codebook_size,
     )
     return model
 
@@ -141,15 +142,15 @@ def _text_config(vocabulary: int) -> T5Config:
     )
 
 
-def _decoder_config(layers: int, width: int) -> MusicgenDecoderConfig:
+def _decoder_config(codec: EncodecConfig, layers: int, width: int) -> MusicgenDecoderConfig:
     return MusicgenDecoderConfig(
-        vocab_size=CODEBOOK_SIZE,
+        vocab_size=codec.codebook_size,
         max_position_embeddings=2048,
         num_hidden_layers=layers,
         ffn_dim=2 * width,
         num_attention_heads=width // 64,
         hidden_size=width,
-        num_codebooks=CODEBOOKS,
+        num_codebooks=codec.num_quantizers,
         audio_channels=1,
         dropout=0.0,
         # Its id is beyond the codes, as MusicGen embeds it; transformers warns of that here, not in a GenerationConfig.

@@ -1,4 +1,4 @@
-"""The training set of the bundled music model: render the world, fit the codec, keep the codes."""
+"""The training set of a bundled music model: render its world, fit the codec, keep the codes."""
 
 import json
 import multiprocessing
@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from mmsteer.worlds.music.world import CLIP_FRAMES, FRAMES_PER_SECOND, INSTRUMENTS, Clip, render_clip, sample_clip
-from mmsteer.worlds.training.codec import CODEBOOK_SIZE, CODEBOOKS, COEFFICIENTS, mdct_basis, mdct_frames
+from mmsteer.worlds.training.codec import CodecShape, mdct_frames
 from mmsteer.worlds.training.quantiser import decode, encode, fit_codebooks
+from mmsteer.worlds.training.sources import SOURCES
 
 CLIPS_A_TASK = 64
 # Weaker bands get more weight, so that the brightness that tells instruments apart is not left to chance.
@@ -47,93 +47,87 @@ class MusicData:
     quality_db: dict[str, float]
 
 
-def rendered(clips: int, workers: int, seed: int) -> Iterator[Rendered]:
-    """Render the world in parallel, in a fixed order.
+def rendered(source: str, clips: int, workers: int, seed: int) -> Iterator[Rendered]:
+    """Render a world in parallel, in a fixed order.
 
     Args:
+        source: One of `SOURCES`.
         clips: How many clips.
         workers: Processes.
         seed: Seed of the world; clip number i depends on it and i alone.
     """
-    tasks = [(seed, start, min(start + CLIPS_A_TASK, clips)) for start in range(0, clips, CLIPS_A_TASK)]
+    tasks = [(source, seed, start, min(start + CLIPS_A_TASK, clips)) for start in range(0, clips, CLIPS_A_TASK)]
     # The processes are the parallelism; linear algebra with threads of its own would only get in their way.
     os.environ |= {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
     with multiprocessing.get_context("spawn").Pool(workers) as pool:
         yield from pool.imap(_render, tasks)
 
 
-def _render(task: tuple[int, int, int]) -> Rendered:
-    seed, start, stop = task
-    clips = [sample_clip(np.random.default_rng([seed, index])) for index in range(start, stop)]
-    audio = np.stack([render_clip(clip, np.random.default_rng([seed, i])) for i, clip in enumerate(clips)])
-    names = [INSTRUMENTS.index(clip.instrument) for clip in clips]
-    beats = np.stack([countdown(clip) for clip in clips])
-    return (audio * _INT16).astype(np.int16), [clip.prompt for clip in clips], names, beats
+def _render(task: tuple[str, int, int, int]) -> Rendered:
+    source, seed, start, stop = task
+    drawn = [SOURCES[source].draw(seed, number) for number in range(start, stop)]
+    audio = np.stack([one.samples for one in drawn])
+    beats = np.stack([one.countdown for one in drawn])
+    prompts, names = [one.prompt for one in drawn], [one.instrument for one in drawn]
+    return (audio * _INT16).astype(np.int16), prompts, names, beats
 
 
-def countdown(clip: Clip) -> NDArray[np.int16]:
-    """Frames until the next onset, 0 at an onset and -1 where none follows, (frames,).
-
-    Args:
-        clip: What is played.
-    """
-    onsets = np.unique([round(note.onset_s * FRAMES_PER_SECOND) for note in clip.notes])
-    frames = np.arange(CLIP_FRAMES)
-    following = np.append(onsets, -1)[np.searchsorted(onsets, frames)]
-    return np.where(following < 0, -1, following - frames).astype(np.int16)
-
-
-def fit_codec(batches: list[Rendered], device: str, iterations: int, seed: int) -> tuple[Tensor, Tensor]:
+def fit_codec(
+    batches: list[Rendered], shape: CodecShape, device: str, iterations: int, seed: int
+) -> tuple[Tensor, Tensor]:
     """The band weights and the codebooks, (bands,) and (codebooks, size, bands), on the device.
 
     Args:
         batches: Rendered clips.
+        shape: The codec's size.
         device: Where to compute.
         iterations: Rounds of k-means a codebook.
         seed: Seed of k-means.
     """
-    flat = torch.ones(COEFFICIENTS, device=device)
-    frames = torch.cat([mdct_frames(_audio(batch, device), flat).flatten(0, 1) for batch in batches])
+    flat = torch.ones(shape.bands, device=device)
+    frames = torch.cat([mdct_frames(_audio(batch, device), flat, shape).flatten(0, 1) for batch in batches])
     spread = frames.square().mean(dim=0).sqrt()
     weights = (spread / spread.max() + 1e-3) ** -WHITENING
     # bfloat16, like everything in the codec's matrices; the largest weight is 1.
     weights = (weights / weights.max()).to(torch.bfloat16).float()
-    return weights, fit_codebooks(frames * weights, CODEBOOKS, CODEBOOK_SIZE, iterations=iterations, seed=seed)
+    return weights, fit_codebooks(frames * weights, shape.spans, shape.size, iterations=iterations, seed=seed)
 
 
-def quantise(batch: Rendered, weights: Tensor, codebooks: Tensor) -> Tensor:
+def quantise(batch: Rendered, weights: Tensor, codebooks: Tensor, shape: CodecShape) -> Tensor:
     """Codes of rendered clips, (clips, codebooks, frames) int16.
 
     Args:
         batch: Rendered clips.
         weights: (bands,).
         codebooks: (codebooks, size, bands).
+        shape: The codec's size.
     """
-    frames = mdct_frames(_audio(batch, weights.device), weights)
+    frames = mdct_frames(_audio(batch, weights.device), weights, shape)
     codes = encode(frames.flatten(0, 1), codebooks)
     return codes.view(*frames.shape[:2], -1).transpose(1, 2).to(torch.int16)
 
 
-def codec_quality(batches: list[Rendered], weights: Tensor, codebooks: Tensor) -> dict[str, float]:
+def codec_quality(batches: list[Rendered], weights: Tensor, codebooks: Tensor, source: str) -> dict[str, float]:
     """Signal over error in dB, full band, by instrument and `all`: the mean over clips.
 
     Args:
         batches: Clips that the codec was not fitted on.
         weights: (bands,).
         codebooks: (codebooks, size, bands).
+        source: One of `SOURCES`.
     """
     names = [index for batch in batches for index in batch[2]]
-    ratios = torch.cat([_ratios(batch, weights, codebooks) for batch in batches])
+    ratios = torch.cat([_ratios(batch, weights, codebooks, SOURCES[source].shape) for batch in batches])
     index = torch.tensor(names)
-    quality = {name: ratios[index == i] for i, name in enumerate(INSTRUMENTS)}
+    quality = {name: ratios[index == i] for i, name in enumerate(SOURCES[source].instruments)}
     return {key: round(float(value.mean()), 2) for key, value in {"all": ratios, **quality}.items() if len(value)}
 
 
-def _ratios(batch: Rendered, weights: Tensor, codebooks: Tensor) -> Tensor:
+def _ratios(batch: Rendered, weights: Tensor, codebooks: Tensor, shape: CodecShape) -> Tensor:
     # The full transform is orthonormal: its energy is the audio's, and bands beyond the codec's are all error.
     audio = _audio(batch, weights.device)
-    signal = mdct_frames(audio, torch.ones(mdct_basis(320).shape[0], device=weights.device))
-    codes = quantise(batch, weights, codebooks).transpose(1, 2).flatten(0, 1).long()
+    signal = mdct_frames(audio, torch.ones(shape.hop, device=weights.device), shape)
+    codes = quantise(batch, weights, codebooks, shape).transpose(1, 2).flatten(0, 1).long()
     kept = decode(codes, codebooks).view(*signal.shape[:2], -1) / weights
     error = signal.clone()
     error[..., : kept.shape[-1]] -= kept

@@ -1,37 +1,49 @@
 """Residual vector quantisation fitted by k-means: each codebook explains what the ones before it left over."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 CHUNK = 65536
 
 
-def fit_codebooks(frames: Tensor, codebooks: int, size: int, *, iterations: int = 30, seed: int = 0) -> Tensor:
+def fit_codebooks(
+    frames: Tensor, spans: Sequence[tuple[int, int]], size: int, *, iterations: int = 30, seed: int = 0
+) -> Tensor:
     """Codebooks for residual quantisation, (codebooks, size, width), rounded to bfloat16.
+
+    A codebook is zero outside its span of columns: the entry nearest to a frame is then the nearest within the span.
+    Codebooks of spans that share no column are a product quantiser.
 
     Args:
         frames: What is to be quantised, (n, width) float32; n well above `size`.
-        codebooks: How many stages.
+        spans: The columns that each stage quantises, the first and the one behind the last.
         size: Entries a stage.
         iterations: Rounds of Lloyd's algorithm a stage; half of them first on a tenth of the frames.
         seed: Seed of the first centres and of the revival of unused entries.
     """
     generator = torch.Generator(frames.device).manual_seed(seed)
     residual, stages = frames.clone(), []
-    for _ in range(codebooks):
-        centres = _start(residual, size, generator)
-        few = residual[
-            torch.randperm(len(residual), generator=generator, device=frames.device)[
-                : max(size * 16, len(residual) // 10)
-            ]
-        ]
-        for sample in (few, residual):
-            for _ in range(iterations // 2):
-                centres = _lloyd(sample, centres, generator)
-        centres = centres.to(torch.bfloat16).float()
-        stages.append(centres)
-        residual -= centres[_nearest(residual, centres)]
+    for first, last in spans:
+        part = residual[:, first:last]
+        centres = _fit(part, size, iterations, generator)
+        part -= centres[_nearest(part, centres)]
+        stages.append(torch.zeros(size, frames.shape[1], device=frames.device))
+        stages[-1][:, first:last] = centres
     return torch.stack(stages)
+
+
+def _fit(frames: Tensor, size: int, iterations: int, generator: torch.Generator) -> Tensor:
+    """The entries of one stage, (size, columns)."""
+    centres = _start(frames, size, generator)
+    few = frames[
+        torch.randperm(len(frames), generator=generator, device=frames.device)[: max(size * 16, len(frames) // 10)]
+    ]
+    for sample in (few, frames):
+        for _ in range(iterations // 2):
+            centres = _lloyd(sample, centres, generator)
+    return centres.to(torch.bfloat16).float()
 
 
 def encode(frames: Tensor, codebooks: Tensor) -> Tensor:
@@ -43,7 +55,8 @@ def encode(frames: Tensor, codebooks: Tensor) -> Tensor:
     """
     residual, codes = frames.clone(), []
     for codebook in codebooks:
-        codes.append(_nearest(residual, codebook))
+        used = codebook.any(dim=0)
+        codes.append(_nearest(residual[:, used], codebook[:, used]))
         residual -= codebook[codes[-1]]
     return torch.stack(codes, dim=-1)
 
