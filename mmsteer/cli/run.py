@@ -33,6 +33,9 @@ def run(
             help="a number of processes, or ray://host:port, 4@ray://host:port, 4@ray (default: this process)"
         ),
     ] = None,
+    smoke: Annotated[
+        bool, typer.Option("--smoke", help="run everything in it on 8 images or rows, to see that all is there")
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
     """Do what a recipe says: find directions, generate, judge, score.
@@ -51,6 +54,8 @@ def run(
     mmsteer run my-recipe.yaml model.load=facebook/musicgen-small model.device=cuda
 
     mmsteer run my-recipe.yaml --workers 4
+
+    mmsteer run llava-1.5-7b-hallucination --smoke
     """
     from mmsteer.cli.quiet import hush
     from mmsteer.recipes.experiment import held_by_worker, prepare
@@ -60,14 +65,16 @@ def run(
     from mmsteer.workers import opened
 
     hush()
-    if kind_of(recipe, overrides or []) == "axbench":
-        _refuse_workers(workers)
-        _run_axbench(recipe, overrides or [], out, quiet=quiet)
+    changes = overrides or []
+    if kind_of(recipe, changes) == "axbench":
+        _refuse({"--workers": workers is not None, "--smoke": smoke})
+        _run_axbench(recipe, changes, out, quiet=quiet)
         return
+    changes = [*changes, *(_smaller(recipe, changes) if smoke else [])]
     # Where others compute, this process checks, writes and scores alone, and leaves the cards to them.
-    experiment = prepare(recipe, overrides or [], "cpu" if workers else None)
+    experiment = prepare(recipe, changes, "cpu" if workers else None)
     path = out or Path("runs") / experiment.name
-    start = partial(held_by_worker, recipe, overrides or [], os.getcwd(), experiment.id)
+    start = partial(held_by_worker, recipe, changes, os.getcwd(), experiment.id)
     with _resumable(path), opened(workers, start) if workers else nullcontext() as by:
         folder = run_experiment(experiment, path, workers=by, progress=not quiet)
     page = write_report(folder.path)
@@ -92,14 +99,26 @@ def report(
     print(write_report(folder))
 
 
-def _refuse_workers(workers: str | None) -> None:
-    """Refuse workers for what is not shared out.
+def _refuse(given: dict[str, bool]) -> None:
+    """Refuse options that AxBench's recipes have no use for.
 
     Raises:
-        WorkerError: They are asked for.
+        WorkerError: One is given.
     """
-    if workers is not None:
-        raise WorkerError("a recipe of the kind axbench runs in one process; leave --workers out")
+    for option, is_given in given.items():
+        if is_given:
+            raise WorkerError(f"a recipe of the kind axbench runs in one process, and whole; leave {option} out")
+
+
+def _smaller(recipe: str, changes: list[str]) -> list[str]:
+    """What makes the run small, after the recipe as it stands has been checked."""
+    from mmsteer.recipes.checks import check_recipe
+    from mmsteer.recipes.smoke import smoke_overrides
+
+    check_recipe(recipe, changes)
+    smaller = smoke_overrides(recipe, changes)
+    print("smaller:", " ".join(smaller))
+    return smaller
 
 
 def _run_axbench(recipe: str, overrides: list[str], out: Path | None, *, quiet: bool) -> None:
