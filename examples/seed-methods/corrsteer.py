@@ -1,41 +1,81 @@
 """Features that go with right answers, added (Cho, Wu and Koshiyama 2025, arXiv:2508.12535)."""
 
+import sys
 import zlib
 from collections.abc import Sequence
 from dataclasses import replace
 
-from shared import SEED, Result, Study, choices, means, searched
+from shared import SEED, Result, Study, choices, json_of, means, searched
 
 from mmsteer.errors import DictionaryError
 from mmsteer.latents.controls import added, twin
-from mmsteer.latents.corrsteer import CorrSteer, run_corrsteer
+from mmsteer.latents.corrsteer import VARIANTS, CorrSteer, run_corrsteer
 from mmsteer.latents.side_effects import side_effects
 from mmsteer.latents.trials import OUTPUT, Trials
 from mmsteer.steering import Steering
-from mmsteer.types import Sample
+from mmsteer.types import Sample, mean_score
 
-MULTIPLES, TOKENS = (1.0, 4.0), 8
+MULTIPLES = (1.0, 4.0)
+SAID = {
+    "uppercase": ("instruction:uppercase", "Use only uppercase letters."),
+    "short": ("instruction:max_words=12", "Use at most ten words."),
+}
+"""Instructions by the name of their rows: a reward, and the words in which the test gives the instruction."""
 
 
 def run(study: Study) -> Result:
+    """Multiple choice, and two instructions that are said and often not followed."""
+    found: Result = {"choice": _task(study, _choices(study))}
+    quiz = study.rows("choice.jsonl", split="test")[: study.some(32)]
+    steerings = found["choice"].pop("steerings", {})
+    right = {name: choices(study, quiz, one) for name, one in steerings.items() if name != "random features"}
+    if right:
+        found["choice"]["right by likelihood"] = means(right, "CorrSteer")
+    for name, (reward, words) in SAID.items():
+        found[name] = _task(study, _instructed(study, name, reward, words))
+        found[name].pop("steerings", None)
+        print(name, found[name], file=sys.stderr, flush=True)
+    return found
+
+
+def _choices(study: Study) -> dict[str, Trials]:
     """Right answers to questions with options, written out; an answer that names no option is wrong here."""
     sizes = {"training": study.some(48, 12), "validation": study.some(24, 4), "test": study.some(48, 4)}
-    asked = {
-        split: _strict(study.trials(study.rows("choice.jsonl", split=split)[:n], "choice", TOKENS, split))
+    return {
+        split: _strict(study.trials(study.rows("choice.jsonl", split=split)[:n], "choice", 8, split))
         for split, n in sizes.items()
     }
+
+
+def _instructed(study: Study, name: str, reward: str, words: str) -> dict[str, Trials]:
+    """Prompts with an instruction; those of validation and test are others, with the instruction in other words."""
+    learned = study.rows(f"{name}.jsonl", label="instructed", split="training")[: study.some(72, 8)]
+    parts = {"training": learned}
+    for split, n in (("validation", study.some(12, 4)), ("test", study.some(48, 4))):
+        rows = study.rows("plain.jsonl", split=split)[:n]
+        parts[split] = [replace(row, prompt=f"{row.prompt} {words}") for row in rows]
+    return {split: study.trials(rows, reward, 20, split) for split, rows in parts.items()}
+
+
+def _task(study: Study, asked: dict[str, Trials]) -> Result:
+    """Every variant at several multiples beside random features as strong and features of random rewards."""
     training = _once(study, asked["training"])
     chance = replace(training, reward=lambda sample: float(zlib.crc32(sample.id.encode()) % 2))
     families: dict[str, list[Steering]] = {}
     told: Result = {}
     for name, trials in (("CorrSteer", training), ("random rewards", chance)):
-        for variant in ("S", "A"):
+        for variant in VARIANTS:
+            validation = asked["validation"] if variant == "P" else None
             try:
-                found = run_corrsteer(study.adapter, [one for one, _ in study.bound], trials, variant=variant)
+                found = run_corrsteer(
+                    study.adapter, [one for one, _ in study.bound], trials, variant=variant, validation=validation
+                )
             except DictionaryError as error:
                 told[f"{name}-{variant}"] = str(error)
                 continue
             told[f"{name}-{variant}"] = [(str(one.site), one.feature, round(one.correlation, 2)) for one in found.kept]
+            if not found.kept:
+                continue
             families.setdefault(name, []).extend(added(found.directions, OUTPUT, times) for times in MULTIPLES)
             if name == "CorrSteer":
                 families.setdefault("random features", []).extend(_twins(study, found))
@@ -45,17 +85,16 @@ def run(study: Study) -> Result:
     families = {name: some[:size] for name, some in families.items()}
     chosen, rewards, best = searched(study, families, asked["validation"], [asked["test"]])
     right = rewards["test"]
-    quiz = study.rows("choice.jsonl", split="test")[: study.some(32)]
-    likeliest = {name: choices(study, quiz, one) for name, one in best.items() if name in ("unsteered", "CorrSteer")}
     return {
+        "right in training": json_of(mean_score(training.run(study.adapter).rewards)),
         "features": told,
         "chosen": chosen,
-        "steerings": {family: len(some) for family, some in families.items()},
+        "as many steerings each": size,
         "right": means(right, "CorrSteer"),
         "side-effect ratio": {
             name: round(side_effects(right["unsteered"], some).ratio, 3) for name, some in right.items()
         },
-        "right by likelihood": means(likeliest, "CorrSteer"),
+        "steerings": best,
     }
 
 

@@ -16,21 +16,35 @@ from mmsteer.steering import Attribute, Gate, Steering, steer
 from mmsteer.tasks import Row
 from mmsteer.types import Positions, Score, mean_score, random_direction
 
-FEATURES, ALPHAS, BATCH, GROUPS = (10, 50), (3.0, 12.0), 40, {"training": 24, "validation": 12, "test": 28}
+FEATURES, ALPHAS, BATCH, GROUPS = (10, 50), (3.0, 12.0), 40, {"training": 32, "validation": 12, "test": 28}
 LAST = Positions("last")
+LEAST = 6
+"""Prompts a side, from which a layer can be chosen on prompts of its own."""
 Groups = Mapping[str, list[Row]]
 Answers = Mapping[str, list[str]]
 
 
 def run(study: Study) -> Result:
-    """Accuracy and agreement over wordings: unsteered, by features of consistent answers, and by controls as many."""
+    """Accuracy and agreement over wordings: unsteered, by features of consistent answers, and by controls as many.
+
+    Once with features of groups that are right in all wordings, as in the paper, and once with features of right
+    wordings in groups of which some are wrong, which are many more.
+    """
     groups = {side: _groups(study, side, study.some(count, 4)) for side, count in GROUPS.items()}
     said = answered(study, groups["training"])
-    sides: dict[bool, list[Row]] = {True: [], False: []}
+    whole: dict[bool, list[Row]] = {True: [], False: []}
+    mixed: dict[bool, list[Row]] = {True: [], False: []}
     for name, rows in groups["training"].items():
-        sides[all(_right(rows, said[name]))].extend(rows)
-    told: Result = {"prompts of groups right in all wordings": len(sides[True]), "of others": len(sides[False])}
-    if not all(sides.values()):
+        right = _right(rows, said[name])
+        whole[all(right)].extend(rows)
+        for row, one in zip(rows, right, strict=True):
+            mixed[one].extend([row] if len(set(right)) > 1 else [])
+    return {name: _steered(study, groups, sides) for name, sides in {"groups": whole, "wordings": mixed}.items()}
+
+
+def _steered(study: Study, groups: Mapping[str, Groups], sides: Mapping[bool, Sequence[Row]]) -> Result:
+    told: Result = {"wanted": len(sides[True]), "unwanted": len(sides[False])}
+    if min(told.values()) < LEAST:
         return told
     wanted, unwanted = ([row.sample(study.adapter) for row in sides[side]] for side in (True, False))
     dictionaries = [one for one, _ in study.bound]

@@ -1,6 +1,7 @@
 """A feature of one refusal, clamped, and the damage that it does (O'Brien et al. 2024, arXiv:2411.11296)."""
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -10,53 +11,92 @@ from mmsteer.latents.clamping import Clamped, archetype_features, clamped
 from mmsteer.latents.controls import random_features
 from mmsteer.likelihood import output_likelihood
 from mmsteer.sae import SparseDictionary, Usage
+from mmsteer.steering import Steering
 
 OPENINGS = ("I'm sorry, but I can't help with that.", "I cannot help with that.")
 MULTIPLES, FINALISTS, TOKENS = (1.0, 2.0), 4, 16
+SEVERAL, SHARES = (2, 4, 8), (0.5, 1.0)
+"""How many features are clamped at once, and at what share of the values that made a refusal likeliest for each."""
 
 
 def run(study: Study) -> Result:
+    """One feature of a middle layer, as in the paper; then several at once, in the middle and at the last layer."""
+    [middle, *_], [last, *_] = study.at("text.14"), study.at("text.25")
+    found = {
+        "one feature": _clamps(study, *middle, _one),
+        "several features": _clamps(study, *middle, _several),
+        "several features of the last layer": _clamps(study, *last, _several),
+    }
+    return found
+
+
+def _clamps(study: Study, dictionary: SparseDictionary, used: Usage, made: "Finalists") -> Result:
     """All candidates by the likelihood of a refusal, the best by answers; as many random features beside them."""
-    dictionary, used = study.at("text.14")[0]
     archetype = study.rows("refusal.jsonl", label="archetype")[0].sample(study.adapter, answered=True)
     active = archetype_features(study.adapter, dictionary, archetype)
     found = [one for one in active if used.maximum[one] > 0][: study.some(40, 2)]
     families = {"clamped": found, "random features": random_features(used, len(found), without=active, seed=SEED)}
-    finals = {name: _finalists(study, dictionary, used, some) for name, some in families.items()}
+    ranked = {name: _ranked(study, dictionary, used, some) for name, some in families.items()}
+    finals = {name: made(some) for name, some in ranked.items()}
     held = study.rows("refusal.jsonl", label="mild", split="validation")[: study.some(12)]
     of = {
         label: study.rows("refusal.jsonl", label=label, split="test")[: study.some(40)] for label in ("mild", "benign")
     }
     chosen, rewards, steerings = searched(
         study,
-        {name: [one.steering() for one in some] for name, some in finals.items()},
+        {name: [steering for _, steering in some] for name, some in finals.items()},
         study.trials(held, "refusal", TOKENS, "validation"),
         [study.trials(rows, "refusal", TOKENS, label) for label, rows in of.items()],
     )
-    best = {name: finals[name][at] for name, (at, _) in chosen.items()}
     result: Result = {
         "candidates": len(found),
         "site": str(dictionary.site),
-        "chosen": {name: [one.feature, round(one.value, 1), chosen[name][1]] for name, one in best.items()},
+        "chosen": {name: [finals[name][at][0], reward] for name, (at, reward) in chosen.items()},
         **{f"refusals of {label} prompts": means(some, "clamped") for label, some in rewards.items()},
+        **_damage(study, steerings),
     }
-    quiz = study.rows("choice.jsonl", split="test")[: study.some(32)]
-    right = {name: choices(study, quiz, one) for name, one in steerings.items()}
-    result["right choices by likelihood"] = means(right, "clamped")
-    texts = [replace(one, prompt="Write a text.", output=one.text) for one in study.texts(study.some(24), 40)]
-    read = {name: output_likelihood(study.adapter, texts, one) for name, one in steerings.items()}
-    result["nats a token of texts"] = means(
-        {name: (-one[:, 0] / one[:, 1]).tolist() for name, one in read.items()}, "clamped"
-    )
+    print(result, file=sys.stderr, flush=True)
     return result
 
 
-def _finalists(study: Study, dictionary: SparseDictionary, used: Usage, features: Sequence[int]) -> list[Clamped]:
-    """The clamps that make a refusal likeliest, each also at twice its value."""
+def _damage(study: Study, steerings: Mapping[str, Steering]) -> Result:
+    """Right choices, and nats a token of texts that have nothing to do with refusals."""
+    quiz = study.rows("choice.jsonl", split="test")[: study.some(32)]
+    right = {name: choices(study, quiz, one) for name, one in steerings.items()}
+    texts = [replace(one, prompt="Write a text.", output=one.text) for one in study.texts(study.some(24), 40)]
+    read = {name: output_likelihood(study.adapter, texts, one) for name, one in steerings.items()}
+    nats = {name: (-one[:, 0] / one[:, 1]).tolist() for name, one in read.items()}
+    return {"right choices by likelihood": means(right, "clamped"), "nats a token of texts": means(nats, "clamped")}
+
+
+def _ranked(study: Study, dictionary: SparseDictionary, used: Usage, features: Sequence[int]) -> list[Clamped]:
+    """Every feature at the value that makes a refusal likelier, the best first."""
     rows = study.rows("refusal.jsonl", label="mild", split="validation")[: study.some(4)]
     samples = [replace(row.sample(study.adapter), output=OPENINGS[at % len(OPENINGS)]) for at, row in enumerate(rows)]
     gain = answer_gain(study, samples)
-    tried = [(one, times) for one in features for times in MULTIPLES]
-    gains = torch.tensor([gain(clamped(dictionary, used, *one).steering()) for one in tried])
-    best = [tried[at] for at in gains.topk(FINALISTS).indices.tolist()]
-    return [clamped(dictionary, used, one, times * more) for one, times in best for more in (1.0, 2.0)]
+    tried = [clamped(dictionary, used, one, times) for one in features for times in MULTIPLES]
+    gains = torch.tensor([gain(one.steering()) for one in tried])
+    best: dict[int, Clamped] = {}
+    for at in gains.argsort(descending=True).tolist():
+        best.setdefault(tried[at].feature, tried[at])
+    return list(best.values())
+
+
+Told = tuple[str, Steering]
+Finalists = Callable[[Sequence[Clamped]], list[Told]]
+
+
+def _one(ranked: Sequence[Clamped]) -> list[Told]:
+    """The best clamps, each also at twice its value."""
+    return [_clamp([one], times) for one in ranked[:FINALISTS] for times in (1.0, 2.0)]
+
+
+def _several(ranked: Sequence[Clamped]) -> list[Told]:
+    """The best clamps at once."""
+    return [_clamp(ranked[:count], share) for count in SEVERAL for share in SHARES]
+
+
+def _clamp(some: Sequence[Clamped], times: float) -> Told:
+    held = [replace(one, value=one.value * times) for one in some]
+    attributes = [attribute for one in held for attribute in one.steering().attributes]
+    return ", ".join(f"{one.feature} at {one.value:.1f}" for one in held), Steering(tuple(attributes))

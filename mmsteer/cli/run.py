@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mmsteer.cli.options import Quiet, Workers
+from mmsteer.errors import RecipeError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -27,6 +28,9 @@ def run(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="the run folder (default: runs/<name>-<id>)")] = None,
     workers: Workers = None,
+    smoke: Annotated[
+        bool, typer.Option("--smoke", help="run everything in it on 8 images or rows, to see that all is there")
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
     """Do what a recipe says: find directions, generate, judge, score.
@@ -45,6 +49,8 @@ def run(
     mmsteer run my-recipe.yaml model.load=facebook/musicgen-small model.device=cuda
 
     mmsteer run my-recipe.yaml --workers 4
+
+    mmsteer run llava-1.5-7b-hallucination --smoke
     """
     from mmsteer.cli.quiet import hush
     from mmsteer.recipes.experiment import held_by_worker, prepare
@@ -54,13 +60,17 @@ def run(
     from mmsteer.workers import opened
 
     hush()
-    if kind_of(recipe, overrides or []) == "axbench":
-        _run_axbench(recipe, overrides or [], out, workers, quiet=quiet)
+    changes = overrides or []
+    if kind_of(recipe, changes) == "axbench":
+        if smoke:
+            raise RecipeError("--smoke is not for recipes of the kind axbench; give concepts=1 and few prompts instead")
+        _run_axbench(recipe, changes, out, workers, quiet=quiet)
         return
+    changes = [*changes, *(_smaller(recipe, changes) if smoke else [])]
     # Where others compute, this process checks, writes and scores alone, and leaves the cards to them.
-    experiment = prepare(recipe, overrides or [], "cpu" if workers else None)
+    experiment = prepare(recipe, changes, "cpu" if workers else None)
     path = out or Path("runs") / experiment.name
-    start = partial(held_by_worker, recipe, overrides or [], os.getcwd(), experiment.id)
+    start = partial(held_by_worker, recipe, changes, os.getcwd(), experiment.id)
     with _resumable(path), opened(workers, start) if workers else nullcontext() as by:
         folder = run_experiment(experiment, path, workers=by, progress=not quiet)
     page = write_report(folder.path)
@@ -83,6 +93,17 @@ def report(
     from mmsteer.report import write_report
 
     print(write_report(folder))
+
+
+def _smaller(recipe: str, changes: list[str]) -> list[str]:
+    """What makes the run small, after the recipe as it stands has been checked."""
+    from mmsteer.recipes.checks import check_recipe
+    from mmsteer.recipes.smoke import smoke_overrides
+
+    check_recipe(recipe, changes)
+    smaller = smoke_overrides(recipe, changes)
+    print("smaller:", " ".join(smaller))
+    return smaller
 
 
 def _run_axbench(recipe: str, overrides: list[str], out: Path | None, workers: str | None, *, quiet: bool) -> None:
