@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mmsteer.errors import RecipeError
+from mmsteer.cli.benchmark import refuse_benchmark
 
 if TYPE_CHECKING:
     from mmsteer.recipes.costs import Costs
@@ -38,7 +38,7 @@ def plan(
     from mmsteer.recipes.experiment import prepare
 
     hush()
-    _refuse_benchmark(recipe, overrides or [])
+    refuse_benchmark(recipe, overrides or [], "are not run in pieces of one size and have no plan")
     began = time.perf_counter()
     experiment = prepare(recipe, overrides or [])
     found = costs(experiment, time.perf_counter() - began)
@@ -47,18 +47,6 @@ def plan(
         f"{found.hours(workers):.2f} hours with {workers} worker{'s' * (workers > 1)}, each {found.start:.0f} s to "
         f"begin and {found.memory / 2**30:.2f} GiB of memory or more"
     )
-
-
-def _refuse_benchmark(recipe: str, overrides: list[str]) -> None:
-    """Refuse what is not run in pieces.
-
-    Raises:
-        RecipeError: The recipe is of such a kind.
-    """
-    from mmsteer.recipes.loading import kind_of
-
-    if kind_of(recipe, overrides) == "axbench":
-        raise RecipeError(f"{recipe}: only recipes that are run in pieces have a plan, not those of the kind axbench")
 
 
 def _rows(found: "Costs", workers: int) -> list[tuple[str, ...]]:

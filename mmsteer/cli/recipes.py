@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from mmsteer.cli.benchmark import check_benchmark, is_benchmark
 from mmsteer.cli.tables import table
 from mmsteer.errors import RecipeError
 
@@ -66,14 +67,8 @@ def check(
 
     mmsteer recipes check my-note.yaml
     """
-    from mmsteer.recipes.loading import kind_of
-
-    if kind_of(recipe, overrides or []) == "axbench":
-        from mmsteer.recipes.axbench import check_axbench
-
-        benchmark, concepts, _ = check_axbench(recipe, overrides or [])
-        known = f"the world's {benchmark.world}" if benchmark.world else f"{len(concepts)} concepts"
-        print(f"ok: {benchmark.name}, {known}, {len(benchmark.methods)} methods")
+    if is_benchmark(recipe, overrides or []):
+        print("ok:", check_benchmark(recipe, overrides or []))
         return
     from mmsteer.recipes.checks import check_recipe
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mmsteer.cli.benchmark import is_benchmark, refuse_benchmark, run_benchmark
 from mmsteer.cli.options import Quiet, Workers
-from mmsteer.errors import RecipeError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -54,17 +54,17 @@ def run(
     """
     from mmsteer.cli.quiet import hush
     from mmsteer.recipes.experiment import held_by_worker, prepare
-    from mmsteer.recipes.loading import kind_of
     from mmsteer.recipes.run import run as run_experiment
     from mmsteer.report import write_report
     from mmsteer.workers import opened
 
     hush()
     changes = overrides or []
-    if kind_of(recipe, changes) == "axbench":
+    if is_benchmark(recipe, changes):
         if smoke:
-            raise RecipeError("--smoke is not for recipes of the kind axbench; give concepts=1 and few prompts instead")
-        _run_axbench(recipe, changes, out, workers, quiet=quiet)
+            refuse_benchmark(recipe, changes, "are not made small by --smoke; give concepts=1 and few prompts instead")
+        with _resumable(out or Path("runs")):
+            run_benchmark(recipe, changes, out, workers, quiet=quiet)
         return
     changes = [*changes, *(_smaller(recipe, changes) if smoke else [])]
     # Where others compute, this process checks, writes and scores alone, and leaves the cards to them.
@@ -104,27 +104,6 @@ def _smaller(recipe: str, changes: list[str]) -> list[str]:
     smaller = smoke_overrides(recipe, changes)
     print("smaller:", " ".join(smaller))
     return smaller
-
-
-def _run_axbench(recipe: str, overrides: list[str], out: Path | None, workers: str | None, *, quiet: bool) -> None:
-    from rich.console import Console
-    from rich.text import Text
-
-    from mmsteer.cli.files import write_out
-    from mmsteer.cli.tables import table
-    from mmsteer.json_lines import read_json
-    from mmsteer.recipes.axbench import run_axbench
-    from mmsteer.report.axbench_page import HEADINGS, TITLES, axbench_page, cells, order
-
-    with _resumable(out or Path("runs")):
-        folder, found = run_axbench(recipe, overrides, out, workers=workers, progress=not quiet)
-    judge = read_json(folder / "axbench.json")["judge"]
-    write_out(folder / "index.html", axbench_page(folder.name, judge, found).encode())
-    console = Console()
-    console.print(table(HEADINGS, [cells(row) for row in found.rows]))
-    for what in TITLES:
-        console.print(Text(order(found, what)))
-    print(f"\nrun folder: {folder}\nreport:     {folder / 'index.html'}")
 
 
 @contextmanager
