@@ -29,7 +29,7 @@ from mmsteer.tasks import read_rows
 from mmsteer.types import Sample, Sampling
 
 HERE = Path(__file__).parents[1]
-RATE, BATCH, CONTEXTS = 2e-5, 6, 8
+RATE, BATCH, CONTEXTS = 2e-5, 6, 6
 GREEDY = Sampling(tokens=10, temperature=0.0)
 
 
