@@ -47,7 +47,8 @@ def read_paths(adapter: Adapter, trained: Attribute, contexts: Sequence[Sample])
     """Patch later components back to what they write unsteered, and see what that takes from the effect.
 
     The effect is the change of the logits of the tokens that predict output, less their mean over the vocabulary; a
-    part of it is its projection on the whole. Losses of several components do not add up where one undoes what another does, or reads what it wrote.
+    part of it is its projection on the whole. Losses of several components do not add up where one undoes what
+    another does, or reads what it wrote.
 
     Args:
         adapter: The model.
