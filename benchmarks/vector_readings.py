@@ -1,7 +1,7 @@
 """Where the effect of a trained vector runs in `bundled:text`, and what it brings in a sibling that was fine-tuned.
 
     mmsteer train ... --out choice.safetensors      # as docs/training.md gives it
-    python benchmarks/vector_readings.py choice.safetensors [--steps 20] [--questions 48]
+    python benchmarks/vector_readings.py choice.safetensors [--steps 20] [--questions 48] [--only paths|transfer]
 
 The sibling is the model after a few steps of all of its weights on answers of AxBench's shipped set, which are about
 other things and are no multiple choice. Rewards are those of greedy answers to questions that nothing was trained on.
@@ -9,6 +9,7 @@ other things and are no multiple choice. Rewards are those of greedy answers to 
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -17,6 +18,7 @@ import mmsteer
 from mmsteer.adapters import AnyAdapter
 from mmsteer.calibrate import divergence
 from mmsteer.eval.rewards import parse_output_reward
+from mmsteer.eval.text import Reference
 from mmsteer.formats import load_directions
 from mmsteer.latents.vector_paths import read_paths
 from mmsteer.latents.vector_transfer import transfer
@@ -27,7 +29,8 @@ from mmsteer.tasks import read_rows
 from mmsteer.types import Sample, Sampling
 
 HERE = Path(__file__).parents[1]
-RATE, BATCH, CONTEXTS = 2e-5, 6, 8
+RATE, BATCH, CONTEXTS = 2e-5, 6, 6
+GREEDY = Sampling(tokens=10, temperature=0.0)
 
 
 def fine_tuned(steps: int) -> AnyAdapter:
@@ -50,28 +53,25 @@ def fine_tuned(steps: int) -> AnyAdapter:
     return adapter
 
 
-def main() -> None:
-    """Print paths and rewards."""
-    torch.set_num_threads(1)
-    parser = argparse.ArgumentParser()
-    parser.add_argument("file", type=Path)
-    parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("--questions", type=int, default=48)
-    given = parser.parse_args()
-    (direction,) = load_directions(str(given.file)).values()
-    trained = Attribute(direction, 1.0, unit="trained")
-    adapter = mmsteer.load("bundled:text", dtype="float32")
-    rows = [row for row in read_rows(HERE / "examples/seed-methods/choice.jsonl") if row.split == "test"]
-    prompts = [row.sample(adapter) for row in rows[: given.questions]]
-    greedy = Sampling(tokens=10, temperature=0.0)
-    contexts = adapter.generate(prompts[:CONTEXTS], greedy)
+def print_paths(adapter: AnyAdapter, trained: Attribute, contexts: Sequence[Sample]) -> None:
+    """Print where the effect runs."""
     paths = read_paths(adapter, trained, contexts)
     assert paths is not None
     print(f"straight to the head: {paths.straight:.2f}")
     for block in paths.blocks:
         parts = ", ".join(f"{name} {value:+.3f}" for name, value in block.parts.items())
         print(f"block {block.layer}: {block.whole:+.3f} ({parts})", flush=True)
-    sibling = fine_tuned(given.steps)
+
+
+def print_transfer(
+    adapter: AnyAdapter,
+    sibling: AnyAdapter,
+    trained: Attribute,
+    contexts: Sequence[Sample],
+    prompts: Sequence[Sample],
+    references: Sequence[Reference],
+) -> None:
+    """Print rewards in both models."""
     moved = [
         float((mine - other).norm() / mine.norm())
         for mine, other in zip(adapter.model.parameters(), sibling.model.parameters(), strict=True)
@@ -84,12 +84,34 @@ def main() -> None:
         (adapter, sibling),
         trained,
         prompts,
-        [row.reference for row in rows[: given.questions]],
+        references,
         parse_output_reward("choice", "text"),
-        greedy,
+        GREEDY,
     )
     for name, (before, after) in (("model", found.own), ("sibling", found.sibling)):
         print(f"{name}: unsteered {before}, with the vector {after}")
+
+
+def main() -> None:
+    """Print paths and rewards."""
+    torch.set_num_threads(1)
+    parser = argparse.ArgumentParser()
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--questions", type=int, default=48)
+    parser.add_argument("--only", choices=["paths", "transfer"])
+    given = parser.parse_args()
+    (direction,) = load_directions(str(given.file)).values()
+    trained = Attribute(direction, 1.0, unit="trained")
+    adapter = mmsteer.load("bundled:text", dtype="float32")
+    rows = [row for row in read_rows(HERE / "examples/seed-methods/choice.jsonl") if row.split == "test"]
+    prompts = [row.sample(adapter) for row in rows[: given.questions]]
+    contexts = adapter.generate(prompts[:CONTEXTS], GREEDY)
+    if given.only != "transfer":
+        print_paths(adapter, trained, contexts)
+    if given.only != "paths":
+        references = [row.reference for row in rows[: given.questions]]
+        print_transfer(adapter, fine_tuned(given.steps), trained, contexts, prompts, references)
 
 
 if __name__ == "__main__":

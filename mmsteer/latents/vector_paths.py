@@ -46,8 +46,9 @@ class VectorPaths:
 def read_paths(adapter: Adapter, trained: Attribute, contexts: Sequence[Sample]) -> VectorPaths | None:
     """Patch later components back to what they write unsteered, and see what that takes from the effect.
 
-    The effect is the change of the logits of the tokens that predict output; a part of it is its projection on the
-    whole. Losses of several components do not add up where one undoes what another does, or reads what it wrote.
+    The effect is the change of the logits of the tokens that predict output, less their mean over the vocabulary; a
+    part of it is its projection on the whole. Losses of several components do not add up where one undoes what
+    another does, or reads what it wrote.
 
     Args:
         adapter: The model.
@@ -115,4 +116,6 @@ class _Runs:
 
     def _logits(self) -> Tensor:
         logits = self._adapter.read(self._reading)
-        return logits[self._counts.to(logits.device)].float().cpu()
+        chosen = logits[self._counts.to(logits.device)].float().cpu()
+        # What raises all tokens alike changes no output.
+        return chosen - chosen.mean(dim=-1, keepdim=True)

@@ -7,6 +7,7 @@ from typing import Literal
 from mmsteer.adapters import AnyAdapter
 from mmsteer.axbench.concepts import Concept, Example
 from mmsteer.errors import RecipeError
+from mmsteer.eval.chair_parser import mentioned, object_parser
 from mmsteer.eval.text import Reference
 from mmsteer.tasks import Row
 from mmsteer.types import Sample
@@ -14,10 +15,10 @@ from mmsteer.worlds.music.rows import MusicWorld
 from mmsteer.worlds.scenes.rows import SceneWorld
 
 WorldName = Literal["objects", "notes", "instruments"]
-FEWEST = 8
+FEWEST = 20
 """Captions that name an object, of training and test together, that make it a concept."""
-EACH, ASKED, SEED = 12, 48, 41
-"""Clips of each label; instructions; and the seed of both."""
+SHOWN, EACH, ASKED, SEED = 240, 12, 48, 41
+"""Captions; clips of each label; instructions; and the seed of all."""
 BEHIND = {"objects": " Mention the {name}.", "notes": ", {name}", "instruments": ", {name}"}
 """What the baseline that prompts puts behind an instruction."""
 
@@ -59,17 +60,20 @@ def world_set(name: WorldName, adapter: AnyAdapter) -> WorldSet:
 
 
 def _objects(adapter: AnyAdapter) -> WorldSet:
-    shown = [row for row in SceneWorld().described().rows if row.answer]
+    shown = SceneWorld().captioned(SHOWN, SEED)
+    parse = object_parser()
+    named = {row.id: mentioned(parse, [str(row.answer)]) for row in shown}
     asked = SceneWorld().pictured({"test": ASKED}, SEED).rows
     counts: dict[str, int] = {}
     for row in shown:
-        for thing in row.objects or ():
+        for thing in named[row.id]:
             counts[thing] = counts.get(thing, 0) + 1
     names = [name for name in sorted(counts, key=lambda name: (-counts[name], name)) if counts[name] >= FEWEST]
-    # A concept is in a caption where it is in the image: captions of this world's truth name what there is.
+    # A caption that leaves out what its image shows is on neither side.
+    sided = [[row for row in shown if (name in named[row.id]) or name not in (row.objects or ())] for name in names]
     concepts = [
-        _concept("objects", at, name, shown, [name in (row.objects or ()) for row in shown], adapter)
-        for at, name in enumerate(names)
+        _concept("objects", at, name, rows, [name in named[row.id] for row in rows], adapter)
+        for at, (name, rows) in enumerate(zip(names, sided, strict=True))
     ]
     references = {row.id: row.reference for row in asked}
 

@@ -7,6 +7,7 @@ from mmsteer.axbench.answers import prompted
 from mmsteer.axbench.concepts import Concept
 from mmsteer.axbench.truth_rater import TruthRater
 from mmsteer.errors import RecipeError
+from mmsteer.eval.chair_parser import mentioned, object_parser
 from mmsteer.eval.text import Reference
 from mmsteer.recipes.axbench import check_axbench
 from mmsteer.recipes.axbench_worlds import ASKED, world_set
@@ -26,12 +27,13 @@ def scenes(llava):  # noqa: F811
     return world_set("objects", llava)
 
 
-def test_objects_are_where_images_show_them(scenes):
+def test_objects_are_in_captions_that_name_them(scenes):
     assert len(scenes.concepts) >= 8
     for one in scenes.concepts:
         for example in (*one.train, *one.test):
             assert example.given is not None
             assert len(example.given.images) == 1
+            assert (one.text in mentioned(object_parser(), [example.output])) == example.positive
         assert (
             {example.positive for example in one.train} == {example.positive for example in one.test} == {True, False}
         )

@@ -91,6 +91,19 @@ class SceneWorld:
         ]
         return RowSet((*shown, *asked), Sampling(48))
 
+    def captioned(self, n: int, seed: int) -> tuple[Row, ...]:
+        """Pictures with true descriptions of them.
+
+        Args:
+            n: How many.
+            seed: Of the scenes and their descriptions.
+        """
+        return tuple(
+            replace(_row(f"captioned-{at}", scene), answer=write_caption(rng, scene, "careful").text)
+            for at, scene in enumerate(split_scenes("train", n, SHOWN + seed))
+            for rng in [np.random.default_rng([SHOWN + seed, at])]
+        )
+
     def measured(self, learned: int, tested: int) -> RowSet:
         """Pictures that effects are measured on, and others to test on.
 
