@@ -44,15 +44,21 @@ def commands() -> list[Block]:
 
 def _commands(page: Path) -> list[Block]:
     text = page.read_text()
-    # What is fenced in Python is no command.
-    text = FENCED.sub(lambda found: "\n" * found[0].count("\n") if found[1] == "python" else found[0], text)
+    text = FENCED.sub(_as_indented, text)
     lines = re.sub(r" \\\n", lambda _: " \\", text).splitlines()
     found, at = [], 1
     for line in lines:
-        if re.match(r"    (mmsteer|make|python -m) ", line):
+        if re.match(r"    (mmsteer|make|python(?! -X)) ", line):
             found.append(Block(f"{page.name}:{at}", line.replace("\\", " ").strip()))
         at += 1 + line.count("\\")
     return found
+
+
+def _as_indented(fenced: re.Match[str]) -> str:
+    """What is fenced in Python is no command; lines of a shell are indented, as commands without a fence are."""
+    if fenced[1] == "sh":
+        return "\n" + re.sub("^", "    ", fenced[2], flags=re.MULTILINE) + "\n"
+    return "\n" * fenced[0].count("\n") if fenced[1] == "python" else fenced[0]
 
 
 def _line(text: str, place: int) -> int:

@@ -24,12 +24,21 @@ def test_a_command_is_one_that_there_is(block):
     program, *words = block.words()
     if program == "make":
         assert re.search(rf"^{words[0]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    elif program == "python" and words[0] != "-m":
+        script = (ROOT / words[0]).read_text()
+        options = re.findall(r"--[a-z][a-z-]*", " ".join(words[1:]))
+        assert [one for one in options if not takes(script, one)] == []
     elif program == "python":
         assert importlib.util.find_spec(words[1].split(".")[0])
         assert (ROOT / words[1].replace(".", "/")).with_suffix(".py").is_file() or importlib.util.find_spec(words[1])
     else:
         for one in alternatives(words):
             parse(one)
+
+
+def takes(script, option):
+    """Whether a script declares an option itself, or calls Typer with a parameter of that name."""
+    return f'"{option}"' in script or re.search(rf"\b{option[2:].replace('-', '_')}: ", script) is not None
 
 
 def alternatives(words):
@@ -55,6 +64,8 @@ def test_a_misspelt_option_is_found():
         parse(["generate", "--prompt", "a", "--strenght", "1"])
     with pytest.raises(KeyError):
         parse(["generat"])
+    assert takes((ROOT / "benchmarks/workers.py").read_text(), "--ray")
+    assert not takes((ROOT / "benchmarks/workers.py").read_text(), "--rays")
 
 
 @pytest.mark.parametrize("block", PYTHON, ids=names(PYTHON))
@@ -78,7 +89,7 @@ def test_the_first_block_of_a_page_runs(page):
 
 
 def test_the_pages_have_blocks():
-    assert len(COMMANDS) > 60
+    assert len(COMMANDS) > 100
     assert len(PYTHON) > 10
 
 
