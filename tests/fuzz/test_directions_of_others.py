@@ -13,7 +13,7 @@ from safetensors.torch import save
 from mmsteer.errors import DirectionError
 from mmsteer.formats import Places, load_directions
 from mmsteer.formats.gguf_file import gguf_bytes
-from tests.fuzz.mutations import cases, damaged, strange_file
+from tests.fuzz.mutations import SECONDS, cases, damaged, strange_file
 
 FIELDS = {"general.architecture": "controlvector", "controlvector.model_hint": "llama", "controlvector.layer_count": 2}
 
@@ -45,7 +45,7 @@ def test_damaged_files_are_read_or_refused(name, tmp_path):
     path.write_bytes(WHOLE[name])
     assert load_directions(path, places=places)
     refused = 0
-    for number, rng in enumerate(cases(1.0)):
+    for number, rng in enumerate(cases(2 * SECONDS / len(WHOLE))):
         hurt = strange_file if name.endswith("svec") else damaged
         path.write_bytes(hurt(WHOLE[name], rng))
         start = time.monotonic()

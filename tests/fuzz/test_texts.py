@@ -61,7 +61,7 @@ def tried(read, given):
 
 @pytest.mark.parametrize("kind", WORDS)
 def test_strange_lines(kind):
-    for number, rng in enumerate(cases(SECONDS / len(WORDS))):
+    for number, rng in enumerate(cases(2 * SECONDS / len(WORDS))):
         text = strange_text(WORDS[kind], rng)
         seconds, said = tried(READ[kind], text)
         assert seconds < 5, f"case {number}: {text[:200]!r}"
