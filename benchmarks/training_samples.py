@@ -21,6 +21,7 @@ from mmsteer.tasks import read_rows
 from mmsteer.types import Positions, Site
 
 OWN = Path(__file__).parents[1] / "examples/seed-methods"
+TRAINED, HELD = 80, 48
 STRENGTHS = {"mean_difference": 1.0, "linear": 1.0, "logistic": 0.01}
 
 
@@ -33,11 +34,8 @@ def main() -> None:
     parser.add_argument("--site", default="text.14")
     given = parser.parse_args()
     adapter, site = mmsteer.load("bundled:text", dtype="float32"), Site.parse(given.site)
-    rows = read_rows(given.rows)
-    parts = [
-        [row for row in rows if (row.split == "training") == is_training][:limit]
-        for is_training, limit in ((True, 80), (False, 48))
-    ]
+    rows = [row for row in read_rows(given.rows) if row.split == "training"]
+    parts = [rows[:TRAINED], rows[TRAINED : TRAINED + HELD]]
     states = [
         record(adapter, [row.sample(adapter) for row in part], [site], positions=Positions("last")).values[site]
         for part in parts
