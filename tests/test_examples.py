@@ -52,6 +52,7 @@ PARTS = {
     "spanish.jsonl": {"training": 144, "validation": 12, "test": 12},
     "short.jsonl": {"training": 144, "validation": 12, "test": 12},
     "uppercase.jsonl": {"training": 144, "validation": 12, "test": 12},
+    "ten-words.jsonl": {"training": 72, "validation": 12, "test": 48},
     "refusal.jsonl": {"training": 1, "validation": 24, "test": 68},
     "people.jsonl": {"training": 180, "test": 180},
     "plain.jsonl": {"validation": 12, "test": 48},
@@ -89,8 +90,9 @@ def test_paraphrases_are_groups_of_five_with_one_answer():
     assert answers.count(0) == answers.count(1) == 36
 
 
-def test_the_recipe_of_seed_methods_is_whole():
-    assert len(check_recipe(SEED / "saif.yaml").conditions) == 2
+@pytest.mark.parametrize(("name", "conditions"), [("saif", 2), ("corrsteer", 3)])
+def test_the_recipes_of_seed_methods_are_whole(name, conditions):
+    assert len(check_recipe(SEED / f"{name}.yaml").conditions) == conditions
 
 
 @pytest.mark.usefixtures("smollm2")

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 BUNDLED = "bundled:"
 FOLLOWED = "0.08 branch conditional"
 """How a tune is followed on the bundled model; docs/music.md has what other strengths reach."""
+AUTO, LEAST = "auto:hallucination", -0.5
+"""What is left out of a description, object by object, and the log-odds of yes below which it is (docs/results.md)."""
 LONGEST = 128
 """Tokens of an answer, unless asked otherwise."""
 
@@ -30,7 +32,8 @@ def generate(
     steer: Annotated[
         list[str] | None,
         typer.Option(
-            help="NAME STRENGTH \\[SCHEDULE] \\[at POSITIONS] \\[on SITES]; several with ; between, or repeated"
+            help="NAME STRENGTH \\[SCHEDULE] \\[at POSITIONS] \\[on SITES]; several with ; between, or repeated; with "
+            f"--image also {AUTO} \\[LOG-ODDS]: the model is asked about each object that it names"
         ),
     ] = None,
     follow: Annotated[
@@ -90,18 +93,22 @@ def generate(
 
     mmsteer generate --image room.png --prompt "Describe this image." --steer "grounded:yes 0.1" --compare
 
+    mmsteer generate --image room.png --prompt "Describe this image." --steer auto:hallucination
+
     mmsteer generate --model bundled:text --prompt "Who are you?" --directions style.safetensors
     --steer "style:pirate 0.3 on text.14" --compare
     """
     if out is not None:
         check_out(out, force)
     tune = _tune(follow)
-    steer = [*(steer or []), *([f"tune({tune}) {FOLLOWED}"] if tune else [])]
+    steer, least = _auto(steer or [])
+    _check_auto(least, image, compare)
+    steer += [f"tune({tune}) {FOLLOWED}"] if tune else []
     _check_together(raw and system is not None)
     _check_steered(steer, {"--compare": compare, "--directions": directions, "--compatibility": compatibility})
     name = model or BUNDLED + ("vision" if image else "music")
     from mmsteer.api import load
-    from mmsteer.cli.made import answer, chat, play, warn_of_no_effect
+    from mmsteer.cli.made import answer, answer_verified, chat, play, warn_of_no_effect
     from mmsteer.cli.quiet import hush
     from mmsteer.images import read_image
     from mmsteer.tasks import read_waveform
@@ -132,7 +139,45 @@ def generate(
     if not adapter.sees:
         _refuse({"--image": image}, f"models that see, and {name} does not")
     sample = Sample("prompt", chat(prompt, system, raw), shown)
-    answer(adapter, steering, sample, sampling.filled(Sampling(LONGEST)), seed or 0, out, compare=compare)
+    sampling = sampling.filled(Sampling(LONGEST))
+    if least is not None:
+        answer_verified(adapter, steering, sample, sampling, seed or 0, out, least)
+        return
+    answer(adapter, steering, sample, sampling, seed or 0, out, compare=compare)
+
+
+def _auto(lines: list[str]) -> tuple[list[str], float | None]:
+    """Lines of steering without the one that asks for verified descriptions, and its log-odds.
+
+    Raises:
+        SteeringError: What follows its name is no number.
+    """
+    parts = [part.strip() for line in lines for part in line.split(";")]
+    auto = [part for part in parts if part.split()[:1] == [AUTO]]
+    if not auto:
+        return lines, None
+    rest = [part for part in parts if part and part not in auto]
+    try:
+        [least] = [float(word) for word in auto[-1].split()[1:]] or [LEAST]
+    except ValueError:
+        raise SteeringError(
+            f"cannot read {auto[-1]!r}; write {AUTO}, or {AUTO} 0, with the log-odds below which an object is denied"
+        ) from None
+    return rest, least
+
+
+def _check_auto(least: float | None, image: Path | None, compare: bool) -> None:
+    """Refuse to ask about objects where there is no image, and a comparison that is shown anyway.
+
+    Raises:
+        SteeringError: It cannot be done.
+    """
+    if least is None:
+        return
+    if image is None:
+        raise SteeringError(f"{AUTO} asks about an image; give --image, or leave it out")
+    if compare:
+        raise SteeringError(f"{AUTO} shows what was said at first by itself; leave out --compare")
 
 
 def _tune(follow: str | None) -> "Tune | None":

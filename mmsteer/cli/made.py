@@ -3,6 +3,7 @@
 import io
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -72,6 +73,38 @@ def answer(
         _say(Text("unsteered: ").append_text(marked(plain, changes, "removed")))
     _say(Text("steered:   ").append_text(marked(made, changes, "added")))
     _say(Text(f"applied:   {receipt}"))
+
+
+def answer_verified(
+    adapter: Any, steering: Steering, sample: Sample, sampling: Sampling, seed: int, out: Path | None, least: float
+) -> None:
+    """Print a description without the objects that the unsteered model denies, and what it was asked.
+
+    Args:
+        adapter: A model that sees.
+        steering: What to apply while it describes.
+        sample: The prompt with its image.
+        sampling: How the description is sampled.
+        seed: Of what is drawn.
+        out: Where what is left is written, too.
+        least: Log-odds of yes below which an object is denied.
+    """
+    from mmsteer.eval.chair_parser import object_parser
+    from mmsteer.verified import OwnAnswer, verify
+
+    made, receipt = _made(adapter, steering, sample, sampling, seed)
+    [found] = verify([replace(sample, output=made)], OwnAnswer(adapter), object_parser(), least=least)
+    if out is not None:
+        write_out(out, f"{found.sample.output}\n".encode())
+    _say(Text(f"said:    {found.said}"))
+    _say(Text(f"left:    {found.sample.output}"))
+    readings = [*((one, "denied") for one in found.denied), *((one, "confirmed") for one in found.kept)]
+    told = (
+        ", ".join(f"{one.object} {one.reading:+.1f} {what}" for one, what in readings) or "no object of COCO is named"
+    )
+    _say(Text(f"asked:   is it in the image? log-odds of yes, denied under {least:g}: {told}"))
+    if steering.attributes:
+        _say(Text(f"applied: {receipt}"))
 
 
 def play(

@@ -47,8 +47,6 @@ def describe_verified(
 ) -> list[Verified]:
     """Describe, check each object that is named, and leave out what is said of those that are denied.
 
-    Inside `mmsteer.steer` all of it is steered, the check included.
-
     Args:
         adapter: A model that sees and writes.
         samples: Prompts with their images.

@@ -88,3 +88,35 @@ def test_run_says_what_was_chosen(mmsteer, model, tmp_path):
     assert code == 0
     assert "chosen to maximise f1: honest at " in out
     assert "chair_s" in out
+
+
+def test_a_description_is_checked_object_by_object(mmsteer, tmp_path):
+    picture, text = tmp_path / "room.png", tmp_path / "left.txt"
+    render_scene(split_scenes("test", 1, 0)[0]).save(picture)
+    words = ["generate", "--image", picture, "--prompt", "Please describe this image in detail.", "--out", text]
+    code, out, err = mmsteer(*words, "--steer", "auto:hallucination 1000")
+    assert code == 0, err
+    said, left, asked = (line.split(":", 1)[1].strip() for line in out.splitlines()[:3])
+    assert said
+    assert text.read_text().strip() == left
+    assert "denied under 1000" in asked
+    assert "confirmed" not in asked
+    assert asked.count(" denied") > 1
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--steer", "auto:hallucination x"], "cannot read"),
+        (["--steer", "auto:hallucination 1 2"], "cannot read"),
+        (["--steer", "auto:hallucination", "--compare"], "leave out --compare"),
+        (["--steer", "auto:hallucination"], "give --image"),
+    ],
+)
+def test_what_cannot_be_checked_is_refused(mmsteer, tmp_path, words, message):
+    picture = tmp_path / "room.png"
+    render_scene(split_scenes("test", 1, 0)[0]).save(picture)
+    shown = [] if message == "give --image" else ["--image", picture]
+    code, _, err = mmsteer("generate", "--prompt", "describe", *shown, *words)
+    assert code != 0
+    assert message in err
