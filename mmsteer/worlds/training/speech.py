@@ -141,7 +141,8 @@ def speech_loss(model: LlavaForConditionalGeneration, seen: Tensor, talks: Talks
     length = int((tokens != model.config.text_config.pad_token_id).sum(dim=1).max())
     tokens, heard = tokens[:, :length], heard[:, :length]
     words = model.get_input_embeddings()(tokens)
-    pictures = model.model.multi_modal_projector(seen[talks.scenes[rows]])
+    # Seen is kept in bfloat16; where nothing is cast by itself the projector computes in float32.
+    pictures = model.model.multi_modal_projector(seen[talks.scenes[rows]].to(model.dtype))
     there = (tokens == model.config.image_token_id)[..., None]
     # Causal attention never looks at the padding on the right: no mask is needed.
     states = model.model.language_model(
