@@ -32,6 +32,16 @@ def mmsteer(site: Path, cwd: Path, *arguments: str) -> str:
     return done.stdout
 
 
+def test_it_is_small_and_names_the_model_that_it_leaves_out(site):
+    assert sum(file.stat().st_size for file in site.rglob("*")) < 80e6
+    code = "import mmsteer; mmsteer.load('bundled:band')"
+    environment = {**os.environ, "PYTHONPATH": str(site)}
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], env=environment, capture_output=True, text=True, check=False
+    )
+    assert "which leaves out band" in done.stderr
+
+
 def test_it_lists_and_copies(site, tmp_path):
     listed = mmsteer(site, tmp_path, "recipes", "list")
     names = [file.stem for file in (ROOT / "recipes").glob("*.yaml")]

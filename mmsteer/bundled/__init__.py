@@ -34,7 +34,8 @@ def bundled_path(name: str) -> Path:
     folder = Path(__file__).parent / name
     if not (folder / "config.json").is_file():
         raise AdapterError(
-            f"the bundled model {name!r} is not in {folder}; install mmsteer from a complete wheel or checkout"
+            f"the bundled model {name!r} is not in {folder}; install mmsteer from a checkout of the project, which has "
+            "all of them, or from its wheel, which leaves out band"
         )
     return folder
 
