@@ -48,6 +48,8 @@ QUALITIES = {"major": "maj", "minor": "min", "aug": "aug", "dim": "dim"}
 CHORD_INTERVALS = {"major third": ("major", 4), "minor third": ("minor", 3)}
 FINDERS: Mapping[str, Probe] = {"mean difference": MeanDifference(), "RFM": RFM(draws=20)}
 BASS_TOP = 48  # MIDI: the bass lies below
+# At temperature 1 the codes of this small model wander, unsteered, too.
+SAMPLING = Sampling(seconds=CLIP_SECONDS, guidance=3.0, temperature=0.5)
 CLEAR = 0.005  # of the pitch classes' strength, by which the best scale leads
 Samples = NDArray[np.floating]
 
@@ -172,9 +174,7 @@ def played(
         direction = replace(found[f"c:{label}"], name="c:steered")
         line = f"c:steered {strength:g} branch conditional"
         with mmsteer.steer(adapter, line, {direction.name: direction}) if strength else nullcontext():
-            outputs = adapter.generate(
-                [songs[at].prompt for at in rows], Sampling(seconds=CLIP_SECONDS, guidance=3.0), rows
-            )
+            outputs = adapter.generate([songs[at].prompt for at in rows], SAMPLING, rows)
         for at, one in zip(rows, outputs, strict=True):
             clips[at] = np.asarray(one.output, dtype=np.float64).reshape(-1)
     return clips

@@ -18,8 +18,8 @@ TITLES = {"overall": "steering", "auroc": "detection"}
 AXES = ("concept", "instruction", "fluency")
 HEADINGS = ("method", "AUROC", "F1 at 1 %", "steering, 0 to 2", *AXES, "factor", "unscored")
 
-_STYLE = """text{font:11px system-ui,sans-serif;fill:currentColor}.rule{stroke:currentColor;opacity:.15}
-.steered{fill:#06c}"""
+_STYLE = """svg text{font:11px system-ui,sans-serif;fill:currentColor}svg .rule{stroke:currentColor;opacity:.15}
+svg .steered{fill:#06c}"""
 
 
 def axbench_page(name: str, judge: str, found: Results) -> str:

@@ -17,9 +17,9 @@ EXAMPLES = 8
 LONGEST = 60
 """Characters of a reward's name beside an axis."""
 
-_STYLE = """text{font:11px system-ui,sans-serif;fill:currentColor}.rule{stroke:currentColor;opacity:.15}
-.limit{stroke:#b00;stroke-dasharray:4 3}.steered{fill:#06c}.control{fill:none;stroke:#888}
-.plain{stroke:currentColor;fill:none}.chosen{fill:none;stroke:#06c;stroke-width:2}"""
+_STYLE = """svg text{font:11px system-ui,sans-serif;fill:currentColor}svg .rule{stroke:currentColor;opacity:.15}
+svg .limit{stroke:#b00;stroke-dasharray:4 3}svg .steered{fill:#06c}svg .control{fill:none;stroke:#888}
+svg .plain{stroke:currentColor;fill:none}svg .chosen{fill:none;stroke:#06c;stroke-width:2}"""
 
 
 def search_page(found: Search) -> str:

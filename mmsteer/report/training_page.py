@@ -28,8 +28,8 @@ MEANINGS = {
 }
 """What can be logged of a step."""
 
-_STYLE = """text{font:11px system-ui,sans-serif;fill:currentColor}.rule{stroke:currentColor;opacity:.15}
-.curve{fill:none;stroke:#06c;stroke-width:1.5}"""
+_STYLE = """svg text{font:11px system-ui,sans-serif;fill:currentColor}svg .rule{stroke:currentColor;opacity:.15}
+svg .curve{fill:none;stroke:#06c;stroke-width:1.5}"""
 
 
 def training_page(
