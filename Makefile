@@ -82,7 +82,7 @@ bench: .venv/test  ## speed beside peers, tables in runs/benchmarks; peers that 
 
 .venv-harness/test: $(UV) uv.lock pyproject.toml
 	UV_PROJECT_ENVIRONMENT=.venv-harness $(UV) sync --group text --inexact
-	$(UV) pip install --python .venv-harness/bin/python 'lm_eval>=0.4.13' 'inspect-ai>=0.3.285' 'lmms-eval>=0.7.3' decord 'gradio>=6' 'trl>=1.16' 'protobuf<7'
+	$(UV) pip install --python .venv-harness/bin/python 'lm_eval>=0.4.13' 'inspect-ai>=0.3.285' 'lmms-eval>=0.7.3' decord 'gradio>=6' 'trl>=1.16' 'wandb>=0.31'
 	touch $@
 
 .venv-oldest/test: $(UV) uv.lock pyproject.toml
