@@ -52,7 +52,7 @@ def test_help_teaches_by_example(mmsteer, command):
 
 
 def test_misspelt_workers_are_refused_before_anything_is_loaded(mmsteer, monkeypatch):
-    monkeypatch.setattr("mmsteer.recipes.experiment.load", lambda *_, **__: pytest.fail("it was loaded"))
+    monkeypatch.setattr("mmsteer.recipes.experiment.load_named", lambda *_, **__: pytest.fail("it was loaded"))
     code, _, err = mmsteer("run", "one-note", "--workers", "four")
     assert code == 2
     assert "cannot read the workers 'four'; write a number of processes" in err

@@ -13,7 +13,6 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError
 
 from mmsteer.adapters import AnyAdapter
-from mmsteer.api import load
 from mmsteer.axbench import EndpointRater, OfflineRater, Rater, Results, Settings, read_concepts, summarise
 from mmsteer.axbench.answers import unsteered
 from mmsteer.axbench.bench import BENCH, Bench
@@ -21,6 +20,7 @@ from mmsteer.axbench.bench import run as run_bench
 from mmsteer.axbench.concepts import Concept
 from mmsteer.axbench.judges import AbsentRater, installed_embedder, offline_name
 from mmsteer.axbench.truth_rater import TruthRater
+from mmsteer.bundled.progress_bars import without_progress_bars
 from mmsteer.errors import RecipeError
 from mmsteer.eval.judge import EndpointJudge
 from mmsteer.json_lines import read_json_lines
@@ -29,7 +29,7 @@ from mmsteer.probes.bounds import Count, Positive, Seed
 from mmsteer.recipes.axbench_worlds import WorldName, WorldSet, world_set
 from mmsteer.recipes.environment import run_id
 from mmsteer.recipes.loading import find_recipe, load_document, place_of
-from mmsteer.recipes.model_workers import check_same, enter
+from mmsteer.recipes.model_workers import check_same, enter, load_named
 from mmsteer.recipes.part import Part, Text
 from mmsteer.recipes.problems import refusal, schema_problems
 from mmsteer.recipes.schema import Model
@@ -169,7 +169,8 @@ def held_axbench(name: str, overrides: Sequence[str], folder: str, wanted: str) 
         WorkerError: The folder is not there, or the run would be another one.
     """
     enter(folder)
-    made = _prepared(name, overrides, None)
+    with without_progress_bars():
+        made = _prepared(name, overrides, None)
     check_same(made.id, wanted)
     return Held(made.adapter, {BENCH: made.bench(_rater(made), None)})
 
@@ -206,8 +207,7 @@ class _Prepared:
 
 def _prepared(name: str | Path, overrides: Sequence[str], device: str | None) -> _Prepared:
     recipe, concepts, instructions = check_axbench(name, overrides)
-    settings, model = _settings(recipe), recipe.model
-    adapter = load(model.load, device=device or model.device, dtype=model.dtype, quantise=model.quantise)
+    settings, adapter = _settings(recipe), load_named(recipe.model, device)
     world = world_set(recipe.world, adapter) if recipe.world else None
     asked = [Sample(str(at), text) for at, text in enumerate(instructions)]
     if world is not None:

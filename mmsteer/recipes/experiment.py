@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 
-from mmsteer.api import load
 from mmsteer.bundled.progress_bars import without_progress_bars
 from mmsteer.errors import DirectionError, RecipeError
 from mmsteer.recipes import forms
@@ -16,7 +15,7 @@ from mmsteer.recipes.contrasts import check_model, labels_of
 from mmsteer.recipes.dictionaries import dictionary_digest, dictionary_of, readable
 from mmsteer.recipes.environment import file_digest, run_id
 from mmsteer.recipes.finding import left_out
-from mmsteer.recipes.model_workers import check_same, enter
+from mmsteer.recipes.model_workers import check_same, enter, load_named
 from mmsteer.recipes.part import mapped
 from mmsteer.recipes.plan import Condition
 from mmsteer.recipes.problems import complaints
@@ -78,13 +77,7 @@ def prepare(name: str | Path, overrides: Sequence[str] = (), device: str | None 
     """
     checked = check_recipe(name, overrides)
     recipe = checked.recipe
-    model = recipe.model
-    adapter = load(
-        model.load,
-        device=model.device if device is None or model.quantise else device,
-        dtype=model.dtype,
-        quantise=model.quantise,
-    )
+    adapter = load_named(recipe.model, device)
     task = forms.task(recipe, adapter, recipe.data)
     _check_fit(checked, task)
     validation = forms.task(recipe, adapter, recipe.choose.data) if recipe.choose else None

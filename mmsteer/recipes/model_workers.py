@@ -8,10 +8,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from mmsteer.adapters import AnyAdapter
 from mmsteer.api import load
 from mmsteer.bundled.progress_bars import without_progress_bars
 from mmsteer.errors import WorkerError
 from mmsteer.recipes.environment import run_id
+from mmsteer.recipes.schema import Model
 from mmsteer.types import Adapter
 from mmsteer.workers import Held, Workers, opened
 
@@ -54,6 +56,18 @@ def held_model(name: str, how: Mapping[str, Any], folder: str, wanted: str) -> H
         adapter = load(name, **how)
     check_same(run_id(adapter.fingerprint), wanted)
     return Held(adapter)
+
+
+def load_named(model: Model, device: str | None) -> AnyAdapter:
+    """The model that a recipe names.
+
+    Args:
+        model: What the recipe says of it.
+        device: Where it lies for a process that leaves the work to others; None for where the recipe says. A quantised
+            one lies there in any case.
+    """
+    where = model.device if device is None or model.quantise else device
+    return load(model.load, device=where, dtype=model.dtype, quantise=model.quantise)
 
 
 def enter(folder: str) -> None:
