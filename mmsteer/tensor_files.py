@@ -96,7 +96,8 @@ def read_pt(path: Path, error: ErrorType) -> Any:
     Raises:
         MmsteerError: As `error`: it cannot be read, is damaged, or is a pickle of more than tensors.
     """
-    with readable(path, error), _archive(path, error) as file:
+    with readable(path, error), _archive(path, error) as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of pickle's versions: what torch doesn't know of one is an error
         return torch.load(file, map_location="cpu", weights_only=True)
 
 

@@ -60,6 +60,15 @@ def test_damaged_files_are_read_or_refused(name, tmp_path):
     assert refused
 
 
+@pytest.mark.parametrize("protocol", [3, 91])
+def test_a_pickle_of_another_version(tmp_path, protocol):
+    path = tmp_path / "v.pt"
+    torch.save(VECTORS, path)
+    usual = load_directions(path)
+    path.write_bytes(path.read_bytes().replace(b"\x80\x02}", bytes((0x80, protocol)) + b"}"))
+    assert str(load_directions(path)) == str(usual)
+
+
 def test_archives_that_unpack_to_more_than_they_are(tmp_path):
     path = tmp_path / "bomb.npz"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as bomb, bomb.open("layer_1.npy", "w") as one:
