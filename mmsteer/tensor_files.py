@@ -3,6 +3,7 @@
 import math
 import os
 import pickle
+import struct
 import warnings
 import zipfile
 from collections.abc import Iterator
@@ -28,7 +29,7 @@ _AGAIN = "fetch it again"
 # What parsers of malformed JSON, arrays and archives raise.
 _MALFORMED = (
     *(ValueError, RuntimeError, LookupError, TypeError, AttributeError, MemoryError, ArithmeticError),
-    *(SyntaxError, TokenError),
+    *(SyntaxError, TokenError, struct.error),
 )
 _ADVICE = "give the file of tensors itself"
 
@@ -153,7 +154,7 @@ def _claimed(file: Any) -> tuple[int, np.dtype[Any]]:
         warnings.simplefilter("error")
         try:
             shape, _, kind = read(file)
-        except UserWarning as doubt:  # NumPy repairs headers of Python 2, and says so
+        except Warning as doubt:  # NumPy repairs headers of Python 2, reads names of old types, and says so
             raise ValueError(str(doubt)) from None
     return math.prod(shape) * kind.itemsize, kind
 

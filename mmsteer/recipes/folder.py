@@ -64,7 +64,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from mmsteer.atomic import write_atomically
-from mmsteer.errors import RecipeError
+from mmsteer.errors import RecipeError, clip
 from mmsteer.json_lines import parse_json, read_json
 from mmsteer.recipes.digests import DIGESTS, Digests, digest_of, whole_lines
 
@@ -168,7 +168,7 @@ class RunFolder:
 
         `value`: plain data.
         """
-        self.write_bytes(name, (json.dumps(value, allow_nan=False, indent=1) + "\n").encode())
+        self.write_bytes(name, _json(value))
 
     def write_bytes(self, name: str, data: bytes) -> None:
         """Write a file, all or nothing.
@@ -273,9 +273,14 @@ class RunFolder:
             other = self._state()
             if other["id"] != self.id:
                 raise RecipeError(
-                    f"{self.path} holds another run ({other['name']}-{other['id']}, this is {name}-{self.id}: the "
-                    "recipe, the model, a direction file or mmsteer itself has changed); choose another --out"
+                    f"{self.path} holds another run ({clip(other['name'])}-{clip(other['id'])}, this is {name}-"
+                    f"{self.id}: the recipe, the model, a direction file or mmsteer itself has changed); choose "
+                    "another --out"
                 )
+            mine = {"id": self.id, "name": name, "finished": other["finished"]}
+            if (self.path / RUN).read_bytes() != _json(mine):
+                _say(f"{self.path / RUN}: damaged, and made again")
+                self.write(RUN, mine)
         # A crash before the first file had its name leaves a draft of it.
         elif any(one.name != LOCK and not one.name.startswith(f".{RUN}.") for one in self.path.iterdir()):
             raise RecipeError(f"{self.path} is not empty and holds no run; give --out a folder that is new or empty")
@@ -300,6 +305,10 @@ class RunFolder:
             write_atomically(self.path / log, _joined(texts))
         except OSError as cause:
             raise RecipeError(f"{self.path / log} cannot be written: {cause.strerror}") from None
+
+
+def _json(value: Any) -> bytes:
+    return (json.dumps(value, allow_nan=False, indent=1) + "\n").encode()
 
 
 def _texts(lines: Sequence[Mapping[str, Any]]) -> list[bytes]:

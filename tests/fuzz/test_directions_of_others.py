@@ -69,6 +69,22 @@ def test_a_pickle_of_another_version(tmp_path, protocol):
     assert str(load_directions(path)) == str(usual)
 
 
+def test_a_pickle_that_ends_within_a_number(tmp_path):
+    path = tmp_path / "v.pt"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("v/data.pkl", b"\x80\x02j\x00")
+        archive.writestr("v/version", b"3\n")
+    with pytest.raises(DirectionError, match="unpack requires"):
+        load_directions(path)
+
+
+def test_an_old_name_of_a_type(tmp_path):
+    path = tmp_path / "v.npy"
+    path.write_bytes(WHOLE["v.npy"].replace(b"<f4", b"<a4"))
+    with pytest.raises(DirectionError, match="'a' was deprecated"):
+        load_directions(path, places=Places(layers="1-3"))
+
+
 def test_archives_that_unpack_to_more_than_they_are(tmp_path):
     path = tmp_path / "bomb.npz"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as bomb, bomb.open("layer_1.npy", "w") as one:

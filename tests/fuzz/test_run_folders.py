@@ -76,6 +76,16 @@ def test_a_damaged_folder_ends_as_the_whole_one_or_is_refused(again, whole, tmp_
     assert all("run.json" in what or "digests.txt" in what for _, what, _ in refused), refused
 
 
+@pytest.mark.parametrize("change", [('"run"', '"other"'), (' "id"', '\t"id"'), ('"run",', '"run", "more": 1,')])
+def test_whose_run_it_is_stands_as_it_was_written(again, whole, tmp_path, capsys, change):
+    folder = shutil.copytree(whole, tmp_path / "run")
+    (folder / "run.json").write_text((folder / "run.json").read_text().replace(*change))
+    assert content(folder) != content(whole)
+    again(folder)
+    assert content(folder) == content(whole)
+    assert "run.json: damaged, and made again" in capsys.readouterr().err
+
+
 def test_a_report_of_a_damaged_folder_is_made_or_refused(whole, tmp_path):
     for number, rng in enumerate(cases()):
         folder = shutil.copytree(whole, tmp_path / str(number) / "run")
