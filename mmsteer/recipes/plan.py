@@ -119,7 +119,10 @@ class Planner:
             key = dose(steering) if condition.kl is None else condition.name
             if key not in shared:
                 shared[key] = self._random(condition, steering, len(shared))
-            others = [self._other(kind, condition, steering, at) for kind in self.others if steering.attributes]
+            kinds = (
+                self.others if steering.attributes else [kind for kind in self.others if kind in _elsewhere(condition)]
+            )
+            others = [self._other(kind, condition, steering, at) for kind in kinds]
             mine += others
             controls = {"random": tuple(one.name for one in shared[key])} | {one.kind: (one.name,) for one in others}
             folder = _folder(at, condition.name)
@@ -143,7 +146,19 @@ class Planner:
     def _other(self, kind: str, condition: Condition, steering: Steering, at: int) -> Planned:
         name = f"{kind.replace('_', ' ')} as {condition.name}"
         folder = f"{kind.replace('_', '-')}-{at:03d}"
-        return Planned(name, kind, folder, replaced(steering, self.others[kind]), NOTHING, condition)
+        own = _elsewhere(condition).get(kind, NOTHING)
+        return Planned(name, kind, folder, replaced(steering, self.others[kind]), own, condition)
+
+
+def _elsewhere(condition: Condition) -> dict[str, Mapping[str, Any]]:
+    """For a condition that steers nothing, what it is as a control of some kind.
+
+    `condition`: verified captions are asked about the next image.
+    """
+    verify = condition.own["decode"].get("verify")
+    if verify is None or verify["image"] == "next":
+        return {}
+    return {"wrong_image": {**condition.own, "decode": {"verify": verify | {"image": "next"}}}}
 
 
 def _folder(index: int, name: str) -> str:

@@ -51,7 +51,7 @@ def _edited(caption: str, start: int, stop: int, inside: Sequence[Mention], deni
         text += caption[done : max(done, first)]
         done = max(done, last)
     text = (text + caption[done:stop]).strip()
-    return text[:1].upper() + text[1:]
+    return text[:1].upper() + text[1:] if caption[start:stop].lstrip()[:1].isupper() else text
 
 
 def _part(

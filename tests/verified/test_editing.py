@@ -20,6 +20,7 @@ CASES = [
     ("A cup is next to a dog.", {"dog"}, ""),
     ("Nothing is here! Or is it?", {"dog"}, "Nothing is here! Or is it?"),
     ("A cup. A cup and a dog", {"cup"}, "A dog"),
+    ("a cup and a dog, and a cat in the middle.", {"cup"}, "a dog, and a cat in the middle."),
 ]  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from mmsteer.recipes.receipts import receipt_json
 from mmsteer.recipes.rows.task import Item
 from mmsteer.recipes.vision.pictures import Asked
 from mmsteer.recipes.vision.schema import Ask, Captions, Pope
+from mmsteer.recipes.vision.verifying import verified
 from mmsteer.steering import Session, Steering, steer
 from mmsteer.types import Call, Chat, Sample, Sampling
 
@@ -33,28 +34,37 @@ def ask_all(
     items: Sequence[Item],
     ask: Ask,
     batch: int,
+    after: Callable[[Item], Item],
 ) -> tuple[list[Output], dict[str, Any]]:
     """Ask everything about a batch of pictures.
 
     Args:
         adapter: The model.
         steering: What is applied to every row.
-        decode: Contrastive decoding, `{}` for none.
+        decode: Contrastive decoding or verification, `{}` for none.
         items: What is shown.
         ask: What is asked.
         batch: Rows that run together.
+        after: The picture behind each.
 
     Returns:
-        For each picture `caption`, `answers` and `logits`, each None where that was not asked; and the receipt.
+        For each picture `caption`, `answers` and `logits`, each None where that was not asked, with verification `said`
+        and `denied`; and the receipt.
     """
+    verify = decode.get("verify")
+    decode = {name: options for name, options in decode.items() if name != "verify"}
     samples = {item.index: item.row.sample(adapter) for item in items}
     with steer(adapter, steering) as session:
         captions = _captions(adapter, decode, items, samples, ask.caption) if ask.caption else {}
+        outputs = {index: {"caption": text} for index, text in captions.items()}
+        if verify and ask.caption:
+            other = {one.index: after(one).row.sample(adapter) for one in items} if verify["image"] == "next" else None
+            outputs = verified(adapter, samples, captions, ask.caption, verify["least"], other)
         answers = _answers(adapter, session, decode, items, samples, ask.pope, batch) if ask.pope else {}
         receipt = session.receipt()
     nothing = {"caption": None, "answers": None, "logits": None}
-    outputs = [nothing | captions.get(one.index, {}) | answers.get(one.index, {}) for one in items]
-    return outputs, receipt_json(receipt)
+    found = [nothing | outputs.get(one.index, {}) | answers.get(one.index, {}) for one in items]
+    return found, receipt_json(receipt)
 
 
 def _captions(
@@ -63,7 +73,7 @@ def _captions(
     items: Sequence[Item],
     samples: Mapping[int, Sample],
     how: Captions,
-) -> dict[int, Output]:
+) -> dict[int, str]:
     shown = [item for item in items if item.row.objects is not None]
     asked = [samples[item.index] for item in shown]
     if not asked:
@@ -71,8 +81,7 @@ def _captions(
     processors = tuple(_processors(adapter, decode, asked, shown))
     sampling = Sampling(how.tokens, temperature=how.temperature, beams=how.beams, processors=processors)
     made = adapter.generate(asked, sampling, _seeds(shown))
-    outputs = {item.index: after_thinking(one.output).strip() for item, one in zip(shown, made, strict=True)}
-    return {index: {"caption": text} for index, text in outputs.items()}
+    return {item.index: after_thinking(one.output).strip() for item, one in zip(shown, made, strict=True)}
 
 
 def _answers(

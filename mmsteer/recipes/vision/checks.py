@@ -94,9 +94,17 @@ def _decoding(recipe: Recipe, conditions: Sequence[Condition]) -> list[Problem]:
     for condition in conditions:
         for name, options in condition.own["decode"].items():
             place = (*condition.place, "decode", name)
-            for message in _decode_problems(recipe, options):
+            tell = _verify_problems if name == "verify" else _decode_problems
+            for message in tell(recipe, options):
                 found.setdefault(place, Problem(place, message))
     return list(found.values())
+
+
+def _verify_problems(recipe: Recipe, options: Mapping[str, Any]) -> Iterator[str]:
+    if isinstance(options["least"], str | bool):
+        yield f"least is {options['least']!r}, which is no number"
+    if recipe.ask is None or recipe.ask.caption is None:
+        yield "objects are left out of captions; ask for captions"
 
 
 def _decode_problems(recipe: Recipe, options: Mapping[str, Any]) -> Iterator[str]:

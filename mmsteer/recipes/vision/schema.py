@@ -289,15 +289,27 @@ class TextOnly(Part):
     cutoff: Number
 
 
+class Verify(Part):
+    """The model is asked about each object that its caption names, and what it denies is left out."""
+
+    least: Number = Field(description="log-odds of yes over no under which an object is denied")
+    image: Literal["own", "next"] = Field(
+        default="own",
+        description="which picture the questions show; next, the one after it, is a control, in which as many objects "
+        "of a batch are denied",
+    )
+
+
 class Decode(Part):
-    """Contrastive decoding: what one would use instead of steering."""
+    """What one would use instead of steering: contrastive decoding, or captions that are verified."""
 
     vcd: Vcd | None = None
     icd: Icd | None = None
     text_only: TextOnly | None = None
+    verify: Verify | None = None
 
     @model_validator(mode="after")
     def _one(self) -> "Decode":
-        if len([one for one in (self.vcd, self.icd, self.text_only) if one is not None]) != 1:
-            raise ValueError("name one of vcd, icd and text_only")
+        if len([one for one in (self.vcd, self.icd, self.text_only, self.verify) if one is not None]) != 1:
+            raise ValueError("name one of vcd, icd, text_only and verify")
         return self

@@ -52,8 +52,12 @@ class AskTask(RowsTask):
         from mmsteer.recipes.vision.asking import ask_all
 
         decode = {name: _given(options) for name, options in planned.own["decode"].items()}
-        outputs, receipt = ask_all(self.adapter, steering, decode, items, self.ask, self.batch)
+        outputs, receipt = ask_all(self.adapter, steering, decode, items, self.ask, self.batch, self._after)
         return {}, {"receipt": receipt, "outputs": outputs}
+
+    def _after(self, item: Item) -> Item:
+        """The next picture; behind the last the first."""
+        return self.items[(item.index + 1) % len(self.items)]
 
     def line(self, path: Path, planned: Planned, item: Item, output: Any) -> dict[str, Any]:
         """Judge a caption against what is there, and answers against their labels."""
@@ -61,7 +65,8 @@ class AskTask(RowsTask):
 
         pope, questions = self.ask.pope, item.row.questions
         answers = list(outcomes(questions, output, pope)) if pope and questions else None
-        return {"id": item.row.id, **self._judged(item, output["caption"]), "answers": answers}
+        asked = {key: output[key] for key in ("said", "denied") if key in output}
+        return {"id": item.row.id, **self._judged(item, output["caption"]), **asked, "answers": answers}
 
     def _judged(self, item: Item, caption: str | None) -> dict[str, Any]:
         picture = item.row
