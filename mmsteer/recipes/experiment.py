@@ -188,6 +188,7 @@ def _unit(width: int) -> torch.Tensor:
 
 
 def _check_condition(condition: Condition, names: Mapping[str, Direction], task: Task) -> None:
+    task.check_own(condition.own)
     for item in condition.steering(names).attributes:
         task.check_attribute(item)
         if item.gate:

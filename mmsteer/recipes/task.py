@@ -49,6 +49,13 @@ class Task(ABC):
         check_curve(item, self.adapter, self.steps)
 
     @abstractmethod
+    def check_own(self, own: Mapping[str, Any]) -> None:
+        """Refuse what a condition is beside its steering, where this model cannot do it.
+
+        `own`: The keys of `mmsteer.recipes.plan.NOTHING`.
+        """
+
+    @abstractmethod
     def describe(self, folder: RunFolder) -> None:
         """Write down what is generated from, once for the run."""
 

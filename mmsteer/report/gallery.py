@@ -258,7 +258,9 @@ def _note(run: Run, one: Output, condition: Condition) -> str:
     if run.kind == "music":
         return "; ".join(_readings(one, condition))
     if run.kind == "vision":
-        return f"not named: {', '.join(one.missed)}" if one.missed else ""
+        denied = ", ".join(f"{name} ({signed(odds)})" for name, odds in one.denied.items())
+        notes = {"denied when asked": denied, "not named": ", ".join(one.missed)}
+        return "; ".join(f"{what}: {names}" for what, names in notes.items() if names)
     value = one.score(run.goal.name) if run.goal else None
     return f"{run.goal.name} {number(value, run.goal.decimals)}" if run.goal and value is not None else ""
 

@@ -98,6 +98,7 @@ class Output(Part):
     caption: str | None = None
     mentions: tuple[Mention, ...] = ()
     missed: tuple[str, ...] = ()
+    denied: dict[str, float] = Field(default={})
     answers: list[Asked] | None = None
 
     def score(self, metric: str) -> float | None:

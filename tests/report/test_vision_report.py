@@ -100,6 +100,7 @@ def test_hallucinated_and_true_objects_are_marked_apart(folder):
     text = report(folder).words
     assert "A ✓laptop and a ✗chair near a second ✗chair ." in text
     assert "not named: cup" in text
+    assert "denied when asked: chair (−0.50); not named: " in text
 
 
 def test_the_most_changed_come_first(seen):

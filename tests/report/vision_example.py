@@ -101,6 +101,7 @@ def _line(condition, at, changed) -> dict:
         "caption": caption,
         "mentions": _mentions(caption),
         "missed": [word for word in OBJECTS if word not in caption],
+        **({"said": BEFORE, "denied": {"chair": -0.5}} if steered and condition["decode"] else {}),
         "answers": [
             _answer("Is there a chair in the image?", "no", outcome, "No." if steered else "Yes."),
             _answer("Is there a cup in the image?", "yes", "unparsed", "Perhaps."),

@@ -113,6 +113,9 @@ class RowsTask(Task):
         except EvalError as cause:
             raise RecipeError(f"this model makes {self.adapter.output_kind}: {cause}") from None
 
+    def check_own(self, own: Mapping[str, Any]) -> None:
+        """Nothing: rows are steered alone."""
+
     def describe(self, folder: RunFolder) -> None:
         """Write `examples.json` and `metrics.json`, and copy the images that rows name."""
         folder.write("examples.json", [_example(folder, item) for item in self.items])

@@ -18,6 +18,7 @@ from mmsteer.recipes.vision.schema import Ask, Captions, Pope
 from mmsteer.recipes.vision.verifying import verified
 from mmsteer.steering import Session, Steering, steer
 from mmsteer.types import Call, Chat, Sample, Sampling
+from mmsteer.verified import OwnAnswer
 
 Output = dict[str, Any]
 DECODERS: Mapping[str, Callable[..., LogitsProcessor]] = {
@@ -59,7 +60,8 @@ def ask_all(
         outputs = {index: {"caption": text} for index, text in captions.items()}
         if verify and ask.caption:
             other = {one.index: after(one).row.sample(adapter) for one in items} if verify["image"] == "next" else None
-            outputs = verified(adapter, samples, captions, ask.caption, verify["least"], other)
+            read = OwnAnswer(adapter, words=tuple(verify["words"]))
+            outputs = verified(read, samples, captions, ask.caption, verify["least"], other)
         answers = _answers(adapter, session, decode, items, samples, ask.pope, batch) if ask.pope else {}
         receipt = session.receipt()
     nothing = {"caption": None, "answers": None, "logits": None}

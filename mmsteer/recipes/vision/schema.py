@@ -298,6 +298,7 @@ class Verify(Part):
         description="which picture the questions show; next, the one after it, is a control, in which as many objects "
         "of a batch are denied",
     )
+    words: tuple[Text, Text] = Field(default=("Yes", "No"), description="the answers whose first tokens are compared")
 
 
 class Decode(Part):

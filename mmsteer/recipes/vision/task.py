@@ -45,7 +45,20 @@ class AskTask(RowsTask):
             )
         pope = self.ask.pope
         if pope and pope.answer == "logits":
-            self.adapter.next_word([Sample("words", "a")], pope.words)
+            self._check_words(pope.words)
+
+    def check_own(self, own: Mapping[str, Any]) -> None:
+        """Refuse answers that the model cannot tell apart.
+
+        Raises:
+            AdapterError: They begin with the same token.
+        """
+        if "verify" in own["decode"]:
+            self._check_words(own["decode"]["verify"]["words"])
+
+    def _check_words(self, words: Sequence[str]) -> None:
+        shown = self.items[0].row.sample(self.adapter)
+        self.adapter.next_word([replace(shown, prompt="a")], words)
 
     def make(self, planned: Planned, steering: Steering, items: Sequence[Item]) -> tuple[dict[str, bytes], Line]:
         """Ask about a batch."""

@@ -4,16 +4,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from mmsteer.adapters import LanguageModelAdapter
 from mmsteer.eval.chair_parser import Mention, object_parser
 from mmsteer.eval.open_nouns import open_synonyms
 from mmsteer.recipes.vision.schema import Captions
 from mmsteer.types import Sample
-from mmsteer.verified import OwnAnswer, Reader, verify
+from mmsteer.verified import Reader, verify
 
 
 def verified(
-    adapter: LanguageModelAdapter,
+    read: Reader,
     samples: Mapping[int, Sample],
     captions: Mapping[int, str],
     how: Captions,
@@ -23,7 +22,7 @@ def verified(
     """Ask about each object of each caption.
 
     Args:
-        adapter: The model.
+        read: What is read of each object.
         samples: The pictures.
         captions: What was said of each.
         how: Which nouns are read.
@@ -36,7 +35,6 @@ def verified(
     """
     said = [replace(samples[index], output=caption) for index, caption in captions.items()]
     parse = object_parser("fixed", open_synonyms() if how.nouns == "open" else None)
-    read: Reader = OwnAnswer(adapter)
     if elsewhere is not None:
         read = _as_many(read, [elsewhere[index] for index in captions], least)
     left = verify(said, read, parse, least=least)

@@ -18,6 +18,7 @@ SHORT = [
     "directions.0.data.ending=written",
     "conditions.0.sweep.strength=[0.5]",
     "conditions.1.sweep.strength=[0.09]",
+    "conditions.3.decode.verify.words=['yes', 'no']",
 ]
 
 
@@ -42,7 +43,7 @@ def test_the_recipe_runs_from_end_to_end(name, family, tmp_path):
     lines = [f"model={{load: {model}, device: cpu, dtype: float32}}", *SHORT]
     folder = run(prepare(f"{name}-hallucination", lines), tmp_path / "run", progress=False)
     kinds = [row["kind"] for row in folder.read("conditions.json")]
-    assert kinds == ["unsteered", "steered", "steered", "steered", "random", "random", "wrong_image", "wrong_image"]
+    assert kinds == ["unsteered", *["steered"] * 4, *["random"] * 2, *["wrong_image"] * 3]
     metrics = folder.read("scores.json")["rows"][0]["metrics"]
     assert metrics["chair_s"].keys() == metrics["pope.adversarial.f1"].keys()
     assert metrics["pope.popular.unparsed"]["unsteered"]["n"] == 3

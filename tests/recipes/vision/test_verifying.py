@@ -2,6 +2,7 @@
 
 import pytest
 
+from mmsteer.errors import RecipeError
 from mmsteer.eval.chair_parser import object_parser
 from mmsteer.recipes.experiment import prepare
 from mmsteer.recipes.folder import SAMPLES
@@ -57,10 +58,16 @@ def test_the_control_denies_as_many_objects_of_each_batch_by_the_next_picture(fo
     assert [line["denied"].keys() for line in own] != [line["denied"].keys() for line in other]
     rows = folder.read("scores.json")["rows"]
     assert "wrong_image" in rows[0]["metrics"]["chair_s"]
-    assert rows[0]["decode"] == {"verify": {"least": 1.0, "image": "own"}}
+    assert rows[0]["decode"] == {"verify": {"least": 1.0, "image": "own", "words": ["Yes", "No"]}}
 
 
 def test_a_condition_that_is_the_control_itself_has_none(tmp_path):
     one = "conditions=[{name: next, decode: {verify: {least: 0.0, image: next}}}]"
     folder = run(prepare(write_recipe(tmp_path, "bundled:vision"), [*LINES, one]), tmp_path / "run", progress=False)
     assert [row["name"] for row in folder.read("conditions.json")] == ["unsteered", "next"]
+
+
+def test_answers_that_begin_alike_are_refused_before_anything_is_made(tmp_path):
+    one = "conditions=[{name: a, decode: {verify: {least: 0.0, words: ['Yes', 'Yes']}}}]"
+    with pytest.raises(RecipeError, match="begin with the same token"):
+        prepare(write_recipe(tmp_path, "bundled:vision"), [*LINES, one])
