@@ -38,6 +38,7 @@ test-audiocraft: .venv-audiocraft/test  ## the tests of audiocraft's MusicGen, w
 
 # What that release cannot do skips with a reason (tests/releases.py).
 test-oldest: .venv-oldest/test  ## adapters, steering and contrastive decoding in the oldest transformers of the range, in some ten minutes
+	.venv-oldest/bin/python -c 'import transformers; assert transformers.__version__ == "$(OLDEST)", transformers.__version__'
 	OMP_NUM_THREADS=1 .venv-oldest/bin/pytest -q -n 2 --dist loadfile tests/adapters tests/steering tests/contrastive
 
 docs: .venv-docs/docs  ## the site, strictly: dist/site; what it names in the library is read, not imported
@@ -87,7 +88,8 @@ bench: .venv/test  ## speed beside peers, tables in runs/benchmarks; peers that 
 
 .venv-oldest/test: $(UV) uv.lock pyproject.toml
 	UV_PROJECT_ENVIRONMENT=.venv-oldest $(UV) sync --extra clip --inexact
-	$(UV) pip install --python .venv-oldest/bin/python transformers==$(OLDEST)
+	# Without our configuration, whose override of what asks for transformers would count for this as well.
+	$(UV) pip install --no-config --python .venv-oldest/bin/python transformers==$(OLDEST)
 	touch $@
 
 .cache/uv/bin/uv:

@@ -95,7 +95,7 @@ class LanguageModelAdapter(Ported):
         self._family = FAMILIES.get(model.config.model_type, TEXT_ONLY)
         self._images = SeenImages(model, self._family)
         self.sees = self._images.tower is not None
-        self._prompts = Prompts(processor, self._family, self.sees)
+        self._prompts = Prompts(processor, self._family, model.config, sees=self.sees)
         self.marks = self._prompts.marks
         config = model.config.get_text_config(decoder=True)
         self.max_steps: int = next((getattr(config, name) for name in _LENGTHS if hasattr(config, name)), ANY_LENGTH)

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from mmsteer.adapters.families import Family
-from mmsteer.adapters.wording import check_text
+from mmsteer.adapters.wording import check_text, marks_of
 from mmsteer.errors import AdapterError
 from mmsteer.images import upright_rgb
 from mmsteer.types import Chat, Raw, Sample, marks_in, open_behind
@@ -24,10 +24,11 @@ class Prompts:
     `marks`: what opens and closes thoughts in its vocabulary; None where it has no such tokens.
     """
 
-    def __init__(self, processor: Any, family: Family, sees: bool) -> None:
+    def __init__(self, processor: Any, family: Family, config: Any, *, sees: bool) -> None:
         self._processor = processor
         self._family = family
         self._sees = sees
+        self._of_images = marks_of(processor, config) if sees else frozenset()
         self.tokenizer = getattr(processor, "tokenizer", processor)
         self.marks = marks_in(self.tokenizer.get_vocab())
         if self.tokenizer.pad_token is None:
@@ -45,7 +46,7 @@ class Prompts:
         if not samples:
             raise AdapterError("no sample was given; give one or more")
         for sample in samples:
-            check_text(sample.id, sample.text or "", self._processor)
+            check_text(sample.id, sample.text or "", self._of_images)
         images = [self._images(sample) for sample in samples]
         if not self._family.mixes and any(images) and not all(images):
             bare = next(sample.id for sample, some in zip(samples, images, strict=True) if not some)
@@ -92,7 +93,7 @@ class Prompts:
         Raises:
             AdapterError: They are no text, or stand for an image.
         """
-        check_text("what the model says", text, self._processor)
+        check_text("what the model says", text, self._of_images)
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def said(self, prompts: Tensor, made: Tensor) -> list[str]:

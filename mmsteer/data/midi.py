@@ -29,7 +29,7 @@ class MidiNote:
     velocity: int = 64
 
     def __post_init__(self) -> None:
-        if not all(isinstance(value, Integral) for value in (self.start, self.duration, self.pitch, self.velocity)):
+        if not _whole(self.start, self.duration, self.pitch, self.velocity):
             raise DataError(f"{self}: ticks, pitch and velocity are whole numbers; round them")
         if self.start < 0 or self.duration <= 0:
             raise DataError(f"{self}: the start must be 0 or later and the duration above 0, in ticks")
@@ -58,6 +58,10 @@ class MidiTrack:
     reverb: int | None = None
 
     def __post_init__(self) -> None:
+        if len(self.meter) != 2:
+            raise DataError(f"meter {self.meter}: give beats a bar and the beat's denominator, such as (4, 4)")
+        if not _whole(self.program, self.channel, self.bpm, *self.meter, self.reverb or 0):
+            raise DataError(f"{self}: program, channel, bpm, meter and reverb are whole numbers; round them")
         if not (0 <= self.program <= MAX_VALUE and 0 <= self.channel < 16):
             raise DataError(
                 f"program {self.program} on channel {self.channel}: allowed are programs 0..127 and channels 0..15"
@@ -131,6 +135,10 @@ class MidiTrack:
             events.append(variable_length(tick - now) + bytes([status, pitch, velocity]))
             now = tick
         return b"".join(events)
+
+
+def _whole(*values: object) -> bool:
+    return all(isinstance(value, Integral) for value in values)
 
 
 def variable_length(value: int) -> bytes:

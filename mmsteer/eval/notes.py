@@ -92,7 +92,7 @@ def parse_pitch_class(text: str) -> str:
 def notes_report(paths: Sequence[str | Path], target: str | None = None) -> dict[str, Any]:
     """Judge files: the JSON of `mmsteer eval notes`.
 
-    `paths`: audio files in any format that soundfile reads.
+    `paths`: audio files in any format that soundfile reads. `mix` says which of their channels were read.
 
     Raises:
         EvalError: No file was given, a file cannot be read, or there is no such pitch class.
@@ -100,8 +100,9 @@ def notes_report(paths: Sequence[str | Path], target: str | None = None) -> dict
     if not paths:
         raise EvalError("no audio file to judge; give at least one path")
     wanted = None if target is None else parse_pitch_class(target)
-    readings = [read_notes(audio.samples, audio.sample_rate) for audio in map(read_audio, paths)]
-    rows = [_row(str(path), reading, wanted) for path, reading in zip(paths, readings, strict=True)]
+    read = [_read_file(path) for path in paths]
+    readings = [reading for reading, _ in read]
+    rows = [_row(str(path), *one, wanted) for path, one in zip(paths, read, strict=True)]
     if wanted is None:
         return {"files": rows}
     hits = mean_score([_hit(reading, wanted) for reading in readings])
@@ -110,13 +111,25 @@ def notes_report(paths: Sequence[str | Path], target: str | None = None) -> dict
     return {"files": rows, "target": wanted, "summary": summary}
 
 
+def _read_file(path: str | Path) -> tuple[NoteReading, str]:
+    """What is played, and in which mix of the channels."""
+    audio = read_audio(path)
+    return read_notes(audio.samples, audio.sample_rate), audio.mix
+
+
 def _hit(reading: NoteReading, target: str) -> float | None:
     return None if reading.main_note is None else float(reading.main_note == target)
 
 
-def _row(path: str, reading: NoteReading, target: str | None) -> dict[str, Any]:
+def _row(path: str, reading: NoteReading, mix: str, target: str | None) -> dict[str, Any]:
     share = dict(reading.share) if reading.share else None
-    row: dict[str, Any] = {"file": path, "share": share, "main_note": reading.main_note, "voiced": reading.voiced}
+    row: dict[str, Any] = {
+        "file": path,
+        "share": share,
+        "main_note": reading.main_note,
+        "voiced": reading.voiced,
+        "mix": mix,
+    }
     if target is None:
         return row
     hit = _hit(reading, target)

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.nn import functional
 
 from mmsteer import hooks
 from mmsteer.errors import SteeringError
@@ -9,6 +10,7 @@ from mmsteer.steering import Attribute, Steering, steer
 from mmsteer.types import Call, Positions, Sample, Site
 from tests.adapters.test_families import picture
 from tests.conftest import planted
+from tests.steering.calling import pushed
 
 WORDS = {
     "qwen2_vl": "<|vision_start|><|video_pad|><|vision_end|> describe the cup",
@@ -34,6 +36,44 @@ def test_the_tokens_of_a_video_are_image_tokens(families, family, tokens, positi
             adapter.model(**arguments)
     moved = (states[1] - states[0]).norm(dim=-1) > 0.5
     assert torch.equal(moved, is_video == of_video)
+
+
+GENERATED_ALIKE = ("input_ids", "attention_mask", "mm_token_type_ids")
+
+
+@torch.no_grad()
+def by_hand(adapter, steering, arguments, selected, new):
+    """Greedy tokens of a plain loop without a cache, in which torch's own hooks push the selected tokens."""
+    (item,) = steering.attributes
+    seen = {name: value for name, value in arguments.items() if name not in GENERATED_ALIKE}
+    ids, mask = arguments["input_ids"], selected
+    for _ in range(new):
+        more = ids.shape[1] - arguments["input_ids"].shape[1]
+        if "mm_token_type_ids" in arguments:
+            seen["mm_token_type_ids"] = functional.pad(arguments["mm_token_type_ids"], (0, more))
+        with pushed(adapter, item.direction, item.strength * mask[..., None]):
+            logits = adapter.model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False, **seen).logits
+        ids = torch.cat([ids, logits[:, -1:].argmax(-1)], dim=1)
+        mask = functional.pad(mask, (0, 1), value=float(str(item.positions) == "text"))
+    return ids
+
+
+@pytest.mark.parametrize("family", ["qwen2_vl", "qwen2_5_vl", "llava_onevision"])
+@pytest.mark.parametrize("positions", ["image", "text"])
+def test_words_about_a_video_are_those_of_a_plain_loop(families, family, positions, monkeypatch):
+    adapter = families(family)
+    monkeypatch.setattr(adapter.model.generation_config, "eos_token_id", None)
+    words = WORDS.get(family, WORDS["qwen2_vl"])
+    arguments = adapter.processor(text=[words], videos=[FRAMES], return_tensors="pt", do_sample_frames=False)
+    is_video = arguments["input_ids"] == adapter.model.config.video_token_id
+    selected = (is_video if positions == "image" else ~is_video).float()
+    direction = planted(adapter, "c", range(3), seed=4)
+    steering = Steering((Attribute(direction, 8.0, positions=Positions(positions)),))
+    wanted = by_hand(adapter, steering, arguments, selected, 6)
+    assert not torch.equal(wanted, by_hand(adapter, steering, arguments, 0 * selected, 6))
+    with steer(adapter, steering):
+        made = adapter.model.generate(**arguments, max_new_tokens=6, do_sample=False)
+    assert torch.equal(made, wanted)
 
 
 def one_each(llava, shown):

@@ -1,5 +1,7 @@
 """Texts that no model can be given."""
 
+import re
+
 import pytest
 
 from mmsteer.adapters import load
@@ -19,6 +21,21 @@ from tests.adapters.test_families import picture
 def test_what_cannot_be_said_to_a_model(llava, text, message, seen):
     with pytest.raises(AdapterError, match=message):
         llava.generate([Sample("0", text, seen)], Sampling(2))
+
+
+@pytest.mark.parametrize(
+    ("family", "typed"),
+    [
+        *(("qwen2_vl", "<|image_pad|>"), ("qwen2_vl", "<|video_pad|>"), ("instructblip", "<image>")),
+        # What the model replaces is not what its processor is given, or is no image.
+        *(("gemma3", "<image>"), ("gemma3", "<start_of_image>"), ("ovis2", "<IMG_ATOM>"), ("gemma4", "<audio>")),
+        *(("internvl", "<IMG_CONTEXT>"), ("mllama", "<|image|>")),
+        ("molmo2", "<im_patch>"),
+    ],
+)
+def test_every_token_that_a_family_replaces_is_refused(families, family, typed):
+    with pytest.raises(AdapterError, match=f"0: {re.escape(typed)} in a text stands for an image"):
+        families(family).reading([Sample("0", f"describe the {typed} cup", (picture((20, 30)),))])
 
 
 def test_answers_and_words_are_texts_too(llava):

@@ -28,6 +28,19 @@ def evaluate(monkeypatch, capsys, tmp_path):
     return run
 
 
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "DOUBLE"])
+@pytest.mark.parametrize("judge", ["notes", "key", "chords", "register", "tempo", "instrument"])
+def test_every_judge_says_that_it_read_the_side_of_channels_that_cancel_out(evaluate, tmp_path, judge, subtype):
+    clip = np.tile(np.concatenate([tone(69, 0.3), np.zeros(3200)]), 8)
+    soundfile.write(tmp_path / "a.wav", np.stack([clip, -clip], 1), 16000, subtype=subtype)
+    (row,) = json.loads(evaluate(judge, "a.wav", "--json")[1])["files"]
+    assert row["mix"] == "side"
+    assert row.get("main_note", "A") == "A"
+    assert row.get("bpm", 120) == pytest.approx(120, rel=0.02)
+    table = evaluate(judge, "a.wav")[1]
+    assert "side" in table
+
+
 def test_a_folder_is_its_audio_files_in_order(evaluate, tmp_path):
     (tmp_path / "clips").mkdir()
     clip = tone(69, 1.0)

@@ -56,3 +56,20 @@ def test_impossible_track_is_refused(field):
 def test_fractions_of_a_tick_are_refused(values):
     with pytest.raises(DataError, match="whole numbers"):
         MidiNote(*values)
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        *({"program": 1.5}, {"channel": 2.0}, {"bpm": 90.5}, {"bpm": float("nan")}, {"bpm": float("inf")}),
+        *({"meter": (4.0, 4)}, {"reverb": 63.5}),
+    ],
+)
+def test_a_track_is_of_whole_numbers(field):
+    with pytest.raises(DataError, match="whole numbers"):
+        MidiTrack(**{"notes": (), "program": 0, **field})
+
+
+def test_a_meter_has_two_numbers():
+    with pytest.raises(DataError, match=r"meter \(4,\)"):
+        MidiTrack((), program=0, meter=(4,))

@@ -147,6 +147,7 @@ def test_the_report_is_json_without_nan(files):
         "share": None,
         "main_note": None,
         "voiced": 0.0,
+        "mix": "mono",
         "hit": None,
         "target_share": None,
     }
@@ -157,7 +158,7 @@ def test_the_report_is_json_without_nan(files):
 def test_the_report_without_a_target_has_no_hits(files):
     report = notes_report(files)
     assert report.keys() == {"files"}
-    assert report["files"][0].keys() == {"file", "share", "main_note", "voiced"}
+    assert report["files"][0].keys() == {"file", "share", "main_note", "voiced", "mix"}
 
 
 def test_a_wrong_target_stops_before_any_file_is_read():
