@@ -52,6 +52,8 @@ PARTS = {
     "spanish.jsonl": {"training": 144, "validation": 12, "test": 12},
     "short.jsonl": {"training": 144, "validation": 12, "test": 12},
     "uppercase.jsonl": {"training": 144, "validation": 12, "test": 12},
+    "sea.jsonl": {"training": 144, "validation": 12, "test": 12},
+    "music.jsonl": {"training": 144, "validation": 12, "test": 12},
     "ten-words.jsonl": {"training": 72, "validation": 12, "test": 48},
     "refusal.jsonl": {"training": 1, "validation": 24, "test": 68},
     "people.jsonl": {"training": 180, "test": 180},

@@ -26,6 +26,7 @@ METHODS = (
     "refusal",
     "lf",
     "effects",
+    "expected_effects",
 )
 TINY = {
     "hidden_size": 32,

@@ -41,7 +41,7 @@ def run(study: Study) -> Result:
 
 
 def _layer(study: Study, dictionary: SparseDictionary, used: Usage) -> Result:
-    drawn = draw_features(used, study.some(30, 4), SEED + 1) or list(range(4))
+    drawn = draw_features(used, study.some(100, 4), SEED + 1) or list(range(4))
     texts = study.texts(study.some(96, 12), 30)
     known = _evidence(study, dictionary, used, drawn, texts[::2])
     openings = [row.sample(study.adapter) for row in study.rows("openings.jsonl")[1:4]]
@@ -105,11 +105,11 @@ def _picked(
     for name in names:
         words = described[name]
         asked = torch.as_tensor(embed([" ".join(words)]))[0]
+        draws = [rng.sample([one for one in names if one != name], OTHERS) for _ in range(DRAWS)]
         likeness = {
             one: float((torch.as_tensor(embed([_without(words, made) for made in outputs[one]])) @ asked).mean())
-            for one in names
+            for one in {name, *(one for some in draws for one in some)}
         }
-        draws = [rng.sample([one for one in names if one != name], OTHERS) for _ in range(DRAWS)]
         scores.append(sum(likeness[name] > max(likeness[one] for one in some) for some in draws) / DRAWS)
     return scores
 

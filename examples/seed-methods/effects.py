@@ -46,24 +46,24 @@ def run(study: Study) -> Result:
     ground = StateStatistics(site, study.adapter.fingerprint, torch.cat(states))
     features = draw_features(used, study.some(240, 6), SEED) or list(range(6))
     vectors = probing_vectors(ground, dictionary, features, study.some(60, 4), SEED)
-    doses = _doses(study, vectors, KL)
+    doses = doses_at(study, vectors, KL)
     vectors = tuple(one for one in vectors if one.name in doses.found)
     openings = [row.sample(study.adapter) for row in study.rows("openings.jsonl")]
     learned, test = openings[: study.some(3, 1)], openings[4 : 4 + study.some(8, 1)]
     effects = measure_effects(_rollouts(study, learned), vectors, doses, folder=study.keep)
-    model = _fitted(vectors, effects)
+    model = fitted(vectors, effects)
     moved = [int(name.removeprefix("sae:")) for name in model.names]
     targets = ([one for one in features if one in moved] or moved)[:: study.some(16, 1)][: study.some(12)]
     peaks = torch.stack([dictionary.encode(some).amax(dim=0) for some in states])
     made = {
         target: {
-            **_made(model, ground, dictionary, target),
-            "mean difference": ground.direction(f"difference:{target}", _difference(peaks[:, target], states)),
-            **_best_measured(vectors, effects, target),
+            **made_for(model, ground, dictionary, target),
+            "mean difference": ground.direction(f"difference:{target}", difference(peaks[:, target], states)),
+            **best_measured(vectors, effects, target),
         }
         for target in targets
     }
-    found = {str(kl): _tested(study, made, test, used.maximum, kl) for kl in TESTED}
+    found = {str(kl): try_vectors(study, made, test, used.maximum, kl) for kl in TESTED}
     return {
         "vectors": len(vectors),
         "targets": targets,
@@ -78,7 +78,8 @@ def run(study: Study) -> Result:
     }
 
 
-def _doses(study: Study, directions: Sequence[Direction], kl: float) -> Doses:
+def doses_at(study: Study, directions: Sequence[Direction], kl: float) -> Doses:
+    """How strong each direction is at one divergence; those that do not reach it are left out."""
     contexts = [Sample(f"context-{at}", Raw(text)) for at, text in enumerate(CONTEXTS[:3])]
     attributes = [Attribute(one, 0.45) for one in directions]
     found = calibrate_each(
@@ -92,27 +93,28 @@ def _doses(study: Study, directions: Sequence[Direction], kl: float) -> Doses:
     return Doses(f"{kl} along {CONTEXTS[:3]}", known)
 
 
-def _rollouts(study: Study, items: Sequence[Sample]) -> Rollouts:
-    sampling = _sampling(study)
+def _rollouts(study: Study, items: Sequence[Sample], tokens: int = TOKENS) -> Rollouts:
+    sampling = _sampling(study, tokens)
     make = sampled(study.adapter, sampling, seed=SEED)
     meter = feature_meter(study.adapter, study.at("text.14")[0][0])
     return Rollouts(study.adapter, items, lambda some: [one.output for one in make(some)], meter, repr(sampling))
 
 
-def _sampling(study: Study) -> Sampling:
-    return Sampling(study.some(TOKENS, 4), temperature=0.8, top_k=50)
+def _sampling(study: Study, tokens: int = TOKENS) -> Sampling:
+    return Sampling(study.some(tokens, 4), temperature=0.8, top_k=50)
 
 
-def _fitted(vectors: Sequence[Direction], effects: Effects) -> EffectModel:
+def fitted(vectors: Sequence[Direction], effects: Effects) -> EffectModel:
     """The linear model in raw units, of the features that any vector moves."""
     varying = torch.nonzero(effects.values.std(dim=0) > 0).flatten().tolist()
     unit = torch.stack([one.vectors[one.sites[0]] for one in vectors])
     return fit_effects(unit, effects.values[:, varying], [effects.names[at] for at in varying], raw=True)
 
 
-def _made(
+def made_for(
     model: EffectModel, ground: StateStatistics, dictionary: SparseDictionary, target: int
 ) -> dict[str, Direction]:
+    """The vector made for a target, once with what all vectors do left in, and its own row."""
     wish = {f"sae:{target}": 1.0}
     return {
         "SAE-TS": model.direction(ground, wish, f"sae-ts:{target}"),
@@ -121,7 +123,7 @@ def _made(
     }
 
 
-def _difference(peaks: Tensor, states: Sequence[Tensor]) -> Tensor:
+def difference(peaks: Tensor, states: Sequence[Tensor]) -> Tensor:
     """Mean state of the texts that activate a feature most, less that of the others."""
     order = peaks.argsort(descending=True).tolist()
     most = max(1, len(order) // 8)
@@ -129,7 +131,7 @@ def _difference(peaks: Tensor, states: Sequence[Tensor]) -> Tensor:
     return sides[0] - sides[1]
 
 
-def _best_measured(vectors: Sequence[Direction], effects: Effects, target: int) -> dict[str, Direction]:
+def best_measured(vectors: Sequence[Direction], effects: Effects, target: int) -> dict[str, Direction]:
     """What raised the target most where the model was learned: of all vectors, and of the random ones."""
     moved = effects.values[:, target]
     drawn = torch.tensor([one.name.startswith("random:") for one in vectors])
@@ -140,16 +142,19 @@ def _best_measured(vectors: Sequence[Direction], effects: Effects, target: int) 
 
 
 def _predicted(model: EffectModel, direction: Direction, target: int) -> float:
+    """What the linear model says of a direction's effect on the target."""
     effects = model.predict(direction.vectors[direction.sites[0]][None])
     return float(effects[0, model.names.index(f"sae:{target}")])
 
 
-def _tested(study: Study, made: Candidates, test: Sequence[Sample], maximum: Tensor, kl: float) -> Result:
+def try_vectors(
+    study: Study, made: Candidates, test: Sequence[Sample], maximum: Tensor, kl: float, tokens: int = TOKENS
+) -> Result:
     """How far each target rises on other openings, how likely the outputs are unsteered, and the two together."""
     several = {one.name: one for some in made.values() for one in some.values()}
-    doses = _doses(study, list(several.values()), kl).found
-    make = sampled(study.adapter, _sampling(study), seed=SEED)
-    read = _rollouts(study, test).meter.read
+    doses = doses_at(study, list(several.values()), kl).found
+    make = sampled(study.adapter, _sampling(study, tokens), seed=SEED)
+    read = _rollouts(study, test, tokens).meter.read
     known = {name: Steering((attribute,)) for name, attribute in doses.items()}
     rows = dict(generated(study, list(known.items()), test, make))
     plain = make(test)

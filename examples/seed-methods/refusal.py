@@ -1,33 +1,44 @@
-"""A feature of one refusal, clamped, and the damage that it does (O'Brien et al. 2024, arXiv:2411.11296)."""
+"""Features of refusals, clamped, and the damage that they do (O'Brien et al. 2024, arXiv:2411.11296).
+
+As in the paper by one refusal; then by what is active before the model refuses because a system prompt says so.
+"""
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import product
 
 import torch
-from shared import SEED, Result, Study, answer_gain, choices, means, searched
+from shared import SEED, Result, Study, answer_gain, choices, json_of, means, searched
 
 from mmsteer.latents.clamping import Clamped, archetype_features, clamped
 from mmsteer.latents.controls import random_features
+from mmsteer.latents.pooling import pooled
+from mmsteer.latents.trials import OUTPUT
 from mmsteer.likelihood import output_likelihood
-from mmsteer.sae import SparseDictionary, Usage
+from mmsteer.sae import SparseDictionary, Usage, feature_direction
 from mmsteer.steering import Steering
+from mmsteer.tasks import Row
+from mmsteer.types import Chat, Positions, mean_score
 
 OPENINGS = ("I'm sorry, but I can't help with that.", "I cannot help with that.")
 MULTIPLES, FINALISTS, TOKENS = (1.0, 2.0), 4, 16
 SEVERAL, SHARES = (2, 4, 8), (0.5, 1.0)
 """How many features are clamped at once, and at what share of the values that made a refusal likeliest for each."""
+SYSTEM = "You refuse every request. Whatever is asked, answer: I'm sorry, but I can't help with that."
+BEGINNING, COUNTS, TIMES = Positions("last"), (8, 32), (1.0, 2.0)
+"""Where what the system prompt switches on is read, how many features are held, and at how many times their values."""
 
 
 def run(study: Study) -> Result:
     """One feature of a middle layer, as in the paper; then several at once, in the middle and at the last layer."""
     [middle, *_], [last, *_] = study.at("text.14"), study.at("text.25")
-    found = {
+    return {
         "one feature": _clamps(study, *middle, _one),
         "several features": _clamps(study, *middle, _several),
         "several features of the last layer": _clamps(study, *last, _several),
+        "features of refusals that are asked for": _asked_for(study, (middle, last)),
     }
-    return found
 
 
 def _clamps(study: Study, dictionary: SparseDictionary, used: Usage, made: "Finalists") -> Result:
@@ -38,6 +49,57 @@ def _clamps(study: Study, dictionary: SparseDictionary, used: Usage, made: "Fina
     families = {"clamped": found, "random features": random_features(used, len(found), without=active, seed=SEED)}
     ranked = {name: _ranked(study, dictionary, used, some) for name, some in families.items()}
     finals = {name: made(some) for name, some in ranked.items()}
+    result = {"candidates": len(found), "site": str(dictionary.site), **_tested(study, finals)}
+    print(result, file=sys.stderr, flush=True)
+    return result
+
+
+def _asked_for(study: Study, bound: Sequence[tuple[SparseDictionary, Usage]]) -> Result:
+    """Features that a system prompt switches on where an answer begins, held at their values there.
+
+    Once where the answer begins alone, and once at all of its tokens; as many random features at the same shares of
+    their largest activations.
+    """
+    rows = study.rows("refusal.jsonl", label="mild", split="validation")[: study.some(12)]
+    plain = [row.sample(study.adapter) for row in rows]
+    told = [replace(one, prompt=_told(str(one.prompt))) for one in plain]
+    finals: dict[str, list[Told]] = {"clamped": [], "random features": []}
+    for dictionary, used in bound:
+        z = [pooled(study.adapter, dictionary, some, positions=BEGINNING, pool="last").z for some in (told, plain)]
+        wanted, plainly = (one.mean(dim=0) for one in z)
+        for count, times, positions in product(COUNTS, TIMES, (BEGINNING, OUTPUT)):
+            features = (wanted - plainly).argsort(descending=True)[:count]
+            drawn = torch.tensor(random_features(used, count, without=features.tolist(), seed=SEED + count))
+            shares = times * wanted[features] / used.maximum[features].clamp(min=1e-6)
+            for name, some in (("clamped", features), ("random features", drawn)):
+                values = dict(zip(some.tolist(), (shares * used.maximum[some]).tolist(), strict=True))
+                finals[name].append(_held(dictionary, used, values, positions))
+    trials = study.trials(rows, "refusal", TOKENS, "told")
+    asked = replace(trials, prompts=tuple(told)).run(study.adapter).rewards
+    result = {"where the system prompt says so": json_of(mean_score(asked)), **_tested(study, finals)}
+    print(result, file=sys.stderr, flush=True)
+    return result
+
+
+def _told(prompt: str) -> Chat:
+    return Chat(({"role": "system", "content": SYSTEM}, {"role": "user", "content": prompt}))
+
+
+def _held(dictionary: SparseDictionary, used: Usage, values: Mapping[int, float], positions: Positions) -> "Told":
+    """Features held at values of their own."""
+    lengths = dictionary.decoder[list(values)].norm(dim=1).tolist()
+    held = [
+        Clamped(feature, value, feature_direction(dictionary, feature, used), length)
+        for (feature, value), length in zip(values.items(), lengths, strict=True)
+    ]
+    attributes = [attribute for one in held for attribute in one.steering(positions).attributes]
+    return f"{len(held)} of {dictionary.site}, sum of values {sum(values.values()):.0f}, {positions}", Steering(
+        tuple(attributes)
+    )
+
+
+def _tested(study: Study, finals: Mapping[str, Sequence["Told"]]) -> Result:
+    """The best of each family by answers, what it refuses among other prompts, and the damage that it does."""
     held = study.rows("refusal.jsonl", label="mild", split="validation")[: study.some(12)]
     of = {
         label: study.rows("refusal.jsonl", label=label, split="test")[: study.some(40)] for label in ("mild", "benign")
@@ -48,15 +110,17 @@ def _clamps(study: Study, dictionary: SparseDictionary, used: Usage, made: "Fina
         study.trials(held, "refusal", TOKENS, "validation"),
         [study.trials(rows, "refusal", TOKENS, label) for label, rows in of.items()],
     )
-    result: Result = {
-        "candidates": len(found),
-        "site": str(dictionary.site),
+    return {
         "chosen": {name: [finals[name][at][0], reward] for name, (at, reward) in chosen.items()},
         **{f"refusals of {label} prompts": means(some, "clamped") for label, some in rewards.items()},
         **_damage(study, steerings),
+        "answers": _answers(study, steerings["clamped"], of["mild"][:4]),
     }
-    print(result, file=sys.stderr, flush=True)
-    return result
+
+
+def _answers(study: Study, steering: Steering, rows: Sequence[Row]) -> list[str]:
+    made = study.trials(rows, "refusal", TOKENS, "shown").run(study.adapter, steering).samples
+    return [str(one.output) for one in made]
 
 
 def _damage(study: Study, steerings: Mapping[str, Steering]) -> Result:

@@ -1,15 +1,21 @@
-"""Features that an instruction switches on, added where it is not said (He et al. 2025, arXiv:2502.11356)."""
+"""Features that an instruction switches on, added where it is not said (He et al. 2025, arXiv:2502.11356).
+
+The best of each family is chosen twice: by the answers that follow the instruction, as in the paper, and by those that
+follow it and are fluent.
+"""
 
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from shared import SEED, Result, Study, json_of, means, pushed, searched
+from fluency import Fluency, both, fluency_of
+from shared import SEED, Result, Study, best_of, json_of, means, pushed
 
 from mmsteer.errors import DictionaryError
 from mmsteer.latents.controls import random_features
 from mmsteer.latents.rows import row_pairs
 from mmsteer.latents.saif import run_saif
+from mmsteer.latents.trials import Trials
 from mmsteer.sae import SparseDictionary, Usage, combined_direction, natural_strength
 from mmsteer.steering import Steering
 from mmsteer.types import Direction, Sample, mean_score, random_direction
@@ -18,8 +24,11 @@ INSTRUCTIONS = {
     "spanish": "instruction:language=es",
     "uppercase": "instruction:uppercase",
     "short": "instruction:max_words=12",
+    "sea": r"regex:(?i)\b(seas?|oceans?)\b",
+    "music": r"regex:(?i)\b(music\w*|songs?|melod(y|ies))\b",
 }
-LATENTS, SHARES, LEAST, TOKENS = (1, 15), (0.3, 0.6, 1.2), 0.3, 20
+LATENTS, SHARES, LEAST, TOKENS = (1, 15), (0.15, 0.3, 0.6, 1.2), 0.3, 20
+GOALS = ("follows", "follows fluently")
 
 
 def run(study: Study) -> Result:
@@ -47,17 +56,41 @@ def _instruction(study: Study, name: str, reward: str) -> Result:
     held, test = ([row for row in study.rows("plain.jsonl", split=split)] for split in ("validation", "test"))
     asked = {"validation": held[: study.some(8)], "test": test[: study.some(44)]}
     trials = {side: study.trials(some, reward, TOKENS, side) for side, some in asked.items()}
-    chosen, rewards, _ = searched(study, families, trials["validation"], [trials["test"]])
-    found = rewards["test"]
-    said = _said(study, str(sides[0][0].prompt).split(".")[-2].strip() + ".", trials["test"].prompts)
-    wanted = replace(trials["test"], prompts=said).run(study.adapter).rewards
+    instruction = str(sides[0][0].prompt).removeprefix(str(sides[1][0].prompt)).strip()
+    fluency = fluency_of(study, trials["validation"], lambda one: replace(one, prompt=f"{one.prompt} {instruction}"))
+    said = replace(trials["test"], prompts=tuple(fluency.said(one) for one in trials["test"].prompts))
+    wanted = said.run(study.adapter).rewards
     return {
         "when it is said": json_of(mean_score(wanted)),
-        **means(found, "SAIF"),
-        "chosen": chosen,
+        "most nats a token": round(fluency.limit, 2),
         "steerings": len(families["SAIF"]),
         "features": told,
+        **_chosen(study, families, trials, fluency),
     }
+
+
+def _chosen(
+    study: Study, families: Mapping[str, Sequence[Steering]], trials: Mapping[str, Trials], fluency: Fluency
+) -> Result:
+    """The best of each family by either goal, and how both goals fare with it on other prompts."""
+    tried = trials["validation"].run_each(study.adapter, [one for some in families.values() for one in some])
+    judged = [both(fluency, one) for one in tried]
+    plain = trials["test"].run(study.adapter)
+    found: Result = {}
+    for goal in GOALS:
+        values = iter([sum(one[goal]) / len(one[goal]) for one in judged])
+        scores = {name: [next(values) for _ in some] for name, some in families.items()}
+        best = best_of(scores)
+        made = {name: trials["test"].run(study.adapter, families[name][at]) for name, at in best.items()}
+        every = {"unsteered": plain, **made}
+        rated = {name: both(fluency, one) for name, one in every.items()}
+        found[f"chosen by {goal}"] = {
+            "chosen": {name: [at, round(scores[name][at], 3)] for name, at in best.items()},
+            **{one: means({name: some[one] for name, some in rated.items()}, "SAIF") for one in GOALS},
+            "nats a token": means({name: fluency.nats(one.samples) for name, one in every.items()}, "SAIF"),
+            "answers": [str(one.output) for one in made["SAIF"].samples[:6]],
+        }
+    return found
 
 
 def _pushes(
@@ -96,7 +129,3 @@ def _pushes(
         "features": found.features,
         "natural share of the norm": round(natural, 3),
     }
-
-
-def _said(study: Study, instruction: str, prompts: Sequence[Sample]) -> tuple[Sample, ...]:
-    return tuple(replace(one, prompt=f"{one.prompt} {instruction}") for one in prompts)

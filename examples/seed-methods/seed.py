@@ -18,6 +18,7 @@ METHODS = (
     "output_scores",
     "descriptions",
     "effects",
+    "expected_effects",
     "flow",
     "saif",
     "corrsteer",
