@@ -65,11 +65,16 @@ class Condition(Part):
 
     @property
     def applied(self) -> list[str]:
-        """What was steered, or how the next word was chosen instead."""
+        """What was steered, or how captions were made instead."""
         return [*self.steering, *(_decoding(name, options) for name, options in self.decode.items())]
 
 
 def _decoding(name: str, options: dict[str, Any]) -> str:
+    if name == "verify":
+        where = "" if options["image"] == "own" else " of the next image"
+        return (
+            f"asked about each object named{where}: without those with log-odds of yes under {options['least']:g}"
+        )
     given = [f"{key} {value}" for key, value in options.items() if value is not None]
     return ", ".join([f"decode against {name}", *given])
 

@@ -6,7 +6,7 @@ MINUS = "\u2212"
 MISSING = "–"
 CONTROLS = {
     "random": "random direction",
-    "wrong_image": "wrong-image direction",
+    "wrong_image": "wrong images",
     "shuffled": "direction of shuffled labels",
 }
 """Kinds of controls; but for random ones they are found as the direction is, in data that should not lead to it."""

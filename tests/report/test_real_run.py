@@ -64,6 +64,6 @@ def test_a_run_with_images(tmp_path):
     assert [one.tried for one in found.choices] == [2]
     assert found.validation.done == found.validation.planned == 3 * 6
     html = write_report(folder).read_text()
-    for text in ("wrong-image direction", "honest at 0.2", "(chosen)", "images/00002-0.png", "pope.adversarial.f1"):
+    for text in ("wrong images", "honest at 0.2", "(chosen)", "images/00002-0.png", "pope.adversarial.f1"):
         assert text in html
     assert "not finished" not in html

@@ -10,6 +10,7 @@ import pytest
 from mmsteer.errors import RecipeError
 from mmsteer.report import gallery, write_report
 from mmsteer.report.output_parts import Mention
+from mmsteer.report.parts import Condition
 from mmsteer.report.run_data import read_run
 from mmsteer.report.tables import flip_lines
 from mmsteer.report.tradeoff import trade_offs
@@ -128,7 +129,7 @@ def test_captions_stand_beside_their_controls(seen):
         "unsteered",
         "steered",
         "random direction",
-        "wrong-image direction",
+        "wrong images",
     ]
     assert [one.role for one in second.shelves[0].shown[0].shown] == ["unsteered", "steered"]
     assert second.steering == ("decode against text_only, strength 1.0, cutoff 0.1",)
@@ -173,7 +174,7 @@ def test_verdict(seen):
     shrunk = "captions shrink to 75 % of their length"
     assert first.claim == f"Fewer captions hallucinate, and fewer than with any control; {shrunk}"
     assert first.numbers == (
-        "chair_s 0.600 → 0.300 [0.260, 0.340] (random direction 0.610, wrong-image direction 0.580); "
+        "chair_s 0.600 → 0.300 [0.260, 0.340] (random direction 0.610, wrong images 0.580); "
         "recall −0.020 [−0.060, 0.020]; f1 +0.020 [−0.020, 0.060]; length 40.0 → 30.0; empty 0.000 → 0.000"
     )
     assert first.source == "honest at 0.4, 10 images, chosen before the test among 3 conditions"
@@ -188,7 +189,7 @@ def test_verdict(seen):
         (
             "against_wrong_image",
             -0.01,
-            "Fewer captions hallucinate, but the same is not ruled out for controls (wrong-image direction)",
+            "Fewer captions hallucinate, but the same is not ruled out for controls (wrong images)",
         ),
         ("difference", 0.01, "No effect on hallucination is shown"),
         ("difference", 0.2, "More captions hallucinate than without steering"),
@@ -296,3 +297,10 @@ def test_a_kind_that_no_report_shows(folder):
     (folder / "recipe.yaml").write_text("kind: smell\n")
     with pytest.raises(RecipeError, match="damaged: kind: Input should be 'text', 'image' or 'music'"):
         write_report(folder)
+
+
+@pytest.mark.parametrize(("image", "words"), [("own", "named: without"), ("next", "named of the next image: without")])
+def test_verification_is_said_in_words(image, words):
+    decode = {"verify": {"least": -0.5, "image": image, "words": ["Yes", "No"]}}
+    one = Condition(name="a", kind="steered", values={}, steering=[], decode=decode, controls=[])
+    assert one.applied == [f"asked about each object {words} those with log-odds of yes under -0.5"]
