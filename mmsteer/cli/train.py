@@ -24,6 +24,8 @@ REWARDED = ("rloo", "grpo")
 READ = 8
 """Outputs in which the page says what vectors raise."""
 LOW_RANK = ("loreft", "direft")
+RANK = 4
+"""Of low-rank edits, where nothing is said."""
 OF_REWARDS = ("reward", "asked", "group", "kl", "tokens", "seconds", "sibling")
 
 
@@ -70,7 +72,14 @@ def train(
     name: Annotated[str | None, typer.Option(help="of the direction (usual: the file of the data, and label)")] = None,
     split: Annotated[str | None, typer.Option(help="only rows of this `split`")] = None,
     at: Annotated[str, typer.Option("--at", help="to which tokens the vectors are added")] = "all",
-    rank: Annotated[int, typer.Option(min=1, help="loreft, direft: dimensions that are read and written")] = 4,
+    rank: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="loreft, direft: dimensions that are read and written (usual: 4); rloo, grpo: the same in place of "
+            "vectors, 1 being a gate for each token",
+        ),
+    ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="usual: 100, bipo 200")] = None,
     rate: Annotated[
         float | None, typer.Option(help="about the share of the typical norm by which a step moves a vector")
@@ -122,7 +131,7 @@ def train(
     from mmsteer.steering import Attribute
     from mmsteer.tasks import digest, read_rows
     from mmsteer.tracking import check_trackers, opened_trackers
-    from mmsteer.tuning import Schedule, measure_sites
+    from mmsteer.tuning import LowRankEdits, Schedule, measure_sites
     from mmsteer.tuning import train as fit
     from mmsteer.types import Positions
 
@@ -143,7 +152,7 @@ def train(
     vectors = _vectors(method, where, rank, seed)
     written = {
         **asdict(options),
-        **({"rank": rank} if method in LOW_RANK else {}),
+        **({"rank": vectors.rank} if isinstance(vectors, LowRankEdits) else {}),
         "sites": sites,
         "positions": at,
         "model": adapter.fingerprint,
@@ -176,11 +185,11 @@ def _moved(adapter: "Adapter", sibling: "Adapter", trained: "Attribute", objecti
     return transfer((adapter, sibling), trained, objective.prompts, objective.references, objective.reward, sampling)
 
 
-def _vectors(method: str, where: "TrainedSites", rank: int, seed: int) -> "AdditiveVectors":
+def _vectors(method: str, where: "TrainedSites", rank: int | None, seed: int) -> "AdditiveVectors":
     from mmsteer.tuning import AdditiveVectors, GatedVectors, LowRankEdits
 
-    if method in LOW_RANK:
-        return LowRankEdits(where, rank, "loreft" if method == "loreft" else "direft", seed)
+    if method in LOW_RANK or rank is not None:
+        return LowRankEdits(where, rank or RANK, "loreft" if method == "loreft" else "direft", seed)
     return GatedVectors(where, seed=seed) if method == "reft-r1" else AdditiveVectors(where)
 
 
@@ -190,8 +199,8 @@ def _check_options(context: typer.Context, method: str, reward: str | None) -> N
     Raises:
         DataError: One was given, or there is no reward to learn from.
     """
-    if method not in LOW_RANK:
-        refuse_idle(context, ("rank",), f"is for loreft and direft, and does nothing for {method}; choose one of them")
+    if method not in LOW_RANK + REWARDED:
+        refuse_idle(context, ("rank",), f"is for low-rank edits, and does nothing for {method}; choose direft")
     if method not in REWARDED:
         refuse_idle(context, OF_REWARDS, f"is for rloo and grpo, and does nothing for {method}; choose one of them")
         return

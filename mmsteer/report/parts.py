@@ -72,9 +72,7 @@ class Condition(Part):
 def _decoding(name: str, options: dict[str, Any]) -> str:
     if name == "verify":
         where = "" if options["image"] == "own" else " of the next image"
-        return (
-            f"asked about each object named{where}: without those with log-odds of yes under {options['least']:g}"
-        )
+        return f"asked about each object named{where}: without those with log-odds of yes under {options['least']:g}"
     given = [f"{key} {value}" for key, value in options.items() if value is not None]
     return ", ".join([f"decode against {name}", *given])
 

@@ -46,6 +46,7 @@ REWARDED = ("--reward", "contains:cup", "--steps", 3, "--asked", 2, "--group", 4
         ("direft", (*LABELLED, "--rank", 2)),
         ("bipo", LABELLED),
         ("rloo", REWARDED),
+        ("rloo", (*REWARDED, "--rank", 1)),
         ("grpo", (*REWARDED, "--kl", 0.1)),
     ],
 )
@@ -95,7 +96,7 @@ def test_a_finished_training_is_not_done_again(train, tmp_path):
         ("ssv", (*LABELLED, "--kl", 1), "--kl is for rloo and grpo"),
         ("ssv", (*LABELLED, "--sibling", "bundled:text"), "--sibling is for rloo and grpo"),
         ("ssv", (), "say by --label"),
-        ("ssv", (*LABELLED, "--rank", 2), "--rank is for loreft and direft"),
+        ("ssv", (*LABELLED, "--rank", 2), "--rank is for low-rank edits"),
         ("loreft", (*LABELLED, "--rank", 99), "rank 99: an edit of states of width"),
         ("ssv", ("--label", "blue"), "no row has the label 'blue'"),
         ("bipo", (), "name it by --label"),

@@ -1,6 +1,7 @@
 """Vectors that are trained: the graph is that of the engine, and training finds what makes outputs likely."""
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from mmsteer.tuning import (
     AdditiveVectors,
     GatedVectors,
     Likelihood,
+    LowRankEdits,
     Preference,
     Reinforced,
     Schedule,
@@ -159,9 +161,12 @@ def reinforced(**more):
     return Reinforced(PROMPTS, references, reward, sampling, **{"asked": 4, "group": 6, **more})
 
 
+@pytest.mark.parametrize(
+    "edits", [AdditiveVectors, partial(LowRankEdits, rank=1, kind="direft")], ids=["vectors", "gates"]
+)
 @pytest.mark.parametrize("baseline", ["rloo", "grpo"])
-def test_reward_grows(talker, where, baseline):
-    log = train(AdditiveVectors(where), reinforced(baseline=baseline), Schedule(25, 0.1), settings={})
+def test_reward_grows(talker, where, baseline, edits):
+    log = train(edits(where), reinforced(baseline=baseline), Schedule(25, 0.1), settings={})
     first, last = (sum(line["reward"] for line in part) / 4 for part in (log[:4], log[-4:]))
     assert last > first + 0.3
     assert log[-1]["tokens"] <= 3
