@@ -1,14 +1,17 @@
 """A direction found in one model and used in another: in Python, and from the command line."""
 
+import peft
 import pytest
 import torch
 
 import mmsteer
+import mmsteer.steering
 from mmsteer.errors import DirectionError
 from mmsteer.probes import MeanDifference, sweep
 from mmsteer.record import record
 from mmsteer.types import Sample, Site
 from tests.adapters.checkpoints import FAMILIES, save
+from tests.steering.calling import by_hand
 
 WORDS = ["cup", "table", "the", "there"]
 SITES = [Site("text", 1), Site("text", 2)]
@@ -48,6 +51,24 @@ def test_a_cast_needs_no_word(folder, file, dtype):
         adapter.model(input_ids=IDS)
     assert session.receipt().compatibility == "exact"
     assert "another model" not in str(session.receipt())
+
+
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+@pytest.mark.parametrize("is_zero", [True, False])
+def test_a_lora_needs_no_word(folder, file, is_zero):
+    adapter = mmsteer.load(folder)
+    config = peft.LoraConfig(target_modules=["q_proj", "down_proj"], task_type="CAUSAL_LM", init_lora_weights=is_zero)
+    outer = peft.get_peft_model(adapter.model, config).eval()
+    outer.generation_config.eos_token_id, outer.generation_config.pad_token_id = None, 0
+    adapter = mmsteer.adapt(outer, adapter.processor)
+    line = "says:yes 6abs at generated"
+    found = mmsteer.steering.parse_attribute(line, mmsteer.load_directions(file))
+    wanted = by_hand(adapter, mmsteer.steering.Steering((found,)), IDS, 4)
+    with mmsteer.steer(adapter, line, file) as session:
+        made = outer.generate(input_ids=IDS, max_new_tokens=4)
+    assert torch.equal(made, wanted)
+    assert not torch.equal(made, outer.generate(input_ids=IDS, max_new_tokens=4))
+    assert session.receipt().compatibility == "exact"
 
 
 def test_a_fine_tune_is_steered_where_that_is_said(tuned, file):

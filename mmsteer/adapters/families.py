@@ -168,6 +168,7 @@ class Blocks:
     Attributes:
         path: Of the list of blocks, in the decoder.
         attention: Path in a block of what writes the attention's output; empty where there is none.
+        cross_attention: Of what writes the cross-attention's output.
         mlp: Of what writes the MLP's output.
         mlp_input: Of what takes the MLP's input.
         mid: Of the norm before the MLP.
@@ -176,6 +177,7 @@ class Blocks:
 
     path: str
     attention: str = ""
+    cross_attention: str = ""
     mlp: str = ""
     mlp_input: str = ""
     mid: str = ""

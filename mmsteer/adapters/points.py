@@ -79,7 +79,8 @@ def ports_of_row(block: nn.Module, layer: int, config: Any, row: Blocks) -> dict
 
     `row`: what is known of its family.
     """
-    parts = {name: _at(block, getattr(row, name)) for name in ("attention", "mlp", "mlp_input", "mid", "heads")}
+    names = ("attention", "cross_attention", "mlp", "mlp_input", "mid", "heads")
+    parts = {name: _at(block, getattr(row, name)) for name in names}
     projection = parts["heads"]
     heads = {} if projection is None else _heads(projection, projection, config)
     mid = parts["mid"] and Port(parts["mid"], "stream")

@@ -10,6 +10,7 @@ from PIL import Image
 
 from mmsteer import hooks
 from mmsteer.adapters import LanguageModelAdapter
+from mmsteer.adapters.language_model import ANY_LENGTH
 from mmsteer.errors import AdapterError
 from mmsteer.schedules import parse_schedule
 from mmsteer.steering import Attribute, Steering, steer
@@ -162,6 +163,17 @@ def test_every_layer_is_found(adapter, family):
         )
         for stack in {stack for stack, _ in points}
     }
+
+
+LONGEST = {"mamba": ANY_LENGTH, "mamba2": ANY_LENGTH, "xlstm": ANY_LENGTH, "bloom": ANY_LENGTH}
+
+
+def test_a_configuration_need_not_say_how_long_a_sequence_gets(adapter, family):
+    assert adapter.max_steps == LONGEST.get(family, 256)
+    if family in LONGEST:
+        adapter.steps(Sampling(tokens=ANY_LENGTH))
+    with pytest.raises(AdapterError, match=f"choose from 1 to {adapter.max_steps}"):
+        adapter.steps(Sampling(tokens=adapter.max_steps + 1))
 
 
 def test_an_edit_at_every_site_reaches_the_logits(adapter, family):

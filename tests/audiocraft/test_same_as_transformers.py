@@ -7,7 +7,7 @@ import torch
 from mmsteer.record import record
 from mmsteer.schedules import parse_schedule
 from mmsteer.steering import Attribute, Steering, steer
-from mmsteer.types import Sample, Sampling, Site, Waveform
+from mmsteer.types import Direction, Sample, Sampling, SiteStats, Waveform
 from tests.conftest import planted
 
 # Of one length: where a batch is padded, transformers masks the padding and audiocraft attends to it.
@@ -53,10 +53,15 @@ def test_a_changed_weight_changes_the_marks(crafted):
     assert changed != before
 
 
-@pytest.mark.parametrize("point", ["block", "attention", "mlp"])
-def test_states_are_the_same(transformed, crafted, point):
+EVERY = "decoder.*, decoder.0.embedding, decoder.*.head.*, decoder.*." + ", decoder.*.".join(
+    ("attention", "cross_attention", "mid", "mlp_input", "mlp")
+)
+
+
+def test_states_are_the_same(transformed, crafted):
     samples = [Sample(str(row), text, output=noise(20, row).samples) for row, text in enumerate(PROMPTS)]
-    sites = [Site("decoder", layer, point) for layer in range(4)]
+    sites = transformed.select(EVERY)
+    assert set(sites) == set(transformed.widths)
     theirs, ours = (record(adapter, samples, sites, pool="tokens") for adapter in (transformed, crafted))
     for site in sites:
         torch.testing.assert_close(ours.values[site], theirs.values[site], atol=1e-4, rtol=1e-4)
@@ -81,6 +86,21 @@ def test_steered_tokens_are_the_same(transformed, crafted):
     assert torch.equal(plain[0], plain[1])
     assert torch.equal(made[0], made[1])
     assert not torch.equal(made[0], plain[0])
+
+
+@pytest.mark.parametrize("sites", EVERY.split(", ")[1:])
+def test_steered_tokens_are_the_same_at_every_point(transformed, crafted, sites):
+    generator = torch.Generator().manual_seed(7)
+    draws = {site: torch.randn(transformed.widths[site], generator=generator) for site in transformed.select(sites)}
+    stats = {site: SiteStats(1.0, 0.0, 1.0, 1.0) for site in draws}
+    vectors = {site: draw / draw.norm() for site, draw in draws.items()}
+    direction = Direction("note:C", vectors, stats, transformed.fingerprint)
+    made = []
+    for adapter in (transformed, crafted):
+        with steer(adapter, pushing(direction, 20.0)):
+            made.append(codes(adapter, PROMPTS))
+    assert torch.equal(made[0], made[1])
+    assert not torch.equal(made[0], codes(crafted, PROMPTS))
 
 
 def test_a_seed_draws_the_same_tokens(transformed, crafted):

@@ -111,6 +111,16 @@ def test_the_length_is_known_however_it_is_given(language, call):
     assert session.receipt().tokens == 2 * (IDS.shape[1] + NEW - 1)
 
 
+@pytest.mark.parametrize("schedule", ["fade-in", "linear(0%..100%)"])
+@pytest.mark.parametrize("call", ["ids by position", "a whole length", "embeddings", "embeddings of a whole length"])
+def test_a_ramp_that_names_no_end_ends_where_the_output_does(language, call, schedule):
+    steering = one(language, strength=20.0, layers=range(3), schedule=schedule)
+    wanted = by_hand(language, steering, IDS, NEW, lambda step: step / NEW)
+    assert not torch.equal(wanted, by_hand(language, steering, IDS, NEW, lambda step: 0.0))
+    with steer(language, steering):
+        assert torch.equal(CALLS[call](language.model), wanted)
+
+
 def test_without_a_length_there_are_twenty_tokens(language):
     steering = strong(language, schedule="2*linear + constant(0.5)")
     with steer(language, steering), pytest.warns(UserWarning, match="model-agnostic default"):

@@ -18,9 +18,11 @@ from mmsteer.adapters.audiocraft.decoding import NextToken, duration_of, setting
 from mmsteer.adapters.audiocraft.identity import as_transformers
 from mmsteer.adapters.audiocraft.supported import streams_of, time_axis
 from mmsteer.adapters.audiocraft.windows import Windows
+from mmsteer.adapters.families import Blocks
 from mmsteer.adapters.fingerprint import Weights
 from mmsteer.adapters.musicgen import STACK, MusicgenAdapter
 from mmsteer.adapters.musicgen_inputs import check_room, described, given_frames, prompt_codes
+from mmsteer.adapters.points import ports_of_row
 from mmsteer.adapters.sampling import drawing
 from mmsteer.errors import AdapterError
 from mmsteer.hooks import around, evaluating
@@ -28,6 +30,18 @@ from mmsteer.types import Call, Forward, Kind, Layout, Logits, Port, Reading, Sa
 
 USUAL_LENGTH = 256
 """Frames that the language model's own `generate` makes unless asked otherwise."""
+
+LAYERS = Blocks(
+    "transformer.layers",
+    attention="self_attn",
+    cross_attention="cross_attention",
+    mlp="linear2",
+    mlp_input="linear1",
+    mid="norm2",
+    # An attention that is torch's own, as audiocraft can be told to use, has no projection that runs by itself.
+    heads="self_attn.out_proj",
+)
+"""Where a layer's states pass."""
 
 
 class AudiocraftMusicgen(MusicgenAdapter):
@@ -199,7 +213,7 @@ class AudiocraftMusicgen(MusicgenAdapter):
 
 def _ports(layers: Any) -> dict[Site, Port]:
     return {
-        Site(STACK, at, point): Port(module)
+        Site(STACK, at, *point): port
         for at, layer in enumerate(layers)
-        for point, module in (("attention", layer.self_attn), ("mlp", layer.linear2), ("block", layer))
+        for point, port in ports_of_row(layer, at, layer.self_attn, LAYERS).items()
     }
