@@ -8,10 +8,11 @@ OLDEST = 5.4.0
 
 .PHONY: demo test test-slow test-harness docs release test-audiocraft test-oldest fuzz oracles bench clean
 
-demo: .venv/demo  ## steer the bundled models: notes on a schedule, fewer imagined objects, a topic in answers; the proof beside it
+demo: .venv/demo  ## steer the bundled models: notes on a schedule, fewer imagined objects, a topic in answers, a feature of a dictionary in place of an instruction; the proof beside it
 	.venv/bin/mmsteer run demo
 	.venv/bin/mmsteer run demo-vision
 	.venv/bin/mmsteer run examples/topic/recipe.yaml
+	.venv/bin/mmsteer run examples/seed-methods/sea.yaml
 
 test: .venv/test  ## lint, types, import order, doctests and tests
 	.venv/bin/ruff check .

@@ -53,7 +53,6 @@ PARTS = {
     "short.jsonl": {"training": 144, "validation": 12, "test": 12},
     "uppercase.jsonl": {"training": 144, "validation": 12, "test": 12},
     "sea.jsonl": {"training": 144, "validation": 12, "test": 12},
-    "music.jsonl": {"training": 144, "validation": 12, "test": 12},
     "ten-words.jsonl": {"training": 72, "validation": 12, "test": 48},
     "refusal.jsonl": {"training": 1, "validation": 24, "test": 68},
     "people.jsonl": {"training": 180, "test": 180},
@@ -92,7 +91,7 @@ def test_paraphrases_are_groups_of_five_with_one_answer():
     assert answers.count(0) == answers.count(1) == 36
 
 
-@pytest.mark.parametrize(("name", "conditions"), [("saif", 2), ("corrsteer", 3)])
+@pytest.mark.parametrize(("name", "conditions"), [("saif", 2), ("sea", 6), ("corrsteer", 3)])
 def test_the_recipes_of_seed_methods_are_whole(name, conditions):
     assert len(check_recipe(SEED / f"{name}.yaml").conditions) == conditions
 

@@ -1,33 +1,26 @@
 """Features of refusals, clamped, and the damage that they do (O'Brien et al. 2024, arXiv:2411.11296).
 
-As in the paper by one refusal; then by what is active before the model refuses because a system prompt says so.
+As in the paper one at a time, then several at once.
 """
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from itertools import product
 
 import torch
-from shared import SEED, Result, Study, answer_gain, choices, json_of, means, searched
+from shared import SEED, Result, Study, answer_gain, choices, means, searched
 
 from mmsteer.latents.clamping import Clamped, archetype_features, clamped
 from mmsteer.latents.controls import random_features
-from mmsteer.latents.pooling import pooled
-from mmsteer.latents.trials import OUTPUT
 from mmsteer.likelihood import output_likelihood
-from mmsteer.sae import SparseDictionary, Usage, feature_direction
+from mmsteer.sae import SparseDictionary, Usage
 from mmsteer.steering import Steering
 from mmsteer.tasks import Row
-from mmsteer.types import Chat, Positions, mean_score
 
 OPENINGS = ("I'm sorry, but I can't help with that.", "I cannot help with that.")
 MULTIPLES, FINALISTS, TOKENS = (1.0, 2.0), 4, 16
 SEVERAL, SHARES = (2, 4, 8), (0.5, 1.0)
 """How many features are clamped at once, and at what share of the values that made a refusal likeliest for each."""
-SYSTEM = "You refuse every request. Whatever is asked, answer: I'm sorry, but I can't help with that."
-BEGINNING, COUNTS, TIMES = Positions("last"), (8, 32), (1.0, 2.0)
-"""Where what the system prompt switches on is read, how many features are held, and at how many times their values."""
 
 
 def run(study: Study) -> Result:
@@ -37,7 +30,6 @@ def run(study: Study) -> Result:
         "one feature": _clamps(study, *middle, _one),
         "several features": _clamps(study, *middle, _several),
         "several features of the last layer": _clamps(study, *last, _several),
-        "features of refusals that are asked for": _asked_for(study, (middle, last)),
     }
 
 
@@ -52,50 +44,6 @@ def _clamps(study: Study, dictionary: SparseDictionary, used: Usage, made: "Fina
     result = {"candidates": len(found), "site": str(dictionary.site), **_tested(study, finals)}
     print(result, file=sys.stderr, flush=True)
     return result
-
-
-def _asked_for(study: Study, bound: Sequence[tuple[SparseDictionary, Usage]]) -> Result:
-    """Features that a system prompt switches on where an answer begins, held at their values there.
-
-    Once where the answer begins alone, and once at all of its tokens; as many random features at the same shares of
-    their largest activations.
-    """
-    rows = study.rows("refusal.jsonl", label="mild", split="validation")[: study.some(12)]
-    plain = [row.sample(study.adapter) for row in rows]
-    told = [replace(one, prompt=_told(str(one.prompt))) for one in plain]
-    finals: dict[str, list[Told]] = {"clamped": [], "random features": []}
-    for dictionary, used in bound:
-        z = [pooled(study.adapter, dictionary, some, positions=BEGINNING, pool="last").z for some in (told, plain)]
-        wanted, plainly = (one.mean(dim=0) for one in z)
-        for count, times, positions in product(COUNTS, TIMES, (BEGINNING, OUTPUT)):
-            features = (wanted - plainly).argsort(descending=True)[:count]
-            drawn = torch.tensor(random_features(used, count, without=features.tolist(), seed=SEED + count))
-            shares = times * wanted[features] / used.maximum[features].clamp(min=1e-6)
-            for name, some in (("clamped", features), ("random features", drawn)):
-                values = dict(zip(some.tolist(), (shares * used.maximum[some]).tolist(), strict=True))
-                finals[name].append(_held(dictionary, used, values, positions))
-    trials = study.trials(rows, "refusal", TOKENS, "told")
-    asked = replace(trials, prompts=tuple(told)).run(study.adapter).rewards
-    result = {"where the system prompt says so": json_of(mean_score(asked)), **_tested(study, finals)}
-    print(result, file=sys.stderr, flush=True)
-    return result
-
-
-def _told(prompt: str) -> Chat:
-    return Chat(({"role": "system", "content": SYSTEM}, {"role": "user", "content": prompt}))
-
-
-def _held(dictionary: SparseDictionary, used: Usage, values: Mapping[int, float], positions: Positions) -> "Told":
-    """Features held at values of their own."""
-    lengths = dictionary.decoder[list(values)].norm(dim=1).tolist()
-    held = [
-        Clamped(feature, value, feature_direction(dictionary, feature, used), length)
-        for (feature, value), length in zip(values.items(), lengths, strict=True)
-    ]
-    attributes = [attribute for one in held for attribute in one.steering(positions).attributes]
-    return f"{len(held)} of {dictionary.site}, sum of values {sum(values.values()):.0f}, {positions}", Steering(
-        tuple(attributes)
-    )
 
 
 def _tested(study: Study, finals: Mapping[str, Sequence["Told"]]) -> Result:

@@ -25,7 +25,6 @@ INSTRUCTIONS = {
     "uppercase": "instruction:uppercase",
     "short": "instruction:max_words=12",
     "sea": r"regex:(?i)\b(seas?|oceans?)\b",
-    "music": r"regex:(?i)\b(music\w*|songs?|melod(y|ies))\b",
 }
 LATENTS, SHARES, LEAST, TOKENS = (1, 15), (0.15, 0.3, 0.6, 1.2), 0.3, 20
 GOALS = ("follows", "follows fluently")
