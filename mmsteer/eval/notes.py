@@ -1,8 +1,8 @@
 """Which pitch class is played, and for how much of the time.
 
 Accuracy of the main note on 4 s clips: FluidR3 played by FluidSynth, 99.3 % of 300 single notes from MIDI 24 to 107,
-and 98.8 % of 80 in white noise of 5 dB; the project's synthesiser, 87.5 % of 120 dense mixes (a line, three quarters
-on one note, over chords, bass and drums, in part 30 cents out of tune; those that are wrong name the chord's root).
+and 98.8 % of 80 in white noise of 5 dB; the project's synthesiser, 87.5 % of 120 dense mixes (a line, three quarters on
+one note, over chords, bass and drums, in part 30 cents out of tune; those that are wrong name the chord's root).
 `python benchmarks/evaluators.py --soundfont` measures it again on its own draw.
 """
 
