@@ -14,7 +14,7 @@ from shared import ROWS, SEED, Result, Study, means
 from torch import Tensor
 
 from mmsteer.latents.effect_rollouts import Effects
-from mmsteer.latents.effects import StateStatistics, probing_vectors
+from mmsteer.latents.effects import EffectModel, StateStatistics, probing_vectors
 from mmsteer.latents.score_study import draw_features
 from mmsteer.latents.token_states import TokenStates, token_states
 from mmsteer.latents.trials import OUTPUT, sampled
@@ -23,7 +23,7 @@ from mmsteer.sae import SparseDictionary
 from mmsteer.steering import Attribute, Steering, steer
 from mmsteer.types import Positions, Sample, Sampling
 
-KL, TESTED, TOKENS, LEAST = 0.5, (0.5, 1.0), 16, 5
+KL, TESTED, TOKENS, LEAST = 0.5, (1.0,), 12, 5
 """Nats when effects are measured and when vectors are tested, tokens of texts, and tokens that activate a target."""
 
 
@@ -45,23 +45,21 @@ def run(study: Study) -> Result:
     """For each target the vector made for it, beside its own row, the mean difference and the best of all measured."""
     dictionary, used = study.at("text.14")[0]
     site = dictionary.located(study.adapter)
-    read = list(token_states(study.adapter, study.texts(study.some(256, 6), 40), site))
+    read = list(token_states(study.adapter, study.texts(study.some(128, 6), 40), site))
     table = token_table(dictionary, read)
     states = [one.states[one.pooled_over(Positions("all"))] for one in read]
     ground = StateStatistics(site, study.adapter.fingerprint, torch.cat(states))
-    features = draw_features(used, study.some(360, 6), SEED) or list(range(6))
-    vectors = probing_vectors(ground, dictionary, features, study.some(80, 4), SEED)
+    features = draw_features(used, study.some(240, 6), SEED) or list(range(6))
+    vectors = probing_vectors(ground, dictionary, features, study.some(40, 4), SEED)
     doses = doses_at(study, vectors, KL)
     vectors = tuple(one for one in vectors if one.name in doses.found)
     openings = [row.sample(study.adapter) for row in study.rows("openings.jsonl")]
-    learned, test = openings[: study.some(4, 1)], openings[4 : 4 + study.some(12, 1)]
+    learned, test = openings[: study.some(3, 1)], openings[4 : 4 + study.some(8, 1)]
     names = tuple(f"sae:{feature}" for feature in range(dictionary.features))
     values = _expected(study, table, learned, [doses.found[one.name] for one in vectors])
     effects = Effects(names, values, torch.empty(0), 0.0, torch.empty(0))
     model = fitted(vectors, effects)
-    known = [one for one in features if table.counts[one] >= study.some(LEAST, 1)] or features
-    targets = known[:: max(1, len(known) // study.some(20))][: study.some(20)]
-    targets = [one for one in targets if f"sae:{one}" in model.names]
+    targets = _targets(study, table, features, model)
     peaks = torch.stack([dictionary.encode(some).amax(dim=0) for some in states])
     made = {
         target: {
@@ -83,6 +81,13 @@ def run(study: Study) -> Result:
         },
         **{str(kl): try_vectors(study, made, test, used.maximum, kl, TOKENS) for kl in TESTED},
     }
+
+
+def _targets(study: Study, table: TokenTable, features: Sequence[int], model: EffectModel) -> list[int]:
+    """Some of the features that several tokens of the texts activate."""
+    known = [one for one in features if table.counts[one] >= study.some(LEAST, 1)] or list(features)
+    some = known[:: max(1, len(known) // study.some(16))][: study.some(16)]
+    return [one for one in some if f"sae:{one}" in model.names]
 
 
 def token_table(dictionary: SparseDictionary, read: Sequence[TokenStates]) -> TokenTable:
