@@ -255,7 +255,7 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=80)
     parser.add_argument("--probe-clips", type=int, default=40, help="rendered clips of each label")
     parser.add_argument("--chosen-on", type=int, default=16, help="prompts that strengths are chosen on")
-    parser.add_argument("--strengths", nargs="*", type=float, default=[0.05, 0.1, 0.2])
+    parser.add_argument("--strengths", nargs="*", type=float, default=[0.01, 0.02, 0.04])
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
     adapter = mmsteer.load(options.model)
