@@ -44,7 +44,7 @@ def strong(adapter, **fields):
 TELLING = {"llama": 15, "llava": 14}
 """The seed, of sixty, whose pushes tell most apart: positions, schedules and strengths each give other tokens.
 
-A push of half the size, a step late or at other tokens is found out by it. Strong ones hide that: all tokens are the same.
+A push of half the size, a step late or at other tokens is found out by it. Strong ones make all tokens the same.
 """
 
 
