@@ -17,6 +17,16 @@ def named(text):
     return re.findall(r"`(tests/[\w/.]*)(?:::(\w+))?`", text)
 
 
+STEERING = (ROOT / "docs" / "steering.md").read_text()
+
+
+def test_the_tests_of_ways_of_calling_are_there():
+    table = STEERING[STEERING.index("| way of calling") : STEERING.index("audiocraft's MusicGen ([guide]")]
+    files = re.findall(r"`(?:tests/(\w+)/)?(test_\w+\.py)`", table)
+    assert len(set(files)) > 8
+    assert [one for one in files if not (ROOT / "tests" / (one[0] or "steering") / one[1]).exists()] == []
+
+
 def test_every_promise_names_a_test():
     assert len(ROWS) > 20
     assert [row for row in ROWS if not named(row)] == []

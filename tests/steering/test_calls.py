@@ -10,7 +10,7 @@ from mmsteer.adapters.caches import cache_name
 from mmsteer.errors import AdapterError, PositionsError, SteeringError
 from mmsteer.steering import Steering, steer
 from tests.releases import needs_newer
-from tests.steering.calling import IDS, RAMP, by_hand, language, one, strong
+from tests.steering.calling import IDS, RAMP, by_hand, language, one, strong, telling
 
 __all__ = ["language"]
 
@@ -85,7 +85,7 @@ def _loop(model, input_ids, logits_processor, stopping_criteria, generation_conf
 @pytest.mark.parametrize("positions", ["all", "last", "generated", "generated | last"])
 @pytest.mark.parametrize("call", CALLS)
 def test_every_way_of_calling_is_steered_as_a_plain_loop_is(language, call, positions):
-    steering = strong(language, positions=positions)
+    steering = telling(language, positions=positions)
     wanted = by_hand(language, steering, IDS, NEW)
     assert not torch.equal(wanted, by_hand(language, Steering(one(language, strength=0.0).attributes), IDS, NEW))
     with steer(language, steering):
@@ -95,7 +95,7 @@ def test_every_way_of_calling_is_steered_as_a_plain_loop_is(language, call, posi
 
 @pytest.mark.parametrize("call", CALLS)
 def test_the_clock_is_the_same_however_it_is_called(language, call):
-    steering = strong(language, schedule=RAMP)
+    steering = telling(language, schedule=RAMP)
     with steer(language, steering):
         made = CALLS[call](language.model)
     assert torch.equal(made, by_hand(language, steering, IDS, NEW, ramp))
@@ -103,7 +103,7 @@ def test_the_clock_is_the_same_however_it_is_called(language, call):
 
 @pytest.mark.parametrize("call", [call for call in CALLS if call != "the class's own method"])
 def test_the_length_is_known_however_it_is_given(language, call):
-    steering = strong(language, schedule="2*linear + constant(0.5)")
+    steering = telling(language, schedule="2*linear + constant(0.5)")
     with steer(language, steering) as session:
         made = CALLS[call](language.model)
     assert torch.equal(made, by_hand(language, steering, IDS, NEW, lambda step: 2 * step / NEW + 0.5))
@@ -114,22 +114,23 @@ def test_the_length_is_known_however_it_is_given(language, call):
 @pytest.mark.parametrize("schedule", ["fade-in", "linear(0%..100%)"])
 @pytest.mark.parametrize("call", ["ids by position", "a whole length", "embeddings", "embeddings of a whole length"])
 def test_a_ramp_that_names_no_end_ends_where_the_output_does(language, call, schedule):
-    steering = one(language, strength=20.0, layers=range(3), schedule=schedule)
+    steering = one(language, strength=6.0, schedule=schedule)
     wanted = by_hand(language, steering, IDS, NEW, lambda step: step / NEW)
+    assert not torch.equal(wanted, by_hand(language, steering, IDS, NEW, lambda step: step / 20))
     assert not torch.equal(wanted, by_hand(language, steering, IDS, NEW, lambda step: 0.0))
     with steer(language, steering):
         assert torch.equal(CALLS[call](language.model), wanted)
 
 
 def test_without_a_length_there_are_twenty_tokens(language):
-    steering = strong(language, schedule="2*linear + constant(0.5)")
+    steering = telling(language, schedule="2*linear + constant(0.5)")
     with steer(language, steering), pytest.warns(UserWarning, match="model-agnostic default"):
         made = language.model.generate(IDS)
     assert torch.equal(made, by_hand(language, steering, IDS, 20, lambda step: 2 * step / 20 + 0.5))
 
 
 def test_the_models_own_configuration_counts(language, monkeypatch):
-    steering = strong(language, schedule="2*linear + constant(0.5)")
+    steering = telling(language, schedule="2*linear + constant(0.5)")
     monkeypatch.setattr(language.model.generation_config, "max_length", IDS.shape[1] + 5)
     with steer(language, steering):
         made = language.model.generate(IDS)
@@ -142,7 +143,7 @@ def test_the_models_own_configuration_counts(language, monkeypatch):
     "how", [pytest.param("looked up in the prompt", marks=needs_newer), "drafted by its first layer"]
 )
 def test_assisted_decoding_gives_each_token_its_own_step(language, how, schedule, positions):
-    steering = strong(language, positions=positions, schedule=schedule)
+    steering = telling(language, positions=positions, schedule=schedule)
     layers = language.model.config.num_hidden_layers
     wanted = by_hand(language, steering, IDS[:1], 12, ramp if schedule == RAMP else lambda step: 1.0)
     with steer(language, steering) as session:
@@ -154,7 +155,7 @@ def test_assisted_decoding_gives_each_token_its_own_step(language, how, schedule
 
 @pytest.mark.parametrize("positions", ["all", "last", "generated"])
 def test_an_assistant_is_not_steered_and_changes_nothing(language, llama, positions):
-    steering = strong(language, positions=positions, schedule=RAMP)
+    steering = telling(language, positions=positions, schedule=RAMP)
     wanted = by_hand(language, steering, IDS[:1], 12, ramp)
     with steer(language, steering):
         made = language.model.generate(IDS[:1], max_new_tokens=12, assistant_model=llama)
@@ -173,7 +174,7 @@ def second_turn(model, whole):
 @pytest.mark.parametrize("whole", [True, False])
 @pytest.mark.parametrize("positions", ["all", "first"])
 def test_a_second_turn_on_a_kept_cache(language, positions, whole):
-    steering = strong(language, positions=positions)
+    steering = telling(language, positions=positions)
     with steer(language, steering) as session:
         more, made = second_turn(language.model, whole)
     assert torch.equal(made, by_hand(language, steering, more, 4)[:, -4:])
@@ -223,7 +224,7 @@ class Words:
 
 
 def test_a_thread_with_a_streamer(language):
-    steering = strong(language)
+    steering = telling(language)
     streamer = TextIteratorStreamer(Words(), skip_prompt=True)
     with steer(language, steering):
         options = {"inputs": IDS[:1], "max_new_tokens": NEW, "streamer": streamer}
@@ -237,7 +238,7 @@ def test_a_thread_with_a_streamer(language):
 
 
 def test_a_text_pipeline(language):
-    steering = strong(language, schedule="2*linear + constant(0.5)")
+    steering = telling(language, schedule="2*linear + constant(0.5)")
     tokenizer = language.processor
     words = "describe the image is there a cup"
     ids = tokenizer(words, return_tensors="pt").input_ids
@@ -281,7 +282,7 @@ def test_a_manager_from_before_is_refused(language):
     ids=["contrastive", "constrained", "DoLa", "group beams"],
 )
 def test_searches_that_are_remote_code_are_refused_by_transformers(language, more):
-    steering = strong(language)
+    steering = telling(language)
     with steer(language, steering) as session:
         with pytest.raises(ValueError, match="requires `trust_remote_code=True`"):
             language.model.generate(IDS, max_new_tokens=NEW, **more)
@@ -294,7 +295,7 @@ def test_searches_that_are_remote_code_are_refused_by_transformers(language, mor
 def test_prompts_padded_on_the_right_are_refused(language, with_mask):
     ids = torch.tensor([[5, 6, 7, 0, 0], [5, 6, 7, 8, 9]])
     mask = {"attention_mask": (ids != 0).long()} if with_mask else {}
-    steering = strong(language)
+    steering = telling(language)
     with steer(language, steering):
         with pytest.raises(AdapterError, match="pad on the left"):
             language.model.generate(ids, max_new_tokens=NEW, **mask)
@@ -321,7 +322,7 @@ class Interrupt(StoppingCriteria):
 
 
 def test_a_call_that_was_interrupted_is_in_no_book_and_stops_no_later_one(language):
-    steering = strong(language)
+    steering = telling(language)
     with steer(language, steering) as session:
         with pytest.raises(KeyboardInterrupt):
             language.model.generate(IDS, max_new_tokens=NEW, stopping_criteria=[Interrupt()])
@@ -329,3 +330,16 @@ def test_a_call_that_was_interrupted_is_in_no_book_and_stops_no_later_one(langua
         made = language.model.generate(IDS, max_new_tokens=NEW)
     assert torch.equal(made, by_hand(language, steering, IDS, NEW))
     assert session.receipt().calls == 1
+
+
+def test_these_pushes_tell_apart_what_these_tests_hold(language):
+    kinds = [(positions, lambda step: 1.0) for positions in ("all", "last", "first", "generated", "generated | last")]
+    kinds += [("all", lambda step, size=size: size) for size in (0.0, 0.5)]
+    kinds += [
+        ("all", ramp),
+        ("generated", ramp),
+        ("all", lambda step: step + 2),
+        ("all", lambda step: 2 * step / NEW + 0.5),
+    ]
+    made = {str(by_hand(language, telling(language, positions=at), IDS, NEW, when)) for at, when in kinds}
+    assert len(made) == len(kinds)

@@ -12,7 +12,7 @@ from mmsteer.errors import AdapterError, SteeringError
 from mmsteer.steering import Steering, steer
 from mmsteer.types import Sample
 from tests.releases import needs_newer
-from tests.steering.calling import RAMP, Forced, by_hand, first_row, one, pushes, strong
+from tests.steering.calling import RAMP, Forced, by_hand, first_row, one, pushes, strong, telling
 from tests.steering.seeing import direction, llava, picture, samples, steering
 
 __all__ = ["llava"]
@@ -55,7 +55,7 @@ def _in_a_thread(model, ids, given):
 @pytest.mark.parametrize("call", LLAVA_CALLS)
 def test_a_llava_is_steered_as_in_a_plain_loop(llava, seen, call, positions):
     ids, given = seen
-    pushing = strong(llava, positions=positions, schedule="3*linear + constant(1)")
+    pushing = telling(llava, positions=positions, schedule="3*linear + constant(1)")
     wanted = by_hand(llava, pushing, ids, NEW, lambda step: 3 * step / NEW + 1, pixel_values=given["pixel_values"])
     with steer(llava, pushing) as session:
         made = LLAVA_CALLS[call](llava.model, ids, given)
@@ -70,7 +70,7 @@ def test_a_llava_is_steered_as_in_a_plain_loop(llava, seen, call, positions):
 def test_a_llava_without_an_image_may_draft_and_take_its_prompt_in_parts(llava, seen, more, positions):
     """With one, transformers drafts image tokens, and cannot cut the image."""
     ids = llava.reading([Sample("0", "the image shows the image shows")]).arguments["input_ids"]
-    pushing = strong(llava, positions=positions, schedule=RAMP)
+    pushing = telling(llava, positions=positions, schedule=RAMP)
     with steer(llava, pushing) as session:
         made = llava.model.generate(ids, max_new_tokens=NEW, **more)
     assert torch.equal(made, by_hand(llava, pushing, ids, NEW, lambda step: step + 1))
@@ -101,7 +101,7 @@ def test_an_image_pipeline(llava, monkeypatch):
     inputs = llava.processor.apply_chat_template(
         asked, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
     )
-    pushing = strong(llava, schedule="3*linear + constant(1)")
+    pushing = telling(llava, schedule="3*linear + constant(1)")
     with steer(llava, pushing):
         (found,) = reader(text=asked, max_new_tokens=NEW, return_tensors=True)
     ids, pixels = inputs["input_ids"], inputs["pixel_values"]

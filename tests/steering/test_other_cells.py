@@ -11,7 +11,7 @@ from mmsteer.errors import AdapterError, PositionsError, SteeringError
 from mmsteer.steering import Steering, steer
 from mmsteer.types import Call
 from tests.releases import OLD
-from tests.steering.calling import RAMP, by_hand, first_row, one, pushed, pushes, strong
+from tests.steering.calling import RAMP, by_hand, first_row, one, pushed, pushes, strong, telling
 from tests.steering.seeing import llava, samples
 from tests.steering.test_calls_of_families import FRAMES, PROMPTS, TOKENS, options
 
@@ -59,12 +59,12 @@ LLAVA_REFUSES = {
 def test_what_a_llava_cannot_do(llava, seen, way):
     more, error, message = LLAVA_REFUSES[way]
     ids, given = seen
-    with steer(llava, strong(llava)) as session:
+    with steer(llava, telling(llava)) as session:
         with pytest.raises(error, match=message):
             llava.model.generate(ids, **given, max_new_tokens=NEW, **more)
         assert session.receipt().calls == 0
         made = llava.model.generate(ids, **given, max_new_tokens=NEW)
-    assert torch.equal(made, by_hand(llava, strong(llava), ids, NEW, pixel_values=given["pixel_values"]))
+    assert torch.equal(made, by_hand(llava, telling(llava), ids, NEW, pixel_values=given["pixel_values"]))
 
 
 def test_a_llava_pads_on_the_left(llava, seen):
@@ -126,9 +126,9 @@ class Counting:
 def test_a_llava_streams(llava, seen):
     ids, given = seen
     streamer = Counting()
-    with steer(llava, strong(llava, schedule=RAMP)):
+    with steer(llava, telling(llava, schedule=RAMP)):
         made = llava.model.generate(ids, **given, max_new_tokens=NEW, streamer=streamer)
-    assert torch.equal(made, by_hand(llava, strong(llava), ids, NEW, ramp, pixel_values=given["pixel_values"]))
+    assert torch.equal(made, by_hand(llava, telling(llava), ids, NEW, ramp, pixel_values=given["pixel_values"]))
     assert streamer.count == 1 + NEW
 
 
@@ -159,7 +159,7 @@ def test_a_musicgen_runs_in_a_thread(musicgen):
 @pytest.mark.parametrize("positions", ["all", "generated"])
 def test_a_loop_of_ones_own_about_an_image(llava, seen, positions):
     ids, given = seen
-    steering, name = strong(llava, positions=positions, schedule=RAMP), cache_name(llava.model)
+    steering, name = telling(llava, positions=positions, schedule=RAMP), cache_name(llava.model)
     made, more = ids, {"pixel_values": given["pixel_values"], name: DynamicCache()}
     with steer(llava, steering) as session, torch.no_grad():
         for _ in range(NEW):
@@ -173,7 +173,7 @@ def test_a_loop_of_ones_own_about_an_image(llava, seen, positions):
 
 def test_an_announced_loop_without_a_cache_about_an_image(llava, seen):
     ids, given = seen
-    steering = strong(llava, positions="generated", schedule="3*linear + constant(1)")
+    steering = telling(llava, positions="generated", schedule="3*linear + constant(1)")
     made = ids
     with steer(llava, steering) as session, session.call(Call(1, NEW, ids.shape[1])), torch.no_grad():
         for _ in range(NEW):
@@ -267,7 +267,7 @@ def test_a_prompt_with_an_image_in_parts(llava, seen):
     ids, given = seen
     plain = llava.model.generate(ids, **given, max_new_tokens=NEW)
     assert torch.equal(plain, llava.model.generate(ids, **given, max_new_tokens=NEW, prefill_chunk_size=3))
-    steering = strong(llava, schedule=RAMP)
+    steering = telling(llava, schedule=RAMP)
     with steer(llava, steering):
         made = llava.model.generate(ids, **given, max_new_tokens=NEW, prefill_chunk_size=3)
     assert torch.equal(made, by_hand(llava, steering, ids, NEW, ramp, pixel_values=given["pixel_values"]))

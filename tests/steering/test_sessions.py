@@ -16,7 +16,7 @@ from mmsteer.schedules import parse_schedule
 from mmsteer.steering import Attribute, Gate, Steering, steer
 from mmsteer.types import Call
 from tests.conftest import planted
-from tests.steering.calling import IDS, RAMP, by_hand, language, one, pushed, strong
+from tests.steering.calling import IDS, RAMP, by_hand, language, one, pushed, strong, telling
 from tests.steering.causal import CausalAdapter
 
 __all__ = ["language"]
@@ -38,7 +38,7 @@ def loop(adapter, ids, new=NEW, cache=None):
 @pytest.mark.parametrize("cache", [None, DynamicCache, StaticCache])
 @pytest.mark.parametrize("positions", ["all", "last", "first", "generated", "generated | last"])
 def test_an_own_loop_is_steered_as_a_plain_one(language, positions, cache):
-    steering = strong(language, positions=positions, schedule=RAMP)
+    steering = telling(language, positions=positions, schedule=RAMP)
     options = {"config": language.model.config, **({"max_cache_len": 32} if cache is StaticCache else {})}
     with steer(language, steering) as session:
         made = loop(language, IDS, cache=cache and cache(**options))
@@ -47,7 +47,7 @@ def test_an_own_loop_is_steered_as_a_plain_one(language, positions, cache):
 
 
 def test_own_loops_follow_one_another(language):
-    steering = strong(language, positions="generated", schedule=RAMP)
+    steering = telling(language, positions="generated", schedule=RAMP)
     with steer(language, steering) as session:
         made = [loop(language, ids) for ids in (IDS, IDS[:, :4], IDS[:1])]
     for ids, found in zip((IDS, IDS[:, :4], IDS[:1]), made, strict=True):
@@ -62,7 +62,7 @@ def test_an_own_loop_that_generates_nothing_steers_no_generated_token(language):
 
 
 def test_an_own_loop_without_a_cache_is_steered_where_it_is_announced(language):
-    steering = strong(language, positions="generated", schedule=RAMP)
+    steering = telling(language, positions="generated", schedule=RAMP)
     ids = IDS
     with steer(language, steering) as session, session.call(Call(1, NEW, IDS.shape[1])), torch.no_grad():
         for _ in range(NEW):
@@ -94,19 +94,19 @@ def test_a_cache_that_was_copied_or_cut_goes_on(language):
 
 
 def test_a_second_session_on_a_model_is_refused(language):
-    with steer(language, strong(language)):
-        with pytest.raises(SteeringError, match="is being steered already"), steer(language, strong(language)):
+    with steer(language, telling(language)):
+        with pytest.raises(SteeringError, match="is being steered already"), steer(language, telling(language)):
             pass
         made = language.model.generate(IDS, max_new_tokens=NEW)
-    assert torch.equal(made, by_hand(language, strong(language), IDS, NEW))
-    with steer(language, strong(language)):
+    assert torch.equal(made, by_hand(language, telling(language), IDS, NEW))
+    with steer(language, telling(language)):
         assert torch.equal(language.model.generate(IDS, max_new_tokens=NEW), made)
 
 
 def test_an_unsteered_session_stands_in_nobodys_way(language):
-    with steer(language, Steering()), steer(language, strong(language)), steer(language, Steering()):
+    with steer(language, Steering()), steer(language, telling(language)), steer(language, Steering()):
         made = language.model.generate(IDS, max_new_tokens=NEW)
-    assert torch.equal(made, by_hand(language, strong(language), IDS, NEW))
+    assert torch.equal(made, by_hand(language, telling(language), IDS, NEW))
 
 
 def test_sessions_that_generators_hold_leave_nothing_behind(language):
@@ -114,10 +114,10 @@ def test_sessions_that_generators_hold_leave_nothing_behind(language):
         with steer(language, steering):
             yield language.model.generate(IDS, max_new_tokens=NEW)
 
-    first = held(strong(language))
+    first = held(telling(language))
     next(first)
     with pytest.raises(SteeringError, match="is being steered already"):
-        next(held(strong(language)))
+        next(held(telling(language)))
     first.close()
     assert "generate" not in vars(language.model)
     assert torch.equal(
@@ -162,7 +162,7 @@ def test_a_function_that_somebody_else_puts_around_a_method_stays():
 @pytest.mark.parametrize("run", ["generate", "loop"])
 def test_threads_wait_for_one_another(language, run):
     """Prompts of other lengths in two threads; own loops, which cannot wait, are right or refused."""
-    steering = strong(language, positions="generated | last", schedule=RAMP)
+    steering = telling(language, positions="generated | last", schedule=RAMP)
     prompts = [IDS[:1, : 2 + turn % 4] for turn in range(12)]
     wanted = [by_hand(language, steering, ids, NEW, lambda step: step + 1) for ids in prompts]
 
@@ -182,7 +182,7 @@ def test_threads_wait_for_one_another(language, run):
 
 
 def test_models_of_their_own_are_steered_in_threads_of_their_own(language):
-    steering, made = strong(language), {}
+    steering, made = telling(language), {}
 
     def run(name):
         adapter = adapt(copy.deepcopy(language.model), language.processor)
@@ -212,11 +212,11 @@ def test_the_end_of_a_session_waits_for_a_thread(language):
         found.append(language.model.generate(IDS, max_new_tokens=20, logits_processor=[Begun()]))
 
     thread = threading.Thread(target=answer)
-    with steer(language, strong(language)) as session:
+    with steer(language, telling(language)) as session:
         thread.start()
         begun.wait()
     thread.join()
-    assert torch.equal(found[0], by_hand(language, strong(language), IDS, 20))
+    assert torch.equal(found[0], by_hand(language, telling(language), IDS, 20))
     assert session.receipt().steps == 20
 
 
