@@ -2,8 +2,10 @@
 
 import importlib
 import json
+import math
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ import transformers as hf
 
 from mmsteer.adapters import LanguageModelAdapter
 from mmsteer.latents.flow_study import small_dictionaries
-from mmsteer.types import Site
+from mmsteer.types import Sample, Site
 
 FOLDER = Path(__file__).parents[1] / "examples" / "seed-methods"
 METHODS = (
@@ -101,3 +103,22 @@ def test_a_method_runs_unchanged_on_another_model(study, method):
     found = importlib.import_module(method).run(study)
     assert found
     assert json.loads(json.dumps(found, allow_nan=False))
+
+
+@pytest.mark.usefixtures("study")
+def test_a_table_of_tokens_has_the_mean_activation_at_each_but_the_first():
+    dictionary = SimpleNamespace(encode=lambda states: states.clamp(min=0))
+    states = torch.tensor([[9.0, 9.0], [1.0, -1.0], [2.0, 0.0], [4.0, 2.0]])
+    read = [SimpleNamespace(given=torch.tensor([[3], [5], [7], [7]]), states=states)]
+    table = importlib.import_module("expected_effects").token_table(dictionary, read)
+    assert table.tokens.tolist() == [5, 7]
+    assert table.means.tolist() == [[1.0, 0.0], [3.0, 1.0]]
+    assert table.counts.tolist() == [3, 1]
+
+
+def test_an_answer_is_fluent_if_it_is_likely_enough_and_no_loop(study):
+    fluency = importlib.import_module("fluency")
+    prompt = "Tell me about a dog."
+    answers = [Sample(str(at), prompt, output=one) for at, one in enumerate(("A. A. A. A. A.", "A dog sat here.", ""))]
+    held = {limit: fluency.Fluency(study, lambda one: one, limit).holds(answers) for limit in (math.inf, 0.0)}
+    assert held == {math.inf: [False, True, False], 0.0: [False] * 3}

@@ -41,7 +41,8 @@ def run(study: Study) -> Result:
 
 
 def _layer(study: Study, dictionary: SparseDictionary, used: Usage) -> Result:
-    drawn = draw_features(used, study.some(60, 4), SEED + 1) or list(range(4))
+    embed = _Once(study.embedder())
+    drawn = draw_features(used, study.some(30, 4), SEED + 1) or list(range(4))
     texts = study.texts(study.some(96, 12), 30)
     known = _evidence(study, dictionary, used, drawn, texts[::2])
     openings = [row.sample(study.adapter) for row in study.rows("openings.jsonl")[1:4]]
@@ -63,7 +64,6 @@ def _layer(study: Study, dictionary: SparseDictionary, used: Usage) -> Result:
         for kind, take in KINDS.items()
     }
     described[SHUFFLED] = dict(zip(both, [described["all three"][one] for one in [*both[1:], *both[:1]]], strict=True))
-    embed = _Once(study.embedder())
     found: Result = {"features": len(both)}
     for name, sides in (("output score", ("more",)), ("output score, both signs", ("more", "less"))):
         outputs = {one: [made for side in sides for made in pushed[side].outputs[one]] for one in both}
