@@ -26,7 +26,7 @@ def clock(stack: nn.Module, tick: Before) -> Iterator[None]:
         stack: The module that runs the layers.
         tick: Called once per forward with its arguments by name.
     """
-    names = _parameters(stack.forward)
+    names = tuple(inspect.signature(stack.forward).parameters)
 
     def before(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         tick(_by_name(names, args, kwargs) if args else kwargs)
@@ -130,7 +130,7 @@ def by_name(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[s
         args: Positional arguments.
         kwargs: Keyword arguments.
     """
-    return _by_name(_parameters(function), args, kwargs) if args else kwargs
+    return _by_name(tuple(inspect.signature(function).parameters), args, kwargs) if args else kwargs
 
 
 @contextmanager
@@ -209,17 +209,6 @@ class _Wrapper:
             if outer._inner is self:
                 outer._inner, outer._is_first = self._inner, self._is_first
             outer = outer._inner
-
-
-def _parameters(function: Callable[..., Any]) -> tuple[str, ...]:
-    if inspect.ismethod(function):
-        return _of_class(function.__func__)[1:]
-    return tuple(inspect.signature(function).parameters)
-
-
-@functools.lru_cache(maxsize=64)
-def _of_class(function: Callable[..., Any]) -> tuple[str, ...]:
-    return tuple(inspect.signature(function).parameters)
 
 
 def _by_name(names: Sequence[str], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Mapping[str, Any]:

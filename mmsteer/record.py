@@ -1,24 +1,45 @@
 """Reading hidden states: samples → activations, in memory or on disk."""
 
 import hashlib
+import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 from rich.progress import track
 from torch import Tensor
 
-from mmsteer.errors import StoreError
-from mmsteer.pooled_states import Batch, check_pool, read_pooled
+from mmsteer import hooks
+from mmsteer.errors import PositionsError, StoreError
+from mmsteer.layouts import layouts, tokens_of
 from mmsteer.store import ActivationStore
-from mmsteer.types import Activations, Adapter, LogHistogram, Positions, Sample, Site, check_thoughts, select_sites
+from mmsteer.types import (
+    Activations,
+    Adapter,
+    LogHistogram,
+    Positions,
+    Sample,
+    Site,
+    Tokens,
+    binned_each,
+    check_thoughts,
+    select_sites,
+    sink_mask,
+    without_sinks,
+)
 from mmsteer.workers import Held, Here, Workers
 
-_PARTS = 64
-"""Batches whose norms are added up at once."""
+POOLS = ("mean", "last", "max", "tokens")
+_WINDOWS = re.compile(r"windows\((\d+(?:\.\d+)?)s\)")
 
+Batch = tuple[Mapping[Site, Tensor], Mapping[Site, LogHistogram]]
+"""Of some samples: the values at each site, and the norms of the tokens that they came from."""
 Read = Callable[[Adapter, Sequence[Sample]], Batch]
 
 
@@ -67,7 +88,8 @@ def record(
     if sites is None or isinstance(sites, str):
         sites = select_sites(sites or f"{adapter.generator}.*", adapter.widths)
     chosen = tuple(sites)
-    check_pool(pool)
+    if pool not in POOLS and not _WINDOWS.fullmatch(pool):
+        raise StoreError(f"no pool {pool!r}; choose from {', '.join(POOLS)}, windows(0.5s)")
     source = {
         "model": adapter.fingerprint,
         **adapter.sketch.written(),
@@ -78,7 +100,7 @@ def record(
     }
     if any(site.stack != adapter.generator for site in chosen):
         batch = 1
-    read = partial(read_pooled, sites=chosen, positions=positions, pool=pool)
+    read = partial(_read, sites=chosen, positions=positions, pool=pool)
     by = workers or Here(Held(adapter))
     return collect(samples, chosen, source, read, by, batch=batch, folder=folder, progress=progress)
 
@@ -128,8 +150,8 @@ def collect(
     ids = [sample.id for sample in samples]
     store = _Memory(ids, source) if folder is None else ActivationStore.create(folder, source)
     pieces = [_ReadBatch(some, read) for some in _left(samples, batch, store.done())]
-    done = workers.map(pieces)
-    for piece, found in track(done, text, len(pieces), transient=True) if progress else done:
+    done = track(workers.map(pieces), text, len(pieces), disable=not progress, transient=True)
+    for piece, found in done:
         store.append([sample.id for sample in piece.samples], *found)
     return store.load(sites, ids)
 
@@ -165,7 +187,7 @@ class _Memory:
         self._places = {name: place for place, name in enumerate(ids)}
         self._source = source
         self._values: dict[Site, Tensor] = {}
-        self._norms: dict[Site, list[LogHistogram]] = {}
+        self._norms: dict[Site, Counter[int]] = {}
 
     def done(self) -> set[str]:
         return set()
@@ -176,7 +198,7 @@ class _Memory:
             if site not in self._values:
                 self._values[site] = value.new_empty((len(self._places), *value.shape[1:]))
             self._put(site, rows, value)
-            self._count(self._norms.setdefault(site, []), norms[site])
+            self._norms.setdefault(site, Counter()).update(norms[site].counts)
 
     def _put(self, site: Site, rows: slice, value: Tensor) -> None:
         whole = self._values[site]
@@ -185,16 +207,105 @@ class _Memory:
                 f"{site} has states of shape {tuple(value.shape[1:])} after {tuple(whole.shape[1:])}: samples of "
                 "different lengths; pool them by mean, last or max, or choose a window that all have"
             )
-        if not np.isfinite(value.numpy()).all():
+        if not value.isfinite().all():
             raise StoreError(f"{site} has values that are not finite; run the model in float32 or bfloat16")
         whole[rows] = value
 
-    def _count(self, parts: list[LogHistogram], norms: LogHistogram) -> None:
-        parts.append(norms)
-        # Some at a time, so that what is kept does not grow with the batches.
-        if len(parts) == _PARTS:
-            parts[:] = [LogHistogram.total(parts)]
-
     def load(self, sites: Sequence[Site], ids: Sequence[str]) -> Activations:
-        norms = {site: LogHistogram.total(self._norms[site]) for site in sites}
+        norms = {site: LogHistogram(dict(sorted(self._norms[site].items()))) for site in sites}
         return Activations({site: self._values[site] for site in sites}, norms, tuple(ids), self._source)
+
+
+def _read(adapter: Adapter, samples: Sequence[Sample], sites: Sequence[Site], positions: Positions, pool: str) -> Batch:
+    reading = adapter.reading(samples)
+    values: dict[Site, Tensor] = {}
+    norms: dict[Site, tuple[Tensor, Tensor]] = {}
+    chosen: dict[str, tuple[Tokens, Tensor]] = {}
+    with ExitStack() as exits:
+        stacks = {site.stack for site in sites}
+        found = {stack: exits.enter_context(layouts(adapter, stack, reading)) for stack in stacks}
+
+        def see(site: Site, state: Tensor) -> None:
+            if site.stack not in chosen:
+                of_sample = _of_samples(tokens_of(adapter, site.stack, found[site.stack][-1]), len(samples))
+                chosen[site.stack] = of_sample, _mask(of_sample, positions, samples)
+            of_sample, mask = chosen[site.stack]
+            mask = mask.to(state.device)
+            state = state.float().reshape(*mask.shape, -1)
+            sizes = state.norm(dim=-1)
+            sinks = sink_mask(sizes, of_sample, positions)
+            kept = without_sinks(mask, sinks)
+            values[site] = _pooled(state, _Chosen(mask, sinks, kept), pool, of_sample)
+            norms[site] = sizes, kept
+
+        exits.enter_context(hooks.readings({adapter.port(site): _bound(see, site) for site in sites}))
+        adapter.read(reading, logits="last")
+    # Only now, and of all layers together: a copy to the host would make every layer wait for the one before.
+    bins = binned_each(*zip(*norms.values(), strict=True)).cpu()
+    counted = {site: LogHistogram.of_bins(one) for site, one in zip(norms, bins, strict=True)}
+    return {site: value.cpu() for site, value in values.items()}, counted
+
+
+def _bound(see: Any, site: Site) -> hooks.See:
+    return lambda state: see(site, state)
+
+
+def _of_samples(tokens: Tokens, samples: int) -> Tokens:
+    """Tokens with a row a sample: all images of a sample that is read alone are its own."""
+    rows = tokens.kinds.shape[0]
+    if rows == samples:
+        return tokens
+    return Tokens(tokens.kinds.reshape(1, -1), tokens.steps.repeat(rows), tokens.rate)
+
+
+def _mask(tokens: Tokens, positions: Positions, samples: Sequence[Sample]) -> Tensor:
+    mask = positions.mask(tokens)
+    empty = torch.nonzero(~mask.any(dim=1)).flatten().tolist()
+    if empty:
+        raise PositionsError(f"the positions '{positions}' select no token of sample {samples[empty[0]].id!r}")
+    return mask
+
+
+@dataclass(frozen=True, eq=False)
+class _Chosen:
+    """Tokens of a site, (rows, tokens) bool each.
+
+    `mask`: those that positions choose.
+    `sinks`: attention sinks.
+    `kept`: the chosen ones less sinks.
+    """
+
+    mask: Tensor
+    sinks: Tensor
+    kept: Tensor
+
+
+def _pooled(state: Tensor, chosen: _Chosen, pool: str, tokens: Tokens) -> Tensor:
+    """Hidden states (rows, tokens, width) pooled over the chosen tokens."""
+    mask = chosen.mask
+    if pool == "tokens":
+        return state * mask.unsqueeze(-1)
+    if pool == "max":
+        return state.masked_fill(~chosen.kept.unsqueeze(-1), -torch.inf).amax(dim=1)
+    if pool == "last":
+        last = torch.where(mask, torch.arange(mask.shape[1], device=mask.device), -1).amax(dim=1)
+        return state[torch.arange(len(state), device=state.device), last]
+    if pool == "mean":
+        return _mean(state, chosen.kept)
+    return _windows(state, chosen, pool, tokens)
+
+
+def _windows(state: Tensor, chosen: _Chosen, pool: str, tokens: Tokens) -> Tensor:
+    match = _WINDOWS.fullmatch(pool)
+    length = float(match[1] if match else 0) * float(tokens.rate or 0)
+    if length < 1:
+        raise StoreError(f"pool {pool!r}: a window must last a step or more, and the output must have a duration")
+    window = (tokens.steps / length).floor().long().to(state.device)
+    windows = [chosen.mask & (window == one) for one in range(int(window.max()) + 1)]
+    return torch.stack([_mean(state, without_sinks(one, chosen.sinks)) for one in windows], dim=1)
+
+
+def _mean(state: Tensor, mask: Tensor) -> Tensor:
+    # As a product of matrices it needs no second copy of the states.
+    total = torch.einsum("rtw,rt->rw", state, mask.to(state))
+    return total / mask.sum(dim=1, keepdim=True).clamp(min=1)

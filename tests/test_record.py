@@ -52,30 +52,6 @@ def test_batches_and_the_order_of_sites_change_nothing(musicgen):
         assert one.norms[site].count == many.norms[site].count
 
 
-def test_sites_that_are_pooled_together_have_the_numbers_of_each_alone(musicgen, monkeypatch):
-    sites = select_sites("decoder.*", musicgen.sites)
-    for pool in ("mean", "max", "last", "windows(0.1s)"):
-        together = record(musicgen, samples(), sites, pool=pool)
-        with monkeypatch.context() as patch:
-            patch.setattr("mmsteer.pooled_states.TOGETHER", 0)
-            apart = record(musicgen, samples(), sites, pool=pool)
-        assert together.norms == apart.norms
-        assert all(torch.equal(together.values[site], apart.values[site]) for site in sites)
-        assert all(one.untyped_storage().nbytes() == 4 * one.numel() for one in together.values.values())
-
-
-def _zeroed(state):
-    state.zero_()
-
-
-def test_what_the_model_writes_into_a_state_later_is_not_read(musicgen):
-    plain = record(musicgen, samples(), "decoder.1, decoder.2").values[Site("decoder", 1)]
-    later = musicgen.module(SITE).register_forward_hook(lambda _module, args, _state: _zeroed(args[0]))
-    with later:
-        found = record(musicgen, samples(), "decoder.1, decoder.2").values[Site("decoder", 1)]
-    assert torch.equal(found, plain)
-
-
 def test_blocks_are_read_unless_other_sites_are_named(musicgen):
     assert set(record(musicgen, samples()).sites) == {Site("decoder", layer) for layer in range(4)}
     named = record(musicgen, samples(), "decoder.1-2, decoder.0.mlp").sites

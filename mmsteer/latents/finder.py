@@ -11,13 +11,12 @@ from mmsteer.errors import DictionaryError, PositionsError
 from mmsteer.latents.bound import dictionary_content
 from mmsteer.latents.pooling import POOLS
 from mmsteer.latents.token_states import TokenStates, token_states
-from mmsteer.pooled_states import Batch
 from mmsteer.probes import Labels, Row, Sweep, TargetKind
 from mmsteer.probes.fitted import check_states, judge
 from mmsteer.probes.linear_readout import fit_line
 from mmsteer.probes.split import split_by_source
 from mmsteer.probes.targets import encode
-from mmsteer.record import collect, data_fingerprint
+from mmsteer.record import Batch, collect, data_fingerprint
 from mmsteer.sae import COEFFICIENTS, SparseDictionary, Usage, combined_direction, select
 from mmsteer.types import Activations, Adapter, Direction, LogHistogram, Positions, Sample
 from mmsteer.workers import Held, Here

@@ -167,7 +167,8 @@ class ActivationStore:
             )
 
     def _norms(self, site: Site) -> LogHistogram:
-        return LogHistogram.total(LogHistogram(shard.sites[str(site)].norms) for shard in self._manifest.shards)
+        parts = (LogHistogram(shard.sites[str(site)].norms) for shard in self._manifest.shards)
+        return sum(parts, LogHistogram({}))
 
     def _stored(self, site: Site, value: Tensor, samples: int) -> Tensor:
         wanted = self._manifest.shapes.get(str(site), list(value.shape[1:]))

@@ -4,7 +4,7 @@ from mmsteer.types.activations import Activations
 from mmsteer.types.adapter import Adapter, Call, Forward, Identified, Identity, Layout, Logits, Reading, Wrap, likeness
 from mmsteer.types.direction import UNKNOWN, Direction, NormSpread, SiteStats, random_direction
 from mmsteer.types.feature import Feature
-from mmsteer.types.histogram import LogHistogram, binned, counted_each
+from mmsteer.types.histogram import LogHistogram, binned, binned_each
 from mmsteer.types.low_rank import LowRank
 from mmsteer.types.metric import Metric
 from mmsteer.types.port import Port
@@ -64,8 +64,8 @@ __all__ = [
     "Wrap",
     "as_samples",
     "binned",
+    "binned_each",
     "check_thoughts",
-    "counted_each",
     "likeness",
     "marks_in",
     "mean_score",

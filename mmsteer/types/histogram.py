@@ -1,11 +1,10 @@
 """Positive numbers counted in bins of equal ratio: quantiles of parts that are read one after another."""
 
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, islice
+from itertools import accumulate
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -48,21 +47,9 @@ class LogHistogram:
         places = bins.nonzero().flatten()
         return cls(dict(zip((places - _HALF).tolist(), bins[places].tolist(), strict=True)))
 
-    @classmethod
-    def total(cls, parts: Iterable["LogHistogram"]) -> "LogHistogram":
-        """The histogram of all parts together.
-
-        Args:
-            parts: Histograms of the parts.
-        """
-        counts: dict[int, int] = {}
-        for part in parts:
-            for place, count in part.counts.items():
-                counts[place] = counts.get(place, 0) + count
-        return cls(dict(sorted(counts.items())))
-
     def __add__(self, other: "LogHistogram") -> "LogHistogram":
-        return self.total((self, other))
+        places = sorted(self.counts.keys() | other.counts.keys())
+        return LogHistogram({k: self.counts.get(k, 0) + other.counts.get(k, 0) for k in places})
 
     @property
     def count(self) -> int:
@@ -100,12 +87,11 @@ def binned(values: Tensor, chosen: Tensor) -> Tensor:
         values: Positive numbers.
         chosen: Which count, bool, of the same shape.
     """
-    counts = torch.zeros(2 * _HALF, dtype=torch.long, device=values.device)
-    return counts.index_add_(0, _places(values.flatten()) + _HALF, chosen.flatten().long())
+    return binned_each([values], [chosen])[0]
 
 
-def counted_each(values: Sequence[Tensor], chosen: Sequence[Tensor]) -> list[LogHistogram]:
-    """Histograms of several, by as many operators as for one, and with one wait for the device.
+def binned_each(values: Sequence[Tensor], chosen: Sequence[Tensor]) -> Tensor:
+    """`binned` of several, by as many operators as for one, (several, bins) int64, where the first one is.
 
     Args:
         values: Positive numbers of any shapes.
@@ -113,15 +99,9 @@ def counted_each(values: Sequence[Tensor], chosen: Sequence[Tensor]) -> list[Log
     """
     device = values[0].device
     whole = torch.cat([one.to(device, torch.float32).flatten() for one in values])
-    counted = torch.cat([one.to(device).flatten() for one in chosen]).cpu().numpy()
-    of = np.repeat(np.arange(len(values)), [one.numel() for one in values])
-    keys = (_places(whole).cpu().numpy() + (2 * of + 1) * _HALF)[counted]
-    found, counts = np.unique(keys, return_counts=True)
-    starts = np.searchsorted(found, 2 * _HALF * np.arange(len(values) + 1))
-    pairs = zip((found % (2 * _HALF) - _HALF).tolist(), counts.tolist(), strict=True)
-    return [LogHistogram(dict(islice(pairs, count))) for count in np.diff(starts).tolist()]
-
-
-def _places(values: Tensor) -> Tensor:
-    """The bin of each number, int64."""
-    return (values.float().log2() * BINS_PER_OCTAVE).floor().nan_to_num(0.0).clamp(-_HALF, _HALF - 1).long()
+    counted = torch.cat([one.to(device).flatten() for one in chosen]).long()
+    ends = torch.tensor([one.numel() for one in values], device=device)
+    of = torch.arange(len(values), device=device).repeat_interleave(ends, output_size=whole.numel())
+    places = (whole.log2() * BINS_PER_OCTAVE).floor().nan_to_num(0.0).clamp(-_HALF, _HALF - 1).long() + _HALF
+    counts = torch.zeros(len(values) * 2 * _HALF, dtype=torch.long, device=device)
+    return counts.index_add_(0, places + of * 2 * _HALF, counted).reshape(len(values), -1)

@@ -20,25 +20,25 @@ and the outputs of single MLPs up to 10.9; the first token of SmolLM2-135M measu
 
 
 def sink_mask(norms: Tensor, tokens: Tokens, positions: Positions) -> Tensor:
-    """Which tokens are sinks that nobody asked for, bool, of the shape of `norms`.
+    """Which tokens are sinks that nobody asked for, (rows, tokens) bool.
 
     Args:
-        norms: Of the hidden states, (..., rows, tokens).
+        norms: Of the hidden states, (rows, tokens).
         tokens: What the tokens are.
         positions: Where they name `first`, the first token is asked for and counts as any other.
     """
     kinds = tokens.kinds.to(norms.device)
     real = norms.masked_fill(kinds == int(Kind.PADDING), torch.nan)
-    sinks = norms > SINK * real.nanmedian(dim=-1, keepdim=True).values
+    sinks = norms > SINK * real.nanmedian(dim=1, keepdim=True).values
     return sinks & ((kinds & int(Kind.FIRST)) == 0) if positions.names("first") else sinks
 
 
 def without_sinks(chosen: Tensor, sinks: Tensor) -> Tensor:
-    """The chosen tokens less sinks, (..., rows, tokens) bool; a row of which only sinks are chosen keeps them.
+    """The chosen tokens less sinks, (rows, tokens) bool; a row of which only sinks are chosen keeps them.
 
     Args:
         chosen: (rows, tokens) bool.
-        sinks: (..., rows, tokens) bool.
+        sinks: (rows, tokens) bool.
     """
     kept = chosen & ~sinks
-    return torch.where(kept.any(dim=-1, keepdim=True), kept, chosen)
+    return torch.where(kept.any(dim=1, keepdim=True), kept, chosen)
