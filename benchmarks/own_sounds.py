@@ -124,10 +124,12 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("runs/own-sounds"))
     parser.add_argument("--clips", type=int, default=40, help="of each instrument")
     parser.add_argument("--judge-clips", type=int, default=27, help="of each instrument")
-    parser.add_argument("--prompts", type=int, default=16)
-    parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--prompts", type=int, default=32)
+    parser.add_argument("--seconds", type=float, default=2.0)
     parser.add_argument("--labels", nargs="*", default=list(PROGRAMS))
-    parser.add_argument("--strengths", nargs="*", type=float, default=[0.1, 0.2])
+    parser.add_argument("--strengths", nargs="*", type=float, default=[0.02, 0.04, 0.07])
+    parser.add_argument("--random", type=int, default=3, help="random directions, whose clips count together")
+    parser.add_argument("--seed", type=int, default=4, help="of the prompts")
     parser.add_argument("--probe", default="mean-difference")
     options = parser.parse_args()
     if not (options.work / "clips").exists():
@@ -143,7 +145,7 @@ def main() -> None:
     judge = Judge(adapter, options.judge_clips, seed=2)
     print(f"judge: right in {judge.right(adapter, 9, seed=3):.3f} of other clips", flush=True)
     prompts = [
-        sample_clip(np.random.default_rng([4, at]), stated=("tempo", "register"), drone=False).prompt
+        sample_clip(np.random.default_rng([options.seed, at]), stated=("tempo", "register"), drone=False).prompt
         for at in range(options.prompts)
     ]
     sampling, seeds = Sampling(seconds=options.seconds, guidance=3.0), list(range(options.prompts))
@@ -160,7 +162,9 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|---|")
     plain = judged(None, [])
     for strength in options.strengths:
-        chance = judged(f"own:random {strength} branch conditional", [drawn(next(iter(found.directions.values())), 0)])
+        first = next(iter(found.directions.values()))
+        line = f"own:random {strength} branch conditional"
+        chance = [row for seed in range(options.random) for row in judged(line, [drawn(first, seed)])]
         for label in options.labels:
             name = f"own:{label}"
             steered = judged(f"{name} {strength} branch conditional", [found.directions[name]])
