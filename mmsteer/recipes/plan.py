@@ -119,9 +119,7 @@ class Planner:
             key = dose(steering) if condition.kl is None else condition.name
             if key not in shared:
                 shared[key] = self._random(condition, steering, len(shared))
-            kinds = (
-                self.others if steering.attributes else [kind for kind in self.others if kind in _elsewhere(condition)]
-            )
+            kinds = [kind for kind in self.others if steering.attributes or kind in _elsewhere(condition)]
             others = [self._other(kind, condition, steering, at) for kind in kinds]
             mine += others
             controls = {"random": tuple(one.name for one in shared[key])} | {one.kind: (one.name,) for one in others}
