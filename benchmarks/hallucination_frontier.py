@@ -18,7 +18,7 @@ import numpy as np
 
 Line = dict[str, Any]
 WIDTH, HEIGHT, LEFT, BOTTOM, RIGHT, TOP = 860, 520, 60, 460, 480, 20
-PAINTS = {"unsteered": "#000000", "random": "#999999", "wrong_image": "#d95f02", "shuffled": "#e6ab02", "": "#1b6ca8"}
+PAINTS = {"unsteered": "#000000", "random": "#999999", "wrong image": "#d95f02", "shuffled": "#e6ab02", "": "#1b6ca8"}
 DRAWS = 2000
 
 
