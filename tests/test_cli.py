@@ -93,7 +93,7 @@ def test_notes_as_json(mmsteer, tone):
     code, out, _ = mmsteer("eval", "notes", tone, "--json")
     assert code == 0
     (row,) = json.loads(out)["files"]
-    assert set(row) == {"file", "share", "main_note", "voiced"}
+    assert set(row) == {"file", "share", "main_note", "voiced", "mix"}
     assert row["main_note"] == "A"
     assert sum(row["share"].values()) == pytest.approx(1)
     assert len(row["share"]) == 12
