@@ -42,8 +42,9 @@ def strong(adapter, **fields):
 
 
 TELLING = {"llama": 15, "llava": 40}
-"""The seed, of sixty, whose pushes tell most apart: positions, schedules and strengths each give other tokens, and none is
-an image's, which the oldest transformers refuses in a text without that image.
+"""The seed, of sixty, whose pushes tell most apart: positions, schedules and strengths each give other tokens.
+
+None of these is an image's, which the oldest transformers refuses in a text without that image.
 
 A push of half the size, a step late or at other tokens is found out by it. Strong ones make all tokens the same.
 """
