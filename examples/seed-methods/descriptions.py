@@ -42,7 +42,7 @@ def run(study: Study) -> Result:
 
 def _layer(study: Study, dictionary: SparseDictionary, used: Usage) -> Result:
     embed = _Once(study.embedder())
-    drawn = draw_features(used, study.some(30, 4), SEED + 1) or list(range(4))
+    drawn = draw_features(used, study.some(100, 4), SEED + 1) or list(range(4))
     texts = study.texts(study.some(96, 12), 30)
     known = _evidence(study, dictionary, used, drawn, texts[::2])
     openings = [row.sample(study.adapter) for row in study.rows("openings.jsonl")[1:4]]
