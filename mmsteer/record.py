@@ -306,6 +306,6 @@ def _windows(state: Tensor, chosen: _Chosen, pool: str, tokens: Tokens) -> Tenso
 
 
 def _mean(state: Tensor, mask: Tensor) -> Tensor:
-    # As a product of matrices it needs no second copy of the states.
-    total = torch.einsum("rtw,rt->rw", state, mask.to(state))
-    return total / mask.sum(dim=1, keepdim=True).clamp(min=1)
+    # As a product with a row it needs no second copy of the states, and reads them in the order in which they lie.
+    weights = mask.to(state)
+    return torch.bmm(weights.unsqueeze(1), state).squeeze(1) / weights.sum(dim=1, keepdim=True).clamp(min=1)
