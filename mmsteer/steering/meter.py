@@ -32,7 +32,7 @@ class Meter:
         self._rows = 0
         self._given = torch.zeros((), dtype=torch.long)
         self._sites = sites
-        self._tokens: list[Tensor] = []
+        self._tokens = torch.zeros((), dtype=torch.long)
         self._asked: dict[int, Tensor] = {}
         self._closed: dict[int, Tensor] = {}
         self._ratios: dict[int, Ratios] = {}
@@ -164,7 +164,8 @@ class Meter:
             max=call.decode.shape[1] - 1
         )
         later = (call.decode[:, places] != 0).any(-1).any(0)
-        self._tokens.append(self._given + later.sum())
+        given = self._given + later.sum()
+        self._tokens = self._tokens.to(given.device) + given
         self.calls += 1
         self.rows += self._rows
         self.steps += call.steps
@@ -178,7 +179,7 @@ class Meter:
     @property
     def tokens(self) -> int:
         """Steered token positions, summed over rows of closed calls."""
-        return int(sum(int(count) for count in self._tokens))
+        return int(self._tokens)
 
     def sites(self) -> dict[str, SiteReceipt]:
         """What is known of every site that changed."""

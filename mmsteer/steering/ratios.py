@@ -12,6 +12,9 @@ _LEAST = 1e-12
 _HELD = 2**14
 """Most tokens that wait to be counted: calls of a few tokens are counted together, as each count costs the same."""
 
+_PARTS = 64
+"""Most tensors of them that wait: a thousand small ones take more memory and time than their numbers."""
+
 
 class Ratios:
     """The ratios of change to state of one site's steered tokens; nothing waits for the device until it is read.
@@ -23,6 +26,7 @@ class Ratios:
     def __init__(self) -> None:
         self.sampled = False
         self._waiting: list[tuple[Tensor, Tensor]] = []
+        self._held = 0
         # Counts of ratios and of norms in bins, (2, bins), and the sum of the ratios and the largest, (2,).
         self._bins: Tensor | None = None
         self._sums = torch.zeros(2, dtype=torch.float64)
@@ -35,13 +39,15 @@ class Ratios:
             size: Norm of each token before it, of the same shape.
         """
         self._waiting.append((change.flatten(), size.flatten()))
-        if sum(len(changes) for changes, _ in self._waiting) > _HELD:
+        self._held += change.numel()
+        if self._held > _HELD or len(self._waiting) > _PARTS:
             self._count()
 
     def _count(self) -> None:
         change, size = (torch.cat(parts) for parts in zip(*self._waiting, strict=True))
         self._waiting.clear()
-        ratio, steered = change / size.clamp(min=_LEAST), change > 0
+        self._held = 0
+        ratio, steered = ratios_of(change, size), change > 0
         bins = torch.stack([binned(ratio, steered), binned(size, steered)])
         total, peak = self._sums.to(bins.device)
         self._sums = torch.stack([total + ratio.sum(dtype=torch.float64), torch.maximum(peak, ratio.max().double())])
@@ -61,6 +67,16 @@ class Ratios:
         ratios, norms = map(LogHistogram.of_bins, self._bins)
         total, peak = self._sums.tolist()
         return SiteReceipt(total / ratios.count, peak, moments, ratios, norms.median, self.sampled)
+
+
+def ratios_of(change: Tensor, size: Tensor) -> Tensor:
+    """Norms of changes over norms of states.
+
+    Args:
+        change: Norms of changes.
+        size: Norms of the states before, of the same shape.
+    """
+    return change / size.clamp(min=_LEAST)
 
 
 def push_lengths(table: Tensor, vectors: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """What steering adds to a step of decoding: counted operators, which no machine changes."""
 
+import gc
 from collections import Counter
 from functools import partial
 
@@ -181,3 +182,16 @@ def test_calls_of_one_length_share_a_plan(adapter, monkeypatch):
     assert [timeline.steps for _, _, timeline, _ in plans] == [8, 5]
     assert torch.equal(made[0], made[1])
     assert torch.equal(made[2], made[0][:, : made[2].shape[1]])
+
+
+def test_a_session_of_many_short_calls_keeps_no_more_than_one_of_few(adapter):
+    def kept(calls):
+        for _ in range(calls):
+            generate(adapter, 2)
+        gc.collect()
+        return sum(type(one) is torch.Tensor for one in gc.get_objects())
+
+    with steer(adapter, steering(adapter)):
+        few, many = kept(80), kept(160)
+    # What waits to be counted, at each layer, and not two tensors for each of its calls.
+    assert many - few <= 2 * 64 * LAYERS
