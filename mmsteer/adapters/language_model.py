@@ -319,6 +319,14 @@ class LanguageModelAdapter(Ported):
         """
         return str(self._prompts.tokenizer.decode([token]))
 
+    def words_of_tokens(self, output: str) -> list[int]:
+        """For each token of an output the index of its word, as white space divides it; empty for slow tokenizers.
+
+        Args:
+            output: What the model said.
+        """
+        return self._prompts.words_of_tokens(output)
+
     def unembed(self, state: Tensor) -> Tensor:
         """All that follows the last block, (..., 1, vocabulary): the last norm, the head, and what a family does after.
 

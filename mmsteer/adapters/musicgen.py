@@ -198,6 +198,10 @@ class MusicgenAdapter(Ported, ABC):
         """The number of a code, which means something else in each codebook."""
         return str(token)
 
+    def words_of_tokens(self, output: str) -> list[int]:
+        """None: audio has no words."""
+        return []
+
     @abstractmethod
     def unembed(self, state: Tensor) -> Tensor:
         """The last norm and the head of each codebook, (..., codebooks, vocabulary)."""

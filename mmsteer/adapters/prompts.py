@@ -3,6 +3,8 @@
 Padding the two apart puts the end of every prompt at the same place, so that one clock serves the batch.
 """
 
+import re
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -95,6 +97,17 @@ class Prompts:
         """
         check_text("what the model says", text, self._of_images)
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def words_of_tokens(self, text: str) -> list[int]:
+        """For each token of a text the index of its word; white space is of the word that follows it.
+
+        Only fast tokenizers tell where their tokens lie; for others the list is empty.
+        """
+        if not self.tokenizer.is_fast or not text.strip():
+            return []
+        starts = [word.start() for word in re.finditer(r"\S+", text)]
+        spans = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+        return [_word_at(starts, text, *span) for span in spans]
 
     def said(self, prompts: Tensor, made: Tensor) -> list[str]:
         """What a model put out, as text, with the tags around its thoughts, also where the prompt opens them.
@@ -209,3 +222,11 @@ class Prompts:
         # Gemma 3 marks an image by the token that begins it, others by the image's own.
         mark = getattr(self._processor, "boi_token", None) or self._processor.image_token
         return f"{mark}\n" * images
+
+
+def _word_at(starts: Sequence[int], text: str, start: int, stop: int) -> int:
+    """The word, by the starts of all, that a stretch of a text lies in or leads to."""
+    white = len(text[start:stop]) - len(text[start:stop].lstrip())
+    within = bisect_right(starts, min(start + white, stop - 1)) - 1
+    leads = within + (white == stop - start)
+    return min(max(leads, 0), len(starts) - 1)

@@ -44,7 +44,8 @@ r"""A run on disk: plain JSON and audio, whole at every moment, and resumable.
                               control its S, "KIND_difference" and "against_KIND"; S is {"value", "low", "high", "n",
                               "unscored"}. Differences are paired: the same examples and seeds. A summary pools the
                               conditions that differ in their target alone; its target is null.
-      traces.json             {condition: {"attributes": [{"direction", "label", "steps", "strength"}]}}; with targets
+      traces.json             {condition: {"attributes": [{"direction", "label", "steps", "strength"}], "words":
+                              {example: [ratio]}}}: of some texts the R that each word was chosen at; with targets
                               {"attributes": [A], "crossing": C | null}
       validation/             where the recipe chooses: the same files for the conditions that were tried
       choice.json             [{"condition", "goal", "value", "within_bounds", "broken": [reason], "tried", "allowed"}];

@@ -1,14 +1,16 @@
 """The loop: a task under each steering of a plan, generated, scored and set beside its controls, in a run folder."""
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Any
 
 from mmsteer.recipes.folder import CHUNKS, SAMPLES, RunFolder
+from mmsteer.recipes.pieces import ReadPushes
 from mmsteer.recipes.plan import UNSTEERED, Planned
 from mmsteer.recipes.receipts import joined_receipt
 from mmsteer.recipes.sampling import DOSES, Sampler
 from mmsteer.recipes.scoring import ITEM, Scored, score_conditions
 from mmsteer.recipes.task import Task
+from mmsteer.steering import Steering
 from mmsteer.workers import Held, Here, Workers
 
 SCORES = "scores.json"
@@ -47,10 +49,27 @@ def carry_out(
     lines, receipts = _by_condition(folder.lines(SAMPLES), ITEM), _receipts(folder, plan)
     steered = [planned for planned in plan if planned.kind == "steered"]
     traces = {one.name: task.traces(applied[one.name], lines[one.name], lines.get(UNSTEERED)) for one in steered}
+    for name, words in _words(task, folder, {one: applied[one.name] for one in steered}, lines, by):
+        traces[name] = {**traces[name], "words": words}
     scored = [_scored(one, group, lines, receipts) for one in steered]
     folder.write("receipts.json", receipts)
     folder.write("traces.json", traces)
     folder.write(SCORES, score_conditions(scored, task.scores))
+
+
+def _words(
+    task: Task, folder: RunFolder, applied: Mapping[Planned, Steering], lines: Lines, workers: Workers
+) -> Iterator[tuple[str, dict[int, list[float]]]]:
+    """Of each steered condition how far the words of its first outputs were pushed, by example."""
+    shown = {one: task.worded(lines[one.name], lines.get(UNSTEERED)) for one in applied if applied[one].attributes}
+    pieces = [
+        ReadPushes(one, applied[one], task.contexts(folder.path, one, [task.items[line[ITEM]] for line in some], some))
+        for one, some in shown.items()
+        if some
+    ]
+    for piece, found in workers.map(pieces):
+        examples = (line[ITEM] for line in shown[piece.planned])
+        yield piece.planned.name, {example: words for example, words in zip(examples, found, strict=True) if words}
 
 
 def _receipts(folder: RunFolder, plan: Sequence[Planned]) -> dict[str, dict[str, Any]]:

@@ -14,6 +14,7 @@ from mmsteer.recipes.scoring import ITEM
 from mmsteer.recipes.task import Task
 from mmsteer.steering import Steering
 from mmsteer.types import Sample
+from mmsteer.word_pushes import word_pushes
 from mmsteer.workers import Held
 
 Lines = list[dict[str, Any]]
@@ -146,3 +147,25 @@ class MeasuredDose:
 
     def __str__(self) -> str:
         return f"{self.planned.name}, its dose"
+
+
+@dataclass(frozen=True, eq=False)
+class ReadPushes:
+    """Read some outputs of a condition again: how far each of their words was pushed.
+
+    Attributes:
+        planned: The condition.
+        steering: What was applied.
+        outputs: Prompts with outputs.
+    """
+
+    planned: Planned
+    steering: Steering
+    outputs: Sequence[Sample]
+
+    def do(self, held: Held) -> list[list[float]]:
+        """For each output a number a word."""
+        return word_pushes(held.adapter, self.steering, self.outputs)
+
+    def __str__(self) -> str:
+        return f"{self.planned.name}, its words"

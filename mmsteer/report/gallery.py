@@ -1,8 +1,8 @@
 """What came of each condition: outputs side by side, with changed words, named objects or targets marked."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from urllib.parse import quote
 
 from markupsafe import Markup
@@ -11,6 +11,7 @@ from mmsteer.eval.attributes import ATTRIBUTES
 from mmsteer.eval.text import word_changes
 from mmsteer.report.output_parts import Asked, Example, Mention, Output
 from mmsteer.report.parts import Condition
+from mmsteer.report.pushed_words import Pushed, pushed_words
 from mmsteer.report.run_data import Run
 from mmsteer.report.strips import note_strip
 from mmsteer.report.trials import reached, roles, shown_conditions
@@ -32,11 +33,13 @@ class Piece:
 
     `kind`: `right` or `wrong` for an object that is or is not there, `changed`, or empty.
     `note`: which object the words stand for, and whether it is there.
+    `words`: the text in parts that were pushed by different amounts; empty where that was not measured.
     """
 
     text: str
     kind: str = ""
     note: str = ""
+    words: tuple[Pushed, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -230,14 +233,27 @@ def _card(
 
 def _shown(run: Run, role: str, one: Output, condition: Condition, before: str | None, *, drawn: bool) -> Shown:
     notes = one.readings.notes if drawn else None
+    pieces = marked(one.caption or "", one.mentions) if run.kind == "vision" else _words(role, one, before)
     return Shown(
         role=role,
-        pieces=tuple(marked(one.caption or "", one.mentions) if run.kind == "vision" else _words(role, one, before)),
+        pieces=tuple(_pushed(pieces, _pushes(run, one))),
         is_audio=run.kind == "music" or bool(one.audio),
         audio=_file(run, one.audio),
         strip=note_strip(notes, wanted_notes(condition)) if notes and run.kind == "music" else None,
         note=_note(run, one, condition),
     )
+
+
+def _pushes(run: Run, one: Output) -> Sequence[float]:
+    """How far each word of an output was pushed; empty where that was not measured."""
+    traces = run.traces.get(one.condition)
+    return traces.words.get(one.example, ()) if traces else ()
+
+
+def _pushed(pieces: Iterable[Piece], pushes: Sequence[float]) -> Iterator[Piece]:
+    pieces = list(pieces)
+    parts = pushed_words([piece.text for piece in pieces], pushes) if pushes else [()] * len(pieces)
+    yield from (replace(piece, words=words) for piece, words in zip(pieces, parts, strict=True))
 
 
 def _file(run: Run, name: str | None) -> str | None:

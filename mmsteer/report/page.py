@@ -80,6 +80,7 @@ def _view(run: Run) -> dict[str, Any]:
         "choosing": choosing(run),
         "schedules": schedule_charts(run.traces),
         "galleries": galleries(run),
+        "measured": any(traces.words for traces in run.traces.values()),
         "gallery_title": GALLERIES[run.kind],
         "receipts": receipt_lines(run),
         "probes": [_probe(table) for table in run.probes],

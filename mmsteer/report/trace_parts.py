@@ -1,5 +1,7 @@
 """What `traces.json` holds: strength over time or over tokens, and for music what was played."""
 
+from pydantic import Field
+
 from mmsteer.report.parts import Part
 
 
@@ -56,9 +58,10 @@ class Crossing(Part):
 
 
 class ConditionTraces(Part):
-    """The attributes of a condition over time."""
+    """The attributes of a condition over time, and of some outputs how far each word was pushed, by example."""
 
     attributes: list[Traced]
+    words: dict[int, list[float]] = Field(default={})
     crossing: Crossing | None = None
 
     @property

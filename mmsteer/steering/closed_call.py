@@ -7,7 +7,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from mmsteer.steering.ratios import Ratios, push_lengths
+from mmsteer.steering.ratios import Ratios, push_lengths, ratios_of
 from mmsteer.steering.receipt import SiteReceipt
 
 
@@ -95,6 +95,15 @@ class ClosedCall:
         elif end > self.first:
             pushed, sizes = self._pushed[place, : end - self.first], self._sizes(place)[: end - self.first]
             into.add(_of(rows, pushed, 1), _of(rows, sizes, 1))
+
+    def moved(self, place: int) -> Tensor:
+        """How far each token of the prompt was moved at a site, over the norm of its state, (rows, tokens).
+
+        Args:
+            place: Index of the site.
+        """
+        change, size = (torch.cat(parts, dim=1) for parts in zip(*self.prompts[place], strict=True))
+        return ratios_of(change, size)
 
     def rows_of(self, sample: int) -> Tensor | None:
         """The rows of one sample; None, for all, where samples are not told apart.

@@ -6,7 +6,7 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
-from torch import nn
+from torch import Tensor, nn
 
 from mmsteer import hooks
 from mmsteer.errors import SteeringError
@@ -65,6 +65,18 @@ class Session:
         """
         with self._lock:
             return self._of_sample(sample, steps)
+
+    def moved(self) -> dict[str, Tensor]:
+        """How far each token of the last prompt was moved: norm of the change over norm of the state, (rows, tokens).
+
+        By the names of the steered sites of the stack that makes the output.
+        """
+        with self._lock:
+            driver = self._drivers.get(self._adapter.generator)
+            call = driver.call() if driver else None
+            if driver is None or call is None:
+                return {}
+            return {driver.names[place]: call.moved(place) for place in call.prompts}
 
     def _of_sample(self, sample: int, steps: int) -> Receipt:
         steering = self._steerings[sample]

@@ -231,5 +231,8 @@ class Adapter(Identified, Protocol):
     def token_name(self, token: int) -> str:
         """A token as people read it."""
 
+    def words_of_tokens(self, output: str) -> list[int]:
+        """For each token of a text the index of its word; empty where the model makes no text, or does not tell."""
+
     def unembed(self, state: Tensor) -> Tensor:
         """Logits that the model makes of hidden states after its last block, (..., vocabularies, vocabulary)."""

@@ -11,6 +11,7 @@ from mmsteer.errors import RecipeError
 from mmsteer.report import gallery, write_report
 from mmsteer.report.output_parts import Mention
 from mmsteer.report.parts import Condition
+from mmsteer.report.pushed_words import pushed_words
 from mmsteer.report.run_data import read_run
 from mmsteer.report.tables import flip_lines
 from mmsteer.report.tradeoff import trade_offs
@@ -69,6 +70,22 @@ def test_every_image_is_there_and_described(page, seen):
     assert all((seen / unquote(one["src"])).is_file() for one in images)
     assert {one["alt"] for one in images} == {"objects there: cup, laptop"}
     assert {one["loading"] for one in images} == {"lazy"}
+
+
+def test_bars_under_words_are_as_high_as_their_pushes(page):
+    bars = [(one["class"], one["title"]) for one in page.all("span") if "title" in one]
+    pushed = [f"pushed by {share}% of its state" for share in ("10.0", "0.0", "5.0", "2.5", "20.0")]
+    assert bars[:5] == list(zip(["push p2", "push p0", "push p1", "push p1", "push p4"], pushed, strict=True))
+    assert "Bars under words : how far" in page.words
+
+
+def test_a_word_may_be_in_two_stretches_and_other_texts_have_no_bars():
+    def levels(*words):
+        return [[part.level for part in parts] for parts in pushed_words(*words)]
+
+    assert levels(["a cup", ". And", " more"], [0.1, 0.4, 0.2, 0.0]) == [[1, 0, 4], [4, 0, 2], [0, 0]]
+    assert levels(["a cup", " more"], [0.1, 0.2]) == [[0], [0]]
+    assert levels(["a cup"], [0.0, 0.0]) == [[0, 0, 0]]
 
 
 def test_objects_are_marked_where_they_stand():

@@ -15,6 +15,7 @@ OBJECTS = ["cup", "laptop"]
 BEFORE = "A laptop and a chair near a second chair."
 AFTER = "A laptop beside a cup."
 OTHER = "A laptop and a chair."
+PUSHES = [0.1, 0.0, 0.05, 0.025, 0.2]  # of the words of AFTER
 CHAIR_S = {0.2: 0.5, 0.4: 0.3, 0.8: 0.1}
 RECALL = {0.2: 0.8, 0.4: 0.78, 0.8: 0.5}
 VALIDATED = 0.02  # how much higher everything is on the validation images
@@ -45,7 +46,8 @@ def make_vision_run(folder: Path, images: int = 10, *, changed: int = 7) -> Path
     write(folder, "receipts.json", {one["name"]: _receipt(one) for one in _conditions(chosen, controls=True)})
     write(folder, "doses.json", {name: {"factor": None, "kl": 0.1} for name in chosen})
     steps = {"direction": "honest:yes", "label": "yes", "steps": [0, 1, 2], "strength": [0.4, 0.2, 0.0]}
-    write(folder, "traces.json", {chosen[0]: {"attributes": [steps]}, chosen[1]: {"attributes": []}})
+    words = {at: PUSHES for at in range(images)}
+    write(folder, "traces.json", {chosen[0]: {"attributes": [steps], "words": words}, chosen[1]: {"attributes": []}})
     write(folder, "probe.json", [])
     write(folder, "choice.json", [_choice(chosen[0], 3, 2), _choice(chosen[1], 2, 1)])
     part = folder / "validation"

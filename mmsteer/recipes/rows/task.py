@@ -27,6 +27,9 @@ from mmsteer.steering import Steering, steer
 from mmsteer.tasks import Row
 from mmsteer.types import Sample, Sampling
 
+LOOKED_AT = 12
+"""Outputs of a condition whose words are measured."""
+
 
 @dataclass(frozen=True)
 class Item:
@@ -154,6 +157,11 @@ class RowsTask(Task):
         clips = [read_audio(path / _audio(planned, item)).samples for item in items]
         made = [replace(one, output=clip) for one, clip in zip(samples, clips, strict=True)]
         return [made[row] for row in alike(made)[0]]  # read at once
+
+    def worded(self, lines: Sequence[Line], unsteered: Sequence[Line] | None) -> list[Line]:
+        """The first answers."""
+        del unsteered
+        return [line for line in lines if line["text"]][:LOOKED_AT] if self._is_text else []
 
     def scores(self, members: Sequence[Scored]) -> dict[str, Any]:
         """Ratios of sums over rows, beside their controls."""

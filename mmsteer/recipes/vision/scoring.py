@@ -11,7 +11,8 @@ from mmsteer.recipes.scoring import Line, Scored
 from mmsteer.recipes.vision.schema import AmberImages
 
 
-def _named(line: Line) -> set[str]:
+def named_objects(line: Line) -> set[str]:
+    """The objects that a caption names."""
     return {mention["object"] for mention in line["mentions"]}
 
 
@@ -27,10 +28,10 @@ CAPTION_METRICS: Mapping[str, Count] = {
     "chair_s": lambda line: share(_wrong(line) > 0 if line["caption"] else None),
     "chair_i": lambda line: (_wrong(line), len(line["mentions"])),
     "recall": lambda line: (_right(line), _right(line) + len(line["missed"])),
-    "precision": lambda line: (_right(line), len(_named(line))),
-    "f1": lambda line: (_right(line), (len(_named(line)) + _right(line) + len(line["missed"])) / 2),
+    "precision": lambda line: (_right(line), len(named_objects(line))),
+    "f1": lambda line: (_right(line), (len(named_objects(line)) + _right(line) + len(line["missed"])) / 2),
     "length": lambda line: share(count_words(line["caption"])),
-    "distinct": lambda line: share(len(_named(line))),
+    "distinct": lambda line: share(len(named_objects(line))),
     "empty": lambda line: share(not line["caption"]),
     "repetition": lambda line: share(repetition(line["caption"])),
     "no_objects": lambda line: share(not line["mentions"]),

@@ -10,11 +10,11 @@ from mmsteer.eval.chair import Chair
 from mmsteer.eval.open_nouns import open_synonyms
 from mmsteer.recipes.beside import Count
 from mmsteer.recipes.plan import Planned
-from mmsteer.recipes.rows.task import Item, RowsTask
+from mmsteer.recipes.rows.task import LOOKED_AT, Item, RowsTask
 from mmsteer.recipes.scoring import Line, Scored
 from mmsteer.recipes.vision.pictures import Picture
 from mmsteer.recipes.vision.schema import Ask, Captions
-from mmsteer.recipes.vision.scoring import scores
+from mmsteer.recipes.vision.scoring import named_objects, scores
 from mmsteer.steering import Steering
 from mmsteer.types import Sample
 
@@ -107,6 +107,12 @@ class AskTask(RowsTask):
         """
         said = [(item, output["caption"]) for item, output in zip(items, outputs, strict=True) if output["caption"]]
         return [replace(item.row.sample(self.adapter), output=caption) for item, caption in said]
+
+    def worded(self, lines: Sequence[Line], unsteered: Sequence[Line] | None) -> list[Line]:
+        """The captions whose objects changed most, which the report shows first."""
+        before = {line["id"]: named_objects(line) for line in unsteered or ()}
+        said = [line for line in lines if line["caption"]]
+        return sorted(said, key=lambda one: -len(named_objects(one) ^ before.get(one["id"], set())))[:LOOKED_AT]
 
     def scores(self, members: Sequence[Scored]) -> dict[str, Any]:
         """Ratios of sums over pictures, beside their controls, and the flips of answers."""

@@ -55,6 +55,18 @@ def lines(folder):
     return [json.loads(line) for line in (folder.path / "samples.jsonl").read_text().splitlines()]
 
 
+def test_the_words_of_the_first_answers_have_the_push_that_each_was_chosen_at(finished):
+    traces, said = (
+        finished.read("traces.json"),
+        {(one["condition"], one["example"]): one["text"] for one in lines(finished)},
+    )
+    for name, found in traces.items():
+        assert {int(at) for at in found["words"]} == {at for one, at in said if one == name and said[one, at]}
+        for at, pushes in found["words"].items():
+            assert len(pushes) == len(said[name, int(at)].split())
+            assert all(push > 0 for push in pushes)
+
+
 def test_every_output_is_kept_with_what_it_adds_to_each_metric(finished):
     found = lines(finished)
     assert {one["condition"] for one in found} >= {"unsteered"}
