@@ -173,7 +173,9 @@ class Meter:
             self._closed[place] = self._closed.get(place, 0) + counts.clone()
         self._asked = {place: torch.zeros_like(counts) for place, counts in self._asked.items()}
         for place in call.moments:
-            call.count(place, self._ratios.setdefault(place, Ratios()))
+            if place not in self._ratios:
+                self._ratios[place] = Ratios()
+            call.count(place, self._ratios[place])
         self._prompts, self._moments = {}, {}
 
     @property

@@ -28,7 +28,7 @@ class Part:
 
         `state`: the state, (..., width of the place).
         """
-        return state[..., self.start : self.stop]
+        return state if self.stop - self.start == state.shape[-1] else state[..., self.start : self.stop]
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ class Pushes:
         self.tells_thoughts = any(map(tells_thoughts, self._plan.selections))
         self._thinking: Tensor | None = None
         self._dtype = torch.float32
+        self._checked: torch.dtype | None = None
 
     @property
     def is_on_one_device(self) -> bool:
@@ -110,9 +111,12 @@ class Pushes:
         """
         if self.added:
             return self.added[place].to(hidden.device, non_blocking=True)
-        self._dtype = hidden.dtype
-        self._placed.limits.check(hidden.dtype)
-        delta = self.amount(place).to(hidden.device) @ self._placed.vectors(hidden.device)[place]
+        if hidden.dtype != self._checked:
+            self._placed.limits.check(hidden.dtype)
+            self._dtype = self._checked = hidden.dtype
+        amount, vectors = self.amount(place).to(hidden.device), self._placed.vectors(hidden.device)[place]
+        # Nearly always there is one vector, and a product of numbers costs less than one of matrices.
+        delta = amount * vectors if len(vectors) == 1 else amount @ vectors
         return delta.to(hidden.dtype)
 
     def amount(self, place: int) -> Tensor:

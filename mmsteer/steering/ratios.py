@@ -38,13 +38,13 @@ class Ratios:
             change: Norm of the change of each token.
             size: Norm of each token before it, of the same shape.
         """
-        self._waiting.append((change.flatten(), size.flatten()))
+        self._waiting.append((change, size))
         self._held += change.numel()
         if self._held > _HELD or len(self._waiting) > _PARTS:
             self._count()
 
     def _count(self) -> None:
-        change, size = (torch.cat(parts) for parts in zip(*self._waiting, strict=True))
+        change, size = (torch.cat([one.flatten() for one in parts]) for parts in zip(*self._waiting, strict=True))
         self._waiting.clear()
         self._held = 0
         ratio, steered = ratios_of(change, size), change > 0

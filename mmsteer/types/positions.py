@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from enum import IntFlag
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -91,7 +92,7 @@ class Positions:
         Args:
             term: The term.
         """
-        return term in _lex(self.text)
+        return term in _terms(self.text)
 
     def without(self, text: str) -> "Positions":
         """These positions less others.
@@ -133,6 +134,11 @@ def _lex(text: str) -> list[str | _Window]:
     return items
 
 
+@lru_cache(maxsize=256)
+def _terms(text: str) -> frozenset[str | _Window]:
+    return frozenset(_lex(text))
+
+
 def _window(text: str, start: str, stop: str, unit: str) -> _Window:
     try:
         window = _Window(float(start), float(stop), unit)
@@ -143,6 +149,7 @@ def _window(text: str, start: str, stop: str, unit: str) -> _Window:
     return window
 
 
+@lru_cache(maxsize=256)
 def _parse(text: str) -> _Node:
     items = _lex(text)
     if len(items) > MOST_TERMS:
