@@ -1,7 +1,7 @@
 """Finding directions with a recursive feature machine: mmsteer beside xrfm.
 
     python benchmarks/rfm.py [--out FOLDER] [--quick | --large]
-    python benchmarks/rfm.py --centres [--out FOLDER] [--quick]    100,000 samples in the span of 8,192, mmsteer alone
+    python benchmarks/rfm.py --centres [--out FOLDER] [--quick]    100,000 samples in the span of 8,192; xrfm's trees
 
 Both search the same settings on the same split of the same states: a planted direction (or one a class) in noise whose
 coordinates differ in scale, a few of them by very much, as in hidden states. xrfm gets the states centred and scaled as
@@ -89,10 +89,10 @@ def main() -> None:
 
 
 def centres(case: Case, out: Path) -> None:
-    """All samples of a case in the span of some, beside some of the samples with every one a centre."""
+    """All samples of a case in the span of some, beside some of the samples with every one a centre, and xrfm's trees."""
     from report import write_report
 
-    rows = [_child(tool, case) for tool in ("centred", "whole")]
+    rows = [{"tool": tool} | _child(tool, case) for tool in ("centred", "whole", "trees")]
     print(*write_report("rfm_centres", {"All samples in the span of some": rows}, out, NOTES[-1:]))
 
 
@@ -234,6 +234,39 @@ def of_xrfm(case: Case) -> dict[str, Any]:
     return {"seconds": seconds, "peak_mb": _peak_mb() - start, "auc": score}
 
 
+def trees(case: Case) -> dict[str, Any]:
+    """xrfm's own way with many samples: a tree, each leaf of which has a machine of its own."""
+    from xrfm import xRFM
+
+    z, columns, split = _prepared(case)
+    leaf = case.n // 10
+    start, began, best, score = _fresh_peak_mb(), time.perf_counter(), -1.0, 0.0
+    parts = [(z[rows], columns[rows, 0].long()) for rows in (split.train, split.validation)]
+    for setting in settings_of(case):
+        model = {"kernel": "l2_high_dim", "bandwidth": setting.bandwidth, "exponent": setting.exponent}
+        options = {"iters": case.rounds, "reg": setting.ridge, "verbose": False}
+        with _quiet():
+            tree = xRFM(
+                {"model": model, "fit": options}, max_leaf_size=leaf, device="cpu", random_state=0, verbose=False
+            ).fit(*parts[0], *parts[1])
+            reached, tested = (
+                _mean_auc(torch.as_tensor(tree.predict_proba(z[rows]))[:, 1:], columns[rows])
+                for rows in (split.validation, split.test)
+            )
+        if reached > best:
+            best, score = reached, tested
+    return {
+        "samples": case.n,
+        "d": case.d,
+        "centres": f"leaves of at most {leaf:,}",
+        "settings": case.draws,
+        "updates": case.rounds,
+        "s": time.perf_counter() - began,
+        "AUC": score,
+        "peak MB": _peak_mb() - start,
+    }
+
+
 def agreement(case: Case) -> dict[str, Any]:
     """Cosine of the two AGOPs after four updates with one setting."""
     z, columns, split = _prepared(case)
@@ -257,7 +290,14 @@ def _largest_entry(metric: Tensor) -> Tensor:
     return metric / metric.max().clamp(min=torch.finfo(metric.dtype).tiny)
 
 
-CHILDREN = {"mmsteer": of_mmsteer, "xrfm": of_xrfm, "agreement": agreement, "centred": centred, "whole": whole}
+CHILDREN = {
+    "mmsteer": of_mmsteer,
+    "xrfm": of_xrfm,
+    "agreement": agreement,
+    "centred": centred,
+    "whole": whole,
+    "trees": trees,
+}
 
 
 def _metric(machine: Any) -> Tensor:
