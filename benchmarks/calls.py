@@ -1,18 +1,20 @@
 """Whole calls of `generate` on a language model with real weights, steered at every block, beside today's peers.
 
     python benchmarks/calls.py [--out FOLDER] [--tokens 16 128 2048] [--rows 1 8 64] [--rounds 3] [--model bundled:text]
+                               [--peers repeng]
     python benchmarks/calls.py --many 1000
 
 Each toolkit adds the same vector at every block of a twin of the same weights, and its call is timed by turns with the
 unsteered one: prompt, setting up and all. Seconds are those of the processor where there is no accelerator. Peers that
-are not installed are named as such; `benchmarks/peers.py` says how to install them. `--many` makes so many short calls
+are not installed are named as such; `benchmarks/peers.py` says how to install them, and `--peers` takes a few of
+them alone, for long calls. `--many` makes so many short calls
 in one session, and says what the last hundred cost beside the first, and how much memory they kept.
 """
 
 import argparse
 import gc
 import resource
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -28,7 +30,6 @@ import mmsteer
 
 STRONG = 3.0
 PROMPT = "The weather today is nice and the birds are singing in the old trees"
-PACKAGES = ("mmsteer", *PEERS)
 
 
 def main() -> None:
@@ -45,22 +46,24 @@ def main() -> None:
     for tokens in options.tokens:
         for rows in options.rows:
             title = f"{tokens} new tokens, {rows} rows"
-            tables[title] = compared(loaded, tokens, rows, options.rounds)
+            tables[title] = compared(loaded, tokens, rows, options.rounds, options.peers)
             print(title, *tables[title], sep="\n", flush=True)
             # Written as it grows, so that a run that is cut short leaves what it has.
             write_report("calls", tables, options.out, packages=tuple(PEERS))
 
 
-def compared(loaded: Any, tokens: int, rows: int, rounds: int) -> list[Row]:
+def compared(loaded: Any, tokens: int, rows: int, rounds: int, peers: Sequence[str]) -> list[Row]:
     """A row a toolkit, all in the same rounds."""
     ids = loaded.processor(PROMPT, return_tensors="pt").input_ids.to(loaded.device).expand(rows, -1)
     given = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "do_sample": False, "pad_token_id": 0}
     call = partial(_called, **given, max_new_tokens=tokens)
-    found: dict[str, dict[str, Any]] = {name: {"toolkit": name, "version": installed(name)} for name in PACKAGES}
+    found: dict[str, dict[str, Any]] = {
+        name: {"toolkit": name, "version": installed(name)} for name in ("mmsteer", *peers)
+    }
     jobs: dict[str, Callable[[], float]] = {"unsteered": partial(seconds, partial(call, loaded.model.generate))}
     with ExitStack() as exits:
         expected = None
-        for name in (one for one in PACKAGES if one == "mmsteer" or is_installed(one)):
+        for name in ("mmsteer", *filter(is_installed, peers)):
             generate = exits.enter_context(attached(name, loaded))
             made = call(generate)
             expected = made if expected is None else expected
@@ -123,6 +126,7 @@ def _options() -> argparse.ArgumentParser:
     parser.add_argument("--tokens", type=int, nargs="+", default=[16, 128, 2048])
     parser.add_argument("--rows", type=int, nargs="+", default=[1, 8, 64])
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--peers", nargs="*", choices=tuple(PEERS), default=list(PEERS), help="only these, or none")
     parser.add_argument("--many", type=int, help="so many calls of two tokens, in the place of the tables")
     return parser
 

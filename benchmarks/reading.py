@@ -5,7 +5,7 @@
 Both read every block of the stack that makes the output and keep the mean over the tokens. The loop is the kindest
 one: it pools each batch where it lies and keeps no states, but has all layers of a batch at once; `record` has one,
 leaves padding out, takes the norms that relative strength needs, and checks that everything is finite. The forward
-alone, which nothing can beat, runs beside them.
+alone, which nothing can beat, runs beside them. Seconds of both are the processor's where there is no accelerator.
 """
 
 import argparse
@@ -13,13 +13,15 @@ import resource
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from first_token import seconds
 from PIL import Image
-from report import Row, Spread, ratio, seconds_apart, write_report
+from report import Row, Spread, by_turns, ratio, seconds_apart, write_report
 from transformers import LlamaConfig, LlamaForCausalLM
 
 import mmsteer
@@ -34,15 +36,16 @@ SAMPLES, LAYERS, WIDTH, TOKENS = 100_000, 32, 4096, 256
 
 def main() -> None:
     options = _options().parse_args()
-    repeats, batches = (1, 1) if options.quick else (5, 4)
+    torch.set_num_threads(1)
+    repeats, batches = (1, 1) if options.quick else (5, 12)
     speed, plan, flat = [], [], []
     for name, (adapter, samples) in models(batches * BATCH).items():
         sites = [site for site in adapter.sites if (site.stack, site.point) == (adapter.generator, "block")]
-        row, seconds = compare(adapter, samples, sites, repeats)
+        row, took = compare(adapter, samples, sites, repeats)
         speed.append({"model": name, "blocks": len(sites), "width": adapter.widths[sites[0]]} | row)
         print(speed[-1], flush=True)
         if name == "wide language model":
-            plan = planned(adapter, samples, sites, seconds)
+            plan = planned(adapter, samples, sites, took)
             flat = memory(adapter, samples, sites, 2 if options.quick else 8)
     tables = {
         "Samples a second": speed,
@@ -85,14 +88,12 @@ def wide(layers: int = 4, width: int = 1024) -> Any:
 
 def compare(adapter: Any, samples: Sequence[Sample], sites: list[Site], repeats: int) -> tuple[Row, dict[str, float]]:
     """One row of the table, and the median seconds of each job."""
-    times = seconds_apart(
-        {
-            "forward": lambda: forward(adapter, samples, lambda _: None),
-            "record": lambda: record(adapter, samples, sites, batch=BATCH),
-            "loop": lambda: loop(adapter, samples),
-        },
-        repeats,
-    )
+    jobs: dict[str, Callable[[], object]] = {
+        "forward": lambda: forward(adapter, samples, lambda _: None),
+        "record": lambda: record(adapter, samples, sites, batch=BATCH),
+        "loop": lambda: loop(adapter, samples),
+    }
+    times = by_turns({name: partial(seconds, job) for name, job in jobs.items()}, repeats)
     states = state_bytes(adapter, samples[:BATCH])
     pooled = len(sites) * adapter.widths[sites[0]] * 4
     row = {
@@ -147,11 +148,11 @@ def memory(adapter: Any, samples: Sequence[Sample], sites: list[Site], times: in
     return rows
 
 
-def planned(adapter: Any, samples: Sequence[Sample], sites: list[Site], seconds: dict[str, float]) -> list[Row]:
+def planned(adapter: Any, samples: Sequence[Sample], sites: list[Site], took: dict[str, float]) -> list[Row]:
     """What the large sweep takes beside its forwards, from what this run measured."""
     tokens = adapter.reading(samples[:1]).arguments["input_ids"].shape[1]
     read = len(samples) * tokens * len(sites) * adapter.widths[sites[0]]
-    pooling = max(seconds["record"] - seconds["forward"], 0.0) / read
+    pooling = max(took["record"] - took["forward"], 0.0) / read
     with tempfile.TemporaryDirectory() as place:
         folders = iter(range(10_000))
         kept = seconds_apart(
@@ -159,7 +160,7 @@ def planned(adapter: Any, samples: Sequence[Sample], sites: list[Site], seconds:
         )["disk"]
         written = sum(one.stat().st_size for one in Path(place, "0").glob("*.safetensors"))
         manifest = Path(place, "0", "manifest.jsonl").stat().st_size / (len(samples) / BATCH)
-    shard = max(Spread.of(kept).median - seconds["record"], 0.0) / (len(samples) / BATCH)
+    shard = max(Spread.of(kept).median - took["record"], 0.0) / (len(samples) / BATCH)
     shards, disk = SAMPLES / 64, SAMPLES * LAYERS * WIDTH * 4
     return [
         {"what": "on disk, float32", "GB": disk / 1e9, "from": f"{written} bytes for {len(samples)} samples here"},

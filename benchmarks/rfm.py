@@ -89,7 +89,7 @@ def main() -> None:
 
 
 def centres(case: Case, out: Path) -> None:
-    """All samples of a case in the span of some, beside some of the samples with every one a centre, and xrfm's trees."""
+    """All samples of a case in the span of some, beside some of them with every one a centre, and xrfm's trees."""
     from report import write_report
 
     rows = [{"tool": tool} | _child(tool, case) for tool in ("centred", "whole", "trees")]
