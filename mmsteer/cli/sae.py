@@ -72,11 +72,13 @@ def train(
     """Train a dictionary on the hidden states of a model, and measure it on samples it did not see.
 
     The bar shows FVU, L0, dead and dense features. A training that was stopped goes on where it stood when the same
-    command is given again.
+    command is given again. Under torchrun each process learns from a part of every batch, on a card of its own.
 
     [bold]Examples[/]
 
     mmsteer sae train --site decoder.3 --out mine
+
+    torchrun --nproc-per-node 4 -m mmsteer sae train --site text.16 --model bundled:text --device cuda --out mine
 
     mmsteer sae train --model llava-hf/llava-1.5-7b-hf --site text.16 --data photos --features 32768 --out llava-16
     """
@@ -92,49 +94,63 @@ def train(
 
     from mmsteer.cli.sae_inputs import architecture_of, learned_and_judged, loaded, pieces
     from mmsteer.recipes.model_workers import model_workers
-    from mmsteer.sae import Held, Shuffled, Training, progress_bar, train_dictionary, usage, write_sae_lens
+    from mmsteer.sae import (
+        Held,
+        Shuffled,
+        Training,
+        assist_training,
+        progress_bar,
+        train_dictionary,
+        usage,
+        write_sae_lens,
+    )
     from mmsteer.sae import measure as measured
     from mmsteer.sae.formats.usage_file import write_usage
+    from mmsteer.sae.ranks import joined
     from mmsteer.types import Site
 
     place, kind = Site.parse(site), architecture_of(architecture, k, steps)
     plan = Training(features, steps, rate=rate, warmup=min(1000, steps // 10), dead_after=50 * batch, seed=seed)
     name = model or ("bundled:music" if place.stack == "decoder" else "bundled:vision")
-    adapter = loaded(name, "", "cpu" if workers else device, dtype)
-    checkpoint = out / "training.safetensors"
-    with (
-        model_workers(workers, adapter, name, device=device, dtype=dtype) as by,
-        nullcontext() if quiet else progress_bar() as report,
-    ):
-        learned, judged = learned_and_judged(
-            adapter,
-            place,
-            data,
-            store,
-            samples=samples,
-            tokens=tokens,
-            positions=positions,
-            prompt=prompt,
-            seed=seed,
-            workers=by,
-        )
-        ahead = not isinstance(learned, Held)
-        dictionary = train_dictionary(
-            Shuffled(learned, batch=min(batch, sum(learned.rows)), seed=seed, ahead=ahead),
-            kind,
-            plan,
-            site=place,
-            model=adapter.fingerprint,
-            sketch=adapter.sketch,
-            checkpoint=checkpoint,
-            # With workers the model lies on the CPU here, and the dictionary where it is asked for.
-            device=device if workers and device != "auto" else adapter.device,
-            report=report,
-        ).to("cpu")
-        write_sae_lens(out, dictionary)
-        write_usage(out, usage(dictionary, pieces(learned)))
-        checkpoint.unlink(missing_ok=True)
-        _show(dictionary, measured(dictionary, pieces(judged)), None)
+    with joined(device) as (ranks, own):
+        if ranks.number:
+            assist_training(kind, plan, device=own)
+            return
+        adapter = loaded(name, "", "cpu" if workers else own, dtype)
+        checkpoint = out / "training.safetensors"
+        with (
+            model_workers(workers, adapter, name, device=device, dtype=dtype) as by,
+            nullcontext() if quiet else progress_bar() as report,
+        ):
+            learned, judged = learned_and_judged(
+                adapter,
+                place,
+                data,
+                store,
+                samples=samples,
+                tokens=tokens,
+                positions=positions,
+                prompt=prompt,
+                seed=seed,
+                workers=by,
+            )
+            ahead = not isinstance(learned, Held)
+            dictionary = train_dictionary(
+                Shuffled(learned, batch=min(batch, sum(learned.rows)), seed=seed, ahead=ahead),
+                kind,
+                plan,
+                site=place,
+                model=adapter.fingerprint,
+                sketch=adapter.sketch,
+                checkpoint=checkpoint,
+                # With workers the model lies on the CPU here, and the dictionary where it is asked for.
+                device=own if workers and own != "auto" else adapter.device,
+                report=report,
+            ).to("cpu")
+            write_sae_lens(out, dictionary)
+            write_usage(out, usage(dictionary, pieces(learned)))
+            checkpoint.unlink(missing_ok=True)
+            _show(dictionary, measured(dictionary, pieces(judged)), None)
     print(f"{out}: look at it with `mmsteer sae browse {out} --model {name} --out features`")
 
 

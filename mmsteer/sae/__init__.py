@@ -15,7 +15,7 @@ from mmsteer.sae.recovery import Recovery, loss_recovered
 from mmsteer.sae.selectors import SELECTORS, Selector, select
 from mmsteer.sae.source import Chunks, Held, Shuffled, Source
 from mmsteer.sae.thresholds import Gated, JumpReLU
-from mmsteer.sae.training import Status, Training, train_dictionary
+from mmsteer.sae.training import Status, Training, assist_training, train_dictionary
 from mmsteer.sae.usage import Usage, usage
 
 __all__ = [
@@ -41,6 +41,7 @@ __all__ = [
     "TopK",
     "Training",
     "Usage",
+    "assist_training",
     "combined_direction",
     "feature_direction",
     "latent_edit",

@@ -15,6 +15,7 @@ from mmsteer.sae.architecture import Architecture
 from mmsteer.sae.checkpoint import load_checkpoint, save_checkpoint
 from mmsteer.sae.dictionary import SparseDictionary
 from mmsteer.sae.quality import Meter, Quality
+from mmsteer.sae.ranks import Ranks
 from mmsteer.sae.source import Source
 from mmsteer.sae.weights import Weights
 from mmsteer.types import Site, Sketch
@@ -115,6 +116,11 @@ def train_dictionary(
     them as the model makes them. Weights and optimizer are float32. On a CPU, training that was stopped and taken up
     again ends with the same bits as training that was not.
 
+    Where torchrun started several processes, the first one calls this and all others `assist_training`; each learns
+    from a part of every batch. What an architecture takes over a whole batch (the largest activations of BatchTopK, the
+    L0 of JumpReLU, the share of what is left that revival explains) it then takes over a part; otherwise the result
+    differs from that of one process by the order of sums alone.
+
     Args:
         source: The hidden states.
         architecture: What to train.
@@ -144,15 +150,34 @@ def train_dictionary(
         "model": str(model),
     }
     path = Path(checkpoint) if checkpoint is not None else None
-    run = _Run(architecture, training, *_start(source, training, path, device))
+    ranks = Ranks()
+    run = _Run(architecture, training, *_start(source, training, path, device), ranks)
     done = load_checkpoint(path, provenance, run.tensors()) if path is not None and path.exists() else 0
+    ranks.begin(source.width, done)
+    ranks.share(run.tensors().values(), device)
     watch = _Watch(run, done, report)
     for step, batch in zip(range(done, training.steps), source.batches(done), strict=False):
-        watch.see(*run.step(batch.to(device, torch.float32), step))
+        watch.see(*run.step(ranks.send(batch.to(device, torch.float32)), step))
         last = step + 1 == training.steps
         if path is not None and (last or (step + 1) % checkpoint_steps == 0):
             save_checkpoint(path, provenance, step + 1, run.tensors())
     return replace(run.frozen(), site=site, model=model, sketch=sketch, provenance=provenance)
+
+
+def assist_training(architecture: Architecture, training: Training, *, device: torch.device | str = "cpu") -> None:
+    """Train with the first process of torchrun, which has the hidden states and calls `train_dictionary`.
+
+    Args:
+        architecture: As there.
+        training: As there.
+        device: Where this one trains.
+    """
+    ranks = Ranks()
+    width, done = ranks.begin(0, 0)
+    run = _Run(architecture, training, torch.zeros(width, device=device), torch.ones((), dtype=torch.float64), ranks)
+    ranks.share(run.tensors().values(), device)
+    for step in range(done, training.steps):
+        run.step(ranks.receive(width, device), step)
 
 
 def _start(source: Source, training: Training, path: Path | None, device: torch.device | str) -> tuple[Tensor, Tensor]:
@@ -173,8 +198,10 @@ def _start(source: Source, training: Training, path: Path | None, device: torch.
 class _Run:
     """Everything that a step reads and changes."""
 
-    def __init__(self, architecture: Architecture, training: Training, mean: Tensor, norm: Tensor) -> None:
-        self.architecture, self.training, self.norm = architecture, training, norm
+    def __init__(
+        self, architecture: Architecture, training: Training, mean: Tensor, norm: Tensor, ranks: Ranks
+    ) -> None:
+        self.architecture, self.training, self.norm, self.ranks = architecture, training, norm, ranks
         self.weights = Weights(mean / float(norm), training.features, training.seed)
         self.state = architecture.start(self.weights)
         self.silent = torch.zeros(training.features, dtype=torch.int64, device=mean.device)
@@ -204,18 +231,23 @@ class _Run:
         return self.silent >= self.training.dead_after
 
     def step(self, batch: Tensor, step: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Learn from a batch; the scaled batch, its reconstruction, what fired, and the loss."""
-        x = batch / float(self.norm)
+        """Learn from a batch; of this process's part the scaled states, their reconstruction, what fired, the loss."""
+        x = self.ranks.part(batch) / float(self.norm)
         result = self.architecture.run(self.weights, self.state, x, self.dead, step)
         self.adam.zero_grad()
         result.loss.backward()
+        self.ranks.add([one.grad for one in self.trained if one.grad is not None], len(x) / len(batch))
         self.weights.project_gradient()
         nn.utils.clip_grad_norm_(self.trained, self.training.clip)
         self.adam.param_groups[0]["lr"] = self.training.rate_at(step)
         self.adam.step()
         self.weights.keep_rows_unit()
-        self.silent += len(x)
-        self.silent[result.fired > 0] = 0
+        measured = [one for one in self.state.values() if not isinstance(one, nn.Parameter)]
+        self.ranks.add(measured, 1 / self.ranks.count)
+        fired = result.fired.clone()
+        self.ranks.add([fired])
+        self.silent += len(batch)
+        self.silent[fired > 0] = 0
         return x, result.reconstruction, result.fired, result.loss.detach()
 
     def frozen(self) -> SparseDictionary:
