@@ -1,4 +1,4 @@
-"""Whole calls of `generate` on a language model with real weights, steered at every block, beside today's peers.
+"""Whole calls of `generate`, steered at every block: a language model beside today's peers, or images, or music.
 
     python benchmarks/calls.py [--out FOLDER] [--tokens 16 128 2048] [--rows 1 8 64] [--rounds 3] [--model bundled:text]
                                [--peers repeng]
@@ -24,6 +24,7 @@ import torch
 from first_token import seconds
 from models import blocks, direction, twin
 from peers import PEERS, is_installed
+from PIL import Image
 from report import Row, Spread, by_turns, installed, ratio, write_report
 
 import mmsteer
@@ -54,9 +55,9 @@ def main() -> None:
 
 def compared(loaded: Any, tokens: int, rows: int, rounds: int, peers: Sequence[str]) -> list[Row]:
     """A row a toolkit, all in the same rounds."""
-    ids = loaded.processor(PROMPT, return_tensors="pt").input_ids.to(loaded.device).expand(rows, -1)
-    given = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "do_sample": False, "pad_token_id": 0}
-    call = partial(_called, **given, max_new_tokens=tokens)
+    call = partial(_called, **asked(loaded, rows), max_new_tokens=tokens)
+    # Peers steer a language model alone.
+    peers = [name for name in peers if loaded.output_kind == "text" and not loaded.sees]
     found: dict[str, dict[str, Any]] = {
         name: {"toolkit": name, "version": installed(name)} for name in ("mmsteer", *peers)
     }
@@ -75,6 +76,20 @@ def compared(loaded: Any, tokens: int, rows: int, rounds: int, peers: Sequence[s
         found[name]["its call / ours"] = ratio(times[name], times["mmsteer"])
         found[name]["s a call"] = Spread.of(times[name]).median
     return list(found.values())
+
+
+def asked(loaded: Any, rows: int) -> dict[str, Any]:
+    """What `generate` is given: the same prompt in each row, with an image where the model sees."""
+    processor, prompt = loaded.processor, PROMPT
+    if loaded.output_kind == "text" and loaded.sees:
+        image = Image.linear_gradient("L").resize((96, 96)).convert("RGB")
+        talk = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": PROMPT}]}]
+        prompt = processor.apply_chat_template(talk, add_generation_prompt=True)
+        given = processor(images=[image] * rows, text=[prompt] * rows, return_tensors="pt")
+    else:
+        given = processor(text=[prompt] * rows, return_tensors="pt")
+    told = {"do_sample": False} | ({"pad_token_id": 0} if loaded.output_kind == "text" else {})
+    return {name: tensor.to(loaded.device) for name, tensor in given.items()} | told
 
 
 @contextmanager
@@ -99,13 +114,12 @@ def _called(generate: Callable[..., Any], **options: Any) -> Any:
 def many(loaded: Any, count: int) -> Row:
     """What the last hundred of many calls cost beside the first hundred, and what memory they kept."""
     one = direction(loaded, blocks(loaded), 0)
-    ids = loaded.processor(PROMPT, return_tensors="pt").input_ids.to(loaded.device)
-    given = {"attention_mask": torch.ones_like(ids), "do_sample": False, "pad_token_id": 0, "max_new_tokens": 2}
+    call = partial(_called, loaded.model.generate, **asked(loaded, 1), max_new_tokens=2)
     times, kept = [], []
     part = max(1, count // 10)
     with mmsteer.steer(loaded, mmsteer.Steering((mmsteer.Attribute(one, STRONG),))):
         for at in range(count):
-            times.append(seconds(partial(_called, loaded.model.generate, input_ids=ids, **given)))
+            times.append(seconds(call))
             if (at + 1) % part == 0:
                 gc.collect()
                 kept.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3)
