@@ -183,7 +183,8 @@ class CounterfactualPairs(Part):
     seed: Seed
     shown: Literal["own", "exchanged"] = Field(
         default="own",
-        description="exchanged, the pairs take each other's images: what their words say alone, for `without`",
+        description="exchanged, the pairs take each other's images: what depends on no object in particular, for "
+        "`without`",
     )
 
 
