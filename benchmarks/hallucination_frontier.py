@@ -4,10 +4,14 @@
 
 A method that only shortens captions names less of what is not there, too. The unsteered captions, cut at the end of the
 sentence before word number L, are what that gives at each length; `cut` in the table has the mean length of the row.
+
+With `--beside docs/results.md` the figure also has the rows of tables that this has printed of as many images, in the
+runs that a page reports.
 """
 
 import argparse
 import json
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +24,7 @@ Line = dict[str, Any]
 WIDTH, HEIGHT, LEFT, BOTTOM, RIGHT, TOP = 860, 520, 60, 460, 480, 20
 PAINTS = {"unsteered": "#000000", "random": "#999999", "wrong image": "#d95f02", "shuffled": "#e6ab02", "": "#1b6ca8"}
 DRAWS = 2000
+ROW = re.compile(r"\| (?P<name>[^|]+) \| (?P<chair>[\d.]+) \[[^|]+ \| (?P<recall>[\d.]+) \[.* \| (?P<n>\d+) \|")
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,8 @@ def main() -> None:
     for name, one in sorted(told.items(), key=lambda item: item[1].point[1]):
         print(_row(name, one, matched(one, cuts)))
     if options.figure:
-        options.figure.write_text(drawn(told, cuts))
+        points = printed(options.beside, len(plain)) | {name: one.point for name, one in told.items()}
+        options.figure.write_text(drawn(points, cuts))
 
 
 def read(runs: Sequence[Path]) -> dict[str, list[Line]]:
@@ -81,6 +87,18 @@ def judged(lines: Sequence[Line]) -> Told:
         np.array([len(names) + len(line["missed"]) for names, line in zip(named, lines, strict=True)], dtype=float),
         np.array([len(line["caption"].split()) for line in lines], dtype=float),
     )
+
+
+def printed(pages: Sequence[Path], n: int) -> dict[str, tuple[float, float]]:
+    """Recall and CHAIR_s of the rows of printed tables.
+
+    Args:
+        pages: What holds the tables.
+        n: Images of the rows that are meant.
+    """
+    rows = [ROW.fullmatch(line) for page in pages for line in page.read_text().splitlines()]
+    found = [row for row in rows if row and int(row["n"]) == n]
+    return {row["name"]: (float(row["recall"]), float(row["chair"])) for row in found}
 
 
 def cut(line: Line, words: int) -> Line:
@@ -123,16 +141,15 @@ def _row(name: str, one: Told, other: Told) -> str:
     )
 
 
-def drawn(told: dict[str, Told], cuts: Sequence[Told]) -> str:
+def drawn(points: dict[str, tuple[float, float]], cuts: Sequence[Told]) -> str:
     """The figure as SVG: points numbered, the cut as a line.
 
     Args:
-        told: Conditions by name.
+        points: Recall and CHAIR_s of conditions by name.
         cuts: Cuts of all lengths.
     """
-    points = [one.point for one in told.values()]
-    least, most = max(min(x for x, _ in points) - 0.02, 0.3), max(x for x, _ in points) + 0.02
-    top = max(y for _, y in points) + 0.05
+    across, up = zip(*points.values(), strict=True)
+    least, most, top = max(min(across) - 0.02, 0.3), max(across) + 0.02, max(up) + 0.05
 
     def place(point: tuple[float, float]) -> tuple[float, float]:
         return LEFT + (point[0] - least) / (most - least) * (RIGHT - LEFT), BOTTOM - point[1] / top * (BOTTOM - TOP)
@@ -147,15 +164,16 @@ def drawn(told: dict[str, Told], cuts: Sequence[Told]) -> str:
         _label(LEFT + 8, TOP + 6, "CHAIR_s", "start"),
         _label(RIGHT + 30, TOP + 6, "dashed: unsteered captions, cut", "start"),
     ]
-    for number, (name, one) in enumerate(sorted(told.items(), key=lambda item: item[1].point[1]), start=1):
-        x, y = place(one.point)
+    for number, (name, point) in enumerate(sorted(points.items(), key=lambda item: item[1][1]), start=1):
+        x, y = place(point)
         paint = next(paint for key, paint in PAINTS.items() if key in name)
         if x >= LEFT:
             parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{paint}"/>')
             parts.append(_label(x + 6, y - 4, str(number), "start", paint))
         parts.append(_label(RIGHT + 30, TOP + 12 + 15 * number, f"{number}  {name}", "start", paint))
-    size = f'viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}"'
-    page = f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#fff"/>'
+    height = max(HEIGHT, TOP + 15 * (len(points) + 2))
+    size = f'viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}"'
+    page = f'<rect width="{WIDTH}" height="{height}" fill="#fff"/>'
     style = 'xmlns="http://www.w3.org/2000/svg" font-family="sans-serif" font-size="11"'
     return f"<svg {style} {size}>{page}{''.join(parts)}</svg>\n"
 
@@ -169,6 +187,7 @@ def _options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("runs", type=Path, nargs="+", help="run folders with captions of the same images")
     parser.add_argument("--figure", type=Path, help="where to write the figure, as SVG")
+    parser.add_argument("--beside", type=Path, nargs="*", default=[], help="pages with tables whose rows are drawn too")
     return parser
 
 

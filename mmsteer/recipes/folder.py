@@ -7,7 +7,8 @@ r"""A run on disk: plain JSON and audio, whole at every moment, and resumable.
                                "model": {"name", "fingerprint"}, "directions": {file: sha256}, "files": {file: sha256}}
       conditions.json         [{"name", "kind": "steered"|"unsteered"|"random"|"shuffled"|"wrong_image", "folder",
                                "values": {variable: value}, "steering": [line], "target": {attribute: label},
-                               "decode": {} or {"vcd"|"icd"|"text_only": {...}}, "controls": [name]}]
+                               "decode": {} or {"vcd"|"icd"|"text_only": {...}}, "per_image": null|"own"|"next",
+                               "controls": [name]}]
       examples.json           [{"index", "id", "prompt", "answer", "options", "images": [file], "objects": [class]
                                | null, "seed"}]
       metrics.json            [{"name", "meaning", "better", "unit", ...}] of the metrics of `score`
@@ -38,8 +39,8 @@ r"""A run on disk: plain JSON and audio, whole at every moment, and resumable.
       doses.json              {condition: {"factor", "kl"}}; the factor that calibration found, and the mean divergence
                               a token from the unsteered next-token distribution, along unsteered outputs, in nats
       scores.json             {"rows": [row], "summaries": [row]}; a row is {"condition", "conditions": [name],
-                              "values", "target", "decode", "kl", "ratio", "metrics": {metric: M}}, with answers also
-                              "flips": {split: {"tp->fn": n}}, from the unsteered run; M is {"steered": S,
+                              "values", "target", "decode", "per_image", "kl", "ratio", "metrics": {metric: M}}, with
+                              answers also "flips": {split: {"tp->fn": n}}, from the unsteered run; M is {"steered": S,
                               "unsteered": S|null, "difference": S|null, "chance": number|null}, and for each kind of
                               control its S, "KIND_difference" and "against_KIND"; S is {"value", "low", "high", "n",
                               "unscored"}. Differences are paired: the same examples and seeds. A summary pools the

@@ -43,9 +43,9 @@ def misplaced(recipe: Recipe) -> list[Problem]:
     found += [Problem((key,), f"no such key {where}") for key in idle if getattr(recipe, key)]
     if not asked and not recipe.score and not recipe.evaluate:
         found.append(Problem(("score",), "this key is missing; it, or evaluate, says what is measured"))
-    own = "target" if asked else "decode"
+    foreign = ["target"] if asked else ["decode", "per_image"]
     for at, table in enumerate(recipe.conditions):
-        found += [Problem(("conditions", at, own), f"no such key {where}")] if getattr(table, own) else []
+        found += [Problem(("conditions", at, key), f"no such key {where}") for key in foreign if getattr(table, key)]
     if recipe.choose and isinstance(recipe.choose.data, IMAGES) != asked:
         found.append(Problem(("choose", "data"), "the test and this are asked in different ways; take two of a kind"))
     return found

@@ -118,6 +118,8 @@ def outputs_of(chunk: Chunk, line: Mapping[str, Any]) -> Sequence[Any]:
 class MeasuredDose:
     """Measure how far a condition moves the model: the factor of its strengths, and nats a token, None unmeasured.
 
+    Directions of each picture are not known before it is shown, so what they move is not measured.
+
     Attributes:
         task: The task's name.
         planned: The condition.
@@ -140,7 +142,7 @@ class MeasuredDose:
         if self.calibrated and wanted is not None:
             factor = calibrate(held.adapter, steering, self.contexts, wanted, guidance=task.guidance).factor
         steering = steering if factor is None else steering.scaled(factor)
-        if not self.contexts or not steering.attributes:
+        if not self.contexts or not steering.attributes or self.planned.own["per_image"]:
             return {"factor": factor, "kl": None}
         moved = divergence(held.adapter, steering, self.contexts, guidance=task.guidance)
         return {"factor": factor, "kl": float(moved.mean())}

@@ -13,8 +13,9 @@ from mmsteer.types import Direction
 
 UNSTEERED = "unsteered"
 """The name of the plain model, which is a row like any condition."""
-NOTHING: Mapping[str, Any] = {"target": {}, "decode": {}}
-"""What a condition is beside its steering: the target of its sound, and contrastive decoding in its place."""
+NOTHING: Mapping[str, Any] = {"target": {}, "decode": {}, "per_image": None}
+"""What a condition is beside its steering: the target of its sound, contrastive decoding in its place, and in whose
+picture its directions are found."""
 
 
 @dataclass(frozen=True)
@@ -149,10 +150,12 @@ class Planner:
 
 
 def _elsewhere(condition: Condition) -> dict[str, Mapping[str, Any]]:
-    """For a condition that steers nothing, what it is as a control of some kind.
+    """What a condition is as a control of some kind, where it is more than its steering.
 
-    `condition`: verified captions are asked about the next image.
+    `condition`: verified captions are asked about the next image, and each image's own direction is the next one's.
     """
+    if condition.own["per_image"] == "own":
+        return {"wrong_image": {**condition.own, "per_image": "next"}}
     verify = condition.own["decode"].get("verify")
     if verify is None or verify["image"] == "next":
         return {}

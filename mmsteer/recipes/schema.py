@@ -165,11 +165,19 @@ class Conditions(Part):
         default={}, description="with evaluate: what the audio should have, such as {note: C}"
     )
     decode: Decode | None = Field(default=None, description="with ask: in the place of steer")
+    per_image: Literal["own", "next"] | None = Field(
+        default=None,
+        description="with ask: each caption is steered along what its own picture adds to the prompt, in the place of "
+        "directions of `no_image` pairs, whose typical norms stay the unit; next, what the picture after it adds, is a "
+        "control",
+    )
 
     @model_validator(mode="after")
     def _one_of_them(self) -> "Conditions":
         if bool(self.steer) == (self.decode is not None):
             raise ValueError("a condition either steers or decodes; give at least 1 line to steer, or decode")
+        if self.per_image and not self.steer:
+            raise ValueError("per_image says along what lines steer; give at least 1 line to steer")
         return self
 
 

@@ -17,7 +17,7 @@ def test_a_sweep_is_every_combination(tmp_path):
     assert [one.name for one in checked.conditions] == ["C at 0.5", "C at 1", "F# at 0.5", "F# at 1"]
     last = checked.conditions[-1]
     assert last.lines == ("note:F# 1 fade-in 0..100%",)
-    assert last.own == {"target": {"note": "F#"}, "decode": {}}
+    assert last.own == {"target": {"note": "F#"}, "decode": {}, "per_image": None}
     assert last.values == {"note": "F#", "strength": 1}
 
 

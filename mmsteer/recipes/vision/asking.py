@@ -30,7 +30,7 @@ DECODERS: Mapping[str, Callable[..., LogitsProcessor]] = {
 
 def ask_all(
     adapter: LanguageModelAdapter,
-    steering: Steering,
+    steering: Steering | Sequence[Steering],
     decode: Mapping[str, Any],
     items: Sequence[Item],
     ask: Ask,
@@ -41,7 +41,7 @@ def ask_all(
 
     Args:
         adapter: The model.
-        steering: What is applied to every row.
+        steering: What is applied to every row; or to each picture that is described, where nothing else is asked.
         decode: Contrastive decoding or verification, `{}` for none.
         items: What is shown.
         ask: What is asked.

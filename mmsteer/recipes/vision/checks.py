@@ -1,6 +1,6 @@
 """What can be wrong with a recipe that asks about images, before the model is loaded."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +11,16 @@ from mmsteer.images import read_image
 from mmsteer.recipes.plan import Condition
 from mmsteer.recipes.problems import Problem
 from mmsteer.recipes.schema import FoundDirections, Recipe
-from mmsteer.recipes.vision.schema import AmberImages, SceneImages
+from mmsteer.recipes.vision.schema import AmberImages, NoImagePairs, SceneImages
 
 SHOWN = 3
 """Broken images that a message names."""
 
 
 def problems(recipe: Recipe, conditions: Sequence[Condition]) -> list[Problem]:
-    """What is wrong with scenes, AMBER's images and decoding."""
-    return _amber(recipe) + _nouns(recipe) + _own_scenes(recipe) + _decoding(recipe, conditions)
+    """What is wrong with scenes, AMBER's images, decoding and directions of each image."""
+    found = _amber(recipe) + _nouns(recipe) + _own_scenes(recipe)
+    return found + _decoding(recipe, conditions) + _per_image(recipe, conditions)
 
 
 def unreadable(place: Place, pictures: Sequence[Any]) -> Iterator[Problem]:
@@ -87,6 +88,31 @@ def _own_scenes(recipe: Recipe) -> list[Problem]:
             place: Place = ("directions", at, "data")
             found.append(Problem(place, "these are the test's own scenes; take those of the split demos"))
     return found
+
+
+def _per_image(recipe: Recipe, conditions: Sequence[Condition]) -> list[Problem]:
+    """Directions of each picture where rows are no pictures, or in the place of what no picture has."""
+    blind = {
+        entry.family
+        for entry in recipe.directions
+        if isinstance(entry, FoundDirections) and isinstance(entry.data, NoImagePairs)
+    }
+    found: dict[Place, Problem] = {}
+    for condition in conditions:
+        for message in _per_image_problems(recipe, condition, blind) if condition.own["per_image"] else ():
+            place = (*condition.place, "per_image")
+            found.setdefault(place, Problem(place, message))
+    return list(found.values())
+
+
+def _per_image_problems(recipe: Recipe, condition: Condition, blind: Collection[str]) -> Iterator[str]:
+    if recipe.ask and recipe.ask.pope:
+        yield "captions are steered so, and answers are not; leave out ask.pope"
+    if condition.kl is not None:
+        yield "what each picture's direction moves is not measured; leave out calibrate"
+    for line in condition.lines:
+        if line.split(":")[0].strip('"') not in blind:
+            yield f"{line!r}: a picture takes the place of directions of `contrast: no_image`, found in this recipe"
 
 
 def _decoding(recipe: Recipe, conditions: Sequence[Condition]) -> list[Problem]:

@@ -7,7 +7,6 @@ which word it is tells nothing.
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 from mmsteer.data.contrasts import Contrast, paired
@@ -15,14 +14,14 @@ from mmsteer.errors import DataError
 from mmsteer.eval.chair import Chair, ChairRow
 from mmsteer.eval.chair_parser import Mention
 from mmsteer.eval.open_nouns import open_synonyms
+from mmsteer.recipes.vision.own_captions import described
 from mmsteer.recipes.vision.pictures import Picture, pictures_in
-from mmsteer.recipes.vision.schema import CocoImages, FolderImages, OwnMentionPairs, SceneImages
-from mmsteer.types import Sample, Sampling
+from mmsteer.recipes.vision.schema import OwnMentionPairs
+from mmsteer.types import Sample
 
 if TYPE_CHECKING:
     from mmsteer.adapters import LanguageModelAdapter
 
-BATCH = 32
 Read = Literal["sentence", "object", "name"]
 Placed = tuple[ChairRow, int, Mention]
 """A caption, and one of its mentions with its place among them."""
@@ -43,8 +42,8 @@ def own_mentions(adapter: "LanguageModelAdapter", data: OwnMentionPairs) -> Cont
     """
     pictures = {picture.id: replace(picture, prompt=data.prompt) for picture in pictures_in(data.images, ())}
     samples = {name: picture.sample(adapter) for name, picture in pictures.items()}
-    said = _described(adapter, data.images, data.prompt, data.tokens)
-    rows = [_judged(pictures[name], text) for name, text in said]
+    said = described(adapter, data.images, data.prompt, data.tokens)
+    rows = [_judged(pictures[one.id], str(one.output)) for one in said]
     pairs = _paired([(row, at, one) for row in rows for at, one in enumerate(_first(row))])
     if not pairs:
         raise DataError(
@@ -63,17 +62,6 @@ def own_mentions(adapter: "LanguageModelAdapter", data: OwnMentionPairs) -> Cont
             for at, (true, false) in enumerate(pairs)
         ],
     )
-
-
-@lru_cache(maxsize=1)
-def _described(
-    adapter: "LanguageModelAdapter", images: SceneImages | CocoImages | FolderImages, prompt: str, tokens: int
-) -> tuple[tuple[str, str], ...]:
-    """The greedy captions of images by name; families that read them at different places share them."""
-    samples = [replace(one, prompt=prompt).sample(adapter) for one in pictures_in(images, ())]
-    parts = [samples[start : start + BATCH] for start in range(0, len(samples), BATCH)]
-    said = [one for part in parts for one in adapter.generate(part, Sampling(tokens), [0] * len(part))]
-    return tuple((one.id, str(one.output).strip()) for one in said)
 
 
 def _judged(picture: Picture, caption: str) -> ChairRow:

@@ -9,6 +9,7 @@ from mmsteer.data.contrasts import Contrast, Demo
 from mmsteer.errors import DataError
 from mmsteer.recipes.vision.own_mentions import own_mentions
 from mmsteer.recipes.vision.schema import (
+    CounterfactualPairs,
     FileDemos,
     MaskedPairs,
     NoImagePairs,
@@ -16,6 +17,7 @@ from mmsteer.recipes.vision.schema import (
     SceneDemos,
     Scenes,
 )
+from mmsteer.recipes.vision.sensitivity import sensitivity
 from mmsteer.tasks import Labelled
 from mmsteer.worlds.scenes import Scene, split_scenes
 from mmsteer.worlds.scenes import contrasts as scenes
@@ -53,6 +55,11 @@ def _demos(demos: SceneDemos | FileDemos, seed: int) -> tuple[Demo, ...]:
     return scenes.scene_demos(_scenes(demos.scenes), seed, matched=demos.matched)
 
 
+def _counterfactual(data: CounterfactualPairs) -> Contrast:
+    pairs = scenes.counterfactual(_scenes(data.scenes), data.seed, decision=data.decision)
+    return pairs if data.shown == "own" else contrasts.wrong_image(pairs, data.seed)
+
+
 def _masked(data: MaskedPairs, adapter: "LanguageModelAdapter") -> Contrast:
     side, patch = _grid(adapter)
     samples = contrasts.image_samples(_demos(data.demos, data.seed))
@@ -82,11 +89,12 @@ def _grid(adapter: "LanguageModelAdapter") -> tuple[int, int]:
 
 MAKERS: "Mapping[str, Callable[[Any, LanguageModelAdapter], Contrast]]" = {
     "captions": lambda data, _: contrasts.captions(_demos(data.demos, data.seed), ending=data.ending),
-    "counterfactual": lambda data, _: scenes.counterfactual(_scenes(data.scenes), data.seed, decision=data.decision),
+    "counterfactual": lambda data, _: _counterfactual(data),
     "mentions": lambda data, _: scenes.mentions(_scenes(data.scenes), data.seed),
     "answers": lambda data, _: scenes.answers(_scenes(data.scenes), data.seed, balanced=data.balanced),
     "masked": _masked,
     "no_image": lambda data, _: _no_image(data),
     "own_mentions": lambda data, adapter: own_mentions(adapter, data),
+    "sensitivity": lambda data, adapter: sensitivity(adapter, data),
     "language_prior": lambda data, _: contrasts.language_prior(_demos(data.demos, data.seed), data.refusal),
 }

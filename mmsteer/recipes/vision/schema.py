@@ -181,6 +181,11 @@ class CounterfactualPairs(Part):
     scenes: Scenes
     decision: Literal["go on", "object", "answer"]
     seed: Seed
+    shown: Literal["own", "exchanged"] = Field(
+        default="own",
+        description="exchanged, the pairs take each other's images: what depends on no object in particular, for "
+        "`without`",
+    )
 
 
 class MentionPairs(Part):
@@ -232,16 +237,28 @@ class LanguagePriorPairs(Part):
     seed: Seed
 
 
+Described = Annotated[
+    Annotated[SceneImages, Tag("(scenes)")]
+    | Annotated[CocoImages, Tag("(coco)")]
+    | Annotated[FolderImages, Tag("(folder)")],
+    by_key("scenes", "coco", "folder"),
+]
+
+
+class SensitivityPairs(Part):
+    """Places in the model's own captions whose next word the image changes most, against those it changes least."""
+
+    contrast: Literal["sensitivity"]
+    images: Described = Field(description="what is described")
+    prompt: Text
+    tokens: Count = Field(description="at most this many tokens a caption")
+
+
 class OwnMentionPairs(Part):
     """Words in the model's own captions: those for what is there against the same words for what is not."""
 
     contrast: Literal["own_mentions"]
-    images: Annotated[
-        Annotated[SceneImages, Tag("(scenes)")]
-        | Annotated[CocoImages, Tag("(coco)")]
-        | Annotated[FolderImages, Tag("(folder)")],
-        by_key("scenes", "coco", "folder"),
-    ] = Field(description="what is described; what is really there is known of it")
+    images: Described = Field(description="what is described; what is really there is known of it")
     prompt: Text
     tokens: Count = Field(description="at most this many tokens a caption")
     read: Literal["sentence", "object", "name"] = Field(
@@ -258,7 +275,8 @@ Pairs = Annotated[
     | MaskedPairs
     | NoImagePairs
     | LanguagePriorPairs
-    | OwnMentionPairs,
+    | OwnMentionPairs
+    | SensitivityPairs,
     Field(discriminator="contrast"),
 ]
 

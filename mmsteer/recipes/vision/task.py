@@ -65,8 +65,19 @@ class AskTask(RowsTask):
         from mmsteer.recipes.vision.asking import ask_all
 
         decode = {name: _given(options) for name, options in planned.own["decode"].items()}
-        outputs, receipt = ask_all(self.adapter, steering, decode, items, self.ask, self.batch, self._after)
+        applied = self._applied(planned, steering, items)
+        outputs, receipt = ask_all(self.adapter, applied, decode, items, self.ask, self.batch, self._after)
         return {}, {"receipt": receipt, "outputs": outputs}
+
+    def _applied(self, planned: Planned, steering: Steering, items: Sequence[Item]) -> Steering | Sequence[Steering]:
+        """What is applied to all pictures, or to each that is described."""
+        from mmsteer.recipes.vision.per_image import along_each
+
+        whose = planned.own["per_image"]
+        shown = [item if whose == "own" else self._after(item) for item in items if item.row.objects is not None]
+        if whose is None or not shown:
+            return steering
+        return along_each(self.adapter, steering, [item.row.sample(self.adapter) for item in shown])
 
     def _after(self, item: Item) -> Item:
         """The next picture; behind the last the first."""

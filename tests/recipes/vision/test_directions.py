@@ -24,6 +24,9 @@ RAW = (
     f"data: {{contrast: no_image, answered: true, seed: 0, {DEMOS}}}}}"
 )
 REVIS = [f"directions=[{PRIOR}, {RAW}]", "conditions.0.steer=['raw:yes {strength} on text.1 when raw:yes < -1']"]
+PAIRS = "contrast: counterfactual, decision: object, seed: 3, scenes: {n: 12, split: demos, seed: 0}"
+MIXED = f"{{family: mixed, probe: mean-difference, {READ}, data: {{{PAIRS}, shown: exchanged}}}}"
+NAME = f"{{family: name, probe: mean-difference, {READ}, data: {{{PAIRS}}}, without: [mixed]}}"
 SAE = "{name: sae, dictionary: bundled:vision, selector: auroc, features: 1, coefficient: maximum, seed: 0}"
 MASKED = (
     "{family: masked, probe: vti-paper, sites: vision.0-1, positions: all, pool: tokens, "
@@ -55,6 +58,19 @@ def test_a_family_is_orthogonal_to_those_that_it_leaves_out(recipe, tmp_path):
     entry = plain.recipe.directions[1]
     alone = find(plain.adapter, entry, samples_of(entry.data, plain.adapter))
     assert max(map(abs, cosines(alone.directions["raw:yes"], both[0]["prior:yes"]))) > 0.01
+
+
+def test_what_pairs_say_under_each_others_images_is_taken_out_of_a_family(recipe):
+    plain = prepare(recipe, [f"directions=[{MIXED}, {NAME}]", "conditions.0.steer=['name:yes {strength} on text.1']"])
+    entries, adapter = plain.recipe.directions, plain.adapter
+    mixed, own = (samples_of(entry.data, adapter) for entry in entries)
+    assert [one.output for one in mixed.samples] == [one.output for one in own.samples]
+    expected = samples_of(entries[1].data, adapter, "wrong_image", seed=3)
+    assert [one.images for one in mixed.samples] == [one.images for one in expected.samples]
+    assert [one.images for one in mixed.samples] != [one.images for one in own.samples]
+    other = find(adapter, entries[0], mixed).directions["mixed:yes"]
+    name = find(adapter, entries[1], own, without=[other]).directions["name:yes"]
+    assert max(map(abs, cosines(name, other))) < 1e-5
 
 
 @pytest.mark.parametrize(
