@@ -1,6 +1,6 @@
 """A vector trained by reward beside prompting, a mean difference at the same divergence, and LoRA with the same budget.
 
-    python benchmarks/rewarded.py comma|choice|note|grounded [--steps 25] [--prompts 40] [--sites text.*]
+    python benchmarks/rewarded.py comma|the|choice|note|grounded [--steps 25] [--prompts 40] [--sites text.*]
 
 All are judged on prompts that nothing was learned from, by outputs drawn at temperature 1. The vector and LoRA (PEFT,
 rank 4 on the output projection of every attention) take the same RLOO steps of the same number of outputs. The mean
@@ -58,6 +58,9 @@ def drawn(**length: Any) -> Sampling:
 
 TASKS: Mapping[str, Task] = {
     "comma": Task("bundled:text", "instruction:no_comma", "text.14", drawn(tokens=16), " Do not use any commas."),
+    "the": Task(
+        "bundled:text", "instruction:forbidden=the", "text.14", drawn(tokens=16), ' Do not use the word "the".'
+    ),
     "choice": Task("bundled:text", "choice", "text.14", drawn(tokens=10), " Write the right option and nothing else."),
     "note": Task(
         "bundled:music", "note:C", "decoder.2", drawn(seconds=2.0, guidance=1.0), ", all on the note C", "out_proj"
@@ -68,7 +71,7 @@ TASKS: Mapping[str, Task] = {
 
 def rows_of(name: str, adapter: AnyAdapter) -> tuple[list[Row], list[Row]]:
     """Rows to learn from, and rows to judge on."""
-    if name == "comma":
+    if name in ("comma", "the"):
         rows = [row for row in read_rows(OWN / "uppercase.jsonl") if row.label == "plain"]
         return [row for row in rows if row.split == "training"], [row for row in rows if row.split != "training"]
     if name == "choice":
