@@ -1,12 +1,12 @@
 """A vector trained by reward beside prompting, a mean difference at the same divergence, and LoRA with the same budget.
 
-    python benchmarks/rewarded.py comma|the|choice|note|grounded [--steps 25] [--prompts 40] [--sites text.*]
+    python benchmarks/rewarded.py comma|the|choice|note|grounded [--steps 25] [--prompts 40] [--sites S] [--out FILE]
 
 All are judged on prompts that nothing was learned from, by outputs drawn at temperature 1. The vector and LoRA (PEFT,
 rank 4 on the output projection of every attention) take the same RLOO steps of the same number of outputs. The mean
 difference is of the model's own outputs, those with the larger rewards against the others, at the strength at which the
 95 % quantile of the divergence from the unsteered model is that of the trained vector. The random vector has the
-trained one's length.
+trained one's length. --out keeps the trained vector.
 """
 
 import argparse
@@ -25,6 +25,7 @@ import mmsteer
 from mmsteer import hooks
 from mmsteer.adapters import AnyAdapter
 from mmsteer.calibrate import calibrate, divergence
+from mmsteer.direction_file import save_directions
 from mmsteer.eval.rewards import OutputReward, parse_output_reward, rate_outputs
 from mmsteer.layouts import layouts
 from mmsteer.likelihood import OutputTokens, output_tokens
@@ -174,6 +175,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=25)
     parser.add_argument("--prompts", type=int, default=40)
     parser.add_argument("--sites")
+    parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     task, adapter = TASKS[given.task], mmsteer.load(TASKS[given.task].model, dtype="float32")
     reward = parse_output_reward(task.reward, adapter.output_kind)
@@ -185,6 +187,8 @@ def main() -> None:
     references = [row.reference for row in learned]
     objective = Reinforced(prompts, references, reward, task.sampling, "rloo", ASKED, GROUP, batch=16, seed=SEED)
     direction = _trained(where, objective, given.steps)
+    if given.out:
+        save_directions(given.out, [direction])
     item = Attribute(direction, 1.0, unit="trained")
     kl = float(torch.quantile(divergence(adapter, Steering((item,)), plain).double(), 0.95))
     say(f"the vector moves the 95 % quantile of the divergence to {kl:.3f} nats")
