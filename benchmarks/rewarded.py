@@ -132,6 +132,11 @@ def say(text: str) -> None:
     print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
 
 
+def show(name: str, score: Score) -> None:
+    """Print the reward of a condition, and how many outputs have none."""
+    say(f"{name}: {score}" + (f", {score.unscored} without a reward" if score.unscored else ""))
+
+
 def made(adapter: AnyAdapter, samples: Sequence[Sample], sampling: Sampling, steering: Steering) -> list[Sample]:
     """Outputs, drawn by seeds of their own."""
     seeds = [random.Random(f"{SEED}:{at}").getrandbits(31) for at in range(len(samples))]
@@ -217,10 +222,10 @@ def main() -> None:
         return mean_score(rated(adapter, held, outputs, reward), groups=[row.id for row in held])
 
     for name, score in conditions.items():
-        say(f"{name}: {score()}")
-    say(f"prompting: {judged(Steering(), task.said)}")
+        show(name, score())
+    show("prompting", judged(Steering(), task.said))
     with with_lora(adapter, where, task, objective, given.steps):
-        say(f"LoRA: {judged(Steering())}")
+        show("LoRA", judged(Steering()))
 
 
 def _trained(where: Any, objective: Reinforced, steps: int) -> Direction:
