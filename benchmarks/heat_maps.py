@@ -1,14 +1,15 @@
 """Whether the object that a caption names is where the map is hot, in rendered scenes.
 
-    python benchmarks/heat_maps.py [SCENES]
+    python benchmarks/heat_maps.py [SCENES] [--resample]
 
 `bundled:vision` describes each scene, and every patch is credited for the name of each object that the description
 names and that is there. The hottest patch is compared with the object's box, for the model as it is and, as a control,
-with the boxes of the other objects of the scene.
+with the boxes of the other objects of the scene. A patch that is taken away is the mean of the image's patches, or with
+--resample that of the next scene that does not have the object.
 """
 
-import sys
-from collections.abc import Iterator
+import argparse
+from collections.abc import Iterator, Sequence
 
 import torch
 
@@ -42,23 +43,28 @@ def named(adapter: AnyAdapter, count: int) -> Iterator[tuple[Scene, Sample, str]
                 yield scene, told, name
 
 
+def without(cases: Sequence[tuple[Scene, Sample, str]], name: str) -> Sample:
+    """The first described scene that does not have an object."""
+    return next(told for scene, told, _ in cases if name not in scene.objects)
+
+
 def main() -> None:
     """Print shares for each technique."""
     torch.set_num_threads(1)
+    parser = argparse.ArgumentParser()
+    parser.add_argument("scenes", type=int, nargs="?", default=40)
+    parser.add_argument("--resample", action="store_true")
+    given = parser.parse_args()
     adapter = mmsteer.load("bundled:vision")
-    cases = list(named(adapter, int(sys.argv[1]) if len(sys.argv) > 1 else 40))
+    cases = list(named(adapter, given.scenes))
     print(f"{len(cases)} named objects in {len({id(scene) for scene, _, _ in cases})} scenes")
     for technique in TECHNIQUES:
         hits, areas, others = [], [], []
-        for scene, told, name in cases:
-            found = attribute(
-                adapter,
-                told,
-                of_words(adapter, told, name),
-                TokenUnits(Positions("image")),
-                technique,
-                Effort(steps=16),
-            )
+        for at, (scene, told, name) in enumerate(cases):
+            units = TokenUnits(Positions("image"))
+            if given.resample:
+                units = units.resampled(adapter, without(cases[at:] + cases[:at], name))
+            found = attribute(adapter, told, of_words(adapter, told, name), units, technique, Effort(steps=16))
             hottest = int(found.values.argmax())
             mine = inside(scene, name, len(found.values))
             hits.append(bool(mine[hottest]))

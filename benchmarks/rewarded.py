@@ -1,12 +1,12 @@
 """A vector trained by reward beside prompting, a mean difference at the same divergence, and LoRA with the same budget.
 
-    python benchmarks/rewarded.py comma|choice|note|grounded [--steps 25] [--prompts 40] [--sites text.*]
+    python benchmarks/rewarded.py comma|the|choice|note|grounded [--steps 25] [--prompts 40] [--sites S] [--out FILE]
 
 All are judged on prompts that nothing was learned from, by outputs drawn at temperature 1. The vector and LoRA (PEFT,
 rank 4 on the output projection of every attention) take the same RLOO steps of the same number of outputs. The mean
 difference is of the model's own outputs, those with the larger rewards against the others, at the strength at which the
 95 % quantile of the divergence from the unsteered model is that of the trained vector. The random vector has the
-trained one's length.
+trained one's length. --out keeps the trained vector.
 """
 
 import argparse
@@ -25,6 +25,7 @@ import mmsteer
 from mmsteer import hooks
 from mmsteer.adapters import AnyAdapter
 from mmsteer.calibrate import calibrate, divergence
+from mmsteer.direction_file import save_directions
 from mmsteer.eval.rewards import OutputReward, parse_output_reward, rate_outputs
 from mmsteer.layouts import layouts
 from mmsteer.likelihood import OutputTokens, output_tokens
@@ -58,6 +59,9 @@ def drawn(**length: Any) -> Sampling:
 
 TASKS: Mapping[str, Task] = {
     "comma": Task("bundled:text", "instruction:no_comma", "text.14", drawn(tokens=16), " Do not use any commas."),
+    "the": Task(
+        "bundled:text", "instruction:forbidden=the", "text.14", drawn(tokens=16), ' Do not use the word "the".'
+    ),
     "choice": Task("bundled:text", "choice", "text.14", drawn(tokens=10), " Write the right option and nothing else."),
     "note": Task(
         "bundled:music", "note:C", "decoder.2", drawn(seconds=2.0, guidance=1.0), ", all on the note C", "out_proj"
@@ -68,7 +72,7 @@ TASKS: Mapping[str, Task] = {
 
 def rows_of(name: str, adapter: AnyAdapter) -> tuple[list[Row], list[Row]]:
     """Rows to learn from, and rows to judge on."""
-    if name == "comma":
+    if name in ("comma", "the"):
         rows = [row for row in read_rows(OWN / "uppercase.jsonl") if row.label == "plain"]
         return [row for row in rows if row.split == "training"], [row for row in rows if row.split != "training"]
     if name == "choice":
@@ -128,6 +132,11 @@ def say(text: str) -> None:
     print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
 
 
+def show(name: str, score: Score) -> None:
+    """Print the reward of a condition, and how many outputs have none."""
+    say(f"{name}: {score}" + (f", {score.unscored} without a reward" if score.unscored else ""))
+
+
 def made(adapter: AnyAdapter, samples: Sequence[Sample], sampling: Sampling, steering: Steering) -> list[Sample]:
     """Outputs, drawn by seeds of their own."""
     seeds = [random.Random(f"{SEED}:{at}").getrandbits(31) for at in range(len(samples))]
@@ -171,6 +180,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=25)
     parser.add_argument("--prompts", type=int, default=40)
     parser.add_argument("--sites")
+    parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     task, adapter = TASKS[given.task], mmsteer.load(TASKS[given.task].model, dtype="float32")
     reward = parse_output_reward(task.reward, adapter.output_kind)
@@ -182,6 +192,8 @@ def main() -> None:
     references = [row.reference for row in learned]
     objective = Reinforced(prompts, references, reward, task.sampling, "rloo", ASKED, GROUP, batch=16, seed=SEED)
     direction = _trained(where, objective, given.steps)
+    if given.out:
+        save_directions(given.out, [direction])
     item = Attribute(direction, 1.0, unit="trained")
     kl = float(torch.quantile(divergence(adapter, Steering((item,)), plain).double(), 0.95))
     say(f"the vector moves the 95 % quantile of the divergence to {kl:.3f} nats")
@@ -210,10 +222,10 @@ def main() -> None:
         return mean_score(rated(adapter, held, outputs, reward), groups=[row.id for row in held])
 
     for name, score in conditions.items():
-        say(f"{name}: {score()}")
-    say(f"prompting: {judged(Steering(), task.said)}")
+        show(name, score())
+    show("prompting", judged(Steering(), task.said))
     with with_lora(adapter, where, task, objective, given.steps):
-        say(f"LoRA: {judged(Steering())}")
+        show("LoRA", judged(Steering()))
 
 
 def _trained(where: Any, objective: Reinforced, steps: int) -> Direction:

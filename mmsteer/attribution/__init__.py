@@ -1,11 +1,12 @@
-"""Attribution: what tokens, patches, components, features and vectors have to do with an output."""
+"""Attribution: what tokens, patches, frames, components, features and vectors have to do with an output."""
 
 from mmsteer.attribution.attribute import Attribution, attribute
+from mmsteer.attribution.baselines import Resampled
 from mmsteer.attribution.metrics import log_probability, of_words
 from mmsteer.attribution.probe_samples import ProbeSamples
 from mmsteer.attribution.techniques import TECHNIQUES, Effort
 from mmsteer.attribution.training import Learned, attribute_training
-from mmsteer.attribution.units import ComponentUnits, FeatureUnits, TokenUnits, Units, VectorUnits
+from mmsteer.attribution.units import ComponentUnits, FeatureUnits, FrameUnits, TokenUnits, Units, VectorUnits
 from mmsteer.attribution.vector_samples import VectorSamples
 
 __all__ = [
@@ -14,8 +15,10 @@ __all__ = [
     "ComponentUnits",
     "Effort",
     "FeatureUnits",
+    "FrameUnits",
     "Learned",
     "ProbeSamples",
+    "Resampled",
     "TokenUnits",
     "Units",
     "VectorSamples",

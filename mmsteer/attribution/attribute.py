@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from mmsteer import hooks
+from mmsteer.attribution.baselines import check_stack
 from mmsteer.attribution.metrics import Metric, log_probability
 from mmsteer.attribution.techniques import Effort, asked_of
 from mmsteer.attribution.units import TokenUnits, Units
@@ -67,7 +68,7 @@ def attribute(
         adapter: The model.
         sample: A prompt with its output.
         metric: The number, such as the log-probability of the output (usual) or of words in it (`of_words`).
-        units: What it is shared out among: tokens or patches, components, features of a dictionary, or vectors.
+        units: What it is shared out among: tokens or patches, frames, components, features of a dictionary, or vectors.
         technique: One of `TECHNIQUES`.
         effort: How hard it tries.
 
@@ -99,11 +100,7 @@ class _Function:
             adapter.read(reading, logits="outputs")
         tokens = tokens_of(adapter, adapter.generator, found[-1])
         self.names = units.names(adapter, tokens, adapter.tokens(reading)[0])
-        for site in units.edits(adapter, torch.ones(1, len(self.names)), lambda: tokens):
-            if site.stack != adapter.generator:
-                raise AttributionError(
-                    f"{site}: outputs are attributed to what is in the stack that makes them, {adapter.generator}"
-                )
+        check_stack(adapter, units.edits(adapter, torch.ones(1, len(self.names)), lambda: tokens))
 
     def __call__(self, shares: Tensor) -> Tensor:
         adapter, reading = self._adapter, self._reading(len(shares))

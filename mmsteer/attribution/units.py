@@ -5,22 +5,20 @@ rows holds the same sample in each, with shares of its own.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol
+from dataclasses import dataclass, replace
+from typing import ClassVar, Protocol, Self
 
-import torch
 from torch import Tensor
 
 from mmsteer import hooks
+from mmsteer.attribution.baselines import Baseline, base_at, check_baseline, moved, places_of, resampled
 from mmsteer.errors import AttributionError
 from mmsteer.sae import SparseDictionary
 from mmsteer.schedules import Constant
 from mmsteer.steering import Attribute, Steering
 from mmsteer.steering.plan import length
-from mmsteer.types import Adapter, Positions, Site, Tokens, select_sites
+from mmsteer.types import Adapter, Positions, Sample, Site, Tokens, select_sites
 
-Baseline = Literal["zero", "mean"]
-BASELINES: tuple[Baseline, ...] = ("zero", "mean")
 Shown = Callable[[], Tokens]
 """What the tokens of the forward that runs are."""
 
@@ -59,7 +57,7 @@ class TokenUnits:
         positions: Which tokens; each is a unit. The first token is usually an attention sink: without it a model says
             nothing of sense, so it stays.
         baseline: What stands in the place of one: `zero`, which a norm that follows turns into a bend that gradients
-            follow badly, or the `mean` of these tokens.
+            follow badly, the `mean` of these tokens, or what another sample has there (`resampled`).
     """
 
     positions: Positions = Positions("prompt - first")
@@ -67,7 +65,7 @@ class TokenUnits:
     kind: ClassVar[str] = "tokens"
 
     def __post_init__(self) -> None:
-        _check_baseline(self.baseline)
+        check_baseline(self.baseline)
 
     def names(self, adapter: Adapter, tokens: Tokens, ids: Tensor) -> tuple[str, ...]:
         """See `Units.names`.
@@ -75,7 +73,7 @@ class TokenUnits:
         Raises:
             AttributionError: The positions select no token.
         """
-        places = _places(self.positions, tokens)
+        places = places_of(self.positions, tokens)
         if not len(places):
             raise AttributionError(f"the positions '{self.positions}' select no token of this sample")
         prefix = tokens.kinds.shape[1] - len(ids)
@@ -86,11 +84,52 @@ class TokenUnits:
 
     def edits(self, adapter: Adapter, shares: Tensor, shown: Shown) -> Mapping[Site, hooks.Edit]:
         """See `Units.edits`."""
+        site = entrance(adapter)
 
         def edit(hidden: Tensor) -> Tensor:
-            return _moved(hidden, self.positions, shown(), shares[:, :, None], self.baseline)
+            return moved(hidden, self.positions, shown(), shares[:, :, None], base_at(self.baseline, site))
 
-        return {entrance(adapter): edit}
+        return {site: edit}
+
+    def resampled(self, adapter: Adapter, other: Sample) -> Self:
+        """These units with another sample as the baseline: resample ablation, and patching from it.
+
+        Args:
+            adapter: The model.
+            other: Such as another prompt, or another image.
+
+        Raises:
+            AttributionError: The other sample has none of these tokens.
+        """
+        return replace(self, baseline=resampled(adapter, other, (entrance(adapter),), self.positions))
+
+
+@dataclass(frozen=True)
+class FrameUnits(TokenUnits):
+    """Frames of a clip where the decoder takes them in again: what the rest of the clip owes to each.
+
+    A frame is a token of the decoder: the first codebook of that moment, and of each further one the code of a frame
+    earlier.
+
+    Attributes:
+        positions: Which tokens; each is a frame.
+        baseline: See `TokenUnits`.
+    """
+
+    positions: Positions = Positions("generated")
+    kind: ClassVar[str] = "frames"
+
+    def names(self, adapter: Adapter, tokens: Tokens, ids: Tensor) -> tuple[str, ...]:
+        """When each frame begins, in seconds.
+
+        Raises:
+            AttributionError: The output has no duration, or the positions select no frame.
+        """
+        if tokens.rate is None:
+            raise AttributionError("frames are of clips, and this model's output has no duration; take tokens")
+        super().names(adapter, tokens, ids)
+        # A token predicts the step behind the frame that it holds.
+        return tuple(f"{(int(tokens.steps[at]) - 1) / tokens.rate:.3f} s" for at in places_of(self.positions, tokens))
 
 
 @dataclass(frozen=True)
@@ -99,7 +138,8 @@ class ComponentUnits:
 
     Attributes:
         sites: A pattern such as `text.*.mlp`, `text.*.attention` or `text.12.head.*`.
-        baseline: What stands in the place of one: `zero`, or the `mean` over these tokens.
+        baseline: What stands in the place of one: `zero`, the `mean` over these tokens, or what it writes in another
+            sample (`resampled`).
         positions: At which tokens it is taken away; not at the first, which is usually an attention sink.
     """
 
@@ -109,7 +149,7 @@ class ComponentUnits:
     kind: ClassVar[str] = "components"
 
     def __post_init__(self) -> None:
-        _check_baseline(self.baseline)
+        check_baseline(self.baseline)
 
     def chosen(self, adapter: Adapter) -> tuple[Site, ...]:
         """The sites, in the order of the layers.
@@ -137,10 +177,23 @@ class ComponentUnits:
     def edits(self, adapter: Adapter, shares: Tensor, shown: Shown) -> Mapping[Site, hooks.Edit]:
         """See `Units.edits`."""
 
-        def edit(at: int) -> hooks.Edit:
-            return lambda hidden: _moved(hidden, self.positions, shown(), shares[:, at, None, None], self.baseline)
+        def edit(at: int, site: Site) -> hooks.Edit:
+            base, share = base_at(self.baseline, site), shares[:, at, None, None]
+            return lambda hidden: moved(hidden, self.positions, shown(), share, base)
 
-        return {site: edit(at) for at, site in enumerate(self.chosen(adapter))}
+        return {site: edit(at, site) for at, site in enumerate(self.chosen(adapter))}
+
+    def resampled(self, adapter: Adapter, other: Sample) -> Self:
+        """See `TokenUnits.resampled`; of the output, too, where the positions choose tokens of it.
+
+        Args:
+            adapter: The model.
+            other: Another prompt, with its output.
+
+        Raises:
+            AttributionError: The other sample has none of these tokens.
+        """
+        return replace(self, baseline=resampled(adapter, other, self.chosen(adapter), self.positions))
 
 
 @dataclass(frozen=True, eq=False)
@@ -239,18 +292,6 @@ def entrance(adapter: Adapter) -> Site:
     return found[0]
 
 
-def _places(positions: Positions, tokens: Tokens) -> Tensor:
-    return positions.mask(tokens)[0].nonzero().flatten()
-
-
-def _moved(hidden: Tensor, positions: Positions, tokens: Tokens, share: Tensor, baseline: Baseline) -> Tensor:
-    """Hidden states, (rows, tokens, width), of which the chosen tokens stand between a baseline and themselves."""
-    places = _places(positions, tokens).to(hidden.device)
-    state, share = hidden[:, places], share.to(hidden)
-    base = torch.zeros_like(state) if baseline == "zero" else state.detach().mean(dim=1, keepdim=True)
-    return hidden.index_copy(1, places, base + share * (state - base))
-
-
 def _is_plain(item: Attribute) -> bool:
     return (
         item.operator == "add"
@@ -259,8 +300,3 @@ def _is_plain(item: Attribute) -> bool:
         and item.schedule == Constant(1.0)
         and all(vector.ndim == 1 for vector in item.direction.vectors.values())
     )
-
-
-def _check_baseline(baseline: str) -> None:
-    if baseline not in BASELINES:
-        raise AttributionError(f"no baseline {baseline!r}; choose from {', '.join(BASELINES)}")

@@ -1,5 +1,6 @@
 """`mmsteer attribute`."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -10,10 +11,12 @@ from mmsteer.cli.options import refuse_idle
 from mmsteer.errors import AttributionError
 
 if TYPE_CHECKING:
+    from mmsteer.adapters import AnyAdapter
     from mmsteer.attribution import Attribution, Units
-    from mmsteer.types import Adapter
+    from mmsteer.report.frames import Clip
+    from mmsteer.types import Sample, Sampling
 
-Kind = Literal["tokens", "patches", "components", "features", "vectors"]
+Kind = Literal["tokens", "patches", "frames", "components", "features", "vectors"]
 Technique = Literal["occlusion", "shapley", "exact-shapley", "gradient", "integrated-gradients", "lime"]
 
 
@@ -33,9 +36,15 @@ def attribute(
     feature: Annotated[list[int] | None, typer.Option(help="features: a number; repeated")] = None,
     steer: Annotated[list[str] | None, typer.Option(help="vectors: a line of steering; repeated")] = None,
     directions: Annotated[Path | None, typer.Option(help="vectors: a file of directions")] = None,
-    baseline: Annotated[Literal["zero", "mean"], typer.Option(help="what stands in the place of a unit")] = "mean",
+    baseline: Annotated[
+        Literal["zero", "mean", "resample"],
+        typer.Option(help="what stands in the place of a unit; resample: what it is in another sample"),
+    ] = "mean",
+    other: Annotated[str | None, typer.Option(help="resample: the prompt of the other sample")] = None,
+    other_image: Annotated[Path | None, typer.Option(help="resample: the image of the other sample")] = None,
     at: Annotated[
-        str | None, typer.Option("--at", help="at which tokens (usual: all of them but the first; of patches image)")
+        str | None,
+        typer.Option("--at", help="at which tokens (usual: all but the first; of patches image, of frames generated)"),
     ] = None,
     steps: Annotated[int, typer.Option(min=1, help="of the path of integrated gradients")] = 64,
     draws: Annotated[int, typer.Option(min=1, help="of shapley and lime")] = 64,
@@ -47,7 +56,7 @@ def attribute(
     force: Annotated[bool, typer.Option("--force", help="overwrite the file")] = False,
     device: Annotated[str, typer.Option(help="cpu, cuda or auto")] = "cpu",
 ) -> None:
-    """Say what an output comes from: tokens, patches, components, features of a dictionary, or steering vectors.
+    """Say what an output comes from: tokens, patches, frames, components, features of a dictionary, or vectors.
 
     [bold]Examples[/]
 
@@ -56,6 +65,8 @@ def attribute(
 
     mmsteer attribute --model bundled:vision --prompt "Please describe this image in detail." --image room.png
     --words dog --units patches --out dog.html
+
+    mmsteer attribute --model bundled:music --prompt "a slow tune of flute" --units frames --out frames.html
     """
     if out is not None:
         check_out(out, force)
@@ -65,7 +76,10 @@ def attribute(
     if units != "vectors":
         refuse_idle(context, ("directions",), f"is for vectors, and the output is attributed to {units}")
     if units in ("features", "vectors"):
-        refuse_idle(context, ("baseline", "at"), f"is for tokens, patches and components, not for {units}")
+        refuse_idle(context, ("baseline", "at"), f"is for tokens, patches, frames and components, not for {units}")
+    if baseline != "resample":
+        refuse_idle(context, ("other", "other_image"), "is for --baseline resample")
+    _check_other(baseline, other, other_image)
     from mmsteer.api import load
     from mmsteer.attribution import Effort, log_probability, of_words
     from mmsteer.attribution import attribute as share_out
@@ -77,19 +91,23 @@ def attribute(
     hush()
     adapter, seen = load(model, device=device), read_image(image) if image else None
     sample = Sample("prompt", prompt, (seen,) if seen else (), output)
+    is_text = adapter.output_kind == "text"
+    sampling = Sampling(tokens=tokens, temperature=0.0) if is_text else Sampling(seconds=seconds)
     if output is None:
-        is_text = adapter.output_kind == "text"
-        sampling = Sampling(tokens=tokens, temperature=0.0) if is_text else Sampling(seconds=seconds)
         (sample,) = adapter.generate([sample], sampling, [seed])
     metric = log_probability if words is None else of_words(adapter, sample, words)
     chosen = _units(units, adapter, sites, baseline, at, dictionary, feature or [], steer or [], directions)
+    if baseline == "resample":
+        chosen = _resampled(adapter, chosen, _other(sample, other, other_image), sampling, seed + 1)
     found = share_out(adapter, sample, metric, chosen, technique, Effort(batch, steps, draws, seed))
-    said = str(sample.output) if adapter.output_kind == "text" else f"a clip of {seconds:g} seconds"
+    said = str(sample.output) if is_text else f"a clip of {seconds:g} seconds"
     about = f"{words!r} in the output" if words else "the output"
     _show(found, about, said)
     if out is not None:
         lead = f"Log-probability of {about}, shared out among {units} by {technique}. Prompt: {prompt}"
-        page = attribution_page(found, f"What {about} comes from", lead, said, seen if units == "patches" else None)
+        drawn = seen if units == "patches" else None
+        clip = _clip(adapter, sample) if units == "frames" else None
+        page = attribution_page(found, f"What {about} comes from", lead, said, drawn, clip)
         write_out(out, page.encode())
         print(f"page: {out}")
 
@@ -108,11 +126,16 @@ def _check_given(units: Kind, given: dict[str, Any]) -> None:
             raise AttributionError(f"{options[kind]} is for {kind}, and the output is attributed to {units}")
 
 
+def _check_other(baseline: str, other: str | None, image: Path | None) -> None:
+    if baseline == "resample" and other is None and image is None:
+        raise AttributionError("resample needs another sample: give --other, its prompt, or --other-image")
+
+
 def _units(
     kind: Kind,
-    adapter: "Adapter",
+    adapter: "AnyAdapter",
     sites: str | None,
-    baseline: "Literal['zero', 'mean']",
+    baseline: "Literal['zero', 'mean', 'resample']",
     at: str | None,
     dictionary: str | None,
     features: list[int],
@@ -120,14 +143,17 @@ def _units(
     directions: Path | None,
 ) -> "Units":
     from mmsteer.api import parse_steering
-    from mmsteer.attribution import ComponentUnits, FeatureUnits, TokenUnits, VectorUnits
+    from mmsteer.attribution import ComponentUnits, FeatureUnits, FrameUnits, TokenUnits, VectorUnits
     from mmsteer.formats import load_directions
     from mmsteer.types import Positions
 
+    fixed = "mean" if baseline == "resample" else baseline
     if kind in ("tokens", "patches"):
-        return TokenUnits(Positions(at or ("prompt - first" if kind == "tokens" else "image")), baseline)
+        return TokenUnits(Positions(at or ("prompt - first" if kind == "tokens" else "image")), fixed)
+    if kind == "frames":
+        return FrameUnits(Positions(at or "generated"), fixed)
     if kind == "components":
-        return ComponentUnits(str(sites), baseline, Positions(at or "all - first"))
+        return ComponentUnits(str(sites), fixed, Positions(at or "all - first"))
     if kind == "vectors":
         if directions is None:
             raise AttributionError("vectors need --directions, the file that --steer names them from")
@@ -138,6 +164,30 @@ def _units(
     if not features:
         raise AttributionError("name features of the dictionary by --feature, once for each")
     return FeatureUnits(open_dictionary(str(dictionary)), tuple(features))
+
+
+def _other(sample: "Sample", prompt: str | None, image: Path | None) -> "Sample":
+    """The sample whose states are the baseline, without its output: what is not given is as in the sample."""
+    from mmsteer.images import read_image
+
+    images = (read_image(image),) if image else sample.images
+    return replace(sample, id="other", prompt=prompt or sample.prompt, images=images, output=None)
+
+
+def _resampled(adapter: "AnyAdapter", units: "Units", other: "Sample", sampling: "Sampling", seed: int) -> "Units":
+    from mmsteer.attribution import ComponentUnits, TokenUnits
+
+    assert isinstance(units, TokenUnits | ComponentUnits)  # --baseline is refused for others
+    (made,) = adapter.generate([other], sampling, [seed])
+    return units.resampled(adapter, made)
+
+
+def _clip(adapter: "AnyAdapter", sample: "Sample") -> "Clip":
+    from mmsteer.report.frames import Clip
+
+    assert adapter.sample_rate is not None  # what has frames is audio
+    assert adapter.rate is not None
+    return Clip(sample.output, adapter.sample_rate, adapter.rate)
 
 
 def _show(found: "Attribution", about: str, said: str) -> None:

@@ -127,7 +127,7 @@ def train(
     from mmsteer.latents.vector_paths import read_paths
     from mmsteer.latents.vector_readings import read_vectors
     from mmsteer.latents.vector_scaling import read_scaling
-    from mmsteer.report.training_page import training_page
+    from mmsteer.report.training_page import LivePage, training_page
     from mmsteer.steering import Attribute
     from mmsteer.tasks import digest, read_rows
     from mmsteer.tracking import check_trackers, opened_trackers
@@ -160,11 +160,12 @@ def train(
         "rows": digest(rows),
     }
     settings = {**written, **asdict(schedule)}
+    use = f"{called} 1trained" + ("" if at == "all" else f" at {at}")
     with opened_trackers(report_to or (), home, called, settings) as trackers:
-        log = fit(vectors, objective, schedule, settings=written, folder=home, progress=not quiet, report_to=trackers)
+        follow = (LivePage(home, called, use), *trackers)
+        log = fit(vectors, objective, schedule, settings=written, folder=home, progress=not quiet, report_to=follow)
     direction = vectors.direction(called, {"probe": method, "settings": json.dumps(settings)})
     save_directions(out, [direction], overwrite=force)
-    use = f"{called} 1trained" + ("" if at == "all" else f" at {at}")
     trained = Attribute(direction, 1.0, positions=positions, unit="trained")
     some = samples[:READ]
     gated = read_scaling(adapter, direction, some, positions=positions) if method == "reft-r1" else ()

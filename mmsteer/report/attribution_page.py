@@ -1,6 +1,5 @@
-"""An attribution as a page: marked text, a heat map over the image, a grid of components, or bars."""
+"""An attribution as a page: marked text, a heat map over the image, a shaded spectrogram, or a grid of components."""
 
-import base64
 import io
 import re
 from collections.abc import Mapping, Sequence
@@ -9,8 +8,10 @@ from typing import Any
 from markupsafe import Markup
 
 from mmsteer.attribution import TECHNIQUES, Attribution
+from mmsteer.report.frames import Clip, shaded_frames
 from mmsteer.report.rendering import render
-from mmsteer.report.svg import Element, drawing, element
+from mmsteer.report.shades import cell, data_url, shades
+from mmsteer.report.svg import drawing, element
 
 SIDE, WIDEST = 22, 420
 """Of a cell of a grid, and of an image, in pixels."""
@@ -18,7 +19,9 @@ SHOWN = 20
 """Units that the list holds."""
 
 
-def attribution_page(found: Attribution, title: str, lead: str, output: str, image: Any = None) -> str:
+def attribution_page(
+    found: Attribution, title: str, lead: str, output: str, image: Any = None, clip: Clip | None = None
+) -> str:
     """The page; it needs nothing but itself.
 
     Args:
@@ -28,6 +31,7 @@ def attribution_page(found: Attribution, title: str, lead: str, output: str, ima
         output: What the model put out.
         image: A PIL image, where the units are its patches. They are drawn over a square one alone: of any other a
             processor may have seen a part.
+        clip: The clip, where the units are its frames.
     """
     numbers = {"whole": found.whole, "nothing": found.nothing, "missing": found.missing}
     return render(
@@ -35,7 +39,7 @@ def attribution_page(found: Attribution, title: str, lead: str, output: str, ima
         title=title,
         lead=lead,
         output=output,
-        picture=heat_map(found, image) if image is not None and image.width == image.height else _picture(found),
+        picture=_picture(found, image, clip),
         meaning=TECHNIQUES[found.technique].meaning,
         largest=[(name, f"{value:+.3f}") for name, value in found.largest(SHOWN)],
         **{name: f"{value:.3f}" for name, value in numbers.items()},
@@ -51,11 +55,10 @@ def heat_map(found: Attribution, image: Any) -> Markup:
     rows, columns = grid_of(len(found.values), image.width / image.height)
     width, height = WIDEST, WIDEST * image.height / image.width
     across, down = width / columns, height / rows
-    shades = _shades(found)
     parts = [element("image", href=_data(image), width=width, height=height, preserveAspectRatio="none")]
     parts += [
-        _cell(at % columns * across, at // columns * down, across, down, shade, f"{name}: {float(value):+.3f}")
-        for at, (name, value, shade) in enumerate(zip(found.names, found.values, shades, strict=True))
+        cell(at % columns * across, at // columns * down, across, down, shade, f"{name}: {float(value):+.3f}")
+        for at, (name, value, shade) in enumerate(zip(found.names, found.values, shades(found.values), strict=True))
     ]
     return drawing(width, height, f"what {len(found.values)} patches have to do with the output", parts, "heat")
 
@@ -72,7 +75,11 @@ def grid_of(patches: int, ratio: float) -> tuple[int, int]:
     return min(pairs, key=lambda pair: abs(pair[1] / pair[0] - ratio))
 
 
-def _picture(found: Attribution) -> Markup:
+def _picture(found: Attribution, image: Any, clip: Clip | None) -> Markup:
+    if clip is not None:
+        return shaded_frames(found, clip)
+    if image is not None and image.width == image.height:
+        return heat_map(found, image)
     if found.kind == "tokens":
         return _text(found)
     grid = _sites(found.names) if found.kind == "components" else {}
@@ -84,7 +91,7 @@ def _text(found: Attribution) -> Markup:
         Markup('<span class="{}" style="--by: {:.2f}" title="{:+.3f}">{}</span>').format(
             "more" if value >= 0 else "less", 0.8 * shade, float(value), name
         )
-        for name, value, shade in zip(found.names, found.values, map(abs, _shades(found)), strict=True)
+        for name, value, shade in zip(found.names, found.values, map(abs, shades(found.values)), strict=True)
     ]
     return Markup('<p class="text">{}</p>').format(Markup().join(spans))
 
@@ -98,29 +105,17 @@ def _sites(names: Sequence[str]) -> Mapping[tuple[int, str], int]:
 def _component_grid(found: Attribution, grid: Mapping[tuple[int, str], int]) -> Markup:
     layers = sorted({layer for layer, _ in grid})
     points = list(dict.fromkeys(point for _, point in grid))
-    shades, left, top = _shades(found), 76, 20
+    by, left, top = shades(found.values), 76, 20
     parts = [element("text", text=str(layer), x=left + at * SIDE + 4, y=14) for at, layer in enumerate(layers)]
     parts += [element("text", text=point, x=2, y=top + at * SIDE + 15) for at, point in enumerate(points)]
     for (layer, point), at in grid.items():
         x, y = left + layers.index(layer) * SIDE, top + points.index(point) * SIDE
-        parts.append(_cell(x, y, SIDE - 1, SIDE - 1, shades[at], f"{found.names[at]}: {float(found.values[at]):+.3f}"))
+        parts.append(cell(x, y, SIDE - 1, SIDE - 1, by[at], f"{found.names[at]}: {float(found.values[at]):+.3f}"))
     width, height = left + len(layers) * SIDE, top + len(points) * SIDE
     return drawing(width, height, "what each component has to do with the output, by layer", parts, "components")
-
-
-def _cell(x: float, y: float, width: float, height: float, shade: float, note: str) -> Element:
-    kind = "more" if shade >= 0 else "less"
-    titled = element("title", text=note)
-    return element("rect", titled, x=x, y=y, width=width, height=height, kind=kind, fill_opacity=0.75 * abs(shade))
-
-
-def _shades(found: Attribution) -> list[float]:
-    """Values between -1 and 1, of which the largest is 1 in size."""
-    most = float(found.values.abs().max()) or 1.0
-    return [float(value) / most for value in found.values]
 
 
 def _data(image: Any) -> str:
     file = io.BytesIO()
     image.save(file, format="PNG")
-    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+    return data_url(file.getvalue(), "image/png")

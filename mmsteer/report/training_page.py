@@ -1,9 +1,13 @@
 """Training as a page: what grew, and what it cost."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 from markupsafe import Markup
 
+from mmsteer.atomic import write_atomically
+from mmsteer.json_lines import read_json_lines
 from mmsteer.latents.vector_paths import BlockPaths, VectorPaths
 from mmsteer.latents.vector_readings import VectorReadings
 from mmsteer.latents.vector_scaling import SiteScaling
@@ -11,8 +15,11 @@ from mmsteer.latents.vector_transfer import Transfer
 from mmsteer.latents.vocabulary import Ranking
 from mmsteer.report.rendering import render
 from mmsteer.report.svg import Axis, drawing, element, frame, line
+from mmsteer.tuning.loop import LOG
 
 WIDTH, HEIGHT = 560, 240
+AGAIN_S = 5
+"""After how many seconds the page of a training that goes on is loaded again."""
 MEANINGS = {
     "reward": "mean reward of the outputs of a step",
     "loss": "loss of a step",
@@ -36,7 +43,7 @@ def training_page(
     name: str,
     use: str,
     log: Sequence[Mapping[str, float]],
-    found: VectorReadings,
+    found: VectorReadings | None = None,
     paths: VectorPaths | None = None,
     scaling: Sequence[SiteScaling] = (),
     moved: Transfer | None = None,
@@ -47,13 +54,13 @@ def training_page(
         name: Of the direction.
         use: A line that steers along it.
         log: The numbers of every step.
-        found: What the vectors do.
+        found: What the vectors do; None while they are trained, when the page loads itself again and again.
         paths: Where their effect runs.
         scaling: Of vectors that scale themselves, where they are strong.
         moved: What they do in a sibling of the model.
     """
     curves = [(MEANINGS[key], _curve(key, log)) for key in MEANINGS if key in log[0]]
-    readings = [(str(one.site), _tops(one.lens), _tops(one.raised)) for one in found.vectors]
+    readings = [(str(one.site), _tops(one.lens), _tops(one.raised)) for one in found.vectors] if found else []
     blocks = paths.blocks if paths else ()
     points = list(dict.fromkeys(point for block in blocks for point in block.parts))
     return render(
@@ -63,13 +70,38 @@ def training_page(
         steps=len(log),
         curves=curves,
         readings=readings,
-        additivity=_additivity(found),
+        again=AGAIN_S,
+        additivity=_additivity(found) if found else "",
         straight=f"{paths.straight:.2f}" if paths else "",
         points=points,
         paths=[_path_row(block, points) for block in blocks],
         scaling=[_scaling(one) for one in scaling],
         moved=[("its model", *map(str, moved.own)), ("sibling", *map(str, moved.sibling))] if moved else [],
     )
+
+
+@dataclass(frozen=True)
+class LivePage:
+    """A tracker that writes the page again after every step.
+
+    Attributes:
+        folder: Of the training, with the numbers of its steps.
+        name: Of the direction.
+        use: A line that steers along it.
+    """
+
+    folder: Path
+    name: str
+    use: str
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        """See `Tracker.log`; steps before a stop are there as well, from the folder."""
+        del step, values
+        steps = [numbers for _, numbers in read_json_lines(self.folder / LOG)]
+        write_atomically(self.folder / "index.html", training_page(self.name, self.use, steps).encode())
+
+    def close(self) -> None:
+        """See `Tracker.close`."""
 
 
 def _path_row(block: BlockPaths, points: Sequence[str]) -> tuple[str, ...]:

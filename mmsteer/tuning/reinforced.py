@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mmsteer.errors import ProbeError, clip
 from mmsteer.eval.rewards import OutputReward, rate_outputs
-from mmsteer.eval.text import Reference
+from mmsteer.eval.text import NamedReward, Reference
 from mmsteer.likelihood import OutputTokens
 from mmsteer.steering import steer
 from mmsteer.tuning.supervised import drawn
@@ -107,7 +107,7 @@ class Reinforced:
         return made, torch.tensor([float("nan") if one is None else one for one in rated])
 
     def _check_rated(self, made: Sequence[Sample], rated: Sequence[float | None], places: Sequence[int]) -> None:
-        """Refuse a row whose outputs have no reward, although there are outputs.
+        """Refuse a row whose outputs have no reward, although there are outputs, and whose answer would have none.
 
         Raises:
             ProbeError: There is such a row.
@@ -115,11 +115,19 @@ class Reinforced:
         for at in range(0, len(made), self.group):
             mine = slice(at, at + self.group)
             if all(one is None for one in rated[mine]) and any(map(has_output, made[mine])):
+                if self._rates_its_answer(places[at]):
+                    continue  # that a few outputs name no option is chance
                 row = self.prompts[places[at]]
                 raise ProbeError(
                     f"row {row.id!r} ({clip(row.text)}): {self.reward.name} has no value for any of its outputs; give "
                     "the row what the reward asks for, such as `answer` or `options`, or leave it out"
                 )
+
+    def _rates_its_answer(self, place: int) -> bool:
+        reference = self.references[place]
+        if reference.answer is None or not isinstance(self.reward, NamedReward):
+            return False
+        return self.reward([reference.answer], [reference]) != [None]
 
     def _read(self, vectors: AdditiveVectors, outputs: Sequence[Sample], scored: Tensor) -> dict[str, float]:
         """Add the gradient of some outputs, summed over their tokens."""

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from PIL.Image import Transpose
 from torch import nn
 
 from mmsteer import hooks
@@ -12,6 +13,7 @@ from mmsteer.attribution import (
     ComponentUnits,
     Effort,
     FeatureUnits,
+    FrameUnits,
     TokenUnits,
     VectorUnits,
     attribute,
@@ -157,6 +159,68 @@ def test_music_has_steps(musicgen):
     assert len(tokens.values) == len(tokens.names) > 3
 
 
+def test_a_resampled_token_is_that_of_the_other_sample(talker):
+    """Without any of its own tokens a prompt is the other prompt; without one, that one is the other's."""
+    other = replace(ASKED, id="b", prompt="red sky")
+    units = TokenUnits().resampled(talker, replace(other, output=None))
+    found = attribute(talker, ASKED, units=units, technique="occlusion")
+    theirs = float(output_likelihood(talker, [other])[0, 0])
+    assert found.whole == pytest.approx(float(output_likelihood(talker, [ASKED])[0, 0]), abs=1e-4)
+    assert found.nothing == pytest.approx(theirs, abs=1e-4)
+    assert abs(found.whole - theirs) > 1e-2
+    alike = [value for name, value in zip(found.names, found.values.tolist(), strict=True) if name != "blue"]
+    assert max(map(abs, alike)) < 1e-4  # the prompts differ in one word
+    assert float(found.values[found.names.index("blue")]) == pytest.approx(found.whole - theirs, abs=1e-4)
+
+
+def test_a_resampled_component_writes_what_it_writes_in_the_other_sample(talker):
+    """Below the first block nothing differs but the prompt, so its MLP's value is worked out by a hook."""
+    other = replace(ASKED, id="b", prompt="red sky")
+    site, kept = Site("text", 1, "mlp"), []
+    with hooks.readings({talker.port(site): lambda state: kept.append(state.clone())}):
+        output_likelihood(talker, [other])
+
+    def swapped(hidden):
+        return torch.cat([hidden[:, :1], kept[0][:, 1:]], dim=1)
+
+    with hooks.edits({talker.port(site): swapped}):
+        wanted = float(output_likelihood(talker, [ASKED])[0, 0])
+    units = ComponentUnits("text.1.mlp").resampled(talker, other)
+    found = attribute(talker, ASKED, units=units, technique="integrated-gradients", effort=Effort(steps=64))
+    assert found.nothing == pytest.approx(wanted, abs=1e-4)
+    assert abs(found.whole - wanted) > 1e-3
+    assert abs(found.missing) < 1e-3
+
+
+def test_a_shorter_sample_is_counted_from_its_first_token_again(talker):
+    short = TokenUnits(Positions("last")).resampled(talker, replace(ASKED, prompt="red sky"))
+    units = replace(short, positions=Positions("prompt - first"))
+    (state,) = short.baseline.states.values()
+    assert state.shape[0] == 1
+    found = attribute(talker, ASKED, units=units, technique="occlusion")
+    long = replace(short.baseline, states={site: one.repeat(9, 1) for site, one in short.baseline.states.items()})
+    again = attribute(talker, ASKED, units=replace(units, baseline=long), technique="occlusion")
+    torch.testing.assert_close(found.values, again.values)
+
+
+def test_patches_of_another_image(llava):
+    sample = Sample("a", "What is this?", (picture(),), "red")
+    other = replace(sample, images=(picture().transpose(Transpose.FLIP_LEFT_RIGHT),))
+    found = attribute(llava, sample, units=TokenUnits(Positions("image")).resampled(llava, other), technique="shapley")
+    assert found.nothing == pytest.approx(float(output_likelihood(llava, [other])[0, 0]), abs=1e-4)
+    assert abs(found.whole - found.nothing) > 1e-4
+
+
+def test_frames_of_a_clip(musicgen):
+    clip = musicgen.generate([Sample("a", "tune")], Sampling(seconds=0.4), [1])[0]
+    found = attribute(musicgen, clip, units=FrameUnits(), technique="occlusion")
+    starts = [float(name.removesuffix(" s")) for name in found.names]
+    assert starts[:3] == pytest.approx([at / musicgen.rate for at in range(3)], abs=1e-3)
+    late = FrameUnits(Positions("generated & 0.2..9s"))
+    assert attribute(musicgen, clip, units=late, technique="gradient").names[0] == found.names[starts.index(0.2) - 1]
+    assert found.kind == "frames"
+
+
 def test_random_weights_destroy_the_map(talker):
     """Adebayo et al. 2018: what does not depend on the weights explains nothing."""
     before = attribute(talker, ASKED, technique="integrated-gradients").values
@@ -180,6 +244,7 @@ def test_random_weights_destroy_the_map(talker):
         ({"technique": "influence"}, "not for parts of a forward: nothing is learned"),
         ({"technique": "datamodels"}, "not for parts of a forward: .* lime"),
         ({"units": TokenUnits(Positions("image"))}, "select no token"),
+        ({"units": FrameUnits()}, "no duration; take tokens"),
         ({"units": ComponentUnits("text.*")}, "is the residual stream"),
         (
             {"units": ComponentUnits("text.*.head.*, text.*.mlp, text.*.attention"), "technique": "exact-shapley"},
@@ -196,11 +261,15 @@ def test_another_stack_is_refused(llava):
     sample = Sample("a", "What is this?", (picture(),), "red")
     with pytest.raises(AttributionError, match="in the stack that makes them, text"):
         attribute(llava, sample, units=ComponentUnits("vision.*.mlp"))
+    with pytest.raises(AttributionError, match="in the stack that makes them, text"):
+        ComponentUnits("vision.*.mlp").resampled(llava, sample)
 
 
 def test_units_that_are_none_are_refused(talker):
     with pytest.raises(AttributionError, match="no baseline"):
         TokenUnits(baseline="other")
+    with pytest.raises(AttributionError, match="nothing to put in the place of a unit: the positions 'image'"):
+        TokenUnits(Positions("image")).resampled(talker, ASKED)
     with pytest.raises(AttributionError, match="not change over time"):
         VectorUnits(Steering((Attribute(planted(talker, "d", [1]), 0.1, unit="token"),)))
     with pytest.raises(AttributionError, match="not given"):

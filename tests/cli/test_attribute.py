@@ -51,6 +51,30 @@ def test_patches_become_a_heat_map(mmsteer, tmp_path):
     assert "data:image/png;base64," in page
 
 
+def test_frames_become_a_shaded_spectrogram(mmsteer, musicgen_folder, tmp_path):
+    words = ("--prompt", "tune", "--seconds", 0.4, "--units", "frames", "--technique", "gradient", "--seed", 1)
+    code, _, err = mmsteer("attribute", "--model", musicgen_folder, *words, "--out", tmp_path / "p.html")
+    assert code == 0, err
+    page = (tmp_path / "p.html").read_text()
+    drawn = re.findall(r'<rect x="([\d.]+)" y="0" width="([\d.]+)".*?<title>([\d.]+) s: ([-+\d.]+)</title>', page)
+    places, widths, starts = ([float(one[at]) for one in drawn] for at in range(3))
+    assert len(drawn) > 3
+    assert starts[0] == 0.0
+    assert places == pytest.approx([start * widths[0] / starts[1] for start in starts], abs=0.1)
+    assert "data:image/png;base64," in page
+    assert "data:audio/flac;base64," in page
+
+
+def test_another_sample_is_a_baseline(run):
+    words = ("--output", "cup red", "--baseline", "resample", "--other")
+    same = run(*words, "red blue")
+    differs = run(*words, "red sky")
+    assert same[0] == differs[0] == 0, differs[2]
+    ends = [re.search(r"with all ([-\d.]+), with none ([-\d.]+)", out).groups() for _, out, _ in (same, differs)]
+    assert ends[0][0] == ends[0][1]
+    assert ends[1][0] != ends[1][1]
+
+
 def test_vectors_are_listed(run, talker, tmp_path):
     save_directions(tmp_path / "d.safetensors", [saying(talker, "cup", "word:cup")])
     words = ("--units", "vectors", "--directions", tmp_path / "d.safetensors", "--steer", "word:cup 3 on text.3")
@@ -71,6 +95,10 @@ def test_vectors_are_listed(run, talker, tmp_path):
         (("--units", "features", "--dictionary", "bundled:text"), "--feature"),
         (("--feature", 3), "--feature is for features"),
         (("--units", "vectors", "--steer", "a 1", "--baseline", "zero"), "--baseline is for tokens"),
+        (("--units", "vectors", "--steer", "a 1", "--baseline", "resample", "--other", "red"), "--baseline is for"),
+        (("--baseline", "resample"), "needs another sample: give --other"),
+        (("--other", "red"), "--other is for --baseline resample"),
+        (("--units", "frames", "--output", "cup"), "no duration"),
     ],
 )
 def test_what_cannot_work_is_refused(run, words, message):

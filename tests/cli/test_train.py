@@ -6,6 +6,7 @@ import re
 import pytest
 
 from mmsteer.direction_file import load_directions
+from mmsteer.errors import ProbeError
 from tests.conftest import TALK
 
 WORDS = [word for word in TALK if word != "cup"]
@@ -63,9 +64,24 @@ def test_a_method_ends_with_a_direction_that_steers(train, mmsteer, talker_folde
     assert page.count("<tr>") == 6
     assert ("Where the scaling concentrates" in page) == (method == "reft-r1")
     assert "as the sum of what each moves alone" in page
+    assert 'http-equiv="refresh"' not in page
     on = ("--model", talker_folder, "--directions", tmp_path / "d.safetensors", "--prompt", "red blue")
     code, out, err = mmsteer("generate", *on, "--steer", f"{name} 1trained", "--tokens", 3, "--compare")
     assert code == 0, err
+
+
+def test_the_page_follows_a_training_that_goes_on(train, tmp_path, monkeypatch):
+    def stop(*_):
+        raise ProbeError("stopped before the readings")
+
+    monkeypatch.setattr("mmsteer.latents.vector_readings.read_vectors", stop)
+    code, _, err = train("ssv", *LABELLED)
+    assert (code, "stopped before the readings" in err) == (2, True)
+    log = (tmp_path / "ssv" / "steps.jsonl").read_text().splitlines()
+    page = (tmp_path / "ssv" / "index.html").read_text()
+    assert 'http-equiv="refresh"' in page
+    assert f"{len(log)} steps so far" in page
+    assert page.count("<svg") == len(json.loads(log[0]).keys() - {"step"})
 
 
 def test_a_sibling_is_measured_beside_the_model(train, talker_folder, tmp_path):

@@ -244,6 +244,18 @@ def test_a_row_whose_outputs_have_no_value_is_named(where):
         train(AdditiveVectors(where), replace(objective, references=told), Schedule(1, 0.1), settings={})
 
 
+@pytest.mark.parametrize("options", [("zebra", "yak"), ()])
+def test_a_row_whose_outputs_name_no_option_is_no_fault_if_it_has_options(where, options):
+    objective = replace(reinforced(asked=8), reward=parse_output_reward("choice", "text"))
+    objective = replace(objective, references=[Reference(one.text, "zebra", options) for one in PROMPTS])
+    if options:
+        (step,) = train(AdditiveVectors(where), objective, Schedule(1, 0.1), settings={})
+        assert (step["unscored"], step["gradient"]) == (48, 0.0)
+    else:
+        with pytest.raises(ProbeError, match="has no value for any of its outputs"):
+            train(AdditiveVectors(where), objective, Schedule(1, 0.1), settings={})
+
+
 @pytest.mark.parametrize("baseline", ["rloo", "grpo"])
 def test_an_output_without_a_value_has_no_part_in_the_others(baseline):
     """A blank output is no bad one: the others are compared with one another alone."""
