@@ -18,7 +18,7 @@ from mmsteer.sae import SparseDictionary, Usage, combined_direction
 from mmsteer.steering import Steering
 from mmsteer.types import Sample, mean_score
 
-COUNTS, SHARES, LEAST, TESTED = (1, 2, 4, 8, 15), (0.15, 0.3, 0.6), 0.1, 32
+COUNTS, SHARES, LEAST, TESTED = (1, 2, 4, 8, 15), (0.3, 0.6), 0.1, 24
 WORD = Pattern(r"(?i)\bseas?\b")
 
 
