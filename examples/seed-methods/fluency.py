@@ -1,15 +1,19 @@
 """Answers that count only where they are fluent: as likely as what the model says when it is asked for, and no loop."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
-from shared import Study
+from shared import Result, Study, best_of, means
 
 from mmsteer.eval.text import distinct
-from mmsteer.latents.trials import Outcomes, Trials
+from mmsteer.eval.text.instruction import relaxed
+from mmsteer.latents.trials import UNSTEERED, Outcomes, Trials
 from mmsteer.likelihood import output_likelihood
+from mmsteer.steering import Steering
 from mmsteer.types import Sample
 
+GOALS = ("follows", "follows fluently")
 MARGIN, DISTINCT, BATCH = 1.0, 0.8, 32
 """Nats a token above the mean of wanted answers, and the least share of different pairs of words."""
 
@@ -32,10 +36,10 @@ class Fluency:
         """Nats a token of answers under the model that was told."""
         return _nats(self.study, [self.said(one) for one in samples])
 
-    def holds(self, samples: Sequence[Sample]) -> list[bool]:
-        """Which answers are fluent."""
-        pairs = zip(samples, self.nats(samples), strict=True)
-        return [nats <= self.limit and (distinct(str(one.output)) or 0.0) >= DISTINCT for one, nats in pairs]
+    def holds(self, samples: Sequence[Sample], nats: Sequence[float] | None = None) -> list[bool]:
+        """Which answers are fluent; `nats`: of each a token, where they are known."""
+        pairs = zip(samples, self.nats(samples) if nats is None else nats, strict=True)
+        return [some <= self.limit and (distinct(str(one.output)) or 0.0) >= DISTINCT for one, some in pairs]
 
 
 def fluency_of(study: Study, trials: Trials, said: Callable[[Sample], Sample]) -> Fluency:
@@ -48,11 +52,56 @@ def fluency_of(study: Study, trials: Trials, said: Callable[[Sample], Sample]) -
     return Fluency(study, said, sum(nats) / len(nats) + MARGIN)
 
 
-def both(fluency: Fluency, outcomes: Outcomes) -> dict[str, list[float]]:
-    """Of each answer whether it follows, and whether it follows and is fluent."""
+def rated(fluency: Fluency, trials: Trials, outcomes: Outcomes) -> dict[str, list[float]]:
+    """Of each answer whether it follows, follows and is fluent, follows loosely, and its nats a token.
+
+    Loosely: in one of the forms that IFEval tries, without the first line, the last, or asterisks.
+    """
     follows = [float((one or 0.0) > 0) for one in outcomes.rewards]
-    held = fluency.holds(outcomes.samples)
-    return {"follows": follows, "follows fluently": [a * b for a, b in zip(follows, held, strict=True)]}
+    nats = fluency.nats(outcomes.samples)
+    held = fluency.holds(outcomes.samples, nats)
+    return {
+        "follows": follows,
+        "follows fluently": [a * b for a, b in zip(follows, held, strict=True)],
+        "follows loosely": [_loosely(trials, one) for one in outcomes.samples],
+        "nats a token": nats,
+    }
+
+
+def _loosely(trials: Trials, sample: Sample) -> float:
+    forms = [replace(sample, output=form) for form in relaxed(str(sample.output)) if form.strip()]
+    return float(any((trials.reward(one) or 0.0) > 0 for one in forms))
+
+
+def chosen_twice(
+    fluency: Fluency, families: Mapping[str, Sequence[Steering]], trials: Mapping[str, Trials], first: str
+) -> Result:
+    """The best of each family by either goal, and how both goals fare with it on other prompts.
+
+    `families`: steerings to choose from on the prompts `validation`, and to judge on the prompts `test`.
+    `first`: the family that the others are controls of.
+    """
+    adapter, test = fluency.study.adapter, trials["test"]
+    tried = trials["validation"].run_each(adapter, [one for some in families.values() for one in some])
+    judged = [rated(fluency, trials["validation"], one) for one in tried]
+
+    @cache
+    def tested(name: str, at: int) -> tuple[Outcomes, dict[str, list[float]]]:
+        made = test.run(adapter, families[name][at] if name in families else UNSTEERED)
+        return made, rated(fluency, test, made)
+
+    found: Result = {}
+    for goal in GOALS:
+        values = iter([sum(one[goal]) / len(one[goal]) for one in judged])
+        scores = {name: [next(values) for _ in some] for name, some in families.items()}
+        best = best_of(scores)
+        told = {name: tested(name, at)[1] for name, at in {"unsteered": 0, **best}.items()}
+        found[f"chosen by {goal}"] = {
+            "chosen": {name: [at, round(scores[name][at], 3)] for name, at in best.items()},
+            **{rate: means({name: some[rate] for name, some in told.items()}, first) for rate in told["unsteered"]},
+            "answers": [str(one.output) for one in tested(first, best[first])[0].samples[:6]],
+        }
+    return found
 
 
 def _nats(study: Study, samples: Sequence[Sample]) -> list[float]:

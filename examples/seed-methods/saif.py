@@ -8,14 +8,13 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from fluency import Fluency, both, fluency_of
-from shared import SEED, Result, Study, best_of, json_of, means, pushed
+from fluency import chosen_twice, fluency_of
+from shared import SEED, Result, Study, json_of, pushed
 
 from mmsteer.errors import DictionaryError
 from mmsteer.latents.controls import random_features
 from mmsteer.latents.rows import row_pairs
 from mmsteer.latents.saif import run_saif
-from mmsteer.latents.trials import Trials
 from mmsteer.sae import SparseDictionary, Usage, combined_direction, natural_strength
 from mmsteer.steering import Steering
 from mmsteer.types import Direction, Sample, mean_score, random_direction
@@ -24,10 +23,10 @@ INSTRUCTIONS = {
     "spanish": "instruction:language=es",
     "uppercase": "instruction:uppercase",
     "short": "instruction:max_words=12",
+    "list": r"regex:^(?:[-*•]|1[.)])\s",
     "sea": r"regex:(?i)\b(seas?|oceans?)\b",
 }
 LATENTS, SHARES, LEAST, TOKENS = (1, 15), (0.15, 0.3, 0.6, 1.2), 0.3, 20
-GOALS = ("follows", "follows fluently")
 
 
 def run(study: Study) -> Result:
@@ -64,32 +63,8 @@ def _instruction(study: Study, name: str, reward: str) -> Result:
         "most nats a token": round(fluency.limit, 2),
         "steerings": len(families["SAIF"]),
         "features": told,
-        **_chosen(study, families, trials, fluency),
+        **chosen_twice(fluency, families, trials, "SAIF"),
     }
-
-
-def _chosen(
-    study: Study, families: Mapping[str, Sequence[Steering]], trials: Mapping[str, Trials], fluency: Fluency
-) -> Result:
-    """The best of each family by either goal, and how both goals fare with it on other prompts."""
-    tried = trials["validation"].run_each(study.adapter, [one for some in families.values() for one in some])
-    judged = [both(fluency, one) for one in tried]
-    plain = trials["test"].run(study.adapter)
-    found: Result = {}
-    for goal in GOALS:
-        values = iter([sum(one[goal]) / len(one[goal]) for one in judged])
-        scores = {name: [next(values) for _ in some] for name, some in families.items()}
-        best = best_of(scores)
-        made = {name: trials["test"].run(study.adapter, families[name][at]) for name, at in best.items()}
-        every = {"unsteered": plain, **made}
-        rated = {name: both(fluency, one) for name, one in every.items()}
-        found[f"chosen by {goal}"] = {
-            "chosen": {name: [at, round(scores[name][at], 3)] for name, at in best.items()},
-            **{one: means({name: some[one] for name, some in rated.items()}, "SAIF") for one in GOALS},
-            "nats a token": means({name: fluency.nats(one.samples) for name, one in every.items()}, "SAIF"),
-            "answers": [str(one.output) for one in made["SAIF"].samples[:6]],
-        }
-    return found
 
 
 def _pushes(

@@ -1,7 +1,7 @@
 """The seed methods on a language model, one a sub-command, each beside controls that are searched as hard.
 
 python examples/seed-methods/seed.py METHOD [--model FOLDER --dictionaries [SITE=]FOLDER ...]
-    [--small] [--keep FOLDER] [--out FILE]
+    [--other MODEL] [--small] [--keep FOLDER] [--out FILE]
 """
 
 import argparse
@@ -21,6 +21,7 @@ METHODS = (
     "expected_effects",
     "flow",
     "saif",
+    "instruction_place",
     "corrsteer",
     "refusal",
     "lf",
@@ -33,6 +34,7 @@ def main() -> None:
     parser.add_argument("method", choices=METHODS)
     parser.add_argument("--model", default="bundled:text")
     parser.add_argument("--dictionaries", nargs="*", default=[])
+    parser.add_argument("--other", help="another model, whose texts detection tells from people's, too")
     parser.add_argument("--small", action="store_true", help="as little of everything as shows that it runs")
     parser.add_argument("--keep", type=Path, help="folder of what is measured; a run that was stopped goes on from it")
     parser.add_argument("--out", type=Path)
@@ -41,7 +43,7 @@ def main() -> None:
 
     torch.set_num_threads(1)
     start = time.time()
-    study = open_study(asked.model, asked.dictionaries, asked.small, asked.keep)
+    study = open_study(asked.model, asked.dictionaries, asked.small, asked.keep, asked.other)
     found = importlib.import_module(asked.method).run(study)
     text = json.dumps({"method": asked.method, "seconds": round(time.time() - start), **found}, indent=1)
     print(text)

@@ -45,6 +45,7 @@ class Study:
         bound: Dictionaries with how their features are used.
         small: Take as little of everything as shows that the study runs.
         keep: Folder of what is measured, from which a run that was stopped goes on; None for memory only.
+        other: Another model, whose texts are detected, too; None for no other.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Study:
     bound: tuple[tuple[SparseDictionary, Usage], ...]
     small: bool
     keep: Path | None = None
+    other: str | None = None
 
     def at(self, *sites: str) -> list[tuple[SparseDictionary, Usage]]:
         """Dictionaries of the sites; where the model has none of them, all that there are."""
@@ -90,7 +92,9 @@ class Study:
         return replace(made, batch=32)
 
 
-def open_study(model: str, dictionaries: Sequence[str], small: bool, keep: Path | None = None) -> Study:
+def open_study(
+    model: str, dictionaries: Sequence[str], small: bool, keep: Path | None = None, other: str | None = None
+) -> Study:
     """The bundled model with its dictionaries, or another one with folders of its own.
 
     `dictionaries`: folders; one that names no site, as those of Gemma Scope, with it: `text.12=FOLDER`.
@@ -103,7 +107,7 @@ def open_study(model: str, dictionaries: Sequence[str], small: bool, keep: Path 
         corpus = [row.sample(adapter, answered=True) for row in mmsteer.read_rows(HERE / "corpus.jsonl")]
         several = [_bound(one, adapter, corpus[: 4 if small else 24]) for one in dictionaries]
         found = [(one.dictionary, one.used) for one in several]
-    return Study(model, adapter, tuple(sorted(found, key=lambda one: str(one[0].site))), small, keep)
+    return Study(model, adapter, tuple(sorted(found, key=lambda one: str(one[0].site))), small, keep, other)
 
 
 def _bound(named: str, adapter: AnyAdapter, corpus: Sequence[Sample]) -> BoundDictionary:
