@@ -60,8 +60,12 @@ def carry_out(
 def _words(
     task: Task, folder: RunFolder, applied: Mapping[Planned, Steering], lines: Lines, workers: Workers
 ) -> Iterator[tuple[str, dict[int, list[float]]]]:
-    """Of each steered condition how far the words of its first outputs were pushed, by example."""
-    shown = {one: task.worded(lines[one.name], lines.get(UNSTEERED)) for one in applied if applied[one].attributes}
+    """Of each steered condition how far the words of its first outputs were pushed, by example.
+
+    Where directions are each picture's own, nothing is measured, as of their dose.
+    """
+    asked = [one for one in applied if applied[one].attributes and not one.own["per_image"]]
+    shown = {one: task.worded(lines[one.name], lines.get(UNSTEERED)) for one in asked}
     pieces = [
         ReadPushes(one, applied[one], task.contexts(folder.path, one, [task.items[line[ITEM]] for line in some], some))
         for one, some in shown.items()
