@@ -2,9 +2,10 @@
 
 import sys
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from fluency import chosen_twice, fluency_of
 from shared import SEED, Result, Study, choices, json_of, means, searched
 
 from mmsteer.errors import DictionaryError
@@ -15,7 +16,8 @@ from mmsteer.latents.trials import OUTPUT, Trials
 from mmsteer.steering import Steering
 from mmsteer.types import Sample, mean_score
 
-MULTIPLES = (1.0, 4.0)
+MULTIPLES, SAID_MULTIPLES = (1.0, 4.0), (1.0, 2.0, 4.0)
+"""Of the features' means, for multiple choice and for instructions."""
 SAID = {
     "uppercase": ("instruction:uppercase", "Use only uppercase letters."),
     "short": ("instruction:max_words=12", "Use at most ten words."),
@@ -25,15 +27,9 @@ SAID = {
 
 def run(study: Study) -> Result:
     """Multiple choice, and two instructions that are said and often not followed."""
-    found: Result = {"choice": _task(study, _choices(study))}
-    quiz = study.rows("choice.jsonl", split="test")[: study.some(32)]
-    steerings = found["choice"].pop("steerings", {})
-    right = {name: choices(study, quiz, one) for name, one in steerings.items() if name != "random features"}
-    if right:
-        found["choice"]["right by likelihood"] = means(right, "CorrSteer")
-    for name, (reward, words) in SAID.items():
-        found[name] = _task(study, _instructed(study, name, reward, words))
-        found[name].pop("steerings", None)
+    found: Result = {"choice": _quiz(study)}
+    for name in SAID:
+        found[name] = instruction(study, name)
         print(name, found[name], file=sys.stderr, flush=True)
     return found
 
@@ -57,7 +53,42 @@ def _instructed(study: Study, name: str, reward: str, words: str) -> dict[str, T
     return {split: study.trials(rows, reward, 20, split) for split, rows in parts.items()}
 
 
-def _task(study: Study, asked: dict[str, Trials]) -> Result:
+def _quiz(study: Study) -> Result:
+    """Multiple choice: the best of each family by right answers."""
+    asked = _choices(study)
+    families, found = _families(study, asked, MULTIPLES)
+    if not families:
+        return found
+    chosen, rewards, steerings = searched(study, families, asked["validation"], [asked["test"]])
+    right = rewards["test"]
+    quiz = study.rows("choice.jsonl", split="test")[: study.some(32)]
+    likely = {name: choices(study, quiz, one) for name, one in steerings.items() if name != "random features"}
+    return found | {
+        "chosen": chosen,
+        "right": means(right, "CorrSteer"),
+        "side-effect ratio": {
+            name: round(side_effects(right["unsteered"], some).ratio, 3) for name, some in right.items()
+        },
+        "right by likelihood": means(likely, "CorrSteer"),
+    }
+
+
+def instruction(study: Study, name: str) -> Result:
+    """An instruction that is said: the best of each family by answers that follow, and by those that do so fluently."""
+    asked = _instructed(study, name, *SAID[name])
+    families, found = _families(study, asked, SAID_MULTIPLES)
+    if not families:
+        return found
+    fluency = fluency_of(study, asked["validation"], lambda one: one)
+    return found | {
+        "most nats a token": round(fluency.limit, 2),
+        **chosen_twice(fluency, families, asked, "CorrSteer"),
+    }
+
+
+def _families(
+    study: Study, asked: Mapping[str, Trials], multiples: Sequence[float]
+) -> tuple[dict[str, list[Steering]], Result]:
     """Every variant at several multiples beside random features as strong and features of random rewards."""
     training = _once(study, asked["training"])
     chance = replace(training, reward=lambda sample: float(zlib.crc32(sample.id.encode()) % 2))
@@ -76,25 +107,16 @@ def _task(study: Study, asked: dict[str, Trials]) -> Result:
             told[f"{name}-{variant}"] = [(str(one.site), one.feature, round(one.correlation, 2)) for one in found.kept]
             if not found.kept:
                 continue
-            families.setdefault(name, []).extend(added(found.directions, OUTPUT, times) for times in MULTIPLES)
+            families.setdefault(name, []).extend(added(found.directions, OUTPUT, times) for times in multiples)
             if name == "CorrSteer":
-                families.setdefault("random features", []).extend(_twins(study, found))
+                families.setdefault("random features", []).extend(_twins(study, found, multiples))
     if "CorrSteer" not in families:
-        return {"features": told}
+        return {}, {"features": told}
     size = min(map(len, families.values()))
-    families = {name: some[:size] for name, some in families.items()}
-    chosen, rewards, best = searched(study, families, asked["validation"], [asked["test"]])
-    right = rewards["test"]
-    return {
+    return {name: some[:size] for name, some in families.items()}, {
         "right in training": json_of(mean_score(training.run(study.adapter).rewards)),
         "features": told,
-        "chosen": chosen,
         "as many steerings each": size,
-        "right": means(right, "CorrSteer"),
-        "side-effect ratio": {
-            name: round(side_effects(right["unsteered"], some).ratio, 3) for name, some in right.items()
-        },
-        "steerings": best,
     }
 
 
@@ -112,12 +134,12 @@ def _once(study: Study, trials: Trials) -> Trials:
     return replace(trials, generate=answered)
 
 
-def _twins(study: Study, found: CorrSteer) -> list[Steering]:
+def _twins(study: Study, found: CorrSteer, multiples: Sequence[float]) -> list[Steering]:
     known = {one.site: (one, used) for one, used in study.bound}
     sums = []
-    for at in range(len(MULTIPLES)):
+    for at, times in enumerate(multiples):
         drawn = [
             twin(known[one.site][0], one.direction, [one.feature], known[one.site][1], SEED + at) for one in found.kept
         ]
-        sums.append(added(drawn, OUTPUT, MULTIPLES[at]))
+        sums.append(added(drawn, OUTPUT, times))
     return sums

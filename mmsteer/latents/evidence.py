@@ -11,7 +11,7 @@ from mmsteer.latents.token_change import TokenChange
 from mmsteer.latents.token_states import TokenStates, token_states
 from mmsteer.latents.vocabulary import Ranking, Vocabulary
 from mmsteer.sae import SparseDictionary
-from mmsteer.types import Adapter, Kind, Sample
+from mmsteer.types import Adapter, Sample
 
 LEVELS = 10
 
@@ -101,7 +101,7 @@ def excerpts(
     wanted = [known[moment.sample] for moment in found.moments]
     read = token_states(adapter, wanted, site)
     return tuple(
-        _excerpt(adapter, dictionary, one, moment, found, around)
+        _excerpt(adapter, dictionary, one.unpadded(), moment, found, around)
         for one, moment in zip(read, found.moments, strict=True)
     )
 
@@ -134,8 +134,7 @@ def _excerpt(
     adapter: Adapter, dictionary: SparseDictionary, one: TokenStates, moment: Moment, found: Maximal, around: int
 ) -> Excerpt:
     z = dictionary.encode(one.states)[:, found.feature]
-    places = range(max(0, moment.place - around), min(len(z), moment.place + around + 1))
-    kept = [place for place in places if one.tokens.kinds[0, place] != Kind.PADDING]
+    kept = list(range(max(0, moment.place - around), min(len(z), moment.place + around + 1)))
     # The first token may exceed the largest: it was not looked at.
     levels = torch.round(LEVELS * z[kept] / found.moments[0].activation).clamp(max=LEVELS).int()
     words = [" ".join(adapter.token_name(int(token)) for token in one.given[place]) for place in kept]

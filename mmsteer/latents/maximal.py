@@ -24,7 +24,7 @@ class Moment:
 
     Attributes:
         sample: Name of the sample.
-        place: Place of the token in the row that the model read, from 0.
+        place: Place of the token among those of the sample that the model read, from 0; padding is none.
         activation: How active the feature is.
         tokens: What the model was given there, one token a vocabulary; nothing in a vision tower.
         words: The same as people read it.
@@ -79,7 +79,8 @@ def maximal_moments(
     seen: list[TokenStates] = []
     best = torch.zeros(count, len(which))
     where = torch.zeros(2, count, len(which), dtype=torch.long)
-    for number, one in enumerate(token_states(adapter, samples, site, batch=batch)):
+    for number, read in enumerate(token_states(adapter, samples, site, batch=batch)):
+        one = read.unpadded()
         activation, place = _peaks(dictionary, one, positions, which)
         found = torch.stack([torch.full_like(place, number), place])
         # A sample enters with its largest activation; of the sample and those kept so far the largest stay.

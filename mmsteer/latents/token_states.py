@@ -11,7 +11,7 @@ from mmsteer import hooks
 from mmsteer.errors import AdapterError
 from mmsteer.layouts import layouts
 from mmsteer.steering import Steering, steer
-from mmsteer.types import Adapter, Positions, Sample, Site, Tokens, sink_mask, without_sinks
+from mmsteer.types import Adapter, Kind, Positions, Sample, Site, Tokens, sink_mask, without_sinks
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +35,12 @@ class TokenStates:
         """Which tokens a pool is made of: those that are selected, less attention sinks, (tokens,) bool."""
         sinks = sink_mask(self.states.norm(dim=-1)[None], self.tokens, positions)
         return without_sinks(positions.mask(self.tokens), sinks)[0]
+
+    def unpadded(self) -> "TokenStates":
+        """The same without padding, so that places do not depend on what the sample shared a batch with."""
+        own = self.tokens.kinds[0] != Kind.PADDING
+        tokens = Tokens(self.tokens.kinds[:, own], self.tokens.steps[own], self.tokens.rate)
+        return TokenStates(self.sample, self.states[own], tokens, self.given[own])
 
 
 def token_states(adapter: Adapter, samples: Sequence[Sample], site: Site, *, batch: int = 8) -> Iterator[TokenStates]:

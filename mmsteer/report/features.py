@@ -131,7 +131,7 @@ def _chosen(
 
 def _read(adapter: AnyAdapter, group: Group, names: set[str], site: Any) -> dict[str, TokenStates]:
     shown = [sample for sample in group.samples if sample.id in names]
-    return {one.sample.id: one for one in token_states(adapter, shown, site)}
+    return {one.sample.id: one.unpadded() for one in token_states(adapter, shown, site)}
 
 
 class _Shelf:

@@ -8,6 +8,7 @@ from mmsteer.latents.maximal import Maximal, Moment, maximal_moments
 from mmsteer.latents.token_change import TokenChange
 from mmsteer.latents.token_states import token_states
 from mmsteer.latents.vocabulary import Entry, Ranking, Vocabulary
+from mmsteer.types import Raw, Sample
 from tests.latents.dictionaries import drawn, pictures
 from tests.steering.seeing import llava
 
@@ -54,6 +55,19 @@ def test_excerpts_show_ten_where_a_feature_is_most_active(llava):
     assert f"{best.words} (10)" in str(shown[0])
     with pytest.raises(DictionaryError, match="is not among those"):
         excerpts(llava, dictionary, [], found)
+
+
+def test_an_excerpt_is_around_its_moment_whatever_the_sample_was_batched_with(talker):
+    texts = ["cup", "say red cup", "say blue table", "the cup is red", "say the table is blue is red"]
+    some = [Sample(str(at), Raw(text)) for at, text in enumerate(texts)]
+    dictionary = drawn(talker, "text.1")
+    for found in maximal_moments(talker, dictionary, some, count=1):
+        for one in found.moments:
+            [shown] = excerpts(talker, dictionary, some, found, around=1)
+            at = min(one.place, 1)
+            assert (shown.words[at], shown.levels[at]) == (one.words, 10)
+            [alone] = maximal_moments(talker, dictionary, [some[int(one.sample)]], [found.feature])
+            assert alone.moments[0].place == one.place
 
 
 def test_what_top_samples_have_in_common():

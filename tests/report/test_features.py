@@ -13,7 +13,7 @@ from mmsteer.report import features
 from mmsteer.report.feature_views import density_chart, shared, words
 from mmsteer.report.spectrograms import LOWEST_HZ, ROWS, spectrogram
 from mmsteer.sae import SparseDictionary, Usage
-from mmsteer.types import Positions, Sample, Site
+from mmsteer.types import Positions, Raw, Sample, Site
 from mmsteer.worlds.training.dictionary_data import Group
 from tests.report.html import Page
 
@@ -94,6 +94,23 @@ def test_the_page_shows_plays_and_steers(musicgen, dictionary, group, tmp_path, 
     assert page.text.count("codebook 4") == 3
     assert "http" not in path.read_text().replace("http://www.w3.org", "")
     assert "<first>" not in path.read_text()
+
+
+def test_the_outlined_word_is_the_most_active_one_of_texts_of_any_length(talker, tmp_path, monkeypatch):
+    monkeypatch.setattr(features, "MOMENTS", 2)
+    texts = ("cup is red", "say red cup", "say blue table", "the cup is red", "say the table is blue is red is blue")
+    samples = tuple(Sample(str(at), Raw(text)) for at, text in enumerate(texts))
+    decoder = torch.nn.functional.normalize(torch.randn(6, 32, generator=torch.Generator().manual_seed(1)), dim=1)
+    zeros = torch.zeros
+    found = SparseDictionary(decoder.T.contiguous(), zeros(6), decoder, zeros(32), zeros(6))
+    found = found.at(Site("text", 1), talker.fingerprint)
+    group = Group("texts", samples, Positions("all"), 16, {})
+    path = features.write_browser(tmp_path / "new", talker, found, used(0.05), group, features=3, steered=0)
+    spans = [span for span in Page(path.read_text()).all("span") if "style" in span]
+    outlined = [span["style"] for span in spans if span.get("class") == "peak"]
+    # Full shade is the largest activation of a sample.
+    assert len(outlined) == 3 * 2
+    assert all("60%" in style for style in outlined)
 
 
 def test_a_page_is_never_overwritten(musicgen, dictionary, group, tmp_path):
