@@ -134,7 +134,8 @@ def test_text_is_detected_against_another_models_by_what_was_learned_from_either
     trees = importlib.import_module("texts").TREES
     for site in ("text.0", "text.1", "text.2"):
         assert pairs["own", "own"][site]["features"] == found["auc"][site][f"features, {trees}"]
-    learned = {pair: some["text.1"]["random features"]["features"] for pair, some in pairs.items()}
+    # Of so few texts trees of scikit-learn, where XGBoost is not installed, learn nothing; a probe of states does.
+    learned = {pair: some["text.1"]["states"]["features"] for pair, some in pairs.items()}
     assert learned["own", "own"] == learned["own", "other"] != learned["other", "own"] == learned["other", "other"]
     for learned_from in ("own", "other"):
         assert pairs[learned_from, "own"] != pairs[learned_from, "other"]

@@ -90,8 +90,10 @@ def _from_others(texts: Texts, site: str) -> Result:
 
 
 def _meaning(study: Study, texts: Texts, site: str, features: Sequence[int]) -> Result:
-    """What the best features promote and are active at, and in whose texts they are active more."""
+    """What the best features, if trees need any, promote and are active at, and in whose texts they are active more."""
     features = features[:BEST]
+    if not features:
+        return {}
     dictionary = next(one for one, _ in study.bound if str(one.site) == site)
     said = vocabulary(study.adapter, dictionary, features, count=TOKENS)
     read = maximal_moments(study.adapter, dictionary, texts.documents, features, count=MOMENTS)
