@@ -26,7 +26,7 @@ def run(study: Study) -> Result:
 
 
 def _layer(study: Study, dictionary: SparseDictionary, used: Usage) -> Result:
-    drawn = draw_features(used, study.some(80, 4), SEED) or list(range(4))
+    drawn = draw_features(used, study.some(240, 4), SEED) or list(range(4))
     openings = [row.sample(study.adapter) for row in study.rows("openings.jsonl")]
     pushed = push_all(study, dictionary, used, drawn, openings[4:12], kls=(KL,), signs=(1,), tokens=TOKENS)
     features = [one for one in drawn if one in pushed.outputs]
