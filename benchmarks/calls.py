@@ -6,9 +6,9 @@
 
 Each toolkit adds the same vector at every block of a twin of the same weights, and its call is timed by turns with the
 unsteered one: prompt, setting up and all. Seconds are those of the processor where there is no accelerator. Peers that
-are not installed are named as such; `benchmarks/peers.py` says how to install them, and `--peers` takes a few of
-them alone, for long calls. `--many` makes so many short calls
-in one session, and says what the last hundred cost beside the first, and how much memory they kept.
+are not installed are named as such; `benchmarks/peers.py` says how to install them, and `--peers` takes a few of them
+alone, for long calls. `--many` makes so many short calls in one session, and says what the last hundred cost beside the
+first, and how much memory they kept.
 """
 
 import argparse

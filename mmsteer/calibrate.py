@@ -10,10 +10,7 @@ from torch import Tensor
 from mmsteer.errors import SteeringError
 from mmsteer.layouts import layouts
 from mmsteer.steering import Steering, steer
-from mmsteer.types import Adapter, Positions, Reading, Sample, Tokens
-
-OUTPUT = Positions("last | generated")
-"""The tokens that predict output: what a prompt's earlier tokens and its image predict is never asked for."""
+from mmsteer.types import OUTPUT, Adapter, Reading, Sample, Tokens
 
 MOST = 10
 """Evaluations after which a search that has not come to its target is given up."""

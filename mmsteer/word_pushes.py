@@ -7,10 +7,7 @@ from torch import Tensor
 
 from mmsteer.layouts import layouts, tokens_of
 from mmsteer.steering import Steering, steer
-from mmsteer.types import Adapter, Positions, Sample
-
-_PREDICTING = Positions("last | generated")
-"""The tokens whose states words are chosen from: the last of the prompt, and the output's own but for its last."""
+from mmsteer.types import OUTPUT, Adapter, Sample
 
 
 def word_pushes(adapter: Adapter, steering: Steering, samples: Sequence[Sample]) -> list[list[float]]:
@@ -36,7 +33,8 @@ def word_pushes(adapter: Adapter, steering: Steering, samples: Sequence[Sample])
     if not moved:
         return [[] for _ in samples]
     each = torch.stack(list(moved.values())).mean(dim=0)
-    chosen = _PREDICTING.mask(tokens_of(adapter, adapter.generator, found[-1])).to(each.device)
+    chosen = OUTPUT.mask(tokens_of(adapter, adapter.generator, found[-1])).to(each.device)
+    # The state of an output's last token chose no word of it.
     rows = [ratios[mask][:-1] for ratios, mask in zip(each, chosen, strict=True)]
     return [
         _of_words(str(sample.output), ratios, adapter.words_of_tokens(str(sample.output)))

@@ -12,9 +12,9 @@ from mmsteer.errors import DictionaryError
 from mmsteer.latents.controls import added, twin
 from mmsteer.latents.corrsteer import VARIANTS, CorrSteer, run_corrsteer
 from mmsteer.latents.side_effects import side_effects
-from mmsteer.latents.trials import OUTPUT, Trials
+from mmsteer.latents.trials import Trials
 from mmsteer.steering import Steering
-from mmsteer.types import Sample, mean_score
+from mmsteer.types import OUTPUT, Sample, mean_score
 
 MULTIPLES, SAID_MULTIPLES = (1.0, 4.0), (1.0, 2.0, 4.0)
 """Of the features' means, for multiple choice and for instructions."""

@@ -17,11 +17,11 @@ from mmsteer.latents.effect_rollouts import Effects
 from mmsteer.latents.effects import EffectModel, StateStatistics, probing_vectors
 from mmsteer.latents.score_study import draw_features
 from mmsteer.latents.token_states import TokenStates, token_states
-from mmsteer.latents.trials import OUTPUT, sampled
+from mmsteer.latents.trials import sampled
 from mmsteer.layouts import layouts, tokens_of
 from mmsteer.sae import SparseDictionary
 from mmsteer.steering import Attribute, Steering, steer
-from mmsteer.types import Positions, Sample, Sampling
+from mmsteer.types import OUTPUT, Positions, Sample, Sampling
 
 KL, TESTED, TOKENS, LEAST = 0.5, (1.0,), 12, 5
 """Nats when effects are measured and when vectors are tested, tokens of texts, and tokens that activate a target."""

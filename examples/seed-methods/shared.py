@@ -19,12 +19,12 @@ from mmsteer.latents.bound import BoundDictionary, bind
 from mmsteer.latents.equal_search import search_equally
 from mmsteer.latents.maximal import NOT_FIRST
 from mmsteer.latents.rows import row_trials
-from mmsteer.latents.trials import OUTPUT, UNSTEERED, Generate, Trials, sampled
+from mmsteer.latents.trials import UNSTEERED, Generate, Trials, sampled
 from mmsteer.likelihood import output_likelihood
 from mmsteer.sae import SparseDictionary, Usage, feature_direction
 from mmsteer.steering import Attribute, Steering, steer
 from mmsteer.tasks import Row
-from mmsteer.types import Direction, Positions, Raw, Sample, Sampling, Score, Site, mean_score, paired_score
+from mmsteer.types import OUTPUT, Direction, Positions, Raw, Sample, Sampling, Score, Site, mean_score, paired_score
 
 HERE = Path(__file__).parent
 SEED = 0

@@ -10,10 +10,10 @@ from mmsteer.errors import DictionaryError
 from mmsteer.latents.controls import added, controls, twin
 from mmsteer.latents.pooling import Pooled, pooled_layers
 from mmsteer.latents.side_effects import Comparison, compare
-from mmsteer.latents.trials import OUTPUT, Trials
+from mmsteer.latents.trials import Trials
 from mmsteer.sae import COEFFICIENTS, SELECTORS, SparseDictionary, combined_direction
 from mmsteer.steering import Steering
-from mmsteer.types import Adapter, Direction, Positions, Score, Site, mean_score
+from mmsteer.types import OUTPUT, Adapter, Direction, Positions, Score, Site, mean_score
 
 Variant = Literal["S", "A", "P"]
 VARIANTS: tuple[Variant, ...] = ("S", "A", "P")

@@ -10,13 +10,13 @@ from mmsteer.errors import DictionaryError
 from mmsteer.latents.controls import random_features
 from mmsteer.latents.pooling import Pooled, pooled
 from mmsteer.latents.side_effects import Comparison, compare
-from mmsteer.latents.trials import OUTPUT, Trials
+from mmsteer.latents.trials import Trials
 from mmsteer.probes import Logistic, sweep
 from mmsteer.record import record
 from mmsteer.sae import SELECTORS, SparseDictionary, feature_direction
 from mmsteer.sae.coefficients import mean_difference
 from mmsteer.steering import Attribute, Gate, Steering
-from mmsteer.types import Adapter, Direction, Positions, Sample, Site
+from mmsteer.types import OUTPUT, Adapter, Direction, Positions, Sample, Site
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,11 +10,11 @@ from mmsteer.errors import DictionaryError
 from mmsteer.latents.controls import added, controls, twin
 from mmsteer.latents.pooling import pooled
 from mmsteer.latents.side_effects import Comparison, compare
-from mmsteer.latents.trials import OUTPUT, Trials
+from mmsteer.latents.trials import Trials
 from mmsteer.sae import SELECTORS, SparseDictionary, combined_direction
 from mmsteer.sae.coefficients import mean_plus_spread
 from mmsteer.steering import Steering
-from mmsteer.types import Adapter, Direction, Positions, Sample
+from mmsteer.types import OUTPUT, Adapter, Direction, Positions, Sample
 
 LAST = Positions("last")
 """The token that has read the whole prompt."""

@@ -10,10 +10,7 @@ from mmsteer.errors import DictionaryError
 from mmsteer.latents.token_states import token_states
 from mmsteer.latents.vocabulary import Ranking, rankings
 from mmsteer.steering import Attribute, Steering, steer
-from mmsteer.types import Adapter, Direction, Positions, Sample
-
-OUTPUT = Positions("last | generated")
-"""The tokens whose states predict output."""
+from mmsteer.types import OUTPUT, Adapter, Direction, Sample
 
 
 @dataclass(frozen=True)

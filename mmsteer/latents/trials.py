@@ -8,15 +8,13 @@ import torch
 from torch import Tensor
 
 from mmsteer.steering import Steering, steer
-from mmsteer.types import Adapter, Positions, Sample, Sampling
+from mmsteer.types import Adapter, Sample, Sampling
 
 Generate = Callable[[Sequence[Sample]], Sequence[Sample]]
 """What the model makes of some prompts: the same samples, with the clip or the answer in them."""
 Reward = Callable[[Sample], float | None]
 """How good an output is: above zero for a right one, 0 or below for a wrong one, None where it cannot be judged."""
 
-OUTPUT = Positions("last | generated")
-"""The tokens whose states predict output."""
 UNSTEERED = Steering()
 
 

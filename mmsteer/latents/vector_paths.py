@@ -8,10 +8,9 @@ import torch
 from torch import Tensor
 
 from mmsteer import hooks
-from mmsteer.latents.token_change import OUTPUT
 from mmsteer.latents.token_states import token_states
 from mmsteer.steering import Attribute, Steering, steer
-from mmsteer.types import WRITTEN, Adapter, Sample, Site
+from mmsteer.types import OUTPUT, WRITTEN, Adapter, Sample, Site
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ def carry_out(
     *,
     workers: Workers | None = None,
     name: str = "",
+    shown: bool = True,
     progress: bool,
 ) -> None:
     """Generate and score everything of a plan, or what is left of it.
@@ -40,6 +41,7 @@ def carry_out(
         factors: For each condition the factor of its strengths, where that is known already.
         workers: What generates; None for this process.
         name: Of the task among those that workers have.
+        shown: Whether outputs are looked at, so that their words are measured.
         progress: Show what is running and how long it takes.
     """
     task.describe(folder)
@@ -49,8 +51,9 @@ def carry_out(
     lines, receipts = _by_condition(folder.lines(SAMPLES), ITEM), _receipts(folder, plan)
     steered = [planned for planned in plan if planned.kind == "steered"]
     traces = {one.name: task.traces(applied[one.name], lines[one.name], lines.get(UNSTEERED)) for one in steered}
-    for name, words in _words(task, folder, {one: applied[one.name] for one in steered}, lines, by):
-        traces[name] = {**traces[name], "words": words}
+    looked_at = {one: applied[one.name] for one in steered} if shown else {}
+    for condition, words in _words(task, folder, looked_at, lines, by):
+        traces[condition] = {**traces[condition], "words": words}
     scored = [_scored(one, group, lines, receipts) for one in steered]
     folder.write("receipts.json", receipts)
     folder.write("traces.json", traces)

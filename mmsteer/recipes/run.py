@@ -158,7 +158,7 @@ def _chosen(
         planner = Planner(True, 0, {}, experiment.recipe.seed)
         plan = planner.plan(conditions, axes.directions)
         group = partial(_group, experiment.recipe)
-        carry_out(experiment.validation, part, plan, group, workers=by, name=VALIDATION, progress=progress)
+        carry_out(experiment.validation, part, plan, group, workers=by, name=VALIDATION, shown=False, progress=progress)
         part.close()
     choice = choose(rule, conditions, part.read(SCORES))
     folder.write(CHOICE, choice)

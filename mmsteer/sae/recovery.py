@@ -12,9 +12,8 @@ from mmsteer.errors import DictionaryError
 from mmsteer.layouts import layouts
 from mmsteer.sae.dictionary import SparseDictionary
 from mmsteer.sae.edit import Change, latent_edit, unchanged
-from mmsteer.types import Adapter, Positions, Reading, Sample, Site, Tokens, sink_mask
+from mmsteer.types import OUTPUT, Adapter, Positions, Reading, Sample, Site, Tokens, sink_mask
 
-OUTPUT = Positions("last | generated")
 GENERATED = Positions("generated")
 EVERYTHING = Positions("all")
 

@@ -8,7 +8,7 @@ from mmsteer.types.histogram import LogHistogram, binned, binned_each
 from mmsteer.types.low_rank import LowRank
 from mmsteer.types.metric import Metric
 from mmsteer.types.port import Port
-from mmsteer.types.positions import Kind, Positions, Tokens
+from mmsteer.types.positions import OUTPUT, Kind, Positions, Tokens
 from mmsteer.types.sample import Chat, Raw, Sample, Sampling, Waveform, as_samples
 from mmsteer.types.score import Score, mean_score, paired_score
 from mmsteer.types.sinks import sink_mask, without_sinks
@@ -28,6 +28,7 @@ from mmsteer.types.thinking import (
 __all__ = [
     "APART",
     "COMPATIBILITIES",
+    "OUTPUT",
     "POINTS",
     "TAGS",
     "UNKNOWN",

@@ -218,3 +218,7 @@ def _inside(window: _Window, tokens: Tokens) -> Tensor:
 
 
 _HELP = "choose from all, " + ", ".join(NAMES) + ", windows such as 0..2s or 0..16steps, combined by & | - and brackets"
+
+
+OUTPUT = Positions("last | generated")
+"""The tokens whose states predict output: what a prompt's earlier tokens and its image predict is never asked for."""

@@ -8,9 +8,8 @@ import torch
 from mmsteer.errors import DictionaryError
 from mmsteer.latents.clamping import archetype_features, clamp_sweep, clamped
 from mmsteer.latents.pooling import pooled
-from mmsteer.latents.trials import OUTPUT
 from mmsteer.sae import Usage
-from mmsteer.types import Positions, Sample
+from mmsteer.types import OUTPUT, Positions, Sample
 from tests.latents.saying import LAST, common_word, dictionary, saying
 from tests.steering.seeing import llava, picture
 

@@ -5,9 +5,9 @@ import pytest
 from mmsteer.errors import DictionaryError
 from mmsteer.latents.controls import added
 from mmsteer.latents.equal_search import search_equally
-from mmsteer.latents.trials import OUTPUT, Trials, sampled
+from mmsteer.latents.trials import Trials, sampled
 from mmsteer.steering import Attribute, Steering
-from mmsteer.types import Sample, Sampling
+from mmsteer.types import OUTPUT, Sample, Sampling
 from tests.latents.dictionaries import pictures
 from tests.steering.seeing import direction, llava
 

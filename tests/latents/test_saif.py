@@ -7,8 +7,8 @@ import torch
 
 from mmsteer.errors import DictionaryError
 from mmsteer.latents.saif import run_saif
-from mmsteer.latents.trials import OUTPUT, Trials
-from mmsteer.types import Positions, Sample, Site
+from mmsteer.latents.trials import Trials
+from mmsteer.types import OUTPUT, Positions, Sample, Site
 from tests.latents.dictionaries import made
 from tests.steering.seeing import llava, picture, states
 

@@ -8,9 +8,9 @@ import torch
 from mmsteer.errors import DictionaryError
 from mmsteer.latents.controls import added, random_features, twin
 from mmsteer.latents.side_effects import compare, side_effects
-from mmsteer.latents.trials import OUTPUT, Trials
+from mmsteer.latents.trials import Trials
 from mmsteer.sae import Usage, combined_direction, natural_strength
-from mmsteer.types import Positions, Sample
+from mmsteer.types import OUTPUT, Positions, Sample
 from tests.latents.dictionaries import drawn
 from tests.latents.saying import LAST
 from tests.steering.seeing import llava
