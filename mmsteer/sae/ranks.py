@@ -1,5 +1,6 @@
 """Processes of torchrun that train one dictionary: each holds all weights and learns from a part of every batch."""
 
+import gc
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -97,5 +98,8 @@ def joined(device: str) -> Iterator[tuple[Ranks, str]]:
     dist.init_process_group("nccl" if on_card else "gloo")
     try:
         yield Ranks(), own
+        # The others wait until the first one has written: a group that some have left may take a process down.
+        dist.barrier()
     finally:
+        gc.collect()  # requests that nobody holds any more, before the group that they are of
         dist.destroy_process_group()
