@@ -1,9 +1,11 @@
 """A vector trained by reward beside prompting, a mean difference at the same divergence, and LoRA with the same budget.
 
-    python benchmarks/rewarded.py comma|the|choice|note|grounded [--steps 25] [--prompts 40] [--sites S] [--out FILE]
+    python benchmarks/rewarded.py comma|the|choice|note|grounded [--steps 25] [--asked 4] [--group 4] [--prompts 40]
+        [--greedy] [--sites S] [--out FILE]
 
-All are judged on prompts that nothing was learned from, by outputs drawn at temperature 1. The vector and LoRA (PEFT,
-rank 4 on the output projection of every attention) take the same RLOO steps of the same number of outputs. The mean
+All are judged on prompts that nothing was learned from, by outputs drawn at temperature 1, or the most likely ones. The
+vector and LoRA (PEFT, rank 4 on the output projection of every attention) take the same RLOO steps of the same number
+of outputs. The mean
 difference is of the model's own outputs, those with the larger rewards against the others, at the strength at which the
 95 % quantile of the divergence from the unsteered model is that of the trained vector. The random vector has the
 trained one's length. --out keeps the trained vector.
@@ -37,7 +39,7 @@ from mmsteer.types import Direction, Positions, Sample, Sampling, Score, mean_sc
 from mmsteer.worlds.rows import world_of
 
 OWN = Path(__file__).parents[1] / "examples/seed-methods"
-ASKED, GROUP, RATE, LORA_RATE, SEED = 4, 4, 0.02, 1e-3, 0
+RATE, LORA_RATE, SEED = 0.02, 1e-3, 0
 
 
 @dataclass(frozen=True)
@@ -133,8 +135,10 @@ def say(text: str) -> None:
 
 
 def show(name: str, score: Score) -> None:
-    """Print the reward of a condition, and how many outputs have none."""
-    say(f"{name}: {score}" + (f", {score.unscored} without a reward" if score.unscored else ""))
+    """Print the reward of a condition, how many outputs have none, and the mean if those count as 0."""
+    found, every = score.n * (score.value or 0.0), score.n + score.unscored
+    missing = f", {score.unscored} without a reward; {found / every:.3f} if those count as 0"
+    say(f"{name}: {score}{missing if score.unscored else ''}")
 
 
 def made(adapter: AnyAdapter, samples: Sequence[Sample], sampling: Sampling, steering: Steering) -> list[Sample]:
@@ -178,7 +182,10 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("task", choices=list(TASKS))
     parser.add_argument("--steps", type=int, default=25)
-    parser.add_argument("--prompts", type=int, default=40)
+    parser.add_argument("--asked", type=int, default=4, help="prompts a step")
+    parser.add_argument("--group", type=int, default=4, help="outputs of a prompt")
+    parser.add_argument("--prompts", type=int, default=40, help="outputs that a condition is judged by")
+    parser.add_argument("--greedy", action="store_true", help="judge the most likely outputs")
     parser.add_argument("--sites")
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
@@ -190,10 +197,12 @@ def main() -> None:
     plain = made(adapter, prompts[:8], task.sampling, Steering())
     where = measure_sites(adapter, plain, given.sites or task.sites, Positions("all"))
     references = [row.reference for row in learned]
-    objective = Reinforced(prompts, references, reward, task.sampling, "rloo", ASKED, GROUP, batch=16, seed=SEED)
+    budget = (given.asked, given.group)
+    objective = Reinforced(prompts, references, reward, task.sampling, "rloo", *budget, batch=16, seed=SEED)
     direction = _trained(where, objective, given.steps)
     if given.out:
         save_directions(given.out, [direction])
+    judging = replace(task.sampling, temperature=0.0) if given.greedy else task.sampling
     item = Attribute(direction, 1.0, unit="trained")
     kl = float(torch.quantile(divergence(adapter, Steering((item,)), plain).double(), 0.95))
     say(f"the vector moves the 95 % quantile of the divergence to {kl:.3f} nats")
@@ -216,7 +225,7 @@ def main() -> None:
     def judged(steering: Steering, added: str = "") -> Score:
         samples = [row.sample(adapter) for row in held]
         samples = [replace(one, prompt=f"{one.prompt}{added}") for one in samples] if added else samples
-        outputs = made(adapter, samples, task.sampling, steering)
+        outputs = made(adapter, samples, judging, steering)
         for one in outputs[:3]:
             say(f"  {str(one.output)[:100]!r}" if adapter.output_kind == "text" else "  a clip")
         return mean_score(rated(adapter, held, outputs, reward), groups=[row.id for row in held])
