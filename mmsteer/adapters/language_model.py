@@ -14,7 +14,6 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import cached_property
 from inspect import signature
-from operator import attrgetter
 from typing import Any, Literal
 
 import torch
@@ -27,13 +26,7 @@ from mmsteer.adapters import locate
 from mmsteer.adapters.caches import cache_of, cached_tokens
 from mmsteer.adapters.families import FAMILIES, TEXT_ONLY
 from mmsteer.adapters.fingerprint import Weights
-from mmsteer.adapters.generation import (
-    configured,
-    ends_in_padding,
-    first_given,
-    new_tokens,
-    nobody_set_the_length,
-)
+from mmsteer.adapters.language_call import language_call
 from mmsteer.adapters.ported import Ported
 from mmsteer.adapters.prompts import Prompts
 from mmsteer.adapters.sampling import check_seeds, checked_sampling, drawing
@@ -54,7 +47,6 @@ from mmsteer.types import (
     Sketch,
     Wrap,
     as_samples,
-    open_behind,
 )
 
 ANY_LENGTH = 32_768
@@ -155,58 +147,7 @@ class LanguageModelAdapter(Ported):
             AdapterError: They ask for classifier-free guidance, which runs a second sequence beside the first, or for
                 token healing, which rewrites the prompt; or prompts are padded on the right.
         """
-        # Some families hand embeddings to the language model inside.
-        model = attrgetter(self._family.runs)(self.model) if self._family.runs else self.model
-        config = configured(model, arguments)
-        if (config.guidance_scale or 1) != 1:
-            raise AdapterError(
-                "guidance_scale makes transformers run a second sequence with a clock of its own, which steering "
-                "cannot follow; leave it out, and contrast prompts by a direction instead"
-            )
-        if ends_in_padding(arguments, config):
-            raise AdapterError(
-                "a prompt has padding behind it, so that its first token would be predicted from padding; pad on the "
-                "left: processor.tokenizer.padding_side = 'left', or tokenizer.padding_side = 'left'"
-            )
-        if config.token_healing:
-            raise AdapterError("token_healing changes the prompt inside generate; heal it first, with heal_tokens")
-        ids, embeds = first_given(arguments, "input_ids", "inputs"), first_given(arguments, "inputs_embeds")
-        repeated = self._repeated(ids, embeds)
-        embedded = 0 if embeds is None else int(embeds.shape[1])
-        is_default = nobody_set_the_length(model, arguments)
-        new = new_tokens(model, config, repeated=repeated, embedded=embedded, is_default=is_default)
-        prompts = first_given(arguments, "input_ids", "inputs", "inputs_embeds", "pixel_values")
-        continues = bool(cached_tokens(arguments))
-        # With a cache, the prompt may be what is new alone; the mask is of the whole sequence.
-        mask = first_given(arguments, "attention_mask") if continues else None
-        prompt = embedded or (repeated if mask is None else int(mask.shape[1]))
-        samples = None if prompts is None else len(prompts)
-        return Call(
-            steps=max(1, new),
-            prompt=prompt or None,
-            samples=samples,
-            repeated=repeated,
-            continues=continues,
-            all_see=self._images.all_see(ids),
-            thinks=self._thinks(ids),
-            reorders=(config.num_beams or 1) > 1 and config.use_cache is not False,
-        )
-
-    def _thinks(self, ids: Tensor | None) -> tuple[bool, ...] | None:
-        """Of each prompt whether its end is inside thoughts."""
-        if self.marks is None or ids is None or ids.is_floating_point():
-            return None
-        before = torch.zeros(len(ids), dtype=torch.bool, device=ids.device)
-        return tuple(open_behind(ids, self.marks, before)[:, -1].tolist())
-
-    def _repeated(self, ids: Tensor | None, embeds: Tensor | None) -> int:
-        """How many tokens of its prompt `generate` begins its output with."""
-        if ids is not None:
-            return int(ids.shape[1])
-        if embeds is not None:
-            return 0
-        # It makes a prompt itself: the token that begins every sequence, behind an image where one is needed.
-        return 1 + (getattr(self.model.config, self._family.queries) if self._family.queries else 0)
+        return language_call(self.model, self._family, self._images, self.marks, arguments)
 
     def forward(self, stack: str, arguments: Mapping[str, Any]) -> Forward:
         """Read the arguments of one forward of a stack.
