@@ -17,10 +17,8 @@ from mmsteer.latents.hallucination import answers
 from mmsteer.latents.object_mentions import BATCH, Mentions, Pictures, caption, captions_under, score_captions
 from mmsteer.sae import SELECTORS, SparseDictionary, Usage, feature_direction
 from mmsteer.steering import Attribute, Steering
-from mmsteer.types import Direction, Positions, random_direction
+from mmsteer.types import OUTPUT, Direction, random_direction
 
-WORDS = Positions("last | generated")
-"""The states that make words; the image's are left alone."""
 ASKED = 6
 """Pushes that questions decide between."""
 CONTROLS = 4
@@ -63,7 +61,7 @@ def pushed_words(direction: Direction, strength: float) -> Steering:
 
     `strength`: share of each token's own norm.
     """
-    return Steering((Attribute(direction, strength, positions=WORDS, unit="token"),))
+    return Steering((Attribute(direction, strength, positions=OUTPUT, unit="token"),))
 
 
 def try_features(

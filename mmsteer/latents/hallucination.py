@@ -20,7 +20,7 @@ from mmsteer.latents.object_mentions import BATCH, Mentions, Pictures, caption, 
 from mmsteer.latents.pooling import pooled
 from mmsteer.sae import SELECTORS, SparseDictionary, Usage, feature_direction
 from mmsteer.steering import Attribute, Steering, steer
-from mmsteer.types import Direction, Positions, Sample, Score, paired_score
+from mmsteer.types import OUTPUT, Direction, Positions, Sample, Score, paired_score
 
 QUESTIONS = "adversarial"
 """POPE's choice of absent objects."""
@@ -116,9 +116,8 @@ def random_latents(dictionary: SparseDictionary, used: Usage, seed: int, without
     return Latents(f"random {seed}", faithful, hallucinated, (0.0, 0.0))
 
 
-WORDS = "last | generated"
 STEERINGS: Mapping[str, tuple[str, str]] = MappingProxyType(
-    {"SAVE": ("all", "all"), "SSL": ("image", WORDS), "AUROC": (WORDS, WORDS)}
+    {"SAVE": ("all", "all"), "SSL": ("image", OUTPUT.text), "AUROC": (OUTPUT.text, OUTPUT.text)}
 )
 """Where each method adds the faithful feature, and where it takes the hallucinated one away.
 
