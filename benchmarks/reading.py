@@ -1,6 +1,6 @@
 """Reading activations: `mmsteer.record` beside a plain loop with `output_hidden_states=True`.
 
-    python benchmarks/reading.py [--out FOLDER] [--quick]
+    python benchmarks/reading.py [--out FOLDER] [--quick] [--models NAME ...]
 
 Both read every block of the stack that makes the output and keep the mean over the tokens. The loop is the kindest
 one: it pools each batch where it lies and keeps no states, but has all layers of a batch at once; `record` has one,
@@ -40,6 +40,8 @@ def main() -> None:
     repeats, batches = (1, 1) if options.quick else (5, 12)
     speed, plan, flat = [], [], []
     for name, (adapter, samples) in models(batches * BATCH).items():
+        if options.models and name not in options.models:
+            continue
         sites = [site for site in adapter.sites if (site.stack, site.point) == (adapter.generator, "block")]
         row, took = compare(adapter, samples, sites, repeats)
         speed.append({"model": name, "blocks": len(sites), "width": adapter.widths[sites[0]]} | row)
@@ -52,11 +54,11 @@ def main() -> None:
         "Memory over the number of samples": flat,
         f"Planned: {SAMPLES:,} samples of {TOKENS} tokens, {LAYERS} layers of {WIDTH}, mean": plan,
     }
-    print(*write_report("reading", tables, options.out))
+    print(*write_report("reading", {title: rows for title, rows in tables.items() if rows}, options.out))
 
 
 def models(count: int) -> dict[str, tuple[Any, list[Sample]]]:
-    """Adapters with what they read: two bundled models, and a wider language model with random weights."""
+    """Adapters with what they read: three bundled models, and a wider language model with random weights."""
     music, vision = mmsteer.load("bundled:music"), mmsteer.load("bundled:vision")
     random = np.random.default_rng(0)
     clips = [
@@ -68,6 +70,7 @@ def models(count: int) -> dict[str, tuple[Any, list[Sample]]]:
     return {
         "bundled:music": (music, clips),
         "bundled:vision": (vision, scenes),
+        "bundled:text": (mmsteer.load("bundled:text", dtype="float32"), texts[: max(BATCH, count // 4)]),
         "wide language model": (mmsteer.api.adapt(wide(), vision.processor.tokenizer), texts),
     }
 
@@ -190,6 +193,7 @@ def _options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
     parser.add_argument("--quick", action="store_true", help="one round of one batch")
+    parser.add_argument("--models", nargs="+", help="these models alone, as the table names them")
     return parser
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -43,9 +44,9 @@ class LogHistogram:
         Args:
             bins: How many are in each bin.
         """
-        bins = bins.cpu()
-        places = bins.nonzero().flatten()
-        return cls(dict(zip((places - _HALF).tolist(), bins[places].tolist(), strict=True)))
+        held = bins.cpu().numpy()  # whose search is quicker than torch's, and this is done for every layer of a batch
+        places = np.flatnonzero(held)
+        return cls(dict(zip((places - _HALF).tolist(), held[places].tolist(), strict=True)))
 
     def __add__(self, other: "LogHistogram") -> "LogHistogram":
         places = sorted(self.counts.keys() | other.counts.keys())
