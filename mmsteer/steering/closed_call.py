@@ -1,6 +1,6 @@
 """What is known of a call that is over, row by row: receipts of single samples are made from it when asked for."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,25 +13,28 @@ from mmsteer.steering.receipt import SiteReceipt
 
 @dataclass(frozen=True, eq=False)
 class Moment:
-    """What was measured of a site's last token in a forward.
+    """What was measured of a site in a forward.
 
     Attributes:
-        step: Index of the output step that it predicts; 0 for a prompt.
-        size: Its norm, (rows,).
-        change: Norm of its change, (rows,).
+        step: Index of the output step that its last token predicts; 0 for a prompt.
+        size: Norm of each token, (rows, tokens).
+        change: Norm of its change, (rows, tokens); None where that is known from coefficients.
     """
 
     step: int
     size: Tensor
-    change: Tensor
+    change: Tensor | None
 
     def beside(self, other: "Moment") -> "Moment":
-        """This moment with the rows of another branch behind its own.
+        """The last tokens of this moment with the rows of another branch behind its own.
 
         Args:
             other: The same step of that branch.
         """
-        return Moment(self.step, torch.cat([self.size, other.size]), torch.cat([self.change, other.change]))
+        size = torch.cat([self.size[:, -1:], other.size[:, -1:]])
+        if self.change is None or other.change is None:
+            return Moment(self.step, size, None)
+        return Moment(self.step, size, torch.cat([self.change[:, -1:], other.change[:, -1:]]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,8 +48,9 @@ class ClosedCall:
         vectors: What a coefficient of one adds, (layers, columns, width).
         others: Sites, by index, that something else than a sum of pushes edits.
         owners: Index of the sample that each row belongs to, (rows,); 0 for all, where samples are not told apart.
-        prompts: Norms of change and of state, (rows, tokens), of each forward of the prompt, by index of the site.
-        moments: What was measured, by index of the site.
+        given: The coefficients of each forward of the prompt, (layers or 1, rows, tokens, columns).
+        prompts: What was measured in them, each with the index of its forward, by index of the site.
+        moments: What was measured in all forwards, by index of the site; the last tokens count.
     """
 
     first: int
@@ -55,7 +59,8 @@ class ClosedCall:
     vectors: Tensor
     others: Collection[int]
     owners: Tensor
-    prompts: Mapping[int, Sequence[tuple[Tensor, Tensor]]]
+    given: Sequence[Tensor]
+    prompts: Mapping[int, Sequence[tuple[int, Moment]]]
     moments: Mapping[int, Sequence[Moment]]
 
     def sites(self, names: Sequence[str], sample: int, steps: int) -> dict[str, SiteReceipt]:
@@ -84,14 +89,15 @@ class ClosedCall:
             rows: Which rows; None for all.
             steps: Output steps to count; None for all.
         """
-        for change, size in self.prompts[place]:
-            into.add(_of(rows, change, 0), _of(rows, size, 0))
+        for moved, size in self._prompt(place):
+            into.add(_of(rows, moved, 0), _of(rows, size, 0))
         end = self.steps if steps is None else min(steps, self.steps)
         if place in self.others:
-            decoded = [one for one in self.moments[place] if 0 < one.step < end]
+            decoded = [(one.change, one.size) for one in self.moments[place] if 0 < one.step < end]
             into.sampled |= end - self.first > len(decoded)
-            for one in decoded:
-                into.add(_of(rows, one.change, 0), _of(rows, one.size, 0))
+            for change, size in decoded:
+                assert change is not None  # where something else than a sum edits, changes are measured
+                into.add(_of(rows, change[:, -1], 0), _of(rows, size[:, -1], 0))
         elif end > self.first:
             pushed, sizes = self._pushed[place, : end - self.first], self._sizes(place)[: end - self.first]
             into.add(_of(rows, pushed, 1), _of(rows, sizes, 1))
@@ -102,8 +108,8 @@ class ClosedCall:
         Args:
             place: Index of the site.
         """
-        change, size = (torch.cat(parts, dim=1) for parts in zip(*self.prompts[place], strict=True))
-        return ratios_of(change, size)
+        changes, sizes = zip(*self._prompt(place), strict=True)
+        return ratios_of(torch.cat(changes, dim=1), torch.cat(sizes, dim=1))
 
     def rows_of(self, sample: int) -> Tensor | None:
         """The rows of one sample; None, for all, where samples are not told apart.
@@ -121,7 +127,7 @@ class ClosedCall:
             steps: Output steps to count.
         """
         rows = self.rows_of(sample)
-        forwards = [[_of(rows, change, 0) > 0 for change, _ in one] for one in self.prompts.values()]
+        forwards = [[_of(rows, change, 0) > 0 for change, _ in self._prompt(place)] for place in self.prompts]
         given = sum(int(torch.stack(parts).any(0).sum()) for parts in zip(*forwards, strict=True))
         places = torch.arange(1, steps, device=self.decode.device).clamp(max=self.decode.shape[1] - 1)
         return given + int((_of(rows, self.decode[:, places], 2) != 0).any(-1).any(0).sum())
@@ -135,10 +141,21 @@ class ClosedCall:
         """How far each token was pushed, (sites, steps, rows)."""
         return push_lengths(self.decode[:, self._run.clamp(max=self.decode.shape[1] - 1)], self.vectors)
 
+    @cached_property
+    def _pushed_prompts(self) -> list[tuple[Tensor, ...]]:
+        """How far each token was pushed in each forward of the prompt, (rows, tokens) a site."""
+        return [push_lengths(one.transpose(1, 2), self.vectors).transpose(1, 2).unbind() for one in self.given]
+
+    def _prompt(self, place: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """How far each token of the prompt was moved at a site, and its norm, (rows, tokens) each; a pair a forward."""
+        for forward, moment in self.prompts[place]:
+            change = self._pushed_prompts[forward][place] if moment.change is None else moment.change
+            yield change, moment.size.to(change.device)
+
     def _sizes(self, place: int) -> Tensor:
         """The norm that each row had when it was last measured, (steps, rows)."""
         moments = sorted(self.moments[place], key=lambda moment: moment.step)
-        measured = torch.stack([moment.size.to(self._run.device) for moment in moments])
+        measured = torch.stack([moment.size[:, -1].to(self._run.device) for moment in moments])
         steps = torch.tensor([moment.step for moment in moments], device=self._run.device)
         return measured[(torch.bucketize(self._run, steps, right=True) - 1).clamp(min=0)]
 

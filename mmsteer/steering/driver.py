@@ -7,6 +7,7 @@ that makes the output, such as a vision tower, knows no time: all its forwards a
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -135,8 +136,8 @@ class Driver:
     def _so_far(self) -> ClosedCall:
         applied = side_by_side([track.applied() for track in self._tracks.values()])
         owners = torch.cat(list(self._owners.values()))
-        decode = by_site(applied, self._places)
-        return self.meter.so_far(decode, self._compiled().plan.vectors, self._others.places, owners)
+        vectors = self._compiled().plan.vectors
+        return self.meter.so_far(applied, vectors, self._others.places, owners, partial(by_site, places=self._places))
 
     def drop(self) -> None:
         """Forget the call in progress, if there is one: it is in no book."""
@@ -341,11 +342,13 @@ class Driver:
         pushes = self._track.pushes
         edited = hidden + pushes.delta(place, hidden)
         for part in parts:
-            if part.index in self._others.places:
+            is_other = part.index in self._others.places
+            if is_other:
                 other = self._others.edit(part.index, part.of(hidden), part.of(edited), pushes.amount(place))
                 edited = _with(part, other, edited)
             if self.meter.measuring:
-                self.meter.measure(part.index, part.of(hidden), part.of(edited), joined=self._track.is_beside)
+                after = part.of(edited) if is_other else None
+                self.meter.measure(part.index, part.of(hidden), after, joined=self._track.is_beside)
         return edited
 
     def _with_injection(self, parts: Sequence[Part], hidden: Tensor, sizes: Mapping[Site, float]) -> Tensor:

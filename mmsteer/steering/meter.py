@@ -1,6 +1,6 @@
 """Counts and norms of what a driver applied, kept on the device until somebody asks."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 import torch
 from torch import Tensor
@@ -13,10 +13,10 @@ from mmsteer.steering.receipt import GateReceipt, SiteReceipt
 class Meter:
     """The books of one stack.
 
-    Norms cost two reductions a layer, so they are measured in the prompt's forward and at steps 1, 2, 4, 8 and so
-    on, and never inside a compiled step. How far a sum of pushes moves a token is known from the tables for every step:
-    where nothing else edits a site, all steps are counted, each against the norm that its row had when it was last
-    measured. Where an edit depends on the state, the measured steps alone are.
+    Norms cost a reduction a layer, so they are measured in the prompt's forward and at steps 1, 2, 4, 8 and so on, and
+    never inside a compiled step. How far a sum of pushes moves a token is known from the tables: where nothing else
+    edits a site, all steps are counted, each against the norm that its row had when it was last measured. Where an edit
+    depends on the state, what it changes is measured too, and the measured steps alone are counted.
 
     Attributes:
         measuring: Whether this forward is measured.
@@ -36,7 +36,8 @@ class Meter:
         self._asked: dict[int, Tensor] = {}
         self._closed: dict[int, Tensor] = {}
         self._ratios: dict[int, Ratios] = {}
-        self._prompts: dict[int, list[tuple[Tensor, Tensor]]] = {}
+        self._coefficients: list[Tensor] = []
+        self._prompts: dict[int, list[tuple[int, Moment]]] = {}
         self._moments: dict[int, list[Moment]] = {}
         self._measured: dict[int, int] = {}
         self._first = torch.zeros((), dtype=torch.long)
@@ -64,9 +65,10 @@ class Meter:
         if not more:
             # Anew, not in place: a tensor made in inference mode can be changed in it alone.
             self._asked = {place: torch.zeros_like(counts) for place, counts in self._asked.items()}
-            self._prompts, self._moments = {}, {}
+            self._coefficients, self._prompts, self._moments = [], {}, {}
         last = steps.max()
         if not drafted:
+            self._coefficients.append(coefficients)
             self._first = last.clamp(min=0) + 1
         # Written in place where a step is compiled, which keeps counting; elsewhere the host knows the step.
         self._reached, self.known = last, -1
@@ -93,22 +95,20 @@ class Meter:
         if self._reached is not None:
             self._reached.fill_(step) if isinstance(step, int) else self._reached.copy_(step.reshape(()))
 
-    @torch.no_grad()
-    def measure(self, place: int, before: Tensor, after: Tensor, *, joined: bool = False) -> None:
-        """Note the change at one site.
+    def measure(self, place: int, before: Tensor, after: Tensor | None, *, joined: bool = False) -> None:
+        """Note the states of one site, and how far they are changed.
 
         Args:
             place: Index of the site.
             before: Hidden state before the edit, (rows, tokens, width).
-            after: And after it.
+            after: And after it; None where the change is a sum of pushes, whose length is known.
             joined: Whether these are further rows of the moment that was measured last.
         """
-        change = torch.linalg.vector_norm((after - before).float(), dim=-1)
-        size = torch.linalg.vector_norm(before.float(), dim=-1)
-        is_prompt = self.known < 0
-        if is_prompt:
-            self._prompts.setdefault(place, []).append((change, size))
-        moment = Moment(0 if is_prompt else self.known, size[:, -1], change[:, -1])
+        size = _norms(before.detach())
+        change = None if after is None else _norms((after - before).detach())
+        moment = Moment(max(self.known, 0), size, change)
+        if self.known < 0:
+            self._prompts.setdefault(place, []).append((len(self._coefficients) - 1, moment))
         moments = self._moments.setdefault(place, [])
         moments.append(moments.pop().beside(moment) if joined else moment)
         self._measured[place] = self._measured.get(place, 0) + (not joined)
@@ -138,20 +138,29 @@ class Meter:
         """How many output steps the current call has run."""
         return max(int(self._reached), self.known) + 1 if self._reached is not None else 0
 
-    def so_far(self, decode: Tensor, vectors: Tensor, others: Collection[int], owners: Tensor) -> ClosedCall:
+    def so_far(
+        self,
+        decode: Tensor,
+        vectors: Tensor,
+        others: Collection[int],
+        owners: Tensor,
+        sited: Callable[[Tensor], Tensor],
+    ) -> ClosedCall:
         """The current call, as if it were over.
 
         Args:
-            decode: The coefficients of decoding, (layers, steps, rows, columns).
-            vectors: What a coefficient of one adds, (layers, columns, width).
+            decode: The coefficients of decoding, (places or 1, steps, rows, columns).
+            vectors: What a coefficient of one adds, (sites, columns, width).
             others: Sites, by index, that something else than a sum of pushes edits.
             owners: Index of the sample that each row belongs to, (rows,); 0 for all, where they are not told apart.
+            sited: Makes coefficients of places those of sites.
         """
         first, steps = int(self._first), self.reached()
         # Copies: it stays as it is while the call goes on.
         prompts = {place: tuple(one) for place, one in self._prompts.items()}
         moments = {place: tuple(one) for place, one in self._moments.items()}
-        return ClosedCall(first, steps, decode, vectors, others, owners, prompts, moments)
+        given = [sited(one) for one in self._coefficients]
+        return ClosedCall(first, steps, sited(decode), vectors, others, owners, given, prompts, moments)
 
     def close(self, call: ClosedCall) -> None:
         """Add a finished call to the books.
@@ -176,7 +185,7 @@ class Meter:
             if place not in self._ratios:
                 self._ratios[place] = Ratios()
             call.count(place, self._ratios[place])
-        self._prompts, self._moments = {}, {}
+        self._coefficients, self._prompts, self._moments = [], {}, {}
 
     @property
     def tokens(self) -> int:
@@ -191,6 +200,10 @@ class Meter:
     def gates(self) -> dict[str, GateReceipt]:
         """What gates let through in closed calls, at every site that has one."""
         return {self._sites[place]: GateReceipt(*counts.tolist()) for place, counts in self._closed.items()}
+
+
+def _norms(states: Tensor) -> Tensor:
+    return torch.linalg.vector_norm(states.float(), dim=-1)
 
 
 def _is_power_of_two(step: int) -> bool:

@@ -30,6 +30,7 @@ class Pushes:
         self._placed, self._plan, self._rate = placed, placed.plan, rate
         self.tells_thoughts = any(map(tells_thoughts, self._plan.selections))
         self._thinking: Tensor | None = None
+        self._amounts: Sequence[Tensor] = ()
         self._dtype = torch.float32
         self._checked: torch.dtype | None = None
 
@@ -61,7 +62,7 @@ class Pushes:
         """
         mask = _masks(self._plan.selections, Tokens(layout.kinds, steps, self._rate))
         # (places, rows, tokens, columns)
-        self.coefficients = self._of_steps(steps.clamp(0, self.table.shape[1] - 1)) * mask
+        self._take(self._of_steps(steps.clamp(0, self.table.shape[1] - 1)) * mask)
         self.added = ()
 
     def _of_steps(self, steps: Tensor) -> Tensor:
@@ -80,11 +81,15 @@ class Pushes:
         if are_thoughts is not None and self._thinking is not None:
             of_thoughts = self.decoding.at(step, self._thinking)
             chosen = torch.where(are_thoughts.to(of_thoughts.device), of_thoughts, self.decoding.at(step))
-            self.added, self.coefficients = self.decoding.sums(chosen, self._dtype), chosen.transpose(1, 2)
+            self.added = self.decoding.sums(chosen, self._dtype)
+            self._take(chosen.transpose(1, 2))
             return
         self.added = self.decoding.added(step, self._dtype)
         if others:
-            self.coefficients = self.decoding.coefficients(step)
+            self._take(self.decoding.coefficients(step))
+
+    def _take(self, coefficients: Tensor) -> None:
+        self.coefficients, self._amounts = coefficients, coefficients.unbind()
 
     def possible(self) -> Tensor:
         """Coefficients of decoding, wherever thoughts end, (places or 1, steps, rows, columns)."""
@@ -125,7 +130,7 @@ class Pushes:
         Args:
             place: Index of the place.
         """
-        return self.coefficients[place if self.coefficients.shape[0] > 1 else 0]
+        return self._amounts[place if len(self._amounts) > 1 else 0]
 
     def _later(self, device: torch.device, part: Kind) -> Tensor:
         """What the positions say of generated tokens in one part of the output, (1, steps, 1, columns)."""

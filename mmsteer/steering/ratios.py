@@ -16,6 +16,10 @@ _PARTS = 64
 """Most tensors of them that wait: a thousand small ones take more memory and time than their numbers."""
 
 
+_AT_ONCE = 2**23
+"""Numbers in float64 that `push_lengths` makes of the layers that it takes together: 64 MiB."""
+
+
 class Ratios:
     """The ratios of change to state of one site's steered tokens; nothing waits for the device until it is read.
 
@@ -80,15 +84,30 @@ def ratios_of(change: Tensor, size: Tensor) -> Tensor:
 
 
 def push_lengths(table: Tensor, vectors: Tensor) -> Tensor:
-    """How long the sum of all pushes is, (layers, steps, rows), without making any of the sums.
+    """How long the sum of all pushes is, (layers, steps, rows) float64, without making any of the sums.
+
+    Each row's own columns alone are taken: a batch may hold hundreds, of which every row has a few.
 
     Args:
         table: Coefficients, (layers or 1, steps, rows, columns).
         vectors: What a coefficient of one adds, (layers, columns, width).
     """
-    wide = vectors.double()
+    used = (table != 0).any(0).any(0)
+    most = max(1, int(used.sum(dim=1).max()))
+    columns = used.int().topk(most, dim=1).indices
     # float64: pushes against one another cancel.
-    gram = (wide @ wide.transpose(1, 2)).to(table.device)
-    coefficients = table.double().expand(len(gram), -1, -1, -1)
-    squared = torch.einsum("lsra,lac,lsrc->lsr", coefficients, gram, coefficients)
-    return squared.clamp(min=0).sqrt()
+    own = table.double().gather(-1, columns.expand(*table.shape[:2], -1, -1)).expand(len(vectors), -1, -1, -1)
+    together = max(1, _AT_ONCE // (columns.numel() * max(vectors.shape[-1], table.shape[1])))
+    of_rows = columns.to(vectors.device)
+    parts = zip(own.split(together), vectors.split(together), strict=True)
+    return torch.cat([_lengths(coefficients, wide.double()[:, of_rows]) for coefficients, wide in parts])
+
+
+def _lengths(coefficients: Tensor, vectors: Tensor) -> Tensor:
+    """Lengths of sums, (layers, steps, rows).
+
+    `coefficients`: (layers, steps, rows, columns of a row).
+    `vectors`: (layers, rows, columns of a row, width).
+    """
+    gram = (vectors @ vectors.mT).to(coefficients.device)
+    return torch.einsum("lsra,lrac,lsrc->lsr", coefficients, gram, coefficients).clamp(min=0).sqrt()

@@ -94,6 +94,22 @@ def test_a_coefficient_that_changes_costs_one_view_for_all_layers(adapter):
     assert found == {"split_with_sizes": STEPS}
 
 
+def test_a_prompt_costs_three_operators_a_layer(adapter):
+    """What is added, its addition, and the norm of the state, which relative strength needs."""
+    counted = []
+    for layers in (1, LAYERS):
+        found = planted(adapter, "concept", range(layers))
+        with steer(adapter, Steering((Attribute(found, 0.5),))):
+            for _ in range(2):  # the plan is made, and the first books
+                adapter.model(input_ids=torch.tensor([[9, 8, 7, 6]]))
+            with Operators() as operators:
+                adapter.model(input_ids=torch.tensor([[3, 4, 5, 6]]))
+        counted.append(operators.counts)
+    views = {"detach", "select"}
+    more = {name: count for name, count in (counted[1] - counted[0]).items() if name not in views}
+    assert more == dict.fromkeys(["mul", "add", "linalg_vector_norm"], LAYERS - 1)
+
+
 def test_an_unsteered_step_after_steering_costs_nothing(adapter):
     run = partial(generate, adapter)
     before = steps(run)

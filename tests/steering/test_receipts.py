@@ -53,6 +53,24 @@ def test_a_schedule_between_the_measured_steps_is_seen_whole(adapter):
     assert not found.sampled
 
 
+def test_the_prompt_is_counted_by_the_change_that_its_tokens_have(adapter):
+    """Several columns, of which rows use different ones, at layers of different weights, on some tokens alone."""
+    found = {name: planted(adapter, name, [1, 3], seed=seed) for seed, name in enumerate("abc")}
+    lines = (["a 0.3", "b -0.2 at last"], ["c 0.5 at prompt - last", "a 0.1 on text.3"])
+    steerings = [Steering(tuple(parse_attribute(line, found) for line in some)) for some in lines]
+    plain, steered = [], []
+    ids = torch.tensor([[3, 4, 5, 6], [9, 8, 7, 6]])
+    with hooks.readings({adapter.port(SITES[1]): plain.append}):
+        adapter.model(input_ids=ids)
+    with steer(adapter, steerings) as session, session.call(Call(1, 1, 4)):
+        with hooks.readings({adapter.port(SITES[1]): steered.append}):
+            adapter.model(input_ids=ids)
+        moved = session.moved()["text.1"]
+    measured = (steered[0] - plain[0]).norm(dim=-1) / plain[0].norm(dim=-1)
+    assert (measured > 0).tolist() == [[True] * 4, [True, True, True, False]]
+    torch.testing.assert_close(moved.float(), measured, rtol=1e-4, atol=1e-6)
+
+
 def test_all_chunks_of_a_prompt_count(adapter):
     item = Attribute(planted(adapter, "d", [3]), 0.1, unit="token")
     ids = torch.tensor([[3, 4, 5, 6, 7, 8]])
