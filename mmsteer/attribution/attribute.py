@@ -15,6 +15,7 @@ from mmsteer.attribution.units import TokenUnits, Units
 from mmsteer.errors import AttributionError
 from mmsteer.layouts import layouts, tokens_of
 from mmsteer.likelihood import output_tokens
+from mmsteer.steering import Session, Steering, steer
 from mmsteer.types import Adapter, Sample, Tokens
 
 
@@ -61,6 +62,7 @@ def attribute(
     units: Units = TokenUnits(),  # noqa: B008  a frozen value
     technique: str = "integrated-gradients",
     effort: Effort = Effort(),  # noqa: B008  a frozen value
+    steering: Steering = Steering(),  # noqa: B008  a frozen value
 ) -> Attribution:
     """Share a number of a forward out among units.
 
@@ -71,6 +73,7 @@ def attribute(
         units: What it is shared out among: tokens or patches, frames, components, features of a dictionary, or vectors.
         technique: One of `TECHNIQUES`.
         effort: How hard it tries.
+        steering: What is applied all the while; units are taken away from what the model makes before it is pushed.
 
     Raises:
         AttributionError: The sample has no output, the technique is unknown or not for parts of a forward, or there are
@@ -79,8 +82,8 @@ def attribute(
     run = asked_of(technique, "parts").run
     if sample.output is None:
         raise AttributionError(f"{sample.id}: nothing is known of an output that is not given; generate one first")
-    function = _Function(adapter, sample, metric, units)
-    with hooks.frozen(adapter.model):
+    with hooks.frozen(adapter.model), steer(adapter, steering) as session:
+        function = _Function(adapter, sample, metric, units, session)
         count = len(function.names)
         assert run is not None  # only influence asks no function, and it is not for parts
         values = run(function, count, effort)
@@ -92,11 +95,12 @@ def attribute(
 class _Function:
     """The metric as a function of the shares of units."""
 
-    def __init__(self, adapter: Adapter, sample: Sample, metric: Metric, units: Units) -> None:
+    def __init__(self, adapter: Adapter, sample: Sample, metric: Metric, units: Units, session: Session) -> None:
         self._adapter, self._sample, self._metric, self._units = adapter, sample, metric, units
+        self._session = session
         self._readings: dict[int, Any] = {}
         reading = self._reading(1)
-        with layouts(adapter, adapter.generator, reading) as found:
+        with session.call(reading.call), layouts(adapter, adapter.generator, reading) as found:
             adapter.read(reading, logits="outputs")
         tokens = tokens_of(adapter, adapter.generator, found[-1])
         self.names = units.names(adapter, tokens, adapter.tokens(reading)[0])
@@ -105,6 +109,7 @@ class _Function:
     def __call__(self, shares: Tensor) -> Tensor:
         adapter, reading = self._adapter, self._reading(len(shares))
         with ExitStack() as exits:
+            exits.enter_context(self._session.call(reading.call))
             found = exits.enter_context(layouts(adapter, adapter.generator, reading))
 
             def shown() -> Tokens:

@@ -249,11 +249,14 @@ class VectorUnits:
     kind: ClassVar[str] = "vectors"
 
     def __post_init__(self) -> None:
+        if self.steering.compose != "sum" or self.steering.budget:
+            raise AttributionError("attributed are additions as they are, which are not composed and have no budget")
         strange = [str(item) for item in self.steering.attributes if not _is_plain(item)]
         if strange or not self.steering.attributes:
             raise AttributionError(
                 f"{strange[0] if strange else 'no steering'}: attributed are additions of vectors at a strength that "
-                "does not change over time, without a gate, in a unit that does not depend on the token"
+                "does not change over time, without a gate, in a unit that does not depend on the token, and not to "
+                "the null branch alone"
             )
 
     def names(self, adapter: Adapter, tokens: Tokens, ids: Tensor) -> tuple[str, ...]:
@@ -297,6 +300,7 @@ def _is_plain(item: Attribute) -> bool:
         item.operator == "add"
         and item.gate is None
         and item.unit != "token"
+        and item.branch != "null"
         and item.schedule == Constant(1.0)
         and all(vector.ndim == 1 for vector in item.direction.vectors.values())
     )
