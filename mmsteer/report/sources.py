@@ -52,7 +52,7 @@ def source_of(run: Run, example: Example, one: Output) -> Source | None:
     found = asked.found
     return Source(
         f"{about}, by {found.technique}: {_numbers(found, asked.units)}",
-        attribution_picture(found, _seen(run, example), _clip(run, one, asked)),
+        attribution_picture(found, _seen(run, example, asked), _clip(run, one, asked)),
         # Tokens and patches are known by their places, not by their names.
         "" if found.kind == "tokens" else ", ".join(f"{name} {value:+.2f}" for name, value in found.largest(NAMED)),
         "",
@@ -64,9 +64,9 @@ def _numbers(found: Attribution, units: str) -> str:
     return f"{ends}, {found.missing:+.2f} unexplained"
 
 
-def _seen(run: Run, example: Example) -> Seen | None:
-    """The image, where there is one and it is still there."""
-    name = example.images[0] if len(example.images) == 1 else None
+def _seen(run: Run, example: Example, asked: Attributed) -> Seen | None:
+    """The image, where its patches are drawn over it and it is still there."""
+    name = example.images[0] if asked.units == "patches" and len(example.images) == 1 else None
     if name is None or not (run.folder / name).is_file():
         return None
     with Image.open(run.folder / name) as image:

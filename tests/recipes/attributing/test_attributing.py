@@ -173,6 +173,14 @@ def test_patches_lie_over_the_image(llava, tmp_path):
         assert image.width == image.height
 
 
+def test_components_of_a_model_that_sees_are_a_grid(llava, tmp_path):
+    how = "{units: components, sites: text.*.mlp, technique: gradient, samples: 1}"
+    folder = run(prepare(attributed(write_vision(tmp_path, llava), how)), tmp_path / "run", progress=False)
+    page = Page(write_report(folder.path).read_text())
+    assert not page.all("image")
+    assert [one for one in page.all("svg") if "components" in (one.get("class") or "")]
+
+
 def test_frames_lie_over_the_spectrogram(musicgen_folder, tmp_path):
     recipe = attributed(write_music(tmp_path, musicgen_folder), "{units: frames, technique: gradient, samples: 1}")
     folder = run(prepare(recipe), tmp_path / "run", progress=False)
