@@ -42,10 +42,11 @@ class Technique:
     Attributes:
         family: `perturbation`, `gradient` or `linear`.
         meaning: What a unit's value is.
-        run: Asks the function, and gives (units,); None for `influence`, which asks for slopes.
+        run: Asks the function, and gives (units,); None for `influence` and `saliency`, which ask for other slopes.
         not_of_samples: Why it cannot be asked about training samples; empty where it can.
         not_of_parts: Why it cannot be asked about parts of a forward; empty where it can.
         of_captum: Whether captum runs it.
+        is_size: Whether a value has no sign, and is in no unit in which values add up to the number.
     """
 
     family: Literal["perturbation", "gradient", "linear"]
@@ -54,6 +55,7 @@ class Technique:
     not_of_samples: str = ""
     not_of_parts: str = ""
     of_captum: bool = False
+    is_size: bool = False
 
 
 def _occlusion(function: Function, units: int, effort: Effort) -> Tensor:
@@ -112,6 +114,13 @@ TECHNIQUES: Mapping[str, Technique] = MappingProxyType(
             "perturbation", "its mean gain over orders in which units come in, drawn", _shapley, of_captum=True
         ),
         "exact-shapley": Technique("perturbation", "its mean gain over all orders in which units come in", _exact),
+        "saliency": Technique(
+            "gradient",
+            "the norm of the metric's gradient in its state: how much the largest small change of it would do",
+            None,
+            SLOPES,
+            is_size=True,
+        ),
         "gradient": Technique(
             "gradient",
             "the slope of the metric in its share: gradient x (input - baseline)",
@@ -142,10 +151,10 @@ TECHNIQUES: Mapping[str, Technique] = MappingProxyType(
 """Techniques by name.
 
 Source: occlusion: Zeiler and Fergus 2014, arXiv:1311.2901; Shapley sampling: Castro et al. 2009,
-doi:10.1016/j.cor.2008.04.004; gradient x input, which with a baseline of another run is attribution patching:
-Syed et al. 2023, arXiv:2310.10348; integrated gradients: Sundararajan et al. 2017, arXiv:1703.01365; LIME: Ribeiro et
-al. 2016, arXiv:1602.04938; datamodels: Ilyas et al. 2022, arXiv:2202.00622; influence: Koh and Liang 2017,
-arXiv:1703.04730; one vocabulary: Zhang et al. 2025, arXiv:2501.18887.
+doi:10.1016/j.cor.2008.04.004; saliency: Simonyan et al. 2013, arXiv:1312.6034; gradient x input, which with a baseline
+of another run is attribution patching: Syed et al. 2023, arXiv:2310.10348; integrated gradients: Sundararajan et al.
+2017, arXiv:1703.01365; LIME: Ribeiro et al. 2016, arXiv:1602.04938; datamodels: Ilyas et al. 2022, arXiv:2202.00622;
+influence: Koh and Liang 2017, arXiv:1703.04730; one vocabulary: Zhang et al. 2025, arXiv:2501.18887.
 """
 
 

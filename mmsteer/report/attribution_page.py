@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from mmsteer.attribution import TECHNIQUES, Attribution
-from mmsteer.report.attribution_pictures import attribution_picture, inlined
+from mmsteer.attribution import Attribution
+from mmsteer.report.attribution_pictures import attribution_picture, explained, inlined, legend
 from mmsteer.report.frames import Clip, player
 from mmsteer.report.rendering import render
 
@@ -24,7 +24,6 @@ def attribution_page(
         image: A PIL image, where the units are its patches.
         clip: The clip, where the units are its frames.
     """
-    numbers = {"whole": found.whole, "nothing": found.nothing, "missing": found.missing}
     picture = attribution_picture(found, inlined(image) if image else None, clip)
     return render(
         "attribution.html.j2",
@@ -32,7 +31,7 @@ def attribution_page(
         lead=lead,
         output=output,
         picture=picture + player(clip) if clip else picture,
-        meaning=TECHNIQUES[found.technique].meaning,
+        legend=legend(found.technique),
+        explained=explained(found),
         largest=[(name, f"{value:+.3f}") for name, value in found.largest(SHOWN)],
-        **{name: f"{value:.3f}" for name, value in numbers.items()},
     )

@@ -3,7 +3,7 @@
 import torch
 from pydantic import model_validator
 
-from mmsteer.attribution import Attribution
+from mmsteer.attribution import TECHNIQUES, Attribution
 from mmsteer.report.parts import Part
 
 
@@ -27,7 +27,9 @@ class Attributed(Part):
     refused: str | None = None
 
     @model_validator(mode="after")
-    def _value_each(self) -> "Attributed":
+    def _is_whole(self) -> "Attributed":
+        if self.refused is None and self.technique not in TECHNIQUES:
+            raise ValueError(f"no technique {self.technique!r}")
         if len(self.names) != len(self.values):
             raise ValueError("units and values are not as many")
         return self

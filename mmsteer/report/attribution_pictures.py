@@ -8,7 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from mmsteer.attribution import Attribution
+from mmsteer.attribution import TECHNIQUES, Attribution
 from mmsteer.report.frames import Clip, shaded_frames
 from mmsteer.report.shades import cell, data_url, shades
 from mmsteer.report.svg import drawing, element
@@ -58,6 +58,27 @@ def attribution_picture(found: Attribution, image: Seen | None = None, clip: Cli
         return _text(found)
     grid = _sites(found.names) if found.kind == "components" else {}
     return _component_grid(found, grid) if grid else Markup()
+
+
+def legend(technique: str) -> str:
+    """What shades and values mean.
+
+    Args:
+        technique: By which they were found.
+    """
+    known = TECHNIQUES[technique]
+    shades = "The darker, the larger" if known.is_size else "Blue raises the number, red lowers it"
+    return f"{shades}. A unit's value is {known.meaning}."
+
+
+def explained(found: Attribution) -> str:
+    """The number at both ends, and what the values leave of the difference, where they add up.
+
+    Args:
+        found: The attribution.
+    """
+    left = "" if found.missing is None else f", {found.missing:+.3f} unexplained"
+    return f"{found.whole:.3f} with all, {found.nothing:.3f} with none{left}"
 
 
 def heat_map(found: Attribution, image: Seen) -> Markup:

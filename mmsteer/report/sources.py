@@ -6,10 +6,9 @@ from urllib.parse import quote
 from markupsafe import Markup
 from PIL import Image
 
-from mmsteer.attribution import Attribution
 from mmsteer.eval.audio import read_audio
 from mmsteer.report.attribution_parts import Attributed
-from mmsteer.report.attribution_pictures import Seen, attribution_picture
+from mmsteer.report.attribution_pictures import Seen, attribution_picture, explained
 from mmsteer.report.frames import Clip
 from mmsteer.report.output_parts import Example, Output
 from mmsteer.report.run_data import Run
@@ -51,17 +50,12 @@ def source_of(run: Run, example: Example, one: Output) -> Source | None:
         return Source(about, Markup(), "", asked.refused)
     found = asked.found
     return Source(
-        f"{about}, by {found.technique}: {_numbers(found, asked.units)}",
+        f"{about}: {asked.units} by {found.technique}; log-probability {explained(found)}",
         attribution_picture(found, _seen(run, example, asked), _clip(run, one, asked)),
         # Tokens and patches are known by their places, not by their names.
         "" if found.kind == "tokens" else ", ".join(f"{name} {value:+.2f}" for name, value in found.largest(NAMED)),
         "",
     )
-
-
-def _numbers(found: Attribution, units: str) -> str:
-    ends = f"log-probability {found.whole:.2f} with all {units}, {found.nothing:.2f} with none"
-    return f"{ends}, {found.missing:+.2f} unexplained"
 
 
 def _seen(run: Run, example: Example, asked: Attributed) -> Seen | None:

@@ -87,6 +87,41 @@ def test_a_gradient_is_the_slope_of_occlusion(talker):
     assert float(found.values[at]) == pytest.approx(float(ends[0] - ends[1]) / (2 * step), rel=0.02, abs=1e-3)
 
 
+def test_saliency_is_the_norm_of_the_gradient_in_the_state(talker):
+    """By hand, through the model's own embeddings and a module's own output."""
+    found = attribute(talker, ASKED, technique="saliency")
+    parts = attribute(talker, ASKED, units=ComponentUnits("text.1-2.mlp"), technique="saliency")
+    reading, kept = talker.reading([ASKED]), {}
+    ids, prompt = reading.arguments["input_ids"], reading.call.prompt
+    embedded = talker.model.get_input_embeddings()(ids).detach().requires_grad_()
+
+    def keep(module, given, output):
+        output.retain_grad()
+        kept[module] = output
+
+    mlps = [talker.model.model.layers[layer].mlp for layer in (1, 2)]
+    handles = [one.register_forward_hook(keep) for one in mlps]
+    logits = talker.model(inputs_embeds=embedded).logits.log_softmax(-1)[0]
+    for handle in handles:
+        handle.remove()
+    sum(logits[at - 1, ids[0, at]] for at in range(prompt, ids.shape[1])).backward()
+    torch.testing.assert_close(found.values, embedded.grad[0, 1:prompt].norm(dim=-1).double(), rtol=1e-3, atol=1e-6)
+    norms = torch.stack([kept[one].grad[0, 1:].norm() for one in mlps]).double()
+    torch.testing.assert_close(parts.values, norms, rtol=1e-3, atol=1e-6)
+    assert found.missing is None
+    talker.model.zero_grad(set_to_none=True)
+
+
+def test_saliency_is_no_gradient_without_its_sign(llava):
+    sample = Sample("a", "What is this?", (picture(),), "red")
+    sizes, slopes = (
+        attribute(llava, sample, units=TokenUnits(Positions("image")), technique=technique).values
+        for technique in ("saliency", "gradient")
+    )
+    assert sizes.min() > 0
+    assert float((sizes / sizes.max() - slopes.abs() / slopes.abs().max()).abs().max()) > 0.05
+
+
 def test_drawn_shapley_values_come_near_the_exact_ones(talker):
     exact = attribute(talker, ASKED, technique="exact-shapley").values
     drawn = attribute(talker, ASKED, technique="shapley", effort=Effort(draws=100)).values
@@ -310,5 +345,8 @@ def test_units_that_are_none_are_refused(talker):
         VectorUnits(Steering((Attribute(planted(talker, "d", [1]), 0.1),), budget=0.2))
     with pytest.raises(AttributionError, match="not given"):
         attribute(talker, replace(ASKED, output=None))
+    vectors = VectorUnits(Steering((Attribute(planted(talker, "d", [1]), 0.1),)))
+    with pytest.raises(AttributionError, match="the slope in its share is gradient"):
+        attribute(talker, ASKED, units=vectors, technique="saliency")
     with pytest.raises(AttributionError, match="has no 'zebra'"):
         of_words(talker, ASKED, "zebra")

@@ -15,9 +15,9 @@ class Attributed(Part):
     units: Literal["tokens", "patches", "frames", "components", "vectors"] = Field(
         description="what an output is attributed to; vectors: the additions of a condition, of its own outputs alone"
     )
-    technique: Literal["occlusion", "shapley", "exact-shapley", "gradient", "integrated-gradients", "lime"] = Field(
-        default="integrated-gradients", description="how it is shared out"
-    )
+    technique: Literal[
+        "occlusion", "shapley", "exact-shapley", "saliency", "gradient", "integrated-gradients", "lime"
+    ] = Field(default="integrated-gradients", description="how it is shared out")
     samples: Annotated[int, Field(ge=1, le=4)] = Field(
         default=2, description="outputs of each steered condition, with the unsteered ones of the same examples"
     )

@@ -73,6 +73,8 @@ def problems(recipe: Recipe, conditions: Sequence[Condition]) -> Iterator[Proble
         yield Problem(place, "no condition steers all images alike, so none can be attributed; leave this out")
     if how.at:
         yield from (Problem((*place, "at"), message) for message in complaints(Positions, how.at))
+    if (how.technique, how.units) == ("saliency", "vectors"):
+        yield Problem((*place, "technique"), "saliency is of states, and vectors are directions; take gradient")
     # How many components there are, the model knows; of the others a sample may have any number.
     count = 1 if how.units in ("components", "vectors") else None
     yield from (Problem((*place, "technique"), message) for message in complaints(check_parts, how.technique, count))

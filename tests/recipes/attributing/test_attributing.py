@@ -118,7 +118,8 @@ def test_tokens_are_marked_under_the_outputs_that_they_are_of(finished):
     assert {one["title"] for one in shown} == {
         f"{value:+.3f}" for some in found.values() for one in some.values() for value in one["values"]
     }
-    assert page.words.count("what it comes from, by gradient: log-probability") == 4
+    assert page.words.count("what it comes from: tokens by gradient; log-probability") == 4
+    assert "Blue raises the number, red lowers it" in page.words
 
 
 def test_only_outputs_with_the_words_are_attributed(finished, llama, tmp_path):
@@ -130,6 +131,16 @@ def test_only_outputs_with_the_words_are_attributed(finished, llama, tmp_path):
     assert asked
     assert all(word in lines[one]["text"] for one in asked)
     assert f"what “{word}” comes from" in Page(write_report(folder.path).read_text()).words
+
+
+def test_sizes_have_no_sign_and_do_not_add_up(llama, tmp_path):
+    how = "{units: tokens, technique: saliency, samples: 1}"
+    folder = run(prepare(texts(tmp_path, llama, how)), tmp_path / "run", progress=False)
+    words = Page(write_report(folder.path).read_text()).words
+    assert "The darker, the larger" in words
+    assert "tokens by saliency; log-probability" in words
+    assert "Blue raises" not in words
+    assert "unexplained" not in words
 
 
 def test_an_output_without_such_units_says_why(llama, tmp_path):
@@ -206,6 +217,7 @@ def test_frames_lie_over_the_spectrogram(musicgen_folder, tmp_path):
         ("{units: tokens, sites: text.*.mlp}", "components need them, and other units have none"),
         ("{units: components}", "components need them"),
         ("{units: components, sites: text.1}", "attribution: text.1 is the residual stream"),
+        ("{units: vectors, technique: saliency}", "saliency is of states, and vectors are directions; take gradient"),
         ("{units: vectors, at: all}", "leave out baseline and at"),
         ("{units: tokens, samples: 9}", "less than or equal to 4"),
     ],
@@ -248,12 +260,13 @@ def test_captum_is_asked_for_before_any_compute(llama, tmp_path, monkeypatch):
 
 
 def test_a_damaged_file_is_named(finished, tmp_path):
-    found = finished.read(ATTRIBUTIONS)
-    next(iter(found["unsteered"].values()))["values"].pop()
     before = (finished.path / ATTRIBUTIONS).read_bytes()
     try:
-        (finished.path / ATTRIBUTIONS).write_text(json.dumps(found))
-        with pytest.raises(RecipeError, match="units and values are not as many"):
-            read_run(finished.path)
+        for broken, message in (({"values": []}, "units and values are not as many"), ({"technique": "x"}, "'x'")):
+            found = finished.read(ATTRIBUTIONS)
+            next(iter(found["unsteered"].values())).update(broken)
+            (finished.path / ATTRIBUTIONS).write_text(json.dumps(found))
+            with pytest.raises(RecipeError, match=message):
+                read_run(finished.path)
     finally:
         (finished.path / ATTRIBUTIONS).write_bytes(before)
