@@ -1,5 +1,6 @@
 """One way to attribute: a number of a forward, to units, by a technique."""
 
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -10,12 +11,13 @@ from torch import Tensor
 from mmsteer import hooks
 from mmsteer.attribution.baselines import check_stack
 from mmsteer.attribution.metrics import Metric, log_probability
-from mmsteer.attribution.techniques import Effort, asked_of
-from mmsteer.attribution.units import TokenUnits, Units
+from mmsteer.attribution.techniques import TECHNIQUES, Effort, asked_of
+from mmsteer.attribution.units import Shown, TokenUnits, Units
 from mmsteer.errors import AttributionError
 from mmsteer.layouts import layouts, tokens_of
 from mmsteer.likelihood import output_tokens
-from mmsteer.types import Adapter, Sample, Tokens
+from mmsteer.steering import Session, Steering, steer
+from mmsteer.types import Adapter, Sample, Site, Tokens
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,9 +41,13 @@ class Attribution:
     nothing: float
 
     @property
-    def missing(self) -> float:
-        """What the values leave unexplained of the difference between all units and none; 0 if they are complete."""
-        return self.whole - self.nothing - float(self.values.sum())
+    def missing(self) -> float | None:
+        """What the values leave unexplained of the difference between all units and none; 0 if they are complete.
+
+        None where values are sizes, which do not add up.
+        """
+        is_size = self.technique in TECHNIQUES and TECHNIQUES[self.technique].is_size
+        return None if is_size else self.whole - self.nothing - float(self.values.sum())
 
     def largest(self, count: int) -> list[tuple[str, float]]:
         """The units with the largest values, by size; tokens in quotes, as some are blank.
@@ -61,6 +67,7 @@ def attribute(
     units: Units = TokenUnits(),  # noqa: B008  a frozen value
     technique: str = "integrated-gradients",
     effort: Effort = Effort(),  # noqa: B008  a frozen value
+    steering: Steering = Steering(),  # noqa: B008  a frozen value
 ) -> Attribution:
     """Share a number of a forward out among units.
 
@@ -71,6 +78,7 @@ def attribute(
         units: What it is shared out among: tokens or patches, frames, components, features of a dictionary, or vectors.
         technique: One of `TECHNIQUES`.
         effort: How hard it tries.
+        steering: What is applied all the while; units are taken away from what the model makes before it is pushed.
 
     Raises:
         AttributionError: The sample has no output, the technique is unknown or not for parts of a forward, or there are
@@ -79,11 +87,10 @@ def attribute(
     run = asked_of(technique, "parts").run
     if sample.output is None:
         raise AttributionError(f"{sample.id}: nothing is known of an output that is not given; generate one first")
-    function = _Function(adapter, sample, metric, units)
-    with hooks.frozen(adapter.model):
+    with hooks.frozen(adapter.model), steer(adapter, steering) as session:
+        function = _Function(adapter, sample, metric, units, session)
         count = len(function.names)
-        assert run is not None  # only influence asks no function, and it is not for parts
-        values = run(function, count, effort)
+        values = run(function, count, effort) if run else function.sizes()
         with torch.no_grad():
             ends = function(torch.stack([torch.ones(count), torch.zeros(count)])).tolist()
     return Attribution(units.kind, technique, function.names, values, ends[0], ends[1])
@@ -92,28 +99,50 @@ def attribute(
 class _Function:
     """The metric as a function of the shares of units."""
 
-    def __init__(self, adapter: Adapter, sample: Sample, metric: Metric, units: Units) -> None:
+    def __init__(self, adapter: Adapter, sample: Sample, metric: Metric, units: Units, session: Session) -> None:
         self._adapter, self._sample, self._metric, self._units = adapter, sample, metric, units
+        self._session = session
         self._readings: dict[int, Any] = {}
         reading = self._reading(1)
-        with layouts(adapter, adapter.generator, reading) as found:
+        with session.call(reading.call), layouts(adapter, adapter.generator, reading) as found:
             adapter.read(reading, logits="outputs")
-        tokens = tokens_of(adapter, adapter.generator, found[-1])
-        self.names = units.names(adapter, tokens, adapter.tokens(reading)[0])
-        check_stack(adapter, units.edits(adapter, torch.ones(1, len(self.names)), lambda: tokens))
+        self._tokens = tokens_of(adapter, adapter.generator, found[-1])
+        self.names = units.names(adapter, self._tokens, adapter.tokens(reading)[0])
+        self._sites = tuple(units.edits(adapter, torch.ones(1, len(self.names)), lambda: self._tokens))
+        check_stack(adapter, self._sites)
 
     def __call__(self, shares: Tensor) -> Tensor:
-        adapter, reading = self._adapter, self._reading(len(shares))
+        return self._asked(len(shares), lambda shown: self._units.edits(self._adapter, shares, shown)).cpu()
+
+    def sizes(self) -> Tensor:
+        """The norm of the gradient in the state of each unit, (units,)."""
+        added: dict[Site, Tensor] = {}
+
+        def seen(site: Site) -> hooks.Edit:
+            def edit(hidden: Tensor) -> Tensor:
+                added[site] = torch.zeros_like(hidden, requires_grad=True)
+                return hidden + added[site]
+
+            return edit
+
+        with torch.enable_grad():
+            number = self._asked(1, lambda shown: {site: seen(site) for site in self._sites})
+            slopes = torch.autograd.grad(number.sum(), list(added.values()))
+        return self._units.sizes(self._adapter, dict(zip(added, slopes, strict=True)), self._tokens).double().cpu()
+
+    def _asked(self, rows: int, edits: Callable[[Shown], Mapping[Site, hooks.Edit]]) -> Tensor:
+        """The metric of as many rows, with hidden states edited."""
+        adapter, reading = self._adapter, self._reading(rows)
         with ExitStack() as exits:
+            exits.enter_context(self._session.call(reading.call))
             found = exits.enter_context(layouts(adapter, adapter.generator, reading))
 
             def shown() -> Tokens:
                 return tokens_of(adapter, adapter.generator, found[-1])
 
-            edits = self._units.edits(adapter, shares, shown)
-            exits.enter_context(hooks.edits({adapter.port(site): edit for site, edit in edits.items()}))
+            exits.enter_context(hooks.edits({adapter.port(site): edit for site, edit in edits(shown).items()}))
             logits = adapter.read(reading, gradient=torch.is_grad_enabled(), logits="outputs")
-        return self._metric(output_tokens(adapter, reading, found[-1], logits)).cpu()
+        return self._metric(output_tokens(adapter, reading, found[-1], logits))
 
     def _reading(self, rows: int) -> Any:
         if rows not in self._readings:

@@ -54,13 +54,28 @@ def of_words(adapter: Adapter, sample: Sample, words: str) -> OfWords:
     Raises:
         AttributionError: The output does not have them.
     """
+    found = find_words(adapter, sample, words)
+    if found is None:
+        raise AttributionError(f"the output has no {words!r}: {str(sample.output)[:80]!r}")
+    return found
+
+
+def find_words(adapter: Adapter, sample: Sample, words: str, before: str = "") -> OfWords | None:
+    """The metric of words in an output, at their first occurrence behind a part of it; None where there is none.
+
+    Args:
+        adapter: A model that writes text.
+        sample: A prompt with its output.
+        words: Such as `dog`.
+        before: What the output begins with, and the words are behind.
+    """
     reading = adapter.reading([sample])
     ids = adapter.tokens(reading)[0, reading.call.prompt :, 0].tolist()
     # Without spaces: tokens that are whole words are named without them.
     pieces, wanted = [_squeezed(adapter.token_name(one)) for one in ids], _squeezed(words)
-    start = "".join(pieces).find(wanted)
+    start = "".join(pieces).find(wanted, len(_squeezed(before)))
     if start < 0 or not wanted:
-        raise AttributionError(f"the output has no {words!r}: {str(sample.output)[:80]!r}")
+        return None
     ends = list(accumulate(map(len, pieces)))
     first = next(at for at, end in enumerate(ends) if end > start)
     last = next(at for at, end in enumerate(ends) if end >= start + len(wanted))

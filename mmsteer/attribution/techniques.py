@@ -42,9 +42,11 @@ class Technique:
     Attributes:
         family: `perturbation`, `gradient` or `linear`.
         meaning: What a unit's value is.
-        run: Asks the function, and gives (units,); None for `influence`, which asks for slopes.
+        run: Asks the function, and gives (units,); None for `influence` and `saliency`, which ask for other slopes.
         not_of_samples: Why it cannot be asked about training samples; empty where it can.
         not_of_parts: Why it cannot be asked about parts of a forward; empty where it can.
+        of_captum: Whether captum runs it.
+        is_size: Whether a value has no sign, and is in no unit in which values add up to the number.
     """
 
     family: Literal["perturbation", "gradient", "linear"]
@@ -52,6 +54,8 @@ class Technique:
     run: Callable[[Function, int, Effort], Tensor] | None
     not_of_samples: str = ""
     not_of_parts: str = ""
+    of_captum: bool = False
+    is_size: bool = False
 
 
 def _occlusion(function: Function, units: int, effort: Effort) -> Tensor:
@@ -66,8 +70,7 @@ def _shapley(function: Function, units: int, effort: Effort) -> Tensor:
 
 
 def _exact(function: Function, units: int, effort: Effort) -> Tensor:
-    if units > MOST_EXACT:
-        raise AttributionError(f"all subsets of {units} units are too many; take at most {MOST_EXACT}, or `shapley`")
+    _check_exact(units)
     subsets = torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * units).reshape(-1, units)
     with torch.no_grad():
         values = torch.cat([function(part) for part in subsets.split(effort.batch)]).double()
@@ -106,14 +109,27 @@ def _lime(function: Function, units: int, effort: Effort) -> Tensor:
 
 TECHNIQUES: Mapping[str, Technique] = MappingProxyType(
     {
-        "occlusion": Technique("perturbation", "by how much the metric falls without it", _occlusion),
-        "shapley": Technique("perturbation", "its mean gain over orders in which units come in, drawn", _shapley),
+        "occlusion": Technique("perturbation", "by how much the metric falls without it", _occlusion, of_captum=True),
+        "shapley": Technique(
+            "perturbation", "its mean gain over orders in which units come in, drawn", _shapley, of_captum=True
+        ),
         "exact-shapley": Technique("perturbation", "its mean gain over all orders in which units come in", _exact),
+        "saliency": Technique(
+            "gradient",
+            "the norm of the metric's gradient in its state: how much the largest small change of it would do",
+            None,
+            SLOPES,
+            is_size=True,
+        ),
         "gradient": Technique(
-            "gradient", "the slope of the metric in its share: gradient x (input - baseline)", _gradient, SLOPES
+            "gradient",
+            "the slope of the metric in its share: gradient x (input - baseline)",
+            _gradient,
+            SLOPES,
+            of_captum=True,
         ),
         "integrated-gradients": Technique(
-            "gradient", "the mean slope on the way from the baseline", _integrated, SLOPES
+            "gradient", "the mean slope on the way from the baseline", _integrated, SLOPES, of_captum=True
         ),
         "lime": Technique(
             "linear", "its weight in a ridge regression over random sets of units", _lime, "it is datamodels; take that"
@@ -135,10 +151,10 @@ TECHNIQUES: Mapping[str, Technique] = MappingProxyType(
 """Techniques by name.
 
 Source: occlusion: Zeiler and Fergus 2014, arXiv:1311.2901; Shapley sampling: Castro et al. 2009,
-doi:10.1016/j.cor.2008.04.004; gradient x input, which with a baseline of another run is attribution patching:
-Syed et al. 2023, arXiv:2310.10348; integrated gradients: Sundararajan et al. 2017, arXiv:1703.01365; LIME: Ribeiro et
-al. 2016, arXiv:1602.04938; datamodels: Ilyas et al. 2022, arXiv:2202.00622; influence: Koh and Liang 2017,
-arXiv:1703.04730; one vocabulary: Zhang et al. 2025, arXiv:2501.18887.
+doi:10.1016/j.cor.2008.04.004; saliency: Simonyan et al. 2013, arXiv:1312.6034; gradient x input, which with a baseline
+of another run is attribution patching: Syed et al. 2023, arXiv:2310.10348; integrated gradients: Sundararajan et al.
+2017, arXiv:1703.01365; LIME: Ribeiro et al. 2016, arXiv:1602.04938; datamodels: Ilyas et al. 2022, arXiv:2202.00622;
+influence: Koh and Liang 2017, arXiv:1703.04730; one vocabulary: Zhang et al. 2025, arXiv:2501.18887.
 """
 
 
@@ -160,6 +176,28 @@ def asked_of(name: str, units: Literal["parts", "samples"]) -> Technique:
         whole = "training samples" if units == "samples" else "parts of a forward"
         raise AttributionError(f"{name} is not for {whole}: {why}")
     return found
+
+
+def check_parts(name: str, units: int | None = None) -> None:
+    """Refuse what would only fail once a forward is attributed.
+
+    Args:
+        name: A technique.
+        units: How many there are; None where that is not known before.
+
+    Raises:
+        AttributionError: It is not for parts of a forward or for so many, or is captum's, which is not installed.
+    """
+    if asked_of(name, "parts").of_captum:
+        _captum()
+    if name == "exact-shapley":
+        _check_exact(units)
+
+
+def _check_exact(units: int | None) -> None:
+    if units is None or units > MOST_EXACT:
+        many = f"{units} units are too many" if units else "units that are as many as a sample has may be too many"
+        raise AttributionError(f"all subsets of {many}; take at most {MOST_EXACT}, or `shapley`")
 
 
 def _captum() -> Any:

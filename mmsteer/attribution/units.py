@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar, Protocol, Self
 
+import torch
 from torch import Tensor
 
 from mmsteer import hooks
@@ -19,6 +20,9 @@ from mmsteer.steering import Attribute, Steering
 from mmsteer.steering.plan import length
 from mmsteer.types import Adapter, Positions, Sample, Site, Tokens, select_sites
 
+_NO_STATES = (
+    "saliency is the gradient in a state, and a feature or a vector is a direction: the slope in its share is gradient"
+)
 Shown = Callable[[], Tokens]
 """What the tokens of the forward that runs are."""
 
@@ -46,6 +50,18 @@ class Units(Protocol):
             adapter: The model.
             shares: (rows, units), with a graph where gradients are asked for.
             shown: What the tokens of the forward are.
+        """
+
+    def sizes(self, adapter: Adapter, slopes: Mapping[Site, Tensor], tokens: Tokens) -> Tensor:
+        """The norm of a gradient in the state of each unit, (units,): plain saliency.
+
+        Args:
+            adapter: The model.
+            slopes: The gradient in the hidden states of the sites that are edited, (1, tokens, width).
+            tokens: Of the sample.
+
+        Raises:
+            AttributionError: The units are no states.
         """
 
 
@@ -90,6 +106,11 @@ class TokenUnits:
             return moved(hidden, self.positions, shown(), shares[:, :, None], base_at(self.baseline, site))
 
         return {site: edit}
+
+    def sizes(self, adapter: Adapter, slopes: Mapping[Site, Tensor], tokens: Tokens) -> Tensor:
+        """See `Units.sizes`."""
+        (slope,) = slopes.values()
+        return slope[0, places_of(self.positions, tokens).to(slope.device)].float().norm(dim=-1)
 
     def resampled(self, adapter: Adapter, other: Sample) -> Self:
         """These units with another sample as the baseline: resample ablation, and patching from it.
@@ -183,6 +204,12 @@ class ComponentUnits:
 
         return {site: edit(at, site) for at, site in enumerate(self.chosen(adapter))}
 
+    def sizes(self, adapter: Adapter, slopes: Mapping[Site, Tensor], tokens: Tokens) -> Tensor:
+        """See `Units.sizes`; over all tokens at which a component is taken away."""
+        places = places_of(self.positions, tokens)
+        each = [slopes[site][0, places.to(slopes[site].device)] for site in self.chosen(adapter)]
+        return torch.stack([slope.float().norm().cpu() for slope in each])
+
     def resampled(self, adapter: Adapter, other: Sample) -> Self:
         """See `TokenUnits.resampled`; of the output, too, where the positions choose tokens of it.
 
@@ -236,6 +263,15 @@ class FeatureUnits:
 
         return {self.dictionary.located(adapter): edit}
 
+    def sizes(self, adapter: Adapter, slopes: Mapping[Site, Tensor], tokens: Tokens) -> Tensor:
+        """See `Units.sizes`.
+
+        Raises:
+            AttributionError: Always.
+        """
+        del adapter, slopes, tokens
+        raise AttributionError(_NO_STATES)
+
 
 @dataclass(frozen=True)
 class VectorUnits:
@@ -249,11 +285,14 @@ class VectorUnits:
     kind: ClassVar[str] = "vectors"
 
     def __post_init__(self) -> None:
+        if self.steering.compose != "sum" or self.steering.budget:
+            raise AttributionError("attributed are additions as they are, which are not composed and have no budget")
         strange = [str(item) for item in self.steering.attributes if not _is_plain(item)]
         if strange or not self.steering.attributes:
             raise AttributionError(
                 f"{strange[0] if strange else 'no steering'}: attributed are additions of vectors at a strength that "
-                "does not change over time, without a gate, in a unit that does not depend on the token"
+                "does not change over time, without a gate, in a unit that does not depend on the token, and not to "
+                "the null branch alone"
             )
 
     def names(self, adapter: Adapter, tokens: Tokens, ids: Tensor) -> tuple[str, ...]:
@@ -279,6 +318,15 @@ class VectorUnits:
 
         return {site: edit(site) for site in sites}
 
+    def sizes(self, adapter: Adapter, slopes: Mapping[Site, Tensor], tokens: Tokens) -> Tensor:
+        """See `Units.sizes`.
+
+        Raises:
+            AttributionError: Always.
+        """
+        del adapter, slopes, tokens
+        raise AttributionError(_NO_STATES)
+
 
 def entrance(adapter: Adapter) -> Site:
     """Where tokens enter the stack that makes the output.
@@ -297,6 +345,7 @@ def _is_plain(item: Attribute) -> bool:
         item.operator == "add"
         and item.gate is None
         and item.unit != "token"
+        and item.branch != "null"
         and item.schedule == Constant(1.0)
         and all(vector.ndim == 1 for vector in item.direction.vectors.values())
     )

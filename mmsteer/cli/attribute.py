@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mmsteer.types import Sample, Sampling
 
 Kind = Literal["tokens", "patches", "frames", "components", "features", "vectors"]
-Technique = Literal["occlusion", "shapley", "exact-shapley", "gradient", "integrated-gradients", "lime"]
+Technique = Literal["occlusion", "shapley", "exact-shapley", "saliency", "gradient", "integrated-gradients", "lime"]
 
 
 def attribute(
@@ -202,4 +202,5 @@ def _show(found: "Attribution", about: str, said: str) -> None:
     for name, value in found.largest(12):
         table.add_row(name, f"{value:+.3f}")
     console.print(table)
-    console.print(f"with all {found.whole:.3f}, with none {found.nothing:.3f}, unexplained {found.missing:+.3f}")
+    left = "" if found.missing is None else f", unexplained {found.missing:+.3f}"
+    console.print(f"with all {found.whole:.3f}, with none {found.nothing:.3f}{left}")

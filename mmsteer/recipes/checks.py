@@ -16,6 +16,7 @@ from mmsteer.formats import load_directions
 from mmsteer.latents.pooling import POOLS
 from mmsteer.library import library
 from mmsteer.pretrained import HUB_NAME
+from mmsteer.recipes.attributing import units as attributing
 from mmsteer.recipes.contrasts import CONTROLS, check_data, labels_of, pools_of
 from mmsteer.recipes.dictionaries import located as located_dictionary
 from mmsteer.recipes.expand import expand
@@ -71,7 +72,7 @@ def check_recipe(name: str | Path, overrides: Sequence[str] = ()) -> CheckedReci
     for at, table in enumerate(recipe.conditions):
         mine = [one for one in conditions if one.place == ("conditions", at)]
         problems += _steering(mine, names if not unknown else {}, len(table.steer))
-    problems += _controls(recipe) + _choose(recipe, conditions)
+    problems += _controls(recipe) + _choose(recipe, conditions) + list(attributing.problems(recipe, conditions))
     if problems:
         raise RecipeError(refusal(document, problems))
     return CheckedRecipe(recipe, conditions, files)

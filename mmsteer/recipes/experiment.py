@@ -10,6 +10,7 @@ import torch
 from mmsteer.bundled.progress_bars import without_progress_bars
 from mmsteer.errors import DirectionError, RecipeError
 from mmsteer.recipes import forms
+from mmsteer.recipes.attributing.units import check_condition, check_units
 from mmsteer.recipes.checks import CheckedRecipe, check_recipe
 from mmsteer.recipes.contrasts import check_model, labels_of
 from mmsteer.recipes.dictionaries import dictionary_digest, dictionary_of, readable
@@ -113,6 +114,9 @@ def _check_fit(checked: CheckedRecipe, task: Task) -> None:
     for entry in checked.recipe.directions:
         problems += complaints(_check_directions, entry, checked, task)
     problems += complaints(task.check)
+    how = checked.recipe.attribution
+    if how:
+        problems += complaints(check_units, how, task.adapter, name="attribution: ")
     if not problems:
         names: dict[str, Direction] = {}
         for entry in checked.recipe.directions:
@@ -120,6 +124,8 @@ def _check_fit(checked: CheckedRecipe, task: Task) -> None:
             names |= shaped(entry, checked, task)
         for condition in checked.conditions:
             problems += complaints(_check_condition, condition, names, task)
+            if how:
+                problems += complaints(check_condition, how, condition, names, name="attribution: ")
     if problems:
         raise RecipeError("\n".join(f"{checked.recipe.name}: {problem}" for problem in dict.fromkeys(problems)))
 

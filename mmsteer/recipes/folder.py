@@ -48,6 +48,10 @@ r"""A run on disk: plain JSON and audio, whole at every moment, and resumable.
       traces.json             {condition: {"attributes": [{"direction", "label", "steps", "strength"}], "words":
                               {example: [ratio]}}}: of some texts the R that each word was chosen at; with targets
                               {"attributes": [A], "crossing": C | null}
+      attributions.json       of the first outputs that the report shows, where the recipe attributes: {condition:
+                              {example: {"units", "kind", "technique", "words": text|null, "names": [unit], "values":
+                              [nats], "whole", "nothing", "rate": tokens a second|null}}}, or of an output without such
+                              units {"refused": reason}
       validation/             where the recipe chooses: the same files for the conditions that were tried
       choice.json             [{"condition", "goal", "value", "within_bounds", "broken": [reason], "tried", "allowed"}];
                               only these conditions are in the files above

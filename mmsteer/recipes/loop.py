@@ -30,7 +30,7 @@ def carry_out(
     name: str = "",
     shown: bool = True,
     progress: bool,
-) -> None:
+) -> dict[str, Steering]:
     """Generate and score everything of a plan, or what is left of it.
 
     Args:
@@ -43,12 +43,15 @@ def carry_out(
         name: Of the task among those that workers have.
         shown: Whether outputs are looked at, so that their words are measured.
         progress: Show what is running and how long it takes.
+
+    Returns:
+        The steering of each condition as it was applied.
     """
     task.describe(folder)
     folder.write("conditions.json", [planned.to_json() for planned in plan])
     by = workers or Here(Held(task.adapter, {name: task}))
     applied = Sampler(task, folder, factors, by, name).run(plan, progress=progress)
-    lines, receipts = _by_condition(folder.lines(SAMPLES), ITEM), _receipts(folder, plan)
+    lines, receipts = by_condition(folder.lines(SAMPLES), ITEM), _receipts(folder, plan)
     steered = [planned for planned in plan if planned.kind == "steered"]
     traces = {one.name: task.traces(applied[one.name], lines[one.name], lines.get(UNSTEERED)) for one in steered}
     looked_at = {one: applied[one.name] for one in steered} if shown else {}
@@ -58,6 +61,7 @@ def carry_out(
     folder.write("receipts.json", receipts)
     folder.write("traces.json", traces)
     folder.write(SCORES, score_conditions(scored, task.scores))
+    return applied
 
 
 def _words(
@@ -67,8 +71,10 @@ def _words(
 
     Where directions are each picture's own, nothing is measured, as of their dose.
     """
+    if task.adapter.output_kind != "text":
+        return
     asked = [one for one in applied if applied[one].attributes and not one.own["per_image"]]
-    shown = {one: task.worded(lines[one.name], lines.get(UNSTEERED)) for one in asked}
+    shown = {one: task.looked_at(lines[one.name], lines.get(UNSTEERED)) for one in asked}
     pieces = [
         ReadPushes(one, applied[one], task.contexts(folder.path, one, [task.items[line[ITEM]] for line in some], some))
         for one, some in shown.items()
@@ -80,7 +86,7 @@ def _words(
 
 
 def _receipts(folder: RunFolder, plan: Sequence[Planned]) -> dict[str, dict[str, Any]]:
-    doses, made = folder.read(DOSES), _by_condition(folder.lines(CHUNKS), "chunk")
+    doses, made = folder.read(DOSES), by_condition(folder.lines(CHUNKS), "chunk")
     # In the order of the plan: a batch that was made again stands at the end of the log.
     return {
         one.name: joined_receipt([line["receipt"] for line in made[one.name]])
@@ -89,7 +95,13 @@ def _receipts(folder: RunFolder, plan: Sequence[Planned]) -> dict[str, dict[str,
     }
 
 
-def _by_condition(lines: Sequence[dict[str, Any]], order: str) -> Lines:
+def by_condition(lines: Sequence[dict[str, Any]], order: str) -> Lines:
+    """The lines of a log, those of each condition together.
+
+    Args:
+        lines: Of the log.
+        order: The key that they are put in order by.
+    """
     grouped: dict[str, list[dict[str, Any]]] = {}
     for line in sorted(lines, key=lambda line: int(line[order])):
         grouped.setdefault(line["condition"], []).append(line)

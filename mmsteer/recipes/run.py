@@ -10,18 +10,20 @@ from typing import Any
 
 from mmsteer.direction_file import load_directions, save_directions
 from mmsteer.document import write_document
+from mmsteer.recipes.attributing.outputs import Attributing
 from mmsteer.recipes.choosing import choose
 from mmsteer.recipes.contrasts import CONTROLS, LabelledSamples
 from mmsteer.recipes.controls import Controlled
 from mmsteer.recipes.environment import environment
 from mmsteer.recipes.experiment import TEST, VALIDATION, Experiment
 from mmsteer.recipes.finding import Found, find, left_out, recording_key
-from mmsteer.recipes.folder import RunFolder
+from mmsteer.recipes.folder import SAMPLES, RunFolder
 from mmsteer.recipes.forms import files
-from mmsteer.recipes.loop import SCORES, carry_out
+from mmsteer.recipes.loop import SCORES, by_condition, carry_out
 from mmsteer.recipes.plan import Condition, Planner
 from mmsteer.recipes.sampling import DOSES
 from mmsteer.recipes.schema import FileDirections, FoundDirections
+from mmsteer.recipes.scoring import ITEM
 from mmsteer.types import Direction
 from mmsteer.workers import Here, Workers
 
@@ -64,7 +66,11 @@ def run(
             controls, group = experiment.recipe.controls, partial(_group, experiment.recipe)
             planner = Planner(controls.unsteered, controls.random, axes.controls, experiment.recipe.seed)
             plan = planner.plan(conditions, axes.directions)
-            carry_out(experiment.task, folder, plan, group, factors, workers=by, name=TEST, progress=progress)
+            applied = carry_out(experiment.task, folder, plan, group, factors, workers=by, name=TEST, progress=progress)
+            if how := experiment.recipe.attribution:
+                doing = Attributing(how, experiment.task, folder, by, experiment.recipe.seed)
+                lines = by_condition(folder.lines(SAMPLES), ITEM)
+                doing.run({one: applied[one.name] for one in plan}, lines, progress=progress)
             folder.finish(*([VALIDATION] if experiment.recipe.choose else []))
     return folder
 

@@ -58,7 +58,7 @@ class Sampler:
         `plan`: all rows; the unsteered one first.
         `progress`: show what is running and how long it takes.
         """
-        with _bar(progress) as bar, ThreadPoolExecutor(1) as judges:
+        with progress_bar(progress) as bar, ThreadPoolExecutor(1) as judges:
             task = bar.add_task("generating", total=len(plan) * len(self._task.items), completed=len(self._judged))
             # Doses are measured along the unsteered outputs, and everything else is generated at its dose.
             for some in (plan[:1], plan[1:]):
@@ -159,6 +159,10 @@ def _whole_chunks(folder: RunFolder) -> dict[tuple[str, int], dict[str, Any]]:
     return {(line["condition"], line["chunk"]): line for line in whole}
 
 
-def _bar(shown: bool) -> Progress:
+def progress_bar(shown: bool) -> Progress:
+    """What is running, how much of it is done, and how long it takes.
+
+    `shown`: False for a bar that nobody sees.
+    """
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*columns, console=Console(stderr=True), disable=not shown)

@@ -6,6 +6,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 
 from mmsteer.probes import LAT, PCA, RFM, VTI, Aggregation, Chance, Linear, Logistic, MeanDifference
 from mmsteer.probes.bounds import Count, Positive, Seed
+from mmsteer.recipes.attributing.schema import Attributed
 from mmsteer.recipes.music.schema import ConceptData, SynTheoryData, WorldPrompts
 from mmsteer.recipes.part import Part, Text, Value, by_key, has
 from mmsteer.recipes.rows.schema import Batch, Generate, LabelledRows, RewardedOutputs, Rows, SystemPairs
@@ -245,3 +246,4 @@ class Recipe(Part):
     conditions: Annotated[tuple[Conditions, ...], Field(min_length=1)]
     controls: Controls
     choose: Choose | None = None
+    attribution: Attributed | None = None

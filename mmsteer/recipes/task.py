@@ -75,14 +75,13 @@ class Task(ABC):
     def scores(self, members: Sequence[Scored]) -> dict[str, Any]:
         """The parts of a row of `scores.json` that finished conditions give: `metrics`, beside their controls."""
 
-    def worded(self, lines: Sequence[Line], unsteered: Sequence[Line] | None) -> list[Line]:
-        """Of a condition the outputs that are looked at first and have words; none where outputs are audio.
+    @abstractmethod
+    def looked_at(self, lines: Sequence[Line], unsteered: Sequence[Line] | None) -> list[Line]:
+        """Of a condition the outputs that the report shows first, in its order.
 
         `lines`: the condition's lines.
         `unsteered`: those of the unsteered run.
         """
-        del lines, unsteered
-        return []
 
     def traces(self, steering: Steering, lines: Sequence[Line], unsteered: Sequence[Line] | None) -> Mapping[str, Any]:
         """What was scheduled, and what came of it over time; here the strength of each attribute.

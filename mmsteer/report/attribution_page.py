@@ -1,20 +1,12 @@
-"""An attribution as a page: marked text, a heat map over the image, a shaded spectrogram, or a grid of components."""
+"""An attribution as a page: its picture, its numbers, and its largest units."""
 
-import io
-import re
-from collections.abc import Mapping, Sequence
 from typing import Any
 
-from markupsafe import Markup
-
-from mmsteer.attribution import TECHNIQUES, Attribution
-from mmsteer.report.frames import Clip, shaded_frames
+from mmsteer.attribution import Attribution
+from mmsteer.report.attribution_pictures import attribution_picture, explained, inlined, legend
+from mmsteer.report.frames import Clip, player
 from mmsteer.report.rendering import render
-from mmsteer.report.shades import cell, data_url, shades
-from mmsteer.report.svg import drawing, element
 
-SIDE, WIDEST = 22, 420
-"""Of a cell of a grid, and of an image, in pixels."""
 SHOWN = 20
 """Units that the list holds."""
 
@@ -29,93 +21,17 @@ def attribution_page(
         title: Heads the page.
         lead: What was asked, in words.
         output: What the model put out.
-        image: A PIL image, where the units are its patches. They are drawn over a square one alone: of any other a
-            processor may have seen a part.
+        image: A PIL image, where the units are its patches.
         clip: The clip, where the units are its frames.
     """
-    numbers = {"whole": found.whole, "nothing": found.nothing, "missing": found.missing}
+    picture = attribution_picture(found, inlined(image) if image else None, clip)
     return render(
         "attribution.html.j2",
         title=title,
         lead=lead,
         output=output,
-        picture=_picture(found, image, clip),
-        meaning=TECHNIQUES[found.technique].meaning,
+        picture=picture + player(clip) if clip else picture,
+        legend=legend(found.technique),
+        explained=explained(found),
         largest=[(name, f"{value:+.3f}") for name, value in found.largest(SHOWN)],
-        **{name: f"{value:.3f}" for name, value in numbers.items()},
     )
-
-
-def heat_map(found: Attribution, image: Any) -> Markup:
-    """Patches over the image that they are of, row by row; each is shaded by its size.
-
-    `found`: its units are the patches of one image.
-    `image`: the PIL image.
-    """
-    rows, columns = grid_of(len(found.values), image.width / image.height)
-    width, height = WIDEST, WIDEST * image.height / image.width
-    across, down = width / columns, height / rows
-    parts = [element("image", href=_data(image), width=width, height=height, preserveAspectRatio="none")]
-    parts += [
-        cell(at % columns * across, at // columns * down, across, down, shade, f"{name}: {float(value):+.3f}")
-        for at, (name, value, shade) in enumerate(zip(found.names, found.values, shades(found.values), strict=True))
-    ]
-    return drawing(width, height, f"what {len(found.values)} patches have to do with the output", parts, "heat")
-
-
-def grid_of(patches: int, ratio: float) -> tuple[int, int]:
-    """Rows and columns of the patches of an image.
-
-    `ratio`: its width over its height.
-
-    >>> grid_of(36, 1.0), grid_of(8, 2.0), grid_of(7, 4.0)
-    ((6, 6), (2, 4), (1, 7))
-    """
-    pairs = [(rows, patches // rows) for rows in range(1, patches + 1) if patches % rows == 0]
-    return min(pairs, key=lambda pair: abs(pair[1] / pair[0] - ratio))
-
-
-def _picture(found: Attribution, image: Any, clip: Clip | None) -> Markup:
-    if clip is not None:
-        return shaded_frames(found, clip)
-    if image is not None and image.width == image.height:
-        return heat_map(found, image)
-    if found.kind == "tokens":
-        return _text(found)
-    grid = _sites(found.names) if found.kind == "components" else {}
-    return _component_grid(found, grid) if grid else Markup()
-
-
-def _text(found: Attribution) -> Markup:
-    spans = [
-        Markup('<span class="{}" style="--by: {:.2f}" title="{:+.3f}">{}</span>').format(
-            "more" if value >= 0 else "less", 0.8 * shade, float(value), name
-        )
-        for name, value, shade in zip(found.names, found.values, map(abs, shades(found.values)), strict=True)
-    ]
-    return Markup('<p class="text">{}</p>').format(Markup().join(spans))
-
-
-def _sites(names: Sequence[str]) -> Mapping[tuple[int, str], int]:
-    """Layers and points of components, with their place."""
-    found = [re.fullmatch(r"[a-z_]+\.(\d+)\.(.+)", name) for name in names]
-    return {(int(one[1]), one[2]): at for at, one in enumerate(found) if one}
-
-
-def _component_grid(found: Attribution, grid: Mapping[tuple[int, str], int]) -> Markup:
-    layers = sorted({layer for layer, _ in grid})
-    points = list(dict.fromkeys(point for _, point in grid))
-    by, left, top = shades(found.values), 76, 20
-    parts = [element("text", text=str(layer), x=left + at * SIDE + 4, y=14) for at, layer in enumerate(layers)]
-    parts += [element("text", text=point, x=2, y=top + at * SIDE + 15) for at, point in enumerate(points)]
-    for (layer, point), at in grid.items():
-        x, y = left + layers.index(layer) * SIDE, top + points.index(point) * SIDE
-        parts.append(cell(x, y, SIDE - 1, SIDE - 1, by[at], f"{found.names[at]}: {float(found.values[at]):+.3f}"))
-    width, height = left + len(layers) * SIDE, top + len(points) * SIDE
-    return drawing(width, height, "what each component has to do with the output, by layer", parts, "components")
-
-
-def _data(image: Any) -> str:
-    file = io.BytesIO()
-    image.save(file, format="PNG")
-    return data_url(file.getvalue(), "image/png")

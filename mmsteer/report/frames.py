@@ -34,7 +34,7 @@ class Clip:
 
 
 def shaded_frames(found: Attribution, clip: Clip) -> Markup:
-    """The clip as a spectrogram under a column for each frame, and to be played.
+    """The clip as a spectrogram under a column for each frame.
 
     `found`: its units are frames, named by the second in which each begins.
     """
@@ -49,6 +49,12 @@ def shaded_frames(found: Attribution, clip: Clip) -> Markup:
         cell(start * scale, 0, frame_s * scale, HIGH, shade, f"{name}: {float(value):+.3f}")
         for start, name, value, shade in zip(starts, found.names, found.values, shades(found.values), strict=True)
     ]
-    picture = drawing(WIDE, HIGH, f"what {len(starts)} frames have to do with the output", parts, "frames")
-    player = Markup('<p><audio controls src="{}"></audio></p>')
-    return picture + player.format(data_url(to_flac(wave, clip.sample_rate), "audio/flac"))
+    return drawing(WIDE, HIGH, f"what {len(starts)} frames have to do with the output", parts, "frames")
+
+
+def player(clip: Clip) -> Markup:
+    """The clip, inside the page, to be played."""
+    wave = np.asarray(clip.wave, dtype=np.float32)
+    return Markup('<p><audio controls src="{}"></audio></p>').format(
+        data_url(to_flac(wave, clip.sample_rate), "audio/flac")
+    )

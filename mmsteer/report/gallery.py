@@ -13,6 +13,7 @@ from mmsteer.report.output_parts import Asked, Example, Mention, Output
 from mmsteer.report.parts import Condition
 from mmsteer.report.pushed_words import Pushed, pushed_words
 from mmsteer.report.run_data import Run
+from mmsteer.report.sources import Source, source_of
 from mmsteer.report.strips import note_strip
 from mmsteer.report.trials import reached, roles, shown_conditions
 from mmsteer.report.wording import number, plural, signed
@@ -50,6 +51,7 @@ class Shown:
     `audio`: the file, relative to the page; None for text, or where it is missing.
     `strip`: notes over time; None where they are not drawn.
     `note`: what was read of it, its score, or what it leaves out.
+    `source`: what it comes from; None where that was not asked.
     """
 
     role: str
@@ -58,6 +60,7 @@ class Shown:
     audio: str | None
     strip: Markup | None
     note: str
+    source: Source | None
 
 
 @dataclass(frozen=True)
@@ -220,7 +223,7 @@ def _card(
 ) -> Card:
     found = [(role, one) for role, name in beside if (one := run.outputs.get((name, example.index)))]
     before = next((one.text for role, one in found if role == "unsteered"), None)
-    shown = tuple(_shown(run, role, one, condition, before, drawn=drawn) for role, one in found)
+    shown = tuple(_shown(run, role, example, one, condition, before, drawn=drawn) for role, one in found)
     images = tuple(_file(run, name) for name in example.images)
     if run.kind == "vision":
         known = None if example.objects is None else ", ".join(example.objects) or "none that CHAIR knows"
@@ -231,7 +234,9 @@ def _card(
     return Card(example.prompt, aside, tuple(filter(None, images)), "image of the row", shown)
 
 
-def _shown(run: Run, role: str, one: Output, condition: Condition, before: str | None, *, drawn: bool) -> Shown:
+def _shown(
+    run: Run, role: str, example: Example, one: Output, condition: Condition, before: str | None, *, drawn: bool
+) -> Shown:
     notes = one.readings.notes if drawn else None
     pieces = marked(one.caption or "", one.mentions) if run.kind == "vision" else _words(role, one, before)
     return Shown(
@@ -241,6 +246,7 @@ def _shown(run: Run, role: str, one: Output, condition: Condition, before: str |
         audio=_file(run, one.audio),
         strip=note_strip(notes, wanted_notes(condition)) if notes and run.kind == "music" else None,
         note=_note(run, one, condition),
+        source=source_of(run, example, one),
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from mmsteer.report.attribution_pictures import legend
 from mmsteer.report.choosing import choosing
 from mmsteer.report.finders import finders
 from mmsteer.report.gallery import galleries
@@ -81,11 +82,18 @@ def _view(run: Run) -> dict[str, Any]:
         "schedules": schedule_charts(run.traces),
         "galleries": galleries(run),
         "measured": any(traces.words for traces in run.traces.values()),
+        "attributed": [legend(name) for name in _techniques(run)],
         "gallery_title": GALLERIES[run.kind],
         "receipts": receipt_lines(run),
         "probes": [_probe(table) for table in run.probes],
         "directions": _directions(run),
     }
+
+
+def _techniques(run: Run) -> list[str]:
+    """The techniques by which outputs are attributed."""
+    every = [one for some in run.attributions.values() for one in some.values()]
+    return list(dict.fromkeys(one.technique for one in every if not one.refused))
 
 
 def _probe(table: ProbeTable) -> ProbeView:

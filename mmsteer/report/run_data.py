@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from mmsteer.direction_file import load_directions
 from mmsteer.document import parse_document
 from mmsteer.errors import RecipeError
+from mmsteer.report.attribution_parts import Attributed
 from mmsteer.report.output_parts import Example, MetricWords, Output
 from mmsteer.report.parts import (
     Choice,
@@ -69,6 +70,7 @@ class Run:
     validation: Validation | None
     scores: Scores | None
     traces: dict[str, ConditionTraces]
+    attributions: Mapping[str, Mapping[int, Attributed]]
     probes: list[ProbeTable]
     receipts: dict[str, Receipt]
     doses: dict[str, Dose]
@@ -127,6 +129,7 @@ def read_run(folder: Path) -> Run:
         validation=_validation(folder, recipe) if recipe.choose else None,
         scores=_optional(folder / "scores.json", Scores, None),
         traces=_optional(folder / "traces.json", dict[str, ConditionTraces], {}),
+        attributions=_optional(folder / "attributions.json", dict[str, dict[int, Attributed]], {}),
         probes=_optional(folder / "probe.json", list[ProbeTable], []),
         receipts=_optional(folder / "receipts.json", dict[str, Receipt], {}),
         doses=_optional(folder / "doses.json", dict[str, Dose], {}),

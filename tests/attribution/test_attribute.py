@@ -8,6 +8,7 @@ from PIL.Image import Transpose
 from torch import nn
 
 from mmsteer import hooks
+from mmsteer.api import parse_steering
 from mmsteer.attribution import (
     TECHNIQUES,
     ComponentUnits,
@@ -24,7 +25,7 @@ from mmsteer.attribution.techniques import MOST_EXACT
 from mmsteer.errors import AttributionError
 from mmsteer.likelihood import output_likelihood
 from mmsteer.sae import SparseDictionary
-from mmsteer.steering import Attribute, Steering
+from mmsteer.steering import Attribute, Steering, steer
 from mmsteer.types import Positions, Sample, Sampling, Site
 from tests.conftest import planted, saying
 from tests.steering.seeing import picture
@@ -76,13 +77,49 @@ def test_a_gradient_is_the_slope_of_occlusion(talker):
     units, at, step = TokenUnits(), 1, 1e-2
     from mmsteer.attribution.attribute import _Function, log_probability
 
-    function = _Function(talker, ASKED, log_probability, units)
+    with steer(talker, Steering()) as session:
+        function = _Function(talker, ASKED, log_probability, units, session)
     shares = torch.ones(2, len(found.values))
     shares[0, at] += step
     shares[1, at] -= step
     with torch.no_grad():
         ends = function(shares)
     assert float(found.values[at]) == pytest.approx(float(ends[0] - ends[1]) / (2 * step), rel=0.02, abs=1e-3)
+
+
+def test_saliency_is_the_norm_of_the_gradient_in_the_state(talker):
+    """By hand, through the model's own embeddings and a module's own output."""
+    found = attribute(talker, ASKED, technique="saliency")
+    parts = attribute(talker, ASKED, units=ComponentUnits("text.1-2.mlp"), technique="saliency")
+    reading, kept = talker.reading([ASKED]), {}
+    ids, prompt = reading.arguments["input_ids"], reading.call.prompt
+    embedded = talker.model.get_input_embeddings()(ids).detach().requires_grad_()
+
+    def keep(module, given, output):
+        output.retain_grad()
+        kept[module] = output
+
+    mlps = [talker.model.model.layers[layer].mlp for layer in (1, 2)]
+    handles = [one.register_forward_hook(keep) for one in mlps]
+    logits = talker.model(inputs_embeds=embedded).logits.log_softmax(-1)[0]
+    for handle in handles:
+        handle.remove()
+    sum(logits[at - 1, ids[0, at]] for at in range(prompt, ids.shape[1])).backward()
+    torch.testing.assert_close(found.values, embedded.grad[0, 1:prompt].norm(dim=-1).double(), rtol=1e-3, atol=1e-6)
+    norms = torch.stack([kept[one].grad[0, 1:].norm() for one in mlps]).double()
+    torch.testing.assert_close(parts.values, norms, rtol=1e-3, atol=1e-6)
+    assert found.missing is None
+    talker.model.zero_grad(set_to_none=True)
+
+
+def test_saliency_is_no_gradient_without_its_sign(llava):
+    sample = Sample("a", "What is this?", (picture(),), "red")
+    sizes, slopes = (
+        attribute(llava, sample, units=TokenUnits(Positions("image")), technique=technique).values
+        for technique in ("saliency", "gradient")
+    )
+    assert sizes.min() > 0
+    assert float((sizes / sizes.max() - slopes.abs() / slopes.abs().max()).abs().max()) > 0.05
 
 
 def test_drawn_shapley_values_come_near_the_exact_ones(talker):
@@ -221,6 +258,36 @@ def test_frames_of_a_clip(musicgen):
     assert found.kind == "frames"
 
 
+@pytest.mark.parametrize("line", ["d 0.8", "d 0.5token by rotate", "d 0.7 by clamp", "d 3abs on text.2 at generated"])
+def test_a_steered_output_is_of_the_steered_model(talker, line):
+    steering = parse_steering(line, {"d": planted(talker, "d", [1, 2])})
+    found = attribute(talker, ASKED, effort=Effort(steps=128), steering=steering)
+    assert found.whole == pytest.approx(float(output_likelihood(talker, [ASKED], steering)[0, 0]), abs=1e-4)
+    assert abs(found.whole - float(output_likelihood(talker, [ASKED])[0, 0])) > 0.1
+    assert abs(found.missing) < 2e-2
+
+
+def test_schedules_of_a_clip_are_followed(musicgen):
+    clip = musicgen.generate([Sample("a", "tune")], Sampling(seconds=0.2), [1])[0]
+    steering = parse_steering("d 0.5 fade-in 0..100%", {"d": planted(musicgen, "d", [1, 2])})
+    found = attribute(musicgen, clip, units=FrameUnits(), technique="gradient", steering=steering)
+    assert found.whole == pytest.approx(float(output_likelihood(musicgen, [clip], steering)[0, 0]), abs=1e-4)
+    assert abs(found.whole - float(output_likelihood(musicgen, [clip])[0, 0])) > 1e-2
+
+
+def test_a_push_stays_where_its_component_is_taken_away(talker):
+    """The component writes nothing, and the push is still there: by hand, a hook that puts the push in its place."""
+    mlp, block = Site("text", 1, "mlp"), planted(talker, "d", [1])
+    (vector,), (stats,) = block.vectors.values(), block.stats.values()
+    push = replace(block, vectors={mlp: vector}, stats={mlp: stats})
+    with hooks.edits({talker.port(mlp): lambda hidden: 0 * hidden + 3 * vector}):
+        wanted = float(output_likelihood(talker, [ASKED])[0, 0])
+    units = ComponentUnits("text.1.mlp", "zero", Positions("all"))
+    steering = parse_steering("d 3abs", {"d": push})
+    found = attribute(talker, ASKED, units=units, technique="occlusion", steering=steering)
+    assert found.nothing == pytest.approx(wanted, abs=1e-4)
+
+
 def test_random_weights_destroy_the_map(talker):
     """Adebayo et al. 2018: what does not depend on the weights explains nothing."""
     before = attribute(talker, ASKED, technique="integrated-gradients").values
@@ -272,7 +339,14 @@ def test_units_that_are_none_are_refused(talker):
         TokenUnits(Positions("image")).resampled(talker, ASKED)
     with pytest.raises(AttributionError, match="not change over time"):
         VectorUnits(Steering((Attribute(planted(talker, "d", [1]), 0.1, unit="token"),)))
+    with pytest.raises(AttributionError, match="null branch alone"):
+        VectorUnits(Steering((Attribute(planted(talker, "d", [1]), 0.1, branch="null"),)))
+    with pytest.raises(AttributionError, match="not composed"):
+        VectorUnits(Steering((Attribute(planted(talker, "d", [1]), 0.1),), budget=0.2))
     with pytest.raises(AttributionError, match="not given"):
         attribute(talker, replace(ASKED, output=None))
+    vectors = VectorUnits(Steering((Attribute(planted(talker, "d", [1]), 0.1),)))
+    with pytest.raises(AttributionError, match="the slope in its share is gradient"):
+        attribute(talker, ASKED, units=vectors, technique="saliency")
     with pytest.raises(AttributionError, match="has no 'zebra'"):
         of_words(talker, ASKED, "zebra")

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from mmsteer.direction_file import save_directions
-from mmsteer.report.attribution_page import grid_of
+from mmsteer.report.attribution_pictures import grid_of
 from tests.adapters.checkpoints import save
 from tests.conftest import saying
 from tests.steering.seeing import picture

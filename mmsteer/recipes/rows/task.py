@@ -28,7 +28,7 @@ from mmsteer.tasks import Row
 from mmsteer.types import Sample, Sampling
 
 LOOKED_AT = 12
-"""Outputs of a condition whose words are measured."""
+"""Outputs of a condition that are looked at first."""
 
 
 @dataclass(frozen=True)
@@ -158,10 +158,10 @@ class RowsTask(Task):
         made = [replace(one, output=clip) for one, clip in zip(samples, clips, strict=True)]
         return [made[row] for row in alike(made)[0]]  # read at once
 
-    def worded(self, lines: Sequence[Line], unsteered: Sequence[Line] | None) -> list[Line]:
-        """The first answers."""
+    def looked_at(self, lines: Sequence[Line], unsteered: Sequence[Line] | None) -> list[Line]:
+        """The first outputs, but for blank ones."""
         del unsteered
-        return [line for line in lines if line["text"]][:LOOKED_AT] if self._is_text else []
+        return [line for line in lines if line["text" if self._is_text else "audio"]][:LOOKED_AT]
 
     def scores(self, members: Sequence[Scored]) -> dict[str, Any]:
         """Ratios of sums over rows, beside their controls."""

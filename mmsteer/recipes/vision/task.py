@@ -119,8 +119,8 @@ class AskTask(RowsTask):
         said = [(item, output["caption"]) for item, output in zip(items, outputs, strict=True) if output["caption"]]
         return [replace(item.row.sample(self.adapter), output=caption) for item, caption in said]
 
-    def worded(self, lines: Sequence[Line], unsteered: Sequence[Line] | None) -> list[Line]:
-        """The captions whose objects changed most, which the report shows first."""
+    def looked_at(self, lines: Sequence[Line], unsteered: Sequence[Line] | None) -> list[Line]:
+        """The captions whose objects changed most."""
         before = {line["id"]: named_objects(line) for line in unsteered or ()}
         said = [line for line in lines if line["caption"]]
         return sorted(said, key=lambda one: -len(named_objects(one) ^ before.get(one["id"], set())))[:LOOKED_AT]

@@ -1,0 +1,1 @@
+"""What the outputs of a run come from."""
