@@ -12,6 +12,7 @@ from mmsteer.errors import ProbeError, clip
 from mmsteer.eval.rewards import OutputReward, rate_outputs
 from mmsteer.eval.text import NamedReward, Reference
 from mmsteer.likelihood import OutputTokens
+from mmsteer.ranks import Ranks
 from mmsteer.steering import steer
 from mmsteer.tuning.supervised import drawn
 from mmsteer.tuning.vectors import AdditiveVectors
@@ -69,34 +70,39 @@ class Reinforced:
             step: Which step.
             share: Of all steps that are done.
         """
-        outputs, rewards = self._drawn(vectors, step)
+        ranks = Ranks()
+        outputs, rewards = self._drawn(vectors, step, ranks)
         scored = advantages(rewards.reshape(-1, self.group), self.baseline).flatten()
         said = [at for at, one in enumerate(outputs) if has_output(one)]
-        read = [self._read(vectors, [outputs[at] for at in part], scored[part]) for part in self._parts(said)]
+        mine = [self._read(vectors, [outputs[at] for at in part], scored[part]) for part in self._parts(said)]
+        told = ranks.exchange((mine, rewards))
+        read, rewards = [one for some, _ in told for one in some], torch.cat([some for _, some in told])
         tokens = sum(one["tokens"] for one in read)
         for part in vectors.parameters():
             if part.grad is not None:
                 part.grad /= max(tokens, 1.0)
         whole = {name: sum(one[name] for one in read) / max(tokens, 1.0) for name in ("entropy", "kl")}
-        told = rewards[~rewards.isnan()]
+        rated = rewards[~rewards.isnan()]
         return {
-            "reward": float(told.mean()) if len(told) else 0.0,
-            "spread": float(told.std()) if len(told) > 1 else 0.0,
-            "unscored": float(len(rewards) - len(told)),
+            "reward": float(rated.mean()) if len(rated) else 0.0,
+            "spread": float(rated.std()) if len(rated) > 1 else 0.0,
+            "unscored": float(len(rewards) - len(rated)),
             **whole,
-            "tokens": tokens / len(outputs),
+            "tokens": tokens / len(rewards),
         }
 
     def _parts(self, places: Sequence[int]) -> list[list[int]]:
         return [list(places[at : at + self.batch]) for at in range(0, len(places), self.batch)]
 
-    def _drawn(self, vectors: AdditiveVectors, step: int) -> tuple[list[Sample], Tensor]:
-        """Outputs of a step's prompts, those of a prompt one after another, with their rewards; NaN for none."""
-        adapter = vectors.where.adapter
-        places = [at for at in drawn(len(self.prompts), self.asked, step, self.seed) for _ in range(self.group)]
-        asked = [replace(self.prompts[at], id=f"{step}:{row}") for row, at in enumerate(places)]
+    def _drawn(self, vectors: AdditiveVectors, step: int, ranks: Ranks) -> tuple[list[Sample], Tensor]:
+        """Outputs of this process's prompts, those of a prompt one after another, with their rewards; NaN for none."""
+        adapter, step_places = vectors.where.adapter, drawn(len(self.prompts), self.asked, step, self.seed)
         rng = random.Random(f"{self.seed}:outputs:{step}")
-        seeds = [rng.getrandbits(31) for _ in asked]
+        all_seeds = [[rng.getrandbits(31) for _ in range(self.group)] for _ in step_places]
+        mine = [(at, of) for at in ranks.part(list(range(len(step_places)))) for of in range(self.group)]
+        places = [step_places[at] for at, _ in mine]
+        asked = [replace(self.prompts[step_places[at]], id=f"{step}:{at * self.group + of}") for at, of in mine]
+        seeds = [all_seeds[at][of] for at, of in mine]
         made: list[Sample] = []
         with steer(adapter, vectors.steering()):
             for part in self._parts(range(len(asked))):
