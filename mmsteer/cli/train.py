@@ -26,7 +26,7 @@ READ = 8
 LOW_RANK = ("loreft", "direft")
 RANK = 4
 """Of low-rank edits, where nothing is said."""
-OF_REWARDS = ("reward", "asked", "group", "kl", "tokens", "seconds", "sibling")
+OF_REWARDS = ("reward", "asked", "group", "kl", "kl_budget", "tokens", "seconds", "sibling")
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,9 @@ def train(
     asked: Annotated[int, typer.Option(min=1, help="rloo, grpo: prompts a step")] = 8,
     group: Annotated[int, typer.Option(min=2, help="rloo, grpo: outputs of each prompt")] = 8,
     kl: Annotated[float, typer.Option(min=0, help="rloo, grpo: what a nat a token costs, in reward")] = 0.0,
+    kl_budget: Annotated[
+        float | None, typer.Option(help="rloo, grpo: nats a token that are kept to, by a cost that follows them")
+    ] = None,
     tokens: Annotated[
         int | None, typer.Option(min=1, help="rloo, grpo: at most this many an answer (usual: 32)")
     ] = None,
@@ -149,7 +152,9 @@ def train(
         called = name or f"{data.stem}:{label or method}"
         home, usual = folder or Path("runs") / f"train-{called.replace(':', '-')}", USUAL[method]
         adapter = load(model, device=own, dtype=dtype)
-        options = Options(method, label, reward, batch or usual.batch, seed, asked, group, kl, tokens, seconds)
+        options = Options(
+            method, label, reward, batch or usual.batch, seed, asked, group, kl, kl_budget, tokens, seconds
+        )
         objective, samples = options.objective(adapter, rows)
         schedule = Schedule(
             steps or usual.steps,
@@ -233,6 +238,7 @@ class Options:
         asked: Prompts a step.
         group: Outputs of each.
         kl: What a nat a token costs.
+        kl_budget: Nats a token that are kept to.
         tokens: Most of an answer.
         seconds: Of a clip.
     """
@@ -245,6 +251,7 @@ class Options:
     asked: int
     group: int
     kl: float
+    kl_budget: float | None
     tokens: int | None
     seconds: float | None
 
@@ -281,6 +288,7 @@ class Options:
             self.kl,
             self.batch,
             self.seed,
+            self.kl_budget,
         )
         some = prompts[: self.batch]
         return objective, adapter.generate(some, sampling, range(len(some)))

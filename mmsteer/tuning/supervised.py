@@ -38,13 +38,16 @@ class Likelihood:
         if not self.samples:
             raise ProbeError("there is no output to learn from; give rows with answers")
 
-    def accumulate(self, vectors: AdditiveVectors, step: int, share: float) -> Mapping[str, float]:
+    def accumulate(
+        self, vectors: AdditiveVectors, step: int, share: float, last: Mapping[str, float]
+    ) -> Mapping[str, float]:
         """See `Objective.accumulate`.
 
         Args:
             vectors: What is trained.
             step: Which step.
             share: Of all steps that are done.
+            last: Numbers of the step before.
         """
         ranks, places = Ranks(), drawn(len(self.samples), self.batch, step, self.seed)
         mine = ranks.part(places)
@@ -86,13 +89,16 @@ class Preference:
                 f"{len(self.better)} better and {len(self.worse)} worse outputs; give each prompt one of each"
             )
 
-    def accumulate(self, vectors: AdditiveVectors, step: int, share: float) -> Mapping[str, float]:
+    def accumulate(
+        self, vectors: AdditiveVectors, step: int, share: float, last: Mapping[str, float]
+    ) -> Mapping[str, float]:
         """See `Objective.accumulate`.
 
         Args:
             vectors: What is trained.
             step: Which step.
             share: Of all steps that are done.
+            last: Numbers of the step before.
         """
         ranks, places = Ranks(), drawn(len(self.better), self.batch, step, self.seed)
         mine = ranks.part(places)

@@ -40,19 +40,19 @@ def answered(*answers):
 class Failing(Likelihood):
     """Cannot be learned from by the second process at the third step."""
 
-    def accumulate(self, vectors, step, share):
+    def accumulate(self, vectors, step, share, last):
         if (step, Ranks().number) == (2, 1):
             raise ProbeError("the answer is not to be had")
-        return super().accumulate(vectors, step, share)
+        return super().accumulate(vectors, step, share, last)
 
 
 class Dying(Likelihood):
     """Ends the second process at the third step."""
 
-    def accumulate(self, vectors, step, share):
+    def accumulate(self, vectors, step, share, last):
         if (step, Ranks().number) == (2, 1):
             sys.exit(9)
-        return super().accumulate(vectors, step, share)
+        return super().accumulate(vectors, step, share, last)
 
 
 def rewarded(**more):
@@ -69,7 +69,7 @@ TRAININGS = {
     "loreft": (partial(LowRankEdits, rank=2), LIKELY),
     "bipo": (AdditiveVectors, Preference(answered("cup", "cup cup"), answered("red"), batch=3)),
     "rloo": (AdditiveVectors, rewarded(kl=0.2)),
-    "grpo": (AdditiveVectors, rewarded(baseline="grpo")),
+    "grpo": (AdditiveVectors, rewarded(baseline="grpo", budget=0.02)),
     "failing": (AdditiveVectors, Failing(LIKELY.samples)),
     "dying": (AdditiveVectors, Dying(LIKELY.samples)),
 }

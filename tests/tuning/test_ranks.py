@@ -14,7 +14,7 @@ from mmsteer.direction_file import load_directions
 from tests.tuning.ranked import STEPS, TRAININGS, WORDS, trained
 
 SAME = ("ssv", "reft-r1", "loreft", "bipo", "rloo", "grpo")
-STOPPED = ("reft-r1", "rloo")
+STOPPED = ("reft-r1", "grpo")
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m")
 ACCELERATE = ("-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes=2", "--mixed_precision=no", "-m")
 
@@ -70,10 +70,10 @@ def resumed(talker, talker_folder, tmp_path_factory):
 
 
 def halting(accumulate):
-    def halted(self, vectors, step, share):
+    def halted(self, vectors, step, share, last):
         if step == 3:
             raise KeyboardInterrupt
-        return accumulate(self, vectors, step, share)
+        return accumulate(self, vectors, step, share, last)
 
     return halted
 
