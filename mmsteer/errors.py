@@ -102,6 +102,14 @@ class WorkerError(MmsteerError):
     """Workers cannot be reached, or died too often at one piece of work."""
 
 
+class RanksError(MmsteerError):
+    """Processes that train together cannot go on."""
+
+
+class EndedElsewhere(RanksError):
+    """Another of the processes that train together failed, and says why."""
+
+
 class ServingError(MmsteerError):
     """A request to the server cannot be answered.
 

@@ -26,7 +26,7 @@ from mmsteer.cli.search import search
 from mmsteer.cli.serve import serve
 from mmsteer.cli.studio import studio
 from mmsteer.cli.train import train
-from mmsteer.errors import MmsteerError
+from mmsteer.errors import EndedElsewhere, MmsteerError
 
 HELP = """Steer multimodal models while they generate, and measure honestly what changed.
 
@@ -74,6 +74,8 @@ def main() -> None:
     """Run the command line."""
     try:
         app()
+    except EndedElsewhere:
+        sys.exit(2)  # the process that failed prints its error
     except MmsteerError as error:
         message = as_typed(str(error), typer.main.get_command(app), sys.argv[1:])
         print(f"error: {message}", file=sys.stderr)

@@ -93,6 +93,7 @@ def train(
     from contextlib import nullcontext
 
     from mmsteer.cli.sae_inputs import architecture_of, learned_and_judged, loaded, pieces
+    from mmsteer.ranks import joined
     from mmsteer.recipes.model_workers import model_workers
     from mmsteer.sae import (
         Held,
@@ -106,7 +107,6 @@ def train(
     )
     from mmsteer.sae import measure as measured
     from mmsteer.sae.formats.usage_file import write_usage
-    from mmsteer.sae.ranks import joined
     from mmsteer.types import Site
 
     place, kind = Site.parse(site), architecture_of(architecture, k, steps)

@@ -26,7 +26,7 @@ READ = 8
 LOW_RANK = ("loreft", "direft")
 RANK = 4
 """Of low-rank edits, where nothing is said."""
-OF_REWARDS = ("reward", "asked", "group", "kl", "tokens", "seconds", "sibling")
+OF_REWARDS = ("reward", "asked", "group", "kl", "kl_budget", "tokens", "seconds", "sibling")
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,9 @@ def train(
     asked: Annotated[int, typer.Option(min=1, help="rloo, grpo: prompts a step")] = 8,
     group: Annotated[int, typer.Option(min=2, help="rloo, grpo: outputs of each prompt")] = 8,
     kl: Annotated[float, typer.Option(min=0, help="rloo, grpo: what a nat a token costs, in reward")] = 0.0,
+    kl_budget: Annotated[
+        float | None, typer.Option(help="rloo, grpo: nats a token that are kept to, by a cost that follows them")
+    ] = None,
     tokens: Annotated[
         int | None, typer.Option(min=1, help="rloo, grpo: at most this many an answer (usual: 32)")
     ] = None,
@@ -107,7 +110,8 @@ def train(
 ) -> None:
     """Train vectors, or low-rank edits, through the frozen model; `1trained` steers as was trained.
 
-    Training that was stopped goes on when the same command is given again.
+    Training that was stopped goes on when the same command is given again. Under torchrun or `accelerate launch` each
+    process takes a part of every step, on a card of its own.
 
     [bold]Examples[/]
 
@@ -116,9 +120,10 @@ def train(
 
     mmsteer train --model bundled:text --data style.jsonl --method reft-r1 --label pirate --sites text.14
     --out pirate.safetensors
+
+    torchrun --nproc-per-node 4 -m mmsteer train --model bundled:text --data asked.jsonl --reward instruction:lowercase
+    --sites text.14 --device cuda --out low.safetensors
     """
-    check_out(out, force)
-    _check_options(context, method, reward)
     from mmsteer.api import load
     from mmsteer.cli.files import write_out
     from mmsteer.cli.quiet import hush
@@ -127,6 +132,7 @@ def train(
     from mmsteer.latents.vector_paths import read_paths
     from mmsteer.latents.vector_readings import read_vectors
     from mmsteer.latents.vector_scaling import read_scaling
+    from mmsteer.ranks import joined
     from mmsteer.report.training_page import LivePage, training_page
     from mmsteer.steering import Attribute
     from mmsteer.tasks import digest, read_rows
@@ -136,43 +142,52 @@ def train(
     from mmsteer.types import Positions
 
     hush()
-    check_trackers(report_to or ())
-    if reward is not None:
-        parse_output_reward(reward)
-    positions, rows = Positions(at), read_rows(data, split=split)
-    called = name or f"{data.stem}:{label or method}"
-    home, usual = folder or Path("runs") / f"train-{called.replace(':', '-')}", USUAL[method]
-    adapter = load(model, device=device, dtype=dtype)
-    options = Options(method, label, reward, batch or usual.batch, seed, asked, group, kl, tokens, seconds)
-    objective, samples = options.objective(adapter, rows)
-    schedule = Schedule(
-        steps or usual.steps, usual.rate if rate is None else rate, decay="constant" if method in REWARDED else "linear"
-    )
-    where = measure_sites(adapter, samples, sites, positions)
-    vectors = _vectors(method, where, rank, seed)
-    written = {
-        **asdict(options),
-        **({"rank": vectors.rank} if isinstance(vectors, LowRankEdits) else {}),
-        "sites": sites,
-        "positions": at,
-        "model": adapter.fingerprint,
-        "dtype": dtype,
-        "rows": digest(rows),
-    }
-    settings = {**written, **asdict(schedule)}
-    use = f"{called} 1trained" + ("" if at == "all" else f" at {at}")
-    with opened_trackers(report_to or (), home, called, settings) as trackers:
-        follow = (LivePage(home, called, use), *trackers)
-        log = fit(vectors, objective, schedule, settings=written, folder=home, progress=not quiet, report_to=follow)
-    direction = vectors.direction(called, {"probe": method, "settings": json.dumps(settings)})
-    save_directions(out, [direction], overwrite=force)
-    trained = Attribute(direction, 1.0, positions=positions, unit="trained")
-    some = samples[:READ]
-    gated = read_scaling(adapter, direction, some, positions=positions) if method == "reft-r1" else ()
-    moved = _moved(adapter, load(sibling, device=device, dtype=dtype), trained, objective) if sibling else None
-    found, paths = read_vectors(adapter, trained, some), read_paths(adapter, trained, some)
-    write_out(home / "index.html", training_page(called, use, log, found, paths, gated, moved).encode())
-    print(f'{out}: {called}\n--steer "{use}"\npage: {home / "index.html"}')
+    with joined(device) as (ranks, own), ranks.together():
+        check_out(out, force)
+        _check_options(context, method, reward)
+        check_trackers(report_to or ())
+        if reward is not None:
+            parse_output_reward(reward)
+        positions, rows = Positions(at), read_rows(data, split=split)
+        called = name or f"{data.stem}:{label or method}"
+        home, usual = folder or Path("runs") / f"train-{called.replace(':', '-')}", USUAL[method]
+        adapter = load(model, device=own, dtype=dtype)
+        options = Options(
+            method, label, reward, batch or usual.batch, seed, asked, group, kl, kl_budget, tokens, seconds
+        )
+        objective, samples = options.objective(adapter, rows)
+        schedule = Schedule(
+            steps or usual.steps,
+            usual.rate if rate is None else rate,
+            decay="constant" if method in REWARDED else "linear",
+        )
+        where = measure_sites(adapter, samples, sites, positions)
+        vectors = _vectors(method, where, rank, seed)
+        written = {
+            **asdict(options),
+            **({"rank": vectors.rank} if isinstance(vectors, LowRankEdits) else {}),
+            "sites": sites,
+            "positions": at,
+            "model": adapter.fingerprint,
+            "dtype": dtype,
+            "rows": digest(rows),
+        }
+        settings = {**written, **asdict(schedule)}
+        use = f"{called} 1trained" + ("" if at == "all" else f" at {at}")
+        with opened_trackers(report_to or () if ranks.first else (), home, called, settings) as trackers:
+            follow = (LivePage(home, called, use), *trackers)
+            log = fit(vectors, objective, schedule, settings=written, folder=home, progress=not quiet, report_to=follow)
+        if not ranks.first:
+            return
+        direction = vectors.direction(called, {"probe": method, "settings": json.dumps(settings)})
+        save_directions(out, [direction], overwrite=force)
+        trained = Attribute(direction, 1.0, positions=positions, unit="trained")
+        some = samples[:READ]
+        gated = read_scaling(adapter, direction, some, positions=positions) if method == "reft-r1" else ()
+        moved = _moved(adapter, load(sibling, device=own, dtype=dtype), trained, objective) if sibling else None
+        found, paths = read_vectors(adapter, trained, some), read_paths(adapter, trained, some)
+        write_out(home / "index.html", training_page(called, use, log, found, paths, gated, moved).encode())
+        print(f'{out}: {called}\n--steer "{use}"\npage: {home / "index.html"}')
 
 
 def _moved(adapter: "Adapter", sibling: "Adapter", trained: "Attribute", objective: "Objective") -> "Transfer":
@@ -223,6 +238,7 @@ class Options:
         asked: Prompts a step.
         group: Outputs of each.
         kl: What a nat a token costs.
+        kl_budget: Nats a token that are kept to.
         tokens: Most of an answer.
         seconds: Of a clip.
     """
@@ -235,6 +251,7 @@ class Options:
     asked: int
     group: int
     kl: float
+    kl_budget: float | None
     tokens: int | None
     seconds: float | None
 
@@ -271,6 +288,7 @@ class Options:
             self.kl,
             self.batch,
             self.seed,
+            self.kl_budget,
         )
         some = prompts[: self.batch]
         return objective, adapter.generate(some, sampling, range(len(some)))

@@ -26,6 +26,7 @@ MEANINGS = {
     "margin": "by how much wanted outputs gain on the others, times beta",
     "charge": "what a gated vector finds beyond its tokens",
     "kl": "estimated divergence from the unsteered model, nats a token",
+    "weight": "what a nat of it costs, in reward a token",
     "entropy": "minus the mean log-probability of what was drawn, nats a token",
     "tokens": "tokens an output",
     "spread": "standard deviation of the rewards of a step",

@@ -15,7 +15,7 @@ from mmsteer.sae.architecture import Architecture
 from mmsteer.sae.checkpoint import load_checkpoint, save_checkpoint
 from mmsteer.sae.dictionary import SparseDictionary
 from mmsteer.sae.quality import Meter, Quality
-from mmsteer.sae.ranks import Ranks
+from mmsteer.sae.ranks import DictionaryRanks
 from mmsteer.sae.source import Source
 from mmsteer.sae.weights import Weights
 from mmsteer.types import Site, Sketch
@@ -150,7 +150,7 @@ def train_dictionary(
         "model": str(model),
     }
     path = Path(checkpoint) if checkpoint is not None else None
-    ranks = Ranks()
+    ranks = DictionaryRanks()
     run = _Run(architecture, training, *_start(source, training, path, device), ranks)
     done = load_checkpoint(path, provenance, run.tensors()) if path is not None and path.exists() else 0
     ranks.begin(source.width, done)
@@ -172,7 +172,7 @@ def assist_training(architecture: Architecture, training: Training, *, device: t
         training: As there.
         device: Where this one trains.
     """
-    ranks = Ranks()
+    ranks = DictionaryRanks()
     width, done = ranks.begin(0, 0)
     run = _Run(architecture, training, torch.zeros(width, device=device), torch.ones((), dtype=torch.float64), ranks)
     ranks.share(run.tensors().values(), device)
@@ -199,7 +199,7 @@ class _Run:
     """Everything that a step reads and changes."""
 
     def __init__(
-        self, architecture: Architecture, training: Training, mean: Tensor, norm: Tensor, ranks: Ranks
+        self, architecture: Architecture, training: Training, mean: Tensor, norm: Tensor, ranks: DictionaryRanks
     ) -> None:
         self.architecture, self.training, self.norm, self.ranks = architecture, training, norm, ranks
         self.weights = Weights(mean / float(norm), training.features, training.seed)

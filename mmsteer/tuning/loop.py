@@ -16,6 +16,7 @@ from mmsteer import hooks
 from mmsteer.atomic import write_atomically
 from mmsteer.claim import claim
 from mmsteer.errors import ProbeError
+from mmsteer.ranks import Ranks
 from mmsteer.tracking import Tracker
 from mmsteer.tuning.step_log import StepLog
 from mmsteer.tuning.vectors import AdditiveVectors
@@ -27,18 +28,23 @@ BETAS = (0.9, 0.999)
 class Objective(Protocol):
     """What vectors are trained for."""
 
-    def accumulate(self, vectors: AdditiveVectors, step: int, share: float) -> Mapping[str, float]:
-        """Add the gradient of one step to the vectors.
+    def accumulate(
+        self, vectors: AdditiveVectors, step: int, share: float, last: Mapping[str, float]
+    ) -> Mapping[str, float]:
+        """Add the gradient of one step to the vectors; in one of several processes, its part of the sum.
 
-        What is drawn depends on the step alone, so that a run that goes on draws what it would have drawn.
+        What is drawn depends on the step alone, so that a run that goes on draws what it would have drawn, and any
+        number of processes (`mmsteer.ranks.Ranks`) draw the same together.
 
         Args:
             vectors: What is trained.
             step: Which step, from 0.
             share: Of all steps that are done.
+            last: Numbers of the step before, empty at the first: what is carried from step to step stands in them, so
+                that a run that goes on finds it in its log.
 
         Returns:
-            Numbers of the step, such as its loss.
+            Numbers of the step, such as its loss, the same in all processes.
         """
 
 
@@ -91,6 +97,8 @@ def train(
 ) -> list[dict[str, float]]:
     """Train vectors by AdamW without weight decay, everything else frozen.
 
+    In a process group of torch each process calls this alike and takes a part of every step; the first one writes.
+
     Args:
         vectors: What is trained, from where it is.
         objective: What for.
@@ -107,16 +115,23 @@ def train(
 
     Raises:
         ProbeError: The folder holds another training, or a gradient is not finite.
+        EndedElsewhere: Another process failed.
     """
+    ranks = Ranks()
+    if not ranks.first:
+        folder, progress, report_to = None, False, ()
     optimiser = torch.optim.AdamW(vectors.parameters(), lr=schedule.rate, betas=BETAS, weight_decay=0.0)
-    if folder is not None:
-        claim(folder, "train.json", {**settings, "schedule": asdict(schedule)}, "training", ProbeError)
-    log = _resumed(vectors, optimiser, folder)
-    with Progress(disable=not progress) as bar, hooks.frozen(vectors.where.adapter.model):
+    with ranks.together(), Progress(disable=not progress) as bar, hooks.frozen(vectors.where.adapter.model):
+        if folder is not None:
+            claim(folder, "train.json", {**settings, "schedule": asdict(schedule)}, "training", ProbeError)
+        log = _resumed(vectors, optimiser, folder)
+        log.steps, begun = ranks.exchange((log.steps, _state(vectors, optimiser)))[0]
+        _set_state(vectors, optimiser, begun)
         task = bar.add_task("training", total=schedule.steps, completed=len(log.steps))
         for step in range(len(log.steps), schedule.steps):
             # The log first: the checkpoint says how many of its lines count.
-            log.add(_step(vectors, objective, schedule, optimiser, step))
+            last = log.steps[-1] if log.steps else {}
+            log.add(_step(vectors, objective, schedule, optimiser, ranks, step, last))
             if folder is not None:
                 _keep(vectors, optimiser, step + 1, folder)
             _report(report_to, log.steps[-1])
@@ -125,12 +140,19 @@ def train(
 
 
 def _step(
-    vectors: AdditiveVectors, objective: Objective, schedule: Schedule, optimiser: torch.optim.Optimizer, step: int
+    vectors: AdditiveVectors,
+    objective: Objective,
+    schedule: Schedule,
+    optimiser: torch.optim.Optimizer,
+    ranks: Ranks,
+    step: int,
+    last: Mapping[str, float],
 ) -> dict[str, float]:
     optimiser.zero_grad()
     for group in optimiser.param_groups:
         group["lr"] = schedule.rate_at(step)
-    numbers = objective.accumulate(vectors, step, step / schedule.steps)
+    numbers = objective.accumulate(vectors, step, step / schedule.steps, last)
+    vectors.meet(ranks)
     norm = float(torch.nn.utils.clip_grad_norm_(vectors.parameters(), schedule.clip))
     if not math.isfinite(norm):
         raise ProbeError(f"step {step}: the gradient is not finite; train at a smaller rate, or in float32")
@@ -151,12 +173,8 @@ def _words(numbers: Mapping[str, float]) -> str:
 
 
 def _keep(vectors: AdditiveVectors, optimiser: torch.optim.Optimizer, steps: int, folder: Path) -> None:
-    tensors = dict(vectors.state_dict())
-    for at, part in enumerate(vectors.parameters()):
-        moments = optimiser.state.get(part, {})
-        tensors |= {f"adam.{at}.{name}": value for name, value in moments.items()}
-    data = save({name: value.contiguous() for name, value in tensors.items()}, {"steps": str(steps)})
-    write_atomically(folder / CHECKPOINT, data)
+    tensors = {name: value.contiguous() for name, value in _state(vectors, optimiser).items()}
+    write_atomically(folder / CHECKPOINT, save(tensors, {"steps": str(steps)}))
 
 
 def _resumed(vectors: AdditiveVectors, optimiser: torch.optim.Optimizer, folder: Path | None) -> StepLog:
@@ -164,14 +182,25 @@ def _resumed(vectors: AdditiveVectors, optimiser: torch.optim.Optimizer, folder:
         return StepLog(folder and folder / LOG, 0)
     with safe_open(folder / CHECKPOINT, "pt") as file:
         done = int(file.metadata()["steps"])
-        tensors = {name: file.get_tensor(name) for name in file.keys()}
-    moments = {name: tensors.pop(name) for name in list(tensors) if name.startswith("adam.")}
-    vectors.load_state_dict(tensors)
+        _set_state(vectors, optimiser, {name: file.get_tensor(name) for name in file.keys()})
+    return StepLog(folder / LOG, done)
+
+
+def _state(vectors: AdditiveVectors, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    tensors = dict(vectors.state_dict())
+    for at, part in enumerate(vectors.parameters()):
+        moments = optimiser.state.get(part, {})
+        tensors |= {f"adam.{at}.{name}": value for name, value in moments.items()}
+    return tensors
+
+
+def _set_state(vectors: AdditiveVectors, optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    moments = {name: value for name, value in tensors.items() if name.startswith("adam.")}
+    vectors.load_state_dict({name: value for name, value in tensors.items() if name not in moments})
     for at, part in enumerate(vectors.parameters()):
         state = _moments(moments, at)
         if state:
             optimiser.state[part] = state
-    return StepLog(folder / LOG, done)
 
 
 def _moments(moments: Mapping[str, Tensor], at: int) -> dict[str, Tensor]:

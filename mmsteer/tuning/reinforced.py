@@ -1,5 +1,6 @@
 """Vectors trained by reward: outputs are drawn from the steered model, and what was better than its siblings grows."""
 
+import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,12 +13,15 @@ from mmsteer.errors import ProbeError, clip
 from mmsteer.eval.rewards import OutputReward, rate_outputs
 from mmsteer.eval.text import NamedReward, Reference
 from mmsteer.likelihood import OutputTokens
+from mmsteer.ranks import Ranks
 from mmsteer.steering import steer
 from mmsteer.tuning.supervised import drawn
 from mmsteer.tuning.vectors import AdditiveVectors
 from mmsteer.types import Sample, Sampling
 
 Baseline = Literal["rloo", "grpo"]
+GAIN = 0.1
+"""In reward a nat a token: by how much the weight of the divergence grows after a step at twice the budget or more."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,10 @@ class Reinforced:
     on-policy, without ratio or clipping; and `kl` times an estimate of the divergence from the unsteered model. An
     output that the reward has no number for, such as a blank one, is left out of every mean and counted as `unscored`.
 
+    With a `budget` in the place of `kl` the weight begins at 0 and follows the divergence: after each step it grows by
+    `GAIN` times the share by which the divergence is beyond the budget (at most 1), or shrinks by that by which it is
+    below, down to 0.
+
     Attributes:
         prompts: What is asked.
         references: What is true of each prompt, for the reward.
@@ -37,11 +45,13 @@ class Reinforced:
         asked: Prompts a step.
         group: Outputs of each.
         kl: Weight of the divergence, in reward a nat a token.
+        budget: The divergence that is kept to, nats a token, in the place of `kl`.
         batch: Outputs that are drawn, or read, together.
         seed: Of the order of prompts and of what is drawn.
 
     Source: Sinii et al. 2025, arXiv:2509.06608 (the loss); RLOO: Ahmadian et al. 2024, arXiv:2402.14740; GRPO: Shao et
-    al. 2024, arXiv:2402.03300; the estimate: http://joschu.net/blog/kl-approx.html ("k3").
+    al. 2024, arXiv:2402.03300; the estimate: http://joschu.net/blog/kl-approx.html ("k3"); the weight under a budget is
+    the multiplier of a constraint, by dual ascent: the integral term of Stooke et al. 2020, arXiv:2007.03964.
     """
 
     prompts: Sequence[Sample]
@@ -54,49 +64,69 @@ class Reinforced:
     kl: float = 0.0
     batch: int = 16
     seed: int = 0
+    budget: float | None = None
 
     def __post_init__(self) -> None:
         if not self.prompts:
             raise ProbeError("there is no prompt to draw outputs of; give rows")
         if self.group < 2:
             raise ProbeError(f"{self.group} outputs of a prompt have none to be compared with; draw 2 or more")
+        if self.budget is not None and (self.kl or not 0 < self.budget < math.inf):
+            raise ProbeError(f"a budget of {self.budget} nats and kl={self.kl}: give a budget above 0, or a weight")
 
-    def accumulate(self, vectors: AdditiveVectors, step: int, share: float) -> Mapping[str, float]:
+    def accumulate(
+        self, vectors: AdditiveVectors, step: int, share: float, last: Mapping[str, float]
+    ) -> Mapping[str, float]:
         """See `Objective.accumulate`.
 
         Args:
             vectors: What is trained.
             step: Which step.
             share: Of all steps that are done.
+            last: Numbers of the step before.
         """
-        outputs, rewards = self._drawn(vectors, step)
+        ranks, weight = Ranks(), self._weight(last)
+        outputs, rewards = self._drawn(vectors, step, ranks)
         scored = advantages(rewards.reshape(-1, self.group), self.baseline).flatten()
         said = [at for at, one in enumerate(outputs) if has_output(one)]
-        read = [self._read(vectors, [outputs[at] for at in part], scored[part]) for part in self._parts(said)]
+        mine = [self._read(vectors, [outputs[at] for at in part], scored[part], weight) for part in self._parts(said)]
+        told = ranks.exchange((mine, rewards))
+        read, rewards = [one for some, _ in told for one in some], torch.cat([some for _, some in told])
         tokens = sum(one["tokens"] for one in read)
         for part in vectors.parameters():
             if part.grad is not None:
                 part.grad /= max(tokens, 1.0)
         whole = {name: sum(one[name] for one in read) / max(tokens, 1.0) for name in ("entropy", "kl")}
-        told = rewards[~rewards.isnan()]
+        rated = rewards[~rewards.isnan()]
         return {
-            "reward": float(told.mean()) if len(told) else 0.0,
-            "spread": float(told.std()) if len(told) > 1 else 0.0,
-            "unscored": float(len(rewards) - len(told)),
+            "reward": float(rated.mean()) if len(rated) else 0.0,
+            "spread": float(rated.std()) if len(rated) > 1 else 0.0,
+            "unscored": float(len(rewards) - len(rated)),
             **whole,
-            "tokens": tokens / len(outputs),
+            "tokens": tokens / len(rewards),
+            **({} if self.budget is None else {"weight": weight}),
         }
+
+    def _weight(self, last: Mapping[str, float]) -> float:
+        """What a nat of divergence costs at a step, by the numbers of the step before."""
+        if self.budget is None:
+            return self.kl
+        if not last.get("tokens"):
+            return last.get("weight", 0.0)  # nothing was measured
+        return max(0.0, last["weight"] + GAIN * min(1.0, last["kl"] / self.budget - 1))
 
     def _parts(self, places: Sequence[int]) -> list[list[int]]:
         return [list(places[at : at + self.batch]) for at in range(0, len(places), self.batch)]
 
-    def _drawn(self, vectors: AdditiveVectors, step: int) -> tuple[list[Sample], Tensor]:
-        """Outputs of a step's prompts, those of a prompt one after another, with their rewards; NaN for none."""
-        adapter = vectors.where.adapter
-        places = [at for at in drawn(len(self.prompts), self.asked, step, self.seed) for _ in range(self.group)]
-        asked = [replace(self.prompts[at], id=f"{step}:{row}") for row, at in enumerate(places)]
+    def _drawn(self, vectors: AdditiveVectors, step: int, ranks: Ranks) -> tuple[list[Sample], Tensor]:
+        """Outputs of this process's prompts, those of a prompt one after another, with their rewards; NaN for none."""
+        adapter, step_places = vectors.where.adapter, drawn(len(self.prompts), self.asked, step, self.seed)
         rng = random.Random(f"{self.seed}:outputs:{step}")
-        seeds = [rng.getrandbits(31) for _ in asked]
+        all_seeds = [[rng.getrandbits(31) for _ in range(self.group)] for _ in step_places]
+        mine = [(at, of) for at in ranks.part(list(range(len(step_places)))) for of in range(self.group)]
+        places = [step_places[at] for at, _ in mine]
+        asked = [replace(self.prompts[step_places[at]], id=f"{step}:{at * self.group + of}") for at, of in mine]
+        seeds = [all_seeds[at][of] for at, of in mine]
         made: list[Sample] = []
         with steer(adapter, vectors.steering()):
             for part in self._parts(range(len(asked))):
@@ -129,12 +159,15 @@ class Reinforced:
             return False
         return self.reward([reference.answer], [reference]) != [None]
 
-    def _read(self, vectors: AdditiveVectors, outputs: Sequence[Sample], scored: Tensor) -> dict[str, float]:
+    def _read(
+        self, vectors: AdditiveVectors, outputs: Sequence[Sample], scored: Tensor, weight: float
+    ) -> dict[str, float]:
         """Add the gradient of some outputs, summed over their tokens."""
         read = vectors.outputs(outputs)
         loss = -(read.sums * scored.to(read.log_probs)).sum()
-        divergence = self._divergence(vectors, outputs, read) if self.kl else loss.new_zeros(())
-        (loss + self.kl * divergence).backward()
+        measured = self.kl or self.budget is not None
+        divergence = self._divergence(vectors, outputs, read) if measured else loss.new_zeros(())
+        (loss + weight * divergence).backward()
         return {
             "tokens": float(read.sizes.sum()),
             "entropy": -float(read.sums.detach().sum()),

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from mmsteer.errors import ProbeError
+from mmsteer.ranks import Ranks
 from mmsteer.tuning.vectors import AdditiveVectors, GatedVectors
 from mmsteer.types import Sample
 
@@ -37,22 +38,25 @@ class Likelihood:
         if not self.samples:
             raise ProbeError("there is no output to learn from; give rows with answers")
 
-    def accumulate(self, vectors: AdditiveVectors, step: int, share: float) -> Mapping[str, float]:
+    def accumulate(
+        self, vectors: AdditiveVectors, step: int, share: float, last: Mapping[str, float]
+    ) -> Mapping[str, float]:
         """See `Objective.accumulate`.
 
         Args:
             vectors: What is trained.
             step: Which step.
             share: Of all steps that are done.
+            last: Numbers of the step before.
         """
-        read = vectors.outputs([self.samples[at] for at in drawn(len(self.samples), self.batch, step, self.seed)])
-        loss = -read.sums.sum() / read.sizes.sum().clamp(min=1)
-        numbers = {"loss": float(loss.detach())}
-        if isinstance(vectors, GatedVectors):
-            numbers["charge"] = float(vectors.charge.detach())
-            loss = loss + share * self.charge * vectors.charge
-        loss.backward()
-        return numbers
+        ranks, places = Ranks(), drawn(len(self.samples), self.batch, step, self.seed)
+        mine = ranks.part(places)
+        read = vectors.outputs([self.samples[at] for at in mine])
+        surprise = -read.sums.sum()
+        charge = vectors.charge * len(mine) / len(places) if isinstance(vectors, GatedVectors) else torch.zeros(())
+        nats, tokens, charged = ranks.totals(surprise, read.sizes.sum(), charge)
+        (surprise / max(tokens, 1.0) + share * self.charge * charge).backward()
+        return {"loss": nats / max(tokens, 1.0), **({"charge": charged} if isinstance(vectors, GatedVectors) else {})}
 
 
 @dataclass(frozen=True)
@@ -85,22 +89,27 @@ class Preference:
                 f"{len(self.better)} better and {len(self.worse)} worse outputs; give each prompt one of each"
             )
 
-    def accumulate(self, vectors: AdditiveVectors, step: int, share: float) -> Mapping[str, float]:
+    def accumulate(
+        self, vectors: AdditiveVectors, step: int, share: float, last: Mapping[str, float]
+    ) -> Mapping[str, float]:
         """See `Objective.accumulate`.
 
         Args:
             vectors: What is trained.
             step: Which step.
             share: Of all steps that are done.
+            last: Numbers of the step before.
         """
-        places = drawn(len(self.better), self.batch, step, self.seed)
+        ranks, places = Ranks(), drawn(len(self.better), self.batch, step, self.seed)
+        mine = ranks.part(places)
         sign = random.Random(f"{self.seed}:sign:{step}").choice((-1.0, 1.0))
-        steered = [vectors.outputs([some[at] for at in places], sign=sign).sums for some in (self.better, self.worse)]
-        gains = torch.stack(steered) - torch.stack([self._unsteered(vectors, at) for at in places], dim=1)
+        steered = [vectors.outputs([some[at] for at in mine], sign=sign).sums for some in (self.better, self.worse)]
+        gains = torch.stack(steered) - torch.stack([self._unsteered(vectors, at) for at in mine], dim=1)
         margin = sign * self.beta * (gains[0] - gains[1])
-        loss = -logsigmoid(margin).mean()
+        loss = -logsigmoid(margin).sum() / len(places)
         loss.backward()
-        return {"loss": float(loss.detach()), "margin": float(margin.detach().mean())}
+        whole, margins = ranks.totals(loss, margin.sum())
+        return {"loss": whole, "margin": margins / len(places)}
 
     def _unsteered(self, vectors: AdditiveVectors, at: int) -> Tensor:
         """Log-probability of the better and the worse output of a pair without the vector, (2,).

@@ -10,6 +10,7 @@ from mmsteer import hooks
 from mmsteer.errors import ProbeError
 from mmsteer.layouts import layouts, tokens_of
 from mmsteer.likelihood import OutputTokens, output_tokens
+from mmsteer.ranks import Ranks
 from mmsteer.steering import Attribute, Steering
 from mmsteer.tuning.trained_sites import TrainedSites
 from mmsteer.types import Direction, Sample, Site, SiteStats
@@ -51,6 +52,16 @@ class AdditiveVectors(nn.Module):
 
     def constrain(self) -> None:
         """Bring parameters back to where they may be, after a step."""
+
+    def meet(self, ranks: Ranks) -> None:
+        """Sum the gradients of processes that train together, before a step; all have the same bits then.
+
+        Args:
+            ranks: The processes.
+        """
+        parts = list(self.parameters())
+        for part, total in zip(parts, ranks.sums([part.grad for part in parts]), strict=True):
+            part.grad = total if total is None else total.to(part)
 
     def outputs(self, samples: Sequence[Sample], *, gradient: bool = True, sign: float = 1.0) -> OutputTokens:
         """What the steered model says of outputs.
@@ -143,6 +154,7 @@ class GatedVectors(AdditiveVectors):
         super().__init__(where)
         self.k = k
         self.charge = torch.zeros(())
+        self._rows = 0  # of the last reading
         # What is added, as a mean over the readings so far that forgets: saved with the parameters.
         self.register_buffer("added", torch.zeros(len(where.sites)))
         with torch.no_grad():
@@ -165,6 +177,18 @@ class GatedVectors(AdditiveVectors):
             for part in self.parts:
                 part *= part.shape[0] ** 0.5 / part.norm()
 
+    def meet(self, ranks: Ranks) -> None:
+        """See `AdditiveVectors.meet`; what was added is averaged over the rows of the last reading of each process.
+
+        Args:
+            ranks: The processes.
+        """
+        super().meet(ranks)
+        added = self.get_buffer("added")
+        told = ranks.exchange((self._rows, added))
+        rows, each = torch.tensor([rows for rows, _ in told]), torch.stack([one for _, one in told])
+        added.copy_(rows.to(each) @ each / rows.sum().clamp(min=1))
+
     def outputs(self, samples: Sequence[Sample], *, gradient: bool = True, sign: float = 1.0) -> OutputTokens:
         """See `AdditiveVectors.outputs`; sets `charge`.
 
@@ -182,6 +206,7 @@ class GatedVectors(AdditiveVectors):
     def _edited(self, site: Site, hidden: Tensor, vector: Tensor, mask: Tensor) -> Tensor:
         found = (hidden @ vector).relu() * mask[..., 0]
         largest = found.topk(min(self.k, found.shape[1]), dim=1).values
+        self._rows = len(found)
         self.charge = self.charge.to(found) + (found.sum(1) - largest.sum(1)).mean()
         amount = largest.sum(1) / self.k
         self._note(site, float(amount.detach().mean()))

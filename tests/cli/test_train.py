@@ -49,6 +49,7 @@ REWARDED = ("--reward", "contains:cup", "--steps", 3, "--asked", 2, "--group", 4
         ("rloo", REWARDED),
         ("rloo", (*REWARDED, "--rank", 1)),
         ("grpo", (*REWARDED, "--kl", 0.1)),
+        ("rloo", (*REWARDED, "--kl-budget", 0.1)),
     ],
 )
 def test_a_method_ends_with_a_direction_that_steers(train, mmsteer, talker_folder, tmp_path, method, words):
@@ -110,6 +111,8 @@ def test_a_finished_training_is_not_done_again(train, tmp_path):
         ("rloo", (*REWARDED, "--label", "cup"), "--label is for ssv"),
         ("rloo", (*REWARDED, "--seconds", 2), "--seconds is of no use here"),
         ("ssv", (*LABELLED, "--kl", 1), "--kl is for rloo and grpo"),
+        ("ssv", (*LABELLED, "--kl-budget", 1), "--kl-budget is for rloo and grpo"),
+        ("rloo", (*REWARDED, "--kl", 1, "--kl-budget", 1), "give a budget above 0, or a weight"),
         ("ssv", (*LABELLED, "--sibling", "bundled:text"), "--sibling is for rloo and grpo"),
         ("ssv", (), "say by --label"),
         ("ssv", (*LABELLED, "--rank", 2), "--rank is for low-rank edits"),

@@ -6,6 +6,7 @@ python -m torch.distributed.run ... -m tests.sae.ranked FOLDER ARCHITECTURE
 import sys
 from pathlib import Path
 
+from mmsteer.ranks import joined
 from mmsteer.sae import (
     BatchTopK,
     Gated,
@@ -19,7 +20,6 @@ from mmsteer.sae import (
     train_dictionary,
     write_sae_lens,
 )
-from mmsteer.sae.ranks import joined
 from tests.sae.planted import planted
 
 ARCHITECTURES = {

@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from mmsteer.errors import DictionaryError
+from mmsteer.errors import RanksError
 from mmsteer.sae import Held, Shuffled, measure, read_dictionary
-from mmsteer.sae.ranks import Ranks
+from mmsteer.sae.ranks import DictionaryRanks
 from tests.sae.planted import planted
 from tests.sae.ranked import BATCH, learned
 
@@ -83,7 +83,7 @@ def test_two_processes_go_on_where_one_was_stopped(tmp_path):
 
 
 def test_a_batch_must_have_a_state_for_each_process():
-    ranks = Ranks()
+    ranks = DictionaryRanks()
     ranks.count = 4
-    with pytest.raises(DictionaryError, match="a batch of 3 hidden states is no work for 4 processes"):
+    with pytest.raises(RanksError, match="a step of 3 is no work for 4 processes"):
         ranks.send(torch.zeros(3, 2))

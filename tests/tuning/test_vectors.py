@@ -180,6 +180,26 @@ def test_a_weight_of_the_divergence_keeps_near(talker, where):
     assert ends[1] < 0.7 * ends[0]
 
 
+def test_a_budget_is_kept_to(where):
+    def divergence(**more):
+        log = train(AdditiveVectors(where), reinforced(**more), Schedule(60, 0.05, decay="constant"), settings={})
+        return sum(line["kl"] for line in log[-20:]) / 20
+
+    assert 0.15 < divergence(budget=0.3) < 0.45
+    assert divergence(kl=1e-9) > 0.6
+
+
+def test_the_weight_follows_the_divergence_by_hand():
+    """Half beyond the budget adds half of .1; at most .1 is added or taken away, and nothing where nothing is said."""
+    objective = reinforced(budget=0.3)
+    weights = [
+        objective._weight({"weight": weight, "kl": kl, "tokens": tokens})
+        for weight, kl, tokens in ((0.2, 0.45, 3), (0.2, 9.0, 3), (0.2, 0.0, 3), (0.02, 0.0, 3), (0.2, 0.0, 0))
+    ]
+    assert weights == pytest.approx([0.25, 0.3, 0.1, 0.0, 0.2])
+    assert objective._weight({}) == 0.0
+
+
 def test_equal_rewards_move_nothing(talker, where):
     objective = reinforced()
     idle = replace(objective, reward=parse_output_reward("contains:zzz", "text"))
@@ -187,10 +207,11 @@ def test_equal_rewards_move_nothing(talker, where):
     assert log[0]["gradient"] == 0.0
 
 
-def test_what_was_stopped_goes_on_as_if_not(where, tmp_path):
+@pytest.mark.parametrize("more", [{}, {"budget": 0.005}])
+def test_what_was_stopped_goes_on_as_if_not(where, tmp_path, more):
     def run(folder, steps):
         vectors = AdditiveVectors(where)
-        return vectors, train(vectors, reinforced(), steps, settings={"seed": 0}, folder=folder)
+        return vectors, train(vectors, reinforced(**more), steps, settings={"seed": 0}, folder=folder)
 
     whole, log = run(tmp_path / "whole", Schedule(6, 0.1))
 
@@ -198,16 +219,17 @@ def test_what_was_stopped_goes_on_as_if_not(where, tmp_path):
         pass
 
     class Halting(Reinforced):
-        def accumulate(self, vectors, step, share):
+        def accumulate(self, vectors, step, share, last):
             if step == 3:
                 raise Stopped
-            return super().accumulate(vectors, step, share)
+            return super().accumulate(vectors, step, share, last)
 
-    halting = Halting(**vars(reinforced()))
+    halting = Halting(**vars(reinforced(**more)))
     with pytest.raises(Stopped):
         train(AdditiveVectors(where), halting, Schedule(6, 0.1), settings={"seed": 0}, folder=tmp_path / "part")
-    again, more = run(tmp_path / "part", Schedule(6, 0.1))
-    assert more == log
+    again, resumed = run(tmp_path / "part", Schedule(6, 0.1))
+    assert resumed == log
+    assert log[-1].get("weight", 1.0) > 0
     for one, other in zip(whole.parts, again.parts, strict=True):
         assert torch.equal(one, other)
     assert (tmp_path / "part" / "steps.jsonl").read_bytes() == (tmp_path / "whole" / "steps.jsonl").read_bytes()
@@ -219,18 +241,18 @@ def test_a_step_without_a_gradient_counts_as_one(where, tmp_path):
     """Adam does not count a step in which all outputs are blank."""
 
     class Blank(Likelihood):
-        def accumulate(self, vectors, step, share):
-            return {"loss": 0.0} if step == 0 else super().accumulate(vectors, step, share)
+        def accumulate(self, vectors, step, share, last):
+            return {"loss": 0.0} if step == 0 else super().accumulate(vectors, step, share, last)
 
     def run(folder, steps):
         vectors = AdditiveVectors(where)
         return train(vectors, Blank(answered("cup")), Schedule(steps, 0.1), settings={}, folder=folder)
 
     class Stopped(Blank):
-        def accumulate(self, vectors, step, share):
+        def accumulate(self, vectors, step, share, last):
             if step == 2:
                 raise KeyboardInterrupt
-            return super().accumulate(vectors, step, share)
+            return super().accumulate(vectors, step, share, last)
 
     with pytest.raises(KeyboardInterrupt):
         train(AdditiveVectors(where), Stopped(answered("cup")), Schedule(4, 0.1), settings={}, folder=tmp_path / "part")
@@ -312,6 +334,8 @@ def test_what_makes_no_sense_is_refused(talker, where):
         Attribute(saying(talker, "cup", "word:cup"), 1.0, unit="trained")
     with pytest.raises(ProbeError, match="draw 2 or more"):
         reinforced(group=1)
+    with pytest.raises(ProbeError, match="give a budget above 0, or a weight"):
+        reinforced(budget=0.1, kl=0.1)
     with pytest.raises(ProbeError, match="give one step or more"):
         Schedule(0, 0.1)
     with pytest.raises(ProbeError, match="one of each"):

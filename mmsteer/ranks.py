@@ -1,0 +1,159 @@
+"""Processes that torchrun or accelerate started, and that train together."""
+
+import gc
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from mmsteer.errors import EndedElsewhere, RanksError
+
+Items = TypeVar("Items", Tensor, list[int])
+Given = TypeVar("Given")
+WAIT = timedelta(hours=6)
+"""How long the others wait for one, such as the first one while it measures and writes."""
+_KNOWN = "the other processes were ended as well"
+
+
+class Ranks:
+    """The processes that train together; a single one where none were started.
+
+    The first one reports and writes.
+
+    Attributes:
+        count: How many there are.
+        number: Which this one is, from 0.
+    """
+
+    def __init__(self) -> None:
+        together = dist.is_available() and dist.is_initialized()
+        self.count = dist.get_world_size() if together else 1
+        self.number = dist.get_rank() if together else 0
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the first one."""
+        return self.number == 0
+
+    def part(self, items: Items) -> Items:
+        """The items, such as rows of a batch, that this one learns from.
+
+        Args:
+            items: What all learn from together, the same everywhere.
+        """
+        self.check_enough(len(items))
+        return items[self.number :: self.count] if self.count > 1 else items
+
+    def check_enough(self, items: int) -> None:
+        """Refuse fewer items than there are processes.
+
+        Args:
+            items: How many there are.
+
+        Raises:
+            RanksError: A process would have nothing to learn from.
+        """
+        if items < self.count:
+            raise RanksError(
+                f"a step of {items} is no work for {self.count} processes; start fewer, or let it take more"
+            )
+
+    def exchange(self, mine: Given) -> list[Given]:
+        """What each process gives, in their order.
+
+        Args:
+            mine: What this one gives; anything that can be pickled.
+
+        Raises:
+            EndedElsewhere: Another one failed before it came here.
+            RanksError: Another one has died.
+        """
+        return self._meet(mine, None)
+
+    def totals(self, *mine: Tensor) -> list[float]:
+        """Numbers, each summed over what the processes give.
+
+        Args:
+            mine: Numbers of this one, (,) each.
+        """
+        given = self.exchange([float(one.detach()) for one in mine])
+        return [sum(column) for column in zip(*given, strict=True)]
+
+    def sums(self, mine: Sequence[Tensor | None]) -> list[Tensor | None]:
+        """Sums of what each process gives, added in their order, so that they are the same bits everywhere.
+
+        Args:
+            mine: Tensors of the same shapes everywhere; None counts as zero.
+
+        Returns:
+            Tensors on the CPU; None where no process gives one.
+        """
+        columns = zip(*self.exchange([one if one is None else one.cpu() for one in mine]), strict=True)
+        given = [[one for one in column if one is not None] for column in columns]
+        return [sum(column[1:], start=column[0]) if column else None for column in given]
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """End all where one fails: it leaves with its own error, the others with `EndedElsewhere`.
+
+        Raises:
+            EndedElsewhere: Another one failed.
+        """
+        try:
+            yield
+            self.exchange(None)
+        except EndedElsewhere:
+            raise
+        except Exception as error:
+            if self.count > 1 and _KNOWN not in getattr(error, "__notes__", ()):
+                self._meet(None, f"{type(error).__name__}: {error}")
+                error.add_note(_KNOWN)
+            raise
+
+    def _meet(self, mine: Given, failure: str | None) -> list[Given]:
+        """Exchange things and failures; of several processes that failed the first one is to blame.
+
+        Raises:
+            EndedElsewhere: Another one is.
+            RanksError: Another one has died.
+        """
+        if self.count == 1:
+            return [mine]
+        told: list[Any] = [None] * self.count
+        try:
+            dist.all_gather_object(told, (mine, failure))
+        except RuntimeError as cause:
+            raise RanksError(f"process {self.number} of {self.count} cannot reach the others: {cause}") from None
+        failed = [number for number, (_, one) in enumerate(told) if one is not None]
+        if failed and failed[0] != self.number:
+            raise EndedElsewhere(f"process {failed[0]} of {self.count} failed: {told[failed[0]][1]}") from None
+        return [one for one, _ in told]
+
+
+@contextmanager
+def joined(device: str) -> Iterator[tuple[Ranks, str]]:
+    """Join the processes that torchrun or accelerate started, if one did; and the device of this one.
+
+    Args:
+        device: What was asked for: `cpu`, or any graphics card, in place of which each process takes its own.
+    """
+    if not dist.is_available() or not dist.is_torchelastic_launched():
+        yield Ranks(), device
+        return
+    on_card = device != "cpu"
+    own = f"cuda:{os.environ['LOCAL_RANK']}" if on_card else "cpu"
+    if on_card:
+        torch.cuda.set_device(own)
+    dist.init_process_group("nccl" if on_card else "gloo", timeout=WAIT)
+    try:
+        yield Ranks(), own
+        # The others wait until the first one has written: a group that some have left may take a process down.
+        dist.barrier()
+    finally:
+        gc.collect()  # requests that nobody holds any more, before the group that they are of
+        dist.destroy_process_group()
