@@ -90,66 +90,30 @@ def train(
     _check_new(out)
     _check_one(data, store)
     _check_prompt(context, data)
-    from contextlib import nullcontext
+    from functools import partial
 
     from mmsteer.cli.sae_inputs import architecture_of, learned_and_judged, loaded, pieces
+    from mmsteer.cli.sae_train import write_learned
     from mmsteer.ranks import joined
     from mmsteer.recipes.model_workers import model_workers
-    from mmsteer.sae import (
-        Held,
-        Shuffled,
-        Training,
-        assist_training,
-        progress_bar,
-        train_dictionary,
-        usage,
-        write_sae_lens,
-    )
+    from mmsteer.sae import Training, assist_training
     from mmsteer.sae import measure as measured
-    from mmsteer.sae.formats.usage_file import write_usage
     from mmsteer.types import Site
 
     place, kind = Site.parse(site), architecture_of(architecture, k, steps)
     plan = Training(features, steps, rate=rate, warmup=min(1000, steps // 10), dead_after=50 * batch, seed=seed)
     name = model or ("bundled:music" if place.stack == "decoder" else "bundled:vision")
+    states = partial(learned_and_judged, samples=samples, tokens=tokens, positions=positions, prompt=prompt, seed=seed)
     with joined(device) as (ranks, own):
         if ranks.number:
             assist_training(kind, plan, device=own)
             return
         adapter = loaded(name, "", "cpu" if workers else own, dtype)
-        checkpoint = out / "training.safetensors"
-        with (
-            model_workers(workers, adapter, name, device=device, dtype=dtype) as by,
-            nullcontext() if quiet else progress_bar() as report,
-        ):
-            learned, judged = learned_and_judged(
-                adapter,
-                place,
-                data,
-                store,
-                samples=samples,
-                tokens=tokens,
-                positions=positions,
-                prompt=prompt,
-                seed=seed,
-                workers=by,
-            )
-            ahead = not isinstance(learned, Held)
-            dictionary = train_dictionary(
-                Shuffled(learned, batch=min(batch, sum(learned.rows)), seed=seed, ahead=ahead),
-                kind,
-                plan,
-                site=place,
-                model=adapter.fingerprint,
-                sketch=adapter.sketch,
-                checkpoint=checkpoint,
-                # With workers the model lies on the CPU here, and the dictionary where it is asked for.
-                device=own if workers and own != "auto" else adapter.device,
-                report=report,
-            ).to("cpu")
-            write_sae_lens(out, dictionary)
-            write_usage(out, usage(dictionary, pieces(learned)))
-            checkpoint.unlink(missing_ok=True)
+        with model_workers(workers, adapter, name, device=device, dtype=dtype) as by:
+            learned, judged = states(adapter, place, data, store, workers=by)
+            # With workers the model lies on the CPU here, and the dictionary where it is asked for.
+            on = own if workers and own != "auto" else adapter.device
+            dictionary = write_learned(out, adapter, place, learned, kind, plan, batch=batch, device=on, quiet=quiet)
             _show(dictionary, measured(dictionary, pieces(judged)), None)
     print(f"{out}: look at it with `mmsteer sae browse {out} --model {name} --out features`")
 
