@@ -22,7 +22,7 @@ import itertools
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -52,6 +52,7 @@ from mmsteer.sae import (
 )
 
 OURS = "mmsteer"
+ARCHITECTURES = ("TopK", "BatchTopK", "Matryoshka", "JumpReLU", "Gated")
 RATES = (1e-3, 3e-3, 1e-2)
 PREFIXES = (1 / 16, 1 / 8, 1 / 4, 1 / 2)
 
@@ -210,10 +211,10 @@ KINDS = {
 }
 
 
-def compare_steps(task: Task, repeats: int) -> list[Row]:
+def compare_steps(task: Task, kinds: Sequence[str], repeats: int) -> list[Row]:
     """Milliseconds a step of each trainer, and how many times as long as ours a peer takes."""
     rows: list[Row] = []
-    for kind in ("TopK", "BatchTopK", "Matryoshka", "JumpReLU", "Gated"):
+    for kind in kinds:
         jobs: dict[str, Callable[[], object]] = {OURS: partial(ours, task, kind)}
         jobs |= {peer: partial(train, task, kind) for peer, train in peers().items() if kind in KINDS[peer]}
         seconds = seconds_apart(jobs, repeats)
@@ -306,6 +307,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=6, help="of a timed training")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--clips", type=int, default=240, help="of the music; 0 leaves it out")
+    parser.add_argument("--kinds", nargs="+", default=ARCHITECTURES, choices=ARCHITECTURES, help="that are timed")
     parser.add_argument("--only", choices=("speed", "quality"))
     parser.add_argument("--out", type=Path, default=Path("runs/benchmarks"))
     asked = parser.parse_args()
@@ -313,7 +315,7 @@ def main() -> None:
     timed = Task(states, states[:1024], asked.features, asked.active, asked.batch, asked.steps)
     tables: dict[str, list[Row]] = {}
     if asked.only != "quality":
-        tables["A step"] = compare_steps(timed, asked.repeats)
+        tables["A step"] = compare_steps(timed, asked.kinds, asked.repeats)
     if asked.only != "speed":
         task, directions = planted_task()
         tables["Unexplained"] = compare_quality("planted", task, directions)
