@@ -20,7 +20,7 @@ from mmsteer.types import Positions, Sample, Sampling
 from mmsteer.worlds.scenes import Scene, render_scene, split_scenes
 
 PROMPT = "Please describe this image in detail."
-TECHNIQUES = ("occlusion", "integrated-gradients", "gradient")
+TECHNIQUES = ("occlusion", "integrated-gradients", "gradient", "saliency")
 SEED = 14
 
 

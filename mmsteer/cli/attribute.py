@@ -1,5 +1,6 @@
 """`mmsteer attribute`."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from mmsteer.adapters import AnyAdapter
     from mmsteer.attribution import Attribution, Units
     from mmsteer.report.frames import Clip
+    from mmsteer.steering import Steering
     from mmsteer.types import Sample, Sampling
 
 Kind = Literal["tokens", "patches", "frames", "components", "features", "vectors"]
@@ -34,8 +36,10 @@ def attribute(
     ] = None,
     dictionary: Annotated[str | None, typer.Option(help="features: of this folder, or bundled:text/text.14")] = None,
     feature: Annotated[list[int] | None, typer.Option(help="features: a number; repeated")] = None,
-    steer: Annotated[list[str] | None, typer.Option(help="vectors: a line of steering; repeated")] = None,
-    directions: Annotated[Path | None, typer.Option(help="vectors: a file of directions")] = None,
+    steer: Annotated[
+        list[str] | None, typer.Option(help="a line of steering, under which it is generated and explained; repeated")
+    ] = None,
+    directions: Annotated[Path | None, typer.Option(help="the file that --steer names directions from")] = None,
     baseline: Annotated[
         Literal["zero", "mean", "resample"],
         typer.Option(help="what stands in the place of a unit; resample: what it is in another sample"),
@@ -73,19 +77,21 @@ def attribute(
     _check_given(units, {"components": sites, "features": dictionary, "vectors": steer, "patches": image})
     if units != "features":
         refuse_idle(context, ("feature",), f"is for features, and the output is attributed to {units}")
-    if units != "vectors":
-        refuse_idle(context, ("directions",), f"is for vectors, and the output is attributed to {units}")
+    if not steer:
+        refuse_idle(context, ("directions",), "is what --steer names directions from")
     if units in ("features", "vectors"):
         refuse_idle(context, ("baseline", "at"), f"is for tokens, patches, frames and components, not for {units}")
     if baseline != "resample":
         refuse_idle(context, ("other", "other_image"), "is for --baseline resample")
-    _check_other(baseline, other, other_image)
+    _check_other(baseline, other, other_image, units, steer)
     from mmsteer.api import load
     from mmsteer.attribution import Effort, log_probability, of_words
     from mmsteer.attribution import attribute as share_out
     from mmsteer.cli.quiet import hush
     from mmsteer.images import read_image
     from mmsteer.report.attribution_page import attribution_page
+    from mmsteer.steering import Steering
+    from mmsteer.steering import steer as steered
     from mmsteer.types import Sample, Sampling
 
     hush()
@@ -93,18 +99,23 @@ def attribute(
     sample = Sample("prompt", prompt, (seen,) if seen else (), output)
     is_text = adapter.output_kind == "text"
     sampling = Sampling(tokens=tokens, temperature=0.0) if is_text else Sampling(seconds=seconds)
+    steering = _steering(steer or [], directions)
     if output is None:
-        (sample,) = adapter.generate([sample], sampling, [seed])
+        with steered(adapter, steering):
+            (sample,) = adapter.generate([sample], sampling, [seed])
     metric = log_probability if words is None else of_words(adapter, sample, words)
-    chosen = _units(units, adapter, sites, baseline, at, dictionary, feature or [], steer or [], directions)
+    chosen = _units(units, adapter, sites, baseline, at, dictionary, feature or [], steering)
     if baseline == "resample":
         chosen = _resampled(adapter, chosen, _other(sample, other, other_image), sampling, seed + 1)
-    found = share_out(adapter, sample, metric, chosen, technique, Effort(batch, steps, draws, seed))
+    # Vectors are units, and added as such.
+    applied = Steering() if units == "vectors" else steering
+    found = share_out(adapter, sample, metric, chosen, technique, Effort(batch, steps, draws, seed), applied)
     said = str(sample.output) if is_text else f"a clip of {seconds:g} seconds"
     about = f"{words!r} in the output" if words else "the output"
     _show(found, about, said)
     if out is not None:
-        lead = f"Log-probability of {about}, shared out among {units} by {technique}. Prompt: {prompt}"
+        under = f" Steered: {steering}." if steering.attributes else ""
+        lead = f"Log-probability of {about}, shared out among {units} by {technique}.{under} Prompt: {prompt}"
         drawn = seen if units == "patches" else None
         clip = _clip(adapter, sample) if units == "frames" else None
         page = attribution_page(found, f"What {about} comes from", lead, said, drawn, clip)
@@ -122,13 +133,22 @@ def _check_given(units: Kind, given: dict[str, Any]) -> None:
     for kind, value in given.items():
         if kind == units and not value:
             raise AttributionError(f"{units} need {options[kind]}; give it")
-        if kind != units and value and kind != "patches":
+        if kind != units and value and kind not in ("patches", "vectors"):
             raise AttributionError(f"{options[kind]} is for {kind}, and the output is attributed to {units}")
 
 
-def _check_other(baseline: str, other: str | None, image: Path | None) -> None:
+def _check_other(
+    baseline: str, other: str | None, image: Path | None, units: Kind, steer: Sequence[str] | None
+) -> None:
+    """Refuse resampling without another sample, and of what is read there unsteered.
+
+    Raises:
+        AttributionError: As said.
+    """
     if baseline == "resample" and other is None and image is None:
         raise AttributionError("resample needs another sample: give --other, its prompt, or --other-image")
+    if baseline == "resample" and units == "components" and steer:
+        raise AttributionError("--baseline resample reads what components write unsteered; leave out --steer")
 
 
 def _units(
@@ -139,12 +159,9 @@ def _units(
     at: str | None,
     dictionary: str | None,
     features: list[int],
-    steer: list[str],
-    directions: Path | None,
+    steering: "Steering",
 ) -> "Units":
-    from mmsteer.api import parse_steering
     from mmsteer.attribution import ComponentUnits, FeatureUnits, FrameUnits, TokenUnits, VectorUnits
-    from mmsteer.formats import load_directions
     from mmsteer.types import Positions
 
     fixed = "mean" if baseline == "resample" else baseline
@@ -155,15 +172,21 @@ def _units(
     if kind == "components":
         return ComponentUnits(str(sites), fixed, Positions(at or "all - first"))
     if kind == "vectors":
-        if directions is None:
-            raise AttributionError("vectors need --directions, the file that --steer names them from")
-        known = load_directions(directions)
-        return VectorUnits(parse_steering(";".join(steer), known))
+        return VectorUnits(steering)
     from mmsteer.bundled.dictionary import open_dictionary
 
     if not features:
         raise AttributionError("name features of the dictionary by --feature, once for each")
     return FeatureUnits(open_dictionary(str(dictionary)), tuple(features))
+
+
+def _steering(lines: list[str], directions: Path | None) -> "Steering":
+    from mmsteer.api import parse_steering
+    from mmsteer.formats import load_directions
+
+    if lines and directions is None:
+        raise AttributionError("--steer needs --directions, the file that it names them from")
+    return parse_steering(";".join(lines), load_directions(directions) if directions else {})
 
 
 def _other(sample: "Sample", prompt: str | None, image: Path | None) -> "Sample":

@@ -83,6 +83,22 @@ def test_vectors_are_listed(run, talker, tmp_path):
     assert "word:cup 3" in out
 
 
+def test_a_steered_output_is_generated_and_explained(run, talker, tmp_path):
+    save_directions(tmp_path / "d.safetensors", [saying(talker, "cup", "word:cup")])
+    plain, steered = (
+        run("--tokens", 3, "--technique", "gradient", *more, "--out", tmp_path / f"{at}.html")
+        for at, more in enumerate(
+            [(), ("--directions", tmp_path / "d.safetensors", "--steer", "word:cup 30 on text.3")]
+        )
+    )
+    assert plain[0] == steered[0] == 0, steered[2]
+    assert "output: cup cup cup" in steered[1]
+    assert "output: cup cup cup" not in plain[1]
+    assert float(re.search(r"with all ([-\d.]+)", steered[1])[1]) > -0.5  # as likely as the vector makes it
+    assert "Steered: word:cup 30 constant(1) on text.3." in (tmp_path / "1.html").read_text()
+    assert "Steered" not in (tmp_path / "0.html").read_text()
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -91,7 +107,24 @@ def test_vectors_are_listed(run, talker, tmp_path):
         (("--units", "patches"), "need --image"),
         (("--output", "cup", "--words", "zebra"), "has no 'zebra'"),
         (("--technique", "magic"), "'magic'"),
-        (("--units", "vectors", "--steer", "a 1"), "need --directions"),
+        (("--units", "vectors"), "need --steer"),
+        (("--steer", "a 1"), "needs --directions"),
+        (("--directions", "d.safetensors"), "--directions is what --steer names"),
+        (
+            (
+                "--units",
+                "components",
+                "--sites",
+                "text.*.mlp",
+                "--baseline",
+                "resample",
+                "--other",
+                "x",
+                "--steer",
+                "a 1",
+            ),
+            "leave out --steer",
+        ),
         (("--units", "features", "--dictionary", "bundled:text"), "--feature"),
         (("--feature", 3), "--feature is for features"),
         (("--units", "vectors", "--steer", "a 1", "--baseline", "zero"), "--baseline is for tokens"),
