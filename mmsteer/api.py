@@ -25,8 +25,8 @@ def load(name: str | Path, *, device: str = "cpu", dtype: str = "auto", quantise
     """Load a model: a bundled one, a folder, or a name on the Hugging Face hub.
 
     Args:
-        name: `bundled:music`, `bundled:vision`, `bundled:text`, a folder of `from_pretrained`, or a hub name; and
-            `audiocraft:` before a folder or hub name, to run MusicGen with audiocraft.
+        name: `bundled:music`, `bundled:vision`, `bundled:text`, `bundled:gemma3-270m`, a folder of `from_pretrained`,
+            or a hub name; and `audiocraft:` before a folder or hub name, to run MusicGen with audiocraft.
         device: `cpu`, `cuda` or `auto`.
         dtype: `auto`, `float32`, `bfloat16` or `float16`.
         quantise: `4bit`, `8bit` or None.

@@ -29,6 +29,7 @@ from transformers import (
 
 from mmsteer.adapters import LanguageModelAdapter, MusicgenAdapter, load
 from mmsteer.api import load as load_bundled
+from mmsteer.bundled import PACKAGED
 from mmsteer.cli import main
 from mmsteer.types import Direction, Site, SiteStats
 from tests.releases import skip_where_faulty
@@ -233,6 +234,14 @@ def smollm2() -> LanguageModelAdapter:
         except PackageNotFoundError:
             pytest.skip(f"the package {package} is not installed: uv sync --group text")
     return load_bundled("bundled:text")
+
+
+@pytest.fixture(scope="session")
+def gemma() -> LanguageModelAdapter:
+    """The base model, converted into the user's cache directory by the first run."""
+    if not PACKAGED["gemma3-270m"].installed:
+        pytest.skip("Gemma 3 270M is not installed: uv sync --group gemma")
+    return load_bundled("bundled:gemma3-270m")
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ Source: Wu et al. 2025, AxBench, arXiv:2501.17148.
 
 from mmsteer.axbench.bench import Settings, run
 from mmsteer.axbench.concepts import Concept, Example, read_concepts
-from mmsteer.axbench.judges import EndpointRater, OfflineRater, Rater, Rating
+from mmsteer.axbench.judges import EndpointRater, OfflineRater, Rater, Rating, Reader
 from mmsteer.axbench.methods import METHODS
 from mmsteer.axbench.results import Results, summarise
 
@@ -17,6 +17,7 @@ __all__ = [
     "OfflineRater",
     "Rater",
     "Rating",
+    "Reader",
     "Results",
     "Settings",
     "read_concepts",

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from mmsteer.adapters import AnyAdapter
 from mmsteer.axbench.concepts import Concept
 from mmsteer.axbench.detection import auroc
+from mmsteer.bundled.dictionary import BUNDLED
 from mmsteer.errors import EvalError
 from mmsteer.eval.judge import Judge
 from mmsteer.eval.text import Reference, harmonic_mean, minilm, parse_rubric, rate
@@ -125,13 +126,32 @@ class AbsentRater:
         raise EvalError(f"{len(asked)} answers about {concept.text!r} cannot be rated here: workers rate them")
 
 
-def offline_name(embed: Embed | None) -> str:
+@dataclass(frozen=True, eq=False)
+class Reader:
+    """A model under which the fluency of answers is measured, in the place of the steered one.
+
+    Attributes:
+        name: As it was loaded, such as `bundled:gemma3-270m`.
+        adapter: The model.
+    """
+
+    name: str
+    adapter: AnyAdapter
+
+    def __post_init__(self) -> None:
+        if self.adapter.output_kind != "text":
+            raise EvalError(f"{self.name} makes {self.adapter.output_kind}; fluency is read by a language model")
+
+
+def offline_name(embed: Embed | None, reader: Reader | None = None) -> str:
     """What an offline rater is called.
 
     Args:
         embed: Its sentence embeddings; None for TF-IDF.
+        reader: Who reads for fluency; None for the unsteered model.
     """
-    return f"offline ({'TF-IDF' if embed is None else 'MiniLM'})"
+    read = f", fluency under {reader.name.removeprefix(BUNDLED)}" if reader else ""
+    return f"offline ({'TF-IDF' if embed is None else 'MiniLM'}{read})"
 
 
 class OfflineRater:
@@ -141,22 +161,25 @@ class OfflineRater:
     measured on, which no finder saw. 1 from where 5 % of negatives are exceeded, 2 from where also three quarters of
     positives lie, both by cross-validation. *Instruction*: cosine of answer and instruction. 1 from where three
     quarters of mismatched pairs of unsteered answers lie, 2 from where three quarters of matched ones do. *Fluency*:
-    nats a token under the unsteered model, which is not given the instruction: an answer about something else may be
-    fluent. 2 up to where nine tenths of unsteered answers lie, 1 up to one nat more; 0 for an answer that ends in a
-    loop, which is likely and worthless.
+    nats a token under the reader, or else the unsteered model, which is not given the instruction: an answer about
+    something else may be fluent. 2 up to where nine tenths of unsteered answers lie, 1 up to one nat more; 0 for an
+    answer that ends in a loop, which is likely and worthless.
 
     Args:
         adapter: The model, unsteered.
         plain: Instructions with unsteered answers, which the marks are set by.
         embed: Sentence embeddings; None for TF-IDF of the unsteered answers and their instructions.
+        reader: Who reads for fluency; None for the unsteered model.
     """
 
-    def __init__(self, adapter: AnyAdapter, plain: Sequence[Sample], embed: Embed | None = None) -> None:
+    def __init__(
+        self, adapter: AnyAdapter, plain: Sequence[Sample], embed: Embed | None = None, reader: Reader | None = None
+    ) -> None:
         said = [one for one in plain if str(one.output).strip()]
         if len(said) < 2:
             raise EvalError(f"{len(said)} unsteered answers to set marks by; give 2 instructions or more")
-        self.name = offline_name(embed)
-        self._adapter = adapter
+        self.name = offline_name(embed, reader)
+        self._reader = reader.adapter if reader else adapter
         self._embedded = embed
         self._embed = embed or _tfidf([text for one in said for text in (one.text, str(one.output))])
         own = self._similarity(said)
@@ -213,7 +236,7 @@ class OfflineRater:
     def _nats(self, said: Sequence[Sample]) -> Floats:
         alone = [replace(one, prompt=ANYTHING) for one in said]
         parts = [alone[at : at + BATCH] for at in range(0, len(alone), BATCH)]
-        terms = np.concatenate([output_likelihood(self._adapter, part).numpy() for part in parts])
+        terms = np.concatenate([output_likelihood(self._reader, part).numpy() for part in parts])
         return np.asarray(-terms[:, 0] / np.maximum(terms[:, 1], 1))
 
 

@@ -24,7 +24,7 @@ from transformers import (
 )
 
 from mmsteer.bundled.progress_bars import without_progress_bars
-from mmsteer.bundled.text import cache_directory, place_folder, text_path
+from mmsteer.bundled.text import cache_directory, packaged_path, place_folder
 from mmsteer.errors import AdapterError
 from mmsteer.json_lines import read_json
 
@@ -45,7 +45,7 @@ def llava_path() -> Path:
     """
     if not (FOLDER / SIGHT).is_file():
         raise AdapterError(f"the parts of bundled:llava are not in {FOLDER}; install mmsteer from a complete wheel")
-    language = text_path()
+    language = packaged_path("text")
     folder = cache_directory() / f"llava-{_digest(FOLDER, language)}"
     if not folder.is_dir():
         try:

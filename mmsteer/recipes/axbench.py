@@ -13,13 +13,16 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError
 
 from mmsteer.adapters import AnyAdapter
-from mmsteer.axbench import EndpointRater, OfflineRater, Rater, Results, Settings, read_concepts, summarise
+from mmsteer.api import load
+from mmsteer.axbench import EndpointRater, OfflineRater, Rater, Reader, Results, Settings, read_concepts, summarise
 from mmsteer.axbench.answers import unsteered
 from mmsteer.axbench.bench import BENCH, Bench
 from mmsteer.axbench.bench import run as run_bench
 from mmsteer.axbench.concepts import Concept
 from mmsteer.axbench.judges import AbsentRater, installed_embedder, offline_name
 from mmsteer.axbench.truth_rater import TruthRater
+from mmsteer.bundled import PACKAGED
+from mmsteer.bundled.dictionary import BUNDLED
 from mmsteer.bundled.progress_bars import without_progress_bars
 from mmsteer.errors import RecipeError
 from mmsteer.eval.judge import EndpointJudge
@@ -51,6 +54,10 @@ MethodName = Literal[
     "prompt",
     "lora",
 ]
+
+
+READER = "bundled:gemma3-270m"
+"""Who reads for fluency where it is installed."""
 
 
 class AxBench(Part):
@@ -96,6 +103,11 @@ class AxBench(Part):
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0,)
     judge: Literal["offline", "endpoint"] = Field(
         description="endpoint: that of MMSTEER_JUDGE_URL and MMSTEER_JUDGE_MODEL"
+    )
+    fluency: Text | None = Field(
+        default=None,
+        description="the model under which the offline judge reads fluency; left out, bundled:gemma3-270m where it is "
+        "installed, else the unsteered model",
     )
 
 
@@ -182,6 +194,7 @@ class _Prepared:
     `told`: what else the results depend on, besides `settings`.
     `id`: what all of it depends on, as a short hash.
     `world`: where concepts are of a rendered world.
+    `reader`: who reads for fluency, where that is another model.
     """
 
     recipe: AxBench
@@ -192,6 +205,7 @@ class _Prepared:
     told: Mapping[str, Any]
     id: str
     world: WorldSet | None
+    reader: Reader | None
 
     @property
     def sampling(self) -> Sampling:
@@ -212,10 +226,23 @@ def _prepared(name: str | Path, overrides: Sequence[str], device: str | None) ->
     asked = [Sample(str(at), text) for at, text in enumerate(instructions)]
     if world is not None:
         concepts, asked = world.concepts[: recipe.concepts], list(world.instructions)
+    reader = _reader(recipe, device)
     of_world = {"world": recipe.world, "seconds": recipe.seconds} if world else {}
-    told = {"model": adapter.fingerprint, "data": _digest(concepts, instructions), **of_world}
+    of_reader = {"reader": reader.adapter.fingerprint} if reader else {}
+    told = {"model": adapter.fingerprint, "data": _digest(concepts, instructions), **of_world, **of_reader}
     found = run_id({**told, **asdict(settings), "judge": recipe.judge})
-    return _Prepared(recipe, concepts, asked, settings, adapter, told, found, world)
+    return _Prepared(recipe, concepts, asked, settings, adapter, told, found, world, reader)
+
+
+def _reader(recipe: AxBench, device: str | None) -> Reader | None:
+    """Who reads answers for fluency: the model that is named, or Gemma where it is installed; None for the unsteered.
+
+    `device`: in the place of the recipe's.
+    """
+    if recipe.judge == "endpoint" or recipe.world:
+        return None
+    name = recipe.fluency or (READER if PACKAGED[READER.removeprefix(BUNDLED)].installed else None)
+    return Reader(name, load(name, device=device or recipe.model.device, dtype="float32")) if name else None
 
 
 def _settings(recipe: AxBench) -> Settings:
@@ -234,6 +261,9 @@ def _check_source(recipe: AxBench, name: str) -> None:
         raise RecipeError(f"{name}: give data and instructions, or world alone")
     if recipe.world and recipe.judge == "endpoint":
         raise RecipeError(f"{name}: a world is judged by its truth; write judge: offline")
+    if recipe.fluency and (recipe.world or recipe.judge == "endpoint"):
+        judge = "an endpoint" if recipe.judge == "endpoint" else "a world's truth"
+        raise RecipeError(f"{name}: fluency is for judge: offline on texts, and here {judge} judges; leave it out")
 
 
 def _rater(made: _Prepared, *, absent: bool = False) -> Rater:
@@ -241,11 +271,11 @@ def _rater(made: _Prepared, *, absent: bool = False) -> Rater:
         return EndpointRater(EndpointJudge.from_environment())
     embed = None if made.world else installed_embedder()
     if absent:
-        return AbsentRater(TruthRater.name if made.world else offline_name(embed))
+        return AbsentRater(TruthRater.name if made.world else offline_name(embed, made.reader))
     plain: list[Sample] = unsteered(made.adapter, made.instructions, made.sampling, made.settings.batch)
     if made.world is not None:
         return TruthRater(made.adapter, plain, made.world.references)
-    return OfflineRater(made.adapter, plain, embed)
+    return OfflineRater(made.adapter, plain, embed, made.reader)
 
 
 def _place(path: str, home: Path) -> Path:

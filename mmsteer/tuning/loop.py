@@ -129,8 +129,8 @@ def train(
         _set_state(vectors, optimiser, begun)
         task = bar.add_task("training", total=schedule.steps, completed=len(log.steps))
         for step in range(len(log.steps), schedule.steps):
-            # The log first: the checkpoint says how many of its lines count.
             last = log.steps[-1] if log.steps else {}
+            # The log first: the checkpoint says how many of its lines count.
             log.add(_step(vectors, objective, schedule, optimiser, ranks, step, last))
             if folder is not None:
                 _keep(vectors, optimiser, step + 1, folder)

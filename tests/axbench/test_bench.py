@@ -4,11 +4,14 @@ import json
 from dataclasses import replace
 
 import pytest
+import torch
 
-from mmsteer.axbench import METHODS, EndpointRater, OfflineRater, Rating, Settings, run, summarise
+from mmsteer.adapters import load
+from mmsteer.axbench import METHODS, EndpointRater, OfflineRater, Rating, Reader, Settings, run, summarise
 from mmsteer.axbench.answers import unsteered
 from mmsteer.axbench.bench import Bench, _best
 from mmsteer.axbench.results import agreement, paper_order
+from mmsteer.bundled.text import Packaged
 from mmsteer.errors import DataError, EvalError
 from mmsteer.eval.judge import EndpointJudge
 from mmsteer.report.axbench_page import axbench_page
@@ -157,21 +160,50 @@ def test_the_offline_judge_tells_concepts_and_loops(talker, concepts):
     assert sum(one.fluency for one in usual) / len(usual) > 1.3
 
 
+@pytest.fixture(scope="module")
+def contrary(talker_folder):
+    """A model that likes to say what the talker does not."""
+    made = load(talker_folder)
+    with torch.no_grad():
+        made.model.lm_head.weight.neg_()
+    return made
+
+
+def test_fluency_is_read_by_another_model(talker, contrary, concepts):
+    plain, strange = (unsteered(one, INSTRUCTIONS, SETTINGS.sampling, SETTINGS.batch) for one in (talker, contrary))
+    own = OfflineRater(talker, plain).rate(concepts[0], strange)
+    rater = OfflineRater(talker, plain, reader=Reader("bundled:contrary", contrary))
+    read = rater.rate(concepts[0], strange)
+    assert rater.name == "offline (TF-IDF, fluency under contrary)"
+    assert sum(one.fluency for one in own) < 3
+    assert [one.fluency for one in read] == [2.0] * len(strange)
+    assert [(one.concept, one.instruction) for one in own] == [(one.concept, one.instruction) for one in read]
+
+
+def test_fluency_is_read_by_a_language_model(musicgen):
+    with pytest.raises(EvalError, match="bundled:music makes audio; fluency is read by a language model"):
+        Reader("bundled:music", musicgen)
+
+
 def test_orders_are_compared_pair_by_pair():
     assert paper_order("overall", ["probe", "reft-r1", "random", "prompt"]) == ["prompt", "reft-r1", "probe"]
     assert paper_order("auroc", ["loreft", "pca", "diff-mean"]) == ["diff-mean", "pca"]
     assert agreement(["a", "b", "c"], ["c", "b", "a"]) == (0, 3)
 
 
-def test_a_recipe_runs_from_the_command_line(mmsteer, talker_folder, folder, tmp_path):
-    asked = "".join(json.dumps({"input": text}) + "\n" for text in TEXTS)
-    (tmp_path / "asked.jsonl").write_text(asked)
-    recipe = tmp_path / "small.yaml"
-    recipe.write_text(
+@pytest.fixture
+def recipe(talker_folder, folder, tmp_path):
+    (tmp_path / "asked.jsonl").write_text("".join(json.dumps({"input": text}) + "\n" for text in TEXTS))
+    path = tmp_path / "small.yaml"
+    path.write_text(
         f"kind: axbench\nname: small\nabout: a test\nmodel: {{load: {talker_folder}, device: cpu, dtype: float32}}\n"
         f"data: {folder}\ninstructions: asked.jsonl\nsite: text.2\nmethods: [diff-mean, prompt]\nfactors: [1.0]\n"
         "prompts: 2\ntokens: 3\njudge: offline\nexamples: 4\n"
     )
+    return path
+
+
+def test_a_recipe_runs_from_the_command_line(mmsteer, recipe, tmp_path):
     code, out, err = mmsteer("recipes", "check", recipe)
     assert (code, out) == (0, "ok: small, 2 concepts, 2 methods\n"), err
     code, out, err = mmsteer("run", recipe, "concepts=1", "--out", tmp_path / "run", "--quiet")
@@ -188,3 +220,33 @@ def test_a_recipe_runs_from_the_command_line(mmsteer, talker_folder, folder, tmp
     assert (tmp_path / "alone" / "axbench.json").read_bytes() == (tmp_path / "shared" / "axbench.json").read_bytes()
     code, _, err = mmsteer("run", recipe, "factors=[]", "--out", tmp_path / "other")
     assert (code, "factors" in err) == (2, True)
+
+
+def judge_of(folder):
+    return json.loads((folder / "axbench.json").read_text())["judge"]
+
+
+def test_a_recipe_names_who_reads_for_fluency(mmsteer, recipe, talker_folder, tmp_path):
+    few = ("concepts=1", "methods=[prompt]", "--quiet")
+    code, _, err = mmsteer("run", recipe, *few, f"fluency={talker_folder}", "--out", tmp_path / "read")
+    assert code == 0, err
+    assert judge_of(tmp_path / "read").endswith(f", fluency under {talker_folder})")
+    code, _, err = mmsteer("run", recipe, *few, "--out", tmp_path / "read")
+    assert (code, "differs in judge, reader" in err) == (2, True)
+
+
+def test_gemma_reads_where_it_is_installed(mmsteer, recipe, talker, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(Packaged, "installed", True)
+    monkeypatch.setattr("mmsteer.recipes.axbench.load", lambda name, **_: asked.append(name) or talker)
+    code, _, err = mmsteer("run", recipe, "concepts=1", "methods=[prompt]", "--out", tmp_path / "run", "--quiet")
+    assert code == 0, err
+    assert asked == ["bundled:gemma3-270m"]
+    assert judge_of(tmp_path / "run").endswith(", fluency under gemma3-270m)")
+
+
+def test_no_model_reads_for_an_endpoint_or_a_world(mmsteer, recipe):
+    code, _, err = mmsteer("recipes", "check", recipe, "fluency=bundled:text", "judge=endpoint")
+    assert (code, "here an endpoint judges; leave it out" in err) == (2, True)
+    code, _, err = mmsteer("recipes", "check", "axbench-music", "fluency=bundled:text")
+    assert (code, "here a world's truth judges; leave it out" in err) == (2, True)

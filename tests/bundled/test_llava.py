@@ -51,7 +51,7 @@ def cached(parts, language, tmp_path, monkeypatch):
     own = tmp_path / "parts"
     shutil.copytree(parts, own)
     monkeypatch.setattr(llava, "FOLDER", own)
-    monkeypatch.setattr(llava, "text_path", lambda: language)
+    monkeypatch.setattr(llava, "packaged_path", lambda _: language)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return own
 

