@@ -64,7 +64,9 @@ TASKS: Mapping[str, Task] = {
     "the": Task(
         "bundled:text", "instruction:forbidden=the", "text.14", drawn(tokens=16), ' Do not use the word "the".'
     ),
-    "choice": Task("bundled:text", "choice", "text.14", drawn(tokens=10), " Write the right option and nothing else."),
+    "choice": Task(
+        "bundled:text", "right_choice", "text.14", drawn(tokens=10), " Write the right option and nothing else."
+    ),
     "note": Task(
         "bundled:music", "note:C", "decoder.2", drawn(seconds=2.0, guidance=1.0), ", all on the note C", "out_proj"
     ),

@@ -219,6 +219,10 @@ def _choice(answer: str, reference: Reference) -> bool | None:
     return None if found is None else found == right
 
 
+def _right_choice(answer: str, reference: Reference) -> bool | None:
+    return None if right_option(reference) is None else bool(_choice(answer, reference))
+
+
 def _instruction(argument: str | None, _: Models, *, loose: bool = False) -> Rates:
     fixed = None if argument is None else [parse_instruction(argument)]
 
@@ -280,6 +284,13 @@ REWARDS: Mapping[str, Kind] = MappingProxyType(
             "choice",
             _plain(_choice),
             "Share of answers that give the right option, among those that give one.",
+            "higher",
+            "answer",
+        ),
+        "right_choice": Kind(
+            "right_choice",
+            _plain(_right_choice),
+            "Share of answers that give the right option; one that gives none, or several, is wrong.",
             "higher",
             "answer",
         ),

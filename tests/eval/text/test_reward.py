@@ -89,6 +89,13 @@ def test_exact_normalises_as_squad_does():
 def test_choice_counts_only_answers_that_give_one():
     truth = Reference("Capital?", answer="Paris", options=("London", "Paris"))
     assert [one("choice", text, truth) for text in ("(B)", "London", "I would not know")] == [1.0, 0.0, None]
+    assert [one("right_choice", text, truth) for text in ("(B)", "London", "I would not know", "A or B")] == [
+        1,
+        0,
+        0,
+        0,
+    ]
+    assert one("right_choice", "(B)", Reference("Capital?", answer="B")) is None
     assert one("choice", "(B)", Reference("Capital?", answer="B", options=("London", "Paris"))) == 1.0
     with pytest.raises(EvalError, match="'Rome' is none of 'London', 'Paris'"):
         one("choice", "(B)", Reference("Capital?", answer="Rome", options=("London", "Paris")))
