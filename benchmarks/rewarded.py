@@ -120,10 +120,11 @@ def with_lora(adapter: AnyAdapter, where: Any, task: Task, objective: Reinforced
         parts = [part for part in policy.parameters() if part.requires_grad]
         optimiser = torch.optim.AdamW(parts, lr=LORA_RATE, weight_decay=0.0)
         with hooks.evaluating(adapter.model):
-            numbers: Mapping[str, float] = {}
+            past: list[Mapping[str, float]] = []
             for step in range(steps):
                 optimiser.zero_grad()
-                numbers = objective.accumulate(policy, step, step / steps, numbers)  # type: ignore[arg-type]
+                numbers = objective.accumulate(policy, step, step / steps, past)  # type: ignore[arg-type]
+                past.append(numbers)
                 torch.nn.utils.clip_grad_norm_(parts, 1.0)
                 optimiser.step()
                 say(f"LoRA step {step}: reward {numbers['reward']:.3f}")

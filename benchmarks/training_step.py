@@ -61,7 +61,7 @@ def mmsteer_step(adapter: AnyAdapter) -> Callable[[], float]:
     def step() -> float:
         optimiser.zero_grad()
         with hooks.frozen(adapter.model):
-            numbers = objective.accumulate(vectors, 0, 1.0, {})
+            numbers = objective.accumulate(vectors, 0, 1.0, [])
         optimiser.step()
         vectors.constrain()
         return numbers["loss"]

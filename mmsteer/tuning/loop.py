@@ -29,7 +29,7 @@ class Objective(Protocol):
     """What vectors are trained for."""
 
     def accumulate(
-        self, vectors: AdditiveVectors, step: int, share: float, last: Mapping[str, float]
+        self, vectors: AdditiveVectors, step: int, share: float, past: Sequence[Mapping[str, float]]
     ) -> Mapping[str, float]:
         """Add the gradient of one step to the vectors; in one of several processes, its part of the sum.
 
@@ -40,8 +40,8 @@ class Objective(Protocol):
             vectors: What is trained.
             step: Which step, from 0.
             share: Of all steps that are done.
-            last: Numbers of the step before, empty at the first: what is carried from step to step stands in them, so
-                that a run that goes on finds it in its log.
+            past: Numbers of the steps before: what is carried from step to step stands in them, so that a run that goes
+                on finds it in its log.
 
         Returns:
             Numbers of the step, such as its loss, the same in all processes.
@@ -129,9 +129,8 @@ def train(
         _set_state(vectors, optimiser, begun)
         task = bar.add_task("training", total=schedule.steps, completed=len(log.steps))
         for step in range(len(log.steps), schedule.steps):
-            last = log.steps[-1] if log.steps else {}
             # The log first: the checkpoint says how many of its lines count.
-            log.add(_step(vectors, objective, schedule, optimiser, ranks, step, last))
+            log.add(_step(vectors, objective, schedule, optimiser, ranks, step, log.steps))
             if folder is not None:
                 _keep(vectors, optimiser, step + 1, folder)
             _report(report_to, log.steps[-1])
@@ -146,12 +145,12 @@ def _step(
     optimiser: torch.optim.Optimizer,
     ranks: Ranks,
     step: int,
-    last: Mapping[str, float],
+    past: Sequence[Mapping[str, float]],
 ) -> dict[str, float]:
     optimiser.zero_grad()
     for group in optimiser.param_groups:
         group["lr"] = schedule.rate_at(step)
-    numbers = objective.accumulate(vectors, step, step / schedule.steps, last)
+    numbers = objective.accumulate(vectors, step, step / schedule.steps, past)
     vectors.meet(ranks)
     norm = float(torch.nn.utils.clip_grad_norm_(vectors.parameters(), schedule.clip))
     if not math.isfinite(norm):

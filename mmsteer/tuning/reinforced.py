@@ -22,6 +22,8 @@ from mmsteer.types import Sample, Sampling
 Baseline = Literal["rloo", "grpo"]
 GAIN = 0.1
 """In reward a nat a token: by how much the weight of the divergence grows after a step at twice the budget or more."""
+DAMPING = 0.6
+"""By how much it grows when the divergence has grown by the budget within a step: without, it is late, and swings."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +34,9 @@ class Reinforced:
     on-policy, without ratio or clipping; and `kl` times an estimate of the divergence from the unsteered model. An
     output that the reward has no number for, such as a blank one, is left out of every mean and counted as `unscored`.
 
-    With a `budget` in the place of `kl` the weight begins at 0 and follows the divergence: after each step it grows by
-    `GAIN` times the share by which the divergence is beyond the budget (at most 1), or shrinks by that by which it is
-    below, down to 0.
+    With a `budget` in the place of `kl` the weight begins at 0 and follows the share by which the divergence is beyond
+    the budget (-1 to 1): after each step it changes by `GAIN` times that share and by `DAMPING` times the change of the
+    share, down to 0.
 
     Attributes:
         prompts: What is asked.
@@ -51,7 +53,7 @@ class Reinforced:
 
     Source: Sinii et al. 2025, arXiv:2509.06608 (the loss); RLOO: Ahmadian et al. 2024, arXiv:2402.14740; GRPO: Shao et
     al. 2024, arXiv:2402.03300; the estimate: http://joschu.net/blog/kl-approx.html ("k3"); the weight under a budget is
-    the multiplier of a constraint, by dual ascent: the integral term of Stooke et al. 2020, arXiv:2007.03964.
+    the multiplier of a constraint, by the integral and proportional terms of Stooke et al. 2020, arXiv:2007.03964.
     """
 
     prompts: Sequence[Sample]
@@ -75,7 +77,7 @@ class Reinforced:
             raise ProbeError(f"a budget of {self.budget} nats and kl={self.kl}: give a budget above 0, or a weight")
 
     def accumulate(
-        self, vectors: AdditiveVectors, step: int, share: float, last: Mapping[str, float]
+        self, vectors: AdditiveVectors, step: int, share: float, past: Sequence[Mapping[str, float]]
     ) -> Mapping[str, float]:
         """See `Objective.accumulate`.
 
@@ -83,9 +85,9 @@ class Reinforced:
             vectors: What is trained.
             step: Which step.
             share: Of all steps that are done.
-            last: Numbers of the step before.
+            past: Numbers of the steps before.
         """
-        ranks, weight = Ranks(), self._weight(last)
+        ranks, weight = Ranks(), self._weight(past)
         outputs, rewards = self._drawn(vectors, step, ranks)
         scored = advantages(rewards.reshape(-1, self.group), self.baseline).flatten()
         said = [at for at, one in enumerate(outputs) if has_output(one)]
@@ -107,13 +109,15 @@ class Reinforced:
             **({} if self.budget is None else {"weight": weight}),
         }
 
-    def _weight(self, last: Mapping[str, float]) -> float:
-        """What a nat of divergence costs at a step, by the numbers of the step before."""
-        if self.budget is None:
+    def _weight(self, past: Sequence[Mapping[str, float]]) -> float:
+        """What a nat of divergence costs at a step, by the numbers of the steps before."""
+        if self.budget is None or not past:
             return self.kl
-        if not last.get("tokens"):
-            return last.get("weight", 0.0)  # nothing was measured
-        return max(0.0, last["weight"] + GAIN * min(1.0, last["kl"] / self.budget - 1))
+        weight = past[-1]["weight"]
+        if not past[-1]["tokens"]:
+            return weight  # nothing was measured
+        beyond = [-1.0, *(min(1.0, one["kl"] / self.budget - 1) for one in past if one["tokens"])]
+        return max(0.0, weight + GAIN * beyond[-1] + DAMPING * (beyond[-1] - beyond[-2]))
 
     def _parts(self, places: Sequence[int]) -> list[list[int]]:
         return [list(places[at : at + self.batch]) for at in range(0, len(places), self.batch)]

@@ -39,7 +39,7 @@ class Likelihood:
             raise ProbeError("there is no output to learn from; give rows with answers")
 
     def accumulate(
-        self, vectors: AdditiveVectors, step: int, share: float, last: Mapping[str, float]
+        self, vectors: AdditiveVectors, step: int, share: float, past: Sequence[Mapping[str, float]]
     ) -> Mapping[str, float]:
         """See `Objective.accumulate`.
 
@@ -47,7 +47,7 @@ class Likelihood:
             vectors: What is trained.
             step: Which step.
             share: Of all steps that are done.
-            last: Numbers of the step before.
+            past: Numbers of the steps before.
         """
         ranks, places = Ranks(), drawn(len(self.samples), self.batch, step, self.seed)
         mine = ranks.part(places)
@@ -90,7 +90,7 @@ class Preference:
             )
 
     def accumulate(
-        self, vectors: AdditiveVectors, step: int, share: float, last: Mapping[str, float]
+        self, vectors: AdditiveVectors, step: int, share: float, past: Sequence[Mapping[str, float]]
     ) -> Mapping[str, float]:
         """See `Objective.accumulate`.
 
@@ -98,7 +98,7 @@ class Preference:
             vectors: What is trained.
             step: Which step.
             share: Of all steps that are done.
-            last: Numbers of the step before.
+            past: Numbers of the steps before.
         """
         ranks, places = Ranks(), drawn(len(self.better), self.batch, step, self.seed)
         mine = ranks.part(places)

@@ -40,19 +40,19 @@ def answered(*answers):
 class Failing(Likelihood):
     """Cannot be learned from by the second process at the third step."""
 
-    def accumulate(self, vectors, step, share, last):
+    def accumulate(self, vectors, step, share, past):
         if (step, Ranks().number) == (2, 1):
             raise ProbeError("the answer is not to be had")
-        return super().accumulate(vectors, step, share, last)
+        return super().accumulate(vectors, step, share, past)
 
 
 class Dying(Likelihood):
     """Ends the second process at the third step."""
 
-    def accumulate(self, vectors, step, share, last):
+    def accumulate(self, vectors, step, share, past):
         if (step, Ranks().number) == (2, 1):
             sys.exit(9)
-        return super().accumulate(vectors, step, share, last)
+        return super().accumulate(vectors, step, share, past)
 
 
 def rewarded(**more):

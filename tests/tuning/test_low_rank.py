@@ -85,10 +85,10 @@ def test_training_makes_the_wanted_likely_and_a_tenth_of_an_edit_less_so(talker,
 def test_what_was_stopped_goes_on_as_if_not(where, tmp_path):
     def run(folder, halt=99):
         class Halting(Likelihood):
-            def accumulate(self, vectors, step, share, last):
+            def accumulate(self, vectors, step, share, past):
                 if step == halt:
                     raise KeyboardInterrupt
-                return super().accumulate(vectors, step, share, last)
+                return super().accumulate(vectors, step, share, past)
 
         edits = LowRankEdits(where, 2)
         return edits, train(edits, Halting(answered("cup")), Schedule(6, 0.1), settings={}, folder=folder)

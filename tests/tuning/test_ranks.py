@@ -70,10 +70,10 @@ def resumed(talker, talker_folder, tmp_path_factory):
 
 
 def halting(accumulate):
-    def halted(self, vectors, step, share, last):
+    def halted(self, vectors, step, share, past):
         if step == 3:
             raise KeyboardInterrupt
-        return accumulate(self, vectors, step, share, last)
+        return accumulate(self, vectors, step, share, past)
 
     return halted
 

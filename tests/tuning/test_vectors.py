@@ -190,14 +190,19 @@ def test_a_budget_is_kept_to(where):
 
 
 def test_the_weight_follows_the_divergence_by_hand():
-    """Half beyond the budget adds half of .1; at most .1 is added or taken away, and nothing where nothing is said."""
+    """Half beyond the budget adds half of .1, and .6 of what is more than before; a blank step adds nothing."""
     objective = reinforced(budget=0.3)
-    weights = [
-        objective._weight({"weight": weight, "kl": kl, "tokens": tokens})
-        for weight, kl, tokens in ((0.2, 0.45, 3), (0.2, 9.0, 3), (0.2, 0.0, 3), (0.02, 0.0, 3), (0.2, 0.0, 0))
-    ]
-    assert weights == pytest.approx([0.25, 0.3, 0.1, 0.0, 0.2])
-    assert objective._weight({}) == 0.0
+
+    def weight(*divergences, tokens=3, weight=0.2):
+        return objective._weight([{"weight": weight, "kl": kl, "tokens": tokens} for kl in divergences])
+
+    assert weight(0.45, 0.45) == pytest.approx(0.2 + 0.05)
+    assert weight(0.3, 0.45) == pytest.approx(0.2 + 0.05 + 0.3)
+    assert weight(0.3, 9.0) == pytest.approx(0.2 + 0.1 + 0.6)
+    assert weight(0.15, 0.15) == pytest.approx(0.2 - 0.05)
+    assert weight(0.0, 0.0, weight=0.05) == 0.0
+    assert weight(0.45, 0.0, tokens=0) == 0.2
+    assert weight() == 0.0
 
 
 def test_equal_rewards_move_nothing(talker, where):
@@ -219,10 +224,10 @@ def test_what_was_stopped_goes_on_as_if_not(where, tmp_path, more):
         pass
 
     class Halting(Reinforced):
-        def accumulate(self, vectors, step, share, last):
+        def accumulate(self, vectors, step, share, past):
             if step == 3:
                 raise Stopped
-            return super().accumulate(vectors, step, share, last)
+            return super().accumulate(vectors, step, share, past)
 
     halting = Halting(**vars(reinforced(**more)))
     with pytest.raises(Stopped):
@@ -241,18 +246,18 @@ def test_a_step_without_a_gradient_counts_as_one(where, tmp_path):
     """Adam does not count a step in which all outputs are blank."""
 
     class Blank(Likelihood):
-        def accumulate(self, vectors, step, share, last):
-            return {"loss": 0.0} if step == 0 else super().accumulate(vectors, step, share, last)
+        def accumulate(self, vectors, step, share, past):
+            return {"loss": 0.0} if step == 0 else super().accumulate(vectors, step, share, past)
 
     def run(folder, steps):
         vectors = AdditiveVectors(where)
         return train(vectors, Blank(answered("cup")), Schedule(steps, 0.1), settings={}, folder=folder)
 
     class Stopped(Blank):
-        def accumulate(self, vectors, step, share, last):
+        def accumulate(self, vectors, step, share, past):
             if step == 2:
                 raise KeyboardInterrupt
-            return super().accumulate(vectors, step, share, last)
+            return super().accumulate(vectors, step, share, past)
 
     with pytest.raises(KeyboardInterrupt):
         train(AdditiveVectors(where), Stopped(answered("cup")), Schedule(4, 0.1), settings={}, folder=tmp_path / "part")
