@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from mmsteer.bundled.dictionary import bundled_dictionary, bundled_usage, dictionary_path
-from mmsteer.bundled.text import PACKAGED, packaged_path
+from mmsteer.bundled.packaged import PACKAGED, packaged_path
 from mmsteer.errors import AdapterError
 
 BUNDLED = ("music", "band", "vision", "vision-unbiased", "vision-seed1", "vision-seed2")

@@ -23,8 +23,8 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from mmsteer.bundled.packaged import cache_directory, packaged_path, place_folder
 from mmsteer.bundled.progress_bars import without_progress_bars
-from mmsteer.bundled.text import cache_directory, packaged_path, place_folder
 from mmsteer.errors import AdapterError
 from mmsteer.json_lines import read_json
 

@@ -11,7 +11,7 @@ from mmsteer.axbench import METHODS, EndpointRater, OfflineRater, Rating, Reader
 from mmsteer.axbench.answers import unsteered
 from mmsteer.axbench.bench import Bench, _best
 from mmsteer.axbench.results import agreement, paper_order
-from mmsteer.bundled.text import Packaged
+from mmsteer.bundled.packaged import Packaged
 from mmsteer.errors import DataError, EvalError
 from mmsteer.eval.judge import EndpointJudge
 from mmsteer.report.axbench_page import axbench_page

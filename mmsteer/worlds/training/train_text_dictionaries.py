@@ -17,7 +17,7 @@ from torch import Tensor
 from mmsteer.adapters import AnyAdapter, load
 from mmsteer.bundled import bundled_path
 from mmsteer.bundled.dictionary import ROWS
-from mmsteer.bundled.text import cache_directory
+from mmsteer.bundled.packaged import cache_directory
 from mmsteer.sae import (
     BatchTopK,
     Shuffled,

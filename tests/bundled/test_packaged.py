@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from mmsteer import Chat, Raw, Sample, Sampling, load
-from mmsteer.bundled import bundled_path, text
+from mmsteer.bundled import bundled_path, packaged
 from mmsteer.errors import AdapterError
 
 
@@ -52,13 +52,13 @@ def test_a_missing_package_is_one_line_with_its_remedy(monkeypatch, name, remedy
     def missing(name):
         raise metadata.PackageNotFoundError(name)
 
-    monkeypatch.setattr(text.metadata, "distribution", missing)
+    monkeypatch.setattr(packaged.metadata, "distribution", missing)
     with pytest.raises(AdapterError) as refused:
         load(f"bundled:{name}")
     assert "\n" not in str(refused.value)
     assert remedy in str(refused.value)
     assert "`uv sync --group" in str(refused.value)
-    assert not text.PACKAGED[name].installed
+    assert not packaged.PACKAGED[name].installed
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def package(tmp_path, monkeypatch):
     file = tmp_path / "tiny.gguf"
     file.write_bytes(b"abc")
     found = holding(file)
-    monkeypatch.setattr(text.metadata, "distribution", lambda _: found)
+    monkeypatch.setattr(packaged.metadata, "distribution", lambda _: found)
     monkeypatch.setattr("transformers.utils.is_gguf_available", lambda: True)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return file
@@ -86,7 +86,7 @@ def _fill(_: list[Path], folder: Path) -> None:
 
 def test_it_is_converted_once_into_a_folder_named_by_the_digest(package, monkeypatch, tmp_path):
     calls = []
-    monkeypatch.setattr(text, "_convert", lambda *where: (calls.append(where), _fill(*where)))
+    monkeypatch.setattr(packaged, "_convert", lambda *where: (calls.append(where), _fill(*where)))
     folder = bundled_path("text")
     # The digest of "abc" is FIPS 180-2's first example.
     assert folder == tmp_path / "cache" / "mmsteer" / "text-ba7816bf8f01cfea"
@@ -99,7 +99,7 @@ def test_a_conversion_that_fails_leaves_nothing(package, monkeypatch, tmp_path):
         (folder / "half").write_text("half")
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(text, "_convert", fail)
+    monkeypatch.setattr(packaged, "_convert", fail)
     with pytest.raises(AdapterError, match="No space left on device; make room, or name another directory"):
         bundled_path("text")
     assert not list((tmp_path / "cache" / "mmsteer").iterdir())
@@ -125,7 +125,7 @@ def test_two_processes_at_once_leave_one_folder(package, monkeypatch):
         _fill(pieces, folder)
 
     overtaken.inner = False
-    monkeypatch.setattr(text, "_convert", overtaken)
+    monkeypatch.setattr(packaged, "_convert", overtaken)
     folder = bundled_path("text")
     assert sorted(os.listdir(folder)) == ["config.json"]
     assert os.listdir(folder.parent) == [folder.name]
@@ -134,12 +134,12 @@ def test_two_processes_at_once_leave_one_folder(package, monkeypatch):
 @pytest.fixture
 def pieces(tmp_path, monkeypatch):
     """Four installed packages with a byte or two each."""
-    packages = text.PACKAGED["gemma3-270m"].packages
+    packages = packaged.PACKAGED["gemma3-270m"].packages
     files = {name: tmp_path / f"tiny.gguf.part{at}" for at, name in enumerate(packages)}
     for file, part in zip(files.values(), (b"ab", b"c", b"de", b"f"), strict=True):
         file.write_bytes(part)
     found = {name: holding(file) for name, file in files.items()}
-    monkeypatch.setattr(text.metadata, "distribution", found.__getitem__)
+    monkeypatch.setattr(packaged.metadata, "distribution", found.__getitem__)
     monkeypatch.setattr("transformers.utils.is_gguf_available", lambda: True)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return list(files.values())
@@ -147,7 +147,7 @@ def pieces(tmp_path, monkeypatch):
 
 def test_pieces_are_put_together_in_their_order(pieces, monkeypatch):
     read = []
-    monkeypatch.setattr(text, "_convert_whole", lambda whole, folder: read.append(whole.read_bytes()))
+    monkeypatch.setattr(packaged, "_convert_whole", lambda whole, folder: read.append(whole.read_bytes()))
     folder = bundled_path("gemma3-270m")
     assert read == [b"abcdef"]
     assert os.listdir(folder.parent) == [folder.name]
@@ -175,4 +175,4 @@ def test_without_gguf_it_cannot_be_converted(package, monkeypatch):
 
 def test_a_relative_cache_directory_is_ignored(monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", "somewhere")
-    assert text.cache_directory() == Path.home() / ".cache" / "mmsteer"
+    assert packaged.cache_directory() == Path.home() / ".cache" / "mmsteer"
