@@ -38,6 +38,19 @@ class Moment:
 
 
 @dataclass(frozen=True, eq=False)
+class GivenTokens:
+    """What was known of a forward of the prompt before it ran.
+
+    Attributes:
+        coefficients: Of its tokens, (layers or 1, rows, tokens, columns).
+        start: Index of its first row among those of all branches, which may run one after another.
+    """
+
+    coefficients: Tensor
+    start: int
+
+
+@dataclass(frozen=True, eq=False)
 class ClosedCall:
     """One call of one stack.
 
@@ -48,7 +61,7 @@ class ClosedCall:
         vectors: What a coefficient of one adds, (layers, columns, width).
         others: Sites, by index, that something else than a sum of pushes edits.
         owners: Index of the sample that each row belongs to, (rows,); 0 for all, where samples are not told apart.
-        given: The coefficients of each forward of the prompt, (layers or 1, rows, tokens, columns).
+        given: The forwards of the prompt.
         prompts: What was measured in them, each with the index of its forward, by index of the site.
         moments: What was measured in all forwards, by index of the site; the last tokens count.
     """
@@ -59,7 +72,7 @@ class ClosedCall:
     vectors: Tensor
     others: Collection[int]
     owners: Tensor
-    given: Sequence[Tensor]
+    given: Sequence[GivenTokens]
     prompts: Mapping[int, Sequence[tuple[int, Moment]]]
     moments: Mapping[int, Sequence[Moment]]
 
@@ -89,8 +102,8 @@ class ClosedCall:
             rows: Which rows; None for all.
             steps: Output steps to count; None for all.
         """
-        for moved, size in self._prompt(place):
-            into.add(_of(rows, moved, 0), _of(rows, size, 0))
+        for _, moved, size in self._prompt(place, rows):
+            into.add(moved, size)
         end = self.steps if steps is None else min(steps, self.steps)
         if place in self.others:
             decoded = [(one.change, one.size) for one in self.moments[place] if 0 < one.step < end]
@@ -108,8 +121,10 @@ class ClosedCall:
         Args:
             place: Index of the site.
         """
-        changes, sizes = zip(*self._prompt(place), strict=True)
-        return ratios_of(torch.cat(changes, dim=1), torch.cat(sizes, dim=1))
+        branches: dict[int, list[Tensor]] = {}
+        for start, change, size in self._prompt(place):
+            branches.setdefault(start, []).append(ratios_of(change, size))
+        return torch.cat([torch.cat(parts, dim=1) for parts in branches.values()])
 
     def rows_of(self, sample: int) -> Tensor | None:
         """The rows of one sample; None, for all, where samples are not told apart.
@@ -127,9 +142,11 @@ class ClosedCall:
             steps: Output steps to count.
         """
         rows = self.rows_of(sample)
-        forwards = [[_of(rows, change, 0) > 0 for change, _ in self._prompt(place)] for place in self.prompts]
+        device = self.decode.device
+        forwards = [[(change > 0).to(device) for _, change, _ in self._prompt(place, rows)] for place in self.prompts]
         given = sum(int(torch.stack(parts).any(0).sum()) for parts in zip(*forwards, strict=True))
-        places = torch.arange(1, steps, device=self.decode.device).clamp(max=self.decode.shape[1] - 1)
+        run = torch.arange(self.first, max(steps, self.first), device=device)
+        places = run.clamp(max=self.decode.shape[1] - 1)
         return given + int((_of(rows, self.decode[:, places], 2) != 0).any(-1).any(0).sum())
 
     @cached_property
@@ -144,13 +161,19 @@ class ClosedCall:
     @cached_property
     def _pushed_prompts(self) -> list[tuple[Tensor, ...]]:
         """How far each token was pushed in each forward of the prompt, (rows, tokens) a site."""
-        return [push_lengths(one.transpose(1, 2), self.vectors).transpose(1, 2).unbind() for one in self.given]
+        tables = [one.coefficients.transpose(1, 2) for one in self.given]
+        return [push_lengths(table, self.vectors).transpose(1, 2).unbind() for table in tables]
 
-    def _prompt(self, place: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """How far each token of the prompt was moved at a site, and its norm, (rows, tokens) each; a pair a forward."""
+    def _prompt(self, place: int, rows: Tensor | None = None) -> Iterator[tuple[int, Tensor, Tensor]]:
+        """Of each forward of the prompt its first row, and how far tokens were moved at a site and their norms.
+
+        `rows`: which rows; None for all. Both are (rows of the forward among them, tokens).
+        """
         for forward, moment in self.prompts[place]:
+            start = self.given[forward].start
             change = self._pushed_prompts[forward][place] if moment.change is None else moment.change
-            yield change, moment.size.to(change.device)
+            mine = None if rows is None else rows[(rows >= start) & (rows < start + len(change))] - start
+            yield start, _of(mine, change, 0), _of(mine, moment.size.to(change.device), 0)
 
     def _sizes(self, place: int) -> Tensor:
         """The norm that each row had when it was last measured, (steps, rows)."""

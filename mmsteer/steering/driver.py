@@ -259,7 +259,8 @@ class Driver:
         if self._are_prompted and not self._judgement.is_final and not self.beside:
             self._judge(None)
         is_more = not self._fresh and (self.beside or track.is_beside or not _starts(forward))
-        self.meter.prompt(track.pushes.coefficients, steps, self._images, more=is_more, drafted=drafted)
+        start = (forward.branch or 0) * forward.rows
+        self.meter.prompt(track.pushes.coefficients, steps, self._images, start=start, more=is_more, drafted=drafted)
         # Last: a prompt that is refused was none.
         self._fresh, self._awaits_edit = False, True
 

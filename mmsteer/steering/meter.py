@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection
 import torch
 from torch import Tensor
 
-from mmsteer.steering.closed_call import ClosedCall, Moment
+from mmsteer.steering.closed_call import ClosedCall, GivenTokens, Moment
 from mmsteer.steering.ratios import Ratios
 from mmsteer.steering.receipt import GateReceipt, SiteReceipt
 
@@ -14,9 +14,10 @@ class Meter:
     """The books of one stack.
 
     Norms cost a reduction a layer, so they are measured in the prompt's forward and at steps 1, 2, 4, 8 and so on, and
-    never inside a compiled step. How far a sum of pushes moves a token is known from the tables: where nothing else
-    edits a site, all steps are counted, each against the norm that its row had when it was last measured. Where an edit
-    depends on the state, what it changes is measured too, and the measured steps alone are counted.
+    never inside a compiled step. How far a sum of pushes moves a token, before rounding to the model's precision, is
+    known from the tables: where nothing else edits a site, all steps are counted, each against the norm that its row
+    had when it was last measured. Where an edit depends on the state, what it changes is measured too, and the measured
+    steps alone are counted.
 
     Attributes:
         measuring: Whether this forward is measured.
@@ -36,7 +37,7 @@ class Meter:
         self._asked: dict[int, Tensor] = {}
         self._closed: dict[int, Tensor] = {}
         self._ratios: dict[int, Ratios] = {}
-        self._coefficients: list[Tensor] = []
+        self._coefficients: list[tuple[Tensor, int]] = []
         self._prompts: dict[int, list[tuple[int, Moment]]] = {}
         self._moments: dict[int, list[Moment]] = {}
         self._measured: dict[int, int] = {}
@@ -45,7 +46,14 @@ class Meter:
         self.known = -1
 
     def prompt(
-        self, coefficients: Tensor, steps: Tensor, rows: int, *, more: bool = False, drafted: bool = False
+        self,
+        coefficients: Tensor,
+        steps: Tensor,
+        rows: int,
+        *,
+        start: int = 0,
+        more: bool = False,
+        drafted: bool = False,
     ) -> None:
         """Note a forward of a prompt, or of several steps at once.
 
@@ -54,6 +62,7 @@ class Meter:
             steps: Index of the output step that each token predicts, (tokens,); (rows, tokens) where no step of
                 decoding follows.
             rows: Of the whole call, so far.
+            start: Index of the first row among those of all branches.
             more: Whether it adds to the earlier forwards of this call, as the next image or the next part of a prompt
                 does, and does not run the same prompt again, as some models do.
             drafted: Whether it holds steps of decoding, of which some may be run again.
@@ -68,7 +77,7 @@ class Meter:
             self._coefficients, self._prompts, self._moments = [], {}, {}
         last = steps.max()
         if not drafted:
-            self._coefficients.append(coefficients)
+            self._coefficients.append((coefficients, start))
             self._first = last.clamp(min=0) + 1
         # Written in place where a step is compiled, which keeps counting; elsewhere the host knows the step.
         self._reached, self.known = last, -1
@@ -159,7 +168,7 @@ class Meter:
         # Copies: it stays as it is while the call goes on.
         prompts = {place: tuple(one) for place, one in self._prompts.items()}
         moments = {place: tuple(one) for place, one in self._moments.items()}
-        given = [sited(one) for one in self._coefficients]
+        given = [GivenTokens(sited(coefficients), start) for coefficients, start in self._coefficients]
         return ClosedCall(first, steps, sited(decode), vectors, others, owners, given, prompts, moments)
 
     def close(self, call: ClosedCall) -> None:

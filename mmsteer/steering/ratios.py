@@ -15,9 +15,11 @@ _HELD = 2**14
 _PARTS = 64
 """Most tensors of them that wait: a thousand small ones take more memory and time than their numbers."""
 
-
 _AT_ONCE = 2**23
 """Numbers in float64 that `push_lengths` makes of the layers that it takes together: 64 MiB."""
+
+_NOTHING = 1e-12
+"""Of what the square of a sum might be: what is left where pushes cancel, as vectors are float32."""
 
 
 class Ratios:
@@ -48,7 +50,10 @@ class Ratios:
             self._count()
 
     def _count(self) -> None:
-        change, size = (torch.cat([one.flatten() for one in parts]) for parts in zip(*self._waiting, strict=True))
+        device = self._waiting[0][0].device  # a gate that rests all through a call leaves its parts elsewhere
+        change, size = (
+            torch.cat([one.flatten().to(device) for one in parts]) for parts in zip(*self._waiting, strict=True)
+        )
         self._waiting.clear()
         self._held = 0
         ratio, steered = ratios_of(change, size), change > 0
@@ -96,7 +101,7 @@ def push_lengths(table: Tensor, vectors: Tensor) -> Tensor:
     most = max(1, int(used.sum(dim=1).max()))
     columns = used.int().topk(most, dim=1).indices
     # float64: pushes against one another cancel.
-    own = table.double().gather(-1, columns.expand(*table.shape[:2], -1, -1)).expand(len(vectors), -1, -1, -1)
+    own = table.gather(-1, columns.expand(*table.shape[:2], -1, -1)).double().expand(len(vectors), -1, -1, -1)
     together = max(1, _AT_ONCE // (columns.numel() * max(vectors.shape[-1], table.shape[1])))
     of_rows = columns.to(vectors.device)
     parts = zip(own.split(together), vectors.split(together), strict=True)
@@ -110,4 +115,8 @@ def _lengths(coefficients: Tensor, vectors: Tensor) -> Tensor:
     `vectors`: (layers, rows, columns of a row, width).
     """
     gram = (vectors @ vectors.mT).to(coefficients.device)
-    return torch.einsum("lsra,lrac,lsrc->lsr", coefficients, gram, coefficients).clamp(min=0).sqrt()
+    squared, most = (
+        torch.einsum("lsra,lrac,lsrc->lsr", one, of, one)
+        for one, of in ((coefficients, gram), (coefficients.abs(), gram.abs()))
+    )
+    return torch.where(squared > _NOTHING * most, squared, 0.0).sqrt()

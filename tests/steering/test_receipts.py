@@ -1,6 +1,7 @@
 """What receipts say of strength: ratios at every step, units that a sink made, sums over sites."""
 
 import re
+from dataclasses import replace
 
 import pytest
 import torch
@@ -253,3 +254,33 @@ def test_a_sample_has_its_receipt_while_the_others_go_on(adapter):
     for steps in (1, 3, 6):
         assert seen[steps].tokens == 3 + steps
         assert seen[steps].ratio == pytest.approx(session.receipt_of(1, steps).ratio)
+
+
+def test_a_token_that_the_first_forward_held_behind_the_prompt_counts_once(adapter):
+    """An output that is read again: four tokens are given, three were made."""
+    item = Attribute(planted(adapter, "d", [2]), 0.1)
+    with steer(adapter, Steering((item,))) as session, session.call(Call(1, None, 4)):
+        adapter.model(input_ids=torch.tensor([[3, 4, 5, 6, 7, 8, 9]]))
+    assert session.receipt_of(0, 4).tokens == session.receipt().tokens == 7
+
+
+def test_branches_that_run_one_after_another_have_rows_of_their_own(adapter, monkeypatch):
+    """Two branches of two samples: the rows of the second branch stand behind those of the first."""
+    plain, branch = type(adapter).forward, []
+    monkeypatch.setattr(
+        type(adapter), "forward", lambda self, *given: replace(plain(self, *given), branch=len(branch) - 1)
+    )
+    d = planted(adapter, "d", [2])
+    ids = torch.tensor([[3, 4, 5, 6], [5, 6, 7, 8]])
+    with steer(adapter, [Steering((Attribute(d, strength),)) for strength in (0.1, 0.2)]) as session:
+        with session.call(Call(2, 4, 4)):
+            for _ in range(2):
+                branch.append(True)
+                adapter.model(input_ids=ids)
+        moved = session.moved()["text.2"]
+    assert moved.shape == (4, 4)
+    torch.testing.assert_close(moved[:2], moved[2:])
+    first, second = session.receipt_of(0, 1), session.receipt_of(1, 1)
+    assert first.tokens == second.tokens == 2 * 4
+    assert first.sites["text.2"].ratio == pytest.approx(float(moved[0].mean()))
+    assert second.sites["text.2"].ratio == pytest.approx(float(moved[1].mean()))
