@@ -11,6 +11,7 @@ from mmsteer.recipes.sampling import DOSES, Sampler
 from mmsteer.recipes.scoring import ITEM, Scored, score_conditions
 from mmsteer.recipes.task import Task
 from mmsteer.steering import Steering
+from mmsteer.types import Sample
 from mmsteer.workers import Held, Here, Workers
 
 SCORES = "scores.json"
@@ -75,11 +76,11 @@ def _words(
         return
     asked = [one for one in applied if applied[one].attributes and not one.own["per_image"]]
     shown = {one: task.looked_at(lines[one.name], lines.get(UNSTEERED)) for one in asked}
-    pieces = [
-        ReadPushes(one, applied[one], task.contexts(folder.path, one, [task.items[line[ITEM]] for line in some], some))
-        for one, some in shown.items()
-        if some
-    ]
+
+    def outputs(one: Planned) -> Sequence[Sample]:
+        return task.contexts(folder.path, one, [task.items[line[ITEM]] for line in shown[one]], shown[one])
+
+    pieces = [ReadPushes(one, applied[one], outputs(one), task.steps) for one, some in shown.items() if some]
     for piece, found in workers.map(pieces):
         examples = (line[ITEM] for line in shown[piece.planned])
         yield piece.planned.name, {example: words for example, words in zip(examples, found, strict=True) if words}

@@ -99,6 +99,15 @@ def test_a_steered_output_is_generated_and_explained(run, talker, tmp_path):
     assert "Steered" not in (tmp_path / "0.html").read_text()
 
 
+def test_a_schedule_in_percent_is_of_the_tokens_that_are_allowed(run, talker, tmp_path):
+    save_directions(tmp_path / "d.safetensors", [saying(talker, "cup", "word:cup")])
+    half = ("--directions", tmp_path / "d.safetensors", "--steer", "word:cup 30 window(0%..50%) on text.3")
+    code, out, err = run("--tokens", 6, "--technique", "gradient", *half)
+    assert code == 0, err
+    assert "output: cup cup cup" in out
+    assert "cup cup cup cup" not in out
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -11,7 +11,7 @@ from PIL import Image
 from mmsteer.adapters import load
 from mmsteer.api import parse_steering
 from mmsteer.direction_file import load_directions
-from mmsteer.errors import RecipeError
+from mmsteer.errors import RecipeError, SteeringError
 from mmsteer.likelihood import output_likelihood
 from mmsteer.recipes.attributing import outputs
 from mmsteer.recipes.attributing.outputs import ATTRIBUTIONS
@@ -27,6 +27,7 @@ from tests.recipes.rows.recipe import write_recipe, write_rows
 from tests.recipes.vision.recipe import write_recipe as write_vision
 from tests.report.html import Page
 
+GENERATE = "tokens: 8, temperature: 1.0"
 TOKENS = "{units: tokens, technique: gradient, samples: 2}"
 
 
@@ -150,6 +151,27 @@ def test_an_output_without_such_units_says_why(llama, tmp_path):
         "select no token" in one["refused"] for some in folder.read(ATTRIBUTIONS).values() for one in some.values()
     )
     assert "select no token of this sample" in Page(write_report(folder.path).read_text()).words
+
+
+@pytest.mark.parametrize("window", ["window(0%..50%)", "window(2steps..6steps)"])
+def test_schedules_of_text_are_those_of_the_run(llama, tmp_path, window):
+    """In percent, and longer than an output that ended early: doses, pushes of words and attributions."""
+    recipe = texts(tmp_path, llama, **{'yes {strength}"': f'yes {{strength}} {window}"', "generate": GENERATE})
+    folder = run(prepare(recipe), tmp_path / "run", progress=False)
+    found, traces = folder.read(ATTRIBUTIONS), folder.read("traces.json")
+    assert all("whole" in one for some in found.values() for one in some.values())
+    assert any(one["words"] for one in traces.values())
+
+
+def test_an_output_that_cannot_be_attributed_ends_no_run(llama, tmp_path, monkeypatch):
+    def fails(*given):
+        raise SteeringError("not today")
+
+    monkeypatch.setattr(outputs, "attribute", fails)
+    folder = run(prepare(texts(tmp_path, llama)), tmp_path / "run", progress=False)
+    found = folder.read(ATTRIBUTIONS)
+    assert {one["refused"] for some in found.values() for one in some.values()} == {"not today"}
+    assert "not today" in Page(write_report(folder.path).read_text()).words
 
 
 def test_components_and_vectors(llama, tmp_path):
