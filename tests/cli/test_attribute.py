@@ -51,6 +51,16 @@ def test_patches_become_a_heat_map(mmsteer, tmp_path):
     assert "data:image/png;base64," in page
 
 
+def test_an_image_that_is_not_square_has_no_heat_map(mmsteer, tmp_path):
+    picture().resize((64, 32)).save(tmp_path / "a.png")
+    words = ("--prompt", "describe", "--image", tmp_path / "a.png", "--units", "patches", "--output", "red")
+    code, _, err = mmsteer("attribute", "--model", save("llava", tmp_path), *words, "--out", tmp_path / "p.html")
+    assert code == 0, err
+    page = (tmp_path / "p.html").read_text()
+    assert "no heat map: the image is not square" in page
+    assert not re.findall(r'<span class="(?:more|less)"', page)
+
+
 def test_frames_become_a_shaded_spectrogram(mmsteer, musicgen_folder, tmp_path):
     words = ("--prompt", "tune", "--seconds", 0.4, "--units", "frames", "--technique", "gradient", "--seed", 1)
     code, _, err = mmsteer("attribute", "--model", musicgen_folder, *words, "--out", tmp_path / "p.html")

@@ -46,6 +46,12 @@ def attributed(path, how):
     return path
 
 
+def stretched(file):
+    """The image made twice as wide."""
+    with Image.open(file) as image:
+        image.resize((2 * image.width, image.height)).save(file)
+
+
 def texts(place, llama, how=TOKENS, **replaced):
     write_rows(place)
     score = "{cups: 'contains:cup', length: length}"
@@ -204,6 +210,21 @@ def test_patches_lie_over_the_image(llava, tmp_path):
     assert len([one for one in page.all("rect") if one.get("class") in ("more", "less")]) >= 4
     with Image.open(folder.path / "images" / "00000-0.png") as image:
         assert image.width == image.height
+
+
+@pytest.mark.parametrize(
+    ("damage", "why"),
+    [(lambda file: file.unlink(), "the image file is missing"), (stretched, "the image is not square")],
+)
+def test_where_no_map_can_be_drawn_the_report_says_why(llava, tmp_path, damage, why):
+    how = "{units: patches, technique: gradient, samples: 1}"
+    folder = run(prepare(attributed(write_vision(tmp_path, llava), how)), tmp_path / "run", progress=False)
+    for file in (folder.path / "images").iterdir():
+        damage(file)
+    page = Page(write_report(folder.path).read_text())
+    assert f"no heat map: {why}" in page.words
+    assert "<image>" not in page.words
+    assert not page.all("image")
 
 
 def test_components_of_a_model_that_sees_are_a_grid(llava, tmp_path):
