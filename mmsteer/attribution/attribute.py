@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -11,8 +11,8 @@ from torch import Tensor
 from mmsteer import hooks
 from mmsteer.attribution.baselines import check_stack
 from mmsteer.attribution.metrics import Metric, log_probability
-from mmsteer.attribution.techniques import TECHNIQUES, Effort, asked_of
-from mmsteer.attribution.units import Shown, TokenUnits, Units
+from mmsteer.attribution.techniques import TECHNIQUES, Effort, asked_of, check_states
+from mmsteer.attribution.units import Shown, StateUnits, TokenUnits, Units
 from mmsteer.errors import AttributionError
 from mmsteer.layouts import layouts, tokens_of
 from mmsteer.likelihood import output_tokens
@@ -84,10 +84,11 @@ def attribute(
             that rests in an output as short as this is no error. None where that is not known.
 
     Raises:
-        AttributionError: The sample has no output, the technique is unknown or not for parts of a forward, or there are
-            no such units.
+        AttributionError: The sample has no output, the technique is unknown or not for parts of a forward or for these,
+            or there are no such units.
     """
     run = asked_of(technique, "parts").run
+    check_states(technique, units.are_states)
     if sample.output is None:
         raise AttributionError(f"{sample.id}: nothing is known of an output that is not given; generate one first")
     with hooks.frozen(adapter.model), steer(adapter, steering) as session:
@@ -139,7 +140,8 @@ class _Function:
         with torch.enable_grad():
             number = self._asked(1, lambda shown: {site: seen(site) for site in self._sites})
             slopes = torch.autograd.grad(number.sum(), list(added.values()))
-        return self._units.sizes(self._adapter, dict(zip(added, slopes, strict=True)), self._tokens).double().cpu()
+        units = cast(StateUnits, self._units)  # directions are refused before
+        return units.sizes(self._adapter, dict(zip(added, slopes, strict=True)), self._tokens).double().cpu()
 
     def _asked(self, rows: int, edits: Callable[[Shown], Mapping[Site, hooks.Edit]]) -> Tensor:
         """The metric of as many rows, with hidden states edited."""

@@ -87,7 +87,7 @@ def attribute(
         refuse_idle(context, ("other", "other_image"), "is for --baseline resample")
     _check_other(baseline, other, other_image, units, steer)
     from mmsteer.api import load
-    from mmsteer.attribution import Effort, log_probability, of_words
+    from mmsteer.attribution import Effort, check_states, log_probability, of_words
     from mmsteer.attribution import attribute as share_out
     from mmsteer.cli.quiet import hush
     from mmsteer.images import read_image
@@ -97,6 +97,7 @@ def attribute(
     from mmsteer.types import Sample, Sampling
 
     hush()
+    check_states(technique, units not in ("features", "vectors"))
     adapter, seen = load(model, device=device), read_image(image) if image else None
     sample = Sample("prompt", prompt, (seen,) if seen else (), output)
     is_text = adapter.output_kind == "text"

@@ -357,7 +357,7 @@ def test_another_stack_is_refused(llava):
         ComponentUnits("vision.*.mlp").resampled(llava, sample)
 
 
-def test_units_that_are_none_are_refused(talker):
+def test_units_that_are_none_are_refused(talker, monkeypatch):
     with pytest.raises(AttributionError, match="no baseline"):
         TokenUnits(baseline="other")
     with pytest.raises(AttributionError, match="nothing to put in the place of a unit: the positions 'image'"):
@@ -371,7 +371,9 @@ def test_units_that_are_none_are_refused(talker):
     with pytest.raises(AttributionError, match="not given"):
         attribute(talker, replace(ASKED, output=None))
     vectors = VectorUnits(Steering((Attribute(planted(talker, "d", [1]), 0.1),)))
+    monkeypatch.setattr(talker, "read", None)  # refused before any forward
     with pytest.raises(AttributionError, match="the slope in its share is gradient"):
         attribute(talker, ASKED, units=vectors, technique="saliency")
+    monkeypatch.undo()
     with pytest.raises(AttributionError, match="has no 'zebra'"):
         of_words(talker, ASKED, "zebra")

@@ -118,6 +118,14 @@ def test_a_schedule_in_percent_is_of_the_tokens_that_are_allowed(run, talker, tm
     assert "cup cup cup cup" not in out
 
 
+def test_saliency_of_directions_is_refused_before_a_model_is_loaded(mmsteer, tmp_path):
+    given = ("--model", tmp_path / "nowhere", "--prompt", "red", "--technique", "saliency")
+    for units in (("features", "--dictionary", "bundled:text"), ("vectors", "--steer", "a 1")):
+        code, _, err = mmsteer("attribute", *given, "--units", *units)
+        assert code == 2
+        assert "saliency is the gradient in a state" in err
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

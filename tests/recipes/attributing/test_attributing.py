@@ -260,7 +260,10 @@ def test_frames_lie_over_the_spectrogram(musicgen_folder, tmp_path):
         ("{units: tokens, sites: text.*.mlp}", "components need them, and other units have none"),
         ("{units: components}", "components need them"),
         ("{units: components, sites: text.1}", "attribution: text.1 is the residual stream"),
-        ("{units: vectors, technique: saliency}", "saliency is of states, and vectors are directions; take gradient"),
+        (
+            "{units: vectors, technique: saliency}",
+            "technique: saliency is the gradient in a state, and a feature or a vector is",
+        ),
         ("{units: vectors, at: all}", "leave out baseline and at"),
         ("{units: tokens, samples: 9}", "less than or equal to 4"),
     ],
