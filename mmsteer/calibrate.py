@@ -31,7 +31,14 @@ class Dose:
     evaluations: int
 
 
-def divergence(adapter: Adapter, steering: Steering, samples: Sequence[Sample], *, guidance: float = 1.0) -> Tensor:
+def divergence(
+    adapter: Adapter,
+    steering: Steering,
+    samples: Sequence[Sample],
+    *,
+    guidance: float = 1.0,
+    steps: int | None = None,
+) -> Tensor:
     """KL divergence of the steered from the unsteered next-token distribution, along given samples.
 
     The samples' own tokens are the context of both, so the number is the effect of one step, not of a drift. Only
@@ -41,22 +48,24 @@ def divergence(adapter: Adapter, steering: Steering, samples: Sequence[Sample], 
     `steering`: what to apply.
     `samples`: contexts, such as clips or answers that the unsteered model made.
     `guidance`: scale of classifier-free guidance of the distribution that is compared.
+    `steps`: how many output steps are allowed where the steering is used: schedules in percent are of them.
 
     Returns:
         Nats of each such token, sample after sample, (tokens,).
     """
-    return divergence_along(adapter, samples, guidance=guidance)(steering)
+    return divergence_along(adapter, samples, guidance=guidance, steps=steps)(steering)
 
 
 def divergence_along(
-    adapter: Adapter, samples: Sequence[Sample], *, guidance: float = 1.0
+    adapter: Adapter, samples: Sequence[Sample], *, guidance: float = 1.0, steps: int | None = None
 ) -> Callable[[Steering], Tensor]:
     """`divergence` of any number of steerings along the same samples, which the unsteered model reads once.
 
     `samples`: as for `divergence`; their unsteered log-probabilities are held, (samples, tokens, vocabulary).
     `guidance`: as for `divergence`.
+    `steps`: as for `divergence`.
     """
-    context = _context(adapter, samples, guidance)
+    context = _context(adapter, samples, guidance, steps)
     return lambda steering: _steered_divergence(adapter, steering, context)
 
 
@@ -67,6 +76,7 @@ def calibrate(
     target: float,
     *,
     guidance: float = 1.0,
+    steps: int | None = None,
     quantile: float = 0.95,
     tolerance: float = 0.05,
 ) -> Dose:
@@ -81,6 +91,7 @@ def calibrate(
         samples: Contexts, as for `divergence`.
         target: Nats.
         guidance: As for `divergence`.
+        steps: As for `divergence`.
         quantile: Of the divergence over tokens and samples.
         tolerance: Relative error of the divergence that is good enough.
 
@@ -91,7 +102,7 @@ def calibrate(
     """
     if not target > 0:
         raise SteeringError(f"the target {target} nats is not above zero")
-    context = _context(adapter, samples, guidance)
+    context = _context(adapter, samples, guidance, steps)
 
     def measure(factor: float) -> float:
         found = _steered_divergence(adapter, steering.scaled(factor), context)
@@ -129,7 +140,7 @@ def calibrate_each(
     searches = [_steps(target, tolerance) for _ in steerings]
     factors = {at: next(one) for at, one in enumerate(searches)}
     doses: list[Dose | None] = [None] * len(steerings)
-    context, size = _context(adapter, samples, 1.0), max(1, rows // len(samples))
+    context, size = _context(adapter, samples, 1.0, None), max(1, rows // len(samples))
     while factors:
         waiting = dict(factors)
         for start in range(0, len(waiting), size):
@@ -202,8 +213,8 @@ class _Context:
     counts: Tensor
 
 
-def _context(adapter: Adapter, samples: Sequence[Sample], guidance: float) -> _Context:
-    reading = adapter.reading(samples, guided=guidance > 1)
+def _context(adapter: Adapter, samples: Sequence[Sample], guidance: float, steps: int | None) -> _Context:
+    reading = adapter.reading(samples, guided=guidance > 1).within(steps)
     with layouts(adapter, adapter.generator, reading) as found:
         plain = _guided(adapter.read(reading), guidance)
     kinds = found[-1].kinds

@@ -57,18 +57,21 @@ def output_tokens(adapter: Adapter, reading: Reading, layout: Layout, logits: Te
     return OutputTokens(each.new_zeros(counts.shape).masked_scatter(counts, each), counts)
 
 
-def output_likelihood(adapter: Adapter, samples: Sequence[Sample], steering: Steering | None = None) -> Tensor:
+def output_likelihood(
+    adapter: Adapter, samples: Sequence[Sample], steering: Steering | None = None, *, steps: int | None = None
+) -> Tensor:
     """Log-probability of each sample's output after its prompt, and how many tokens the output has.
 
     Args:
         adapter: The model.
         samples: Prompts with outputs, read in one forward.
         steering: What is applied; nothing where it is left out.
+        steps: How many output steps are allowed where they are generated: schedules in percent are of them.
 
     Returns:
         For each sample the sum over the tokens of its output, in nats, and their number, (samples, 2) float64.
     """
-    reading = adapter.reading(samples)
+    reading = adapter.reading(samples).within(steps)
     with steer(adapter, steering or Steering()) as session, session.call(reading.call):
         with layouts(adapter, adapter.generator, reading) as found:
             logits = adapter.read(reading)

@@ -10,7 +10,9 @@ from mmsteer.steering import Steering, steer
 from mmsteer.types import OUTPUT, Adapter, Sample
 
 
-def word_pushes(adapter: Adapter, steering: Steering, samples: Sequence[Sample]) -> list[list[float]]:
+def word_pushes(
+    adapter: Adapter, steering: Steering, samples: Sequence[Sample], *, steps: int | None = None
+) -> list[list[float]]:
     """Read outputs again, steered, and measure how far the state that each word was chosen from is moved.
 
     Gates and edits that depend on the state read what they read in decoding, because the tokens are the same.
@@ -19,13 +21,14 @@ def word_pushes(adapter: Adapter, steering: Steering, samples: Sequence[Sample])
         adapter: A model that writes text.
         steering: What is applied.
         samples: Prompts with their outputs.
+        steps: How many output steps were allowed where they were made: schedules in percent are of them.
 
     Returns:
         For each sample, for each of the output's words (as white space divides it) the norm of the change over the
         norm of the state, mean over the steered sites of the language model and the largest of the word's tokens. No
         words where nothing is steered there, or the tokenizer does not tell where tokens lie.
     """
-    reading = adapter.reading(samples)
+    reading = adapter.reading(samples).within(steps)
     with layouts(adapter, adapter.generator, reading) as found, steer(adapter, steering) as session:
         with session.call(reading.call):
             adapter.read(reading, logits="last")

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from mmsteer.api import parse_steering
 from mmsteer.calibrate import calibrate, calibrate_each, divergence
 from mmsteer.errors import SteeringError
 from mmsteer.steering import Attribute, Steering, steer
@@ -47,6 +48,16 @@ def test_only_tokens_that_predict_output_count(llava):
     expected = torch.cat([each[0, end - 1 : end + 2], each[1, end - 1 : end + 4]])
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-3)
     assert calibrate(llava, push, contexts, 0.01).kl == pytest.approx(0.01, rel=0.06)
+
+
+def test_a_schedule_in_percent_is_of_the_steps_that_are_allowed(talker):
+    contexts = [Sample("0", "a cup", output="is there a")]
+    percent, steps = (
+        divergence(talker, parse_steering(f"d 2 window({window})", {"d": planted(talker, "d", [1])}), contexts, steps=8)
+        for window in ("25%..100%", "2steps..8steps")
+    )
+    assert torch.equal(percent, steps)
+    assert [float(one) > 1e-6 for one in percent] == [False, False, True, True]
 
 
 def test_no_strength_no_divergence(musicgen):

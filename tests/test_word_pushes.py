@@ -50,6 +50,19 @@ def test_words_are_pushed_as_they_were_when_they_were_made(talker):
     assert max(pushes) > 0.1
 
 
+def test_a_schedule_is_as_long_as_the_output_could_be(talker):
+    """In percent as in steps, of an output that ended before the half of what was allowed."""
+    direction, said = planted(talker, "d", [LAYER]), [Sample("0", "a cup", output="is there a")]
+    percent, steps = (
+        word_pushes(talker, parse_steering(f"d 2 window({window})", {"d": direction}), said, steps=8)
+        for window in ("25%..100%", "2steps..8steps")
+    )
+    assert percent == steps
+    assert [push > 0 for push in percent[0]] == [False, False, True]
+    late = parse_steering("d 2 window(5steps..8steps)", {"d": direction})
+    assert word_pushes(talker, late, said, steps=8) == [[0, 0, 0]]
+
+
 def test_only_the_language_model_has_words(talker):
     assert word_pushes(talker, parse_steering("", {}), [Sample("0", "a cup", output="is there")]) == [[]]
 

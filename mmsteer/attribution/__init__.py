@@ -4,7 +4,7 @@ from mmsteer.attribution.attribute import Attribution, attribute
 from mmsteer.attribution.baselines import Resampled
 from mmsteer.attribution.metrics import find_words, log_probability, of_words
 from mmsteer.attribution.probe_samples import ProbeSamples
-from mmsteer.attribution.techniques import TECHNIQUES, Effort, check_parts
+from mmsteer.attribution.techniques import TECHNIQUES, Effort, check_parts, check_states
 from mmsteer.attribution.training import Learned, attribute_training
 from mmsteer.attribution.units import ComponentUnits, FeatureUnits, FrameUnits, TokenUnits, Units, VectorUnits
 from mmsteer.attribution.vector_samples import VectorSamples
@@ -26,6 +26,7 @@ __all__ = [
     "attribute",
     "attribute_training",
     "check_parts",
+    "check_states",
     "find_words",
     "log_probability",
     "of_words",

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -11,8 +11,8 @@ from torch import Tensor
 from mmsteer import hooks
 from mmsteer.attribution.baselines import check_stack
 from mmsteer.attribution.metrics import Metric, log_probability
-from mmsteer.attribution.techniques import TECHNIQUES, Effort, asked_of
-from mmsteer.attribution.units import Shown, TokenUnits, Units
+from mmsteer.attribution.techniques import TECHNIQUES, Effort, asked_of, check_states
+from mmsteer.attribution.units import Shown, StateUnits, TokenUnits, Units
 from mmsteer.errors import AttributionError
 from mmsteer.layouts import layouts, tokens_of
 from mmsteer.likelihood import output_tokens
@@ -68,6 +68,7 @@ def attribute(
     technique: str = "integrated-gradients",
     effort: Effort = Effort(),  # noqa: B008  a frozen value
     steering: Steering = Steering(),  # noqa: B008  a frozen value
+    steps: int | None = None,
 ) -> Attribution:
     """Share a number of a forward out among units.
 
@@ -79,16 +80,19 @@ def attribute(
         technique: One of `TECHNIQUES`.
         effort: How hard it tries.
         steering: What is applied all the while; units are taken away from what the model makes before it is pushed.
+        steps: How many output steps were allowed where the output was made: schedules in percent are of them, and one
+            that rests in an output as short as this is no error. None where that is not known.
 
     Raises:
-        AttributionError: The sample has no output, the technique is unknown or not for parts of a forward, or there are
-            no such units.
+        AttributionError: The sample has no output, the technique is unknown or not for parts of a forward or for these,
+            or there are no such units.
     """
     run = asked_of(technique, "parts").run
+    check_states(technique, units.are_states)
     if sample.output is None:
         raise AttributionError(f"{sample.id}: nothing is known of an output that is not given; generate one first")
     with hooks.frozen(adapter.model), steer(adapter, steering) as session:
-        function = _Function(adapter, sample, metric, units, session)
+        function = _Function(adapter, sample, metric, units, session, steps)
         count = len(function.names)
         values = run(function, count, effort) if run else function.sizes()
         with torch.no_grad():
@@ -99,9 +103,17 @@ def attribute(
 class _Function:
     """The metric as a function of the shares of units."""
 
-    def __init__(self, adapter: Adapter, sample: Sample, metric: Metric, units: Units, session: Session) -> None:
+    def __init__(
+        self,
+        adapter: Adapter,
+        sample: Sample,
+        metric: Metric,
+        units: Units,
+        session: Session,
+        steps: int | None = None,
+    ) -> None:
         self._adapter, self._sample, self._metric, self._units = adapter, sample, metric, units
-        self._session = session
+        self._session, self._steps = session, steps
         self._readings: dict[int, Any] = {}
         reading = self._reading(1)
         with session.call(reading.call), layouts(adapter, adapter.generator, reading) as found:
@@ -128,7 +140,8 @@ class _Function:
         with torch.enable_grad():
             number = self._asked(1, lambda shown: {site: seen(site) for site in self._sites})
             slopes = torch.autograd.grad(number.sum(), list(added.values()))
-        return self._units.sizes(self._adapter, dict(zip(added, slopes, strict=True)), self._tokens).double().cpu()
+        units = cast(StateUnits, self._units)  # directions are refused before
+        return units.sizes(self._adapter, dict(zip(added, slopes, strict=True)), self._tokens).double().cpu()
 
     def _asked(self, rows: int, edits: Callable[[Shown], Mapping[Site, hooks.Edit]]) -> Tensor:
         """The metric of as many rows, with hidden states edited."""
@@ -146,5 +159,5 @@ class _Function:
 
     def _reading(self, rows: int) -> Any:
         if rows not in self._readings:
-            self._readings[rows] = self._adapter.reading([self._sample] * rows)
+            self._readings[rows] = self._adapter.reading([self._sample] * rows).within(self._steps)
         return self._readings[rows]

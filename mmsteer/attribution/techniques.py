@@ -178,6 +178,23 @@ def asked_of(name: str, units: Literal["parts", "samples"]) -> Technique:
     return found
 
 
+def check_states(name: str, are_states: bool) -> None:
+    """Refuse the gradient in a state of units that are none, before anything runs.
+
+    Args:
+        name: A technique.
+        are_states: Whether the units are states.
+
+    Raises:
+        AttributionError: They are not, and it is that gradient.
+    """
+    if TECHNIQUES[name].is_size and not are_states:
+        raise AttributionError(
+            f"{name} is the gradient in a state, and a feature or a vector is a direction: the slope in its share is "
+            "gradient; take that"
+        )
+
+
 def check_parts(name: str, units: int | None = None) -> None:
     """Refuse what would only fail once a forward is attributed.
 

@@ -20,15 +20,15 @@ from mmsteer.steering import Attribute, Steering
 from mmsteer.steering.plan import length
 from mmsteer.types import Adapter, Positions, Sample, Site, Tokens, select_sites
 
-_NO_STATES = (
-    "saliency is the gradient in a state, and a feature or a vector is a direction: the slope in its share is gradient"
-)
 Shown = Callable[[], Tokens]
 """What the tokens of the forward that runs are."""
 
 
 class Units(Protocol):
     """Parts of a forward."""
+
+    are_states: ClassVar[bool]
+    """Whether each is a state that has a gradient, as `StateUnits` are, and not a direction."""
 
     @property
     def kind(self) -> str:
@@ -52,6 +52,10 @@ class Units(Protocol):
             shown: What the tokens of the forward are.
         """
 
+
+class StateUnits(Units, Protocol):
+    """Parts of a forward that are states."""
+
     def sizes(self, adapter: Adapter, slopes: Mapping[Site, Tensor], tokens: Tokens) -> Tensor:
         """The norm of a gradient in the state of each unit, (units,): plain saliency.
 
@@ -59,9 +63,6 @@ class Units(Protocol):
             adapter: The model.
             slopes: The gradient in the hidden states of the sites that are edited, (1, tokens, width).
             tokens: Of the sample.
-
-        Raises:
-            AttributionError: The units are no states.
         """
 
 
@@ -79,6 +80,7 @@ class TokenUnits:
     positions: Positions = Positions("prompt - first")
     baseline: Baseline = "mean"
     kind: ClassVar[str] = "tokens"
+    are_states: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_baseline(self.baseline)
@@ -108,7 +110,7 @@ class TokenUnits:
         return {site: edit}
 
     def sizes(self, adapter: Adapter, slopes: Mapping[Site, Tensor], tokens: Tokens) -> Tensor:
-        """See `Units.sizes`."""
+        """See `StateUnits.sizes`."""
         (slope,) = slopes.values()
         return slope[0, places_of(self.positions, tokens).to(slope.device)].float().norm(dim=-1)
 
@@ -168,6 +170,7 @@ class ComponentUnits:
     baseline: Baseline = "mean"
     positions: Positions = Positions("all - first")
     kind: ClassVar[str] = "components"
+    are_states: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_baseline(self.baseline)
@@ -205,7 +208,7 @@ class ComponentUnits:
         return {site: edit(at, site) for at, site in enumerate(self.chosen(adapter))}
 
     def sizes(self, adapter: Adapter, slopes: Mapping[Site, Tensor], tokens: Tokens) -> Tensor:
-        """See `Units.sizes`; over all tokens at which a component is taken away."""
+        """See `StateUnits.sizes`; over all tokens at which a component is taken away."""
         places = places_of(self.positions, tokens)
         each = [slopes[site][0, places.to(slopes[site].device)] for site in self.chosen(adapter)]
         return torch.stack([slope.float().norm().cpu() for slope in each])
@@ -235,6 +238,7 @@ class FeatureUnits:
     dictionary: SparseDictionary
     features: tuple[int, ...]
     kind: ClassVar[str] = "features"
+    are_states: ClassVar[bool] = False
 
     def names(self, adapter: Adapter, tokens: Tokens, ids: Tensor) -> tuple[str, ...]:
         """See `Units.names`.
@@ -263,15 +267,6 @@ class FeatureUnits:
 
         return {self.dictionary.located(adapter): edit}
 
-    def sizes(self, adapter: Adapter, slopes: Mapping[Site, Tensor], tokens: Tokens) -> Tensor:
-        """See `Units.sizes`.
-
-        Raises:
-            AttributionError: Always.
-        """
-        del adapter, slopes, tokens
-        raise AttributionError(_NO_STATES)
-
 
 @dataclass(frozen=True)
 class VectorUnits:
@@ -283,6 +278,7 @@ class VectorUnits:
 
     steering: Steering
     kind: ClassVar[str] = "vectors"
+    are_states: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if self.steering.compose != "sum" or self.steering.budget:
@@ -317,15 +313,6 @@ class VectorUnits:
             return edited
 
         return {site: edit(site) for site in sites}
-
-    def sizes(self, adapter: Adapter, slopes: Mapping[Site, Tensor], tokens: Tokens) -> Tensor:
-        """See `Units.sizes`.
-
-        Raises:
-            AttributionError: Always.
-        """
-        del adapter, slopes, tokens
-        raise AttributionError(_NO_STATES)
 
 
 def entrance(adapter: Adapter) -> Site:

@@ -52,7 +52,9 @@ def attribute(
     ] = None,
     steps: Annotated[int, typer.Option(min=1, help="of the path of integrated gradients")] = 64,
     draws: Annotated[int, typer.Option(min=1, help="of shapley and lime")] = 64,
-    tokens: Annotated[int, typer.Option(min=1, help="at most this many of an answer that is generated")] = 32,
+    tokens: Annotated[
+        int, typer.Option(min=1, help="at most this many of an answer; schedules in percent are of them")
+    ] = 32,
     seconds: Annotated[float, typer.Option(help="of a clip that is generated")] = 2.0,
     batch: Annotated[int, typer.Option(min=1, help="rows a forward")] = 8,
     seed: Annotated[int, typer.Option(min=0, help="of what is drawn")] = 0,
@@ -85,7 +87,7 @@ def attribute(
         refuse_idle(context, ("other", "other_image"), "is for --baseline resample")
     _check_other(baseline, other, other_image, units, steer)
     from mmsteer.api import load
-    from mmsteer.attribution import Effort, log_probability, of_words
+    from mmsteer.attribution import Effort, check_states, log_probability, of_words
     from mmsteer.attribution import attribute as share_out
     from mmsteer.cli.quiet import hush
     from mmsteer.images import read_image
@@ -95,6 +97,7 @@ def attribute(
     from mmsteer.types import Sample, Sampling
 
     hush()
+    check_states(technique, units not in ("features", "vectors"))
     adapter, seen = load(model, device=device), read_image(image) if image else None
     sample = Sample("prompt", prompt, (seen,) if seen else (), output)
     is_text = adapter.output_kind == "text"
@@ -109,7 +112,8 @@ def attribute(
         chosen = _resampled(adapter, chosen, _other(sample, other, other_image), sampling, seed + 1)
     # Vectors are units, and added as such.
     applied = Steering() if units == "vectors" else steering
-    found = share_out(adapter, sample, metric, chosen, technique, Effort(batch, steps, draws, seed), applied)
+    effort, allowed = Effort(batch, steps, draws, seed), adapter.steps(sampling)
+    found = share_out(adapter, sample, metric, chosen, technique, effort, applied, allowed)
     said = str(sample.output) if is_text else f"a clip of {seconds:g} seconds"
     about = f"{words!r} in the output" if words else "the output"
     _show(found, about, said)

@@ -11,6 +11,7 @@ from mmsteer.recipes.sampling import DOSES, Sampler
 from mmsteer.recipes.scoring import ITEM, Scored, score_conditions
 from mmsteer.recipes.task import Task
 from mmsteer.steering import Steering
+from mmsteer.types import Sample
 from mmsteer.workers import Held, Here, Workers
 
 SCORES = "scores.json"
@@ -30,7 +31,7 @@ def carry_out(
     name: str = "",
     shown: bool = True,
     progress: bool,
-) -> dict[str, Steering]:
+) -> tuple[dict[str, Steering], Lines]:
     """Generate and score everything of a plan, or what is left of it.
 
     Args:
@@ -45,13 +46,13 @@ def carry_out(
         progress: Show what is running and how long it takes.
 
     Returns:
-        The steering of each condition as it was applied.
+        The steering of each condition as it was applied, and the lines of its outputs.
     """
     task.describe(folder)
     folder.write("conditions.json", [planned.to_json() for planned in plan])
     by = workers or Here(Held(task.adapter, {name: task}))
     applied = Sampler(task, folder, factors, by, name).run(plan, progress=progress)
-    lines, receipts = by_condition(folder.lines(SAMPLES), ITEM), _receipts(folder, plan)
+    lines, receipts = _by_condition(folder.lines(SAMPLES), ITEM), _receipts(folder, plan)
     steered = [planned for planned in plan if planned.kind == "steered"]
     traces = {one.name: task.traces(applied[one.name], lines[one.name], lines.get(UNSTEERED)) for one in steered}
     looked_at = {one: applied[one.name] for one in steered} if shown else {}
@@ -61,7 +62,7 @@ def carry_out(
     folder.write("receipts.json", receipts)
     folder.write("traces.json", traces)
     folder.write(SCORES, score_conditions(scored, task.scores))
-    return applied
+    return applied, lines
 
 
 def _words(
@@ -75,18 +76,18 @@ def _words(
         return
     asked = [one for one in applied if applied[one].attributes and not one.own["per_image"]]
     shown = {one: task.looked_at(lines[one.name], lines.get(UNSTEERED)) for one in asked}
-    pieces = [
-        ReadPushes(one, applied[one], task.contexts(folder.path, one, [task.items[line[ITEM]] for line in some], some))
-        for one, some in shown.items()
-        if some
-    ]
+
+    def outputs(one: Planned) -> Sequence[Sample]:
+        return task.contexts(folder.path, one, [task.items[line[ITEM]] for line in shown[one]], shown[one])
+
+    pieces = [ReadPushes(one, applied[one], outputs(one), task.steps) for one, some in shown.items() if some]
     for piece, found in workers.map(pieces):
         examples = (line[ITEM] for line in shown[piece.planned])
         yield piece.planned.name, {example: words for example, words in zip(examples, found, strict=True) if words}
 
 
 def _receipts(folder: RunFolder, plan: Sequence[Planned]) -> dict[str, dict[str, Any]]:
-    doses, made = folder.read(DOSES), by_condition(folder.lines(CHUNKS), "chunk")
+    doses, made = folder.read(DOSES), _by_condition(folder.lines(CHUNKS), "chunk")
     # In the order of the plan: a batch that was made again stands at the end of the log.
     return {
         one.name: joined_receipt([line["receipt"] for line in made[one.name]])
@@ -95,13 +96,8 @@ def _receipts(folder: RunFolder, plan: Sequence[Planned]) -> dict[str, dict[str,
     }
 
 
-def by_condition(lines: Sequence[dict[str, Any]], order: str) -> Lines:
-    """The lines of a log, those of each condition together.
-
-    Args:
-        lines: Of the log.
-        order: The key that they are put in order by.
-    """
+def _by_condition(lines: Sequence[dict[str, Any]], order: str) -> Lines:
+    """The lines of a log, those of each condition together, in the order of a key."""
     grouped: dict[str, list[dict[str, Any]]] = {}
     for line in sorted(lines, key=lambda line: int(line[order])):
         grouped.setdefault(line["condition"], []).append(line)

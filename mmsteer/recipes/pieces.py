@@ -140,11 +140,12 @@ class MeasuredDose:
         task: Task = held.task(self.task)
         steering, factor, wanted = self.planned.steering, self.factor, self.planned.condition.kl
         if self.calibrated and wanted is not None:
-            factor = calibrate(held.adapter, steering, self.contexts, wanted, guidance=task.guidance).factor
+            dose = calibrate(held.adapter, steering, self.contexts, wanted, guidance=task.guidance, steps=task.steps)
+            factor = dose.factor
         steering = steering if factor is None else steering.scaled(factor)
         if not self.contexts or not steering.attributes or self.planned.own["per_image"]:
             return {"factor": factor, "kl": None}
-        moved = divergence(held.adapter, steering, self.contexts, guidance=task.guidance)
+        moved = divergence(held.adapter, steering, self.contexts, guidance=task.guidance, steps=task.steps)
         return {"factor": factor, "kl": float(moved.mean())}
 
     def __str__(self) -> str:
@@ -159,15 +160,17 @@ class ReadPushes:
         planned: The condition.
         steering: What was applied.
         outputs: Prompts with outputs.
+        steps: Most steps of an output.
     """
 
     planned: Planned
     steering: Steering
     outputs: Sequence[Sample]
+    steps: int
 
     def do(self, held: Held) -> list[list[float]]:
         """For each output a number a word."""
-        return word_pushes(held.adapter, self.steering, self.outputs)
+        return word_pushes(held.adapter, self.steering, self.outputs, steps=self.steps)
 
     def __str__(self) -> str:
         return f"{self.planned.name}, its words"

@@ -17,13 +17,12 @@ from mmsteer.recipes.controls import Controlled
 from mmsteer.recipes.environment import environment
 from mmsteer.recipes.experiment import TEST, VALIDATION, Experiment
 from mmsteer.recipes.finding import Found, find, left_out, recording_key
-from mmsteer.recipes.folder import SAMPLES, RunFolder
+from mmsteer.recipes.folder import RunFolder
 from mmsteer.recipes.forms import files
-from mmsteer.recipes.loop import SCORES, by_condition, carry_out
+from mmsteer.recipes.loop import SCORES, carry_out
 from mmsteer.recipes.plan import Condition, Planner
 from mmsteer.recipes.sampling import DOSES
 from mmsteer.recipes.schema import FileDirections, FoundDirections
-from mmsteer.recipes.scoring import ITEM
 from mmsteer.types import Direction
 from mmsteer.workers import Here, Workers
 
@@ -66,10 +65,11 @@ def run(
             controls, group = experiment.recipe.controls, partial(_group, experiment.recipe)
             planner = Planner(controls.unsteered, controls.random, axes.controls, experiment.recipe.seed)
             plan = planner.plan(conditions, axes.directions)
-            applied = carry_out(experiment.task, folder, plan, group, factors, workers=by, name=TEST, progress=progress)
+            applied, lines = carry_out(
+                experiment.task, folder, plan, group, factors, workers=by, name=TEST, progress=progress
+            )
             if how := experiment.recipe.attribution:
                 doing = Attributing(how, experiment.task, folder, by, experiment.recipe.seed)
-                lines = by_condition(folder.lines(SAMPLES), ITEM)
                 doing.run({one: applied[one.name] for one in plan}, lines, progress=progress)
             folder.finish(*([VALIDATION] if experiment.recipe.choose else []))
     return folder

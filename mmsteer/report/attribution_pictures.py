@@ -15,6 +15,7 @@ from mmsteer.report.svg import drawing, element
 
 SIDE, WIDEST = 22, 420
 """Of a cell of a grid, and of an image, in pixels."""
+_NOT_SQUARE = "the image is not square, and which part of it the patches are of is not known"
 
 
 @dataclass(frozen=True)
@@ -46,18 +47,26 @@ def attribution_picture(found: Attribution, image: Seen | None = None, clip: Cli
 
     Args:
         found: The attribution.
-        image: The image, where the units are its patches. They are drawn over a square one alone: of any other a
-            processor may have seen a part.
+        image: The image, where the units are its patches.
         clip: The clip, where the units are its frames.
     """
     if clip is not None:
         return shaded_frames(found, clip)
-    if image is not None and image.ratio == 1:
-        return heat_map(found, image)
+    if image is not None:
+        return heat_map(found, image) if image.ratio == 1 else no_map(_NOT_SQUARE)
     if found.kind == "tokens":
         return _text(found)
     grid = _sites(found.names) if found.kind == "components" else {}
     return _component_grid(found, grid) if grid else Markup()
+
+
+def no_map(why: str) -> Markup:
+    """What stands in the place of a heat map.
+
+    Args:
+        why: There is none.
+    """
+    return Markup("<p>no heat map: {}</p>").format(why)
 
 
 def legend(technique: str) -> str:

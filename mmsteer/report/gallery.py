@@ -180,7 +180,8 @@ def marked(caption: str, mentions: Sequence[Mention]) -> Iterator[Piece]:
 def _listed(run: Run, condition: Condition, unfolded: bool) -> tuple[Shelf, ...]:
     """Rows or prompts in their order."""
     done = [one for one in run.examples if (condition.name, one.index) in run.outputs]
-    first, listed = SHOWN[run.kind], done if run.kind == "music" else done[:LISTED]
+    first, asked = SHOWN[run.kind], run.attributions.get(condition.name, {})
+    listed = [one for at, one in enumerate(done) if run.kind == "music" or at < LISTED or one.index in asked]
     beside = roles(run, condition)
     cards = tuple(_card(run, one, condition, beside, drawn=at < first) for at, one in enumerate(listed))
     return (Shelf("", "", cards[:first], cards[first:], len(done) - len(cards)),) if cards else ()
@@ -198,10 +199,13 @@ def _pictured(run: Run, condition: Condition, unfolded: bool) -> tuple[Shelf, ..
     captioned = [one for one in pairs if one.after.caption is not None]
     answered = [one for one in pairs if flips(one)]
     most = SHOWN[run.kind] + (BROWSED if unfolded else 0)
+    asked = run.attributions.get(condition.name, {})
 
     def shelf(heading: str, some: list[Pair], changed: Callable[[Pair], int], about: str, named: Roles) -> Shelf:
-        order = sorted(some, key=lambda one: (-changed(one), one.example.index))[:most]
-        cards = tuple(_card(run, one.example, condition, named, flips=() if named else flips(one)) for one in order)
+        order = sorted(some, key=lambda one: (-changed(one), one.example.index))
+        # What was attributed is drawn in any case: the first outputs that have the words may be later ones.
+        drawn = [one for at, one in enumerate(order) if at < most or (named and one.example.index in asked)]
+        cards = tuple(_card(run, one.example, condition, named, flips=() if named else flips(one)) for one in drawn)
         first = SHOWN[run.kind]
         return Shelf(
             heading, f"{about}. The most changed ones first:", cards[:first], cards[first:], len(some) - len(cards)

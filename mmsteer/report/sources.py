@@ -6,9 +6,10 @@ from urllib.parse import quote
 from markupsafe import Markup
 from PIL import Image
 
+from mmsteer.attribution import Attribution
 from mmsteer.eval.audio import read_audio
 from mmsteer.report.attribution_parts import Attributed
-from mmsteer.report.attribution_pictures import Seen, attribution_picture, explained
+from mmsteer.report.attribution_pictures import Seen, attribution_picture, explained, no_map
 from mmsteer.report.frames import Clip
 from mmsteer.report.output_parts import Example, Output
 from mmsteer.report.run_data import Run
@@ -51,20 +52,26 @@ def source_of(run: Run, example: Example, one: Output) -> Source | None:
     found = asked.found
     return Source(
         f"{about}: {asked.units} by {found.technique}; log-probability {explained(found)}",
-        attribution_picture(found, _seen(run, example, asked), _clip(run, one, asked)),
+        _picture(run, example, one, asked),
         # Tokens and patches are known by their places, not by their names.
         "" if found.kind == "tokens" else ", ".join(f"{name} {value:+.2f}" for name, value in found.largest(NAMED)),
         "",
     )
 
 
-def _seen(run: Run, example: Example, asked: Attributed) -> Seen | None:
-    """The image, where its patches are drawn over it and it is still there."""
-    name = example.images[0] if asked.units == "patches" and len(example.images) == 1 else None
-    if name is None or not (run.folder / name).is_file():
-        return None
-    with Image.open(run.folder / name) as image:
-        return Seen(quote(name), image.width / image.height)
+def _picture(run: Run, example: Example, one: Output, asked: Attributed) -> Markup:
+    if asked.units == "patches":
+        return _over_image(run, example, asked.found)
+    return attribution_picture(asked.found, clip=_clip(run, one, asked))
+
+
+def _over_image(run: Run, example: Example, found: Attribution) -> Markup:
+    """Patches over their image, or why they are not."""
+    files = [name for name in example.images if (run.folder / name).is_file()]
+    if not files:
+        return no_map("the image file is missing")
+    with Image.open(run.folder / files[0]) as image:
+        return attribution_picture(found, Seen(quote(files[0]), image.width / image.height))
 
 
 def _clip(run: Run, one: Output, asked: Attributed) -> Clip | None:

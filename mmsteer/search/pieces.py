@@ -86,7 +86,7 @@ class Trial:
         if not answered:
             raise DataError("the unsteered model gives no answer to any row, so nothing can be priced along them")
         guidance = self.sampling.filled(adapter.sampling).guidance or 1.0
-        return divergence_along(adapter, answered[:PRICED], guidance=guidance)
+        return divergence_along(adapter, answered[:PRICED], guidance=guidance, steps=adapter.steps(self.sampling))
 
     def generated(self, adapter: Adapter, steerings: Sequence[Steering]) -> Iterator[Any]:
         """Outputs to all rows under each steering, of which several share a batch.

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, Self
 
 from torch import Tensor, nn
 
@@ -97,6 +97,17 @@ class Reading:
 
     arguments: Mapping[str, Any]
     call: Call
+
+    def within(self, steps: int | None) -> Self:
+        """The same, read as in the `generate` that made the outputs.
+
+        Schedules are as long as they were there, and what would steer nothing is judged by that length: not by how
+        short this output came to be.
+
+        Args:
+            steps: How many output steps it allowed; None where that is not known.
+        """
+        return self if steps is None else replace(self, call=replace(self.call, steps=steps))
 
 
 class Identified(Protocol):

@@ -22,7 +22,7 @@ from mmsteer.attribution import (
 )
 from mmsteer.attribution.metrics import OfWords
 from mmsteer.attribution.techniques import MOST_EXACT
-from mmsteer.errors import AttributionError
+from mmsteer.errors import AttributionError, SteeringError
 from mmsteer.likelihood import output_likelihood
 from mmsteer.sae import SparseDictionary
 from mmsteer.steering import Attribute, Steering, steer
@@ -275,6 +275,31 @@ def test_schedules_of_a_clip_are_followed(musicgen):
     assert abs(found.whole - float(output_likelihood(musicgen, [clip])[0, 0])) > 1e-2
 
 
+@pytest.mark.parametrize("line", ["word:cup 3 window(0%..50%)", "word:cup 3 fade-out 0..100%"])
+def test_a_steered_text_is_as_likely_as_where_it_was_generated(talker, line):
+    """The sum of the log-probabilities that the steered model gave while it generated."""
+    steering = parse_steering(line, {"word:cup": saying(talker, "cup", "word:cup")})
+    ids = talker.reading([Sample("a", "red blue")]).arguments["input_ids"]
+    with steer(talker, steering):
+        (made,) = talker.generate(["red blue"], Sampling(tokens=6, temperature=0.0))
+        out = talker.model.generate(
+            ids, max_new_tokens=6, do_sample=False, output_logits=True, return_dict_in_generate=True
+        )
+    wanted = sum(float(logits[0].log_softmax(-1).max()) for logits in out.logits)
+    sample = replace(made, id="a")
+    found = attribute(talker, sample, technique="gradient", steering=steering, steps=6)
+    assert found.whole == pytest.approx(wanted, abs=1e-4)
+    assert abs(found.whole - attribute(talker, sample, technique="gradient").whole) > 0.1
+
+
+def test_a_window_may_begin_behind_a_short_output(talker):
+    steering = parse_steering("word:cup 3 window(5steps..9steps)", {"word:cup": saying(talker, "cup", "word:cup")})
+    found = attribute(talker, ASKED, technique="gradient", steering=steering, steps=12)
+    assert found.whole == pytest.approx(float(output_likelihood(talker, [ASKED])[0, 0]), abs=1e-4)
+    with pytest.raises(SteeringError, match="0 at each of the 5 steps"):
+        attribute(talker, ASKED, technique="gradient", steering=steering, steps=5)
+
+
 def test_a_push_stays_where_its_component_is_taken_away(talker):
     """The component writes nothing, and the push is still there: by hand, a hook that puts the push in its place."""
     mlp, block = Site("text", 1, "mlp"), planted(talker, "d", [1])
@@ -332,7 +357,7 @@ def test_another_stack_is_refused(llava):
         ComponentUnits("vision.*.mlp").resampled(llava, sample)
 
 
-def test_units_that_are_none_are_refused(talker):
+def test_units_that_are_none_are_refused(talker, monkeypatch):
     with pytest.raises(AttributionError, match="no baseline"):
         TokenUnits(baseline="other")
     with pytest.raises(AttributionError, match="nothing to put in the place of a unit: the positions 'image'"):
@@ -346,7 +371,9 @@ def test_units_that_are_none_are_refused(talker):
     with pytest.raises(AttributionError, match="not given"):
         attribute(talker, replace(ASKED, output=None))
     vectors = VectorUnits(Steering((Attribute(planted(talker, "d", [1]), 0.1),)))
+    monkeypatch.setattr(talker, "read", None)  # refused before any forward
     with pytest.raises(AttributionError, match="the slope in its share is gradient"):
         attribute(talker, ASKED, units=vectors, technique="saliency")
+    monkeypatch.undo()
     with pytest.raises(AttributionError, match="has no 'zebra'"):
         of_words(talker, ASKED, "zebra")

@@ -51,6 +51,16 @@ def test_patches_become_a_heat_map(mmsteer, tmp_path):
     assert "data:image/png;base64," in page
 
 
+def test_an_image_that_is_not_square_has_no_heat_map(mmsteer, tmp_path):
+    picture().resize((64, 32)).save(tmp_path / "a.png")
+    words = ("--prompt", "describe", "--image", tmp_path / "a.png", "--units", "patches", "--output", "red")
+    code, _, err = mmsteer("attribute", "--model", save("llava", tmp_path), *words, "--out", tmp_path / "p.html")
+    assert code == 0, err
+    page = (tmp_path / "p.html").read_text()
+    assert "no heat map: the image is not square" in page
+    assert not re.findall(r'<span class="(?:more|less)"', page)
+
+
 def test_frames_become_a_shaded_spectrogram(mmsteer, musicgen_folder, tmp_path):
     words = ("--prompt", "tune", "--seconds", 0.4, "--units", "frames", "--technique", "gradient", "--seed", 1)
     code, _, err = mmsteer("attribute", "--model", musicgen_folder, *words, "--out", tmp_path / "p.html")
@@ -97,6 +107,23 @@ def test_a_steered_output_is_generated_and_explained(run, talker, tmp_path):
     assert float(re.search(r"with all ([-\d.]+)", steered[1])[1]) > -0.5  # as likely as the vector makes it
     assert "Steered: word:cup 30 constant(1) on text.3." in (tmp_path / "1.html").read_text()
     assert "Steered" not in (tmp_path / "0.html").read_text()
+
+
+def test_a_schedule_in_percent_is_of_the_tokens_that_are_allowed(run, talker, tmp_path):
+    save_directions(tmp_path / "d.safetensors", [saying(talker, "cup", "word:cup")])
+    half = ("--directions", tmp_path / "d.safetensors", "--steer", "word:cup 30 window(0%..50%) on text.3")
+    code, out, err = run("--tokens", 6, "--technique", "gradient", *half)
+    assert code == 0, err
+    assert "output: cup cup cup" in out
+    assert "cup cup cup cup" not in out
+
+
+def test_saliency_of_directions_is_refused_before_a_model_is_loaded(mmsteer, tmp_path):
+    given = ("--model", tmp_path / "nowhere", "--prompt", "red", "--technique", "saliency")
+    for units in (("features", "--dictionary", "bundled:text"), ("vectors", "--steer", "a 1")):
+        code, _, err = mmsteer("attribute", *given, "--units", *units)
+        assert code == 2
+        assert "saliency is the gradient in a state" in err
 
 
 @pytest.mark.parametrize(

@@ -140,6 +140,20 @@ def test_what_is_left_out_is_counted(seen, monkeypatch):
     assert "3 more images are not shown here" in report(seen).text
 
 
+def test_what_was_attributed_is_drawn_in_any_case(folder, monkeypatch):
+    """The last image is behind those that are listed, in a condition that is folded."""
+    found = {"units": "components", "kind": "components", "technique": "gradient", "whole": -1.0, "nothing": -2.0}
+    some = {9: {**found, "names": ["text.1.mlp"], "values": [1.0]}}
+    write(folder, "attributions.json", {"unsteered": some, "contrast 1.0": some})
+    monkeypatch.setattr(gallery, "BROWSED", 0)
+    _, second = gallery.galleries(read_run(folder))
+    captions, answers = second.shelves
+    (card,) = captions.folded
+    assert [one.source.largest for one in card.shown] == ["text.1.mlp +1.00"] * 2
+    assert captions.left_out == 3
+    assert not [one for one in answers.shown + answers.folded if one.shown]
+
+
 def test_captions_stand_beside_their_controls(seen):
     first, second = gallery.galleries(read_run(seen))
     assert [one.role for one in first.shelves[0].shown[0].shown] == [

@@ -7,7 +7,7 @@ from typing import Any
 
 from mmsteer.attribution import Effort, attribute, find_words, log_probability
 from mmsteer.attribution.metrics import Metric
-from mmsteer.errors import AttributionError
+from mmsteer.errors import MmsteerError
 from mmsteer.recipes.attributing.schema import Attributed
 from mmsteer.recipes.attributing.units import can_be_attributed, units_of
 from mmsteer.recipes.folder import RunFolder
@@ -48,6 +48,7 @@ class AttributedOutput:
         sample: The prompt with the output.
         number: What of it is shared out.
         how: What the recipe says.
+        allowed: Most steps of an output.
         seed: Of what is drawn.
     """
 
@@ -57,18 +58,21 @@ class AttributedOutput:
     sample: Sample
     number: Number
     how: Attributed
+    allowed: int
     seed: int
 
     def do(self, held: Held) -> dict[str, Any]:
-        """An entry of the file; where the output has no such units, the reason."""
+        """An entry of the file; where the output cannot be attributed, the reason: all is generated, and goes on."""
         how, adapter = self.how, held.adapter
         # Vectors are added as units, all of them with all units.
         steering = Steering() if how.units == "vectors" else self.steering
         effort = Effort(how.batch, how.steps, how.draws, self.seed)
         try:
             units = units_of(how, self.steering)
-            found = attribute(adapter, self.sample, self.number.metric, units, how.technique, effort, steering)
-        except AttributionError as cause:
+            found = attribute(
+                adapter, self.sample, self.number.metric, units, how.technique, effort, steering, self.allowed
+            )
+        except MmsteerError as cause:
             return {"refused": str(cause)}
         return {
             "units": how.units,
@@ -159,7 +163,9 @@ class Attributing:
         number = self._number(samples[0], line) if samples else None
         if number is None:
             return None
-        return AttributedOutput(planned.name, line[ITEM], steering, samples[0], number, self.how, self.seed)
+        return AttributedOutput(
+            planned.name, line[ITEM], steering, samples[0], number, self.how, self.task.steps, self.seed
+        )
 
     def _number(self, sample: Sample, line: Line) -> Number | None:
         words, before = self.how.words, ""

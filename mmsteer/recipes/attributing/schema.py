@@ -10,7 +10,7 @@ from mmsteer.recipes.rows.schema import Batch
 
 
 class Attributed(Part):
-    """What outputs come from: asked of the first ones that the report shows, once all are there."""
+    """What outputs come from: asked of the first ones, which the report draws, once all are there."""
 
     units: Literal["tokens", "patches", "frames", "components", "vectors"] = Field(
         description="what an output is attributed to; vectors: the additions of a condition, of its own outputs alone"

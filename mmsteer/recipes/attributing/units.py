@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from mmsteer.attribution import ComponentUnits, FrameUnits, TokenUnits, Units, VectorUnits, check_parts
+from mmsteer.attribution import ComponentUnits, FrameUnits, TokenUnits, Units, VectorUnits, check_parts, check_states
 from mmsteer.attribution.baselines import check_stack
 from mmsteer.attribution.units import entrance
 from mmsteer.document import Place
@@ -73,8 +73,10 @@ def problems(recipe: Recipe, conditions: Sequence[Condition]) -> Iterator[Proble
         yield Problem(place, "no condition steers all images alike, so none can be attributed; leave this out")
     if how.at:
         yield from (Problem((*place, "at"), message) for message in complaints(Positions, how.at))
-    if (how.technique, how.units) == ("saliency", "vectors"):
-        yield Problem((*place, "technique"), "saliency is of states, and vectors are directions; take gradient")
+    are_states = how.units != "vectors"
+    yield from (
+        Problem((*place, "technique"), message) for message in complaints(check_states, how.technique, are_states)
+    )
     # How many components there are, the model knows; of the others a sample may have any number.
     count = 1 if how.units in ("components", "vectors") else None
     yield from (Problem((*place, "technique"), message) for message in complaints(check_parts, how.technique, count))

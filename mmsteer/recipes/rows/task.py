@@ -203,7 +203,11 @@ class RowsTask(Task):
         ]
         # A batch at a time: a steering is attached to the model once for each, and memory grows with its rows.
         parts = [each[start : start + self.batch] for start in range(0, len(each), self.batch)]
-        sums = torch.cat([output_likelihood(self.adapter, part, steering) for part in parts]) if parts else None
+        sums = (
+            torch.cat([output_likelihood(self.adapter, part, steering, steps=self.steps) for part in parts])
+            if parts
+            else None
+        )
         found: list[bool | None] = [None] * len(made)
         for place in asked:
             assert sums is not None

@@ -11,7 +11,7 @@ from PIL import Image
 from mmsteer.adapters import load
 from mmsteer.api import parse_steering
 from mmsteer.direction_file import load_directions
-from mmsteer.errors import RecipeError
+from mmsteer.errors import RecipeError, SteeringError
 from mmsteer.likelihood import output_likelihood
 from mmsteer.recipes.attributing import outputs
 from mmsteer.recipes.attributing.outputs import ATTRIBUTIONS
@@ -27,6 +27,7 @@ from tests.recipes.rows.recipe import write_recipe, write_rows
 from tests.recipes.vision.recipe import write_recipe as write_vision
 from tests.report.html import Page
 
+GENERATE = "tokens: 8, temperature: 1.0"
 TOKENS = "{units: tokens, technique: gradient, samples: 2}"
 
 
@@ -43,6 +44,12 @@ def llava(tmp_path_factory):
 def attributed(path, how):
     path.write_text(f"{path.read_text().strip()}\nattribution: {how}\n")
     return path
+
+
+def stretched(file):
+    """The image made twice as wide."""
+    with Image.open(file) as image:
+        image.resize((2 * image.width, image.height)).save(file)
 
 
 def texts(place, llama, how=TOKENS, **replaced):
@@ -152,6 +159,27 @@ def test_an_output_without_such_units_says_why(llama, tmp_path):
     assert "select no token of this sample" in Page(write_report(folder.path).read_text()).words
 
 
+@pytest.mark.parametrize("window", ["window(0%..50%)", "window(2steps..6steps)"])
+def test_schedules_of_text_are_those_of_the_run(llama, tmp_path, window):
+    """In percent, and longer than an output that ended early: doses, pushes of words and attributions."""
+    recipe = texts(tmp_path, llama, **{'yes {strength}"': f'yes {{strength}} {window}"', "generate": GENERATE})
+    folder = run(prepare(recipe), tmp_path / "run", progress=False)
+    found, traces = folder.read(ATTRIBUTIONS), folder.read("traces.json")
+    assert all("whole" in one for some in found.values() for one in some.values())
+    assert any(one["words"] for one in traces.values())
+
+
+def test_an_output_that_cannot_be_attributed_ends_no_run(llama, tmp_path, monkeypatch):
+    def fails(*given):
+        raise SteeringError("not today")
+
+    monkeypatch.setattr(outputs, "attribute", fails)
+    folder = run(prepare(texts(tmp_path, llama)), tmp_path / "run", progress=False)
+    found = folder.read(ATTRIBUTIONS)
+    assert {one["refused"] for some in found.values() for one in some.values()} == {"not today"}
+    assert "not today" in Page(write_report(folder.path).read_text()).words
+
+
 def test_components_and_vectors(llama, tmp_path):
     for units in ("components, sites: text.*.mlp", "vectors"):
         how = f"{{units: {units}, technique: exact-shapley, samples: 1}}"
@@ -182,6 +210,21 @@ def test_patches_lie_over_the_image(llava, tmp_path):
     assert len([one for one in page.all("rect") if one.get("class") in ("more", "less")]) >= 4
     with Image.open(folder.path / "images" / "00000-0.png") as image:
         assert image.width == image.height
+
+
+@pytest.mark.parametrize(
+    ("damage", "why"),
+    [(lambda file: file.unlink(), "the image file is missing"), (stretched, "the image is not square")],
+)
+def test_where_no_map_can_be_drawn_the_report_says_why(llava, tmp_path, damage, why):
+    how = "{units: patches, technique: gradient, samples: 1}"
+    folder = run(prepare(attributed(write_vision(tmp_path, llava), how)), tmp_path / "run", progress=False)
+    for file in (folder.path / "images").iterdir():
+        damage(file)
+    page = Page(write_report(folder.path).read_text())
+    assert f"no heat map: {why}" in page.words
+    assert "<image>" not in page.words
+    assert not page.all("image")
 
 
 def test_components_of_a_model_that_sees_are_a_grid(llava, tmp_path):
@@ -217,7 +260,10 @@ def test_frames_lie_over_the_spectrogram(musicgen_folder, tmp_path):
         ("{units: tokens, sites: text.*.mlp}", "components need them, and other units have none"),
         ("{units: components}", "components need them"),
         ("{units: components, sites: text.1}", "attribution: text.1 is the residual stream"),
-        ("{units: vectors, technique: saliency}", "saliency is of states, and vectors are directions; take gradient"),
+        (
+            "{units: vectors, technique: saliency}",
+            "technique: saliency is the gradient in a state, and a feature or a vector is",
+        ),
         ("{units: vectors, at: all}", "leave out baseline and at"),
         ("{units: tokens, samples: 9}", "less than or equal to 4"),
     ],
