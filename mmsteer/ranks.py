@@ -43,27 +43,33 @@ class Ranks:
         """Whether this is the first one."""
         return self.number == 0
 
-    def part(self, items: Items) -> Items:
+    def part(self, items: Items, kind: str) -> Items:
         """The items, such as rows of a batch, that this one learns from.
 
         Args:
-            items: What all learn from together, the same everywhere.
+            items: What all learn from together in a step, the same everywhere.
+            kind: What they are, such as `prompts`.
+
+        Raises:
+            RanksError: There are fewer than processes.
         """
-        self.check_enough(len(items))
+        self.check_enough(len(items), kind)
         return items[self.number :: self.count] if self.count > 1 else items
 
-    def check_enough(self, items: int) -> None:
-        """Refuse fewer items than there are processes.
+    def check_enough(self, count: int, kind: str) -> None:
+        """Refuse fewer items in a step than there are processes.
 
         Args:
-            items: How many there are.
+            count: How many there are.
+            kind: What they are, such as `prompts`.
 
         Raises:
             RanksError: A process would have nothing to learn from.
         """
-        if items < self.count:
+        if count < self.count:
             raise RanksError(
-                f"a step of {items} is no work for {self.count} processes; start fewer, or let it take more"
+                f"{count} {kind} a step are too few for {self.count} processes; start at most {count}, or let a step "
+                f"take more {kind}"
             )
 
     def exchange(self, mine: Given) -> list[Given]:
