@@ -2,6 +2,7 @@
 
 import gc
 import os
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -17,6 +18,8 @@ Items = TypeVar("Items", Tensor, list[int])
 Given = TypeVar("Given")
 WAIT = timedelta(hours=6)
 """How long the others wait for one, such as the first one while it measures and writes."""
+PATIENCE = 30.0
+"""Seconds that a process waits at most for one that failed to leave first: torchrun ends it in that moment."""
 _KNOWN = "the other processes were ended as well"
 
 
@@ -40,27 +43,33 @@ class Ranks:
         """Whether this is the first one."""
         return self.number == 0
 
-    def part(self, items: Items) -> Items:
+    def part(self, items: Items, kind: str) -> Items:
         """The items, such as rows of a batch, that this one learns from.
 
         Args:
-            items: What all learn from together, the same everywhere.
+            items: What all learn from together in a step, the same everywhere.
+            kind: What they are, such as `prompts`.
+
+        Raises:
+            RanksError: There are fewer than processes.
         """
-        self.check_enough(len(items))
+        self.check_enough(len(items), kind)
         return items[self.number :: self.count] if self.count > 1 else items
 
-    def check_enough(self, items: int) -> None:
-        """Refuse fewer items than there are processes.
+    def check_enough(self, count: int, kind: str) -> None:
+        """Refuse fewer items in a step than there are processes.
 
         Args:
-            items: How many there are.
+            count: How many there are.
+            kind: What they are, such as `prompts`.
 
         Raises:
             RanksError: A process would have nothing to learn from.
         """
-        if items < self.count:
+        if count < self.count:
             raise RanksError(
-                f"a step of {items} is no work for {self.count} processes; start fewer, or let it take more"
+                f"{count} {kind} a step are too few for {self.count} processes; start at most {count}, or let a step "
+                f"take more {kind}"
             )
 
     def exchange(self, mine: Given) -> list[Given]:
@@ -111,9 +120,22 @@ class Ranks:
             raise
         except Exception as error:
             if self.count > 1 and _KNOWN not in getattr(error, "__notes__", ()):
-                self._meet(None, f"{type(error).__name__}: {error}")
                 error.add_note(_KNOWN)
+                self._fail(error)
             raise
+
+    def _fail(self, error: Exception) -> None:
+        """End the others, where they can be reached.
+
+        Raises:
+            EndedElsewhere: An earlier process failed, too.
+        """
+        try:
+            self._meet(None, f"{type(error).__name__}: {error}")
+        except EndedElsewhere:
+            raise
+        except RanksError:
+            pass  # they have died; this one's own error is the one to see
 
     def _meet(self, mine: Given, failure: str | None) -> list[Given]:
         """Exchange things and failures; of several processes that failed the first one is to blame.
@@ -128,7 +150,9 @@ class Ranks:
         try:
             dist.all_gather_object(told, (mine, failure))
         except RuntimeError as cause:
-            raise RanksError(f"process {self.number} of {self.count} cannot reach the others: {cause}") from None
+            died = RanksError(f"process {self.number} of {self.count} cannot reach the others: {cause}")
+            died.add_note(_KNOWN)  # a group that has lost one is not to be asked again
+            raise died from None
         failed = [number for number, (_, one) in enumerate(told) if one is not None]
         if failed and failed[0] != self.number:
             raise EndedElsewhere(f"process {failed[0]} of {self.count} failed: {told[failed[0]][1]}") from None
@@ -140,20 +164,57 @@ def joined(device: str) -> Iterator[tuple[Ranks, str]]:
     """Join the processes that torchrun or accelerate started, if one did; and the device of this one.
 
     Args:
-        device: What was asked for: `cpu`, or any graphics card, in place of which each process takes its own.
+        device: What was asked for: `cpu`; `auto`, the CPU where there is no graphics card; or any card, in place of
+            which each process takes its own.
+
+    Raises:
+        RanksError: There are more processes than cards; all but one raise `EndedElsewhere`.
     """
     if not dist.is_available() or not dist.is_torchelastic_launched():
         yield Ranks(), device
         return
-    on_card = device != "cpu"
-    own = f"cuda:{os.environ['LOCAL_RANK']}" if on_card else "cpu"
-    if on_card:
-        torch.cuda.set_device(own)
-    dist.init_process_group("nccl" if on_card else "gloo", timeout=WAIT)
-    try:
+    with _leaving_last(), _grouped(_own_device(device)) as own:
         yield Ranks(), own
         # The others wait until the first one has written: a group that some have left may take a process down.
         dist.barrier()
+
+
+@contextmanager
+def _leaving_last() -> Iterator[None]:
+    """Leave behind the process that failed: when one leaves, torchrun ends those that have not yet printed why.
+
+    Raises:
+        EndedElsewhere: Another one failed.
+    """
+    try:
+        yield
+    except EndedElsewhere:
+        time.sleep(PATIENCE)
+        raise
+
+
+def _own_device(device: str) -> str:
+    """The device of this process.
+
+    Raises:
+        RanksError: There are more processes than cards.
+    """
+    if device == "cpu" or (device == "auto" and not torch.cuda.is_available()):
+        return "cpu"
+    number, count, cards = int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"]), torch.cuda.device_count()
+    if count > cards:
+        kind = EndedElsewhere if number else RanksError
+        raise kind(f"{count} processes and {cards} graphics cards here; start one a card, or give --device cpu")
+    return f"cuda:{number}"
+
+
+@contextmanager
+def _grouped(device: str) -> Iterator[str]:
+    if device != "cpu":
+        torch.cuda.set_device(device)
+    dist.init_process_group("gloo" if device == "cpu" else "nccl", timeout=WAIT)
+    try:
+        yield device
     finally:
         gc.collect()  # requests that nobody holds any more, before the group that they are of
         dist.destroy_process_group()

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -150,8 +151,13 @@ def offline_name(embed: Embed | None, reader: Reader | None = None) -> str:
         embed: Its sentence embeddings; None for TF-IDF.
         reader: Who reads for fluency; None for the unsteered model.
     """
-    read = f", fluency under {reader.name.removeprefix(BUNDLED)}" if reader else ""
+    read = f", fluency under {_called(reader.name)}" if reader else ""
     return f"offline ({'TF-IDF' if embed is None else 'MiniLM'}{read})"
+
+
+def _called(model: str) -> str:
+    """A model's name without `bundled:`, or without where its folder lies on this machine."""
+    return Path(model).resolve().name if Path(model).is_dir() else model.removeprefix(BUNDLED)
 
 
 class OfflineRater:

@@ -47,8 +47,11 @@ class Packaged:
 
     @property
     def installed(self) -> bool:
-        """Whether the packages are there."""
-        return all(map(_is_installed, self.packages))
+        """Whether it is converted, or can be: the packages are there, and what reads their files."""
+        try:
+            return _folder(self, _pieces(self)).is_dir() or _can_convert()
+        except AdapterError:
+            return False
 
 
 PACKAGED = {
@@ -82,7 +85,7 @@ def packaged_path(name: str) -> Path:
     """
     model = PACKAGED[name]
     pieces = _pieces(model)
-    folder = cache_directory() / f"{name}-{_digest(pieces)[:16]}"
+    folder = _folder(model, pieces)
     if not folder.is_dir():
         _check_whole(model, pieces)
         try:
@@ -123,12 +126,14 @@ def place_folder(folder: Path, fill: Callable[[Path], None]) -> None:
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def _is_installed(package: str) -> bool:
-    try:
-        metadata.distribution(package)
-    except metadata.PackageNotFoundError:
-        return False
-    return True
+def _can_convert() -> bool:
+    from transformers.utils import is_gguf_available
+
+    return bool(is_gguf_available())
+
+
+def _folder(model: Packaged, pieces: Sequence[tuple[Path, str]]) -> Path:
+    return cache_directory() / f"{model.name}-{_digest(pieces)[:16]}"
 
 
 def _pieces(model: Packaged) -> list[tuple[Path, str]]:
@@ -167,9 +172,7 @@ def _check_whole(model: Packaged, pieces: Sequence[tuple[Path, str]]) -> None:
     Raises:
         AdapterError: They differ from what was installed, or what reads them is missing.
     """
-    from transformers.utils import is_gguf_available
-
-    if not is_gguf_available():
+    if not _can_convert():
         raise AdapterError(
             f"bundled:{model.name} is converted with the package gguf, which is not installed; {model.advice}"
         )

@@ -30,8 +30,12 @@ class DictionaryRanks(Ranks):
             tensor.detach().copy_(held)
 
     def send(self, batch: Tensor) -> Tensor:
-        """Give the others a batch, (rows, width), and return it."""
-        self.check_enough(len(batch))
+        """Give the others a batch, (rows, width), and return it.
+
+        Raises:
+            RanksError: It has fewer hidden states than there are processes.
+        """
+        self.check_enough(len(batch), "hidden states")
         if self.count > 1:
             dist.broadcast(torch.tensor(len(batch), device=batch.device), src=0)
             dist.broadcast(batch.contiguous(), src=0)

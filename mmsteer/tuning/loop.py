@@ -115,6 +115,7 @@ def train(
 
     Raises:
         ProbeError: The folder holds another training, or a gradient is not finite.
+        RanksError: A step has fewer outputs, pairs or prompts than there are processes, or another process has died.
         EndedElsewhere: Another process failed.
     """
     ranks = Ranks()

@@ -4,6 +4,7 @@ import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any, Literal
 
 import torch
@@ -116,8 +117,9 @@ class Reinforced:
         weight = past[-1]["weight"]
         if not past[-1]["tokens"]:
             return weight  # nothing was measured
-        beyond = [-1.0, *(min(1.0, one["kl"] / self.budget - 1) for one in past if one["tokens"])]
-        return max(0.0, weight + GAIN * beyond[-1] + DAMPING * (beyond[-1] - beyond[-2]))
+        last = islice((one["kl"] for one in reversed(past) if one["tokens"]), 2)
+        beyond, before = [*(min(1.0, kl / self.budget - 1) for kl in last), -1.0][:2]
+        return max(0.0, weight + GAIN * beyond + DAMPING * (beyond - before))
 
     def _parts(self, places: Sequence[int]) -> list[list[int]]:
         return [list(places[at : at + self.batch]) for at in range(0, len(places), self.batch)]
@@ -127,7 +129,7 @@ class Reinforced:
         adapter, step_places = vectors.where.adapter, drawn(len(self.prompts), self.asked, step, self.seed)
         rng = random.Random(f"{self.seed}:outputs:{step}")
         all_seeds = [[rng.getrandbits(31) for _ in range(self.group)] for _ in step_places]
-        mine = [(at, of) for at in ranks.part(list(range(len(step_places)))) for of in range(self.group)]
+        mine = [(at, of) for at in ranks.part(list(range(len(step_places))), "prompts") for of in range(self.group)]
         places = [step_places[at] for at, _ in mine]
         asked = [replace(self.prompts[step_places[at]], id=f"{step}:{at * self.group + of}") for at, of in mine]
         seeds = [all_seeds[at][of] for at, of in mine]

@@ -50,7 +50,7 @@ class Likelihood:
             past: Numbers of the steps before.
         """
         ranks, places = Ranks(), drawn(len(self.samples), self.batch, step, self.seed)
-        mine = ranks.part(places)
+        mine = ranks.part(places, "outputs")
         read = vectors.outputs([self.samples[at] for at in mine])
         surprise = -read.sums.sum()
         charge = vectors.charge * len(mine) / len(places) if isinstance(vectors, GatedVectors) else torch.zeros(())
@@ -101,7 +101,7 @@ class Preference:
             past: Numbers of the steps before.
         """
         ranks, places = Ranks(), drawn(len(self.better), self.batch, step, self.seed)
-        mine = ranks.part(places)
+        mine = ranks.part(places, "pairs")
         sign = random.Random(f"{self.seed}:sign:{step}").choice((-1.0, 1.0))
         steered = [vectors.outputs([some[at] for at in mine], sign=sign).sums for some in (self.better, self.worse)]
         gains = torch.stack(steered) - torch.stack([self._unsteered(vectors, at) for at in mine], dim=1)

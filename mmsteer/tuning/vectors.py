@@ -184,6 +184,8 @@ class GatedVectors(AdditiveVectors):
             ranks: The processes.
         """
         super().meet(ranks)
+        if ranks.count == 1:
+            return  # a mean of one would round
         added = self.get_buffer("added")
         told = ranks.exchange((self._rows, added))
         rows, each = torch.tensor([rows for rows, _ in told]), torch.stack([one for _, one in told])

@@ -198,7 +198,8 @@ def recipe(talker_folder, folder, tmp_path):
     path.write_text(
         f"kind: axbench\nname: small\nabout: a test\nmodel: {{load: {talker_folder}, device: cpu, dtype: float32}}\n"
         f"data: {folder}\ninstructions: asked.jsonl\nsite: text.2\nmethods: [diff-mean, prompt]\nfactors: [1.0]\n"
-        "prompts: 2\ntokens: 3\njudge: offline\nexamples: 4\n"
+        # Named, or else it is whatever this machine has.
+        f"prompts: 2\ntokens: 3\njudge: offline\nfluency: {talker_folder}\nexamples: 4\n"
     )
     return path
 
@@ -226,12 +227,16 @@ def judge_of(folder):
     return json.loads((folder / "axbench.json").read_text())["judge"]
 
 
-def test_a_recipe_names_who_reads_for_fluency(mmsteer, recipe, talker_folder, tmp_path):
-    few = ("concepts=1", "methods=[prompt]", "--quiet")
-    code, _, err = mmsteer("run", recipe, *few, f"fluency={talker_folder}", "--out", tmp_path / "read")
+ONE = ("concepts=1", "methods=[prompt]", "--quiet")
+
+
+def test_a_recipe_names_who_reads_for_fluency(mmsteer, recipe, talker_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(Packaged, "installed", False)
+    code, _, err = mmsteer("run", recipe, *ONE, "--out", tmp_path / "read")
     assert code == 0, err
-    assert judge_of(tmp_path / "read").endswith(f", fluency under {talker_folder})")
-    code, _, err = mmsteer("run", recipe, *few, "--out", tmp_path / "read")
+    assert judge_of(tmp_path / "read").endswith(f", fluency under {talker_folder.name})")
+    assert str(talker_folder) not in (tmp_path / "read" / "index.html").read_text()
+    code, _, err = mmsteer("run", recipe, *ONE, "fluency=null", "--out", tmp_path / "read")
     assert (code, "differs in judge, reader" in err) == (2, True)
 
 
@@ -239,7 +244,7 @@ def test_gemma_reads_where_it_is_installed(mmsteer, recipe, talker, tmp_path, mo
     asked = []
     monkeypatch.setattr(Packaged, "installed", True)
     monkeypatch.setattr("mmsteer.recipes.axbench.load", lambda name, **_: asked.append(name) or talker)
-    code, _, err = mmsteer("run", recipe, "concepts=1", "methods=[prompt]", "--out", tmp_path / "run", "--quiet")
+    code, _, err = mmsteer("run", recipe, *ONE, "fluency=null", "--out", tmp_path / "run")
     assert code == 0, err
     assert asked == ["bundled:gemma3-270m"]
     assert judge_of(tmp_path / "run").endswith(", fluency under gemma3-270m)")

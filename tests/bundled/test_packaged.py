@@ -173,6 +173,21 @@ def test_without_gguf_it_cannot_be_converted(package, monkeypatch):
         bundled_path("text")
 
 
+def test_it_is_installed_where_it_is_converted_or_can_be(package, monkeypatch):
+    assert packaged.PACKAGED["text"].installed
+    monkeypatch.setattr(packaged, "_convert", _fill)
+    bundled_path("text")
+    monkeypatch.setattr("transformers.utils.is_gguf_available", lambda: False)
+    assert packaged.PACKAGED["text"].installed
+    monkeypatch.setenv("XDG_CACHE_HOME", str(package.parent / "elsewhere"))
+    assert not packaged.PACKAGED["text"].installed
+
+
+def test_a_package_without_its_file_is_not_installed(package):
+    package.unlink()
+    assert not packaged.PACKAGED["text"].installed
+
+
 def test_a_relative_cache_directory_is_ignored(monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", "somewhere")
     assert packaged.cache_directory() == Path.home() / ".cache" / "mmsteer"

@@ -85,5 +85,5 @@ def test_two_processes_go_on_where_one_was_stopped(tmp_path):
 def test_a_batch_must_have_a_state_for_each_process():
     ranks = DictionaryRanks()
     ranks.count = 4
-    with pytest.raises(RanksError, match="a step of 3 is no work for 4 processes"):
+    with pytest.raises(RanksError, match="3 hidden states a step are too few for 4 processes; start at most 3"):
         ranks.send(torch.zeros(3, 2))

@@ -4,13 +4,15 @@ python -m torch.distributed.run ... -m tests.tuning.ranked MODEL FOLDER NAME...
 """
 
 import sys
+import time
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 import torch
 
 from mmsteer.adapters import load
-from mmsteer.errors import ProbeError
+from mmsteer.errors import ProbeError, RanksError
 from mmsteer.eval.rewards import parse_output_reward
 from mmsteer.eval.text import Reference
 from mmsteer.ranks import Ranks, joined
@@ -82,6 +84,18 @@ def trained(adapter, name, folder):
     return vectors, train(vectors, objective, Schedule(STEPS, 0.1), settings={"seed": 0}, folder=folder / name)
 
 
+@contextmanager
+def ending(path):
+    """Keep the error that a process ends with; the one that failed takes its time to leave."""
+    try:
+        yield
+    except Exception as error:
+        path.write_text(f"{type(error).__name__}: {error}")
+        if not isinstance(error, RanksError):
+            time.sleep(10)
+        raise
+
+
 def main() -> None:
     """One of the processes."""
     torch.set_num_threads(1)
@@ -89,7 +103,8 @@ def main() -> None:
     with joined("cpu") as (ranks, device):
         adapter = load(model, device=device)
         for name in names:
-            vectors, log = trained(adapter, name, folder)
+            with ending(folder / f"{name}-{ranks.number}.txt"):
+                vectors, log = trained(adapter, name, folder)
             torch.save((vectors.state_dict(), log), folder / f"{name}-{ranks.number}.pt")
 
 

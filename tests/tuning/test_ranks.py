@@ -94,7 +94,8 @@ def test_what_fails_in_one_process_ends_all_and_one_goes_on(talker, talker_folde
     done = launched(*TORCHRUN, "tests.tuning.ranked", talker_folder, tmp_path, "failing")
     assert done.returncode != 0
     assert "mmsteer.errors.ProbeError: the answer is not to be had\n" in done.stderr
-    assert "EndedElsewhere: process 1 of 2 failed: ProbeError: the answer is not to be had" in done.stderr
+    ended = (tmp_path / "failing-0.txt").read_text()
+    assert ended == "EndedElsewhere: process 1 of 2 failed: ProbeError: the answer is not to be had"
     assert len((tmp_path / "failing" / "steps.jsonl").read_text().splitlines()) == 2
     found, _ = trained(talker, "failing", tmp_path)
     alone, _ = trained(talker, "failing", tmp_path / "alone")
@@ -106,6 +107,16 @@ def test_no_process_waits_for_one_that_died(talker_folder, tmp_path):
     done = launched(*TORCHRUN, "tests.tuning.ranked", talker_folder, tmp_path, "dying")
     assert done.returncode != 0
     assert "cannot reach the others" in done.stderr
+
+
+def test_more_processes_than_cards_are_one_error():
+    more = str(max(2, torch.cuda.device_count() + 1))
+    count = (*TORCHRUN[:-2], f"--nproc-per-node={more}", "-m")
+    words = ("mmsteer", "train", "--model", "m", "--data", "d", "--sites", "text.1", "--out", "o.safetensors")
+    done = launched(*count, *words, "--device", "cuda")
+    assert done.returncode != 0
+    assert done.stderr.count(f"error: {more} processes and {torch.cuda.device_count()} graphics cards here") == 1
+    assert "mmsteer/ranks.py" not in done.stderr
 
 
 @pytest.fixture

@@ -5,14 +5,16 @@ from functools import partial
 
 import pytest
 import torch
+import torch.distributed as dist
 
 from mmsteer.atomic import append_whole
 from mmsteer.direction_file import load_directions, save_directions
-from mmsteer.errors import ProbeError, SteeringError
+from mmsteer.errors import ProbeError, RanksError, SteeringError
 from mmsteer.eval.rewards import parse_output_reward
 from mmsteer.eval.text import Reference
 from mmsteer.hooks import frozen
 from mmsteer.likelihood import output_likelihood
+from mmsteer.ranks import Ranks
 from mmsteer.steering import Attribute, Steering, parse_attribute, steer
 from mmsteer.tuning import (
     AdditiveVectors,
@@ -125,6 +127,15 @@ def test_gated_vectors_read_and_write(where):
     assert all(float(part.detach().norm() ** 2) == pytest.approx(width) for part in vectors.parts)
 
 
+def test_alone_a_gated_vector_keeps_the_bits_of_what_it_added(where):
+    vectors, added = GatedVectors(where), torch.rand(len(where.sites), generator=torch.Generator().manual_seed(0))
+    for rows in range(1, 20):
+        vectors._rows = rows
+        vectors.get_buffer("added").copy_(added)
+        vectors.meet(Ranks())
+        assert torch.equal(vectors.get_buffer("added"), added)
+
+
 def test_preference_reads_each_pair_unsteered_once(where, monkeypatch):
     read = []
     outputs = AdditiveVectors.outputs
@@ -203,6 +214,29 @@ def test_the_weight_follows_the_divergence_by_hand():
     assert weight(0.0, 0.0, weight=0.05) == 0.0
     assert weight(0.45, 0.0, tokens=0) == 0.2
     assert weight() == 0.0
+
+
+def test_the_weight_reads_no_more_than_two_measured_steps():
+    unread, silent = [{}] * 50, {"weight": 0.3, "kl": 0.0, "tokens": 0.0}
+    measured = [{"weight": 0.2, "kl": kl, "tokens": 3.0} for kl in (0.1, 0.15)]
+    found = reinforced(budget=0.1)._weight([*unread, measured[0], silent, measured[1]])
+    assert found == pytest.approx(0.2 + 0.1 * 0.5 + 0.6 * 0.5)
+
+
+@pytest.mark.parametrize(
+    ("objective", "kind"),
+    [
+        (Likelihood(answered("cup"), batch=3), "3 outputs"),
+        (Preference(answered("cup"), answered("red"), batch=3), "3 pairs"),
+        (reinforced(asked=3), "3 prompts"),
+    ],
+)
+def test_a_step_has_something_for_each_process(where, monkeypatch, objective, kind):
+    monkeypatch.setattr(dist, "is_initialized", lambda: True)
+    monkeypatch.setattr(dist, "get_world_size", lambda: 4)
+    monkeypatch.setattr(dist, "get_rank", lambda: 0)
+    with pytest.raises(RanksError, match=f"{kind} a step are too few for 4 processes; start at most 3"):
+        objective.accumulate(AdditiveVectors(where), 0, 0.0, [])
 
 
 def test_equal_rewards_move_nothing(talker, where):
