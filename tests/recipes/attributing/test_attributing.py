@@ -161,8 +161,10 @@ def test_an_output_without_such_units_says_why(llama, tmp_path):
 
 @pytest.mark.parametrize("window", ["window(0%..50%)", "window(2steps..6steps)"])
 def test_schedules_of_text_are_those_of_the_run(llama, tmp_path, window):
-    """In percent, and longer than an output that ended early: doses, pushes of words and attributions."""
-    recipe = texts(tmp_path, llama, **{'yes {strength}"': f'yes {{strength}} {window}"', "generate": GENERATE})
+    """In percent, and longer than an output that ended early: doses, options, pushes of words and attributions."""
+    write_rows(tmp_path)
+    replaced = {'yes {strength}"': f'yes {{strength}} {window}"', "generate": GENERATE}
+    recipe = attributed(write_recipe(tmp_path, llama, **replaced), TOKENS)
     folder = run(prepare(recipe), tmp_path / "run", progress=False)
     found, traces = folder.read(ATTRIBUTIONS), folder.read("traces.json")
     assert all("whole" in one for some in found.values() for one in some.values())
