@@ -18,7 +18,7 @@ from mmsteer.recipes.attributing.outputs import ATTRIBUTIONS
 from mmsteer.recipes.experiment import held_by_worker, prepare
 from mmsteer.recipes.folder import SAMPLES
 from mmsteer.recipes.run import run
-from mmsteer.report import write_report
+from mmsteer.report import gallery, write_report
 from mmsteer.report.run_data import read_run
 from mmsteer.workers import opened
 from tests.adapters.checkpoints import save
@@ -127,6 +127,15 @@ def test_tokens_are_marked_under_the_outputs_that_they_are_of(finished):
     }
     assert page.words.count("what it comes from: tokens by gradient; log-probability") == 4
     assert "Blue raises the number, red lowers it" in page.words
+
+
+def test_attributed_rows_are_drawn_behind_those_that_are_listed(finished, monkeypatch):
+    monkeypatch.setattr(gallery, "LISTED", 0)
+    found = read_run(finished.path)
+    for one in gallery.galleries(found):
+        (shelf,) = one.shelves
+        sources = [said.source for card in shelf.shown + shelf.folded for said in card.shown if said.source]
+        assert len(sources) == 2 * len(found.attributions[one.name]) > 0
 
 
 def test_only_outputs_with_the_words_are_attributed(finished, llama, tmp_path):
