@@ -18,7 +18,7 @@ from mmsteer.recipes.attributing.outputs import ATTRIBUTIONS
 from mmsteer.recipes.experiment import held_by_worker, prepare
 from mmsteer.recipes.folder import SAMPLES
 from mmsteer.recipes.run import run
-from mmsteer.report import write_report
+from mmsteer.report import gallery, write_report
 from mmsteer.report.run_data import read_run
 from mmsteer.workers import opened
 from tests.adapters.checkpoints import save
@@ -129,6 +129,15 @@ def test_tokens_are_marked_under_the_outputs_that_they_are_of(finished):
     assert "Blue raises the number, red lowers it" in page.words
 
 
+def test_attributed_rows_are_drawn_behind_those_that_are_listed(finished, monkeypatch):
+    monkeypatch.setattr(gallery, "LISTED", 0)
+    found = read_run(finished.path)
+    for one in gallery.galleries(found):
+        (shelf,) = one.shelves
+        sources = [said.source for card in shelf.shown + shelf.folded for said in card.shown if said.source]
+        assert len(sources) == 2 * len(found.attributions[one.name]) > 0
+
+
 def test_only_outputs_with_the_words_are_attributed(finished, llama, tmp_path):
     word = next(line["text"] for line in said(finished).values() if line["text"]).split()[0]
     folder = run(prepare(texts(tmp_path, llama, f"{TOKENS[:-1]}, words: {word}}}")), tmp_path / "run", progress=False)
@@ -161,8 +170,10 @@ def test_an_output_without_such_units_says_why(llama, tmp_path):
 
 @pytest.mark.parametrize("window", ["window(0%..50%)", "window(2steps..6steps)"])
 def test_schedules_of_text_are_those_of_the_run(llama, tmp_path, window):
-    """In percent, and longer than an output that ended early: doses, pushes of words and attributions."""
-    recipe = texts(tmp_path, llama, **{'yes {strength}"': f'yes {{strength}} {window}"', "generate": GENERATE})
+    """In percent, and longer than an output that ended early: doses, options, pushes of words and attributions."""
+    write_rows(tmp_path)
+    replaced = {'yes {strength}"': f'yes {{strength}} {window}"', "generate": GENERATE}
+    recipe = attributed(write_recipe(tmp_path, llama, **replaced), TOKENS)
     folder = run(prepare(recipe), tmp_path / "run", progress=False)
     found, traces = folder.read(ATTRIBUTIONS), folder.read("traces.json")
     assert all("whole" in one for some in found.values() for one in some.values())
