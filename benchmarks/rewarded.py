@@ -14,7 +14,7 @@ trained one's length. --out keeps the trained vector.
 import argparse
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -180,9 +180,8 @@ def mean_difference(
     return replace(like, name="mean:difference", vectors={site: v / v.norm() for site, v in apart.items()})
 
 
-def main() -> None:
-    """Print the reward of every condition."""
-    torch.set_num_threads(1)
+def options() -> argparse.Namespace:
+    """What the command line says."""
     parser = argparse.ArgumentParser()
     parser.add_argument("task", choices=list(TASKS))
     parser.add_argument("--steps", type=int, default=25)
@@ -192,7 +191,54 @@ def main() -> None:
     parser.add_argument("--greedy", action="store_true", help="judge the most likely outputs")
     parser.add_argument("--sites")
     parser.add_argument("--out", type=Path)
-    given = parser.parse_args()
+    return parser.parse_args()
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Outputs for prompts that nothing was learned from, and their rewards."""
+
+    adapter: AnyAdapter
+    held: Sequence[Row]
+    sampling: Sampling
+    reward: OutputReward
+
+    def score(self, steering: Steering, added: str = "") -> Score:
+        """The mean reward of the steered model; `added` stands behind every prompt."""
+        samples = [row.sample(self.adapter) for row in self.held]
+        samples = [replace(one, prompt=f"{one.prompt}{added}") for one in samples] if added else samples
+        outputs = made(self.adapter, samples, self.sampling, steering)
+        for one in outputs[:3]:
+            say(f"  {str(one.output)[:100]!r}" if self.adapter.output_kind == "text" else "  a clip")
+        return mean_score(rated(self.adapter, self.held, outputs, self.reward), groups=[row.id for row in self.held])
+
+
+def steerings(
+    adapter: AnyAdapter, direction: Direction, difference: Direction, plain: Sequence[Sample]
+) -> Mapping[str, Steering]:
+    """The trained vector, and what it is compared with at its length or at its divergence."""
+
+    def as_trained(one: Direction) -> Steering:
+        return Steering((Attribute(one, 1.0, unit="trained"),))
+
+    kl = float(torch.quantile(divergence(adapter, as_trained(direction), plain).double(), 0.95))
+    say(f"the vector moves the 95 % quantile of the divergence to {kl:.3f} nats")
+    dose = calibrate(adapter, as_trained(difference), plain, kl)
+    say(f"mean difference: factor {dose.factor:.2f} gives {dose.kl:.3f} nats")
+    generator = torch.Generator().manual_seed(SEED)
+    noise = {site: torch.randn(v.shape, generator=generator) for site, v in direction.vectors.items()}
+    return {
+        "unsteered": Steering(),
+        "random vector": as_trained(replace(direction, vectors={site: v / v.norm() for site, v in noise.items()})),
+        "mean difference, same divergence": as_trained(difference).scaled(dose.factor),
+        "trained vector": as_trained(direction),
+    }
+
+
+def main() -> None:
+    """Print the reward of every condition."""
+    torch.set_num_threads(1)
+    given = options()
     task, adapter = TASKS[given.task], mmsteer.load(TASKS[given.task].model, dtype="float32")
     reward = parse_output_reward(task.reward, adapter.output_kind)
     learned, held = rows_of(given.task, adapter)
@@ -206,39 +252,14 @@ def main() -> None:
     direction = _trained(where, objective, given.steps)
     if given.out:
         save_directions(given.out, [direction])
+    difference = mean_difference(adapter, learned, task, reward, direction)
     judging = replace(task.sampling, temperature=0.0) if given.greedy else task.sampling
-    item = Attribute(direction, 1.0, unit="trained")
-    kl = float(torch.quantile(divergence(adapter, Steering((item,)), plain).double(), 0.95))
-    say(f"the vector moves the 95 % quantile of the divergence to {kl:.3f} nats")
-    generator = torch.Generator().manual_seed(SEED)
-    noise = {site: torch.randn(v.shape, generator=generator) for site, v in direction.vectors.items()}
-    random_one = replace(direction, vectors={site: v / v.norm() for site, v in noise.items()})
-    difference = Steering((Attribute(mean_difference(adapter, learned, task, reward, direction), 1.0, unit="trained"),))
-    dose = calibrate(adapter, difference, plain, kl)
-    say(f"mean difference: factor {dose.factor:.2f} gives {dose.kl:.3f} nats")
-    conditions: Mapping[str, Callable[[], Score]] = {
-        name: lambda steering=steering: judged(steering)  # type: ignore[misc]
-        for name, steering in {
-            "unsteered": Steering(),
-            "random vector": Steering((Attribute(random_one, 1.0, unit="trained"),)),
-            "mean difference, same divergence": difference.scaled(dose.factor),
-            "trained vector": Steering((item,)),
-        }.items()
-    }
-
-    def judged(steering: Steering, added: str = "") -> Score:
-        samples = [row.sample(adapter) for row in held]
-        samples = [replace(one, prompt=f"{one.prompt}{added}") for one in samples] if added else samples
-        outputs = made(adapter, samples, judging, steering)
-        for one in outputs[:3]:
-            say(f"  {str(one.output)[:100]!r}" if adapter.output_kind == "text" else "  a clip")
-        return mean_score(rated(adapter, held, outputs, reward), groups=[row.id for row in held])
-
-    for name, score in conditions.items():
-        show(name, score())
-    show("prompting", judged(Steering(), task.said))
+    judge = Judge(adapter, held, judging, reward)
+    for name, steering in steerings(adapter, direction, difference, plain).items():
+        show(name, judge.score(steering))
+    show("prompting", judge.score(Steering(), task.said))
     with with_lora(adapter, where, task, objective, given.steps):
-        show("LoRA", judged(Steering()))
+        show("LoRA", judge.score(Steering()))
 
 
 def _trained(where: Any, objective: Reinforced, steps: int) -> Direction:

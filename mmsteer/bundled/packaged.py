@@ -12,8 +12,8 @@ import io
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
-from contextlib import redirect_stderr
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, redirect_stderr, suppress
 from dataclasses import dataclass
 from importlib import metadata
 from importlib.metadata import PackagePath
@@ -114,16 +114,48 @@ def place_folder(folder: Path, fill: Callable[[Path], None]) -> None:
         OSError: It cannot be written.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
+    with _draft(folder) as draft:
         fill(draft)
         try:
             draft.rename(folder)
         except OSError:
             if not folder.is_dir():
                 raise
+
+
+@contextmanager
+def _draft(folder: Path) -> Iterator[Path]:
+    """An empty folder beside another, removed at the end; those that killed processes have left go at once."""
+    with ExitStack() as exits:
+        with _locked(folder.parent):  # no other process finds the draft before it is locked
+            for left in folder.parent.glob(f".{folder.name}-*"):
+                with _locked(left, wait=False) as nobodys:
+                    if nobodys:
+                        shutil.rmtree(left, ignore_errors=True)
+            draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+            exits.enter_context(_locked(draft))
+        exits.callback(shutil.rmtree, draft, ignore_errors=True)
+        yield draft
+
+
+@contextmanager
+def _locked(folder: Path, *, wait: bool = True) -> Iterator[bool]:
+    """Keep a folder to this process; False where another one has it, or where none can be locked (Windows)."""
+    try:
+        import fcntl
+
+        handle = os.open(folder, os.O_RDONLY)
+    except (ImportError, OSError):
+        yield False
+        return
+    try:
+        held = False
+        with suppress(OSError):  # another process has it, or the file system cannot lock
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            held = True
+        yield held
     finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        os.close(handle)
 
 
 def _can_convert() -> bool:
@@ -187,7 +219,7 @@ def _convert(pieces: Sequence[Path], folder: Path) -> None:
     if len(pieces) == 1:
         _convert_whole(pieces[0], folder)
         return
-    with tempfile.TemporaryDirectory(dir=folder.parent) as home:
+    with tempfile.TemporaryDirectory(dir=folder) as home:
         whole = Path(home) / "weights.gguf"
         with whole.open("wb") as file:
             for piece in pieces:

@@ -1,7 +1,7 @@
 """`mmsteer train`."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -125,15 +125,11 @@ def train(
     --sites text.14 --device cuda --out low.safetensors
     """
     from mmsteer.api import load
-    from mmsteer.cli.files import write_out
     from mmsteer.cli.quiet import hush
     from mmsteer.direction_file import save_directions
     from mmsteer.eval.rewards import parse_output_reward
-    from mmsteer.latents.vector_paths import read_paths
-    from mmsteer.latents.vector_readings import read_vectors
-    from mmsteer.latents.vector_scaling import read_scaling
     from mmsteer.ranks import joined
-    from mmsteer.report.training_page import LivePage, training_page
+    from mmsteer.report.training_page import LivePage
     from mmsteer.steering import Attribute
     from mmsteer.tasks import digest, read_rows
     from mmsteer.tracking import check_trackers, opened_trackers
@@ -182,12 +178,32 @@ def train(
         direction = vectors.direction(called, {"probe": method, "settings": json.dumps(settings)})
         save_directions(out, [direction], overwrite=force)
         trained = Attribute(direction, 1.0, positions=positions, unit="trained")
-        some = samples[:READ]
-        gated = read_scaling(adapter, direction, some, positions=positions) if method == "reft-r1" else ()
         moved = _moved(adapter, load(sibling, device=own, dtype=dtype), trained, objective) if sibling else None
-        found, paths = read_vectors(adapter, trained, some), read_paths(adapter, trained, some)
-        write_out(home / "index.html", training_page(called, use, log, found, paths, gated, moved).encode())
+        _write_page(home / "index.html", use, adapter, trained, samples[:READ], log, moved)
         print(f'{out}: {called}\n--steer "{use}"\npage: {home / "index.html"}')
+
+
+def _write_page(
+    path: Path,
+    use: str,
+    adapter: "Adapter",
+    trained: "Attribute",
+    some: "Sequence[Sample]",
+    log: "Sequence[Mapping[str, float]]",
+    moved: "Transfer | None",
+) -> None:
+    """Write what the trained vectors do in some outputs, beside the curves of their training."""
+    from mmsteer.cli.files import write_out
+    from mmsteer.latents.vector_paths import read_paths
+    from mmsteer.latents.vector_readings import read_vectors
+    from mmsteer.latents.vector_scaling import read_scaling
+    from mmsteer.report.training_page import training_page
+
+    direction = trained.direction
+    gated = direction.provenance["probe"] == "reft-r1"
+    scaling = read_scaling(adapter, direction, some, positions=trained.positions) if gated else ()
+    found, paths = read_vectors(adapter, trained, some), read_paths(adapter, trained, some)
+    write_out(path, training_page(direction.name, use, log, found, paths, scaling, moved).encode())
 
 
 def _moved(adapter: "Adapter", sibling: "Adapter", trained: "Attribute", objective: "Objective") -> "Transfer":

@@ -131,6 +131,21 @@ def test_two_processes_at_once_leave_one_folder(package, monkeypatch):
     assert os.listdir(folder.parent) == [folder.name]
 
 
+@pytest.mark.parametrize("alive", [False, True])
+def test_what_a_killed_conversion_left_goes_with_the_next(package, monkeypatch, tmp_path, alive):
+    fcntl = pytest.importorskip("fcntl")
+    left = tmp_path / "cache" / "mmsteer" / ".text-ba7816bf8f01cfea-killed"
+    left.mkdir(parents=True)
+    (left / "weights.gguf").write_bytes(b"ab")
+    handle = os.open(left, os.O_RDONLY)
+    if alive:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+    monkeypatch.setattr(packaged, "_convert", _fill)
+    folder = bundled_path("text")
+    os.close(handle)
+    assert sorted(os.listdir(folder.parent)) == ([left.name] if alive else []) + [folder.name]
+
+
 @pytest.fixture
 def pieces(tmp_path, monkeypatch):
     """Four installed packages with a byte or two each."""
@@ -147,9 +162,16 @@ def pieces(tmp_path, monkeypatch):
 
 def test_pieces_are_put_together_in_their_order(pieces, monkeypatch):
     read = []
-    monkeypatch.setattr(packaged, "_convert_whole", lambda whole, folder: read.append(whole.read_bytes()))
+
+    def convert(whole, folder):
+        read.append(whole.read_bytes())
+        assert whole.is_relative_to(folder)  # so that it goes with the draft
+        _fill([whole], folder)
+
+    monkeypatch.setattr(packaged, "_convert_whole", convert)
     folder = bundled_path("gemma3-270m")
     assert read == [b"abcdef"]
+    assert os.listdir(folder) == ["config.json"]
     assert os.listdir(folder.parent) == [folder.name]
     assert bundled_path("gemma3-270m") == folder
     assert len(read) == 1
