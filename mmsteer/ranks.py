@@ -15,7 +15,7 @@ from torch import Tensor
 from mmsteer.errors import EndedElsewhere, RanksError
 
 Items = TypeVar("Items", Tensor, list[int])
-Given = TypeVar("Given")
+Held = TypeVar("Held")
 WAIT = timedelta(hours=6)
 """How long the others wait for one, such as the first one while it measures and writes."""
 PATIENCE = 30.0
@@ -34,16 +34,16 @@ class Ranks:
     """
 
     def __init__(self) -> None:
-        together = dist.is_available() and dist.is_initialized()
-        self.count = dist.get_world_size() if together else 1
-        self.number = dist.get_rank() if together else 0
+        is_grouped = dist.is_available() and dist.is_initialized()
+        self.count = dist.get_world_size() if is_grouped else 1
+        self.number = dist.get_rank() if is_grouped else 0
 
     @property
     def first(self) -> bool:
         """Whether this is the first one."""
         return self.number == 0
 
-    def part(self, items: Items, kind: str) -> Items:
+    def shard(self, items: Items, kind: str) -> Items:
         """The items, such as rows of a batch, that this one learns from.
 
         Args:
@@ -72,42 +72,44 @@ class Ranks:
                 f"take more {kind}"
             )
 
-    def exchange(self, mine: Given) -> list[Given]:
-        """What each process gives, in their order.
+    def all_gather(self, mine: Held) -> list[Held]:
+        """What every process holds, in their order.
 
         Args:
-            mine: What this one gives; anything that can be pickled.
+            mine: What this one holds; anything that can be pickled.
 
         Raises:
             EndedElsewhere: Another one failed before it came here.
             RanksError: Another one has died.
         """
-        return self._meet(mine, None)
+        return self._gather(mine, None)
 
-    def totals(self, *mine: Tensor) -> list[float]:
-        """Numbers, each summed over what the processes give.
+    def all_sum(self, *mine: Tensor) -> list[float]:
+        """Numbers, each summed over the processes.
 
         Args:
             mine: Numbers of this one, (,) each.
         """
-        given = self.exchange([float(one.detach()) for one in mine])
-        return [sum(column) for column in zip(*given, strict=True)]
+        held = self.all_gather([float(one.detach()) for one in mine])
+        return [sum(column) for column in zip(*held, strict=True)]
 
-    def sums(self, mine: Sequence[Tensor | None]) -> list[Tensor | None]:
-        """Sums of what each process gives, added in their order, so that they are the same bits everywhere.
+    def all_reduce(self, mine: Sequence[Tensor | None]) -> list[Tensor | None]:
+        """Sums over the processes, added in their order, so that they are the same bits everywhere.
+
+        By pickles, unlike torch's own: for vectors, which are small (`DictionaryRanks.add` is for what is large).
 
         Args:
             mine: Tensors of the same shapes everywhere; None counts as zero.
 
         Returns:
-            Tensors on the CPU; None where no process gives one.
+            Tensors on the CPU; None where no process holds one.
         """
-        columns = zip(*self.exchange([one if one is None else one.cpu() for one in mine]), strict=True)
-        given = [[one for one in column if one is not None] for column in columns]
-        return [sum(column[1:], start=column[0]) if column else None for column in given]
+        columns = zip(*self.all_gather([one if one is None else one.cpu() for one in mine]), strict=True)
+        held = [[one for one in column if one is not None] for column in columns]
+        return [sum(column[1:], start=column[0]) if column else None for column in held]
 
     @contextmanager
-    def together(self) -> Iterator[None]:
+    def fail_together(self) -> Iterator[None]:
         """End all where one fails: it leaves with its own error, the others with `EndedElsewhere`.
 
         Raises:
@@ -115,7 +117,7 @@ class Ranks:
         """
         try:
             yield
-            self.exchange(None)
+            self.all_gather(None)
         except EndedElsewhere:
             raise
         except Exception as error:
@@ -131,13 +133,13 @@ class Ranks:
             EndedElsewhere: An earlier process failed, too.
         """
         try:
-            self._meet(None, f"{type(error).__name__}: {error}")
+            self._gather(None, f"{type(error).__name__}: {error}")
         except EndedElsewhere:
             raise
         except RanksError:
             pass  # they have died; this one's own error is the one to see
 
-    def _meet(self, mine: Given, failure: str | None) -> list[Given]:
+    def _gather(self, mine: Held, failure: str | None) -> list[Held]:
         """Exchange things and failures; of several processes that failed the first one is to blame.
 
         Raises:
@@ -146,17 +148,17 @@ class Ranks:
         """
         if self.count == 1:
             return [mine]
-        told: list[Any] = [None] * self.count
+        gathered: list[Any] = [None] * self.count
         try:
-            dist.all_gather_object(told, (mine, failure))
+            dist.all_gather_object(gathered, (mine, failure))
         except RuntimeError as cause:
             died = RanksError(f"process {self.number} of {self.count} cannot reach the others: {cause}")
             died.add_note(_KNOWN)  # a group that has lost one is not to be asked again
             raise died from None
-        failed = [number for number, (_, one) in enumerate(told) if one is not None]
+        failed = [number for number, (_, one) in enumerate(gathered) if one is not None]
         if failed and failed[0] != self.number:
-            raise EndedElsewhere(f"process {failed[0]} of {self.count} failed: {told[failed[0]][1]}") from None
-        return [one for one, _ in told]
+            raise EndedElsewhere(f"process {failed[0]} of {self.count} failed: {gathered[failed[0]][1]}") from None
+        return [one for one, _ in gathered]
 
 
 @contextmanager

@@ -30,13 +30,17 @@ def died(monkeypatch):
 
 
 def test_a_group_that_has_lost_one_is_not_asked_again(two, died):
-    with pytest.raises(RanksError, match="process 0 of 2 cannot reach the others"), two.together(), two.together():
-        two.exchange("mine")
+    with (
+        pytest.raises(RanksError, match="process 0 of 2 cannot reach the others"),
+        two.fail_together(),
+        two.fail_together(),
+    ):
+        two.all_gather("mine")
     assert died == [("mine", None)]
 
 
 def test_an_error_is_seen_although_nobody_is_left_to_end(two, died):
-    with pytest.raises(ValueError, match="my own error"), two.together(), two.together():
+    with pytest.raises(ValueError, match="my own error"), two.fail_together(), two.fail_together():
         raise ValueError("my own error")
     assert died == [(None, "ValueError: my own error")]
 
@@ -47,7 +51,7 @@ def test_of_two_that_fail_the_first_is_to_blame(two, monkeypatch):
 
     monkeypatch.setattr(dist, "all_gather_object", both)
     two.number = 1
-    with pytest.raises(EndedElsewhere, match="process 0 of 2 failed: OSError: earlier"), two.together():
+    with pytest.raises(EndedElsewhere, match="process 0 of 2 failed: OSError: earlier"), two.fail_together():
         raise ValueError("later")
 
 

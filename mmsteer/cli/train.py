@@ -138,7 +138,7 @@ def train(
     from mmsteer.types import Positions
 
     hush()
-    with joined(device) as (ranks, own), ranks.together():
+    with joined(device) as (ranks, own), ranks.fail_together():
         check_out(out, force)
         _check_options(context, method, reward)
         check_trackers(report_to or ())

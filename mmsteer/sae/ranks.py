@@ -18,7 +18,7 @@ class DictionaryRanks(Ranks):
 
     def begin(self, width: int, done: int) -> tuple[int, int]:
         """Give the others the width of hidden states and the steps that are done, or get them from the first one."""
-        return self.exchange((width, done))[0]
+        return self.all_gather((width, done))[0]
 
     def share(self, tensors: Iterable[Tensor], device: torch.device | str) -> None:
         """Overwrite tensors by those of the first one."""

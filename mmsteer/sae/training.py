@@ -233,7 +233,7 @@ class _Run:
 
     def step(self, batch: Tensor, step: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Learn from a batch; of this process's part the scaled states, their reconstruction, what fired, the loss."""
-        x = self.ranks.part(batch, "hidden states") / float(self.norm)
+        x = self.ranks.shard(batch, "hidden states") / float(self.norm)
         result = self.architecture.run(self.weights, self.state, x, self.dead, step)
         self.adam.zero_grad()
         result.loss.backward()

@@ -122,11 +122,11 @@ def train(
     if not ranks.first:
         folder, progress, report_to = None, False, ()
     optimiser = torch.optim.AdamW(vectors.parameters(), lr=schedule.rate, betas=BETAS, weight_decay=0.0)
-    with ranks.together(), Progress(disable=not progress) as bar, hooks.frozen(vectors.where.adapter.model):
+    with ranks.fail_together(), Progress(disable=not progress) as bar, hooks.frozen(vectors.where.adapter.model):
         if folder is not None:
             claim(folder, "train.json", {**settings, "schedule": asdict(schedule)}, "training", ProbeError)
         log = _resumed(vectors, optimiser, folder)
-        log.steps, begun = ranks.exchange((log.steps, _state(vectors, optimiser)))[0]
+        log.steps, begun = ranks.all_gather((log.steps, _state(vectors, optimiser)))[0]
         _set_state(vectors, optimiser, begun)
         task = bar.add_task("training", total=schedule.steps, completed=len(log.steps))
         for step in range(len(log.steps), schedule.steps):
@@ -152,7 +152,7 @@ def _step(
     for group in optimiser.param_groups:
         group["lr"] = schedule.rate_at(step)
     numbers = objective.accumulate(vectors, step, step / schedule.steps, past)
-    vectors.meet(ranks)
+    vectors.reduce_gradients(ranks)
     norm = float(torch.nn.utils.clip_grad_norm_(vectors.parameters(), schedule.clip))
     if not math.isfinite(norm):
         raise ProbeError(f"step {step}: the gradient is not finite; train at a smaller rate, or in float32")

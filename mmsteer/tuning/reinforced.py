@@ -93,8 +93,8 @@ class Reinforced:
         scored = advantages(rewards.reshape(-1, self.group), self.baseline).flatten()
         said = [at for at, one in enumerate(outputs) if has_output(one)]
         mine = [self._read(vectors, [outputs[at] for at in part], scored[part], weight) for part in self._parts(said)]
-        told = ranks.exchange((mine, rewards))
-        read, rewards = [one for some, _ in told for one in some], torch.cat([some for _, some in told])
+        gathered = ranks.all_gather((mine, rewards))
+        read, rewards = [one for some, _ in gathered for one in some], torch.cat([some for _, some in gathered])
         tokens = sum(one["tokens"] for one in read)
         for part in vectors.parameters():
             if part.grad is not None:
@@ -129,7 +129,7 @@ class Reinforced:
         adapter, step_places = vectors.where.adapter, drawn(len(self.prompts), self.asked, step, self.seed)
         rng = random.Random(f"{self.seed}:outputs:{step}")
         all_seeds = [[rng.getrandbits(31) for _ in range(self.group)] for _ in step_places]
-        mine = [(at, of) for at in ranks.part(list(range(len(step_places))), "prompts") for of in range(self.group)]
+        mine = [(at, of) for at in ranks.shard(list(range(len(step_places))), "prompts") for of in range(self.group)]
         places = [step_places[at] for at, _ in mine]
         asked = [replace(self.prompts[step_places[at]], id=f"{step}:{at * self.group + of}") for at, of in mine]
         seeds = [all_seeds[at][of] for at, of in mine]
@@ -198,10 +198,10 @@ def advantages(rewards: Tensor, baseline: Baseline) -> Tensor:
     tensor([[ 1.0000, -0.3333, -0.3333, -0.3333],
             [ 1.0000, -1.0000,  0.0000,  0.0000]])
     """
-    told = ~rewards.isnan()
-    count = told.sum(dim=1, keepdim=True)
+    rated = ~rewards.isnan()
+    count = rated.sum(dim=1, keepdim=True)
     mean = rewards.nan_to_num(0.0).sum(dim=1, keepdim=True) / count.clamp(min=1)
-    centred = torch.where(told, rewards - mean, 0.0)
+    centred = torch.where(rated, rewards - mean, 0.0)
     others = (count - 1).clamp(min=1)
     if baseline == "rloo":
         return centred * count / others

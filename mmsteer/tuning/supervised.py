@@ -50,11 +50,11 @@ class Likelihood:
             past: Numbers of the steps before.
         """
         ranks, places = Ranks(), drawn(len(self.samples), self.batch, step, self.seed)
-        mine = ranks.part(places, "outputs")
+        mine = ranks.shard(places, "outputs")
         read = vectors.outputs([self.samples[at] for at in mine])
         surprise = -read.sums.sum()
         charge = vectors.charge * len(mine) / len(places) if isinstance(vectors, GatedVectors) else torch.zeros(())
-        nats, tokens, charged = ranks.totals(surprise, read.sizes.sum(), charge)
+        nats, tokens, charged = ranks.all_sum(surprise, read.sizes.sum(), charge)
         (surprise / max(tokens, 1.0) + share * self.charge * charge).backward()
         return {"loss": nats / max(tokens, 1.0), **({"charge": charged} if isinstance(vectors, GatedVectors) else {})}
 
@@ -101,14 +101,14 @@ class Preference:
             past: Numbers of the steps before.
         """
         ranks, places = Ranks(), drawn(len(self.better), self.batch, step, self.seed)
-        mine = ranks.part(places, "pairs")
+        mine = ranks.shard(places, "pairs")
         sign = random.Random(f"{self.seed}:sign:{step}").choice((-1.0, 1.0))
         steered = [vectors.outputs([some[at] for at in mine], sign=sign).sums for some in (self.better, self.worse)]
         gains = torch.stack(steered) - torch.stack([self._unsteered(vectors, at) for at in mine], dim=1)
         margin = sign * self.beta * (gains[0] - gains[1])
         loss = -logsigmoid(margin).sum() / len(places)
         loss.backward()
-        whole, margins = ranks.totals(loss, margin.sum())
+        whole, margins = ranks.all_sum(loss, margin.sum())
         return {"loss": whole, "margin": margins / len(places)}
 
     def _unsteered(self, vectors: AdditiveVectors, at: int) -> Tensor:

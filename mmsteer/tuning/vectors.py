@@ -53,14 +53,14 @@ class AdditiveVectors(nn.Module):
     def constrain(self) -> None:
         """Bring parameters back to where they may be, after a step."""
 
-    def meet(self, ranks: Ranks) -> None:
+    def reduce_gradients(self, ranks: Ranks) -> None:
         """Sum the gradients of processes that train together, before a step; all have the same bits then.
 
         Args:
             ranks: The processes.
         """
         parts = list(self.parameters())
-        for part, total in zip(parts, ranks.sums([part.grad for part in parts]), strict=True):
+        for part, total in zip(parts, ranks.all_reduce([part.grad for part in parts]), strict=True):
             part.grad = total if total is None else total.to(part)
 
     def outputs(self, samples: Sequence[Sample], *, gradient: bool = True, sign: float = 1.0) -> OutputTokens:
@@ -177,18 +177,18 @@ class GatedVectors(AdditiveVectors):
             for part in self.parts:
                 part *= part.shape[0] ** 0.5 / part.norm()
 
-    def meet(self, ranks: Ranks) -> None:
-        """See `AdditiveVectors.meet`; what was added is averaged over the rows of the last reading of each process.
+    def reduce_gradients(self, ranks: Ranks) -> None:
+        """See `AdditiveVectors.reduce_gradients`; what was added is averaged over the rows of all processes.
 
         Args:
             ranks: The processes.
         """
-        super().meet(ranks)
+        super().reduce_gradients(ranks)
         if ranks.count == 1:
             return  # a mean of one would round
         added = self.get_buffer("added")
-        told = ranks.exchange((self._rows, added))
-        rows, each = torch.tensor([rows for rows, _ in told]), torch.stack([one for _, one in told])
+        gathered = ranks.all_gather((self._rows, added))
+        rows, each = torch.tensor([rows for rows, _ in gathered]), torch.stack([one for _, one in gathered])
         added.copy_(rows.to(each) @ each / rows.sum().clamp(min=1))
 
     def outputs(self, samples: Sequence[Sample], *, gradient: bool = True, sign: float = 1.0) -> OutputTokens:

@@ -132,7 +132,7 @@ def test_alone_a_gated_vector_keeps_the_bits_of_what_it_added(where):
     for rows in range(1, 20):
         vectors._rows = rows
         vectors.get_buffer("added").copy_(added)
-        vectors.meet(Ranks())
+        vectors.reduce_gradients(Ranks())
         assert torch.equal(vectors.get_buffer("added"), added)
 
 
