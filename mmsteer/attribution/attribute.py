@@ -110,7 +110,7 @@ class _Function:
         metric: Metric,
         units: Units,
         session: Session,
-        steps: int | None = None,
+        steps: int | None,
     ) -> None:
         self._adapter, self._sample, self._metric, self._units = adapter, sample, metric, units
         self._session, self._steps = session, steps

@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from markupsafe import Markup
-from PIL import Image
 
 from mmsteer.attribution import Attribution
+from mmsteer.errors import AdapterError
 from mmsteer.eval.audio import read_audio
+from mmsteer.images import read_image
 from mmsteer.report.attribution_parts import Attributed
 from mmsteer.report.attribution_pictures import Seen, attribution_picture, explained, no_map
 from mmsteer.report.frames import Clip
@@ -70,8 +71,11 @@ def _over_image(run: Run, example: Example, found: Attribution) -> Markup:
     files = [name for name in example.images if (run.folder / name).is_file()]
     if not files:
         return no_map("the image file is missing")
-    with Image.open(run.folder / files[0]) as image:
-        return attribution_picture(found, Seen(quote(files[0]), image.width / image.height))
+    try:
+        image = read_image(run.folder / files[0])
+    except AdapterError as cause:
+        return no_map(str(cause))
+    return attribution_picture(found, Seen(quote(files[0]), image.width / image.height))
 
 
 def _clip(run: Run, one: Output, asked: Attributed) -> Clip | None:

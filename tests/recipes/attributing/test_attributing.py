@@ -225,7 +225,11 @@ def test_patches_lie_over_the_image(llava, tmp_path):
 
 @pytest.mark.parametrize(
     ("damage", "why"),
-    [(lambda file: file.unlink(), "the image file is missing"), (stretched, "the image is not square")],
+    [
+        (lambda file: file.unlink(), "the image file is missing"),
+        (lambda file: file.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n"), "cannot read the image"),
+        (stretched, "the image is not square"),
+    ],
 )
 def test_where_no_map_can_be_drawn_the_report_says_why(llava, tmp_path, damage, why):
     how = "{units: patches, technique: gradient, samples: 1}"
