@@ -29,15 +29,10 @@ from mmsteer.tuning import (
     train,
 )
 from mmsteer.types import Positions, Sample, Sampling
-from tests.conftest import TALK, saying
+from tests.conftest import saying
+from tests.tuning.ranked import PROMPTS, answered
 
-WORDS = [word for word in TALK if word != "cup"]
-PROMPTS = [Sample(str(at), " ".join(WORDS[at : at + 3])) for at in range(8)]
 ALL = Positions("all")
-
-
-def answered(answer):
-    return [Sample(one.id, one.prompt, output=answer) for one in PROMPTS]
 
 
 @pytest.fixture(scope="module")
