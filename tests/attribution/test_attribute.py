@@ -78,7 +78,7 @@ def test_a_gradient_is_the_slope_of_occlusion(talker):
     from mmsteer.attribution.attribute import _Function, log_probability
 
     with steer(talker, Steering()) as session:
-        function = _Function(talker, ASKED, log_probability, units, session)
+        function = _Function(talker, ASKED, log_probability, units, session, None)
     shares = torch.ones(2, len(found.values))
     shares[0, at] += step
     shares[1, at] -= step
