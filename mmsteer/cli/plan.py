@@ -22,7 +22,7 @@ def plan(
 ) -> None:
     """Say what a run will take: one piece of each kind is done and timed here, and the others are counted.
 
-    Fitting probes, measuring doses and the report come on top.
+    Fitting probes, measuring doses, attribution and the report come on top.
 
     [bold]Examples[/]
 
