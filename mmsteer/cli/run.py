@@ -16,7 +16,7 @@ from mmsteer.cli.options import Quiet, Workers
 if TYPE_CHECKING:
     from rich.table import Table
 
-BESIDE = ("unsteered", "random", "wrong_image", "shuffled", "chance")
+BESIDE = ("unsteered", "random", "searched", "wrong_image", "shuffled", "chance")
 DETAILS = (".precision", ".recall", "distinct", "no_objects", "precision", ".unparsed")
 """Metrics that the run folder holds and the terminal leaves out."""
 

@@ -274,6 +274,8 @@ def _controls(recipe: Recipe) -> list[Problem]:
             problems.append(Problem(place, "this is measured along unsteered outputs; set controls.unsteered: true"))
     if recipe.controls.wrong_image and recipe.kind != "image":
         problems.append(Problem(("controls", "wrong_image"), "this exchanges images, which kind: image alone has"))
+    if recipe.controls.searched and recipe.choose is None:
+        problems.append(Problem(("controls", "searched"), "these are chosen as conditions are; say how by choose"))
     read = [entry for entry in recipe.directions if isinstance(entry, FileDirections)]
     for control in CONTROLS:
         if getattr(recipe.controls, control) and read:

@@ -1,7 +1,7 @@
 """The steering of a control: the same doses along other directions."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
@@ -21,8 +21,8 @@ def dose(steering: Steering) -> str:
     return json.dumps([parts, steering.compose, steering.budget])
 
 
-def randomised(steering: Steering, seed: int) -> Steering:
-    """The same steering along random directions of the same norm."""
+def randomised(steerings: Sequence[Steering], seed: int) -> list[Steering]:
+    """The same steerings along random directions of the same norm, one for each direction that any of them uses."""
     known: dict[str, int] = {}
 
     def random(direction: Direction) -> Direction:
@@ -30,7 +30,7 @@ def randomised(steering: Steering, seed: int) -> Steering:
         place = known.setdefault(direction.name, len(known))
         return random_direction(direction, seed * 1000 + place)
 
-    return _along(steering, random)
+    return [_along(one, random) for one in steerings]
 
 
 def replaced(steering: Steering, others: Controlled) -> Steering:

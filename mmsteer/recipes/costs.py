@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import torch
@@ -20,6 +21,7 @@ from mmsteer.recipes.plan import Planned, Planner
 from mmsteer.recipes.rows.data import rows_of
 from mmsteer.recipes.rows.schema import RewardedOutputs, SystemPairs
 from mmsteer.recipes.schema import FoundDirections, SaeProbe
+from mmsteer.recipes.searched import drafts
 from mmsteer.recipes.task import Task
 from mmsteer.record import record
 from mmsteer.types import Activations, Positions, Sample, select_sites
@@ -99,8 +101,9 @@ def _parts(experiment: Experiment) -> Iterator[Cost]:
     tried = conditions
     if recipe.choose:
         assert experiment.validation
-        plan = Planner(True, 0, {}, recipe.seed).plan(conditions, names)
-        yield _generated(experiment, experiment.validation, VALIDATION, plan)
+        several = [conditions, list(chain(*drafts(recipe, conditions, names)))]
+        plans = [Planner(True, 0, {}, recipe.seed).plan(some, names) for some in several if some]
+        yield _generated(experiment, experiment.validation, VALIDATION, list(chain(*plans)))
         tried = conditions[: len(recipe.conditions) if recipe.choose.of == "each" else 1]
     plan = Planner(recipe.controls.unsteered, recipe.controls.random, dict.fromkeys(kinds, names), recipe.seed).plan(
         tried, names
@@ -112,7 +115,7 @@ def _parts(experiment: Experiment) -> Iterator[Cost]:
     yield made
 
 
-def _generated(experiment: Experiment, task: Task, name: str, plan: tuple[Planned, ...]) -> Cost:
+def _generated(experiment: Experiment, task: Task, name: str, plan: Sequence[Planned]) -> Cost:
     """A steered batch, generated and judged."""
     one = next(one for one in plan if one.kind == "steered")
     began = time.perf_counter()

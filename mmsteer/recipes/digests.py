@@ -68,9 +68,11 @@ class Digests:
         return name in self.files and path.is_file() and digest_of(path.read_bytes()) == self.files[name]
 
     def damaged(self) -> list[str]:
-        """The files that are not what they must be, and the logs that lack a line."""
+        """The files that are not what they must be, and the logs that lack a line; also of closed folders inside."""
         there = {log: set(map(digest_of, whole_lines(self._folder / log))) for log in self.lines}
         files = [name for name in self.files if not self.fits(name)]
+        inside = [Path(name).parent for name in self.files if Path(name).name == DIGESTS]
+        files += [f"{part}/{name}" for part in inside for name in Digests(self._folder / part).damaged()]
         return files + [log for log, wanted in self.lines.items() if wanted - there[log]]
 
     def _take(self, name: str, digest: str) -> None:

@@ -5,8 +5,8 @@ r"""A run on disk: plain JSON and audio, whole at every moment, and resumable.
       run.json                {"id", "name", "finished": true|false}: whose folder this is
       environment.json        {"id", "mmsteer", "code", "python", "platform", "packages": {name: version},
                                "model": {"name", "fingerprint"}, "directions": {file: sha256}, "files": {file: sha256}}
-      conditions.json         [{"name", "kind": "steered"|"unsteered"|"random"|"shuffled"|"wrong_image", "folder",
-                               "values": {variable: value}, "steering": [line], "target": {attribute: label},
+      conditions.json         [{"name", "kind": "steered"|"unsteered"|"random"|"searched"|"shuffled"|"wrong_image",
+                               "folder", "values": {variable: value}, "steering": [line], "target": {attribute: label},
                                "decode": {} or {"vcd"|"icd"|"text_only": {...}}, "per_image": null|"own"|"next",
                                "controls": [name]}]
       examples.json           [{"index", "id", "prompt", "answer", "options", "images": [file], "objects": [class]
@@ -53,6 +53,7 @@ r"""A run on disk: plain JSON and audio, whole at every moment, and resumable.
                               [nats], "whole", "nothing", "rate": tokens a second|null}}}, or of an output without such
                               units {"refused": reason}
       validation/             where the recipe chooses: the same files for the conditions that were tried
+      searched/               where controls are chosen, too: the same for random directions at all of these conditions
       choice.json             [{"condition", "goal", "value", "within_bounds", "broken": [reason], "tried", "allowed"}];
                               only these conditions are in the files above
 

@@ -13,6 +13,8 @@ from mmsteer.types import Direction
 
 UNSTEERED = "unsteered"
 """The name of the plain model, which is a row like any condition."""
+SEARCHED = "searched"
+"""The kind of controls along random directions that were chosen as the condition was."""
 NOTHING: Mapping[str, Any] = {"target": {}, "decode": {}, "per_image": None}
 """What a condition is beside its steering: the target of its sound, contrastive decoding in its place, and in whose
 picture its directions are found."""
@@ -96,12 +98,14 @@ class Planner:
         random: Random directions of each distinct dose.
         others: For each other kind of control its directions.
         seed: Seed of the random directions.
+        searched: For the name of each condition the controls that were chosen as it was.
     """
 
     unsteered: bool
     random: int
     others: Mapping[str, Controlled]
     seed: int
+    searched: Mapping[str, tuple[Planned, ...]] = field(default_factory=dict)
 
     def plan(self, conditions: Sequence[Condition], directions: Mapping[str, Direction]) -> tuple[Planned, ...]:
         """All rows, in the order in which they are generated.
@@ -122,8 +126,10 @@ class Planner:
                 shared[key] = self._random(condition, steering, len(shared))
             kinds = [kind for kind in self.others if steering.attributes or kind in _elsewhere(condition)]
             others = [self._other(kind, condition, steering, at) for kind in kinds]
-            mine += others
+            searched = self.searched.get(condition.name, ())
+            mine += [*others, *searched]
             controls = {"random": tuple(one.name for one in shared[key])} | {one.kind: (one.name,) for one in others}
+            controls |= {SEARCHED: tuple(one.name for one in searched)} if searched else {}
             folder = _folder(at, condition.name)
             steered.append(Planned(condition.name, "steered", folder, steering, condition.own, condition, controls))
         return (*first, *steered, *(control for controls in shared.values() for control in controls), *mine)
@@ -134,7 +140,7 @@ class Planner:
                 f"random {draw} as {condition.name}",
                 "random",
                 f"random-{dose_index:03d}-{draw}",
-                randomised(steering, self.seed + draw),
+                randomised([steering], self.seed + draw)[0],
                 NOTHING,
                 condition,
             )

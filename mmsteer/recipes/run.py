@@ -5,6 +5,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,10 @@ from mmsteer.recipes.finding import Found, find, left_out, recording_key
 from mmsteer.recipes.folder import RunFolder
 from mmsteer.recipes.forms import files
 from mmsteer.recipes.loop import SCORES, carry_out
-from mmsteer.recipes.plan import Condition, Planner
+from mmsteer.recipes.plan import SEARCHED, Condition, Planned, Planner
 from mmsteer.recipes.sampling import DOSES
 from mmsteer.recipes.schema import FileDirections, FoundDirections
+from mmsteer.recipes.searched import drafts, searched
 from mmsteer.types import Direction
 from mmsteer.workers import Here, Workers
 
@@ -63,7 +65,8 @@ def run(
             axes = _axes(experiment, folder, by, progress=progress)
             conditions, factors = _chosen(experiment, folder, axes, by, progress=progress)
             controls, group = experiment.recipe.controls, partial(_group, experiment.recipe)
-            planner = Planner(controls.unsteered, controls.random, axes.controls, experiment.recipe.seed)
+            beside = _searched(experiment, folder, axes, conditions, by, progress=progress)
+            planner = Planner(controls.unsteered, controls.random, axes.controls, experiment.recipe.seed, beside)
             plan = planner.plan(conditions, axes.directions)
             applied, lines = carry_out(
                 experiment.task, folder, plan, group, factors, workers=by, name=TEST, progress=progress
@@ -71,7 +74,9 @@ def run(
             if how := experiment.recipe.attribution:
                 doing = Attributing(how, experiment.task, folder, by, experiment.recipe.seed)
                 doing.run({one: applied[one.name] for one in plan}, lines, progress=progress)
-            folder.finish(*([VALIDATION] if experiment.recipe.choose else []))
+            folder.finish(
+                *([VALIDATION] if experiment.recipe.choose else []), *([SEARCHED] if controls.searched else [])
+            )
     return folder
 
 
@@ -158,19 +163,45 @@ def _chosen(
     rule, conditions = experiment.recipe.choose, experiment.checked.conditions
     if rule is None:
         return conditions, None
-    assert experiment.validation
-    part = folder.part(VALIDATION)
-    if not part.whole:
-        planner = Planner(True, 0, {}, experiment.recipe.seed)
-        plan = planner.plan(conditions, axes.directions)
-        group = partial(_group, experiment.recipe)
-        carry_out(experiment.validation, part, plan, group, workers=by, name=VALIDATION, shown=False, progress=progress)
-        part.close()
+    part = _tried(experiment, folder, VALIDATION, conditions, axes, by, progress=progress)
     choice = choose(rule, conditions, part.read(SCORES))
     folder.write(CHOICE, choice)
     names = {one["condition"] for one in choice}
     factors = {name: dose["factor"] for name, dose in part.read(DOSES).items()}
     return tuple(one for one in conditions if one.name in names), factors
+
+
+def _searched(
+    experiment: Experiment, folder: RunFolder, axes: Axes, chosen: Sequence[Condition], by: Workers, *, progress: bool
+) -> Mapping[str, tuple[Planned, ...]]:
+    """The controls along random directions that are chosen as the conditions were."""
+    recipe = experiment.recipe
+    if recipe.choose is None or not recipe.controls.searched:
+        return {}
+    drawn = drafts(recipe, experiment.checked.conditions, axes.directions)
+    part = _tried(experiment, folder, SEARCHED, list(chain(*drawn)), axes, by, progress=progress)
+    return searched(recipe.choose, chosen, drawn, part.read(SCORES), part.read(DOSES))
+
+
+def _tried(
+    experiment: Experiment,
+    folder: RunFolder,
+    name: str,
+    conditions: Sequence[Condition],
+    axes: Axes,
+    by: Workers,
+    *,
+    progress: bool,
+) -> RunFolder:
+    """A folder inside, in which conditions have been tried on the material that they are chosen by."""
+    assert experiment.validation
+    part = folder.part(name)
+    if not part.whole:
+        plan = Planner(True, 0, {}, experiment.recipe.seed).plan(conditions, axes.directions)
+        group = partial(_group, experiment.recipe)
+        carry_out(experiment.validation, part, plan, group, workers=by, name=VALIDATION, shown=False, progress=progress)
+        part.close()
+    return part
 
 
 def _group(recipe: Any, condition: Condition) -> Hashable:

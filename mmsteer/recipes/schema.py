@@ -187,6 +187,11 @@ class Controls(Part):
 
     unsteered: bool
     random: Annotated[int, Field(ge=0, le=100)] = Field(description="random directions of each distinct dose")
+    searched: Annotated[int, Field(ge=0, le=20)] = Field(
+        default=0,
+        description="with choose: draws of random directions, each tried wherever a condition is, and the best "
+        "chosen by the same rule",
+    )
     shuffled: bool = Field(default=False, description="the directions found again with the labels shuffled")
     wrong_image: bool = Field(
         default=False, description="the directions found again with the images of the pairs exchanged"

@@ -12,7 +12,13 @@ from mmsteer.report.svg import Axis, Element, drawing, element, marker
 from mmsteer.report.wording import CONTROLS, bracket, digits, number
 from mmsteer.types.pitch import PITCH_CLASSES
 
-SHAPES = {"unsteered": "ring", "random": "triangle", "wrong_image": "wedge", "shuffled": "wedge"}
+SHAPES = {
+    "unsteered": "ring",
+    "random": "triangle",
+    "searched": "triangle",
+    "wrong_image": "wedge",
+    "shuffled": "wedge",
+}
 """What stands for each control."""
 
 

@@ -6,6 +6,7 @@ MINUS = "\u2212"
 MISSING = "–"
 CONTROLS = {
     "random": "random direction",
+    "searched": "random direction, chosen alike",
     "wrong_image": "wrong images",
     "shuffled": "direction of shuffled labels",
 }
