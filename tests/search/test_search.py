@@ -18,6 +18,7 @@ from mmsteer.search.pieces import Trial
 from mmsteer.steering import Attribute, Steering, parse_attribute, steer
 from mmsteer.tasks import Row
 from mmsteer.types import Site, SiteStats
+from mmsteer.versions import versions
 from tests.conftest import TALK, saying
 
 GRID = Grid(("text.1", "text.3", "text.2-3"), (0.05, 10.0))
@@ -131,11 +132,15 @@ def test_a_larger_budget_fills_in_what_was_left_out(talker, cup, rows, tmp_path)
     assert all(one.answers for one in search(talker, cup, rows, CUP, budget_kl=50.0, **options).cells)
 
 
-def test_another_search_in_the_folder_is_refused(talker, cup, rows, tmp_path):
+def test_another_search_in_the_folder_is_refused(talker, cup, rows, tmp_path, monkeypatch):
     options = {"grid": Grid(("text.3",), (2.0,)), "sampling": SAMPLING, "folder": tmp_path}
     search(talker, cup, rows, CUP, **options)
     with pytest.raises(DataError, match="another search, which differs in reward, rows, seed"):
         search(talker, cup, rows, parse_reward("contains:red"), seed=1, **{**options})
+    known = versions()
+    monkeypatch.setattr("mmsteer.claim.versions", lambda: known | {"transformers": "99"})
+    with pytest.raises(DataError, match="another search, which differs in packages;"):
+        search(talker, cup, rows, CUP, **options)
 
 
 def test_a_direction_of_another_unit_is_another_search(talker, cup, rows, tmp_path):

@@ -173,10 +173,14 @@ def test_a_folder_of_a_model_that_makes_other_numbers_is_refused(half, llama, ro
 
 
 def test_what_a_run_was_begun_with_stays_written(half, llama, rows, pushed, monkeypatch):
-    before = (half / "environment.json").read_bytes()
+    names = ("environment.json", "directions.safetensors")
+    before = [(half / name).read_bytes() for name in names]
+    first, second = pushed.attributes
+    found = replace(first, direction=replace(first.direction, provenance={"probe": "another"}))
     monkeypatch.setattr("mmsteer.recipes.environment.platform.system", lambda: "Another")
-    found = mmsteer.evaluate(task(llama, rows), {"c": pushed}, folder=half, progress=False)
-    assert (found.path / "environment.json").read_bytes() == before
+    again = replace(pushed, attributes=(found, second))
+    mmsteer.evaluate(task(llama, rows), {"c": again}, folder=half, progress=False)
+    assert [(half / name).read_bytes() for name in names] == before
 
 
 def test_other_libraries_make_another_run(half, llama, rows, pushed, monkeypatch):
