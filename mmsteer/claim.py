@@ -8,6 +8,7 @@ from typing import Any
 from mmsteer.atomic import write_atomically
 from mmsteer.errors import MmsteerError
 from mmsteer.json_lines import read_json
+from mmsteer.versions import versions
 
 
 def claim(folder: Path, name: str, settings: Mapping[str, Any], what: str, error: type[MmsteerError]) -> None:
@@ -16,13 +17,14 @@ def claim(folder: Path, name: str, settings: Mapping[str, Any], what: str, error
     Args:
         folder: The folder, which is made where it is missing.
         name: Of the file that says whose it is.
-        settings: What the result depends on, as JSON holds it.
+        settings: What the result depends on besides the libraries that make its numbers, as JSON holds it.
         what: What the work is called, such as `search`.
         error: What is raised.
 
     Raises:
         MmsteerError: As `error`: the folder holds another such work.
     """
+    settings = {**settings, "packages": versions()}
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / name
     if not path.exists():

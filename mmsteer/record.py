@@ -92,6 +92,7 @@ def record(
         raise StoreError(f"no pool {pool!r}; choose from {', '.join(POOLS)}, windows(0.5s)")
     source = {
         "model": adapter.fingerprint,
+        "run_identity": adapter.run_identity,
         **adapter.sketch.written(),
         "data": data_fingerprint(samples),
         "positions": str(positions),

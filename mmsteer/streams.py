@@ -96,7 +96,7 @@ class ReadStates:
     def fingerprint(self) -> str:
         """Model, data, site, and which tokens are drawn."""
         return (
-            f"{self.site} of {self.adapter.fingerprint}, data {data_fingerprint(self.samples)} by {self.batch}, "
+            f"{self.site} of {self.adapter.run_identity}, data {data_fingerprint(self.samples)} by {self.batch}, "
             f"{self.tokens} tokens of '{self.positions}', seed {self.seed}"
         )
 

@@ -1,5 +1,6 @@
 """Reading hidden states."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 import torch
 
 from mmsteer import hooks
-from mmsteer.adapters import load
+from mmsteer.adapters import adapt, load
 from mmsteer.errors import PositionsError, StoreError
 from mmsteer.record import data_fingerprint, record
 from mmsteer.schedules import parse_schedule
@@ -15,6 +16,7 @@ from mmsteer.steering import Attribute, Steering, steer
 from mmsteer.types import Positions, Sample, Site, select_sites
 from tests.adapters.checkpoints import save
 from tests.adapters.test_families import picture
+from tests.adapters.test_wrapped import fresh, with_lora
 from tests.conftest import planted
 
 SITE = Site("decoder", 2)
@@ -50,6 +52,18 @@ def test_batches_and_the_order_of_sites_change_nothing(musicgen):
         torch.testing.assert_close(one.values[site], many.values[site], atol=1e-5, rtol=1e-4)
         assert one.norms[site].median == pytest.approx(many.norms[site].median, rel=1e-3)
         assert one.norms[site].count == many.norms[site].count
+
+
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+@pytest.mark.parametrize("how", ["adapters", "dtype"])
+def test_a_recording_of_a_model_that_makes_other_numbers_is_refused(how, tmp_path):
+    model, tokenizer = fresh()
+    outer = with_lora(model)
+    adapter, asked = adapt(outer, tokenizer), [Sample("a", "red cup")]
+    record(adapter, asked, folder=tmp_path)
+    with outer.disable_adapter() if how == "adapters" else nullcontext(outer.to(torch.bfloat16)):
+        with pytest.raises(StoreError, match="run_identity"):
+            record(adapter, asked, folder=tmp_path)
 
 
 def test_blocks_are_read_unless_other_sites_are_named(musicgen):

@@ -43,6 +43,7 @@ def test_a_model_gives_the_chosen_tokens(musicgen):
     assert row_set(fewer[0]) < row_set(chunks[0])
     assert torch.equal(fewer[0], fewer[0])
     assert fewer.fingerprint != chunks.fingerprint
+    assert musicgen.run_identity in chunks.fingerprint
     with pytest.raises(StoreError, match=r"'clip-0' has 10 tokens at '0\.1\.\.0\.3s'; 11 cannot be drawn"):
         ReadStates(musicgen, clips, SITE, Positions("0.1..0.3s"), tokens=11)[0]
 

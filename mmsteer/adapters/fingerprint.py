@@ -1,11 +1,11 @@
-"""What identifies a model's weights, wherever they lie, whatever adapters were put around them.
+"""What identifies a model's weights, wherever they lie, whatever adapters are around them; and what a run's.
 
-Both are read from the weights whenever they are asked for, so that neither is stale when the weights change.
+All are read from the weights whenever they are asked for, so that none is stale when the weights change.
 """
 
 import hashlib
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -35,6 +35,9 @@ _NOTHING = torch.full((SKETCHED,), torch.nan, dtype=torch.bfloat16)
 
 Sampler = Callable[[Tensor], Tensor]
 
+Held = tuple[str, nn.Module, str]
+"""A weight: its name in the model, the module that holds it, and what it is called there."""
+
 
 @dataclass(frozen=True, eq=False)
 class _Weight:
@@ -60,12 +63,29 @@ class Weights:
 
         The sample is rounded to bfloat16 first, so that a checkpoint has the same fingerprint in float32 and bfloat16.
         """
+        return self._digest(_weights(self._model), exact=False)
+
+    def run_identity(self) -> str:
+        """A short hash of all that a model's numbers come from: weights as they are held, and active adapters.
+
+        Samples are not rounded, and the dtype and class of each weight, the settings of adapters and how the model is
+        quantised count.
+        """
+        active = list(_active_adapters(self._model))
+        added = [weight for path, module, names in active for weight in _added(path, module, names)]
+        content = self._digest([*_weights(self._model), *added], exact=True)
+        settings = [(path, _settings(module, names)) for path, module, names in active]
+        quantised = getattr(self._model.config, "quantization_config", None)
+        return hashlib.sha256(repr((content, settings, quantised)).encode()).hexdigest()[:16]
+
+    def _digest(self, held: Iterable[Held], *, exact: bool) -> str:
         digest = hashlib.sha256()
-        held = [(_named(prefix + key), module, key) for prefix, module in _modules(self._model) for key in _own(module)]
-        held.sort(key=lambda one: one[0])
-        samples = _together([self._sampled(_strided, module, key, name) for name, module, key in held])
-        for (name, module, key), sample in zip(held, samples, strict=True):
-            digest.update(f"{name}{tuple(getattr(module, key).shape)}".encode())
+        weights = sorted(((_named(name), module, key) for name, module, key in held), key=lambda one: one[0])
+        samples = _together([self._sampled(_strided, module, key, name) for name, module, key in weights], exact=exact)
+        for (name, module, key), sample in zip(weights, samples, strict=True):
+            weight = getattr(module, key)
+            how = f"{type(weight).__name__} {weight.dtype}" if exact else ""
+            digest.update(f"{name}{tuple(weight.shape)}{how}".encode())
             digest.update(sample)
         return digest.hexdigest()[:16]
 
@@ -116,6 +136,34 @@ def _modules(module: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Modu
             yield from _modules(child, f"{prefix}{name}.")
 
 
+def _weights(model: nn.Module) -> Iterator[Held]:
+    """A model's own weights."""
+    return ((prefix + key, module, key) for prefix, module in _modules(model) for key in _own(module))
+
+
+def _active_adapters(model: nn.Module) -> Iterator[tuple[str, nn.Module, Sequence[str]]]:
+    """Modules of PEFT that do something: where, and the names of the adapters that are switched on."""
+    for path, module in model.named_modules():
+        if not module._modules.keys().isdisjoint(BASES) and not getattr(module, "disable_adapters", False):
+            yield path, module, getattr(module, "active_adapters", ())
+
+
+def _added(path: str, module: nn.Module, adapters: Sequence[str]) -> Iterator[Held]:
+    """The weights of some adapters, which a module of PEFT keeps as `<part>.<adapter>`."""
+    for inner, held in module.named_modules():
+        for key in _own(held):
+            part, *rest = f"{inner}.{key}".lstrip(".").split(".")
+            if part not in BASES and rest and rest[0] in adapters:
+                yield f"{path}.{inner}.{key}", held, key
+
+
+def _settings(module: nn.Module, adapters: Sequence[str]) -> list[tuple[str, str, Any]]:
+    """Plain numbers and words that a module of PEFT keeps of some adapters, such as the scale of LoRA."""
+    kept = [(name, of) for name, of in sorted(vars(module).items()) if isinstance(of, dict)]
+    found = [(name, one, of[one]) for name, of in kept for one in adapters if one in of]
+    return [(name, one, value) for name, one, value in found if isinstance(value, int | float | str)]
+
+
 def _named(name: str) -> str:
     """The name of a weight, the same in every release of transformers."""
     for older, newer in _REGROUPED:
@@ -149,15 +197,16 @@ def _strided(weight: Tensor) -> Tensor:
     return flat[:: max(1, flat.numel() // SAMPLES)][:SAMPLES]
 
 
-def _together(samples: Sequence[Tensor]) -> list[bytes]:
-    """Samples as bytes of float32, rounded to bfloat16: one operator for all, and one wait for each device."""
+def _together(samples: Sequence[Tensor], *, exact: bool) -> list[bytes]:
+    """Samples as bytes of float32, rounded to bfloat16 unless exact: one operator for all, one wait a device."""
     found = [b""] * len(samples)
     for device in {one.device for one in samples}:
         mine = [index for index, one in enumerate(samples) if one.device == device]
-        whole = torch.cat([samples[index] for index in mine]).float().bfloat16().float().cpu().numpy()
+        whole = torch.cat([samples[index].float() for index in mine])
+        numbers = (whole if exact else whole.bfloat16().float()).cpu().numpy()
         ends = itertools.accumulate(samples[index].numel() for index in mine)
         for index, end in zip(mine, ends, strict=True):
-            found[index] = whole[end - samples[index].numel() : end].tobytes()
+            found[index] = numbers[end - samples[index].numel() : end].tobytes()
     return found
 
 

@@ -44,7 +44,6 @@ from mmsteer.types import (
     Sample,
     Sampling,
     Site,
-    Sketch,
     Wrap,
     as_samples,
 )
@@ -83,7 +82,7 @@ class LanguageModelAdapter(Ported):
     def __init__(self, model: Any, processor: Any) -> None:
         self.model = model
         self.processor = processor
-        self._weights = Weights(model)
+        self._held = Weights(model)
         self._family = FAMILIES.get(model.config.model_type, TEXT_ONLY)
         self._images = SeenImages(model, self._family)
         self.sees = self._images.tower is not None
@@ -93,16 +92,6 @@ class LanguageModelAdapter(Ported):
         self.max_steps: int = next((getattr(config, name) for name in _LENGTHS if hasattr(config, name)), ANY_LENGTH)
         self._ports = self._located()
         self.widths: Mapping[Site, int] = {site: self._width(site, config.hidden_size) for site in self._ports}
-
-    @property
-    def fingerprint(self) -> str:
-        """What identifies its weights, as they are now; those of adapters, such as LoRA, do not count."""
-        return self._weights.fingerprint()
-
-    @property
-    def sketch(self) -> Sketch:
-        """What other weights are compared with these by."""
-        return self._weights.sketch()
 
     @property
     def sites(self) -> tuple[Site, ...]:
@@ -233,6 +222,9 @@ class LanguageModelAdapter(Ported):
         with torch.set_grad_enabled(gradient):
             found: Tensor = self.model(**reading.arguments, use_cache=False, **self._kept(reading, logits)).logits
         return found.unsqueeze(2)
+
+    def _weights(self) -> Weights:
+        return self._held
 
     def _kept(self, reading: Reading, logits: Logits) -> dict[str, int]:
         if logits == "all" or not self._can_leave_out_logits:

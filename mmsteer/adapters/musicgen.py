@@ -5,7 +5,7 @@ k, so output step s is frame s of the first codebook, and S seconds take `rate *
 further codebook of a channel.
 """
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -32,7 +32,6 @@ from mmsteer.types import (
     Sample,
     Sampling,
     Site,
-    Sketch,
     Wrap,
     as_samples,
 )
@@ -40,7 +39,7 @@ from mmsteer.types import (
 STACK = "decoder"
 
 
-class MusicgenAdapter(Ported, ABC):
+class MusicgenAdapter(Ported):
     """Reads, steers and runs MusicGen: text to music, continuation, melody.
 
     Attributes:
@@ -93,16 +92,6 @@ class MusicgenAdapter(Ported, ABC):
         self.max_steps = max_steps
         self.codebooks = streams.streams
         self.delay = streams.delay
-
-    @property
-    @abstractmethod
-    def fingerprint(self) -> str:
-        """What identifies its weights, as they are now, in either library."""
-
-    @property
-    @abstractmethod
-    def sketch(self) -> Sketch:
-        """What other weights are compared with these by."""
 
     @property
     @abstractmethod

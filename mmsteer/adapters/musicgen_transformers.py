@@ -23,7 +23,7 @@ from mmsteer.adapters.waves import frames_of
 from mmsteer.adapters.wrapped import execution_device
 from mmsteer.errors import AdapterError
 from mmsteer.hooks import around, evaluating
-from mmsteer.types import Call, Forward, Kind, Layout, Logits, Port, Reading, Sample, Sampling, Site, Sketch, Wrap
+from mmsteer.types import Call, Forward, Kind, Layout, Logits, Port, Reading, Sample, Sampling, Site, Wrap
 
 
 class TransformersMusicgen(MusicgenAdapter):
@@ -43,18 +43,8 @@ class TransformersMusicgen(MusicgenAdapter):
             max_steps=config.max_position_embeddings,
         )
         self.processor = processor
-        self._weights = Weights(model)
+        self._held = Weights(model)
         self._conditions = Conditions(model, processor)
-
-    @property
-    def fingerprint(self) -> str:
-        """What identifies its weights, as they are now; those of adapters, such as LoRA, do not count."""
-        return self._weights.fingerprint()
-
-    @property
-    def sketch(self) -> Sketch:
-        """What other weights are compared with these by."""
-        return self._weights.sketch()
 
     def stack(self, name: str) -> Any:
         """The decoder's stack of layers."""
@@ -175,6 +165,9 @@ class TransformersMusicgen(MusicgenAdapter):
         with torch.no_grad():
             normed = self.stack(STACK).layer_norm(state.to(self.device, self.model.dtype))
             return torch.stack([head(normed) for head in self.model.decoder.lm_heads], dim=-2)
+
+    def _weights(self) -> Weights:
+        return self._held
 
     def _own_loop(self) -> AbstractContextManager[None]:
         """The loop of `generate` replaced; melody's, whose condition is part of its sequence, stays as it is."""

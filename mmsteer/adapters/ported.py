@@ -1,21 +1,42 @@
-"""Sites of a model as the places in its code where their states pass: what adapters of all libraries share."""
+"""What adapters of all libraries share: sites as places in a model's code, and what identifies the model."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
 from torch import nn
 
 from mmsteer.adapters import locate
-from mmsteer.types import Port, Site, select_sites
+from mmsteer.adapters.fingerprint import Weights
+from mmsteer.types import Port, Site, Sketch, select_sites
 
 
-class Ported:
-    """Finds sites and modules among the ports of a model.
+class Ported(ABC):
+    """Finds sites and modules among the ports of a model, and identifies it by its weights.
 
     `widths`: every site and the width of its hidden state, in the order in which the model computes them.
     """
 
     widths: Mapping[Site, int]
     _ports: Mapping[Site, Port]
+
+    @property
+    def fingerprint(self) -> str:
+        """What identifies its weights, as they are now; those of adapters, such as LoRA, do not count."""
+        return self._weights().fingerprint()
+
+    @property
+    def sketch(self) -> Sketch:
+        """What other weights are compared with these by."""
+        return self._weights().sketch()
+
+    @property
+    def run_identity(self) -> str:
+        """What its outputs depend on: weights as they are held, active adapters, dtype and quantisation."""
+        return self._weights().run_identity()
+
+    @abstractmethod
+    def _weights(self) -> Weights:
+        """The weights, as transformers' model of the same checkpoint holds them."""
 
     def select(self, pattern: str) -> tuple[Site, ...]:
         """The sites that a pattern names, of any point, in the order in which the model computes them.

@@ -164,8 +164,7 @@ def train(
             **({"rank": vectors.rank} if isinstance(vectors, LowRankEdits) else {}),
             "sites": sites,
             "positions": at,
-            "model": adapter.fingerprint,
-            "dtype": dtype,
+            "model": adapter.run_identity,
             "rows": digest(rows),
         }
         settings = {**written, **asdict(schedule)}

@@ -125,7 +125,7 @@ def dictionary_content(dictionary: SparseDictionary) -> str:
 
 
 def _key(dictionary: SparseDictionary, adapter: Adapter, corpus: Sequence[Sample], positions: Positions) -> str:
-    parts = (dictionary_content(dictionary), adapter.fingerprint, data_fingerprint(corpus), str(positions))
+    parts = (dictionary_content(dictionary), adapter.run_identity, data_fingerprint(corpus), str(positions))
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 

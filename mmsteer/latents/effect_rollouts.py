@@ -20,7 +20,7 @@ from mmsteer.calibrate import calibrate
 from mmsteer.errors import StoreError
 from mmsteer.record import data_fingerprint
 from mmsteer.steering import Attribute, Steering, steer
-from mmsteer.types import Adapter, Direction, Positions, Sample
+from mmsteer.types import Adapter, Direction, Positions, Sample, content_digest
 
 _KEY = "mmsteer effects"
 
@@ -215,11 +215,9 @@ def _fingerprint(rollouts: Rollouts, directions: Sequence[Direction], dose: Dose
 
 
 def _parts(rollouts: Rollouts, directions: Sequence[Direction], dose: Dose) -> Iterator[bytes]:
-    yield f"{rollouts.adapter.fingerprint} {rollouts.settings} {rollouts.rows}".encode()
+    yield f"{rollouts.adapter.run_identity} {rollouts.settings} {rollouts.rows}".encode()
     for item in rollouts.items:
         yield (data_fingerprint([item]) if isinstance(item, Sample) else repr(item)).encode()
     yield ",".join(rollouts.meter.names).encode()
     yield f"{rollouts.meter.content}\0{dose.content}".encode()
-    for direction in directions:
-        for site in direction.sites:
-            yield f"{direction.name} {site}".encode() + direction.vectors[site].numpy().tobytes()
+    yield content_digest(list(directions)).encode()

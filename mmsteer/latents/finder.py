@@ -56,6 +56,7 @@ def record_features(
     site = dictionary.located(adapter)
     source = {
         "model": adapter.fingerprint,
+        "run_identity": adapter.run_identity,
         **adapter.sketch.written(),
         "data": data_fingerprint(samples),
         "positions": str(positions),

@@ -228,8 +228,8 @@ def _prepared(name: str | Path, overrides: Sequence[str], device: str | None) ->
         concepts, asked = world.concepts[: recipe.concepts], list(world.instructions)
     reader = _reader(recipe, device)
     of_world = {"world": recipe.world, "seconds": recipe.seconds} if world else {}
-    of_reader = {"reader": reader.adapter.fingerprint} if reader else {}
-    told = {"model": adapter.fingerprint, "data": _digest(concepts, instructions), **of_world, **of_reader}
+    of_reader = {"reader": reader.adapter.run_identity} if reader else {}
+    told = {"model": adapter.run_identity, "data": _digest(concepts, instructions), **of_world, **of_reader}
     found = run_id({**told, **asdict(settings), "judge": recipe.judge})
     return _Prepared(recipe, concepts, asked, settings, adapter, told, found, world, reader)
 

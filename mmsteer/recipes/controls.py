@@ -1,24 +1,26 @@
 """The steering of a control: the same doses along other directions."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
 from mmsteer.steering import Attribute, Steering
-from mmsteer.types import Direction, random_direction
+from mmsteer.steering.attribute import PUSHES
+from mmsteer.types import Direction, content_digest, random_direction
 
 Controlled = Mapping[str, Direction]
 """For the name of each direction, what stands for it in a control."""
+SIZES = {"std": "spread", "trained": "length"}
+"""What units that are no share of the norm are as long as."""
 
 
 def dose(steering: Steering) -> str:
-    """All that a random control takes over from a steering: two of equal dose share their controls.
+    """All that a random control takes over from a steering, as a digest: two of equal dose share their controls.
 
-    Where layers are weighed by a probe's scores, the direction itself is part of the dose.
+    The size of the unit is part of it, and so are a probe's scores where layers are weighed by them, and a dictionary's
+    feature where what it reads decides what is pushed.
     """
-    parts = [_dose(item) for item in steering.attributes]
-    return json.dumps([parts, steering.compose, steering.budget])
+    return content_digest([*map(_dose, steering.attributes), steering.compose, steering.budget])
 
 
 def randomised(steerings: Sequence[Steering], seed: int) -> list[Steering]:
@@ -44,6 +46,13 @@ def _along(steering: Steering, other: Callable[[Direction], Direction]) -> Steer
 
 
 def _dose(item: Attribute) -> dict[str, Any]:
-    rest = {field.name: str(getattr(item, field.name)) for field in fields(item) if field.name != "direction"}
-    norms = {str(site): round(stats.residual_norm, 6) for site, stats in item.direction.stats.items()}
-    return rest | {"norms": norms, "weighed": None if item.weights == "uniform" else item.direction.name}
+    rest = {field.name: getattr(item, field.name) for field in fields(item) if field.name != "direction"}
+    stats = item.direction.stats
+    rest["norms"] = {site: round(one.residual_norm, 6) for site, one in stats.items()}
+    if item.unit in SIZES:
+        rest["sizes"] = {site: getattr(one, SIZES[item.unit]) for site, one in stats.items()}
+    if item.weights != "uniform":
+        rest["scores"] = {site: one.score for site, one in stats.items()}
+    if item.operator not in PUSHES:
+        rest["features"] = item.direction.features
+    return rest

@@ -11,18 +11,8 @@ from typing import Any
 
 import mmsteer
 from mmsteer.types import Adapter
+from mmsteer.versions import versions
 
-PACKAGES = (
-    "torch",
-    "transformers",
-    "numpy",
-    "scipy",
-    "librosa",
-    "soundfile",
-    "safetensors",
-    "pydantic",
-    "scikit-learn",
-)
 UNRELATED = ("cli", "report", "bundled", "worlds/training")
 """Parts of the package that no result depends on."""
 
@@ -39,7 +29,7 @@ def environment(name: str, adapter: Adapter, directions: Iterable[Path], files: 
         "code": code_digest(),
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
-        "packages": {name: metadata.version(name) for name in PACKAGES},
+        "packages": versions(),
         "model": {"name": name, "fingerprint": adapter.fingerprint},
         "directions": {file.name: file_digest(file) for file in directions},
         "files": {str(file): file_digest(file) for file in files},
@@ -47,11 +37,11 @@ def environment(name: str, adapter: Adapter, directions: Iterable[Path], files: 
 
 
 def run_id(content: Any) -> str:
-    """What a run depends on, as a short hash: what it is told, this code, and the versions that numbers depend on.
+    """What a run depends on, as a short hash: what it is told, this code, and the libraries that make the numbers.
 
     `content`: all that the run is told, as plain JSON.
     """
-    text = json.dumps([content, code_digest(), metadata.version("torch"), sys.version_info[:2]], sort_keys=True)
+    text = json.dumps([content, code_digest(), versions(), sys.version_info[:2]], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:10]
 
 

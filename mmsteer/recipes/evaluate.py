@@ -1,6 +1,5 @@
 """A task under steerings that are given in Python: the loop of recipes without a recipe."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +12,12 @@ from mmsteer.formats import load_directions, save_directions
 from mmsteer.recipes.environment import environment, run_id
 from mmsteer.recipes.folder import SAMPLES, RunFolder
 from mmsteer.recipes.loop import SCORES, carry_out
-from mmsteer.recipes.plan import UNSTEERED, Condition, Planner
+from mmsteer.recipes.plan import UNSTEERED, Condition, Planned, Planner
 from mmsteer.recipes.problems import complaints
 from mmsteer.recipes.rows.task import RowsTask
 from mmsteer.recipes.scoring import ITEM
 from mmsteer.steering import Steering
-from mmsteer.types import Direction
+from mmsteer.types import Direction, content_digest
 from mmsteer.workers import Held, Workers
 
 Controls = Mapping[str, Mapping[str, Direction]]
@@ -92,15 +91,12 @@ def evaluate(
     given = _given(steerings, known, kl)
     _check(task, given)
     plan = Planner(True, random, controls or {}, seed).plan(given, known)
-    used = _used(given, controls or {})
-    told = {"task": task.identity(), "plan": [one.to_json() for one in plan], "kl": kl, "vectors": _digest(used)}
+    steered = [(one.to_json(), content_digest(one.steering)) for one in plan]
+    told = {"task": task.identity(), "plan": steered, "kl": kl}
     run = RunFolder.open(Path(folder), run_id(told), Path(folder).name)
     with run.locked():
         if not run.finished:
-            run.write_bytes("recipe.yaml", write_document(_described(task, plan, Path(folder).name)).encode())
-            run.write("environment.json", {"id": run.id} | environment("given from Python", task.adapter, (), ()))
-            save_directions(run.path / DIRECTIONS, _distinct(used), overwrite=True)
-            run.seal(DIRECTIONS)
+            _describe(run, task, plan, _used(given, controls or {}))
             carry_out(task, run, plan, lambda one: one.name, workers=workers, name=_name(task), progress=progress)
             run.finish()
     return _results(run)
@@ -156,6 +152,15 @@ def _check(task: RowsTask, given: Sequence[Condition]) -> None:
         raise RecipeError("\n".join(dict.fromkeys(problems)))
 
 
+def _describe(run: RunFolder, task: RowsTask, plan: Sequence[Planned], used: Sequence[Direction]) -> None:
+    made = environment("given from Python", task.adapter, (), ())
+    run.write_bytes("recipe.yaml", write_document(_described(task, plan, run.path.name)).encode(), once=True)
+    run.write("environment.json", {"id": run.id} | made, once=True)
+    if not run.has(DIRECTIONS):
+        save_directions(run.path / DIRECTIONS, _distinct(used), overwrite=True)
+        run.seal(DIRECTIONS)
+
+
 def _used(given: Sequence[Condition], controls: Controls) -> list[Direction]:
     mine = [item.direction for one in given for item in one.steering({}).attributes]
     return mine + [direction for kind in controls.values() for direction in kind.values()]
@@ -165,16 +170,7 @@ def _distinct(directions: Sequence[Direction]) -> list[Direction]:
     return list({one.name: one for one in reversed(directions)}.values())
 
 
-def _digest(directions: Sequence[Direction]) -> str:
-    digest = hashlib.sha256()
-    for one in directions:
-        digest.update(one.name.encode())
-        for site, vector in sorted(one.vectors.items(), key=lambda pair: str(pair[0])):
-            digest.update(str(site).encode() + vector.detach().cpu().float().numpy().tobytes())
-    return digest.hexdigest()
-
-
-def _described(task: RowsTask, plan: Sequence[Any], name: str) -> dict[str, Any]:
+def _described(task: RowsTask, plan: Sequence[Planned], name: str) -> dict[str, Any]:
     """What a report needs to know of the run, in the words of a recipe."""
     kind = {"audio": "music"}.get(task.adapter.output_kind, "image" if any(row.images for row in task.rows) else "text")
     conditions = [one.to_json() for one in plan if one.kind == "steered"]

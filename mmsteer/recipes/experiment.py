@@ -209,6 +209,6 @@ def _identity(checked: CheckedRecipe, task: Task) -> str:
             entry["file"] = file_digest(Path(entry["file"]))
         elif "dictionary" in entry["probe"]:
             entry["probe"]["dictionary"] = dictionary_digest(entry["probe"]["dictionary"])
-    # Where a model lies and on which device it runs change no result that the fingerprint does not know of.
-    recipe["model"] = recipe["model"] | {"load": task.adapter.fingerprint, "device": None}
+    # Where a model lies, and on which device it runs, are no part of what it is.
+    recipe["model"] = task.adapter.run_identity
     return run_id(recipe)

@@ -170,21 +170,25 @@ class RunFolder:
         """
         return [name for name in self._digests.files if name.endswith(suffix)]
 
-    def write(self, name: str, value: Any) -> None:
+    def write(self, name: str, value: Any, *, once: bool = False) -> None:
         """Write a JSON file, all or nothing.
 
         `value`: plain data.
+        `once`: see `write_bytes`.
         """
-        self.write_bytes(name, _json(value))
+        self.write_bytes(name, _json(value), once=once)
 
-    def write_bytes(self, name: str, data: bytes) -> None:
+    def write_bytes(self, name: str, data: bytes, *, once: bool = False) -> None:
         """Write a file, all or nothing.
 
         `data`: its content.
+        `once`: leave it as it is where it is there as it was written.
 
         Raises:
             RecipeError: The disk refuses.
         """
+        if once and self.has(name):
+            return
         try:
             (self.path / name).parent.mkdir(parents=True, exist_ok=True)
             if name != RUN:
@@ -281,7 +285,7 @@ class RunFolder:
             if other["id"] != self.id:
                 raise RecipeError(
                     f"{self.path} holds another run ({clip(other['name'])}-{clip(other['id'])}, this is {name}-"
-                    f"{self.id}: the recipe, the model, a direction file or mmsteer itself has changed); choose "
+                    f"{self.id}: the recipe, the model, a direction, a library or mmsteer itself has changed); choose "
                     "another --out"
                 )
             mine = {"id": self.id, "name": name, "finished": other["finished"]}

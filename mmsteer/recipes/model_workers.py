@@ -34,7 +34,7 @@ def model_workers(text: str | None, adapter: Adapter, name: str | Path, **how: A
     if text is None:
         yield None
         return
-    start = partial(held_model, str(name), how, os.getcwd(), run_id(adapter.fingerprint))
+    start = partial(held_model, str(name), how, os.getcwd(), run_id(adapter.run_identity))
     with opened(text, start) as made:
         yield made
 
@@ -54,7 +54,7 @@ def held_model(name: str, how: Mapping[str, Any], folder: str, wanted: str) -> H
     enter(folder)
     with without_progress_bars():
         adapter = load(name, **how)
-    check_same(run_id(adapter.fingerprint), wanted)
+    check_same(run_id(adapter.run_identity), wanted)
     return Held(adapter)
 
 
@@ -100,6 +100,6 @@ def check_same(found: str, wanted: str) -> None:
     """
     if found != wanted:
         raise WorkerError(
-            f"on {platform.node()} this is the run {found}, not {wanted}: mmsteer, torch, Python, the model or the "
-            "data differ there; install the same versions"
+            f"on {platform.node()} this is the run {found}, not {wanted}: mmsteer, its libraries, Python, the model or "
+            "the data differ there; install the same versions"
         )

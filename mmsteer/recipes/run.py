@@ -82,9 +82,9 @@ def run(
 
 def _describe(experiment: Experiment, folder: RunFolder) -> None:
     recipe = experiment.recipe
-    folder.write_bytes("recipe.yaml", write_document(recipe.model_dump(mode="json")).encode())
+    folder.write_bytes("recipe.yaml", write_document(recipe.model_dump(mode="json")).encode(), once=True)
     made = environment(recipe.model.load, experiment.adapter, map(Path, experiment.checked.files), files(recipe))
-    folder.write("environment.json", {"id": experiment.id} | made)
+    folder.write("environment.json", {"id": experiment.id} | made, once=True)
 
 
 def _axes(experiment: Experiment, folder: RunFolder, by: Workers, *, progress: bool) -> Axes:

@@ -10,6 +10,7 @@ from mmsteer.atomic import append_whole, write_atomically
 from mmsteer.claim import claim
 from mmsteer.errors import DataError
 from mmsteer.json_lines import parse_json
+from mmsteer.schedules.timeline import number_text
 from mmsteer.types import Score, mean_score
 
 
@@ -30,7 +31,7 @@ class Place:
     def __str__(self) -> str:
         """What follows the name of a direction in a line of steering."""
         at = "" if self.positions == "all" else f" at {self.positions}"
-        return f"{self.strength:g}{at} on {self.sites}"
+        return f"{number_text(self.strength)}{at} on {self.sites}"
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ along that model's own answers. A random direction is tried at the same sites an
 random cells stands beside the best of many cells. What was chosen is then tried on rows that chose nothing.
 """
 
-import hashlib
 import math
 import random
 from collections.abc import Mapping, Sequence
@@ -24,7 +23,7 @@ from mmsteer.search.grid import Grid
 from mmsteer.search.pieces import Trial
 from mmsteer.tasks import Row, digest, sources_of
 from mmsteer.tracking import Tracker
-from mmsteer.types import Adapter, Direction, Sampling, random_direction
+from mmsteer.types import Adapter, Direction, Sampling, content_digest, random_direction
 from mmsteer.workers import Held, Here, Workers
 
 VALIDATION, TEST = 16, 32
@@ -232,14 +231,9 @@ def _settings(
     seed: int,
 ) -> dict[str, Any]:
     """What a finished cell depends on, but for its place."""
-    vectors = hashlib.sha256()
-    for site, vector in direction.vectors.items():
-        vectors.update(f"{site}".encode() + vector.numpy().tobytes())
     return {
-        "model": adapter.fingerprint,
-        "dtype": str(next(adapter.model.parameters()).dtype),
-        "direction": direction.name,
-        "vectors": vectors.hexdigest()[:16],
+        "model": adapter.run_identity,
+        "direction": content_digest(direction),
         "rows": digest([*tried, *kept]),
         "reward": reward.name,
         "sampling": repr(sampling.filled(adapter.sampling)),

@@ -8,6 +8,7 @@ from functools import cached_property
 
 from mmsteer.errors import SteeringError, clip
 from mmsteer.schedules import Constant, Schedule, parse_schedule
+from mmsteer.schedules.timeline import number_text
 from mmsteer.steering.gate import Gate, parse_gate
 from mmsteer.steering.names import quoted, unquoted
 from mmsteer.steering.operators import NAMES
@@ -183,7 +184,7 @@ class Attribute:
     def __str__(self) -> str:
         unit = next(suffix for suffix, unit in UNITS.items() if unit == self.unit)
         defaults = Attribute(self.direction, 0.0, unit=self.unit)
-        parts = [f"{quoted(self.direction.name)} {self.strength:g}{unit} {self.schedule}"]
+        parts = [f"{quoted(self.direction.name)} {number_text(self.strength)}{unit} {self.schedule}"]
         for word, field in _KEYWORDS.items():
             value = getattr(self, field)
             if value != getattr(defaults, field):

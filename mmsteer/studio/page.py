@@ -8,6 +8,7 @@ import gradio as gr
 from gradio import Error
 
 from mmsteer.errors import MmsteerError
+from mmsteer.schedules.timeline import number_text
 from mmsteer.steering.names import quoted
 from mmsteer.studio.curves import SCRIPT, STYLE, TEMPLATE, schedule_of
 from mmsteer.studio.outputs import side_by_side
@@ -218,4 +219,4 @@ def _asked(fields: Sequence[Any]) -> Asked:
 def _line(direction: str | None, strength: float, schedule: str, more: str) -> str:
     if not direction:
         return ""
-    return " ".join(part for part in (quoted(direction), f"{strength:g}", schedule.strip(), more.strip()) if part)
+    return " ".join(part for part in (quoted(direction), number_text(strength), schedule.strip(), more.strip()) if part)

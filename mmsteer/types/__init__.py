@@ -2,6 +2,7 @@
 
 from mmsteer.types.activations import Activations
 from mmsteer.types.adapter import Adapter, Call, Forward, Identified, Identity, Layout, Logits, Reading, Wrap, likeness
+from mmsteer.types.content import content_digest
 from mmsteer.types.direction import UNKNOWN, Direction, NormSpread, SiteStats, random_direction
 from mmsteer.types.feature import Feature
 from mmsteer.types.histogram import LogHistogram, binned, binned_each
@@ -67,6 +68,7 @@ __all__ = [
     "binned",
     "binned_each",
     "check_thoughts",
+    "content_digest",
     "likeness",
     "marks_in",
     "mean_score",

@@ -188,6 +188,13 @@ class Adapter(Identified, Protocol):
     marks: Marks | None
 
     @property
+    def run_identity(self) -> str:
+        """What its numbers come from, as it is now: weights as they are held, active adapters, dtype, quantisation.
+
+        All that keeps numbers, to go on or to be read again, is named by it; directions are compared by `fingerprint`.
+        """
+
+    @property
     def sample_rate(self) -> int | None:
         """Of the audio that it makes, in Hz; None where it makes text."""
 

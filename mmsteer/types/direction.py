@@ -85,6 +85,8 @@ class SiteStats:
 class Direction:
     """A unit vector per site, where it was read, and where it came from.
 
+    Where it came from, and in which other models it may be used, is no part of its `content_digest`.
+
     The site a direction was read at is the site it is written at. In a stack that always sees the same number of
     tokens, such as a vision tower of fixed resolution, a site may hold one vector for each token instead.
 
@@ -111,10 +113,10 @@ class Direction:
     vectors: Mapping[Site, Tensor]
     stats: Mapping[Site, SiteStats]
     model: str
-    provenance: Mapping[str, str] = field(default_factory=dict)
+    provenance: Mapping[str, str] = field(default_factory=dict, compare=False)
     features: Mapping[Site, Feature] = field(default_factory=dict)
-    sketch: Sketch | None = None
-    compatibility: str = "exact"
+    sketch: Sketch | None = field(default=None, compare=False)
+    compatibility: str = field(default="exact", compare=False)
     edits: Mapping[Site, LowRank] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -3,6 +3,7 @@
 import copy
 import math
 
+import peft
 import pytest
 import torch
 from torch import nn
@@ -128,6 +129,38 @@ def test_trained_copies_of_modules_do_not_count():
     assert adapter.fingerprint == bare.fingerprint
 
 
+def test_the_identity_of_a_run_counts_active_adapters_and_what_they_hold():
+    model, tokenizer = fresh()
+    bare = adapt(copy.deepcopy(model), tokenizer).run_identity
+    outer = with_lora(model, modules_to_save=["lm_head"])
+    adapter, found = adapt(outer, tokenizer), []
+    found.append(adapter.run_identity)
+    outer.add_adapter("idle", peft.LoraConfig(target_modules=["q_proj"], init_lora_weights=False))
+    assert adapter.run_identity == found[0]
+    with outer.disable_adapter():
+        assert adapter.run_identity == bare
+    layer = outer.base_model.model.model.layers[0].self_attn.q_proj
+    layer.scaling["default"] *= 2
+    found.append(adapter.run_identity)
+    layer.lora_A["default"].weight.data.mul_(1.001)
+    found.append(adapter.run_identity)
+    outer.base_model.model.lm_head.modules_to_save["default"].weight.data.mul_(1.001)
+    found.append(adapter.run_identity)
+    outer.set_adapter("idle")
+    found.append(adapter.run_identity)
+    assert len({bare, *found}) == 6
+
+
+def test_the_identity_of_a_run_counts_how_weights_are_held():
+    model, _ = fresh()
+    told = copy.deepcopy(model)
+    told.config.quantization_config = {"load_in_8bit": True}
+    others = [*(cast(model, *dtypes) for dtypes in [[one] for one in CASTS[1:]] + [[torch.bfloat16, torch.float32]])]
+    others += [Weights(told), Weights(quantised(model))]
+    assert len({one.run_identity() for one in [Weights(model), *others]}) == 6
+    assert Weights(copy.deepcopy(model)).run_identity() == Weights(model).run_identity()
+
+
 def test_what_is_quantised_is_not_compared():
     model, _ = fresh()
     whole, packed = Weights(model).sketch(), Weights(quantised(model)).sketch()
@@ -155,6 +188,7 @@ def test_offloaded_weights_are_read_once(tmp_path, monkeypatch):
     weights = Weights(model)
     assert weights.sketch().is_of(whole.sketch())
     assert weights.fingerprint() == whole.fingerprint()
+    assert weights.run_identity() == whole.run_identity()
     loader = type(model.model.norm._hf_hook.weights_map.dataset)
     monkeypatch.setattr(loader, "__getitem__", None)
     assert weights.fingerprint() == whole.fingerprint()

@@ -219,6 +219,8 @@ def test_a_recipe_runs_from_the_command_line(mmsteer, recipe, tmp_path):
     assert [len(one) for one in kept] == [2, 2]
     assert _without_times(kept[0]) == _without_times(kept[1])
     assert (tmp_path / "alone" / "axbench.json").read_bytes() == (tmp_path / "shared" / "axbench.json").read_bytes()
+    code, _, err = mmsteer("run", recipe, "model.dtype=bfloat16", "--out", tmp_path / "alone", "--quiet")
+    assert (code, "another run of AxBench, which differs in model;" in err) == (2, True)
     code, _, err = mmsteer("run", recipe, "factors=[]", "--out", tmp_path / "other")
     assert (code, "factors" in err) == (2, True)
 

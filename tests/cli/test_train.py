@@ -101,6 +101,8 @@ def test_a_finished_training_is_not_done_again(train, tmp_path):
     assert (tmp_path / "ssv" / "steps.jsonl").stat().st_mtime_ns == before
     code, _, err = train("ssv", *LABELLED, "--seed", 1)
     assert (code, "another training, which differs in seed" in err) == (2, True)
+    code, _, err = train("ssv", *LABELLED, "--dtype", "bfloat16")
+    assert (code, "another training, which differs in model;" in err) == (2, True)
 
 
 @pytest.mark.parametrize(

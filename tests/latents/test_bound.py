@@ -112,6 +112,11 @@ def test_the_cache_goes_by_content(adapter, tensors, tmp_path, monkeypatch):
     assert torch.equal(again.used.mean, first.used.mean)
     assert torch.equal(again.dictionary.threshold, first.dictionary.threshold)
     assert again.fvu == first.fvu
+    with monkeypatch.context() as patch:
+        patch.setattr(type(adapter), "run_identity", "with another LoRA")
+        patch.setattr(bound, "token_states", lambda *_: pytest.fail("read again"))
+        with pytest.raises(pytest.fail.Exception, match="read again"):
+            bind(dictionary, adapter, CORPUS, cache=cache)
     tensors["b_enc"] += 0.01
     changed = read_dictionary(sae_lens_folder(tmp_path / "e", tensors, "layers.2", architecture="topk", k=6))
     assert not torch.equal(bind(changed, adapter, CORPUS, cache=cache).used.mean, first.used.mean)

@@ -1,7 +1,7 @@
 """Effects of vectors on a small model's clips: row by row as alone, taken up where they stopped."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -92,7 +92,12 @@ def test_a_measurement_that_was_stopped_goes_on(musicgen, directions, tmp_path):
     assert torch.equal(taken_up.values, whole.values)
 
 
-def test_another_measurement_is_not_taken_up(musicgen, directions, tmp_path):
+def longer(direction):
+    stats = {site: replace(one, residual_norm=2 * one.residual_norm) for site, one in direction.stats.items()}
+    return replace(direction, stats=stats)
+
+
+def test_another_measurement_is_not_taken_up(musicgen, directions, tmp_path, monkeypatch):
     measure_effects(rollouts(musicgen), directions, strong, folder=tmp_path)
     meter = EffectMeter(LOUDNESS.names, LOUDNESS.read, "another dictionary")
     for other, vectors, dose in [
@@ -100,10 +105,15 @@ def test_another_measurement_is_not_taken_up(musicgen, directions, tmp_path):
         (rollouts(musicgen, settings="0.4 s"), directions, strong),
         (rollouts(musicgen, meter), directions, strong),
         (rollouts(musicgen), directions[::-1], strong),
+        (rollouts(musicgen), [longer(directions[0]), *directions[1:]], strong),
         (rollouts(musicgen), directions, Fixed(500.0)),
     ]:
         with pytest.raises(StoreError, match="is of another measurement"):
             measure_effects(other, vectors, dose, folder=tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(type(musicgen), "run_identity", "with another LoRA")
+        with pytest.raises(StoreError, match="is of another measurement"):
+            measure_effects(rollouts(musicgen), directions, strong, folder=tmp_path)
     (tmp_path / "effects-00000.safetensors").write_bytes(b"\0")
     with pytest.raises(StoreError, match="damaged"):
         measure_effects(rollouts(musicgen), directions, strong, folder=tmp_path)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from mmsteer.errors import DictionaryError, PositionsError
+from mmsteer.errors import DictionaryError, PositionsError, StoreError
 from mmsteer.latents.bound import dictionary_content
 from mmsteer.latents.finder import FeatureFinder, feature_directions, record_features
 from mmsteer.record import record
@@ -69,6 +69,9 @@ def test_a_recording_goes_on_where_it_was(musicgen, dictionary, tmp_path, monkey
     )
     again = record_features(musicgen, dictionary, clips(3), folder=tmp_path / "whole", batch=1)
     assert torch.equal(whole.values[SITE], again.values[SITE])
+    monkeypatch.setattr(type(musicgen), "run_identity", "with another LoRA")
+    with pytest.raises(StoreError, match="run_identity"):
+        record_features(musicgen, dictionary, clips(3), folder=tmp_path / "whole", batch=1)
 
 
 @pytest.mark.parametrize("selector", ["auroc", "mean_difference", "frequency", "importance", "positive_only"])

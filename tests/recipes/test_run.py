@@ -195,6 +195,14 @@ def test_a_killed_run_finishes_with_the_same_results(finished, recipe, experimen
     assert all((folder / path).read_bytes() == (finished.path / path).read_bytes() for path in audio)
 
 
+def test_the_machine_that_a_run_goes_on_on_is_not_the_one_that_it_began_on(finished, experiment, tmp_path, monkeypatch):
+    folder = shutil.copytree(finished.path, tmp_path / "run")
+    (folder / "run.json").write_text(json.dumps(finished.read("run.json") | {"finished": False}))
+    monkeypatch.setattr("mmsteer.recipes.environment.platform.system", lambda: "Another")
+    run(experiment, folder, progress=False)
+    assert contents(folder) == contents(finished.path)
+
+
 @pytest.mark.parametrize("override", ["generate.guidance=2", "seed=1", "conditions.0.budget=0.2", "data.0=flute"])
 def test_any_change_is_another_run(recipe, experiment, finished, override):
     other = prepare(recipe, [override])

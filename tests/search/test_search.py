@@ -15,9 +15,10 @@ from mmsteer.eval.text import parse_reward
 from mmsteer.report.search_page import search_page, search_svg, verdict
 from mmsteer.search import Grid, Place, default_sites, divided, search
 from mmsteer.search.pieces import Trial
-from mmsteer.steering import Attribute, Steering, steer
+from mmsteer.steering import Attribute, Steering, parse_attribute, steer
 from mmsteer.tasks import Row
 from mmsteer.types import Site, SiteStats
+from mmsteer.versions import versions
 from tests.conftest import TALK, saying
 
 GRID = Grid(("text.1", "text.3", "text.2-3"), (0.05, 10.0))
@@ -131,11 +132,28 @@ def test_a_larger_budget_fills_in_what_was_left_out(talker, cup, rows, tmp_path)
     assert all(one.answers for one in search(talker, cup, rows, CUP, budget_kl=50.0, **options).cells)
 
 
-def test_another_search_in_the_folder_is_refused(talker, cup, rows, tmp_path):
+def test_another_search_in_the_folder_is_refused(talker, cup, rows, tmp_path, monkeypatch):
     options = {"grid": Grid(("text.3",), (2.0,)), "sampling": SAMPLING, "folder": tmp_path}
     search(talker, cup, rows, CUP, **options)
     with pytest.raises(DataError, match="another search, which differs in reward, rows, seed"):
         search(talker, cup, rows, parse_reward("contains:red"), seed=1, **{**options})
+    known = versions()
+    monkeypatch.setattr("mmsteer.claim.versions", lambda: known | {"transformers": "99"})
+    with pytest.raises(DataError, match="another search, which differs in packages;"):
+        search(talker, cup, rows, CUP, **options)
+
+
+def test_a_direction_of_another_unit_is_another_search(talker, cup, rows, tmp_path):
+    options = {"grid": Grid(("text.3",), (2.0,)), "sampling": SAMPLING, "folder": tmp_path}
+    search(talker, cup, rows, CUP, **options)
+    longer = {site: replace(stats, residual_norm=50 * stats.residual_norm) for site, stats in cup.stats.items()}
+    with pytest.raises(DataError, match="another search, which differs in direction;"):
+        search(talker, replace(cup, stats=longer), rows, CUP, **options)
+
+
+def test_a_line_is_what_was_tried(found, cup):
+    cell = replace(found.cells[0], place=Place("text.3", 12.3456789))
+    assert parse_attribute(found.line(cell), {"word:cup": cup}).strength == 12.3456789
 
 
 def test_rows_without_what_the_reward_asks_for_are_refused(talker, cup, rows):

@@ -50,6 +50,12 @@ def test_lines_are_read_and_print_back(line, expected):
     assert parse_attribute(str(found), KNOWN) == found
 
 
+@pytest.mark.parametrize("strength", [12.3456789, 1 / 3, 0.1 + 0.2, -1e-7, 1e22, 2.0])
+def test_a_strength_prints_to_its_last_digit(strength):
+    item = Attribute(KNOWN["note:C"], strength)
+    assert parse_attribute(str(item), KNOWN).strength == strength
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [

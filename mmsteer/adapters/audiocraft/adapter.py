@@ -26,7 +26,7 @@ from mmsteer.adapters.points import ports_of_row
 from mmsteer.adapters.sampling import drawing
 from mmsteer.errors import AdapterError
 from mmsteer.hooks import around, evaluating
-from mmsteer.types import Call, Forward, Kind, Layout, Logits, Port, Reading, Sample, Sampling, Site, Sketch, Wrap
+from mmsteer.types import Call, Forward, Kind, Layout, Logits, Port, Reading, Sample, Sampling, Site, Wrap
 
 USUAL_LENGTH = 256
 """Frames that the language model's own `generate` makes unless asked otherwise."""
@@ -65,16 +65,6 @@ class AudiocraftMusicgen(MusicgenAdapter):
         )
         self.musicgen = musicgen
         self._windows = Windows(musicgen)
-
-    @property
-    def fingerprint(self) -> str:
-        """What identifies its weights, as they are now: that of transformers' model of the same weights."""
-        return Weights(as_transformers(self.musicgen)).fingerprint()
-
-    @property
-    def sketch(self) -> Sketch:
-        """What other weights are compared with these by."""
-        return Weights(as_transformers(self.musicgen)).sketch()
 
     @property
     def device(self) -> torch.device:
@@ -174,6 +164,9 @@ class AudiocraftMusicgen(MusicgenAdapter):
             state = state.to(self.device, self.model.linears[0].weight.dtype)
             normed = self.model.out_norm(state) if self.model.out_norm else state
             return torch.stack([head(normed) for head in self.model.linears], dim=-2)
+
+    def _weights(self) -> Weights:
+        return Weights(as_transformers(self.musicgen))
 
     def _played(
         self, samples: Sequence[Sample], frames: int, sampling: Sampling, seeds: Sequence[int] | None

@@ -101,7 +101,7 @@ class RowsTask(Task):
             "sampling": repr(self.sampling),
             "batch": self.batch,
             "seed": self.seed,
-            "model": self.adapter.fingerprint,
+            "model": self.adapter.run_identity,
         }
 
     def check(self) -> None:

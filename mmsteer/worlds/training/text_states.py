@@ -132,7 +132,7 @@ class Corpus:
 
     def _told(self) -> dict[str, object]:
         return {
-            "model": self.adapter.fingerprint,
+            "model": self.adapter.run_identity,
             "sites": [str(site) for site in self.sites],
             "seed": self.seed,
             "sources": list(sources()),

@@ -1,15 +1,21 @@
 """`mmsteer.evaluate`: the loop of recipes from Python, on a small random model."""
 
+import copy
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 
 import mmsteer
 from mmsteer.errors import RecipeError
+from mmsteer.recipes.folder import RunFolder
 from mmsteer.report import write_report
+from mmsteer.steering import Gate
 from mmsteer.types import SiteStats
+from mmsteer.versions import versions
 from tests.adapters.checkpoints import save
+from tests.adapters.test_wrapped import with_lora
 from tests.recipes.rows.recipe import PROMPTS
 
 SITE = mmsteer.Site.parse("text.1")
@@ -102,6 +108,86 @@ def test_a_folder_of_another_evaluation_is_refused(finished, llama, rows, change
             controls=others,
             progress=False,
         )
+
+
+@pytest.fixture(scope="module")
+def pushed(llama):
+    two = mmsteer.Attribute(direction(llama), 8.0, gate=Gate(direction(llama, "b", seed=2)))
+    return mmsteer.Steering((two, mmsteer.Attribute(direction(llama, "c", seed=4), 8.0)))
+
+
+@pytest.fixture(scope="module")
+def half(tmp_path_factory, llama, rows, pushed):
+    """A folder whose run was stopped."""
+    folder = tmp_path_factory.mktemp("half") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RunFolder, "finish", lambda _: None)
+        patch.setattr("mmsteer.recipes.evaluate._results", lambda _: None)
+        mmsteer.evaluate(task(llama, rows), {"c": pushed}, folder=folder, progress=False)
+    return folder
+
+
+def other_norm(steering):
+    first, second = steering.attributes
+    norms = {site: replace(stats, residual_norm=50.0) for site, stats in first.direction.stats.items()}
+    return replace(steering, attributes=(replace(first, direction=replace(first.direction, stats=norms)), second))
+
+
+def other_gate(steering):
+    first, second = steering.attributes
+    gate = replace(first.gate, direction=replace(second.direction, name=first.gate.direction.name))
+    return replace(steering, attributes=(replace(first, gate=gate), second))
+
+
+def other_digit(steering):
+    first, second = steering.attributes
+    return replace(steering, attributes=(replace(first, strength=first.strength + 1e-7), second))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda steering: replace(steering, budget=0.1),
+        lambda steering: replace(steering, compose="gram_schmidt"),
+        other_norm,
+        other_gate,
+        other_digit,
+    ],
+)
+def test_a_folder_of_another_steering_is_refused_and_left_as_it_is(half, llama, rows, pushed, change):
+    before = (half / "directions.safetensors").read_bytes()
+    with pytest.raises(RecipeError, match="holds another run"):
+        mmsteer.evaluate(task(llama, rows), {"c": change(pushed)}, folder=half, progress=False)
+    assert (half / "directions.safetensors").read_bytes() == before
+
+
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+@pytest.mark.parametrize("how", ["adapters", "dtype"])
+def test_a_folder_of_a_model_that_makes_other_numbers_is_refused(half, llama, rows, pushed, how):
+    model = copy.deepcopy(llama.model)
+    other = model.to(torch.bfloat16) if how == "dtype" else with_lora(model)
+    adapter = mmsteer.adapt(other, llama.processor)
+    assert adapter.fingerprint == llama.fingerprint
+    with pytest.raises(RecipeError, match="holds another run"):
+        mmsteer.evaluate(task(adapter, rows), {"c": pushed}, folder=half, progress=False)
+
+
+def test_what_a_run_was_begun_with_stays_written(half, llama, rows, pushed, monkeypatch):
+    names = ("environment.json", "directions.safetensors")
+    before = [(half / name).read_bytes() for name in names]
+    first, second = pushed.attributes
+    found = replace(first, direction=replace(first.direction, provenance={"probe": "another"}))
+    monkeypatch.setattr("mmsteer.recipes.environment.platform.system", lambda: "Another")
+    again = replace(pushed, attributes=(found, second))
+    mmsteer.evaluate(task(llama, rows), {"c": again}, folder=half, progress=False)
+    assert [(half / name).read_bytes() for name in names] == before
+
+
+def test_other_libraries_make_another_run(half, llama, rows, pushed, monkeypatch):
+    known = versions()
+    monkeypatch.setattr("mmsteer.recipes.environment.versions", lambda: known | {"transformers": "99"})
+    with pytest.raises(RecipeError, match="holds another run"):
+        mmsteer.evaluate(task(llama, rows), {"c": pushed}, folder=half, progress=False)
 
 
 def test_the_folder_has_a_report(finished):

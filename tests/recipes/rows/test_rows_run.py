@@ -371,7 +371,7 @@ def test_workers_make_the_very_folder_though_one_dies(finished, tmp_path):
 
 def test_a_worker_of_another_run_is_refused(finished):
     recipe = str(finished.path.parent / "tiny.yaml")
-    with pytest.raises(WorkerError, match=f"is the run {finished.id}, not 0123456789: mmsteer, torch"):
+    with pytest.raises(WorkerError, match=f"is the run {finished.id}, not 0123456789: mmsteer, its libraries"):
         held_by_worker(recipe, (), os.getcwd(), "0123456789")
     with pytest.raises(WorkerError, match="has no folder /nowhere/at/all"):
         held_by_worker(recipe, (), "/nowhere/at/all", finished.id)
