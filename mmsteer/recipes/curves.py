@@ -1,8 +1,11 @@
 """Strength over the steps of an output: what makes no curve or pushes nothing, and what is shown of the rest."""
 
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from mmsteer.errors import PositionsError
 from mmsteer.schedules import Timeline
@@ -27,7 +30,7 @@ def check_curve(item: Attribute, adapter: Adapter, steps: int) -> None:
         PositionsError: No token of a stack can be at these positions, or the model does not think.
     """
     check_thoughts(item.positions, adapter.marks)
-    item.schedule.values(Timeline(steps, adapter.rate, len(item.written)))
+    strength(item, Timeline(steps, adapter.rate))
     for stack in {site.stack for site in item.written} if adapter.output_kind == "text" else ():
         if not item.positions.mask(_tokens(stack, steps, adapter.sees)).any():
             raise PositionsError(
@@ -43,11 +46,17 @@ def strength_curves(steering: Steering, adapter: Adapter, steps: int) -> dict[st
             "direction": item.direction.name,
             "label": item.direction.name.partition(":")[2],
             "steps": list(range(timeline.steps)),
-            "strength": (item.strength * item.schedule.values(timeline).mean(axis=0)).round(6).tolist(),
+            "strength": strength(item, timeline).round(6).tolist(),
         }
         for item in steering.attributes
     ]
     return {"attributes": attributes}
+
+
+def strength(item: Attribute, timeline: Timeline) -> NDArray[np.float64]:
+    """The strength of an attribute over the steps of an output, mean over its sites, (steps,)."""
+    layers = [site.layer for site in item.written]
+    return item.strength * item.schedule.values(replace(timeline, layers=layers)).mean(axis=0)
 
 
 def _tokens(stack: str, steps: int, sees: bool) -> Tokens:

@@ -41,9 +41,9 @@ class Bernoulli(Schedule):
 
     def _sample(self, positions: Array, timeline: Timeline) -> Array:
         index = np.clip(np.floor(positions), 0, timeline.steps - 1).astype(np.int64)
-        # One generator a layer, so that neither more steps nor more layers change what was drawn.
-        gates = 1 if self.per == "step" else timeline.layers
-        seeds = [np.random.SeedSequence(self.seed, spawn_key=(gate,)) for gate in range(gates)]
+        # One generator a layer, so that neither more steps nor other layers change what was drawn.
+        gates = (0,) if self.per == "step" else timeline.layers
+        seeds = [np.random.SeedSequence(self.seed, spawn_key=(gate,)) for gate in gates]
         draws = np.stack([np.random.Generator(np.random.PCG64(seed)).random(timeline.steps) for seed in seeds])
         return (draws < self.p).astype(np.float64)[:, index]
 

@@ -1,6 +1,7 @@
 """Time: the output's clock, and moments on it."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -16,16 +17,18 @@ class Timeline:
     Attributes:
         steps: How many steps the output has.
         rate: Steps per second, or None where the output has no duration.
-        layers: How many layers a schedule may treat differently.
+        layers: The model's number of each layer that a schedule may treat differently.
     """
 
     steps: int
     rate: float | None = None
-    layers: int = 1
+    layers: Sequence[int] = (0,)
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or self.layers < 1:
-            raise ScheduleError(f"a timeline has at least one step and one layer, not {self.steps}, {self.layers}")
+        if self.steps < 1 or not self.layers or min(self.layers) < 0:
+            raise ScheduleError(
+                f"a timeline has at least one step and one layer, counted from 0, not {self.steps}, {self.layers}"
+            )
         if self.rate is not None and not 0 < self.rate < math.inf:
             raise ScheduleError(f"a rate is a positive number of steps per second, not {self.rate}")
 

@@ -201,7 +201,7 @@ class Steering:
         compose: How added directions meet at a site: `sum` adds them as they are; `gram_schmidt` takes from each
             what earlier ones already push; `whiten` makes them orthogonal symmetrically, none before another.
         budget: Most that all added directions together may measure at a site, as a fraction of its residual
-            norm; None for no limit.
+            norm; at a moment when one site has more, all are scaled down by one factor. None for no limit.
 
     Source: symmetric orthogonalisation, Löwdin 1950, doi:10.1063/1.1747632.
     """

@@ -56,6 +56,7 @@ class Driver:
         self._stack = stack
         self._steerings = tuple(steerings)
         self._places = places_of(adapter, sites)
+        self._layers = tuple(self.sites[place.parts[0].index].layer for place in self._places)
         self._injected: Mapping[Site, float] | None = None
         self._injected_at: set[Site] = set()
         self._plan: PlacedPlan | None = None
@@ -88,8 +89,8 @@ class Driver:
         Args:
             call: What is known of it.
         """
-        timeline = Timeline(call.steps or self._adapter.max_steps, self._adapter.rate, len(self._places))
-        check_call(self._steerings, call, timeline, self._name_beside)
+        timeline = Timeline(call.steps or self._adapter.max_steps, self._adapter.rate, self._layers)
+        check_call(self._steerings, call, timeline, self.sites, self._name_beside)
         check_positions(self._steerings, call, self._adapter)
         self._call = call
         self._plan = self._planned(timeline, 1 if self.beside else call.branches)

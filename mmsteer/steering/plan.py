@@ -49,7 +49,7 @@ class Plan:
 
     Attributes:
         sites: The hooked sites, in the order in which the model computes them.
-        table: Coefficients, (layers or 1, steps, branches * samples, columns) float32. Heads of a layer are one layer.
+        table: Coefficients, (places or 1, steps, branches * samples, columns) float32. Heads of a layer are one place.
         selections: The positions of each column.
         vectors: What a coefficient of one adds, (sites, columns, widest site) float32; zero for the others, and beyond
             the width of narrower sites.
@@ -84,7 +84,7 @@ def compile_plan(steerings: Sequence[Steering], sites: Sequence[Site], timeline:
     Args:
         steerings: One for each sample, or a single one for all.
         sites: The hooked sites of one stack, in the order of the layers.
-        timeline: Steps, rate and number of sites.
+        timeline: Steps, rate and the layer of each place, in the order of the sites.
         branches: Row groups of each forward.
 
     Raises:
@@ -94,13 +94,14 @@ def compile_plan(steerings: Sequence[Steering], sites: Sequence[Site], timeline:
     items = [steering.attributes[index] for steering, index in columns]
     widest = max(_width(item, site) for item in items for site in sites if site in item.shares)
     vectors = torch.stack([_column_vectors(steering, index, sites, widest) for steering, index in columns], dim=1)
-    table = np.zeros((_layers_apart(steerings, timeline), timeline.steps, branches, len(steerings), len(columns)))
+    table = np.zeros((_places_apart(steerings, timeline), timeline.steps, branches, len(steerings), len(columns)))
     for sample, steering in enumerate(steerings):
         for index, item in enumerate(steering.attributes):
-            table[..., sample, where[sample][index]] += _coefficients(item, timeline, branches)
+            table[..., sample, where[sample][index]] += _coefficients(item, sites, timeline, branches)
     lengths = torch.tensor([[length(item, site) for item in items] for site in sites]).unsqueeze(-1)
     added = [column for column, item in enumerate(items) if item.operator == "add"]
-    _limit(table, vectors * lengths, steerings, sites, added)
+    place_of_site = [timeline.layers.index(site.layer) if len(table) > 1 else 0 for site in sites]
+    _limit(table, vectors * lengths, steerings, sites, place_of_site, added)
     summed = torch.tensor([_is_summed(item) for item in items]).unsqueeze(-1)
     return Plan(
         tuple(sites),
@@ -128,16 +129,19 @@ def _has_no_vector(item: Attribute) -> bool:
 def _columns(steerings: Sequence[Steering]) -> tuple[list[tuple[Steering, int]], list[list[int]]]:
     """The distinct columns, and for each sample the column of each of its attributes."""
     columns: list[tuple[Steering, int]] = []
-    known: dict[object, int] = {}
+    known: dict[object, list[int]] = {}
     where = []
     for steering in steerings:
-        mine = []
-        for index in range(len(steering.attributes)):
-            key = _key(steering, index)
-            if key not in known:
-                known[key] = len(columns)
+        mine, last = [], 0
+        for index, item in enumerate(steering.attributes):
+            same = known.setdefault(_key(steering, index), [])
+            # Edits that are more than a sum run in the order of the columns, so each sample's own order must be theirs.
+            column = next((one for one in same if one >= last or _is_summed(item)), len(columns))
+            if column == len(columns):
+                same.append(column)
                 columns.append((steering, index))
-            mine.append(known[key])
+            mine.append(column)
+            last = last if _is_summed(item) else column
         where.append(mine)
     return columns, where
 
@@ -146,10 +150,15 @@ def _key(steering: Steering, index: int) -> object:
     """Attributes with the same key share a column: they differ in strength, schedule or branch at most."""
     item = steering.attributes[index]
     target = item.strength if item.operator in TARGETED else None
-    mine = (id(item.direction), item.sites, item.weights, item.operator, item.unit, item.positions, item.gate, target)
+    mine = (_pushed(item), item.unit, item.positions, item.gate, target)
     if steering.compose == "sum":
         return mine
-    return (mine, steering.compose, index, tuple(id(other.direction) for other in steering.attributes))
+    return (mine, steering.compose, index, tuple(map(_pushed, steering.attributes)))
+
+
+def _pushed(item: Attribute) -> object:
+    """What an attribute moves and where: all that composing it with others depends on."""
+    return id(item.direction), item.sites, item.weights, item.operator
 
 
 def _column_vectors(steering: Steering, index: int, sites: Sequence[Site], widest: int) -> Tensor:
@@ -212,42 +221,52 @@ def length(attribute: Attribute, site: Site) -> float:
     return typical * _scale(attribute, site)
 
 
-def _coefficients(item: Attribute, timeline: Timeline, branches: int) -> np.ndarray:
-    """Strength over time in each branch, (layers or 1, steps, branches)."""
+def _coefficients(item: Attribute, sites: Sequence[Site], timeline: Timeline, branches: int) -> np.ndarray:
+    """Strength over time in each branch, (places or 1, steps, branches)."""
     strength = 1.0 if item.operator in TARGETED else item.strength
     values = strength * item.schedule.values(timeline)
+    if len(values) > 1:
+        # A gate that is open in a layer that only others write steers nothing.
+        written = {site.layer for site in sites if site in item.shares}
+        values = values * [[layer in written] for layer in timeline.layers]
     steered = [item.branch in ("both", name) for name in ("conditional", "null")[:branches]]
     return values[:, :, None] * np.array(steered, dtype=float)
 
 
-def _layers_apart(steerings: Sequence[Steering], timeline: Timeline) -> int:
-    """How many layers the table tells apart."""
+def _places_apart(steerings: Sequence[Steering], timeline: Timeline) -> int:
+    """How many places the table tells apart."""
     schedules = [item.schedule for steering in steerings for item in steering.attributes]
     return max((schedule.values(timeline).shape[0] for schedule in schedules), default=1)
 
 
 def _limit(
-    table: np.ndarray, vectors: Tensor, steerings: Sequence[Steering], sites: Sequence[Site], added: list[int]
+    table: np.ndarray,
+    vectors: Tensor,
+    steerings: Sequence[Steering],
+    sites: Sequence[Site],
+    place_of_site: list[int],
+    added: list[int],
 ) -> None:
-    """Scale down, in place, the moments at which a sample's added directions exceed its budget at some site."""
-    norms = torch.tensor([_residual_norm(steerings, site) for site in sites], dtype=torch.float64)
-    pushes = vectors[:, added].double() / norms[:, None, None]
+    """Scale down, in place, the moments at which a sample's added directions exceed its budget at some site.
+
+    All sites by one factor, so that they share the strength as asked.
+    """
+    pushes = vectors[:, added].double()
     gram = (pushes @ pushes.transpose(1, 2)).numpy()
     for sample, steering in enumerate(steerings):
         if steering.budget is None:
             continue
-        coefficients = table[..., sample, added]
-        squared = np.einsum("gsba,lac,gsbc->lgsb", coefficients, gram, coefficients).clip(min=0)
-        ratio = np.sqrt(squared.max(axis=0))
+        coefficients = table[..., sample, added][place_of_site]
+        squared = np.einsum("lsba,lac,lsbc->lsb", coefficients, gram, coefficients).clip(min=0)
+        norms = np.array([_residual_norm(steering, site) for site in sites])
+        ratio = (np.sqrt(squared) / norms[:, None, None]).max(axis=0)
         table[..., sample, added] *= np.minimum(1.0, steering.budget / np.maximum(ratio, 1e-12))[..., None]
 
 
-def _residual_norm(steerings: Sequence[Steering], site: Site) -> float:
-    for steering in steerings:
-        for item in steering.attributes:
-            if site in item.direction.stats and item.direction.is_measured:
-                return item.direction.stats[site].residual_norm
-    return 1.0  # where nothing is measured, no steering has a budget
+def _residual_norm(steering: Steering, site: Site) -> float:
+    stats = (item.direction.stats for item in steering.attributes)
+    # Where none of its directions has a vector, it pushes nothing.
+    return next((one[site].residual_norm for one in stats if site in one), 1.0)
 
 
 def _other(column: int, item: Attribute, sites: Sequence[Site], composed: Tensor) -> StateDependentEdit:

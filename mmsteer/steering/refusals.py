@@ -1,7 +1,9 @@
 """What a call is refused for before or while it runs: schedules, rows and positions that would steer nothing."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -10,16 +12,19 @@ from mmsteer.schedules import Timeline
 from mmsteer.steering.attribute import Attribute, Steering
 from mmsteer.steering.operators import TARGETED
 from mmsteer.steering.plan import Plan
-from mmsteer.types import Adapter, Call, check_thoughts, tells_thoughts
+from mmsteer.types import Adapter, Call, Site, check_thoughts, tells_thoughts
 
 
-def check_call(steerings: Sequence[Steering], call: Call, timeline: Timeline, beside: str | None) -> None:
+def check_call(
+    steerings: Sequence[Steering], call: Call, timeline: Timeline, sites: Sequence[Site], beside: str | None
+) -> None:
     """Refuse a call that cannot be steered as asked.
 
     Args:
         steerings: One for each sample, or a single one for all.
         call: What is known of it.
         timeline: Its steps.
+        sites: The steered sites of the stack.
         beside: Name of the stack, where it is not the one that makes the output.
 
     Raises:
@@ -33,9 +38,10 @@ def check_call(steerings: Sequence[Steering], call: Call, timeline: Timeline, be
             f"the steering is for {len(steerings)} samples, generate was given {call.samples}; give one "
             "steering for each sample, or a single one for all"
         )
+    curves = [(item, _values(item, timeline, sites)) for item in items]
     if beside is not None:
-        _check_first(items, timeline, beside)
-    _check_schedules(items, timeline)
+        _check_first(curves, beside)
+    _check_schedules(curves, timeline.steps)
 
 
 def check_positions(steerings: Sequence[Steering], call: Call, adapter: Adapter) -> None:
@@ -70,31 +76,35 @@ def _check_length(items: Sequence[Attribute], call: Call) -> None:
         )
 
 
-def _check_first(items: Sequence[Attribute], timeline: Timeline, stack: str) -> None:
+def _values(item: Attribute, timeline: Timeline, sites: Sequence[Site]) -> np.ndarray:
+    """The schedule in the layers that the attribute writes itself, (layers or 1, steps)."""
+    return item.schedule.values(replace(timeline, layers=sorted({site.layer for site in sites if site in item.shares})))
+
+
+def _check_first(curves: Sequence[tuple[Attribute, np.ndarray]], stack: str) -> None:
     # A stack beside the output lives at step 0: what a schedule says of later steps would be silence.
-    for schedule in [item.schedule for item in items]:
-        values = schedule.values(timeline)
+    for item, values in curves:
         if values.any() and not values[:, 0].any():
             raise SteeringError(
-                f"the schedule '{schedule}' is 0 at step 0, when the stack {stack!r} runs, so nothing would "
+                f"the schedule '{item.schedule}' is 0 at step 0, when the stack {stack!r} runs, so nothing would "
                 "be steered there; leave its sites out, or start the schedule above 0"
             )
 
 
-def _check_schedules(items: Sequence[Attribute], timeline: Timeline) -> None:
+def _check_schedules(curves: Sequence[tuple[Attribute, np.ndarray]], steps: int) -> None:
     # In an output of one step, such as a one-word answer, an attribute may rest while another steers.
-    meant = [item for item in items if _is_meant(item, timeline)]
-    silent = [item for item in meant if not item.schedule.values(timeline).any()]
-    if silent and (timeline.steps > 1 or len(silent) == len(meant)):
+    meant = [(item, values) for item, values in curves if _is_meant(item, values)]
+    silent = [item for item, values in meant if not values.any()]
+    if silent and (steps > 1 or len(silent) == len(meant)):
         raise SteeringError(
-            f"the schedule '{silent[0].schedule}' is 0 at each of the {timeline.steps} steps of this output, so "
+            f"the schedule '{silent[0].schedule}' is 0 at each of the {steps} steps of this output, so "
             f"{silent[0].direction.name!r} would steer nothing; let it act within the output, or leave it out"
         )
 
 
-def _is_meant(item: Attribute, timeline: Timeline) -> bool:
+def _is_meant(item: Attribute, values: np.ndarray) -> bool:
     """Whether an attribute is to do something: neither its strength nor its schedule is 0 whatever happens."""
-    is_off = item.schedule.is_flat and not item.schedule.values(timeline).any()
+    is_off = item.schedule.is_flat and not values.any()
     return not is_off and (item.strength != 0 or item.operator in TARGETED)
 
 

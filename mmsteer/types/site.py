@@ -3,12 +3,12 @@
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import total_ordering
 from typing import NamedTuple
 
 from mmsteer.errors import SiteError, clip
 
 POINTS: Mapping[str, str] = {
-    "block": "the residual stream after the whole layer",
     "embedding": "the residual stream before the first layer, so of layer 0 alone",
     "head": "the output of one attention head, before the output projection; layers without attention have none",
     "attention": "what self-attention adds to the residual stream",
@@ -17,14 +17,17 @@ POINTS: Mapping[str, str] = {
     "GPT-J, and in recurrent layers, there is none",
     "mlp_input": "what the MLP is given, behind its norm",
     "mlp": "what the MLP adds to the residual stream",
+    "block": "the residual stream after the whole layer",
 }
-"""The points of a layer, and what their states are."""
+"""The points of a layer, in the order in which it computes them, and what their states are."""
 
 WRITTEN = ("attention", "cross_attention", "mlp")
 """Points that are the output of one part of a layer, which its last weight may write."""
 
 APART = ("head", "mlp_input")
 """Points outside the residual stream: what is added at several of them does not add up to one vector."""
+
+_RANKS = {point: rank for rank, point in enumerate(POINTS)}
 
 MOST = 100_000
 """Layers, or heads, of one range."""
@@ -35,16 +38,20 @@ _PATTERN = re.compile(
 )
 
 
-@dataclass(frozen=True, order=True)
+@total_ordering
+@dataclass(frozen=True)
 class Site:
     """One place in one layer: stack, layer counted from 0, point, and for attention heads which one.
 
-    The point `block` is the residual stream after the whole layer; `POINTS` has the others.
+    The point `block` is the residual stream after the whole layer; `POINTS` has the others. Sites of a stack sort in
+    the order in which the model computes them.
 
     >>> Site.parse("decoder.12")
     Site(stack='decoder', layer=12, point='block', head=None)
     >>> str(Site("vision", 3, "mlp")), str(Site("text", 12, "head", 5))
     ('vision.3.mlp', 'text.12.head.5')
+    >>> [str(site) for site in sorted([Site("text", 0), Site("text", 1, "mlp"), Site("text", 0, "embedding")])]
+    ['text.0.embedding', 'text.0', 'text.1.mlp']
     """
 
     stack: str
@@ -66,6 +73,13 @@ class Site:
         if not term.layers.isdigit() or not (term.heads or "0").isdigit():
             raise SiteError(f"{text!r} names several sites; write one, such as '{term.stack}.12'")
         return cls(term.stack, int(term.layers), term.point, None if term.heads is None else int(term.heads))
+
+    def __lt__(self, other: "Site") -> bool:
+        return self._place < other._place
+
+    @property
+    def _place(self) -> tuple[str, int, int, int]:
+        return self.stack, self.layer, _RANKS[self.point], -1 if self.head is None else self.head
 
     def __str__(self) -> str:
         point = "" if self.point == "block" else f".{self.point}"

@@ -165,6 +165,12 @@ def test_every_layer_is_found(adapter, family):
     }
 
 
+def test_sites_of_a_stack_sort_as_the_model_computes_them(adapter, family):
+    for stack in stacks(adapter):
+        mine = [site for site in adapter.widths if site.stack == stack]
+        assert sorted(reversed(mine)) == mine
+
+
 LONGEST = {"mamba": ANY_LENGTH, "mamba2": ANY_LENGTH, "xlstm": ANY_LENGTH, "bloom": ANY_LENGTH}
 
 

@@ -4,7 +4,7 @@ import pytest
 from mmsteer.errors import ScheduleError
 from mmsteer.schedules import Bernoulli, Linear, Timeline, steps
 
-LONG = Timeline(1500, layers=47)
+LONG = Timeline(1500, layers=range(47))
 
 
 def test_per_step_all_layers_open_together():
@@ -45,7 +45,7 @@ def test_the_same_seed_is_the_same_gate_and_another_is_not(per):
 @pytest.mark.parametrize("per", ["step", "layer"])
 def test_more_steps_or_layers_keep_what_was_drawn(per):
     gate = Bernoulli(0.3, 7, per)
-    short, long = gate.values(Timeline(100, layers=4)), gate.values(Timeline(900, layers=9))
+    short, long = gate.values(Timeline(100, layers=range(4))), gate.values(Timeline(900, layers=range(9)))
     np.testing.assert_array_equal(short, long[: len(short), :100])
 
 

@@ -40,7 +40,14 @@ def test_moments_of_one_unit_add_and_others_do_not():
 
 
 @pytest.mark.parametrize(
-    "numbers", [{"steps": 0}, {"steps": 5, "layers": 0}, {"steps": 5, "rate": 0.0}, {"steps": 5, "rate": float("nan")}]
+    "numbers",
+    [
+        {"steps": 0},
+        {"steps": 5, "layers": ()},
+        {"steps": 5, "layers": (-1,)},
+        {"steps": 5, "rate": 0.0},
+        {"steps": 5, "rate": float("nan")},
+    ],
 )
 def test_a_timeline_has_steps_layers_and_a_positive_rate(numbers):
     with pytest.raises(ScheduleError):

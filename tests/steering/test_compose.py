@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mmsteer.errors import SteeringError
-from mmsteer.schedules import Timeline
+from mmsteer.schedules import Timeline, parse_schedule
 from mmsteer.steering import Attribute, Steering
 from mmsteer.steering.compose import compose
 from mmsteer.steering.plan import compile_plan
@@ -58,6 +58,19 @@ def test_a_budget_limits_the_sum_and_keeps_its_direction():
     torch.testing.assert_close(added(Steering(pair)), torch.tensor([3.0, 4.0]))
     torch.testing.assert_close(added(Steering(pair, budget=0.25)), torch.tensor([1.5, 2.0]))
     torch.testing.assert_close(added(Steering(pair, budget=0.6)), torch.tensor([3.0, 4.0]))
+
+
+def test_a_budget_counts_a_site_where_the_gate_of_its_layer_is_open():
+    """A push of 1 at norms of 1 and 10: the budget of a half is exceeded at layer 0 alone, where that is open."""
+    sites, gate = [Site("decoder", 0), Site("decoder", 1)], parse_schedule("bernoulli(0.5, 7, layer)")
+    stats = {site: SiteStats(0.9, 0, 1, norm) for site, norm in zip(sites, (1.0, 10.0), strict=True)}
+    direction = Direction("d", dict.fromkeys(sites, torch.tensor([1.0, 0.0])), stats, "m")
+    timeline = Timeline(6, layers=range(2))
+    plan = compile_plan([Steering((Attribute(direction, 1.0, gate, unit="absolute"),), budget=0.5)], sites, timeline, 1)
+    is_open = torch.from_numpy(gate.values(timeline)).float()
+    expected = is_open * torch.where(is_open[0] > 0, 0.5, 1.0)
+    assert set(expected[1].tolist()) == {0.5, 1.0}
+    torch.testing.assert_close(plan.table[:, :, 0, 0], expected)
 
 
 def test_composition_happens_in_the_plan():

@@ -222,7 +222,7 @@ def test_gates_fire_for_all_layers_together_and_the_clock_runs_on(musicgen):
 def test_gates_per_layer_differ_between_layers(musicgen):
     direction = planted(musicgen, "note:C", range(4))
     steering = Steering((Attribute(direction, 1.0, parse_schedule("bernoulli(0.5, 7, layer)")),))
-    gates = parse_schedule("bernoulli(0.5, 7, layer)").values(Timeline(STEPS, 50.0, 4))
+    gates = parse_schedule("bernoulli(0.5, 7, layer)").values(Timeline(STEPS, 50.0, range(4)))
     assert len(np.unique(gates, axis=0)) == 4
     with steer(musicgen, steering) as session:
         musicgen.model.generate(**options())

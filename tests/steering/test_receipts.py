@@ -150,6 +150,19 @@ def test_sums_over_sites_by_hand():
         assert totals([Steering((single,))]) == ()
 
 
+def test_the_last_site_is_the_one_that_the_model_computes_last():
+    """Of a layer the whole comes after its parts, and what layer 0 is given before all."""
+    points = ("embedding", "attention", "mlp", "block")
+    sites = [Site("text", 0, point) for point in points]
+    for last in range(1, len(sites)):
+        norms = {site: float(2**place) for place, site in enumerate(sites[: last + 1])}
+        stats = {site: SiteStats(0.9, 0, 1, norm) for site, norm in norms.items()}
+        item = Attribute(Direction("d", dict.fromkeys(norms, torch.eye(3)[0]), stats, "m"), 0.3, unit="total")
+        assert item.direction.sites == tuple(norms)
+        (found,) = totals([Steering((item,))])
+        assert (found.last, found.ratio) == (str(sites[last]), pytest.approx(0.3))
+
+
 @pytest.mark.parametrize("weights", ["uniform", "linear", "top(2)", "power(0.5)"])
 @pytest.mark.parametrize("sites", [None, "text.1-2"])
 def test_a_total_is_what_parallel_pushes_add_up_to(weights, sites):

@@ -57,6 +57,19 @@ def test_attributes_of_several_stacks_have_each_their_own_width(llava):
     assert set(session.receipt().sites) == {"vision.1", "text.1"}
 
 
+def test_a_gate_of_each_layer_is_that_of_the_layer_of_its_stack(llava):
+    """All in the tower and the projector runs at step 0, where seed 7 opens layer 1 and none of the layers 0 and 2."""
+    gated = parse_schedule("bernoulli(0.5, 7, layer)")
+    some = direction(llava, ["vision.0", "vision.1", "vision.2.mlp", "vision.2"])
+    with steer(llava, steering(some, schedule=gated)) as session:
+        logits(llava)
+    assert set(session.receipt().sites) == {"vision.1"}
+    for closed in ("vision.0", "vision.2.mlp", "projector.0"):
+        with pytest.raises(SteeringError, match="is 0 at step 0"):
+            with steer(llava, steering(direction(llava, [closed]), schedule=gated)):
+                logits(llava)
+
+
 def test_positions_meant_for_the_text_do_not_select_in_the_tower(llava):
     """An attribute that writes the text alone is no business of the tower's driver, and the other way round."""
     parts = (

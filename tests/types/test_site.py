@@ -65,7 +65,7 @@ def test_patterns_that_name_no_head(pattern, message):
         ("text", "cannot read site 'text'"),
         ("", "cannot read site ''"),
         ("text.x", "cannot read"),
-        ("text.2.head", "points: block, embedding, head, attention"),
+        ("text.2.head", "points: embedding, head, attention"),
         ("text.2.mlp.1", "cannot read"),
         ("text.2.mid", "mid is the residual stream that the MLP and its norm are given"),
         ("text.6", "no such site; it has layers 0-5"),

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from mmsteer.eval.audio import Floats
 from mmsteer.eval.following import MIN_WINDOWS, average_trace, crossing_s, follow, window_edges
+from mmsteer.recipes.curves import strength
 from mmsteer.schedules import Timeline
 from mmsteer.steering import Attribute, Steering
 from mmsteer.types.pitch import PITCH_CLASSES
@@ -34,16 +35,16 @@ def condition_traces(
 def _attribute(
     item: Attribute, clips: Sequence[Line], unsteered: Sequence[Line] | None, timeline: Timeline
 ) -> dict[str, Any]:
-    strength = item.strength * item.schedule.values(timeline).mean(axis=0)
+    pushed = strength(item, timeline)
     times = np.arange(timeline.steps) / (timeline.rate or 1.0)
     label = item.direction.name.split(":", 1)[-1]
     heard = label in PITCH_CLASSES and all("notes" in clip["readings"] for clip in clips)
     return {
         "direction": item.direction.name,
         "label": label,
-        "schedule": {"times_s": times.round(4).tolist(), "strength": strength.round(6).tolist()},
+        "schedule": {"times_s": times.round(4).tolist(), "strength": pushed.round(6).tolist()},
         "played": _played(label, clips, unsteered) if heard else None,
-        "following": _following(label, clips, times, strength) if heard else None,
+        "following": _following(label, clips, times, pushed) if heard else None,
     }
 
 
