@@ -55,3 +55,9 @@ def test_scores_of_long_metrics_are_whole():
     assert "[a] at 1 (n = 3)" in out
     assert "…" not in out
     assert "0.400 0.600" in out
+
+
+def test_a_score_of_one_prompt_is_printed_without_an_interval():
+    score = {"value": 0.37, "low": None, "high": None, "n": 1}
+    out = _printed(_table("a", {"share": {"steered": score, "unsteered": None, "chance": None}}))
+    assert "0.370  no interval" in out
