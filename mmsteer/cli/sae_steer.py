@@ -36,8 +36,8 @@ def clamp(
     """Hold the feature of an archetype at a value, and measure what it damages (O'Brien et al. 2024).
 
     Features that are active in one archetypal output are clamped by turns; the best is tested on other prompts beside
-    the best of as many random features, and on an unrelated reward. The archetype is --archetype, a row with the label archetype, one that
-    is rendered, or the first output that earns the reward.
+    the best of as many random features, and on an unrelated reward. The archetype is --archetype, a row with the label
+    archetype, one that is rendered, or the first output that earns the reward.
 
     [bold]Examples[/]
 

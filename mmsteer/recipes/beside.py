@@ -21,6 +21,7 @@ Count = Callable[[Line], Pair | None]
 """None where the line cannot be scored; (0, 0) is a score without weight, such as a caption that mentions nothing."""
 
 Unit = Callable[[Line], Hashable]
+Common = Callable[[Line, Line], tuple[Line, Line]]
 Runs = Sequence[Sequence[Line]]
 
 
@@ -34,11 +35,17 @@ def item_of(line: Line) -> Hashable:
     return line[ITEM]
 
 
+def as_they_are(line: Line, other: Line) -> tuple[Line, Line]:
+    """Two lines of one item, of which nothing has to be left out to compare them."""
+    return line, other
+
+
 def beside_controls(
     members: Sequence[Scored],
     counts: Mapping[str, Count],
     chance: Mapping[str, float] | None = None,
     unit: Unit = item_of,
+    common: Common = as_they_are,
 ) -> dict[str, Any]:
     """The metrics of some conditions, pooled, beside the unsteered run, their controls and chance.
 
@@ -47,13 +54,15 @@ def beside_controls(
         counts: What a line adds to the two sums of each metric.
         chance: The values of metrics under guessing.
         unit: What intervals are over: lines of one unit are resampled together.
+        common: What two lines of one item have in common, for their difference: without the parts that cannot be scored
+            in both.
     """
     steered = [[line for one in members for line in one.lines]]
     unsteered = [[line for one in members for line in one.unsteered or ()]] if members[0].unsteered else []
     controls = {kind: _pooled(members, kind) for kind in members[0].controls}
     units = [unit(line) for line in steered[0]]
     return {
-        name: _beside(_Metric(count, units), steered, unsteered, controls, (chance or {}).get(name))
+        name: _beside(_Metric(count, units, common), steered, unsteered, controls, (chance or {}).get(name))
         for name, count in counts.items()
     }
 
@@ -61,8 +70,8 @@ def beside_controls(
 class _Metric:
     """A metric on runs over the same lines in the same order."""
 
-    def __init__(self, count: Count, units: Sequence[Hashable]) -> None:
-        self._count = count
+    def __init__(self, count: Count, units: Sequence[Hashable], common: Common) -> None:
+        self._count, self._common = count, common
         numbers: dict[Hashable, int] = {}
         self._unit = np.array([numbers.setdefault(one, len(numbers)) for one in units])
         self._units = len(numbers)
@@ -81,9 +90,8 @@ class _Metric:
         """How far the metric of some runs is above that of others, each pair of runs on the lines scored in both."""
         if not runs or not others:
             return None
-        sides = np.broadcast_arrays(self._table(runs), self._table(others))
-        pairs = np.stack(sides, axis=2)  # (lines, pairs, sides, sums)
-        told = np.isfinite(pairs).all(axis=(2, 3))
+        pairs = np.stack([self._pair(run, other) for run in runs for other in others], axis=1)
+        told = np.isfinite(pairs.sum(axis=(2, 3)))
         sums = self._summed(pairs, told)
 
         def change(flat: Floats) -> Floats:
@@ -92,6 +100,11 @@ class _Metric:
             return (values[..., 0] - values[..., 1]).mean(axis=-1)
 
         return _counted(bootstrap(change, sums.reshape(len(sums), 4 * sums.shape[1])), told)
+
+    def _pair(self, run: Sequence[Line], other: Sequence[Line]) -> Floats:
+        """What each line adds on both sides of a difference, (lines, sides, 2)."""
+        sides = zip(*map(self._common, run, other), strict=True)
+        return self._table(list(sides))
 
     def _table(self, runs: Runs) -> Floats:
         """What each line adds to the two sums of each run, (lines, runs, 2); NaN where it cannot be scored."""

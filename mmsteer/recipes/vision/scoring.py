@@ -98,8 +98,11 @@ def scores(members: Sequence[Scored], metrics: Mapping[str, Count]) -> dict[str,
     known = {name: chance for name in metrics if (chance := _chance(name)) is not None}
     lines = [line for one in members for line in one.lines]
     before = [line for one in members for line in one.unsteered or ()] if members[0].unsteered else []
-    found = beside_controls(members, metrics, known)
-    return {"metrics": found, "flips": _flips(lines, before) if before else {}}
+    # How many answers cannot be parsed is counted on all of them.
+    unparsed = {name: count for name, count in metrics.items() if name.endswith(".unparsed")}
+    others = {name: count for name, count in metrics.items() if name not in unparsed}
+    found = beside_controls(members, unparsed) | beside_controls(members, others, known, common=_parsed_in_both)
+    return {"metrics": {name: found[name] for name in metrics}, "flips": _flips(lines, before) if before else {}}
 
 
 def _answers(split: str, metric: str) -> Count:
@@ -112,6 +115,16 @@ def _answers(split: str, metric: str) -> Count:
         return sum(seen[word] for word in above), sum(seen[word] for word in below)
 
     return answers
+
+
+def _parsed_in_both(line: Line, other: Line) -> tuple[Line, Line]:
+    """Two lines without the answers that could not be parsed in one of them."""
+    if not (line["answers"] and other["answers"]):
+        return line, other
+    pairs = zip(line["answers"], other["answers"], strict=True)
+    kept = [pair for pair in pairs if "unparsed" not in (pair[0]["outcome"], pair[1]["outcome"])]
+    mine, others = ([pair[side] for pair in kept] for side in (0, 1))
+    return {**line, "answers": mine}, {**other, "answers": others}
 
 
 def _chance(name: str) -> float | None:
