@@ -11,7 +11,6 @@ from mmsteer.claim import claim
 from mmsteer.errors import DataError
 from mmsteer.json_lines import parse_json
 from mmsteer.schedules.timeline import number_text
-from mmsteer.types import Score, mean_score
 
 
 @dataclass(frozen=True)
@@ -53,11 +52,6 @@ class Cell:
     kl: float
     rewards: tuple[float | None, ...]
     answers: tuple[str, ...]
-
-    @property
-    def reward(self) -> Score:
-        """The mean reward, with its interval over rows."""
-        return mean_score(self.rewards)
 
     @property
     def worth(self) -> float:
