@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -310,7 +311,7 @@ def _number(text: str, line: str) -> float:
 def _split(text: str) -> tuple[str, dict[str, str]]:
     parts = re.split(rf"\s({'|'.join(_KEYWORDS)})\s", text)
     words, values = parts[1::2], parts[2::2]
-    repeated = {word for word in words if words.count(word) > 1}
+    repeated = [word for word, times in Counter(words).items() if times > 1]
     if repeated:
         raise SteeringError(f"{clip(text)} says {' and '.join(sorted(repeated))} twice")
     return parts[0], {_KEYWORDS[word]: value.strip() for word, value in zip(words, values, strict=True)}

@@ -72,6 +72,12 @@ def test_all_errors_come_at_once_with_their_lines(tmp_path):
     assert "did you mean 'top_k'" in found[3]
 
 
+def test_of_very_many_errors_a_hundred_are_named(tmp_path):
+    found = complaints(write_recipe(tmp_path), f"conditions=[{', '.join(['1'] * 300)}]")
+    assert len(found) == 101
+    assert found[-1].endswith("and 200 more problems")
+
+
 def test_a_model_lies_beside_the_recipe_as_all_files_do(tmp_path, monkeypatch):
     (tmp_path / "home" / "mine").mkdir(parents=True)
     path = write_recipe(tmp_path / "home", model="mine")
