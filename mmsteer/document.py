@@ -123,7 +123,7 @@ class _Loader(yaml.SafeLoader):
         Raises:
             RecipeError: There is an anchor, an alias or a tag, the nesting is too deep, or there are too many parts.
         """
-        event = self.peek_event()
+        event = self.peek_event()  # type: ignore[no-untyped-call]
         self._parts += 1
         refused = self._refused(event)
         if refused:
