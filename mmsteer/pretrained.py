@@ -19,8 +19,10 @@ from mmsteer.json_lines import read_json
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".h5", ".msgpack")
 """What names of weights end with that are no safetensors."""
 
-MOST_LAYERS = 10_000
+MOST_LAYERS = 1_000
+"""Of a model; the deepest have some 130, and each costs milliseconds to make."""
 
+_COUNTS = ("layer", "layers", "depth")
 _CHOSEN = ("_implementation", "_implementation_internal")
 
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
@@ -59,7 +61,7 @@ def _check_config(name: str | Path, error: type[MmsteerError]) -> None:
     """
     config = _config(name)
     for key, value in _entries(read_json(config, error) if config else None):
-        if "layer" in key and isinstance(value, int) and value > MOST_LAYERS:
+        if key.endswith(_COUNTS) and isinstance(value, int) and value > MOST_LAYERS:
             raise error(f"{config}: {key!r} is {shorten(str(value))}; a model has at most {MOST_LAYERS} layers")
         # Such as `attn_implementation`: a repository of programs on the hub, or one for each part of the model.
         program = next((one for one in _texts(value) if "/" in one), None) if key.endswith(_CHOSEN) else None

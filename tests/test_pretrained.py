@@ -123,12 +123,18 @@ def test_weights_that_are_missing_are_not_drawn_at_random(folder):
         load(folder)
 
 
-def test_layers_without_number_are_refused_before_they_are_made(folder):
+@pytest.mark.parametrize("count", [2**31, 9999])
+def test_layers_without_number_are_refused_before_they_are_made(folder, count):
     config = json.loads((folder / "config.json").read_text())
-    config["text_config"]["num_hidden_layers"] = 2**31
+    config["text_config"]["num_hidden_layers"] = count
     (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(AdapterError, match=r"'num_hidden_layers' is 2147483648; a model has at most 10000"):
+    with pytest.raises(AdapterError, match=rf"'num_hidden_layers' is {count}; a model has at most 1000 layers"):
         load(folder)
+
+
+def test_numbers_that_count_no_layers_are_let_alone(folder):
+    changed(folder / "config.json", vocab_size_per_layer_input=262_144)  # as Gemma 3n has it
+    assert load(folder).widths
 
 
 KERNELS = """
