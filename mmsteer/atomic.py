@@ -1,5 +1,6 @@
 """Files, and ends of files, that are whole or not there."""
 
+import errno
 import os
 import uuid
 from pathlib import Path
@@ -13,8 +14,10 @@ def write_atomically(path: Path, data: bytes) -> None:
         data: Its new content.
 
     Raises:
-        OSError: The folder does not exist or cannot be written.
+        OSError: The folder does not exist or cannot be written, or no file can have the name.
     """
+    if "\0" in str(path):
+        raise OSError(errno.EINVAL, "a null character in the name")
     draft = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
         with draft.open("wb") as file:

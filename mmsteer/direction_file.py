@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -95,7 +96,7 @@ def save_directions(path: str | Path, directions: Iterable[Direction], *, overwr
         DirectionError: The file exists, cannot be written, or a direction's numbers are not finite.
     """
     path, directions = Path(path), list(directions)
-    if path.exists() and not overwrite:
+    if os.path.exists(path) and not overwrite:
         raise DirectionError(f"{path} exists; choose another name, or pass overwrite=True to replace it")
     if len({direction.name for direction in directions}) != len(directions) or not directions:
         names = [direction.name for direction in directions]
@@ -202,8 +203,8 @@ def _digest(header: str, tensors: Mapping[str, Tensor]) -> str:
 
 
 def _check_file(path: Path) -> None:
-    if not path.is_file():
-        problem = "is a folder, not a file" if path.is_dir() else "does not exist, or is no file"
+    if not os.path.isfile(path):
+        problem = "is a folder, not a file" if os.path.isdir(path) else "does not exist, or is no file"
         raise DirectionError(f"{path} {problem}; name a file of directions, as `mmsteer probe` writes them")
     try:
         size = path.stat().st_size

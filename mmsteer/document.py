@@ -17,6 +17,8 @@ from mmsteer.regular_file import open_regular
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 24
+MAX_PARTS = 20_000
+"""Keys and values of a recipe."""
 
 Place = tuple[str | int, ...]
 """The way to a part of a document: keys of mappings and indices of lists."""
@@ -88,8 +90,7 @@ def parse_document(text: str, source: str) -> Document:
         RecipeError: The text is no plain YAML; the message names the line.
     """
     try:
-        _check_events(text, source)
-        node = yaml.compose(text, Loader=_Loader)
+        node = _Loader(text, source).get_single_node()
     except yaml.MarkedYAMLError as cause:
         line = cause.problem_mark.line + 1 if cause.problem_mark else 1
         raise RecipeError(f"{source}:{line}: not YAML: {cause.problem}") from None
@@ -104,9 +105,43 @@ def parse_document(text: str, source: str) -> Document:
 
 
 class _Loader(yaml.SafeLoader):
-    """Plain values by the core schema of YAML 1.2."""
+    """Plain values by the core schema of YAML 1.2; what could grow without measure is refused before it is built."""
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012  # yaml's own protocol
+
+    def __init__(self, text: str, source: str) -> None:
+        super().__init__(text)
+        self._source, self._depth, self._parts = source, 0, 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """The next part, with all within it.
+
+        Args:
+            parent: The part around it.
+            index: Where it is there.
+
+        Raises:
+            RecipeError: There is an anchor, an alias or a tag, the nesting is too deep, or there are too many parts.
+        """
+        event = self.peek_event()  # type: ignore[no-untyped-call]
+        self._parts += 1
+        refused = self._refused(event)
+        if refused:
+            raise RecipeError(f"{self._source}:{event.start_mark.line + 1}: {refused}")
+        self._depth += 1
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
+
+    def _refused(self, event: yaml.Event) -> str | None:
+        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+            return "anchors and aliases are not read; write the value out"
+        tag = getattr(event, "tag", None)
+        if tag:
+            return f"tags such as {clip(tag)} are not read; write the plain value"
+        if self._depth >= MAX_DEPTH and isinstance(event, yaml.CollectionStartEvent):
+            return f"more than {MAX_DEPTH} levels inside one another"
+        return f"more than {MAX_PARTS} keys and values" if self._parts > MAX_PARTS else None
 
 
 for _tag, _pattern, _first in (
@@ -124,25 +159,6 @@ _VALUES: Mapping[str, Callable[[str], Any]] = {
     "float": float,
     "str": str,
 }
-
-
-def _check_events(text: str, source: str) -> None:
-    """Refuse, before anything is built, what could grow without measure.
-
-    Raises:
-        RecipeError: There is an anchor, an alias or a tag, or the nesting is too deep.
-    """
-    depth = 0
-    for event in yaml.parse(text, Loader=_Loader):
-        line = event.start_mark.line + 1 if event.start_mark else 1
-        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            raise RecipeError(f"{source}:{line}: anchors and aliases are not read; write the value out")
-        tag = getattr(event, "tag", None)
-        if tag:
-            raise RecipeError(f"{source}:{line}: tags such as {clip(tag)} are not read; write the plain value")
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > MAX_DEPTH:
-            raise RecipeError(f"{source}:{line}: more than {MAX_DEPTH} levels inside one another")
 
 
 def _build(node: yaml.Node, place: Place, source: str, marks: dict[Place, Mark]) -> Any:

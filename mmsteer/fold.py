@@ -1,5 +1,6 @@
 """Directions folded into weights: what `project_out` removes at every step is never written in the first place."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -139,9 +140,9 @@ def check_folder(path: Path) -> None:
     Raises:
         AdapterError: It exists, or its parent does not.
     """
-    if path.exists():
+    if os.path.exists(path):
         raise AdapterError(f"{path} exists and is not overwritten; give another name")
-    if not path.parent.is_dir():
+    if not os.path.isdir(path.parent):
         raise AdapterError(f"there is no folder {path.parent}; make it first")
 
 

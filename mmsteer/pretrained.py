@@ -3,6 +3,7 @@
 Their code is never run, pickled weights are never read, and whatever is wrong is one error that names the file.
 """
 
+import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -12,13 +13,17 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from mmsteer.errors import MmsteerError, shorten
+from mmsteer.errors import MmsteerError, clip, shorten
 from mmsteer.json_lines import read_json
 
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".h5", ".msgpack")
 """What names of weights end with that are no safetensors."""
 
-MOST_LAYERS = 10_000
+MOST_LAYERS = 1_000
+"""Of a model; the deepest have some 130, and each costs milliseconds to make."""
+
+_COUNTS = ("layer", "layers", "depth")
+_CHOSEN = ("_implementation", "_implementation_internal")
 
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 """What a name on the hub looks like: `owner/model`, or `model` alone."""
@@ -44,19 +49,39 @@ def load_pretrained(loader: Any, name: str | Path, error: type[MmsteerError], **
         MmsteerError: As `error`: the checkpoint asks to run code, is damaged, or is not there.
     """
     with Loading(name, error):
-        _check_layers(Path(name) / "config.json", error)
+        _check_config(name, error)
         return loader.from_pretrained(name, trust_remote_code=False, **options)
 
 
-def _check_layers(config: Path, error: type[MmsteerError]) -> None:
-    """Refuse a number of layers that would be made, one by one, before the weights are looked at.
+def _check_config(name: str | Path, error: type[MmsteerError]) -> None:
+    """Refuse what transformers would do for a configuration before it looks at the weights.
 
     Raises:
-        MmsteerError: As `error`: there are too many.
+        MmsteerError: As `error`: it has layers without measure, which would be made one by one, or names code.
     """
-    for key, value in _entries(read_json(config, error) if config.is_file() else None):
-        if "layer" in key and isinstance(value, int) and value > MOST_LAYERS:
+    config = _config(name)
+    for key, value in _entries(read_json(config, error) if config else None):
+        if key.endswith(_COUNTS) and isinstance(value, int) and value > MOST_LAYERS:
             raise error(f"{config}: {key!r} is {shorten(str(value))}; a model has at most {MOST_LAYERS} layers")
+        # Such as `attn_implementation`: a repository of programs on the hub, or one for each part of the model.
+        program = next((one for one in _texts(value) if "/" in one), None) if key.endswith(_CHOSEN) else None
+        if program:
+            raise error(
+                f"{config}: {clip(key)} names {clip(program)}, a program on the hub, which mmsteer never runs; remove "
+                f"the entry, or {_BY_HAND}"
+            )
+
+
+def _config(name: str | Path) -> str | None:
+    """The file of the configuration; of a name on the hub, as it is fetched from there."""
+    here = os.path.join(name, "config.json")
+    if os.path.isfile(here):
+        return here
+    if os.path.isdir(name) or not HUB_NAME.fullmatch(str(name)):
+        return None
+    from transformers.utils import cached_file
+
+    return cached_file(name, "config.json")
 
 
 def _entries(value: Any) -> Iterator[tuple[str, Any]]:
@@ -64,6 +89,10 @@ def _entries(value: Any) -> Iterator[tuple[str, Any]]:
     for key, part in parts:
         yield str(key), part
         yield from _entries(part)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    yield from (one for _, one in _entries([value]) if isinstance(one, str))
 
 
 def load_weights(loader: Any, name: str | Path, error: type[MmsteerError], **options: Any) -> Any:
@@ -125,13 +154,15 @@ class Loading(AbstractContextManager[None]):
         raw = (*_RAW, StrictDataclassError, TemplateError)
         if kind is not None and (issubclass(kind, raw) or kind is Exception):
             assert cause is not None
-            raise self._error(f"cannot load a model from {str(self._name)!r}: {self._reason(cause)}") from cause
+            raise self._error(
+                f"cannot load a model from {clip(str(self._name), 300)}: {self._reason(cause)}"
+            ) from cause
 
     def _reason(self, cause: BaseException) -> str:
         if isinstance(cause, ValueError) and "trust_remote_code" in str(cause):
             return f"it asks to run code of its own (`auto_map`), which mmsteer never does; {_BY_HAND}"
         folder = Path(self._name)
-        if not folder.is_dir():
+        if not os.path.isdir(folder):
             return _absent(self._name, cause)
         found = next(filter(None, (fault(folder) for fault in _FAULTS)), None)
         if found:

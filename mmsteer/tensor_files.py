@@ -6,6 +6,7 @@ import pickle
 import struct
 import warnings
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from mmsteer.errors import MmsteerError, clip
 from mmsteer.regular_file import open_regular
+from mmsteer.torch_archive import read_archive
 
 Numbers = dict[str, Tensor]
 ErrorType = type[MmsteerError]
@@ -88,42 +90,18 @@ def read_npy(path: Path, error: ErrorType) -> Tensor:
 def read_pt(path: Path, error: ErrorType) -> Any:
     """What `torch.save` wrote: tensors, and lists and dictionaries of them.
 
-    A file that would call anything but tensor constructors is refused.
+    Nothing that it names is called; a file of anything else is refused.
 
     Args:
         path: The file.
         error: What is raised.
 
     Raises:
-        MmsteerError: As `error`: it cannot be read, is damaged, or is a pickle of more than tensors.
+        MmsteerError: As `error`: it cannot be read, is damaged, is a pickle of more than tensors, or holds less than
+            its tensors claim.
     """
-    with readable(path, error), _archive(path, error) as file, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of pickle's versions: what torch doesn't know of one is an error
-        return torch.load(file, map_location="cpu", weights_only=True)
-
-
-def plain(path: Path, name: object, tensor: Tensor, error: ErrorType) -> Tensor:
-    """The tensor, whose numbers are all in the file: an expanded one of a few bytes would fill the memory.
-
-    Args:
-        path: The file.
-        name: What the tensor is called there.
-        tensor: The tensor, of `read_pt`.
-        error: What is raised.
-
-    Raises:
-        MmsteerError: As `error`: it is sparse, nested, without numbers, or larger than what is stored of it.
-    """
-    if tensor.layout is not torch.strided or tensor.is_nested or tensor.device.type != "cpu":
-        kind = "nested" if tensor.is_nested else f"{tensor.layout} on {tensor.device}".removeprefix("torch.")
-        raise error(f"{path}: {clip(name)} is {kind}; dense tensors are read, saved from the CPU")
-    stored = tensor.untyped_storage().nbytes()
-    if tensor.numel() * tensor.element_size() > stored:
-        raise error(
-            f"{path}: {clip(name)} is {tuple(tensor.shape)}, of which the file holds {stored} bytes; save it with "
-            ".contiguous()"
-        )
-    return tensor.detach().contiguous()
+    with readable(path, error), _archive(path, error) as file:
+        return read_archive(path, file, _most(file), error)
 
 
 def _check_arrays(path: Path, file: BinaryIO, error: ErrorType) -> None:
@@ -170,11 +148,14 @@ def _archive(path: Path, error: ErrorType) -> Iterator[BinaryIO]:
             )
         with zipfile.ZipFile(file) as members:
             unpacked = sum(one.file_size for one in members.infolist())
-        most = max(LEAST_UNPACKED, MOST_RATIO * os.fstat(file.fileno()).st_size)
-        if unpacked > most:
-            raise error(f"{path} unpacks to {unpacked} bytes; at most {most} are read of a file of its size")
+        if unpacked > _most(file):
+            raise error(f"{path} unpacks to {unpacked} bytes; at most {_most(file)} are read of a file of its size")
         file.seek(0)
         yield file
+
+
+def _most(archive: BinaryIO) -> int:
+    return max(LEAST_UNPACKED, MOST_RATIO * os.fstat(archive.fileno()).st_size)
 
 
 @contextmanager
@@ -197,7 +178,7 @@ def readable(path: Path, error: ErrorType) -> Iterator[None]:
         ) from None
     except OSError as cause:
         raise error(f"{path} cannot be read: {cause.strerror or cause}") from None
-    except (SafetensorError, zipfile.BadZipFile, zipfile.LargeZipFile, EOFError) as cause:
+    except (SafetensorError, zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, EOFError) as cause:
         raise error(f"{path} is damaged ({cause}); {_AGAIN}") from None
     except _MALFORMED as cause:
         told = str(cause).splitlines()[0][:120] if str(cause) else type(cause).__name__

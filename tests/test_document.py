@@ -1,3 +1,5 @@
+import time
+
 import pytest
 import yaml
 
@@ -69,3 +71,21 @@ def test_what_is_written_reads_back():
     assert parse_document(write_document(data), "f").data == data
     # The control: PyYAML's own dumper leaves 1e5 bare, which YAML 1.2 reads as a number.
     assert parse_document(yaml.safe_dump({"a": "1e5"}), "f").data == {"a": 1e5}
+
+
+SHAPES = {
+    "list": "- a\n" * 64_000,
+    "flow": "[" + "a," * 120_000 + "]",
+    "keys": "".join(f"k{number}: 1\n" for number in range(24_000)),
+    "maps": "[" + "{b: c}, " * 30_000 + "]",
+    "nothing": "-\n" * 120_000,
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_keys_and_values_are_counted_while_they_are_read(shape):
+    start = time.monotonic()
+    with pytest.raises(RecipeError, match=r"x:\d+: more than 20000 keys and values"):
+        parse_document(SHAPES[shape][: MAX_BYTES - 1], "x")
+    assert time.monotonic() - start < 8
+    assert len(parse_document("- a\n" * 19_999, "x").data) == 19_999

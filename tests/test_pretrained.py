@@ -1,11 +1,14 @@
 """Folders of models from anywhere: no code of theirs runs, no pickle is read, and one error names the file."""
 
 import builtins
+import importlib
 import json
 import shutil
+import sys
 
 import pytest
 import torch
+import transformers
 
 from mmsteer.adapters import load
 from mmsteer.errors import AdapterError
@@ -120,9 +123,60 @@ def test_weights_that_are_missing_are_not_drawn_at_random(folder):
         load(folder)
 
 
-def test_layers_without_number_are_refused_before_they_are_made(folder):
+@pytest.mark.parametrize("count", [2**31, 9999])
+def test_layers_without_number_are_refused_before_they_are_made(folder, count):
     config = json.loads((folder / "config.json").read_text())
-    config["text_config"]["num_hidden_layers"] = 2**31
+    config["text_config"]["num_hidden_layers"] = count
     (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(AdapterError, match=r"'num_hidden_layers' is 2147483648; a model has at most 10000"):
+    with pytest.raises(AdapterError, match=rf"'num_hidden_layers' is {count}; a model has at most 1000 layers"):
         load(folder)
+
+
+def test_numbers_that_count_no_layers_are_let_alone(folder):
+    changed(folder / "config.json", vocab_size_per_layer_input=262_144)  # as Gemma 3n has it
+    assert load(folder).widths
+
+
+KERNELS = """
+from pathlib import Path
+
+Path({marker!r}).touch()
+
+
+def __getattr__(name):
+    Path({marker!r}).write_text(name)
+    return lambda *given, **named: __import__("types").ModuleType("kernel")
+"""
+
+
+@pytest.mark.parametrize("name", ["attacker/evil-attn", "kernels-community/flash-attn@main:f", "paged|attacker/evil"])
+@pytest.mark.parametrize("key", ["attn_implementation", "_attn_implementation", "_attn_implementation_internal"])
+@pytest.mark.parametrize("part", [None, "text_config", "of parts"])
+def test_a_configuration_that_names_a_program_of_the_hub_is_refused(folder, tmp_path, monkeypatch, name, key, part):
+    marker = tmp_path / "ran"
+    (tmp_path / "kernels.py").write_text(KERNELS.format(marker=str(marker)))
+    monkeypatch.syspath_prepend(tmp_path)
+    hub_kernels = importlib.import_module("transformers.integrations.hub_kernels")
+    modeling = importlib.import_module("transformers.modeling_utils")
+    monkeypatch.setattr(modeling, "lazy_import_flash_attention", lambda *_, **__: importlib.import_module("kernels"))
+    assert hub_kernels.is_kernel(name.removeprefix("paged|"))
+    config = json.loads((folder / "config.json").read_text())
+    (config[part] if part == "text_config" else config)[key] = {"text_config": name} if part == "of parts" else name
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(AdapterError, match=r"config.json: '\w+' names '.*', a program on the hub, which mmsteer never"):
+        load(folder)
+    assert not marker.exists()
+    assert "kernels" not in sys.modules
+
+
+def test_a_name_on_the_hub_is_judged_by_its_configuration_too(folder, monkeypatch):
+    changed(folder / "config.json", attn_implementation="attacker/evil-attn")
+    monkeypatch.setattr(transformers.utils, "cached_file", lambda name, file: str(folder / file))
+    with pytest.raises(AdapterError, match="names 'attacker/evil-attn', a program on the hub"):
+        load("attacker/model")
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "x" * 5000, "a\0"])
+def test_a_name_that_no_folder_can_have(name):
+    with pytest.raises(AdapterError, match="there is no such folder"):
+        load(name)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from mmsteer.errors import AttributionError
+from mmsteer.errors import AttributionError, clip
 
 Function = Callable[[Tensor], Tensor]
 """From shares, (rows, units), to the metric, (rows,)."""
@@ -33,6 +33,10 @@ class Effort:
     steps: int = 64
     draws: int = 64
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**64:
+            raise AttributionError(f"the seed is a whole number from 0 to 2**64 - 1, not {clip(self.seed)}")
 
 
 @dataclass(frozen=True)

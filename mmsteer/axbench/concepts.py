@@ -8,6 +8,7 @@ Source: Wu et al. 2025, AxBench, arXiv:2501.17148; the data sets
 `pyvene/axbench-concept10`, `-concept500` and `-concept16k`.
 """
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -114,19 +115,24 @@ def read_concepts(folder: str | Path) -> tuple[Concept, ...]:
         DataError: A table is missing or has other columns, or a concept lacks a side.
     """
     train, test = (list(_records(_table(Path(folder), part))) for part in PARTS)
-    shared = [one for one in train if one.concept_id == SHARED]
-    ids = sorted({one.concept_id for one in train} - {SHARED})
-    if not ids:
+    by_concept, tested = _by_concept(train), _by_concept(test)
+    shared = by_concept.pop(SHARED, [])
+    if not by_concept:
         raise DataError(f"{folder}: no training row belongs to a concept; concept_id is {SHARED} everywhere")
-    return tuple(_concept(folder, at, train, shared, test) for at in ids)
+    return tuple(_concept(folder, at, by_concept[at], shared, tested.get(at, [])) for at in sorted(by_concept))
+
+
+def _by_concept(records: Sequence[_Record]) -> dict[int, list[_Record]]:
+    found: dict[int, list[_Record]] = {}
+    for one in records:
+        found.setdefault(one.concept_id, []).append(one)
+    return found
 
 
 def _concept(
-    folder: str | Path, at: int, train: Sequence[_Record], shared: Sequence[_Record], test: Sequence[_Record]
+    folder: str | Path, at: int, own: Sequence[_Record], shared: Sequence[_Record], tested: Sequence[_Record]
 ) -> Concept:
-    own = [one for one in train if one.concept_id == at]
     positive = [one for one in own if one.category == "positive"]
-    tested = [one for one in test if one.concept_id == at]
     genres = {one.concept_genre for one in positive}
     alike = [one for one in shared if one.concept_genre in genres] or list(shared)
     negative = [one for one in own if one.category != "positive"] or alike
@@ -150,7 +156,7 @@ def _examples(records: Sequence[_Record]) -> tuple[Example, ...]:
 
 def _table(folder: Path, part: str) -> Path:
     places = [folder / f"{stem}{end}" for stem in PARTS[part] for end in ENDS]
-    found = next((place for place in places if place.is_file()), None)
+    found = next((place for place in places if os.path.isfile(place)), None)
     if found is None:
         raise DataError(f"{folder}: no table of {part} examples; put one of {', '.join(map(str, places))} there")
     return found

@@ -1,5 +1,6 @@
 """Ratings of steered answers, 0 to 2 each: is the concept there, was the instruction followed, is it fluent?"""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -157,7 +158,7 @@ def offline_name(embed: Embed | None, reader: Reader | None = None) -> str:
 
 def _called(model: str) -> str:
     """A model's name without `bundled:`, or without where its folder lies on this machine."""
-    return Path(model).resolve().name if Path(model).is_dir() else model.removeprefix(BUNDLED)
+    return Path(model).resolve().name if os.path.isdir(model) else model.removeprefix(BUNDLED)
 
 
 class OfflineRater:

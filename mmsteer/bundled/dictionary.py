@@ -27,7 +27,7 @@ def dictionary_path(name: str, site: Site | None = None) -> Path:
     Raises:
         DictionaryError: No dictionary ships for such a model or layer.
     """
-    if (FOLDER / name / _CONFIG).is_file():
+    if os.path.isfile(FOLDER / name / _CONFIG):
         return FOLDER / name
     layers = {Site.parse(file.parent.name): file.parent for file in (FOLDER / name).glob(f"*/{_CONFIG}")}
     if not layers:
@@ -59,7 +59,7 @@ def rows_path(name: str) -> Path | None:
     if not name.startswith(BUNDLED):
         return None
     file = FOLDER / model_of(name).removeprefix(BUNDLED) / ROWS
-    return file if file.is_file() else None
+    return file if os.path.isfile(file) else None
 
 
 @cache
@@ -93,7 +93,7 @@ def open_dictionary(name: str, site: Site | None = None) -> SparseDictionary:
     if name.startswith(BUNDLED):
         return bundled_dictionary(name.removeprefix(BUNDLED), site)
     folder = Path(name)
-    files = [folder, *folder.iterdir()] if folder.is_dir() else []
+    files = [folder, *folder.iterdir()] if os.path.isdir(folder) else []
     return _read(name, tuple(_state(file.stat()) for file in files))
 
 

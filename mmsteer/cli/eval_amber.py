@@ -1,5 +1,6 @@
 """`mmsteer eval amber`."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -42,7 +43,7 @@ def amber(
     from mmsteer.eval.amber_words import read_vocabulary, same_word, spacy_similarity
 
     _check(parser, compat)
-    queries = [path for path in (data / "query_all.json", data / "query" / "query_all.json") if path.is_file()]
+    queries = [path for path in (data / "query_all.json", data / "query" / "query_all.json") if os.path.isfile(path)]
     items = judge.read_items(data / "annotations.json", queries[0] if queries else None)
     said = judge.read_responses(answers, items)
     similar = same_word if similarity == "exact" else spacy_similarity(similarity)

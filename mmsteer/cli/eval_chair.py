@@ -1,6 +1,7 @@
 """`mmsteer eval chair`."""
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -88,7 +89,7 @@ def _judge(
 
 
 def _check_output(path: Path, inputs: list[Path | None]) -> None:
-    if path.exists() and any(one and one.exists() and path.samefile(one) for one in inputs):
+    if os.path.exists(path) and any(one and os.path.exists(one) and path.samefile(one) for one in inputs):
         raise EvalError(f"--rows {path} is a file that is read; give another name, or it would be lost")
 
 

@@ -1,5 +1,6 @@
 """`mmsteer eval clip-score`."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -51,7 +52,7 @@ def clip_score(
 def _files(folder: Path, said: "tuple[Caption, ...]") -> list[Path]:
     from mmsteer.eval.chair_data import image_name
 
-    known = {image_name(file.name): file for file in folder.iterdir()} if folder.is_dir() else {}
+    known = {image_name(file.name): file for file in folder.iterdir()} if os.path.isdir(folder) else {}
     if missing := [one for one in said if one.image not in known]:
         raise EvalError(f"{missing[0].where}: {folder} has no image {missing[0].image} ({len(missing)} are missing)")
     return [known[one.image] for one in said]

@@ -27,9 +27,9 @@ def _new_file(out: Path | None) -> Path | None:
         return None
     if out.suffix.lower() not in FORMS:
         raise EvalError(f"--out {out}: the end of the name says what is written: {', '.join(FORMS)}")
-    if out.exists():
+    if os.path.exists(out):
         raise EvalError(f"--out {out}: there is such a file already; choose another name")
-    if not out.parent.is_dir():
+    if not os.path.isdir(out.parent):
         raise EvalError(f"--out {out}: there is no folder {out.parent}; make it first")
     return out
 

@@ -1,6 +1,7 @@
 """`mmsteer eval notes|chords|register|tempo|key|instrument|distance`."""
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -165,7 +166,9 @@ def audio_files(paths: list[Path]) -> list[Path]:
     """
     found: list[Path] = []
     for path in paths:
-        inside = sorted(one for one in path.iterdir() if one.suffix.lower() in EXTENSIONS) if path.is_dir() else [path]
+        inside = (
+            sorted(one for one in path.iterdir() if one.suffix.lower() in EXTENSIONS) if os.path.isdir(path) else [path]
+        )
         if not inside:
             raise EvalError(f"{path}: no audio file in this folder; they end in {', '.join(EXTENSIONS)}")
         found += inside

@@ -1,5 +1,6 @@
 """Files that commands write: never over another file unasked, and whole or not at all."""
 
+import os
 from pathlib import Path
 
 from mmsteer.errors import DataError
@@ -11,11 +12,11 @@ def check_out(out: Path, force: bool) -> None:
     Raises:
         DataError: It is there already, is a folder, or its folder is missing.
     """
-    if out.is_dir():
+    if os.path.isdir(out):
         raise DataError(f"{out} is a folder; name a file in it")
-    if out.exists() and not force:
+    if os.path.exists(out) and not force:
         raise DataError(f"{out} exists; choose another name, or give --force to overwrite it")
-    if not out.parent.is_dir():
+    if not os.path.isdir(out.parent):
         raise DataError(f"there is no folder {out.parent}; make it first")
 
 

@@ -1,6 +1,7 @@
 """`mmsteer recipes list|copy|check|keys|schema`."""
 
 import json
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -41,7 +42,7 @@ def copy(
 
     source = find_recipe(name)
     target = destination or Path()
-    target = target / source.name if target.is_dir() else target
+    target = target / source.name if os.path.isdir(target) else target
     _write_new(target, source.read_bytes())
     print(target)
 

@@ -1,5 +1,6 @@
 """`mmsteer sae train|measure|convert|browse`, and the methods of `sae_methods`."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -235,12 +236,12 @@ def browse(
 
 
 def _check_new(out: Path) -> None:
-    if (out / "sae_weights.safetensors").exists():
+    if os.path.exists(out / "sae_weights.safetensors"):
         raise DictionaryError(f"{out} holds a dictionary and is not overwritten; give another name")
 
 
 def _check_prompt(context: typer.Context, data: Path | None) -> None:
-    if data is None or not data.is_dir():
+    if data is None or not os.path.isdir(data):
         refuse_idle(context, ("prompt",), "is asked about the images of a folder; give --data, such a folder")
 
 

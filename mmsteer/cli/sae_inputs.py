@@ -1,5 +1,6 @@
 """What `mmsteer sae` works on: dictionaries by name, and samples of a world or a folder."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,7 +53,7 @@ def usage_of(name: str, dictionary: "SparseDictionary") -> "Usage | None":
 
     bundled = name.startswith(BUNDLED)
     folder = dictionary_path(name.removeprefix(BUNDLED), dictionary.site) if bundled else Path(name)
-    return read_usage(folder, dictionary.features) if (folder / USAGE).exists() else None
+    return read_usage(folder, dictionary.features) if os.path.exists(folder / USAGE) else None
 
 
 def loaded(model: str | None, dictionary: str, device: str, dtype: str) -> "AnyAdapter":
@@ -92,7 +93,7 @@ def given(adapter: "AnyAdapter", data: Path | None, samples: int, prompt: str, s
             raise DictionaryError("a language model has no rendered world: give --data, rows.jsonl with texts")
         # The first of the groups is what is rendered; the others cost generations.
         return next(groups(adapter, samples, seed))
-    if data.is_file():
+    if os.path.isfile(data):
         return _rows_of(adapter, data, samples)
     if adapter.output_kind == "audio":
         files, positions = _files(data, AUDIO)[:samples], Positions("all")
@@ -208,7 +209,7 @@ def _held(chunks: "Chunks") -> "Chunks":
 
 
 def _files(folder: Path, endings: Sequence[str]) -> list[Path]:
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise DataError(f"there is no folder {folder}; give one with {', '.join(endings)} files")
     found = sorted(file for file in folder.iterdir() if file.suffix.lower() in endings)
     if not found:
@@ -217,5 +218,7 @@ def _files(folder: Path, endings: Sequence[str]) -> list[Path]:
 
 
 def _beside(file: Path) -> str | None:
+    from mmsteer.json_lines import read_text
+
     text = file.with_suffix(".txt")
-    return text.read_text().strip() if text.is_file() else None
+    return read_text(text, DictionaryError).strip() if os.path.isfile(text) else None

@@ -1,5 +1,6 @@
 """`mmsteer sae clamp|corrsteer|saif|lf`: features that are chosen by a task, steered, and tested on other prompts."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -265,7 +266,7 @@ def _unrelated(opened: Opened, unrelated: str, tested: "Sequence[Row]", n: int) 
     from mmsteer.eval.rewards import parse_output_reward
     from mmsteer.tasks import read_rows
 
-    if Path(unrelated).exists():
+    if os.path.exists(unrelated):
         return opened.trials(read_rows(unrelated), "unrelated rows")
     other = replace(opened, reward=parse_output_reward(unrelated, opened.adapter.output_kind))
     if opened.world is None:

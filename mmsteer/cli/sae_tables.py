@@ -1,6 +1,7 @@
 """What the methods of `mmsteer sae` print and write: tables with intervals, or the same as JSON; and that they work."""
 
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -38,7 +39,7 @@ class Output:
     def __post_init__(self) -> None:
         if self.out is not None:
             check_absent(self.out)
-            if not self.out.parent.is_dir():
+            if not os.path.isdir(self.out.parent):
                 raise DictionaryError(f"{self.out}: there is no folder {self.out.parent}; make it, or name another")
 
     def write(self, found: Results, above: str = "") -> None:
@@ -66,7 +67,7 @@ def check_absent(out: Path) -> None:
     Raises:
         DictionaryError: It exists.
     """
-    if out.exists():
+    if os.path.exists(out):
         raise DictionaryError(f"{out} exists and is not overwritten; give another name")
 
 

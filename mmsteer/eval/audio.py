@@ -1,5 +1,6 @@
 """Reading anybody's audio file, or saying clearly why it cannot be read."""
 
+import os
 from dataclasses import dataclass
 from math import gcd
 from pathlib import Path
@@ -55,7 +56,7 @@ def read_audio(path: str | Path) -> Audio:
             outside 1 to 768 kHz, or holds numbers that are not finite.
     """
     path = Path(path)
-    if not _is_file(path):
+    if not os.path.isfile(path):
         raise EvalError(f"{path}: no such audio file; give the path of a WAV, FLAC, Ogg or MP3 file")
     samples, rate, channels, declared, cancels = _decode(path)
     if cancels:
@@ -70,13 +71,6 @@ def read_audio(path: str | Path) -> Audio:
         )
     check_samples(samples, rate, str(path))
     return Audio(samples, rate, path, channels, "side" if cancels else "mono" if channels == 1 else "mid")
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # a name too long, or with a null character
-        return False
 
 
 def _decode(path: Path, side: bool = False) -> tuple[Samples, int, int, int, bool]:

@@ -1,5 +1,6 @@
 """What CHAIR reads: captions, and which objects each image really shows."""
 
+import os
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -136,7 +137,7 @@ def read_coco(folder: str | Path, parse: Parse, images: Collection[str], splits:
             if image in wanted:
                 truth.setdefault(image, set()).add(name)
         said = Path(folder) / f"captions_{split}.json"
-        for image, text in _captions(said) if said.exists() else ():
+        for image, text in _captions(said) if os.path.exists(said) else ():
             if image in wanted:
                 truth.setdefault(image, set()).update(mentioned(parse, [text]))
     return {image: frozenset(names) for image, names in truth.items()}
@@ -146,7 +147,7 @@ def _splits(folder: Path, wanted: Sequence[str] | None) -> list[str]:
     there = sorted(path.stem.removeprefix("instances_") for path in folder.glob("instances_*.json"))
     found = [split for split in wanted or SPLITS if split in there] or ([] if wanted else there)
     # The truth of COCO's own splits counts what people say, too.
-    missing = [split for split in found if split in SPLITS and not (folder / f"captions_{split}.json").exists()]
+    missing = [split for split in found if split in SPLITS and not os.path.exists(folder / f"captions_{split}.json")]
     if missing or not found:
         name = f"captions_{missing[0]}.json" if missing else f"instances_{(wanted or SPLITS[1:])[0]}.json"
         raise EvalError(

@@ -9,6 +9,7 @@ fit their images, never as the measure of hallucination, and compare only values
 Source: Hessel et al. 2021, CLIPScore: a reference-free evaluation metric for image captioning, arXiv:2104.08718.
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,7 +90,7 @@ def _load(model: str, pretrained: str | None, device: str) -> _Clip:
         import open_clip
     except ImportError:
         raise EvalError("CLIPScore needs open_clip; install it with: pip install 'mmsteer[clip]'") from None
-    name = f"local-dir:{model}" if Path(model).is_dir() else model
+    name = f"local-dir:{model}" if os.path.isdir(model) else model
     if pretrained is None and ":" not in name:
         raise EvalError(
             f"the CLIP model {clip(model)} has no weights; give pretrained, a tag or a file, or give a folder"

@@ -5,6 +5,7 @@ each in percent, 200 at most. As in the reference, an answer whose first four ch
 counted too.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,7 +63,7 @@ def score_mme(folder: str | Path) -> dict[str, Subtask]:
     Source: Fu et al. 2023, MME, arXiv:2306.13394.
     """
     paths = {name: Path(folder) / f"{name}.txt" for name in (*PERCEPTION, *COGNITION)}
-    found = {name: path for name, path in paths.items() if path.is_file()}
+    found = {name: path for name, path in paths.items() if os.path.isfile(path)}
     if not found:
         raise EvalError(f"{folder}: no result file of MME, such as existence.txt; give the folder with one a subtask")
     return {name: _subtask(path) for name, path in found.items()}

@@ -5,6 +5,7 @@ had 2910 rows once and has 3000 now, and both are in use: `question_version` say
 """
 
 import json
+import os
 import random
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -86,7 +87,7 @@ def write_questions(path: str | Path, questions: Sequence[Question]) -> None:
         EvalError: The file exists, or cannot be written.
     """
     path = Path(path)
-    if path.exists():
+    if os.path.exists(path):
         raise EvalError(f"{path} exists and is not overwritten; choose another name")
     rows = ({"question_id": one.id, "image": one.image, "text": one.text, "label": one.label} for one in questions)
     try:

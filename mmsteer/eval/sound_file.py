@@ -16,6 +16,7 @@ from mmsteer.errors import EvalError
 STREAMED = 0x7FFFF000  # a WAV written to a pipe promises this much or more: its length was never filled in
 PADDING = 8  # bytes that careless writers count but do not write
 ID3, ID3_HEADER = b"ID3", 10  # bytes
+MOST_TAGS = 100  # before the sound; players write one or two
 
 
 @contextmanager
@@ -26,7 +27,7 @@ def open_sound(path: Path) -> Iterator[soundfile.SoundFile]:
     beyond the guess is not decoded. Through a pipe, from behind the tags on, nothing is guessed.
 
     Raises:
-        EvalError: A WAV is shorter than its header promises.
+        EvalError: A WAV is shorter than its header promises, or an MP3 begins with tags without number.
         soundfile.LibsndfileError: It is no audio.
     """
     with path.open("rb") as data:
@@ -60,9 +61,13 @@ def to_flac(wave: np.ndarray, sample_rate: int) -> bytes:
 
 
 def _mp3_start(data: BinaryIO) -> int | None:
-    """Where the first frame of an MP3 begins, behind its tags; None for any other file."""
+    """Where the first frame of an MP3 begins, behind its tags; None for any other file.
+
+    Raises:
+        EvalError: There are too many tags.
+    """
     at = 0
-    while True:
+    for _ in range(MOST_TAGS):
         data.seek(at)
         head = data.read(ID3_HEADER)
         if len(head) < ID3_HEADER or head[:3] != ID3:
@@ -71,6 +76,8 @@ def _mp3_start(data: BinaryIO) -> int | None:
         for byte in head[6:10]:
             size = size << 7 | byte & 0x7F
         at += ID3_HEADER + size + (ID3_HEADER if head[5] & 0x10 else 0)  # a footer repeats the header
+    else:
+        raise EvalError(f"{data.name}: more than {MOST_TAGS} ID3 tags stand before the sound; write the file again")
     # Eleven bits of synchronisation, then two of the version and "layer III".
     is_frame = len(head) > 1 and head[0] == 0xFF and head[1] & 0xE6 == 0xE2
     return at if is_frame else None

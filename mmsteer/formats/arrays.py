@@ -19,7 +19,7 @@ from torch import Tensor
 from mmsteer.errors import DirectionError, clip
 from mmsteer.formats.content import ByLayer, Content, Export, InOrder
 from mmsteer.formats.places import numbered
-from mmsteer.tensor_files import plain, read_npy, read_npz, read_pt, read_safetensors
+from mmsteer.tensor_files import read_npy, read_npz, read_pt, read_safetensors
 
 WRAPPED = ("layer_activations", "directions")
 """Under what the dataclasses of steering-vectors and repeng keep their vectors."""
@@ -40,7 +40,7 @@ def read_arrays_pt(path: Path) -> Content:
     if isinstance(values, dict) and len(values.keys() & set(WRAPPED)) == 1:
         values = values[next(name for name in WRAPPED if name in values)]
     if isinstance(values, Tensor):
-        return Content({"": _rows(path, plain(path, "the tensor", values, DirectionError))})
+        return Content({"": _rows(path, values.contiguous())})
     if isinstance(values, list | tuple) and values:
         return Content({"": [_one(path, number, value) for number, value in enumerate(values)]})
     if isinstance(values, dict) and values and all(isinstance(value, dict) for value in values.values()):
@@ -137,7 +137,7 @@ def _rows(path: Path, tensor: Tensor) -> InOrder:
 def _one(path: Path, name: object, value: Any) -> Tensor:
     if not isinstance(value, Tensor):
         raise DirectionError(f"{path}: {clip(name)} is {clip(type(value).__name__)}; read are {_SHAPES}")
-    return plain(path, name, value, DirectionError)
+    return value.contiguous()
 
 
 def _name(path: Path, name: Any) -> int | str:

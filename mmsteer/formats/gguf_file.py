@@ -24,9 +24,12 @@ ALIGNMENT = 32
 MAX_BYTES = 2**30
 MOST = 10_000
 """Fields, tensors, and bytes of a name."""
+MOST_TEXTS = 2**20
+"""Texts of all lists together, which are passed over one by one; the largest vocabularies have some 300,000."""
 
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _STRING, _ARRAY, _U32 = 8, 9, 4
+_LENGTH = struct.Struct("<Q")
 _F32 = 0
 _TENSORS = {_F32: torch.float32, 1: torch.float16, 30: torch.bfloat16}
 
@@ -96,12 +99,10 @@ class _Cursor:
     """A place in bytes; what lies behind their end is an error before anything is allocated."""
 
     def __init__(self, data: bytes) -> None:
-        self.data, self.at = data, 0
+        self.data, self.at, self.passed = data, 0, 0
 
     def take(self, count: int) -> bytes:
-        if count > len(self.data) - self.at:
-            raise ValueError(f"{count} bytes are claimed at byte {self.at}, {len(self.data) - self.at} are there")
-        self.at += count
+        self._pass_bytes(count)
         return self.data[self.at - count : self.at]
 
     def number(self, kind: str) -> Any:
@@ -132,11 +133,20 @@ class _Cursor:
     def _pass_list(self) -> None:
         kind, count = self.number("I"), self.number("Q")
         if kind in _SCALARS:
-            self.take(count * struct.calcsize("<" + _SCALARS[kind]))
+            self._pass_bytes(count * struct.calcsize("<" + _SCALARS[kind]))
             return
-        # Texts of a vocabulary; lists within lists are in no file of vectors.
+        if kind != _STRING:
+            raise ValueError(f"a list of the unknown type {kind}")  # lists within lists are in no file of vectors
+        self.passed += count
+        if self.passed > MOST_TEXTS:
+            raise ValueError(f"its lists claim {self.passed} texts; at most {MOST_TEXTS} are passed over")
         for _ in range(count):
-            self._scalar(kind)
+            self._pass_bytes(_LENGTH.size + _LENGTH.unpack_from(self.data, self.at)[0])
+
+    def _pass_bytes(self, count: int) -> None:
+        if count > len(self.data) - self.at:
+            raise ValueError(f"{count} bytes are claimed at byte {self.at}, {len(self.data) - self.at} are there")
+        self.at += count
 
 
 @dataclass(frozen=True)

@@ -85,6 +85,7 @@ def read_content(path: Path, kind: str) -> Content:
 def _has_header(path: Path) -> bool:
     """Whether safetensors are mmsteer's; a file that is none of safetensors is left to its reader, which says so."""
     try:
+        open_regular(path, DirectionError, "name a file of directions").close()
         with readable(path, DirectionError), safe_open(path, framework="pt") as file:
             return "mmsteer" in (file.metadata() or {})
     except DirectionError:

@@ -1,5 +1,6 @@
 """Directions and steerings written for other libraries, which add coefficient × vector."""
 
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -112,7 +113,7 @@ def _write(path: Path, kind: str, export: Export, overwrite: bool) -> None:
     write = FORMATS[kind].write
     if write is None:
         raise DirectionError(f"{path}: {kind} has no place for names of layers, so it is only read; write .npz")
-    if path.exists() and not overwrite:
+    if os.path.exists(path) and not overwrite:
         raise DirectionError(f"{path} exists; choose another name, or pass overwrite=True to replace it")
     try:
         write_atomically(path, write(export))

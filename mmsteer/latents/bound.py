@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -104,7 +105,7 @@ def bind(
     positions = positions or Positions("text" if adapter.sees else "all")
     named = [replace(one, id=str(at)) for at, one in enumerate(corpus)]
     folder = None if cache is None else cache / _key(here, adapter, named, positions)
-    if folder is not None and (folder / _NOTES).exists():
+    if folder is not None and os.path.exists(folder / _NOTES):
         return _read(folder, here)
     states = list(_states(adapter, named, here.site, positions))
     fvu = _checked(here, adapter, named, positions, states)

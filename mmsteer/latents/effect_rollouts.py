@@ -5,6 +5,7 @@ dozen. Outputs are generated steered and read unsteered, and compared with the u
 """
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -175,7 +176,7 @@ def _measured(
     run: str,
 ) -> tuple[Tensor, Tensor]:
     """Readings (vectors, items, names) and strengths (vectors,) of a batch; an empty one is the unsteered model."""
-    if path is not None and path.exists():
+    if path is not None and os.path.exists(path):
         return _load(path, run)
     attributes = [dose(direction) for direction in batch]
     steerings = [Steering((attribute,)) for attribute in attributes] or [Steering()]

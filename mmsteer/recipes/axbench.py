@@ -281,7 +281,7 @@ def _rater(made: _Prepared, *, absent: bool = False) -> Rater:
 def _place(path: str, home: Path) -> Path:
     """Beside the recipe, here, or among what comes with mmsteer, so that a copied recipe finds the set."""
     own, shipped = place_of(path, home), library("recipes") / path
-    return shipped if shipped.exists() and not own.exists() else own
+    return shipped if os.path.exists(shipped) and not os.path.exists(own) else own
 
 
 def _instructions(path: Path) -> list[str]:

@@ -1,6 +1,7 @@
 """Everything about a recipe that can be checked without a model, all at once."""
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -137,13 +138,13 @@ def _resolved(recipe: Recipe, home: Path) -> tuple[Recipe, Files, list[Problem]]
 def _located_model(model: Model, home: Path) -> Model:
     """The model with the whole path of its folder, where it is one."""
     place = place_of(model.load, home)
-    return model.model_copy(update={"load": str(place)}) if place.is_dir() else model
+    return model.model_copy(update={"load": str(place)}) if os.path.isdir(place) else model
 
 
 def _model(model: Model) -> list[Problem]:
     """A model that is neither a folder nor a name that could be found elsewhere."""
     named = model.load.startswith(BUNDLED) or HUB_NAME.fullmatch(model.load)
-    if named or Path(model.load).is_dir():
+    if named or os.path.isdir(model.load):
         return []
     message = (
         f"no folder {model.load!r} beside the recipe or here; give one, a name on the Hugging Face hub or a bundled "
@@ -178,7 +179,7 @@ def _direction_file(name: str, home: Path) -> Path:
         DirectionError: There is none.
     """
     for path in (place_of(name, home), library("probes") / name):
-        if path.is_file():
+        if os.path.isfile(path):
             return path.resolve()
     raise DirectionError(f"no file {name!r} beside the recipe ({home / name}), here or in {library('probes')}")
 

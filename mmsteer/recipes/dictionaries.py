@@ -1,5 +1,6 @@
 """The sparse dictionaries that recipes name."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +21,7 @@ def located(probe: SaeProbe, home: Path) -> SaeProbe:
     if probe.dictionary.startswith(BUNDLED):
         return probe
     for folder in (home / probe.dictionary, Path(probe.dictionary)):
-        if folder.is_dir():
+        if os.path.isdir(folder):
             return probe.model_copy(update={"dictionary": str(folder.resolve())})
     raise DictionaryError(
         f"no folder {probe.dictionary!r} beside the recipe ({home}) or here; give the folder of a dictionary, or "

@@ -1,5 +1,6 @@
 """What is generated from and measured, whatever the source: rows, prompts, or images that are asked about."""
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -70,7 +71,7 @@ def metric_names(recipe: Recipe, conditions: Sequence[Condition]) -> tuple[str, 
 def files(recipe: Recipe) -> tuple[Path, ...]:
     """The files of data that the recipe names, and those in the folders of AMBER."""
     inside = [file for _, one in _sources(recipe) if isinstance(one, AmberImages) for file in files_of(one.amber)]
-    return tuple(dict.fromkeys(path for path in (*named_paths(recipe), *inside) if path.is_file()))
+    return tuple(dict.fromkeys(path for path in (*named_paths(recipe), *inside) if os.path.isfile(path)))
 
 
 def content(recipe: Recipe) -> list[Any]:

@@ -1,6 +1,7 @@
 """A recipe's name → one document: what it extends, and what the command line changes, laid over one another."""
 
 import difflib
+import os
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -54,7 +55,7 @@ def find_recipe(name: str | Path) -> Path:
     Raises:
         RecipeError: There is no such recipe.
     """
-    if _is_file(Path(name)):
+    if os.path.isfile(name):
         return Path(name)
     shipped = {file.stem: file for file in recipe_files()}
     stem = str(name).removesuffix(".yaml")
@@ -72,7 +73,11 @@ def place_of(path: str, home: Path) -> Path:
     `path`: as the recipe writes it.
     """
     beside = home / path
-    return beside.resolve() if _exists(beside) else Path(path).resolve()
+    place = beside if os.path.exists(beside) else Path(path)
+    try:
+        return place.resolve()
+    except ValueError:  # a null character, which no name has: who opens it says so
+        return place.absolute()
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -86,20 +91,6 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """
     close = difflib.get_close_matches(word[:200], list(known), n=1, cutoff=0.6)
     return f", did you mean {close[0]!r}?" if close else ""
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:  # a name that is too long, which no file has
-        return False
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except OSError:
-        return False
 
 
 def _extended(path: Path, children: tuple[Path, ...]) -> Document:
@@ -116,7 +107,7 @@ def _extended(path: Path, children: tuple[Path, ...]) -> Document:
     if not isinstance(parent, str):
         raise RecipeError(f"{document.mark(('extends',))}: extends names one other recipe, not {clip(parent)}")
     beside = path.parent / parent
-    base = _extended(beside if _is_file(beside) else find_recipe(parent), (*children, path.resolve()))
+    base = _extended(beside if os.path.isfile(beside) else find_recipe(parent), (*children, path.resolve()))
     own = {key: value for key, value in document.data.items() if key != "extends"}
     return _laid_over(base, Document(own, document.marks))
 

@@ -1,5 +1,6 @@
 """The feature browser: what a dictionary's features are active on, promote, and do when they are steered."""
 
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -77,7 +78,7 @@ def write_browser(
         DictionaryError: The folder exists, the dictionary does not fit, or no feature is active here.
     """
     site = dictionary.located(adapter)
-    if folder.exists():
+    if os.path.exists(folder):
         raise DictionaryError(f"{folder} exists and is not overwritten; give another name")
     ours = _chosen(adapter, dictionary, used, group, features)
     if not ours:
@@ -145,7 +146,7 @@ class _Shelf:
         assert isinstance(self.adapter, MusicgenAdapter)
         rate = self.adapter.sample_rate
         audio, picture = f"audio/{name}.wav", f"audio/{name}.png"
-        if not (self.folder / audio).exists():
+        if not os.path.exists(self.folder / audio):
             file = BytesIO()
             soundfile.write(file, np.clip(wave, -1, 1), rate, format="WAV", subtype="PCM_16")
             self._keep(audio, file.getvalue())
@@ -156,7 +157,7 @@ class _Shelf:
     def picture(self, name: str, image: Any) -> str:
         """The picture, relative to the page."""
         path = f"images/{name}.png"
-        if not (self.folder / path).exists():
+        if not os.path.exists(self.folder / path):
             file = BytesIO()
             image.save(file, "PNG")
             self._keep(path, file.getvalue())

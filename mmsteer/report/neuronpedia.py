@@ -8,6 +8,7 @@ Source: SAEDashboard 0.8.0 (MIT), `sae_dashboard/neuronpedia/neuronpedia_dashboa
 """
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,7 +65,7 @@ def write_neuronpedia(
     site = dictionary.located(adapter)
     if adapter.output_kind != "text":
         raise DictionaryError(f"Neuronpedia shows words, and this model makes {adapter.output_kind}")
-    if folder.exists():
+    if os.path.exists(folder):
         raise DictionaryError(f"{folder} exists and is not overwritten; give another name")
     read = list(token_states(adapter, group.samples, site))
     counted = [one.pooled_over(group.positions) for one in read]

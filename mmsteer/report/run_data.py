@@ -1,6 +1,7 @@
 """The files of a run folder as typed values."""
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,12 +105,12 @@ def read_run(folder: Path) -> Run:
         RecipeError: It is no run folder, a file is damaged, or a finished run lacks one.
         DirectionError: The directions' file is damaged.
     """
-    if not (folder / "run.json").is_file():
+    if not os.path.isfile(folder / "run.json"):
         raise RecipeError(f"{folder} holds no run: it has no run.json; give the folder that `mmsteer run` printed")
     state = _json(folder / "run.json", State)
     text = _text(folder / "recipe.yaml")
     recipe = _recipe(folder / "recipe.yaml", text)
-    missing = [name for name in NEEDED if not (folder / name).is_file()]
+    missing = [name for name in NEEDED if not os.path.isfile(folder / name)]
     if state.finished and missing:
         raise RecipeError(f"{folder} is damaged: the run is finished, but {', '.join(missing)} is missing; {_AGAIN}")
     directions = folder / "directions.safetensors"
@@ -133,13 +134,13 @@ def read_run(folder: Path) -> Run:
         probes=_optional(folder / "probe.json", list[ProbeTable], []),
         receipts=_optional(folder / "receipts.json", dict[str, Receipt], {}),
         doses=_optional(folder / "doses.json", dict[str, Dose], {}),
-        directions=load_directions(directions) if directions.is_file() else {},
+        directions=load_directions(directions) if os.path.isfile(directions) else {},
         seconds=_optional(folder / "times.json", Times, Times()).seconds_to_fit,
     )
 
 
 def _optional(path: Path, kind: Any, default: T) -> Any | T:
-    return _json(path, kind) if path.is_file() else default
+    return _json(path, kind) if os.path.isfile(path) else default
 
 
 def _json(path: Path, kind: Any) -> Any:
@@ -178,7 +179,7 @@ def _lines(path: Path) -> dict[tuple[str, int], Output]:
 
 def _whole_lines(path: Path) -> list[bytes]:
     """The lines of a log; a last one without an end is still being written, or a crash cut it."""
-    return _bytes(path).split(b"\n")[:-1] if path.is_file() else []
+    return _bytes(path).split(b"\n")[:-1] if os.path.isfile(path) else []
 
 
 def _bytes(path: Path) -> bytes:
@@ -189,7 +190,7 @@ def _bytes(path: Path) -> bytes:
 
 
 def _text(path: Path) -> str:
-    return _bytes(path).decode(errors="replace") if path.is_file() else ""
+    return _bytes(path).decode(errors="replace") if os.path.isfile(path) else ""
 
 
 def _recipe(path: Path, text: str) -> Recipe:

@@ -72,7 +72,7 @@ class Folder:
     def begin(self) -> bool:
         """See `Place.begin`."""
         path = self.name
-        if path.exists() and (not path.is_dir() or set(path.iterdir()) - set(path.glob(_DRAFTS))):
+        if os.path.exists(path) and (not os.path.isdir(path) or set(path.iterdir()) - set(path.glob(_DRAFTS))):
             return False
         path.mkdir(parents=True, exist_ok=True)
         return True

@@ -2,6 +2,7 @@
 
 import difflib
 import hashlib
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -10,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mmsteer.errors import DataError, EvalError, clip
 from mmsteer.eval.text.captions import object_class
-from mmsteer.json_lines import count_values, read_json_lines
+from mmsteer.json_lines import count_values, read_json_lines, read_text
 from mmsteer.tasks.labelled import Labelled
 from mmsteer.tasks.row import Row
 from mmsteer.types import Adapter, Chat, Raw
@@ -79,7 +80,7 @@ def read_rows(path: str | Path, *, split: str | None = None) -> tuple[Row, ...]:
         DataError: Rows cannot be used; the message has a line for each, with its line number.
     """
     path = Path(path)
-    rows = _of_folder(path) if path.is_dir() else _of_file(path)
+    rows = _of_folder(path) if os.path.isdir(path) else _of_file(path)
     if split is not None:
         known = sorted({row.split for row in rows if row.split is not None})
         rows = [row for row in rows if row.split == split]
@@ -210,7 +211,7 @@ def _key(error: Any) -> str:
 
 
 def _missing(path: Path) -> list[str]:
-    return [] if path.is_file() else ["there is no such file beside the rows"]
+    return [] if os.path.isfile(path) else ["there is no such file beside the rows"]
 
 
 def _files(row: _Record) -> list[str]:
@@ -268,7 +269,7 @@ def _repeated(rows: Sequence[Row]) -> Iterator[str]:
 
 def _of_folder(path: Path) -> list[Row]:
     rows = []
-    for folder in sorted(one for one in path.iterdir() if one.is_dir() and not one.name.startswith(".")):
+    for folder in sorted(one for one in path.iterdir() if os.path.isdir(one) and not one.name.startswith(".")):
         for file in sorted(folder.iterdir()):
             kind = file.suffix.lower()
             if kind in (*IMAGES, *AUDIO):
@@ -280,7 +281,7 @@ def _of_folder(path: Path) -> list[Row]:
 
 def _file_row(file: Path, label: str, *, is_image: bool) -> Row:
     name, beside = f"{label}/{file.name}", file.with_suffix(".txt")
-    said = beside.read_text(encoding="utf-8").strip() if beside.is_file() else None
+    said = read_text(beside).strip() if os.path.isfile(beside) else None
     if is_image:
         return Row(name, name, said or "Describe this image.", images=(file,), label=label)
     return Row(name, name, said, audio=file, label=label)

@@ -23,6 +23,8 @@ from mmsteer.tuning.vectors import AdditiveVectors
 
 CHECKPOINT, LOG = "checkpoint.safetensors", "steps.jsonl"
 BETAS = (0.9, 0.999)
+MOST_RATE = 1e6
+"""Far beyond any that trains; float32 can hold what a step of it adds."""
 
 
 class Objective(Protocol):
@@ -67,8 +69,11 @@ class Schedule:
     clip: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or not self.rate > 0 or not math.isfinite(self.rate):
-            raise ProbeError(f"{self.steps} steps at a rate of {self.rate}: give one step or more, and a rate above 0")
+        if self.steps < 1 or not 0 < self.rate <= MOST_RATE:
+            raise ProbeError(
+                f"{self.steps} steps at a rate of {self.rate}: give one step or more, and a rate above 0, up to "
+                f"{MOST_RATE:g}"
+            )
 
     def rate_at(self, step: int) -> float:
         """The rate of a step.

@@ -377,3 +377,9 @@ def test_units_that_are_none_are_refused(talker, monkeypatch):
     monkeypatch.undo()
     with pytest.raises(AttributionError, match="has no 'zebra'"):
         of_words(talker, ASKED, "zebra")
+
+
+@pytest.mark.parametrize("seed", [-1, 2**64])
+def test_a_seed_that_no_generator_takes(seed):
+    with pytest.raises(AttributionError, match=r"a whole number from 0 to 2\*\*64 - 1"):
+        Effort(seed=seed)

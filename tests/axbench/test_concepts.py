@@ -1,6 +1,7 @@
 """AxBench's tables as they are published."""
 
 import json
+import time
 
 import pytest
 
@@ -47,6 +48,19 @@ def test_negatives_are_of_the_genre_of_the_concept(tmp_path):
     for name, some in told.items():
         written(tmp_path / f"{name}.jsonl", some)
     assert len(read_concepts(tmp_path)[0].train) == 16
+
+
+def test_thousands_of_concepts_take_time_by_their_rows(tmp_path):
+    given = rows()
+    for name, some in given.items():
+        one, other = (next(row for row in some if (row["category"] == "positive") is side) for side in (True, False))
+        written(
+            tmp_path / f"{name}.jsonl",
+            [{**row, "concept_id": at} for at in range(4000) for row in (one, one, other, other)],
+        )
+    start = time.monotonic()
+    assert len(read_concepts(tmp_path)) == 4000
+    assert time.monotonic() - start < 8
 
 
 def test_halves_share_nothing_and_have_both_sides_and_hard_negatives(concepts):

@@ -192,6 +192,14 @@ def test_tags_without_audio_are_refused(tmp_path):
         read_audio(tmp_path / "a.mp3")
 
 
+def test_tags_without_number_are_refused_before_they_are_read(tmp_path):
+    (tmp_path / "b.mp3").write_bytes(b"ID3\x04\0\0\0\0\0\0" * 20 + _mp3())
+    assert read_audio(tmp_path / "b.mp3").seconds > 1
+    (tmp_path / "a.mp3").write_bytes(b"ID3\x04\0\0\0\0\0\0" * 200_000)
+    with pytest.raises(EvalError, match=r"a\.mp3: more than 100 ID3 tags"):
+        read_audio(tmp_path / "a.mp3")
+
+
 def _stereo(tmp_path, left, right):
     soundfile.write(tmp_path / "a.wav", np.stack([left, right], 1), 16000, subtype="FLOAT")
     return read_audio(tmp_path / "a.wav")

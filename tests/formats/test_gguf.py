@@ -1,6 +1,7 @@
 """The container beside the package `gguf`, and by hand."""
 
 import struct
+import time
 
 import numpy as np
 import pytest
@@ -97,7 +98,7 @@ def test_what_the_package_writes_is_read(tmp_path, kind):
         (b"GGUF" + struct.pack("<IQQ", 3, 2**60, 0), "claims 1152921504606846976 tensors"),
         (b"GGUF" + struct.pack("<IQQ", 3, 0, 2**40), "claims 1099511627776 fields"),
         (b"GGUF" + struct.pack(">IQQ", 3, 0, 0), "version"),
-        (b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + text("a") + struct.pack("<IIQ", 9, 8, 2**50), "are there"),
+        (b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + text("a") + struct.pack("<IIQ", 9, 8, 2**50), "at most 1048576"),
         (b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + text("a") + struct.pack("<IIQ", 9, 10, 2**60), "are there"),
         (b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + text("a") + struct.pack("<IIQ", 9, 9, 2**60), "unknown type 9"),
         (b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + struct.pack("<Q", 2**63), "are there"),
@@ -111,6 +112,23 @@ def test_hostile_files(tmp_path, file, message):
     with pytest.raises(DirectionError, match=message) as caught:
         load_directions(path)
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("lists", [1, 4])
+def test_lists_of_texts_are_passed_over_up_to_a_million(tmp_path, lists):
+    texts = 2**20 // lists
+    field = struct.pack("<IIQ", 9, 8, texts) + bytes(8 * texts)
+    path = tmp_path / "v.gguf"
+    path.write_bytes(
+        b"GGUF" + struct.pack("<IQQ", 3, 0, lists) + b"".join(text(str(one)) + field for one in range(lists))
+    )
+    start = time.monotonic()
+    with pytest.raises(DirectionError, match="a GGUF of None"):
+        load_directions(path)
+    assert time.monotonic() - start < 5
+    path.write_bytes(path.read_bytes().replace(field, struct.pack("<IIQ", 9, 8, texts + 1) + bytes(8 * texts + 8)))
+    with pytest.raises(DirectionError, match="at most 1048576 are passed over"):
+        load_directions(path)
 
 
 def test_tensors_that_share_their_bytes_do_not_multiply_them(tmp_path):

@@ -174,6 +174,14 @@ def test_images_and_audio_belong_to_models_that_take_them(tmp_path, plain, music
         written.sample(musicgen, answered=True)
 
 
+def test_a_prompt_beside_a_clip_that_is_no_text_is_named(tmp_path):
+    (tmp_path / "bell").mkdir()
+    (tmp_path / "bell" / "0.wav").touch()
+    (tmp_path / "bell" / "0.txt").write_bytes(b"\xff\xfe")
+    with pytest.raises(DataError, match=r"0\.txt.* not UTF-8"):
+        read_rows(tmp_path)
+
+
 def test_a_folder_for_each_label(tmp_path):
     for label in ("bell", "flute"):
         (tmp_path / label).mkdir()

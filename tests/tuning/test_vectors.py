@@ -372,5 +372,7 @@ def test_what_makes_no_sense_is_refused(talker, where):
         reinforced(budget=0.1, kl=0.1)
     with pytest.raises(ProbeError, match="give one step or more"):
         Schedule(0, 0.1)
+    with pytest.raises(ProbeError, match=r"a rate above 0, up to 1e\+06"):
+        Schedule(1, 1e300)
     with pytest.raises(ProbeError, match="one of each"):
         Preference(answered("cup"), [])

@@ -5,6 +5,7 @@ files that are unpickled (Demucs, DAC, CLAP), and may call OmegaConf's resolvers
 and plain values, and a configuration that asks for more is refused.
 """
 
+import os
 import pickle
 import re
 from pathlib import Path
@@ -76,8 +77,8 @@ def _package(name: str, file: str) -> dict[str, Any]:
 
 def _path(name: str, file: str) -> Path:
     folder = Path(name)
-    if folder.is_dir():
-        if (folder / file).is_file():
+    if os.path.isdir(folder):
+        if os.path.isfile(folder / file):
             return folder / file
         raise AdapterError(f"{folder}: there is no {file}; a folder of audiocraft holds {LM_FILE} and {CODEC_FILE}")
     from huggingface_hub import hf_hub_download

@@ -1,5 +1,6 @@
 """AMBER as a source of images: what each shows, what tempts in it, and how its descriptions are read."""
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -63,7 +64,7 @@ def files_of(amber: Amber) -> tuple[Path, Path, Path, Path]:
     """Annotations, queries, associations and safe words, in the layout of AMBER's folder `data`."""
     folder = Path(amber.folder)
     queries = [folder / "query_all.json", folder / "query" / "query_all.json"]
-    asked = next((path for path in queries if path.is_file()), queries[0])
+    asked = next((path for path in queries if os.path.isfile(path)), queries[0])
     return folder / "annotations.json", asked, folder / "relation.json", folder / "safe_words.txt"
 
 

@@ -1,5 +1,6 @@
 """The images of a recipe: what is shown, what is really there, and what is asked about it."""
 
+import os
 import random
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -153,7 +154,7 @@ def _coco(coco: Coco, taken: Collection[str]) -> list[Picture]:
     places = _files(folder / coco.split)
     known = {image_name(name): path for name, path in places.items()}
     annotations = folder / "annotations" / f"instances_{coco.split}.json"
-    if not annotations.is_file():
+    if not os.path.isfile(annotations):
         raise DataError(
             f"there is no {annotations}, which says what the images show; of COCO's own splits it is in "
             "annotations_trainval2014.zip"
@@ -208,7 +209,7 @@ def _check_all(truth: Collection[str], places: Collection[str], source: str, fol
 
 
 def _files(folder: Path) -> dict[str, Path]:
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise DataError(f"there is no folder {folder}; the images are looked for there")
     found = {path.name: path for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES}
     if not found:
@@ -274,6 +275,6 @@ def _named(name: str, pope: Pope, images: Images) -> Picture:
     """
     home = pope.images or (str(Path(images.coco.folder) / images.coco.split) if isinstance(images, CocoImages) else "")
     path = Path(home) / name
-    if not home or not path.is_file():
+    if not home or not os.path.isfile(path):
         raise DataError(f"there is no image {path}, which a question file names; give their folder as ask.pope.images")
     return _picture(name, path, None)

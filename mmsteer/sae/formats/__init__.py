@@ -1,5 +1,6 @@
 """Dictionaries on disk, in the layouts that others use."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -34,7 +35,7 @@ def read_dictionary(folder: str | Path) -> SparseDictionary:
         DictionaryError: No layout is there, or several; or the files are damaged, unsafe, or cannot be read exactly.
     """
     folder = Path(folder)
-    found = [name for name in READERS if (folder / name).exists()]
+    found = [name for name in READERS if os.path.exists(folder / name)]
     _refuse_pickles(folder, found)
     if len(found) != 1:
         raise DictionaryError(
@@ -45,7 +46,8 @@ def read_dictionary(folder: str | Path) -> SparseDictionary:
 
 def _refuse_pickles(folder: Path, found: Sequence[str]) -> None:
     # Before they are opened: to read such a file, of which SAVE's dictionaries are some, can be to run it.
-    pickles = [folder] if folder.suffix in _PICKLES else sorted(p for p in folder.glob("*") if p.suffix in _PICKLES)
+    inside = folder.glob("*") if os.path.isdir(folder) else ()
+    pickles = [folder] if folder.suffix in _PICKLES else sorted(p for p in inside if p.suffix in _PICKLES)
     if pickles and not found:
         raise DictionaryError(
             f"{pickles[0]} is a pickle, which could run any program; it is not read. Take its tensors with "

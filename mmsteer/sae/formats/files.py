@@ -82,7 +82,7 @@ def read_npz(path: Path) -> Numbers:
 
 
 def read_weights_only(path: Path) -> Numbers:
-    """The tensors that `torch.save` wrote; a file that would call anything but tensor constructors is refused.
+    """The tensors that `torch.save` wrote; nothing that it names is called.
 
     Raises:
         DictionaryError: It holds something else than tensors by name.
@@ -90,7 +90,7 @@ def read_weights_only(path: Path) -> Numbers:
     values = tensor_files.read_pt(path, DictionaryError)
     if not isinstance(values, dict) or not all(isinstance(value, Tensor) for value in values.values()):
         raise DictionaryError(f"{path} holds no tensors by name; a dictionary's file is its state_dict")
-    return {str(name): tensor_files.plain(path, str(name), value, DictionaryError) for name, value in values.items()}
+    return {str(name): value.contiguous() for name, value in values.items()}
 
 
 def take(

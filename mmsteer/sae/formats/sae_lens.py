@@ -1,6 +1,7 @@
 """The layout of SAELens: `cfg.json` beside `sae_weights.safetensors`."""
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -66,7 +67,7 @@ def write_sae_lens(
         DictionaryError: The folder holds a dictionary, or cannot be written.
     """
     folder = Path(folder)
-    if (folder / WEIGHTS).exists() and not overwrite:
+    if os.path.exists(folder / WEIGHTS) and not overwrite:
         raise DictionaryError(f"{folder} holds a dictionary; choose another folder, or pass overwrite=True")
     tensors = {
         "W_enc": dictionary.encoder,
@@ -133,7 +134,7 @@ def _architecture(config: Config) -> str:
 
 def _k(config: Config) -> int:
     old = config.values.get("activation_fn_kwargs")
-    return Config(config.path, old).get("k", int) if old else config.get("k", int)
+    return config.section("activation_fn_kwargs").get("k", int) if old else config.get("k", int)
 
 
 def _unscaled(path: Path, tensors: Numbers) -> Numbers:

@@ -1,5 +1,6 @@
 """How a dictionary is used, on disk beside it: `usage.safetensors`."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -28,7 +29,7 @@ def write_usage(folder: str | Path, used: Usage, *, overwrite: bool = False) -> 
         DictionaryError: There is such a file, or it cannot be written.
     """
     path = Path(folder) / USAGE
-    if path.exists() and not overwrite:
+    if os.path.exists(path) and not overwrite:
         raise DictionaryError(f"{path} exists; choose another folder, or pass overwrite=True")
     tensors = {name: getattr(used, name).cpu().contiguous() for name in _VECTORS}
     tensors["norm"] = torch.tensor(used.norm, dtype=torch.float32)

@@ -196,6 +196,10 @@ def test_a_checkpoint_of_something_else(tmp_path):
         ('{"architecture": 3}', "'architecture' is 3"),
         ('{"architecture": "transcoder"}', "'transcoder' with activation 'relu' is not read"),
         ('{"architecture": "topk", "d_in": 6, "d_sae": 20}', "'k' is None"),
+        (
+            '{"architecture": "topk", "d_in": 6, "d_sae": 20, "activation_fn_kwargs": [1]}',
+            "must be there, of type dict",
+        ),
         ('{"architecture": "topk", "d_in": 6, "d_sae": 20, "k": 99}', "k is 99; of 20 features"),
         ('{"architecture": "standard", "d_in": true, "d_sae": 20}', "'d_in' is True"),
         ('{"architecture": "standard", "d_in": 7, "d_sae": 20}', "says width 7 and 20 features"),
