@@ -54,7 +54,7 @@ class Labelled:
         for row in rng.permutation(len(self.labels)).tolist():
             rows.setdefault(self.groups[row], []).append(row)
         labels = list(self.labels)
-        alike, sides = [], []
+        alike, sides = list[list[int]](), list[list[int]]()
         for some in rows.values():
             (sides if len({self.labels[row] for row in some}) > 1 else alike).append(some)
         mixed = _spread([self.labels[some[0]] for some in alike])

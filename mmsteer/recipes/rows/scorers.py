@@ -13,6 +13,7 @@ from mmsteer.eval.audio_reward import parse_audio_reward
 from mmsteer.eval.text import Reference, parse_reward
 from mmsteer.eval.words import count_words
 from mmsteer.recipes.beside import Pair, share
+from mmsteer.recipes.rows.functions import Function, called, rated
 from mmsteer.types.metric import Metric
 
 Output = Mapping[str, Any]
@@ -45,7 +46,9 @@ def text_scorers(measures: Mapping[str, Measure]) -> tuple[Scorer, ...]:
     Raises:
         EvalError: There is no such scorer; the message has a line for each.
     """
-    return _parsed(measures, _text_scorer, lambda _, measure: lambda output, truth: share(measure(output["text"])))
+    return _parsed(
+        measures, _text_scorer, lambda name, measure: lambda output, truth: share(rated(name, measure, output["text"]))
+    )
 
 
 def audio_scorers(measures: Mapping[str, Measure]) -> tuple[Scorer, ...]:
@@ -63,9 +66,16 @@ def read_audio_file(path: Path, measures: Mapping[str, Measure]) -> dict[str, An
     """What the evaluators behind some scorers read in a file, and what functions make of it, by metric.
 
     `measures`: what is measured, as for `audio_scorers`.
+
+    Raises:
+        EvalError: The file cannot be read, or a function fails or gives no finite number.
     """
     needed = {parse_audio_reward(name).evaluator for name in measures.values() if isinstance(name, str)}
-    own = {metric: measure(read_audio(path)) for metric, measure in measures.items() if not isinstance(measure, str)}
+    own = {
+        name: rated(name, measure, read_audio(path))
+        for name, measure in measures.items()
+        if not isinstance(measure, str)
+    }
     return {**read_file(path, [name for name in EVALUATORS if name in needed]), **own}
 
 
@@ -87,11 +97,6 @@ def _parsed(
     return tuple(found)
 
 
-def called(measure: Callable[[Any], Any]) -> str:
-    """The name of a function that scores."""
-    return getattr(measure, "__name__", type(measure).__name__)
-
-
 def _text_scorer(name: str) -> Scorer:
     if name in TEXT:
         return TEXT[name]
@@ -100,6 +105,10 @@ def _text_scorer(name: str) -> Scorer:
     except EvalError as cause:
         raise EvalError(f"{cause}; beside rewards there are {', '.join(TEXT)}") from None
     return Scorer(reward.metric, lambda output, truth: share(reward([output["text"]], [truth])[0]))
+
+
+def _own_text_scorer(name: str, function: Function) -> Judge:
+    return lambda output, truth: share(rated(name, function, output["text"]))
 
 
 def _audio_scorer(name: str) -> Scorer:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import mmsteer
-from mmsteer.errors import RecipeError
+from mmsteer.errors import EvalError, RecipeError
 from mmsteer.recipes.folder import RunFolder
 from mmsteer.report import write_report
 from mmsteer.steering import Gate
@@ -246,3 +246,18 @@ def test_clips_are_scored_by_name_and_by_any_function(tmp_path):
     found = mmsteer.evaluate(given, {"pushed": "a:b 0.1"}, known, folder=tmp_path / "run", random=0, progress=False)
     assert 0 < found.scores["pushed"]["loud"]["steered"]["value"] <= 1
     assert len(list((tmp_path / "run" / "audio").rglob("*.flac"))) == 2
+
+
+def test_a_function_of_another_body_is_another_evaluation(half, llama, rows, pushed):
+    def letters(answer):
+        return 7.0
+
+    other = task(llama, rows, score={"letters": letters, "length": "length"})
+    with pytest.raises(RecipeError, match="holds another run"):
+        mmsteer.evaluate(other, {"c": pushed}, folder=half, progress=False)
+
+
+def test_a_function_that_gives_no_number_is_named_with_its_row(tmp_path, llama, rows, pushed):
+    other = task(llama, rows, score={"joy": lambda answer: "yes"})
+    with pytest.raises(EvalError, match=r"row '1': joy: <lambda> gives 'yes'"):
+        mmsteer.evaluate(other, {"c": pushed}, folder=tmp_path / "run", progress=False)
