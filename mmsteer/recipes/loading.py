@@ -75,6 +75,15 @@ def place_of(path: str, home: Path) -> Path:
     return beside.resolve() if _exists(beside) else Path(path).resolve()
 
 
+def missing_beside(path: str, home: Path) -> Path | None:
+    """Where beside the recipe a file was looked for that is neither there nor here; None for one that there is.
+
+    `path`: as the recipe writes it.
+    """
+    beside, here = (home / path).resolve(), place_of(path, home)
+    return None if here == beside or _exists(here) else beside
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A hint for a misspelt word, or nothing.
 

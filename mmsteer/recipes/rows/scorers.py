@@ -9,8 +9,8 @@ from mmsteer.errors import EvalError
 from mmsteer.eval.answer_words import after_thinking
 from mmsteer.eval.attributes import EVALUATORS, read_file
 from mmsteer.eval.audio import read_audio
-from mmsteer.eval.audio_reward import parse_audio_reward
-from mmsteer.eval.text import Reference, parse_reward
+from mmsteer.eval.audio_reward import AudioReward, parse_audio_reward
+from mmsteer.eval.text import NamedReward, Reference, parse_reward
 from mmsteer.eval.words import count_words
 from mmsteer.recipes.beside import Pair, share
 from mmsteer.recipes.rows.functions import Function, called, rated
@@ -21,6 +21,8 @@ Output = Mapping[str, Any]
 Judge = Callable[[Output, Reference], Pair]
 Measure = str | Callable[[Any], float | None]
 """What a metric measures: a name, or a function of an answer (text) or of an `Audio`."""
+OF_OPTIONS = ("choice", "right_choice")
+"""Rewards of multiple choice."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +33,13 @@ class Scorer:
         metric: What its mean over outputs is.
         score: What an output adds to the two sums of the metric.
         asks: What the model must be asked while it runs: `surprise` or `options`; None for nothing.
+        needs: The keys that a row must have for its output to be scored, such as `answer` or `attributes.instrument`.
     """
 
     metric: Metric
     score: Judge
     asks: Literal["surprise", "options"] | None = None
+    needs: tuple[str, ...] = ()
 
 
 def text_scorers(measures: Mapping[str, Measure]) -> tuple[Scorer, ...]:
@@ -104,7 +108,9 @@ def _text_scorer(name: str) -> Scorer:
         reward = parse_reward(name)
     except EvalError as cause:
         raise EvalError(f"{cause}; beside rewards there are {', '.join(TEXT)}") from None
-    return Scorer(reward.metric, lambda output, truth: share(reward([output["text"]], [truth])[0]))
+    return Scorer(
+        reward.metric, lambda output, truth: share(reward([output["text"]], [truth])[0]), needs=_needs(reward)
+    )
 
 
 def _own_text_scorer(name: str, function: Function) -> Judge:
@@ -113,7 +119,18 @@ def _own_text_scorer(name: str, function: Function) -> Judge:
 
 def _audio_scorer(name: str) -> Scorer:
     reward = parse_audio_reward(name)
-    return Scorer(reward.metric, lambda output, truth: share(reward.rate(output["readings"], truth)))
+    return Scorer(
+        reward.metric, lambda output, truth: share(reward.rate(output["readings"], truth)), needs=_needs(reward)
+    )
+
+
+def _needs(reward: NamedReward | AudioReward) -> tuple[str, ...]:
+    kind = reward.name.removeprefix("not ").strip()
+    if kind in OF_OPTIONS:
+        return "answer", "options"
+    if reward.needs == "attributes":
+        return (f"attributes.{kind}",)
+    return () if reward.needs is None else (reward.needs,)
 
 
 TEXT: Mapping[str, Scorer] = {
@@ -145,6 +162,7 @@ TEXT: Mapping[str, Scorer] = {
         ),
         lambda output, _: share(output["right"]),
         asks="options",
+        needs=("answer", "options"),
     ),
 }
 """What is measured in text beside rewards."""
