@@ -32,6 +32,8 @@ from mmsteer.types import Positions, Sample, Sampling
 from tests.conftest import saying
 from tests.tuning.ranked import PROMPTS, answered
 
+# Of the few outputs of a step here all may earn the same.
+pytestmark = pytest.mark.filterwarnings("ignore:.*all earned the same:UserWarning")
 ALL = Positions("all")
 
 
