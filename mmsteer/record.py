@@ -27,6 +27,7 @@ from mmsteer.types import (
     Sample,
     Site,
     Tokens,
+    Waveform,
     binned_each,
     check_thoughts,
     select_sites,
@@ -80,10 +81,11 @@ def record(
         progress: Show a bar.
 
     Raises:
-        StoreError: The pool is unknown, or the folder holds another recording.
+        StoreError: The pool is unknown, the folder holds another recording, or something is no `Sample`.
         PositionsError: The positions select nothing in some sample, or tell thoughts of a model that has none.
         SiteError: The model has no such site.
     """
+    _check_samples(samples)
     check_thoughts(positions, adapter.marks)
     if sites is None or isinstance(sites, str):
         sites = select_sites(sites or f"{adapter.generator}.*", adapter.widths)
@@ -104,6 +106,15 @@ def record(
     read = partial(_read, sites=chosen, positions=positions, pool=pool)
     by = workers or Here(Held(adapter))
     return collect(samples, chosen, source, read, by, batch=batch, folder=folder, progress=progress)
+
+
+def _check_samples(samples: Sequence[Sample]) -> None:
+    other = next((one for one in samples if not isinstance(one, Sample)), None)
+    if other is not None:
+        raise StoreError(
+            f"what is read are samples, not {type(other).__name__}; of rows of `read_rows` give "
+            "[row.sample(adapter) for row in rows], with answered=True to read their answers or clips too"
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,8 +182,9 @@ def data_fingerprint(samples: Sequence[Sample]) -> str:
     for sample in samples:
         said = repr(sample.output) if isinstance(sample.output, str) else ""
         digest.update(f"{sample.id!r}{sample.prompt!r}{said}\0".encode())
-        given = [wave.samples for wave in (sample.audio_prompt, sample.melody) if wave is not None]
-        for one in (*sample.images, *given, *(() if isinstance(sample.output, str | None) else (sample.output,))):
+        given = (sample.audio_prompt, sample.melody, None if isinstance(sample.output, str) else sample.output)
+        waves = [one.samples if isinstance(one, Waveform) else one for one in given if one is not None]
+        for one in (*sample.images, *waves):
             content = np.ascontiguousarray(one)
             digest.update(f"{content.shape}{content.dtype}".encode())
             digest.update(content.tobytes())

@@ -13,6 +13,7 @@ from mmsteer.errors import PositionsError, StoreError
 from mmsteer.record import data_fingerprint, record
 from mmsteer.schedules import parse_schedule
 from mmsteer.steering import Attribute, Steering, steer
+from mmsteer.tasks import Row
 from mmsteer.types import Positions, Sample, Site, select_sites
 from tests.adapters.checkpoints import save
 from tests.adapters.test_families import picture
@@ -148,6 +149,11 @@ def test_refusals(musicgen):
         record(musicgen, samples(), [SITE], pool="median")
     with pytest.raises(StoreError, match="window must last a step"):
         record(musicgen, samples(), [SITE], pool="windows(0.001s)")
+
+
+def test_rows_are_not_samples(musicgen):
+    with pytest.raises(StoreError, match=r"not Row; of rows of `read_rows` give \[row\.sample\(adapter\) for"):
+        record(musicgen, [Row("1", "rows.jsonl:1", "a slow melody")], [SITE])
 
 
 def test_the_data_fingerprint_covers_names_contents_and_texts():

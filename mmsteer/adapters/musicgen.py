@@ -206,8 +206,7 @@ class MusicgenAdapter(Ported):
         """Codes of audio, (channels, samples), as (streams, frames)."""
 
     def _encode(self, sample: Sample) -> Tensor:
-        wave = replace(output_of(sample), sample_rate=self.sample_rate)
-        return self._codes(fitted(wave, self.sample_rate, self.channels, sample.id))
+        return self._codes(fitted(output_of(sample, self.sample_rate), self.sample_rate, self.channels, sample.id))
 
     def _delayed(self, samples: Sequence[Sample]) -> Tensor:
         """The tokens that outputs are read from, (samples, streams, tokens): the last one predicts nothing."""

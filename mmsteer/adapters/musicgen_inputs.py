@@ -95,20 +95,23 @@ def given_frames(samples: Sequence[Sample], rate: float) -> int:
     return frames.pop()
 
 
-def output_of(sample: Sample) -> Waveform:
+def output_of(sample: Sample, sample_rate: int) -> Waveform:
     """The output of a sample, to be read.
 
-    `sample`: the sample, whose output is at the model's sample rate.
+    `sample`: the sample.
+    `sample_rate`: of an output that says none.
 
     Raises:
         AdapterError: It is empty, or not mono.
     """
+    if isinstance(sample.output, Waveform):
+        return sample.output
     wave = np.asarray(() if sample.output is None else sample.output)
     if wave.ndim != 1 or not len(wave):
         raise AdapterError(
             f"{sample.id}: expected mono audio (samples,), got shape {wave.shape}; average the channels first"
         )
-    return Waveform(wave, 0)
+    return Waveform(wave, sample_rate)
 
 
 def melody_features(samples: Sequence[Sample], processor: Any) -> Tensor:

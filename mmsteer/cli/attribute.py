@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from math import isqrt
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -116,7 +117,7 @@ def attribute(
     found = share_out(adapter, sample, metric, chosen, technique, effort, applied, allowed)
     said = str(sample.output) if is_text else f"a clip of {seconds:g} seconds"
     about = f"{words!r} in the output" if words else "the output"
-    _show(found, about, said)
+    _show(_by_place(found, seen, at) if units == "patches" else found, about, said)
     if out is not None:
         under = f" Steered: {steering}." if steering.attributes else ""
         lead = f"Log-probability of {about}, shared out among {units} by {technique}.{under} Prompt: {prompt}"
@@ -215,6 +216,17 @@ def _clip(adapter: "AnyAdapter", sample: "Sample") -> "Clip":
     assert adapter.sample_rate is not None  # what has frames is audio
     assert adapter.rate is not None
     return Clip(sample.output, adapter.sample_rate, adapter.rate)
+
+
+def _by_place(found: "Attribution", image: Any, at: str | None) -> "Attribution":
+    """Patches named by where they are; by their number where that is not known, as of a part of them."""
+    count = len(found.names)
+    side = isqrt(count)
+    if at is None and image.width == image.height and side * side == count:
+        names = [f"row {place // side + 1}, column {place % side + 1}" for place in range(count)]
+    else:
+        names = [f"patch {place + 1}" for place in range(count)]
+    return replace(found, names=tuple(names), kind="patches")
 
 
 def _show(found: "Attribution", about: str, said: str) -> None:

@@ -91,7 +91,8 @@ def generate(
 
     mmsteer generate --prompt "medium piano, low" --follow "C4 0.5s, E4 0.5s, G4 1s, A:min 2s" --out tune.wav
 
-    mmsteer generate --image room.png --prompt "Describe this image." --steer "grounded:yes 0.1" --compare
+    mmsteer generate --image room.png --prompt "Describe this image." --directions found.safetensors
+    --steer "grounded:yes 0.1" --compare
 
     mmsteer generate --image room.png --prompt "Describe this image." --steer auto:hallucination
 

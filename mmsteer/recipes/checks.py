@@ -23,8 +23,8 @@ from mmsteer.recipes.dictionaries import located as located_dictionary
 from mmsteer.recipes.expand import expand
 from mmsteer.recipes.forms import metric_names, misplaced
 from mmsteer.recipes.forms import problems as source_problems
-from mmsteer.recipes.loading import did_you_mean, find_recipe, load_document, place_of
-from mmsteer.recipes.part import mapped
+from mmsteer.recipes.loading import did_you_mean, find_recipe, load_document, missing_beside, place_of
+from mmsteer.recipes.part import mapped, named_paths
 from mmsteer.recipes.plan import Condition
 from mmsteer.recipes.problems import Problem, refusal, schema_problems
 from mmsteer.recipes.schema import FileDirections, FoundDirections, Model, Probe, Recipe, SaeProbe
@@ -64,6 +64,7 @@ def check_recipe(name: str | Path, overrides: Sequence[str] = ()) -> CheckedReci
     home = find_recipe(name).parent
     recipe = _validated(document)
     recipe = recipe.model_copy(update={"model": _located_model(recipe.model, home)})
+    missing = _missing(recipe, home)
     located = mapped(recipe, lambda path: str(place_of(path, home)))
     recipe, files, problems = _resolved(located, home)
     problems += _model(recipe.model)
@@ -75,7 +76,7 @@ def check_recipe(name: str | Path, overrides: Sequence[str] = ()) -> CheckedReci
         problems += _steering(mine, names if not unknown else {}, len(table.steer))
     problems += _controls(recipe) + _choose(recipe, conditions) + list(attributing.problems(recipe, conditions))
     if problems:
-        raise RecipeError(refusal(document, problems))
+        raise RecipeError(refusal(document, [_with_both_places(one, missing) for one in problems]))
     return CheckedRecipe(recipe, conditions, files)
 
 
@@ -133,6 +134,20 @@ def _resolved(recipe: Recipe, home: Path) -> tuple[Recipe, Files, list[Problem]]
             problems.append(Problem(("directions", at), str(cause)))
         entries.append(entry)
     return recipe.model_copy(update={"directions": tuple(entries)}), files, problems
+
+
+def _missing(recipe: Recipe, home: Path) -> Mapping[Path, Path]:
+    """For each file that is neither beside the recipe nor here: where it would be here, and beside the recipe."""
+    named = {place_of(str(path), home): missing_beside(str(path), home) for path in named_paths(recipe)}
+    return {here: beside for here, beside in named.items() if beside}
+
+
+def _with_both_places(problem: Problem, missing: Mapping[Path, Path]) -> Problem:
+    """A problem with a missing file, with the other place where it was looked for."""
+    beside = next((one for here, one in missing.items() if problem.message.startswith(f"{here}:")), None)
+    if beside is None:
+        return problem
+    return Problem(problem.place, f"{problem.message}; beside the recipe there is no {beside} either")
 
 
 def _located_model(model: Model, home: Path) -> Model:

@@ -56,18 +56,21 @@ def check_model(data: Any, adapter: Adapter) -> None:
         raise RecipeError("this model sees no images; pairs of images need one that does")
 
 
-def samples_of(data: Any, adapter: Adapter, control: str | None = None, seed: int = 0) -> Labelled:
+def samples_of(
+    data: Any, adapter: Adapter, control: str | None = None, seed: int = 0, split: int | None = None
+) -> Labelled:
     """Labelled samples.
 
     `data`: Where directions are found.
     `control`: `shuffled` for the same samples with their labels shuffled; `wrong_image` for the same words with the
     images of other groups, where samples without any image stay as they are.
     `seed`: seed of the exchange.
+    `split`: seed of the split by source that a probe makes; see `Labelled.shuffled`.
     """
     check_model(data, adapter)
     found: Labelled = _form(data).samples_of(data, adapter)
     if control == "shuffled":
-        return found.shuffled(seed)
+        return found.shuffled(seed, split)
     if control == "wrong_image" and any(sample.images for sample in found.samples):
         shown = contrasts.Contrast("the samples", found.samples, found.labels, found.groups)
         return replace(found, samples=contrasts.wrong_image(shown, seed).samples)
@@ -82,15 +85,17 @@ class LabelledSamples:
         data: Where directions are found.
         control: As for `samples_of`.
         seed: As for `samples_of`.
+        split: As for `samples_of`.
     """
 
     data: Any
     control: str | None
     seed: int
+    split: int
 
     def do(self, held: Held) -> Labelled:
         """The samples."""
-        return samples_of(self.data, held.adapter, self.control, self.seed)
+        return samples_of(self.data, held.adapter, self.control, self.seed, self.split)
 
     def __str__(self) -> str:
         return "samples that directions are found in"

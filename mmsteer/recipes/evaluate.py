@@ -67,8 +67,8 @@ def evaluate(
     """Generate and score a task under each steering, beside the unsteered model and controls.
 
     Every condition sees the same rows with the same seeds. Run again with the same arguments, it goes on where it
-    stopped, and gives what it has where it is finished. A function among the scorers is known by its name alone: when
-    its body changes, take another folder.
+    stopped, and gives what it has where it is finished. A function among the scorers is known by its
+    code, and what it calls by name: where that changes, take another folder.
 
     Args:
         task: Rows, the model, how outputs are sampled, and scorers.

@@ -19,6 +19,7 @@ from mmsteer.recipes.rows.data import rows_of, sampling_of
 from mmsteer.recipes.rows.schema import Rows
 from mmsteer.recipes.rows.scorers import audio_scorers, text_scorers
 from mmsteer.recipes.rows.task import RowsTask
+from mmsteer.recipes.rows.truth import check_truth
 from mmsteer.recipes.schema import FoundDirections, Recipe
 from mmsteer.recipes.vision import checks as vision
 from mmsteer.recipes.vision.amber import files_of
@@ -59,7 +60,7 @@ def problems(recipe: Recipe, conditions: Sequence[Condition]) -> list[Problem]:
     for name, measure in recipe.score.items():
         found += [Problem(("score", name), message) for message in complaints(parse, {name: measure})]
     if not found:
-        found += _shared(recipe)
+        found += [*_unscorable(recipe), *_shared(recipe)]
     return found + targets.problems(recipe.evaluate, conditions) + vision.problems(recipe, conditions)
 
 
@@ -127,6 +128,16 @@ def _unreadable(recipe: Recipe, place: Place, source: Any) -> Iterator[Problem]:
         return
     if isinstance(source, IMAGES):
         yield from vision.unreadable(place, rows)
+
+
+def _unscorable(recipe: Recipe) -> Iterator[Problem]:
+    """Metrics that compare with what no row of the test has."""
+    if isinstance(recipe.data, IMAGES):
+        return
+    rows, parse = rows_of(_first(recipe.data)), audio_scorers if recipe.kind == "music" else text_scorers
+    for name, measure in recipe.score.items():
+        (scorer,) = parse({name: measure})
+        yield from (Problem(("score", name), message) for message in complaints(check_truth, measure, scorer, rows))
 
 
 def _first(source: Any) -> Any:

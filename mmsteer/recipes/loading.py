@@ -73,11 +73,23 @@ def place_of(path: str, home: Path) -> Path:
     `path`: as the recipe writes it.
     """
     beside = home / path
-    place = beside if os.path.exists(beside) else Path(path)
+    return _whole(beside if os.path.exists(beside) else Path(path))
+
+
+def missing_beside(path: str, home: Path) -> Path | None:
+    """Where beside the recipe a file was looked for that is neither there nor here; None for one that there is.
+
+    `path`: as the recipe writes it.
+    """
+    beside, here = _whole(home / path), place_of(path, home)
+    return None if here == beside or os.path.exists(here) else beside
+
+
+def _whole(path: Path) -> Path:
     try:
-        return place.resolve()
+        return path.resolve()
     except ValueError:  # a null character, which no name has: who opens it says so
-        return place.absolute()
+        return path.absolute()
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -142,7 +142,8 @@ def _fitted(
     progress: bool,
 ) -> Found:
     adapter = experiment.adapter
-    data = by.one(LabelledSamples(entry.data, control, experiment.recipe.seed))
+    assert not isinstance(entry.probe, str)
+    data = by.one(LabelledSamples(entry.data, control, experiment.recipe.seed, entry.probe.seed))
     place = _recording(folder, entry, control or "")
     without = left_out(entry, above)
     return find(adapter, entry, data, place, without=without, workers=by, progress=progress)

@@ -45,7 +45,7 @@ class Grid:
         for text in self.positions:
             Positions(text)
         sites = self.sites or default_sites(direction)
-        counts = {text: len(select_sites(text, direction.sites)) for text in sites}
+        counts = {text: len(select_sites(text, direction.sites, direction.name)) for text in sites}
         ordered = sorted(set(self.strengths), key=lambda one: (abs(one), one))
         return tuple(
             Place(text, round(one / counts[text], 6), at) for one in ordered for text in counts for at in self.positions

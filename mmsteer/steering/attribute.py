@@ -179,7 +179,9 @@ class Attribute:
         Raises:
             SteeringError: A site has no score to weigh by.
         """
-        sites = select_sites(self.sites, self.direction.sites) if self.sites else self.direction.sites
+        sites = (
+            select_sites(self.sites, self.direction.sites, self.direction.name) if self.sites else self.direction.sites
+        )
         return {site: weight for site, weight in layer_weights(self.weights, self.direction, sites).items() if weight}
 
     @property

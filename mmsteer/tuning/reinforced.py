@@ -2,6 +2,7 @@
 
 import math
 import random
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -95,6 +96,8 @@ class Reinforced:
         mine = [self._read(vectors, [outputs[at] for at in part], scored[part], weight) for part in self._parts(said)]
         gathered = ranks.all_gather((mine, rewards))
         read, rewards = [one for some, _ in gathered for one in some], torch.cat([some for _, some in gathered])
+        if step == 0 and ranks.first:
+            self._warn_if_alike(rewards)
         tokens = sum(one["tokens"] for one in read)
         for part in vectors.parameters():
             if part.grad is not None:
@@ -158,6 +161,16 @@ class Reinforced:
                     f"row {row.id!r} ({clip(row.text)}): {self.reward.name} has no value for any of its outputs; give "
                     "the row what the reward asks for, such as `answer` or `options`, or leave it out"
                 )
+
+    def _warn_if_alike(self, rewards: Tensor) -> None:
+        """Warn where no output is better than its siblings, so that there is nothing to learn from."""
+        if not advantages(rewards.reshape(-1, self.group), self.baseline).any():
+            warnings.warn(
+                f"{self.reward.name}: the outputs of each prompt of the first step all earned the same, from which "
+                "nothing is learned; if that stays so, take another reward, other prompts or a higher temperature",
+                UserWarning,
+                stacklevel=2,
+            )
 
     def _rates_its_answer(self, place: int) -> bool:
         reference = self.references[place]

@@ -100,7 +100,10 @@ class AdditiveVectors(nn.Module):
         """
         lengths = {site: length for site, length in self.lengths().items() if length > 0}
         if not lengths:
-            raise ProbeError(f"{name}: every vector is zero; train for more steps")
+            raise ProbeError(
+                f"{name}: every vector is zero, as no step of training had a gradient; by reward, that is where the "
+                "outputs of every prompt earned the same: take another reward, other prompts or a higher temperature"
+            )
         states, vectors, stats = self.where.states, dict[Site, Tensor](), dict[Site, SiteStats]()
         for site, length in lengths.items():
             vector = self.vectors()[site].detach().float().cpu()

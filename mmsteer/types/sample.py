@@ -51,8 +51,8 @@ class Sample:
         prompt: What the user says, a whole conversation, or raw text; for music the description, and None for the null
             branch of guidance.
         images: PIL images that the prompt is about.
-        output: The output that follows, None where there is none: text, or audio, (samples,) at the model's sample
-            rate.
+        output: The output that follows, None where there is none: text, or audio: a `Waveform`, or (samples,) at
+            the model's sample rate.
         audio_prompt: Music that the output begins with and continues; it is part of the output and of its length.
         melody: Music whose melody the output follows.
     """

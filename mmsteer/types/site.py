@@ -87,13 +87,14 @@ class Site:
         return f"{self.stack}.{self.layer}{point}{head}"
 
 
-def select_sites(pattern: str, available: Collection[Site]) -> tuple[Site, ...]:
+def select_sites(pattern: str, available: Collection[Site], direction: str | None = None) -> tuple[Site, ...]:
     """The available sites that a pattern names, in the order of `available`.
 
     Args:
         pattern: Comma-separated terms such as `decoder.*`, `text.8-16`, `vision.3.mlp`, `text.10-14.head.*`; ranges
             include both ends.
         available: What there is to choose from.
+        direction: The direction whose sites these are; None for those of a model.
 
     Raises:
         SiteError: A term cannot be read or names a site that is not among them.
@@ -104,7 +105,7 @@ def select_sites(pattern: str, available: Collection[Site]) -> tuple[Site, ...]:
     """
     chosen: set[Site] = set()
     for term in pattern.split(","):
-        chosen |= _expand(term.strip(), available)
+        chosen |= _expand(term.strip(), available, direction)
     return tuple(site for site in available if site in chosen)
 
 
@@ -115,7 +116,7 @@ class _Term(NamedTuple):
     heads: str | None
 
 
-def _expand(text: str, available: Collection[Site]) -> set[Site]:
+def _expand(text: str, available: Collection[Site], direction: str | None) -> set[Site]:
     term = _split(text)
     peers = [site for site in available if (site.stack, site.point) == (term.stack, term.point)]
     layers = _numbers(term.layers, {site.layer for site in peers})
@@ -126,7 +127,12 @@ def _expand(text: str, available: Collection[Site]) -> set[Site]:
         chosen = {site for site in chosen if site.head in heads}
         missing |= {layer for layer in layers for head in heads if Site(term.stack, layer, "head", head) not in chosen}
     if missing or not chosen:
-        raise SiteError(f"site {text!r}: this model has no such site; {_have(term, peers, available)}")
+        have = _have(term, peers, available)
+        if direction is None:
+            raise SiteError(f"site {text!r}: this model has no such site; {have}")
+        raise SiteError(
+            f"site {text!r}: {direction!r} was not found there; {have}; `mmsteer probe --sites` finds it elsewhere"
+        )
     return chosen
 
 

@@ -9,6 +9,7 @@ import torch
 from mmsteer import hooks
 from mmsteer.adapters import adapt
 from mmsteer.errors import AdapterError, PositionsError, SteeringError
+from mmsteer.record import record
 from mmsteer.schedules import parse_schedule
 from mmsteer.steering import Attribute, Steering, steer
 from mmsteer.types import Positions, Sample, Sampling, Site, Waveform
@@ -209,3 +210,14 @@ def test_a_melody_is_read_as_it_was_generated_under(singer):
 def test_what_cannot_be_given(name, sample, message, request):
     with pytest.raises(AdapterError, match=message):
         request.getfixturevalue(name).generate([sample], LIKELIEST)
+
+
+def test_an_output_may_say_its_own_sample_rate(musicgen):
+    wave = clip(20)
+    low, high = (Sample("a", "a slow piano", output=one) for one in (wave, Waveform(np.repeat(wave.samples, 2), 32000)))
+    plain = Sample("a", "a slow piano", output=wave.samples)
+    codes = [musicgen._encode(one) for one in (plain, low, high)]
+    assert torch.equal(codes[0], codes[1])
+    assert codes[2].shape == codes[0].shape
+    read = [record(musicgen, [one], "decoder.1").values[Site("decoder", 1)] for one in (plain, low)]
+    assert torch.equal(*read)

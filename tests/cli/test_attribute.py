@@ -44,8 +44,9 @@ def test_patches_become_a_heat_map(mmsteer, tmp_path):
     llava_folder = save("llava", tmp_path)
     picture().save(tmp_path / "a.png")
     words = ("--prompt", "describe", "--image", tmp_path / "a.png", "--units", "patches", "--output", "red")
-    code, _, err = mmsteer("attribute", "--model", llava_folder, *words, "--out", tmp_path / "p.html")
+    code, out, err = mmsteer("attribute", "--model", llava_folder, *words, "--out", tmp_path / "p.html")
     assert code == 0, err
+    assert set(re.findall(r"row \d+, column \d+", out)) == {f"row {r}, column {c}" for r in (1, 2) for c in (1, 2)}
     page = (tmp_path / "p.html").read_text()
     assert page.count("<rect") == 4
     assert "data:image/png;base64," in page
@@ -54,8 +55,9 @@ def test_patches_become_a_heat_map(mmsteer, tmp_path):
 def test_an_image_that_is_not_square_has_no_heat_map(mmsteer, tmp_path):
     picture().resize((64, 32)).save(tmp_path / "a.png")
     words = ("--prompt", "describe", "--image", tmp_path / "a.png", "--units", "patches", "--output", "red")
-    code, _, err = mmsteer("attribute", "--model", save("llava", tmp_path), *words, "--out", tmp_path / "p.html")
+    code, out, err = mmsteer("attribute", "--model", save("llava", tmp_path), *words, "--out", tmp_path / "p.html")
     assert code == 0, err
+    assert sorted(re.findall(r"patch \d+", out)) == [f"patch {at}" for at in range(1, 5)]
     page = (tmp_path / "p.html").read_text()
     assert "no heat map: the image is not square" in page
     assert not re.findall(r'<span class="(?:more|less)"', page)

@@ -1,11 +1,16 @@
 """`mmsteer generate` for models that write, and what it refuses."""
 
+import inspect
+import shlex
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import soundfile
 from rich.text import Text
 
-from mmsteer.api import parse_steering
+from mmsteer.api import parse_steering, ready_made_directions
+from mmsteer.cli.generate import generate
 from mmsteer.cli.made import marked
 from mmsteer.direction_file import save_directions
 from mmsteer.eval.text import word_changes
@@ -231,3 +236,15 @@ def test_a_tune_is_followed_for_as_long_as_it_lasts(mmsteer, musicgen, musicgen_
     assert (code, "no note 'H'" in error) == (2, True)
     code, _, error = mmsteer("generate", "--model", "bundled:text", "--prompt", "a", "--follow", "C 1s")
     assert (code, "no ready-made directions" in error) == (2, True)
+
+
+def test_examples_of_the_help_steer_by_directions_that_there_are():
+    text = inspect.cleandoc(generate.__doc__).partition("[bold]Examples[/]")[2]
+    examples = [shlex.split(one)[2:] for one in text.split("\n\n") if one.strip()]
+    assert len(examples) == 7
+    for words in examples:
+        given = dict(pairwise(words))
+        line = given.get("--steer", "")
+        if line and "--directions" not in words and not line.startswith("auto:"):
+            model = "bundled:vision" if "--image" in words else "bundled:music"
+            parse_steering(line, ready_made_directions(model))

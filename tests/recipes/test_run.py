@@ -231,7 +231,7 @@ def test_two_processes_cannot_share_a_folder(experiment, tmp_path):
         ("generate.seconds=0.001", "cannot be generated"),
         ("generate.seconds=100", "cannot be generated"),
         ("directions.0.sites=decoder.9", "no such site"),
-        ("conditions.0.steer=['note:C 1 on decoder.3']", "no such site"),
+        ("conditions.0.steer=['note:C 1 on decoder.3']", "was not found there"),
         ("conditions.0.steer=['note:C 1 exponential(0s..1s, 1e300, 0.001s)']", "grows beyond"),
     ],
 )

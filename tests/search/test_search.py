@@ -213,7 +213,7 @@ def test_the_default_grid_lies_in_the_middle():
     [
         (Grid(strengths=()), SteeringError, "strengths are numbers"),
         (Grid(strengths=(0.0, 0.1)), SteeringError, "strengths are numbers"),
-        (Grid(("text.9",)), SiteError, "no such site"),
+        (Grid(("text.9",)), SiteError, "was not found there"),
         (Grid(positions=("everywhere",)), PositionsError, "everywhere"),
     ],
 )

@@ -1,6 +1,8 @@
 """The line that says what to steer."""
 
 import math
+import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,6 +10,7 @@ import torch
 from mmsteer.errors import MmsteerError, SteeringError
 from mmsteer.schedules import parse_schedule
 from mmsteer.steering import Attribute, Steering, parse_attribute
+from mmsteer.steering.attribute import UNITS
 from mmsteer.types import Direction, Positions, Site, SiteStats
 
 SITES = [Site("decoder", layer) for layer in range(4)]
@@ -91,3 +94,9 @@ def test_fields_are_checked_in_python_too():
 def test_scaling_scales_every_strength():
     steering = Steering((Attribute(KNOWN["note:C"], 0.2), Attribute(KNOWN["note:C#"], -0.4))).scaled(0.5)
     assert [item.strength for item in steering.attributes] == [0.1, -0.2]
+
+
+def test_the_guide_has_every_unit():
+    guide = (Path(__file__).parents[2] / "docs/steering.md").read_text()
+    (row,) = [line for line in guide.splitlines() if line.startswith("| STRENGTH |")]
+    assert set(re.findall(r"`[\d.]+([a-z%]*)`", row)) == set(UNITS)

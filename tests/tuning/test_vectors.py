@@ -32,6 +32,8 @@ from mmsteer.types import Positions, Sample, Sampling
 from tests.conftest import saying
 from tests.tuning.ranked import PROMPTS, answered
 
+# Of the few outputs of a step here all may earn the same.
+pytestmark = pytest.mark.filterwarnings("ignore:.*all earned the same:UserWarning")
 ALL = Positions("all")
 
 
@@ -234,11 +236,15 @@ def test_a_step_has_something_for_each_process(where, monkeypatch, objective, ki
         objective.accumulate(AdditiveVectors(where), 0, 0.0, [])
 
 
-def test_equal_rewards_move_nothing(talker, where):
-    objective = reinforced()
-    idle = replace(objective, reward=parse_output_reward("contains:zzz", "text"))
-    log = train(AdditiveVectors(where), idle, Schedule(1, 0.1), settings={})
+def test_equal_rewards_move_nothing_and_are_warned_of_once(where):
+    idle = replace(reinforced(), reward=parse_output_reward("contains:zzz", "text"))
+    vectors = AdditiveVectors(where)
+    with pytest.warns(UserWarning, match=r"contains:zzz: the outputs of each prompt .* earned the same") as found:
+        log = train(vectors, idle, Schedule(2, 0.1), settings={})
+    assert len(found) == 1
     assert log[0]["gradient"] == 0.0
+    with pytest.raises(ProbeError, match=r"every vector is zero, .* other prompts or a higher temperature"):
+        vectors.direction("asked:rloo", {})
 
 
 @pytest.mark.parametrize("more", [{}, {"budget": 0.005}])

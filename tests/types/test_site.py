@@ -84,3 +84,11 @@ def test_one_site_is_one_site():
         Site.parse("text.1-3")
     with pytest.raises(SiteError, match="several sites"):
         Site.parse("text.1.head.*")
+
+
+def test_a_site_where_a_direction_was_not_found_is_not_called_missing_from_the_model():
+    with pytest.raises(
+        SiteError, match=r"'vision\.\*': 'col:blue' was not found there; it has text\.\* \(block\)"
+    ) as found:
+        select_sites("vision.*", [Site("text", 1)], "col:blue")
+    assert "model" not in str(found.value)

@@ -9,10 +9,11 @@ from mmsteer.errors import EvalError
 from mmsteer.eval.answer_words import after_thinking
 from mmsteer.eval.attributes import EVALUATORS, read_file
 from mmsteer.eval.audio import read_audio
-from mmsteer.eval.audio_reward import parse_audio_reward
-from mmsteer.eval.text import Reference, parse_reward
+from mmsteer.eval.audio_reward import AudioReward, parse_audio_reward
+from mmsteer.eval.text import NamedReward, Reference, parse_reward
 from mmsteer.eval.words import count_words
 from mmsteer.recipes.beside import Pair, share
+from mmsteer.recipes.rows.functions import Function, called, rated
 from mmsteer.types.metric import Metric
 
 Output = Mapping[str, Any]
@@ -20,6 +21,8 @@ Output = Mapping[str, Any]
 Judge = Callable[[Output, Reference], Pair | None]
 Measure = str | Callable[[Any], float | None]
 """What a metric measures: a name, or a function of an answer (text) or of an `Audio`."""
+OF_OPTIONS = ("choice", "right_choice")
+"""Rewards of multiple choice."""
 
 
 @dataclass(frozen=True)
@@ -30,11 +33,13 @@ class Scorer:
         metric: What its mean over outputs is.
         score: What an output adds to the two sums of the metric; None, or nothing below, where it cannot be scored.
         asks: What the model must be asked while it runs: `surprise` or `options`; None for nothing.
+        needs: The keys that a row must have for its output to be scored, such as `answer` or `attributes.instrument`.
     """
 
     metric: Metric
     score: Judge
     asks: Literal["surprise", "options"] | None = None
+    needs: tuple[str, ...] = ()
 
 
 def text_scorers(measures: Mapping[str, Measure]) -> tuple[Scorer, ...]:
@@ -45,7 +50,9 @@ def text_scorers(measures: Mapping[str, Measure]) -> tuple[Scorer, ...]:
     Raises:
         EvalError: There is no such scorer; the message has a line for each.
     """
-    return _parsed(measures, _text_scorer, lambda _, measure: lambda output, truth: share(measure(output["text"])))
+    return _parsed(
+        measures, _text_scorer, lambda name, measure: lambda output, truth: share(rated(name, measure, output["text"]))
+    )
 
 
 def audio_scorers(measures: Mapping[str, Measure]) -> tuple[Scorer, ...]:
@@ -63,9 +70,16 @@ def read_audio_file(path: Path, measures: Mapping[str, Measure]) -> dict[str, An
     """What the evaluators behind some scorers read in a file, and what functions make of it, by metric.
 
     `measures`: what is measured, as for `audio_scorers`.
+
+    Raises:
+        EvalError: The file cannot be read, or a function fails or gives no finite number.
     """
     needed = {parse_audio_reward(name).evaluator for name in measures.values() if isinstance(name, str)}
-    own = {metric: measure(read_audio(path)) for metric, measure in measures.items() if not isinstance(measure, str)}
+    own = {
+        name: rated(name, measure, read_audio(path))
+        for name, measure in measures.items()
+        if not isinstance(measure, str)
+    }
     return {**read_file(path, [name for name in EVALUATORS if name in needed]), **own}
 
 
@@ -87,11 +101,6 @@ def _parsed(
     return tuple(found)
 
 
-def called(measure: Callable[[Any], Any]) -> str:
-    """The name of a function that scores."""
-    return getattr(measure, "__name__", type(measure).__name__)
-
-
 def _text_scorer(name: str) -> Scorer:
     if name in TEXT:
         return TEXT[name]
@@ -99,12 +108,29 @@ def _text_scorer(name: str) -> Scorer:
         reward = parse_reward(name)
     except EvalError as cause:
         raise EvalError(f"{cause}; beside rewards there are {', '.join(TEXT)}") from None
-    return Scorer(reward.metric, lambda output, truth: share(reward([output["text"]], [truth])[0]))
+    return Scorer(
+        reward.metric, lambda output, truth: share(reward([output["text"]], [truth])[0]), needs=_needs(reward)
+    )
+
+
+def _own_text_scorer(name: str, function: Function) -> Judge:
+    return lambda output, truth: share(rated(name, function, output["text"]))
 
 
 def _audio_scorer(name: str) -> Scorer:
     reward = parse_audio_reward(name)
-    return Scorer(reward.metric, lambda output, truth: share(reward.rate(output["readings"], truth)))
+    return Scorer(
+        reward.metric, lambda output, truth: share(reward.rate(output["readings"], truth)), needs=_needs(reward)
+    )
+
+
+def _needs(reward: NamedReward | AudioReward) -> tuple[str, ...]:
+    kind = reward.name.removeprefix("not ").strip()
+    if kind in OF_OPTIONS:
+        return "answer", "options"
+    if reward.needs == "attributes":
+        return (f"attributes.{kind}",)
+    return () if reward.needs is None else (reward.needs,)
 
 
 TEXT: Mapping[str, Scorer] = {
@@ -136,6 +162,7 @@ TEXT: Mapping[str, Scorer] = {
         ),
         lambda output, _: share(output["right"]),
         asks="options",
+        needs=("answer", "options"),
     ),
 }
 """What is measured in text beside rewards."""

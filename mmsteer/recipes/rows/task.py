@@ -20,7 +20,8 @@ from mmsteer.recipes.environment import file_digest
 from mmsteer.recipes.folder import RunFolder
 from mmsteer.recipes.plan import Planned
 from mmsteer.recipes.receipts import receipt_json
-from mmsteer.recipes.rows.scorers import Measure, Scorer, audio_scorers, called, read_audio_file, text_scorers
+from mmsteer.recipes.rows.functions import called, function_digest
+from mmsteer.recipes.rows.scorers import Measure, Scorer, audio_scorers, read_audio_file, text_scorers
 from mmsteer.recipes.scoring import ITEM, Line, Scored
 from mmsteer.recipes.task import Task
 from mmsteer.steering import Steering, steer
@@ -90,7 +91,7 @@ class RowsTask(Task):
         return parse(self.score)
 
     def identity(self) -> dict[str, Any]:
-        """All that outputs and scores depend on, as plain JSON; a function is known by its name alone."""
+        """All that outputs and scores depend on, as plain JSON; a function is known by its name and what it does."""
         named = {
             name: measure if isinstance(measure, str) else f"function {called(measure)}"
             for name, measure in self.score.items()
@@ -98,6 +99,7 @@ class RowsTask(Task):
         return {
             "rows": [_content(row) for row in self.rows],
             "score": named,
+            "functions": {name: function_digest(one) for name, one in self.score.items() if not isinstance(one, str)},
             "sampling": repr(self.sampling),
             "batch": self.batch,
             "seed": self.seed,
@@ -141,11 +143,20 @@ class RowsTask(Task):
         return {}, {"receipt": receipt, "outputs": outputs}
 
     def line(self, path: Path, planned: Planned, item: Item, output: Any) -> dict[str, Any]:
-        """Score an output."""
-        if not self._is_text:
-            file = _audio(planned, item)
-            output = {"audio": file, "readings": read_audio_file(path / file, self.score)}
-        scores = {one.metric.name: list(one.score(output, item.row.reference) or (0.0, 0.0)) for one in self.scorers}
+        """Score an output.
+
+        Raises:
+            EvalError: A scorer fails; the message says at which row.
+        """
+        try:
+            if not self._is_text:
+                file = _audio(planned, item)
+                output = {"audio": file, "readings": read_audio_file(path / file, self.score)}
+            scores = {
+                one.metric.name: list(one.score(output, item.row.reference) or (0.0, 0.0)) for one in self.scorers
+            }
+        except EvalError as cause:
+            raise EvalError(f"row {item.row.id!r}: {cause}") from cause
         return {"id": item.row.id, "seed": item.seed, **output, "scores": scores}
 
     def contexts(self, path: Path, planned: Planned, items: Sequence[Item], outputs: Sequence[Any]) -> list[Sample]:

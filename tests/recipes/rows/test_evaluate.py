@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import mmsteer
-from mmsteer.errors import RecipeError
+from mmsteer.errors import EvalError, RecipeError
 from mmsteer.recipes.folder import RunFolder
 from mmsteer.recipes.scoring import Scored
 from mmsteer.report import write_report
@@ -262,3 +262,18 @@ def test_intervals_are_over_groups_of_rows(llama, rows):
     pooled, alone = found(3, lambda at: str(at // 3)), found(1, lambda at: None)
     assert (pooled["low"], pooled["high"]) == pytest.approx((alone["low"], alone["high"]))
     assert found(3, lambda at: None)["low"] > pooled["low"]
+
+
+def test_a_function_of_another_body_is_another_evaluation(half, llama, rows, pushed):
+    def letters(answer):
+        return 7.0
+
+    other = task(llama, rows, score={"letters": letters, "length": "length"})
+    with pytest.raises(RecipeError, match="holds another run"):
+        mmsteer.evaluate(other, {"c": pushed}, folder=half, progress=False)
+
+
+def test_a_function_that_gives_no_number_is_named_with_its_row(tmp_path, llama, rows, pushed):
+    other = task(llama, rows, score={"joy": lambda answer: "yes"})
+    with pytest.raises(EvalError, match=r"row '1': joy: <lambda> gives 'yes'"):
+        mmsteer.evaluate(other, {"c": pushed}, folder=tmp_path / "run", progress=False)

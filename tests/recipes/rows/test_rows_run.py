@@ -334,6 +334,40 @@ def test_problems_of_rows_have_their_lines_in_the_recipes_error(tmp_path, llama)
         check_recipe(write_recipe(tmp_path, llama))
 
 
+@pytest.mark.parametrize(
+    ("measure", "keys", "given"),
+    [
+        ("exact", "`answer`", {"answer": "yes"}),
+        ("not choice", "`answer` and `options`", {"answer": "yes", "options": ["yes", "no"]}),
+        ("right_choice", "`answer` and `options`", {"answer": "yes", "options": ["yes", "no"]}),
+        ("options", "`answer` and `options`", {"answer": "yes", "options": ["yes", "no"]}),
+        ("grounded", "`objects`", {"objects": []}),
+    ],
+)
+def test_a_metric_that_no_row_can_be_scored_by_is_refused(tmp_path, llama, measure, keys, given):
+    write_rows(tmp_path)
+    recipe = write_recipe(tmp_path, llama, score=f"{{cups: 'contains:cup', one: {measure}}}")
+    plain = [{"prompt": "the table"}, {"prompt": "the cup"}]
+    write(tmp_path / "test.jsonl", plain)
+    with pytest.raises(RecipeError, match=f"score.one: no row has {keys}, which '{measure}' compares with"):
+        check_recipe(recipe)
+    write(tmp_path / "test.jsonl", [plain[0], plain[1] | given])
+    check_recipe(recipe)
+
+
+def test_a_missing_file_is_named_in_both_places_where_it_was_looked_for(tmp_path, llama, monkeypatch):
+    home = tmp_path / "of the recipe"
+    home.mkdir()
+    write_rows(home)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(RecipeError) as raised:
+        check_recipe(write_recipe(home, llama, **{"test.jsonl": "gone.jsonl"}))
+    here, beside = tmp_path / "gone.jsonl", home / "gone.jsonl"
+    assert f"{here}: cannot be read" in str(raised.value)
+    assert f"beside the recipe there is no {beside} either" in str(raised.value)
+    assert "train.jsonl" not in str(raised.value)
+
+
 def test_a_scorer_of_another_kind_of_output_is_refused(tmp_path, llama, musicgen_folder):
     write_rows(tmp_path)
     with pytest.raises(RecipeError, match="no reward 'contains:cup' of audio"):
