@@ -231,3 +231,16 @@ def test_a_tune_is_followed_for_as_long_as_it_lasts(mmsteer, musicgen, musicgen_
     assert (code, "no note 'H'" in error) == (2, True)
     code, _, error = mmsteer("generate", "--model", "bundled:text", "--prompt", "a", "--follow", "C 1s")
     assert (code, "no ready-made directions" in error) == (2, True)
+
+
+def test_a_file_that_is_read_is_never_written(talk, mmsteer, talker_folder, directions, tmp_path):
+    before, link = directions.read_bytes(), tmp_path / "link.safetensors"
+    link.symlink_to(directions)
+    model = ("--model", talker_folder, "--prompt", "say the cup")
+    for out in (directions, link):
+        written = ("--directions", directions, "--steer", "word:cup 4 on text.2", "--out", out, "--force")
+        for code, _, err in (talk(*written), mmsteer("attribute", *model, "--units", "vectors", *written)):
+            assert (code, f"{out} is a file that is read; give another name, or it would be lost" in err) == (2, True)
+        code, _, err = mmsteer("convert", directions, out, "--force")
+        assert (code, "is a file that is read" in err) == (2, True)
+    assert directions.read_bytes() == before
