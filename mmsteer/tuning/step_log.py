@@ -27,7 +27,8 @@ class StepLog:
         self._path, self._size, self._hash = path, 0, hashlib.sha256()
         if path is None:
             return
-        path.touch()
+        if not path.exists():
+            path.touch()
         lines = path.read_bytes().split(b"\n")[:done]
         self._count(b"".join(line + b"\n" for line in lines))
         if self.digest != digest:
