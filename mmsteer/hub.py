@@ -208,7 +208,8 @@ def _scores(scores: Scores) -> str:
 def _score(score: Mapping[str, Any] | None) -> str:
     if not score or score.get("value") is None:
         return "none"
-    return f"{score['value']:.3g} ({score['low']:.3g} to {score['high']:.3g}, n {score['n']})"
+    interval = "no interval" if score["low"] is None else f"{score['low']:.3g} to {score['high']:.3g}"
+    return f"{score['value']:.3g} ({interval}, n {score['n']})"
 
 
 def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:

@@ -44,17 +44,17 @@ def read_image(path: str | Path) -> Image.Image:
         return upright_rgb(_opened(file, str(path)), str(path))
 
 
-def decode_image(data: bytes, name: str) -> Image.Image:
-    """Read an image from memory, RGB.
+def open_image(data: bytes, name: str) -> Image.Image:
+    """An image in memory whose pixels were not read: `upright_rgb` reads them.
 
     Args:
         data: What a file of one of these formats holds.
         name: What an error calls it.
 
     Raises:
-        AdapterError: It is no image of these formats, cut short, or beyond the limits of this module.
+        AdapterError: It is no image of these formats.
     """
-    return upright_rgb(_opened(io.BytesIO(data), name), name)
+    return _opened(io.BytesIO(data), name)
 
 
 def _opened(file: BinaryIO, name: str) -> Image.Image:

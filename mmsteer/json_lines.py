@@ -122,6 +122,23 @@ def parse_json(
         raise error(f"{where}{line}: {broken}") from None
 
 
+def count_values(value: Any) -> int:
+    """How many values JSON is made of, itself included; each may cost an error where it is checked against a form.
+
+    Args:
+        value: Parsed JSON.
+
+    >>> count_values({"a": [1, 2], "b": "x"})
+    5
+    """
+    waiting, found = [value], 0
+    while waiting:
+        one = waiting.pop()
+        found += 1
+        waiting.extend(one.values() if isinstance(one, dict) else one if isinstance(one, list) else ())
+    return found
+
+
 _ADVICE = "write one JSON object a line, or one JSON value a file"
 
 

@@ -202,7 +202,8 @@ def _together(samples: Sequence[Tensor], *, exact: bool) -> list[bytes]:
     found = [b""] * len(samples)
     for device in {one.device for one in samples}:
         mine = [index for index, one in enumerate(samples) if one.device == device]
-        whole = torch.cat([samples[index].float() for index in mine])
+        # Before they are put together, so that no neighbour's type rounds them.
+        whole = torch.cat([samples[index].float() if exact else samples[index] for index in mine]).float()
         numbers = (whole if exact else whole.bfloat16().float()).cpu().numpy()
         ends = itertools.accumulate(samples[index].numel() for index in mine)
         for index, end in zip(mine, ends, strict=True):

@@ -31,7 +31,7 @@ from mmsteer.adapters.ported import Ported
 from mmsteer.adapters.prompts import Prompts
 from mmsteer.adapters.sampling import check_seeds, checked_sampling, drawing
 from mmsteer.adapters.seen_images import PROJECTOR, VISION, SeenImages
-from mmsteer.adapters.tokens import real_tokens, text_kinds
+from mmsteer.adapters.tokens import begun_rows, real_tokens, text_kinds
 from mmsteer.adapters.wrapped import execution_device
 from mmsteer.errors import AdapterError
 from mmsteer.types import (
@@ -168,8 +168,10 @@ class LanguageModelAdapter(Ported):
         if stack != TEXT:
             return self._images.layout(stack, forward, arguments, self.device)
         tokens = _tokens(arguments)
-        real = real_tokens(forward, arguments.get("attention_mask"), tokens.device)
-        return Layout(text_kinds(forward, real, self._images.tokens(forward, arguments, real), prompt), prompt - 1)
+        mask = arguments.get("attention_mask")
+        real = real_tokens(forward, mask, tokens.device)
+        begun, image = begun_rows(forward, mask, real), self._images.tokens(forward, arguments, real)
+        return Layout(text_kinds(forward, real, begun, image, prompt), prompt - 1)
 
     def produced(self, output: Any, call: Call) -> int:
         """How many tokens a finished `generate` made, to the end of its longest row.

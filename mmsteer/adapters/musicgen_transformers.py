@@ -80,7 +80,8 @@ class TransformersMusicgen(MusicgenAdapter):
         states = first_given(arguments, "encoder_outputs")
         if prompts is None and states is not None:
             prompts = states[0]
-        return Call(branches, tokens - self.delay, samples=None if prompts is None else len(prompts))
+        samples = None if prompts is None else len(prompts)
+        return Call(branches, tokens - self.delay, samples=samples, delay=self.delay)
 
     def forward(self, stack: str, arguments: Mapping[str, Any]) -> Forward:
         """Read the arguments of one forward of the decoder's stack."""

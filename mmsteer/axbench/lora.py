@@ -87,6 +87,10 @@ def _wrapped(adapter: AnyAdapter, seed: int) -> Iterator[Any]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         wrapped = LoraModel(adapter.model, config, "default")
+    for one in wrapped.parameters():
+        if one.requires_grad:
+            # As vectors are: in bfloat16 most updates at this rate are rounded away.
+            one.data = one.data.float()
     try:
         yield wrapped
     finally:

@@ -135,9 +135,9 @@ def sae_a(material: Material, budget: Budget) -> Found:
 
 
 def chance(material: Material, budget: Budget) -> Found:
-    """A random vector: what the dose alone does."""
-    generator = torch.Generator().manual_seed(budget.seed)
-    return _vector(material, torch.randn(material.adapter.widths[material.site], generator=generator))
+    """A random vector, another one for each concept: what the dose alone does."""
+    drawn = np.random.default_rng([budget.seed, *str(material.concept.id).encode()])
+    return _vector(material, torch.from_numpy(drawn.standard_normal(material.adapter.widths[material.site])))
 
 
 def ssv(material: Material, budget: Budget) -> Found:

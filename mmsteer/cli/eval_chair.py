@@ -100,5 +100,6 @@ def _write(path: Path, score: "ChairScore") -> None:
 
 
 def _texts(label: str, one: "Score") -> tuple[str, str, str, str]:
-    value, interval = ("-", "-") if one.value is None else (f"{one.value:.4f}", f"{one.low:.4f} to {one.high:.4f}")
+    value = "-" if one.value is None else f"{one.value:.4f}"
+    interval = "-" if one.value is None else "no interval" if one.low is None else f"{one.low:.4f} to {one.high:.4f}"
     return label, value, interval, str(one.unscored or "")

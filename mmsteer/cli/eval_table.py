@@ -51,4 +51,6 @@ def _number(value: float | int | None) -> str:
 
 
 def _interval(ends: Sequence[float | None] | None) -> str:
-    return "" if ends is None or None in ends else f"{ends[0]:.3f} to {ends[1]:.3f}"
+    if ends is None:
+        return ""
+    return "no interval" if None in ends else f"{ends[0]:.3f} to {ends[1]:.3f}"

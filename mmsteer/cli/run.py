@@ -151,8 +151,13 @@ def _table(condition: str, metrics: dict[str, Any]) -> "Table":
 
 def _cells(found: dict[str, Any], beside: list[str]) -> list[str]:
     steered = found["steered"]
-    interval = "" if steered["value"] is None else f"{steered['low']:.3f} {steered['high']:.3f}"
-    return [_number(steered), interval, *(_number(found.get(name)) for name in beside)]
+    return [_number(steered), _interval(steered), *(_number(found.get(name)) for name in beside)]
+
+
+def _interval(found: dict[str, Any]) -> str:
+    if found["value"] is None:
+        return ""
+    return "no interval" if found["low"] is None else f"{found['low']:.3f} {found['high']:.3f}"
 
 
 def _number(found: dict[str, Any] | float | None) -> str:

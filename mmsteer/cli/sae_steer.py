@@ -36,8 +36,8 @@ def clamp(
     """Hold the feature of an archetype at a value, and measure what it damages (O'Brien et al. 2024).
 
     Features that are active in one archetypal output are clamped by turns; the best is tested on other prompts beside
-    a random feature, and on an unrelated reward. The archetype is --archetype, a row with the label archetype, one that
-    is rendered, or the first output that earns the reward.
+    the best of as many random features, and on an unrelated reward. The archetype is --archetype, a row with the label
+    archetype, one that is rendered, or the first output that earns the reward.
 
     [bold]Examples[/]
 
@@ -82,7 +82,7 @@ def corrsteer(
     """Steer the features whose activation goes with a reward on the model's own outputs (Cho et al. 2025).
 
     The test stands beside random directions and random features of the same norm. P takes half of the prompts that are
-    learned from to validate.
+    learned from to validate, and keeps of those controls, too, what helps there.
 
     [bold]Examples[/]
 

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from mmsteer.errors import EvalError, clip
 from mmsteer.eval.amber_words import Similarity, Vocabulary, is_words, same_word
@@ -114,7 +115,7 @@ class DiscriminativeScore:
     precision: float
     recall: float
     f1: float
-    interval: tuple[float, float]
+    interval: tuple[float | None, float | None]
     n: int
     unparsed: int
     unscored: int
@@ -180,13 +181,13 @@ def _percent(part: int, whole: int) -> float:
     return round(part / (whole + COUNT_TERM) * 100, 1)
 
 
-def _accuracy_interval(items: Sequence[Item], said: Mapping[Id, str | None]) -> tuple[float, float]:
+def _accuracy_interval(items: Sequence[Item], said: Mapping[Id, str | None]) -> tuple[float | None, float | None]:
     rows: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     for item in items:
         rows[item.image][0] += said[item.id] == item.truth[0]
         rows[item.image][1] += 1
-    score = ratio_interval(*np.array(list(rows.values())).T)
-    return 100 * float(score.low or 0), 100 * float(score.high or 0)
+    score = _share(*np.array(list(rows.values())).T)
+    return score.low, score.high
 
 
 @dataclass(frozen=True)
@@ -302,11 +303,10 @@ def _matches(noun: str, words: Sequence[tuple[str, int]], similar: Similarity, f
     return set(found)
 
 
-def _share(parts: Sequence[float], wholes: Sequence[float], unscored: int) -> Score:
+def _share(parts: ArrayLike, wholes: ArrayLike, unscored: int = 0) -> Score:
     score = ratio_interval(parts, wholes, unscored=unscored)
-    if score.value is None or score.low is None or score.high is None:
-        return score
-    return Score(100 * score.value, 100 * score.low, 100 * score.high, score.n, score.unscored)
+    value, low, high = (None if end is None else 100 * end for end in (score.value, score.low, score.high))
+    return Score(value, low, high, score.n, score.unscored)
 
 
 def amber_score(generative: GenerativeScore, discriminative: Mapping[str, DiscriminativeScore | None]) -> float | None:

@@ -5,6 +5,7 @@ weight, and the questions of one image are not independent. Here whole images ar
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -14,6 +15,7 @@ from mmsteer.errors import EvalError
 from mmsteer.types.score import Score, mean_score
 
 Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
 Statistic = Callable[[Floats], Floats]
 
 CHUNK = 100  # draws at a time: the table of 20,000 images then takes 16 MB
@@ -29,7 +31,7 @@ def bootstrap(
     seed: int = 0,
     unscored: int = 0,
 ) -> Score:
-    """A statistic of summed counts, with a percentile interval over resampled images.
+    """A statistic of summed counts, with a percentile interval over resampled images; one image has no interval.
 
     Args:
         statistic: Takes sums, (..., counts), to values, (...,); NaN where it is undefined, such as 0 / 0.
@@ -50,6 +52,8 @@ def bootstrap(
     value = float(statistic(counts.sum(axis=0))) if len(counts) else np.nan
     if np.isnan(value):
         return Score(None, None, None, 0, unscored)
+    if counts.any(axis=1).sum() < 2:
+        return Score(value, None, None, len(counts), unscored)
     drawn = np.concatenate([statistic(sums) for sums in _resampled(counts, draws, seed)])
     low, high = np.nanquantile(drawn, [(1 - level) / 2, (1 + level) / 2])
     return Score(value, float(low), float(high), len(counts), unscored)
@@ -64,14 +68,14 @@ def ratio_interval(
     seed: int = 0,
     unscored: int = 0,
 ) -> Score:
-    """Sum of the numerators over sum of the denominators, with an interval over images.
+    """Sum of the numerators over sum of the denominators, with an interval over images; of several runs their mean.
 
     Where every image that counts gives 0, or every one gives 1, the interval is Wilson's for that many images:
     resampling has no width there.
 
     Args:
-        numerators: One an image, such as its hallucinated mentions, (images,).
-        denominators: One an image, such as its mentions, (images,).
+        numerators: One an image, such as its hallucinated mentions, (images,) or (images, runs).
+        denominators: One an image, such as its mentions, shaped alike.
         level: Confidence level of the interval.
         draws: Resamples.
         seed: Seed of the resampling.
@@ -83,15 +87,21 @@ def ratio_interval(
     >>> str(ratio_interval([0, 0, 0, 0], [3, 1, 0, 2]))
     '0.000 [0.000, 0.561]'
     """
-    rows = np.stack([np.asarray(numerators, np.float64), np.asarray(denominators, np.float64)], axis=1)
+    above, below = (np.asarray(one, np.float64) for one in (numerators, denominators))
+    above, below = (one[:, None] if one.ndim == 1 else one for one in (above, below))
+    runs = above.shape[1]
     score = bootstrap(
-        lambda sums: ratio(sums[..., 0], sums[..., 1]), rows, level=level, draws=draws, seed=seed, unscored=unscored
+        lambda sums: ratio(sums[..., :runs], sums[..., runs:]).mean(axis=-1),
+        np.concatenate([above, below], axis=1),
+        level=level,
+        draws=draws,
+        seed=seed,
+        unscored=unscored,
     )
-    counted = rows[rows[:, 1] != 0]
-    if score.value not in (0.0, 1.0) or (counted[:, 0] != score.value * counted[:, 1]).any():
+    if score.value not in (0.0, 1.0) or (above != score.value * below).any():
         return score
-    wilson = mean_score([score.value] * len(counted), level=level)
-    return Score(score.value, wilson.low, wilson.high, score.n, unscored)
+    wilson = mean_score([score.value] * int(below.any(axis=1).sum()), level=level)
+    return replace(score, low=wilson.low, high=wilson.high)
 
 
 def ratio(numerators: Floats, denominators: Floats) -> Floats:

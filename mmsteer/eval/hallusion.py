@@ -51,6 +51,8 @@ class Item:
 class HallusionScore:
     """The three accuracies; a question without an answer, and the groups it is in, are unscored.
 
+    Intervals are over sets: questions and figures of one set stand and fall together.
+
     Attributes:
         a_acc: Questions that are right.
         q_acc: Questions that are right for every figure of their set.
@@ -115,15 +117,19 @@ def score_hallusion(items: Sequence[Item], parser: str = "strict") -> HallusionS
     pairs = list(zip(items, right, strict=True))
     figures = [(item, one) for item, one in pairs if (item.category, item.figure_id) != ("VS", "0")]
     return HallusionScore(
-        a_acc=mean_score([None if one is None else float(one) for one in right]),
-        q_acc=_all_right(((*item.group, item.question_id), one) for item, one in pairs),
-        f_acc=_all_right(((*item.group, item.figure_id), one) for item, one in figures),
+        a_acc=mean_score([None if one is None else float(one) for one in right], groups=[item.group for item in items]),
+        q_acc=_all_right((item.group, item.question_id, one) for item, one in pairs),
+        f_acc=_all_right((item.group, item.figure_id, one) for item, one in figures),
         unparsed=sum(item.answer is not None and one is None for item, one in zip(items, said, strict=True)),
     )
 
 
-def _all_right(pairs: Iterable[tuple[Hashable, bool | None]]) -> Score:
-    groups: dict[Hashable, list[bool | None]] = defaultdict(list)
-    for group, right in pairs:
-        groups[group].append(right)
-    return mean_score([None if None in values else float(all(values)) for values in groups.values()])
+def _all_right(answers: Iterable[tuple[Hashable, str, bool | None]]) -> Score:
+    """How many of what shares a set and an id are right throughout, with an interval over sets."""
+    found: dict[tuple[Hashable, str], list[bool | None]] = defaultdict(list)
+    for group, part, right in answers:
+        found[group, part].append(right)
+    return mean_score(
+        [None if None in values else float(all(values)) for values in found.values()],
+        groups=[group for group, _ in found],
+    )

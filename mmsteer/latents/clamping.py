@@ -1,14 +1,13 @@
 """Feature clamping: a feature found in one archetype, chosen by what clamping it does, and the damage that it does."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-
-import torch
 
 from mmsteer.errors import DictionaryError
 from mmsteer.latents.controls import random_features
+from mmsteer.latents.equal_search import EqualSearch, search_equally
 from mmsteer.latents.pooling import pooled
-from mmsteer.latents.side_effects import Comparison, Row, compare
+from mmsteer.latents.side_effects import Comparison
 from mmsteer.latents.trials import Trials
 from mmsteer.sae import SparseDictionary, Usage, feature_direction
 from mmsteer.steering import Attribute, Gate, Steering
@@ -45,17 +44,17 @@ class ClampReport:
 
     Attributes:
         candidates: Features that are active in the archetype's answer, the most active first.
-        sweep: Each candidate at its first value, on the trials of the sweep: what `chosen` was chosen by.
-        grid: The chosen feature at each value, on the same trials.
+        sweep: Each candidate, and each of as many random features, at its first value, on the trials to choose by.
+        grid: The best of each at every value, on the same trials.
         chosen: The feature and the value.
-        control: A random feature, held at the same multiple of its own largest activation.
+        control: The best of the random features, at its best value.
         damage: The test and the unrelated trials: unsteered, clamped, and with the control clamped.
         positions: Which tokens were clamped.
     """
 
     candidates: tuple[int, ...]
-    sweep: tuple[Row, ...]
-    grid: tuple[Row, ...]
+    sweep: EqualSearch
+    grid: EqualSearch
     chosen: Clamped
     control: Clamped
     damage: Comparison
@@ -113,7 +112,8 @@ def clamp_sweep(
     """Find the feature whose clamp raises a reward the most, its best value, and the damage.
 
     Every candidate is clamped at the first multiple of its own largest activation; the best one is then tried at the
-    others. What is reported as its effect is measured on other prompts than it was chosen by.
+    others. As many random features are searched in the same way, and the best of them is the control. What is reported
+    as an effect is measured on other prompts than it was chosen by.
 
     Args:
         adapter: The model.
@@ -130,7 +130,7 @@ def clamp_sweep(
         seed: Seed of the control.
 
     Raises:
-        DictionaryError: There is no value or no feature to try.
+        DictionaryError: There is no value or no feature to try, or there are not as many other features.
 
     Source: O'Brien et al. 2024, arXiv:2411.11296 (values 10 and 12; here multiples, because units differ).
     """
@@ -141,17 +141,16 @@ def clamp_sweep(
             f"{len(names)} features and {len(multiples)} multiples make no sweep; give a multiple or more, and a usage "
             f"in which some of the archetype's {len(found)} features are active"
         )
-    first = [clamped(dictionary, used, one, multiples[0]) for one in names]
-    sweep = _tried(adapter, trials, first, positions)
-    best = first[_best(sweep)].feature
-    values = [clamped(dictionary, used, best, multiple) for multiple in dict.fromkeys(multiples)]
-    grid = _tried(adapter, trials, values, positions)
-    at = _best(grid)
-    [other] = random_features(used, 1, without=names, seed=seed)
-    chosen, control = values[at], clamped(dictionary, used, other, multiples[at])
-    steerings = {"clamped": chosen.steering(positions), "random feature": control.steering(positions)}
-    damage = compare(adapter, [test, *unrelated], steerings)
-    return ClampReport(tuple(names), sweep, grid, chosen, control, damage, positions)
+    families = {"clamped": names, "random feature": random_features(used, len(names), without=names, seed=seed)}
+    first = {name: [clamped(dictionary, used, one, multiples[0]) for one in some] for name, some in families.items()}
+    sweep = _searched(adapter, first, trials, [], positions)
+    values = {
+        name: [clamped(dictionary, used, some[sweep.chosen[name]], multiple) for multiple in dict.fromkeys(multiples)]
+        for name, some in families.items()
+    }
+    grid = _searched(adapter, values, trials, [test, *unrelated], positions)
+    chosen, control = (some[grid.chosen[name]] for name, some in values.items())
+    return ClampReport(tuple(names), sweep, grid, chosen, control, grid.test, positions)
 
 
 def clamped(dictionary: SparseDictionary, used: Usage, feature: int, multiple: float) -> Clamped:
@@ -166,13 +165,12 @@ def clamped(dictionary: SparseDictionary, used: Usage, feature: int, multiple: f
     )
 
 
-def _tried(adapter: Adapter, trials: Trials, clamps: Sequence[Clamped], positions: Positions) -> tuple[Row, ...]:
-    """The unsteered run, then each clamp."""
-    steerings = {f"{one.feature} at {one.value:.4g}": one.steering(positions) for one in clamps}
-    return compare(adapter, [trials], steerings).rows
-
-
-def _best(rows: Sequence[Row]) -> int:
-    """Which clamp has the largest mean reward; the first of several. The unsteered run comes before them."""
-    rewards = [row.reward.value for row in rows[1:]]
-    return int(torch.tensor([-torch.inf if one is None else one for one in rewards]).argmax())
+def _searched(
+    adapter: Adapter,
+    families: Mapping[str, Sequence[Clamped]],
+    trials: Trials,
+    test: Sequence[Trials],
+    positions: Positions,
+) -> EqualSearch:
+    steerings = {name: [one.steering(positions) for one in some] for name, some in families.items()}
+    return search_equally(adapter, steerings, trials, test)

@@ -38,11 +38,15 @@ def controls(
 ) -> dict[str, Steering]:
     """What combined directions are held against, as strong as they are.
 
-    `directions`: from `combined_direction`.
+    `directions`: from `combined_direction`; each has a random direction of its own, because one vector at several
+    sites would add up.
     `twins`: from `twin`, one each.
     """
-    drawn = (_attribute(random_direction(one, seed), natural_strength(one) * multiple, positions) for one in directions)
-    return {"random direction": Steering(tuple(drawn)), "random features": added(twins, positions, multiple)}
+    drawn = tuple(
+        _attribute(random_direction(one, seed + 1_000_003 * place), natural_strength(one) * multiple, positions)
+        for place, one in enumerate(directions)
+    )
+    return {"random direction": Steering(drawn), "random features": added(twins, positions, multiple)}
 
 
 def twin(

@@ -1,6 +1,6 @@
 """CorrSteer: steer the features whose activation goes with a reward on the model's own outputs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -49,7 +49,7 @@ class CorrSteer:
     Attributes:
         variant: `S`, `A` or `P`.
         candidates: The best feature of each dictionary that has one with a positive correlation.
-        kept: Those that are steered, all at once; none where validation kept none.
+        kept: Those that are steered, all at once; none where validation kept none. Controls are kept likewise.
         rewards: Mean reward of the outputs that were learnt from.
         multiple: Of the coefficients.
         positions: Which tokens are steered.
@@ -105,7 +105,8 @@ def run_corrsteer(
     """Let the model answer unsteered, and find the feature of each dictionary that goes with the reward.
 
     `S` steers the best feature of all dictionaries, `A` the best of each, `P` those of `A` that raise the reward on
-    validation prompts when each is steered alone. Features that go with a lower reward are left alone.
+    validation prompts when each is steered alone; of the controls, too, those are kept that do. Features that go with a
+    lower reward are left alone.
 
     Args:
         adapter: The model.
@@ -142,15 +143,20 @@ def run_corrsteer(
             f"{training.name}: no feature's activation goes with the reward of {len(samples)} outputs; give more, or "
             "prompts of which the model gets some right and some wrong"
         )
+    chosen = (max(candidates, key=lambda one: one.correlation),) if variant == "S" else candidates
+    directions, twins = [one.direction for one in chosen], [one.control for one in chosen]
+    beside = controls(directions, twins, positions, multiple, seed) if test else {}
+    kept = chosen
     if validation is not None:
-        candidates = _validated(adapter, candidates, validation, multiple, positions)
-    kept = _kept(candidates, variant)
+        changes = _changes(adapter, validation, {"steered": added(directions, positions, multiple)} | beside)
+        pairs = zip(candidates, changes["steered"], strict=True)
+        candidates = tuple(replace(one, change=change) for one, change in pairs)
+        kept = tuple(one for one in candidates if _helps(one.change))
+        beside = {name: _helpful(some, changes[name]) for name, some in beside.items()}
     result = CorrSteer(variant, candidates, kept, mean_score(outcomes.rewards), multiple, positions)
     if not (test and kept):
         return result
-    beside = controls(result.directions, [one.control for one in kept], positions, multiple, seed)
-    steerings = {"steered": result.steering()} | beside
-    return replace(result, comparison=compare(adapter, test, steerings))
+    return replace(result, comparison=compare(adapter, test, {"steered": result.steering()} | beside))
 
 
 def _candidate(
@@ -168,19 +174,23 @@ def _candidate(
     return Candidate(site, best, float(correlations[best]), float(coefficients[0]), direction, control)
 
 
-def _validated(
-    adapter: Adapter, candidates: Sequence[Candidate], validation: Trials, multiple: float, positions: Positions
-) -> tuple[Candidate, ...]:
-    steerings = {one.direction.name: added([one.direction], positions, multiple) for one in candidates}
-    rows = compare(adapter, [validation], steerings).rows[1:]
-    return tuple(
-        replace(one, change=row.change.value if row.change else None) for one, row in zip(candidates, rows, strict=True)
-    )
+def _changes(adapter: Adapter, validation: Trials, steerings: Mapping[str, Steering]) -> dict[str, list[float | None]]:
+    """What each attribute of some steerings, alone, does to the mean reward."""
+    alone = {
+        f"{name} {place}": Steering((one,))
+        for name, some in steerings.items()
+        for place, one in enumerate(some.attributes)
+    }
+    rows = iter(compare(adapter, [validation], alone).rows[1:])
+    told = (row.change.value if row.change else None for row in rows)
+    return {name: [next(told) for _ in some.attributes] for name, some in steerings.items()}
 
 
-def _kept(candidates: Sequence[Candidate], variant: Variant) -> tuple[Candidate, ...]:
-    if variant == "S":
-        return (max(candidates, key=lambda one: one.correlation),)
-    if variant == "P":
-        return tuple(one for one in candidates if one.change is not None and one.change > 0)
-    return tuple(candidates)
+def _helps(change: float | None) -> bool:
+    return change is not None and change > 0
+
+
+def _helpful(steering: Steering, changes: Sequence[float | None]) -> Steering:
+    """The attributes that help; none of them is the unsteered model."""
+    pairs = zip(steering.attributes, changes, strict=True)
+    return Steering(tuple(one for one, change in pairs if _helps(change)))

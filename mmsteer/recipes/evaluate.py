@@ -194,4 +194,6 @@ def _results(run: RunFolder) -> Results:
 def _shown(score: Mapping[str, Any] | None) -> str:
     if not score or score["value"] is None:
         return "-"
+    if score["low"] is None:
+        return f"{score['value']:.3f} (no interval)"
     return f"{score['value']:.3f} [{score['low']:.3f}, {score['high']:.3f}]"

@@ -11,6 +11,7 @@ from mmsteer.recipes.part import Value
 from mmsteer.recipes.plan import NOTHING, UNSTEERED, Condition
 from mmsteer.recipes.problems import Problem
 from mmsteer.recipes.schema import Conditions, SteerMapping
+from mmsteer.steering.attribute import SUFFIXES
 from mmsteer.steering.names import lines, quoted
 
 MOST = 10_000
@@ -72,8 +73,7 @@ def _line(item: SteerMapping | str) -> str:
     if isinstance(item, str):
         return item
     strength = item.strength if isinstance(item.strength, str) else repr(item.strength)
-    unit = {"relative": "", "token": "token", "trained": "trained", "total": "total", "absolute": "abs"}[item.unit]
-    line = f"{quoted(item.direction)} {strength}{unit} {item.schedule}"
+    line = f"{quoted(item.direction)} {strength}{SUFFIXES[item.unit]} {item.schedule}"
     given = {word: getattr(item, field) for field, word in _WORDS.items() if getattr(item, field) is not None}
     return line + "".join(f" {word} {value}" for word, value in given.items())
 

@@ -43,8 +43,11 @@ r"""A run on disk: plain JSON and audio, whole at every moment, and resumable.
                               answers also "flips": {split: {"tp->fn": n}}, from the unsteered run; M is {"steered": S,
                               "unsteered": S|null, "difference": S|null, "chance": number|null}, and for each kind of
                               control its S, "KIND_difference" and "against_KIND"; S is {"value", "low", "high", "n",
-                              "unscored"}. Differences are paired: the same examples and seeds. A summary pools the
-                              conditions that differ in their target alone; its target is null.
+                              "unscored"}, without an interval (null) where there is one prompt, image or group alone.
+                              Differences are paired: the same examples and seeds, and of these the ones that are scored
+                              on both sides; n counts these. A control of several draws is the mean of the draws; n is
+                              that of the draw with the fewest scored. A summary pools the conditions that differ in
+                              their target alone; its target is null.
       traces.json             {condition: {"attributes": [{"direction", "label", "steps", "strength"}], "words":
                               {example: [ratio]}}}: of some texts the R that each word was chosen at; with targets
                               {"attributes": [A], "crossing": C | null}

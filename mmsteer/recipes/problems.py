@@ -11,6 +11,9 @@ from mmsteer.document import Document, Place
 from mmsteer.errors import MmsteerError
 from mmsteer.recipes.loading import did_you_mean
 
+MOST = 100
+"""Problems of the form of a recipe that are put into words."""
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -45,7 +48,7 @@ def refusal(document: Document, problems: Sequence[Problem]) -> str:
 
 
 def schema_problems(model: type[BaseModel], data: Any, error: ValidationError) -> list[Problem]:
-    """What pydantic found, in the words of a recipe.
+    """What pydantic found, in the words of a recipe; of more than a hundred problems the first ones, and how many more.
 
     Args:
         model: The schema.
@@ -53,8 +56,10 @@ def schema_problems(model: type[BaseModel], data: Any, error: ValidationError) -
         error: What pydantic raised.
     """
     schema = model.model_json_schema()
-    found = [_problem(schema, data, one) for one in error.errors(include_url=False) if not _follows(one, data)]
-    return [one for one in found if one is not None]
+    errors = [one for one in error.errors(include_url=False) if not _follows(one, data)]
+    found = [_problem(schema, data, one) for one in errors[:MOST]]
+    more = [Problem((), f"and {len(errors) - MOST} more problems")] if len(errors) > MOST else []
+    return [one for one in found if one is not None] + more
 
 
 def _follows(error: Mapping[str, Any], data: Any) -> bool:

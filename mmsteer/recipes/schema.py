@@ -11,6 +11,7 @@ from mmsteer.recipes.music.schema import ConceptData, SynTheoryData, WorldPrompt
 from mmsteer.recipes.part import Part, Text, Value, by_key, has
 from mmsteer.recipes.rows.schema import Batch, Generate, LabelledRows, RewardedOutputs, Rows, SystemPairs
 from mmsteer.recipes.vision.schema import AmberImages, Ask, CocoImages, Decode, FolderImages, Pairs, SceneImages
+from mmsteer.steering.attribute import Unit
 
 
 class Model(Part):
@@ -122,7 +123,7 @@ class SteerMapping(Part):
 
     direction: Text
     strength: float | Text = Field(description="a number, or a variable of the sweep, such as '{strength}'")
-    unit: Literal["relative", "token", "trained", "total", "absolute"] = "relative"
+    unit: Unit = "relative"
     schedule: Text = "constant(1)"
     positions: Text = "all"
     sites: Text | None = None

@@ -10,7 +10,7 @@ from mmsteer.eval.words import repetition
 from mmsteer.report.rendering import render
 from mmsteer.report.svg import Axis, Element, as_file, drawing, element, frame, marker
 from mmsteer.search import Cell, Search
-from mmsteer.types import Score, mean_score
+from mmsteer.types import mean_score
 
 WIDTH, HEIGHT = 560, 320
 EXAMPLES = 8
@@ -39,14 +39,15 @@ def search_page(found: Search) -> str:
 def verdict(found: Search) -> list[str]:
     """What was found, in a few lines."""
     best, control = found.best, found.best_control
-    plain = f"unsteered {score(found.unsteered)}"
+    plain = f"unsteered {score(found, found.unsteered)}"
     if best is None:
         return [
             f"No cell is within {found.budget_kl:g} nats a token ({plain}); try smaller strengths or a larger budget."
         ]
     lines = [
-        f"On {len(found.unsteered.rewards)} validation rows: {found.reward} {score(best)} at {found.line(best)}, "
-        f"{best.kl:.2f} nats a token; {plain}; best random direction {score(control) if control else 'not tried'}."
+        f"On {len(found.unsteered.rewards)} validation rows: {found.reward} {score(found, best)} at "
+        f"{found.line(best)}, {best.kl:.2f} nats a token; {plain}; best random direction "
+        f"{score(found, control) if control else 'not tried'}."
     ]
     if not found.audio:
         lines[0] += f" Repetition {_repeated(best)}, unsteered {_repeated(found.unsteered)}."
@@ -55,7 +56,7 @@ def verdict(found: Search) -> list[str]:
     elif control and control.worth >= best.worth:
         lines.append("A random direction at the same price reaches as much: this is not the direction's doing.")
     if found.tested:
-        said = ", ".join(f"{name} {score(cell)}" for name, cell in found.tested.items())
+        said = ", ".join(f"{name} {score(found, cell)}" for name, cell in found.tested.items())
         rows = len(found.tested["unsteered"].rewards)
         lines.append(f"On {rows} rows that chose nothing: {said}.")
     else:
@@ -63,12 +64,12 @@ def verdict(found: Search) -> list[str]:
     return lines
 
 
-def score(cell: Cell) -> str:
+def score(found: Search, cell: Cell) -> str:
     """The reward of a cell with its interval, and what could not be scored."""
     if not cell.answers:
         return "not generated"
-    found: Score = cell.reward
-    return f"{found}" + (f" ({found.unscored} unscored)" if found.unscored and found.value is not None else "")
+    reward = found.score(cell)
+    return f"{reward}" + (f" ({reward.unscored} unscored)" if reward.unscored and reward.value is not None else "")
 
 
 def _repeated(cell: Cell) -> str:
@@ -135,7 +136,11 @@ def _marked(before: str, after: str, tag: str) -> Markup:
 
 
 def _row(found: Search, cell: Cell, control: Cell) -> dict[str, object]:
-    texts = [cell.place.sites, f"{cell.place.strength:g}", cell.place.positions, f"{cell.kl:.3f}", score(cell)]
+    texts = [cell.place.sites, f"{cell.place.strength:g}", cell.place.positions, f"{cell.kl:.3f}", score(found, cell)]
     texts += [] if found.audio else [_repeated(cell) if cell.answers else ""]
-    texts += [str(cell.reward.unscored) if cell.answers else "", f"{control.place.strength:g}", f"{control.kl:.3f}"]
-    return {"cells": [*texts, score(control)], "over": cell.kl > found.budget_kl}
+    texts += [
+        str(found.score(cell).unscored) if cell.answers else "",
+        f"{control.place.strength:g}",
+        f"{control.kl:.3f}",
+    ]
+    return {"cells": [*texts, score(found, control)], "over": cell.kl > found.budget_kl}

@@ -100,11 +100,17 @@ def flip_lines(rows: Sequence[Row]) -> list[FlipLine]:
 
 
 def cell(name: str, score: Interval | None, *, change: bool = False) -> Cell | None:
-    """A score with its interval; None where there is none."""
+    """A score with its interval; None where there is none.
+
+    `change`: a change has its own n where something was not scored in both runs.
+    """
     if score is None:
         return None
     places = digits(name)
-    return Cell(signed(score.value, places) if change else number(score.value, places), bracket(score, places))
+    if not change:
+        return Cell(number(score.value, places), bracket(score, places))
+    own = f" n = {score.n}" if score.unscored else ""
+    return Cell(signed(score.value, places), bracket(score, places) + own)
 
 
 def receipt_lines(run: Run) -> list[ReceiptLine]:

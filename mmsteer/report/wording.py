@@ -101,7 +101,9 @@ def percent(value: float | None) -> str:
 
 def bracket(score: Interval, digits: int = 2) -> str:
     """The 95 % interval of a score; empty where nothing was scored."""
-    return "" if score.low is None else f"[{number(score.low, digits)}, {number(score.high, digits)}]"
+    if score.low is None:
+        return "" if score.value is None else "(no interval)"
+    return f"[{number(score.low, digits)}, {number(score.high, digits)}]"
 
 
 def plural(count: int, word: str) -> str:

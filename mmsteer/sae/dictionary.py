@@ -201,7 +201,7 @@ def folded(
     Raises:
         DictionaryError: The tensors do not fit together.
     """
-    thresholds = torch.as_tensor(threshold)
+    thresholds = torch.as_tensor(threshold, device=decoder.device)
     thresholds = thresholds if thresholds.ndim else thresholds.expand(decoder.shape[0])
     given = {"encoder": encoder, "encoder_bias": encoder_bias, "decoder": decoder, "decoder_bias": decoder_bias}
     given["threshold"] = thresholds

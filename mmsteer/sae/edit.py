@@ -19,7 +19,7 @@ def unchanged(z: Tensor) -> Tensor:
 
 
 def latent_edit(dictionary: SparseDictionary, change: Change, *, error_term: bool = True) -> hooks.Edit:
-    """A function of hidden states that changes a dictionary's activations in them.
+    """A function of hidden states that changes a dictionary's activations in them, wherever they are.
 
     Args:
         dictionary: The dictionary.
@@ -27,10 +27,15 @@ def latent_edit(dictionary: SparseDictionary, change: Change, *, error_term: boo
         error_term: Keep what the dictionary does not reconstruct: h + (z' - z) decoder, which for z' = z is h bit for
             bit. Without it the state is replaced by the reconstruction from z'.
     """
+    placed = dictionary
 
     def edit(h: Tensor) -> Tensor:
-        z = dictionary.encode(h)
-        edited = h.float() + (change(z) - z) @ dictionary.decoder if error_term else dictionary.decode(change(z))
+        nonlocal placed
+        # Only a state tells where a layer runs: of offloaded weights nothing is there before.
+        if placed.decoder.device != h.device:
+            placed = dictionary.to(h.device)
+        z = placed.encode(h)
+        edited = h.float() + (change(z) - z) @ placed.decoder if error_term else placed.decode(change(z))
         return edited.to(h.dtype)
 
     return edit
@@ -51,8 +56,6 @@ def spliced(
     Raises:
         DictionaryError: The dictionary names no site, or was trained at another one or on another model.
     """
-    site = dictionary.located(adapter)
-    port = adapter.port(site)
-    moved = dictionary.to(next(port.module.parameters()).device)
-    with hooks.edits({port: latent_edit(moved, change, error_term=error_term)}):
+    port = adapter.port(dictionary.located(adapter))
+    with hooks.edits({port: latent_edit(dictionary, change, error_term=error_term)}):
         yield

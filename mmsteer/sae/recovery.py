@@ -81,8 +81,7 @@ def loss_recovered(
         DictionaryError: There are no samples, or zeros at the site change nothing.
     """
     site = dictionary.located(adapter)
-    moved = dictionary.to(next(adapter.port(site).module.parameters()).device)
-    edits = (latent_edit(moved, change, error_term=error_term), torch.zeros_like)
+    edits = (latent_edit(dictionary, change, error_term=error_term), torch.zeros_like)
     kl = torch.zeros(2, dtype=torch.float64)
     losses = torch.zeros(3, dtype=torch.float64)
     tokens = predicted = 0

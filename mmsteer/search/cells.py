@@ -10,7 +10,6 @@ from mmsteer.errors import DataError
 from mmsteer.folders import KeptLines, claimed
 from mmsteer.schedules.timeline import number_text
 from mmsteer.search.clips import Clips
-from mmsteer.types import Score, mean_score
 
 
 @dataclass(frozen=True)
@@ -52,11 +51,6 @@ class Cell:
     kl: float
     rewards: tuple[float | None, ...]
     answers: tuple[str, ...]
-
-    @property
-    def reward(self) -> Score:
-        """The mean reward, with its interval over rows."""
-        return mean_score(self.rewards)
 
     @property
     def worth(self) -> float:

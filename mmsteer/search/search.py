@@ -23,7 +23,7 @@ from mmsteer.search.grid import Grid
 from mmsteer.search.pieces import Trial
 from mmsteer.tasks import Row, digest, sources_of
 from mmsteer.tracking import Tracker
-from mmsteer.types import Adapter, Direction, Sampling, content_digest, random_direction
+from mmsteer.types import Adapter, Direction, Sampling, Score, content_digest, mean_score, random_direction
 from mmsteer.workers import Held, Here, Workers
 
 VALIDATION, TEST = 16, 32
@@ -39,6 +39,7 @@ class Search:
         reward: The reward's name.
         budget_kl: Nats a token that steering may cost.
         prompts: The validation rows' prompts, and those of the rows that chose nothing.
+        sources: The groups, or prompts, that these rows are of.
         unsteered: The unsteered model on the validation rows.
         cells: Every cell of the grid.
         controls: A random direction at the same sites and prices.
@@ -50,6 +51,7 @@ class Search:
     reward: str
     budget_kl: float
     prompts: tuple[tuple[str, ...], tuple[str, ...]]
+    sources: tuple[tuple[str, ...], tuple[str, ...]]
     unsteered: Cell
     cells: tuple[Cell, ...]
     controls: tuple[Cell, ...]
@@ -71,6 +73,15 @@ class Search:
     def gains(self) -> bool:
         """Whether the best cell is worth more than the unsteered model, on validation rows."""
         return self.best is not None and self.best.worth > self.unsteered.worth
+
+    def score(self, cell: Cell) -> Score:
+        """The mean reward of a cell, with its interval over sources.
+
+        Args:
+            cell: The cell.
+        """
+        tried, kept = self.sources
+        return mean_score(cell.rewards, groups=kept if cell.kind.startswith("test") else tried)
 
     def line(self, cell: Cell) -> str:
         """A cell as a steering line.
@@ -152,7 +163,15 @@ def search(
             bar.advance(task, len(part))
         prompts = (tuple(row.asked().text for row in tried), tuple(row.asked().text for row in kept))
         found = Search(
-            direction.name, reward.name, budget_kl, prompts, unsteered, tuple(cells), tuple(controls), audio=bool(clips)
+            direction.name,
+            reward.name,
+            budget_kl,
+            prompts,
+            (tuple(sources_of(tried)), tuple(sources_of(kept))),
+            unsteered,
+            tuple(cells),
+            tuple(controls),
+            audio=bool(clips),
         )
         if kept:
             found = replace(

@@ -18,6 +18,9 @@ from mmsteer.types import Chat, Direction, Identity, Raw, Sample, Sampling
 ATTRIBUTES = 64
 """Most attributes of a steering."""
 
+TOKEN_CHARACTERS = 16
+"""Most characters of a prompt for each token that it may have, because a text is tokenised whole; English has four."""
+
 TOO_LONG = "context_length_exceeded"
 
 Emit = Callable[[int], Callable[[Event], None]]
@@ -161,6 +164,7 @@ class Admission:
 
     def _samples(self, request: Request) -> list[Sample]:
         if isinstance(request, CompletionRequest):
+            self._check_length(max(map(len, request.prompts)))
             return [Sample("the prompt", Raw(text)) for text in request.prompts]
         assert isinstance(request, ChatRequest)
         return [self._chat(request)]
@@ -174,7 +178,13 @@ class Admission:
             raise ServingError("images belong to the first turn of the user; move them there", field="messages")
         roles = {"developer": "system"}
         turns = tuple({"role": roles.get(turn.role, turn.role), "content": turn.text} for turn in request.messages)
+        self._check_length(sum(len(turn["content"]) for turn in turns))
         return Sample("the conversation", Chat(turns), read_pictures(first.images if first else []))
+
+    def _check_length(self, characters: int) -> None:
+        most = self._limits.prompt * TOKEN_CHARACTERS
+        if characters > most:
+            raise ServingError(f"the prompt has {characters} characters; at most {most} are read", code=TOO_LONG)
 
     def _given(self, sample: Sample, sampling: Sampling) -> int:
         """How many tokens a prompt has.

@@ -113,7 +113,8 @@ class Server:
 
     async def _answer(self, http: HttpRequest, kind: type[Request]) -> Response:
         start, inbox = monotonic(), Inbox()
-        request = read_request(await _body(http, self.body), kind)
+        # In a thread: reading a large body must not hold up the streams of others.
+        request = await asyncio.to_thread(read_request, await _body(http, self.body), kind)
         jobs = await asyncio.to_thread(self.admission.jobs, request, inbox.of)
         self.queue.put(jobs)
         self.metrics.read.add(sum(job.given for job in jobs))

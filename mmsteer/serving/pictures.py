@@ -1,14 +1,13 @@
 """Images of a request: data URLs alone. Nothing is fetched, and no file is read."""
 
 import base64
-import binascii
 import re
 from collections.abc import Sequence
 
 from PIL import Image
 
 from mmsteer.errors import AdapterError, ServingError
-from mmsteer.images import FORMATS, decode_image
+from mmsteer.images import FORMATS, MOST_PIXELS, open_image, upright_rgb
 
 IMAGE_BYTES = 8 << 20
 IMAGES = 8
@@ -28,10 +27,28 @@ def read_pictures(urls: Sequence[str]) -> tuple[Image.Image, ...]:
     """
     if len(urls) > IMAGES:
         raise ServingError(f"{len(urls)} images; at most {IMAGES} are taken", field="messages")
-    return tuple(_picture(url, f"image {number}") for number, url in enumerate(urls, 1))
+    names = [f"image {number}" for number in range(1, len(urls) + 1)]
+    try:
+        opened: list[Image.Image] = []
+        for url, name in zip(urls, names, strict=True):
+            opened.append(open_image(_data(url, name), name))
+            _check_pixels(opened)
+        return tuple(map(upright_rgb, opened, names))
+    except AdapterError as cause:
+        raise ServingError(str(cause), field="messages") from None
 
 
-def _picture(url: str, name: str) -> Image.Image:
+def _check_pixels(opened: Sequence[Image.Image]) -> None:
+    pixels = sum(image.width * image.height for image in opened)
+    if pixels > MOST_PIXELS:
+        raise ServingError(
+            f"the images have {pixels} pixels or more together; at most {MOST_PIXELS // 1_000_000} million are read; "
+            "make them smaller",
+            field="messages",
+        )
+
+
+def _data(url: str, name: str) -> bytes:
     head = _DATA.match(url)
     if not head:
         raise ServingError(
@@ -42,8 +59,6 @@ def _picture(url: str, name: str) -> Image.Image:
     if len(url) > IMAGE_BYTES * 4 // 3 + 100:
         raise ServingError(f"{name} has more than {IMAGE_BYTES >> 20} MiB; make it smaller", field="messages")
     try:
-        return decode_image(base64.b64decode(url[head.end() :], validate=True), name)
-    except binascii.Error:
+        return base64.b64decode(url[head.end() :], validate=True)
+    except ValueError:
         raise ServingError(f"{name} is no base64; encode it again", field="messages") from None
-    except AdapterError as cause:
-        raise ServingError(str(cause), field="messages") from None

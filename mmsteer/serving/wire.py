@@ -8,9 +8,11 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mmsteer.errors import ServingError, clip
-from mmsteer.json_lines import parse_json
+from mmsteer.json_lines import count_values, parse_json
 
 STEER_CHARACTERS = 8_000
+VALUES = 10_000
+"""Most values of a request, in all its lists and objects: some 3,000 turns."""
 STOPS, STOP_CHARACTERS = 16, 200
 
 _Stop = Annotated[str, Field(min_length=1, max_length=STOP_CHARACTERS)]
@@ -175,9 +177,11 @@ def read_request(text: str, kind: type[Read]) -> Read:
         kind: What it should be.
 
     Raises:
-        ServingError: It is no strict JSON, or has a field that is missing, wrong or not served.
+        ServingError: It is no strict JSON, too much of it, or has a field that is missing, wrong or not served.
     """
     body = parse_json(text, "the request", ServingError)
+    if count_values(body) > VALUES:
+        raise ServingError(f"the request has more than {VALUES} values in its lists and objects; send fewer")
     if not isinstance(body, dict):
         raise ServingError("the request is no JSON object; send one, such as {...}")
     for field, (idle, why) in REFUSED.items():

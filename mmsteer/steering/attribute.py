@@ -2,9 +2,11 @@
 
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Literal
 
 from mmsteer.errors import SteeringError, clip
 from mmsteer.schedules import Constant, Schedule, parse_schedule
@@ -15,7 +17,8 @@ from mmsteer.steering.operators import NAMES
 from mmsteer.steering.weights import layer_weights, parse_weights
 from mmsteer.types import APART, COMPATIBILITIES, Direction, Identified, Positions, Site, select_sites
 
-UNITS = {
+Unit = Literal["relative", "absolute", "token", "std", "trained", "total"]
+UNITS: dict[str, Unit] = {
     "": "relative",
     "%": "relative",
     "abs": "absolute",
@@ -25,6 +28,8 @@ UNITS = {
     "total": "total",
 }
 """The unit that each suffix of a strength stands for; the first suffix of a unit is the one that prints."""
+SUFFIXES: Mapping[str, str] = {unit: suffix for suffix, unit in reversed(UNITS.items())}
+"""The suffix that prints, of each unit."""
 PUSHES = ("add", "rotate")
 """Operators whose strength is the length of a push."""
 OF_NORM = ("relative", "total")
@@ -40,7 +45,8 @@ _KEYWORDS = {
     "when": "gate",
 }
 _HEAD = re.compile(
-    r"(?P<name>\S++)\s++(?P<strength>[-+]?[\d.]++(?:e[-+]?\d++)?)(?:\s*+(?P<unit>%|(?:abs|token|std|trained|total)\b))?"
+    r"(?P<name>\S++)\s++(?P<strength>[-+]?[\d.]++(?:e[-+]?\d++)?)"
+    rf"(?:\s*+(?P<unit>%|(?:{'|'.join(filter(str.isalpha, UNITS))})\b))?"
     r"(?:\s++(?P<schedule>.+))?"
 )
 LONGEST = 200_000
@@ -182,7 +188,7 @@ class Attribute:
         return tuple(self.shares)
 
     def __str__(self) -> str:
-        unit = next(suffix for suffix, unit in UNITS.items() if unit == self.unit)
+        unit = SUFFIXES[self.unit]
         defaults = Attribute(self.direction, 0.0, unit=self.unit)
         parts = [f"{quoted(self.direction.name)} {number_text(self.strength)}{unit} {self.schedule}"]
         for word, field in _KEYWORDS.items():
@@ -305,7 +311,7 @@ def _number(text: str, line: str) -> float:
 def _split(text: str) -> tuple[str, dict[str, str]]:
     parts = re.split(rf"\s({'|'.join(_KEYWORDS)})\s", text)
     words, values = parts[1::2], parts[2::2]
-    repeated = {word for word in words if words.count(word) > 1}
+    repeated = [word for word, times in Counter(words).items() if times > 1]
     if repeated:
         raise SteeringError(f"{clip(text)} says {' and '.join(sorted(repeated))} twice")
     return parts[0], {_KEYWORDS[word]: value.strip() for word, value in zip(words, values, strict=True)}

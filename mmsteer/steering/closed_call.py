@@ -7,6 +7,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from mmsteer.steering.decoding import of_steps
 from mmsteer.steering.ratios import Ratios, push_lengths, ratios_of
 from mmsteer.steering.receipt import SiteReceipt
 
@@ -43,11 +44,21 @@ class GivenTokens:
 
     Attributes:
         coefficients: Of its tokens, (layers or 1, rows, tokens, columns).
+        steps: Index of the output step that each token predicts, (tokens,), or (rows, tokens).
         start: Index of its first row among those of all branches, which may run one after another.
     """
 
     coefficients: Tensor
+    steps: Tensor
     start: int
+
+    def steered(self, steps: int) -> Tensor:
+        """Which of its tokens have a coefficient that is not zero, (rows, tokens) bool.
+
+        Args:
+            steps: Output steps to count: those of drafts may have been run again, or are not taken.
+        """
+        return _steered(self.coefficients) & (self.steps < steps)
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,6 +137,12 @@ class ClosedCall:
             branches.setdefault(start, []).append(ratios_of(change, size))
         return torch.cat([torch.cat(parts, dim=1) for parts in branches.values()])
 
+    @property
+    def changed(self) -> Tensor:
+        """How many tokens have a coefficient that is not zero, on the device."""
+        given = torch.stack([one.steered(self.steps).sum() for one in self.given]).sum()
+        return given + _steered(of_steps(self.decode, self.first, self.steps)).sum()
+
     def rows_of(self, sample: int) -> Tensor | None:
         """The rows of one sample; None, for all, where samples are not told apart.
 
@@ -145,9 +162,8 @@ class ClosedCall:
         device = self.decode.device
         forwards = [[(change > 0).to(device) for _, change, _ in self._prompt(place, rows)] for place in self.prompts]
         given = sum(int(torch.stack(parts).any(0).sum()) for parts in zip(*forwards, strict=True))
-        run = torch.arange(self.first, max(steps, self.first), device=device)
-        places = run.clamp(max=self.decode.shape[1] - 1)
-        return given + int((_of(rows, self.decode[:, places], 2) != 0).any(-1).any(0).sum())
+        later = of_steps(self.decode, self.first, steps)
+        return given + int(_steered(_of(rows, later, 2)).sum())
 
     @cached_property
     def _run(self) -> Tensor:
@@ -156,7 +172,7 @@ class ClosedCall:
     @cached_property
     def _pushed(self) -> Tensor:
         """How far each token was pushed, (sites, steps, rows)."""
-        return push_lengths(self.decode[:, self._run.clamp(max=self.decode.shape[1] - 1)], self.vectors)
+        return push_lengths(of_steps(self.decode, self.first, self.steps), self.vectors)
 
     @cached_property
     def _pushed_prompts(self) -> list[tuple[Tensor, ...]]:
@@ -181,6 +197,11 @@ class ClosedCall:
         measured = torch.stack([moment.size[:, -1].to(self._run.device) for moment in moments])
         steps = torch.tensor([moment.step for moment in moments], device=self._run.device)
         return measured[(torch.bucketize(self._run, steps, right=True) - 1).clamp(min=0)]
+
+
+def _steered(coefficients: Tensor) -> Tensor:
+    """Where some layer has a coefficient that is not zero; without the first and the last dimension."""
+    return (coefficients != 0).any(-1).any(0)
 
 
 def _of(rows: Tensor | None, values: Tensor, dimension: int) -> Tensor:

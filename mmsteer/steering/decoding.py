@@ -123,6 +123,18 @@ def bank_of(vectors: Sequence[Tensor], table: Tensor) -> Tensor:
     return torch.stack([nn.functional.pad(one, (0, widest - one.shape[-1])) for one in vectors])
 
 
+def of_steps(table: Tensor, first: int, end: int) -> Tensor:
+    """The coefficients of some steps of decoding; past the end of the table, as of late codebooks, they are its last.
+
+    `table`: coefficients, (layers or 1, steps, rows, columns); empty where no step follows the prompt.
+    `first`: index of the first step.
+    `end`: index behind the last.
+    """
+    last = table.shape[1] - 1
+    places = torch.arange(first, max(first, end) if table.shape[1] else first, device=table.device)
+    return table[:, places.clamp(max=last)]
+
+
 def _runs(table: Tensor) -> list[int]:
     """For each step the number of its run: as long as coefficients stay as they are, nothing is looked up again."""
     changed = (table[:, 1:] != table[:, :-1]).flatten(2).any(-1).any(0)

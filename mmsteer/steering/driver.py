@@ -304,6 +304,7 @@ class Driver:
             self._call,
             self._decode_table,
             self._track.pushes.coefficients.shape[2],
+            first=self._track.given - self._track.origin,
             steps=self._call.steps or reached or self._adapter.max_steps,
             is_over=bool(reached),
         )

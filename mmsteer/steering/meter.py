@@ -1,6 +1,7 @@
 """Counts and norms of what a driver applied, kept on the device until somebody asks."""
 
 from collections.abc import Callable, Collection
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -31,13 +32,12 @@ class Meter:
         self.measuring = False
         self.calls = self.rows = self.steps = 0
         self._rows = 0
-        self._given = torch.zeros((), dtype=torch.long)
         self._sites = sites
         self._tokens = torch.zeros((), dtype=torch.long)
         self._asked: dict[int, Tensor] = {}
         self._closed: dict[int, Tensor] = {}
         self._ratios: dict[int, Ratios] = {}
-        self._coefficients: list[tuple[Tensor, int]] = []
+        self._given: list[GivenTokens] = []
         self._prompts: dict[int, list[tuple[int, Moment]]] = {}
         self._moments: dict[int, list[Moment]] = {}
         self._measured: dict[int, int] = {}
@@ -68,16 +68,15 @@ class Meter:
             drafted: Whether it holds steps of decoding, of which some may be run again.
         """
         self.measuring = not drafted
-        # Later tokens are counted by how far the output gets: drafts are run again.
-        given = ((coefficients != 0).any(-1).any(0) & ((steps <= 0) | (steps.ndim > 1))).sum()
-        self._given, self._rows = self._given + given if more else given, rows
+        self._rows = rows
         if not more:
             # Anew, not in place: a tensor made in inference mode can be changed in it alone.
             self._asked = {place: torch.zeros_like(counts) for place, counts in self._asked.items()}
-            self._coefficients, self._prompts, self._moments = [], {}, {}
+            self._given, self._prompts, self._moments = [], {}, {}
         last = steps.max()
+        # Steps that are drafted are counted by how far the output gets.
         if not drafted:
-            self._coefficients.append((coefficients, start))
+            self._given.append(GivenTokens(coefficients, steps, start))
             self._first = last.clamp(min=0) + 1
         # Written in place where a step is compiled, which keeps counting; elsewhere the host knows the step.
         self._reached, self.known = last, -1
@@ -117,7 +116,7 @@ class Meter:
         change = None if after is None else _norms((after - before).detach())
         moment = Moment(max(self.known, 0), size, change)
         if self.known < 0:
-            self._prompts.setdefault(place, []).append((len(self._coefficients) - 1, moment))
+            self._prompts.setdefault(place, []).append((len(self._given) - 1, moment))
         moments = self._moments.setdefault(place, [])
         moments.append(moments.pop().beside(moment) if joined else moment)
         self._measured[place] = self._measured.get(place, 0) + (not joined)
@@ -168,7 +167,7 @@ class Meter:
         # Copies: it stays as it is while the call goes on.
         prompts = {place: tuple(one) for place, one in self._prompts.items()}
         moments = {place: tuple(one) for place, one in self._moments.items()}
-        given = [GivenTokens(sited(coefficients), start) for coefficients, start in self._coefficients]
+        given = [replace(one, coefficients=sited(one.coefficients)) for one in self._given]
         return ClosedCall(first, steps, sited(decode), vectors, others, owners, given, prompts, moments)
 
     def close(self, call: ClosedCall) -> None:
@@ -177,13 +176,8 @@ class Meter:
         Args:
             call: What `so_far` gave.
         """
-        # A delayed codebook runs past the last frame of the table and is steered like it.
-        places = torch.arange(1, call.steps if call.decode.shape[1] else 1, device=call.decode.device).clamp(
-            max=call.decode.shape[1] - 1
-        )
-        later = (call.decode[:, places] != 0).any(-1).any(0)
-        given = self._given + later.sum()
-        self._tokens = self._tokens.to(given.device) + given
+        changed = call.changed
+        self._tokens = self._tokens.to(changed.device) + changed
         self.calls += 1
         self.rows += self._rows
         self.steps += call.steps
@@ -194,7 +188,7 @@ class Meter:
             if place not in self._ratios:
                 self._ratios[place] = Ratios()
             call.count(place, self._ratios[place])
-        self._coefficients, self._prompts, self._moments = [], {}, {}
+        self._given, self._prompts, self._moments = [], {}, {}
 
     @property
     def tokens(self) -> int:

@@ -10,6 +10,7 @@ from torch import Tensor
 from mmsteer.errors import PositionsError, SteeringError
 from mmsteer.schedules import Timeline
 from mmsteer.steering.attribute import Attribute, Steering
+from mmsteer.steering.decoding import of_steps
 from mmsteer.steering.operators import TARGETED
 from mmsteer.steering.plan import Plan
 from mmsteer.types import Adapter, Call, Site, check_thoughts, tells_thoughts
@@ -175,14 +176,17 @@ class Judgement:
         steered = of_rows.all(0) if each_row else of_rows.any(0)
         self._steered = steered if self._steered is None else self._steered | steered
 
-    def judge(self, plan: Plan, call: Call, decode: Tensor, tokens: int, *, steps: int, is_over: bool) -> None:
+    def judge(
+        self, plan: Plan, call: Call, decode: Tensor, tokens: int, *, first: int, steps: int, is_over: bool
+    ) -> None:
         """Refuse the call, if an attribute is certain to steer nothing.
 
         Args:
             plan: Its plan.
             call: What is known of it.
-            decode: Coefficients of the steps behind the prompt, (places or 1, steps, rows, columns).
+            decode: Coefficients of decoding, (places or 1, steps, rows, columns).
             tokens: Of the prompt.
+            first: The first step behind it.
             steps: How many steps it may make, or has made.
             is_over: Whether it has.
 
@@ -191,7 +195,7 @@ class Judgement:
         """
         # Whoever sets no limit may stop at any step.
         self.is_final = call.steps is not None
-        later = (decode[:, 1:steps] != 0).flatten(0, 2).any(0)
+        later = (of_steps(decode, first, steps + call.delay) != 0).flatten(0, 2).any(0)
         known = later if self._steered is None else later | self._steered
         # What decoding steers counts where it is certain to run.
         self._steered = known if self.is_final or is_over else self._steered

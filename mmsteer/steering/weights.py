@@ -3,13 +3,13 @@
 import re
 from collections.abc import Mapping, Sequence
 
-from mmsteer.errors import SteeringError
+from mmsteer.errors import SteeringError, clip
 from mmsteer.types import Direction, Site
 
 FLAT = 0.01
 """Held-out scores closer together than this tell nothing apart: min-max scaling would make weights of noise."""
 
-_TEXT = re.compile(r"(uniform|linear|top|power)(?:\((\d+(?:\.\d+)?)\))?")
+_TEXT = re.compile(r"(uniform|linear|top|power)(?:\((\d{1,9}(?:\.\d+)?)\))?")
 
 
 def layer_weights(text: str, direction: Direction, sites: Sequence[Site] | None = None) -> Mapping[Site, float]:
@@ -51,7 +51,7 @@ def parse_weights(text: str) -> tuple[str, float]:
     match = _TEXT.fullmatch(text)
     form, number = match.groups() if match else ("", None)
     if not match or (number is None) != (form in ("uniform", "linear")) or (number and float(number) == 0):
-        raise SteeringError(f"no layer weights {text!r}; choose from uniform, linear, top(K), power(KAPPA)")
+        raise SteeringError(f"no layer weights {clip(text)}; choose from uniform, linear, top(K), power(KAPPA)")
     return form, float(number or 1)
 
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mmsteer.errors import DataError, EvalError, clip
 from mmsteer.eval.text.captions import object_class
-from mmsteer.json_lines import read_json_lines
+from mmsteer.json_lines import count_values, read_json_lines
 from mmsteer.tasks.labelled import Labelled
 from mmsteer.tasks.row import Row
 from mmsteer.types import Adapter, Chat, Raw
@@ -19,6 +19,8 @@ IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 AUDIO = (".wav", ".flac", ".ogg", ".mp3")
 SHOWN = 20
 """Problems that an error lists."""
+VALUES = 10_000
+"""Most values of a row, in all the lists and objects of the keys that are read."""
 FEWEST = 5
 """Sources of a label, for a probe to be fitted on some, chosen on others and judged on yet others."""
 
@@ -160,6 +162,8 @@ def _of_file(path: Path) -> list[Row]:
         place = f"{path.name}:{number}"
         found = _problems(record, path.parent)
         problems += [f"{place}: {one}" for one in found]
+        if len(problems) > SHOWN:
+            raise DataError("\n".join([*problems[:SHOWN], f"and more; reading stopped at line {number}"]))
         if not found:
             rows.append(_row(_Record.model_validate(record), place, path.parent, number))
     if not rows and not problems:
@@ -170,6 +174,8 @@ def _of_file(path: Path) -> list[Row]:
 
 
 def _problems(record: dict[str, Any], home: Path) -> list[str]:
+    if len(record) + sum(count_values(record[key]) for key in _KEYS if key in record) > VALUES:
+        return [f"the row has more than {VALUES} values; give fewer"]
     found = [
         f"there is no key {clip(key)}; did you mean {close[0]!r}?"
         for key in record

@@ -55,7 +55,8 @@ class Likelihood:
         surprise = -read.sums.sum()
         charge = vectors.charge * len(mine) / len(places) if isinstance(vectors, GatedVectors) else torch.zeros(())
         nats, tokens, charged = ranks.all_sum(surprise, read.sizes.sum(), charge)
-        (surprise / max(tokens, 1.0) + share * self.charge * charge).backward()
+        # A model may be on several cards: what is found is on the last site's, what is read on the head's.
+        (surprise / max(tokens, 1.0) + share * self.charge * charge.to(surprise.device)).backward()
         return {"loss": nats / max(tokens, 1.0), **({"charge": charged} if isinstance(vectors, GatedVectors) else {})}
 
 

@@ -37,6 +37,7 @@ class Call:
         reorders: Whether rows change places while it runs, as those of beams do.
         spans: Of each row how many tokens are its prompt's and how many it has, where rows are padded on the right
             without a mask and run in one forward; None where all prompts end together.
+        delay: How many steps run past the last one, as those of codebooks that come later do.
     """
 
     branches: int = 1
@@ -49,6 +50,7 @@ class Call:
     thinks: tuple[bool, ...] | None = None
     reorders: bool = False
     spans: tuple[tuple[int, int], ...] | None = None
+    delay: int = 0
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from mmsteer.errors import EvalError
 
 Floats = NDArray[np.float64]
+LEVEL, DRAWS = 0.95, 2000
 
 
 @dataclass(frozen=True)
@@ -19,8 +20,9 @@ class Score:
 
     Attributes:
         value: Mean over the scored samples; None when none could be scored.
-        low: Lower end of the interval, None as above.
-        high: Upper end of the interval, None as above.
+        low: Lower end of the interval; None as above, and where there is no interval: one sample, or one group of
+            them, does not say how far others would differ.
+        high: Upper end of the interval, None as `low`.
         n: How many samples were scored.
         unscored: How many samples gave no answer; they are counted, never guessed.
     """
@@ -38,6 +40,8 @@ class Score:
     def __str__(self) -> str:
         if self.value is None:
             return f"unscored ({self.unscored})"
+        if self.low is None:
+            return f"{self.value:.3f} (no interval)"
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 
@@ -45,8 +49,8 @@ def mean_score(
     values: Sequence[float | None],
     *,
     groups: Sequence[Hashable] | None = None,
-    level: float = 0.95,
-    draws: int = 2000,
+    level: float = LEVEL,
+    draws: int = DRAWS,
     seed: int = 0,
 ) -> Score:
     """The mean of per-sample values with a confidence interval over samples, or over groups of them.
@@ -54,6 +58,7 @@ def mean_score(
     The interval is a percentile bootstrap; where every value is 0 or 1 it is Wilson's, because resampling 24 hits
     out of 24 gives an interval of no width. Samples of one group stand and fall together, as clips of one prompt do:
     then whole groups are resampled, and Wilson's interval, which counts groups, is left for means of exactly 0 or 1.
+    Resampling a single sample or group says nothing: there is no interval.
 
     Args:
         values: One number a sample; None where the sample could not be scored.
@@ -71,22 +76,49 @@ def mean_score(
     >>> str(mean_score([1.0, 1.0, 1.0, 0.0]))
     '0.750 [0.301, 0.954]'
     """
+    told = _told(values, groups)
+    hits = np.isin(told.values, (0, 1)).all()
+    if len(told.values) and hits and (told.independent or len(np.unique(told.values)) == 1):
+        mean = float(told.values.mean())
+        low, high = _wilson(mean, len(told.counts), (1 - level) / 2)
+        return Score(mean, low, high, len(told.values), told.missing)
+    return _resampled(told, level, draws, seed)
+
+
+@dataclass(frozen=True)
+class _Told:
+    """The values that are known, and their sum and count in each group."""
+
+    values: Floats
+    sums: Floats
+    counts: Floats
+    missing: int
+
+    @property
+    def independent(self) -> bool:
+        return len(self.counts) == len(self.values)
+
+
+def _told(values: Sequence[float | None], groups: Sequence[Hashable] | None) -> _Told:
     told = [place for place, value in enumerate(values) if value is not None]
-    scored = np.array([values[place] for place in told], dtype=np.float64)
-    missing = len(values) - len(scored)
-    if not np.isfinite(scored).all():
+    known = np.array([values[place] for place in told], dtype=np.float64)
+    if not np.isfinite(known).all():
         raise EvalError("a sample's value is not finite; give None for a sample that cannot be scored")
-    if not len(scored):
-        return Score(None, None, None, 0, missing)
     numbers: dict[Hashable, int] = {}
     group = [numbers.setdefault(place if groups is None else groups[place], len(numbers)) for place in told]
-    sums, counts = (np.bincount(group, weights).astype(np.float64) for weights in (scored, None))
-    alone = len(counts) == len(scored)
-    if np.isin(scored, (0, 1)).all() and (alone or len(np.unique(scored)) == 1):
-        low, high = _wilson(float(scored.mean()), len(counts), (1 - level) / 2)
-    else:
-        low, high = _bootstrap(sums, counts, (1 - level) / 2, draws, seed)
-    return Score(float(scored.mean()), low, high, len(scored), missing)
+    sums, counts = (np.bincount(np.array(group, int), one).astype(np.float64) for one in (known, None))
+    return _Told(known, sums, counts, len(values) - len(known))
+
+
+def _resampled(told: _Told, level: float, draws: int, seed: int) -> Score:
+    """The mean with a percentile interval over groups."""
+    if not len(told.values):
+        return Score(None, None, None, 0, told.missing)
+    mean, n = float(told.values.mean()), len(told.values)
+    if len(told.sums) < 2:
+        return Score(mean, None, None, n, told.missing)
+    low, high = _bootstrap(told.sums, told.counts, (1 - level) / 2, draws, seed)
+    return Score(mean, low, high, n, told.missing)
 
 
 def _bootstrap(sums: Floats, counts: Floats, tail: float, draws: int, seed: int) -> tuple[float, float]:
@@ -110,7 +142,10 @@ def paired_score(
     groups: Sequence[Hashable] | None = None,
     seed: int = 0,
 ) -> Score:
-    """The mean change over samples scored in both runs, with its confidence interval.
+    """The mean change over samples scored in both runs, with a percentile bootstrap interval over them.
+
+    A change may be negative, so Wilson's interval does not apply, whatever the values: gains and losses of one size
+    have intervals of one size.
 
     Args:
         after: One value a sample.
@@ -124,4 +159,5 @@ def paired_score(
     if len(after) != len(before):
         raise EvalError(f"paired runs differ in length: {len(after)} and {len(before)} samples")
     pairs = zip(after, before, strict=True)
-    return mean_score([a - b if a is not None and b is not None else None for a, b in pairs], groups=groups, seed=seed)
+    changes = [a - b if a is not None and b is not None else None for a, b in pairs]
+    return _resampled(_told(changes, groups), LEVEL, DRAWS, seed)

@@ -1,9 +1,9 @@
 """Several workers that take the pieces in turn; one that is lost is replaced, and its piece is done again."""
 
 import pickle
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass
 from typing import Any, Generic, Protocol
 
 from mmsteer.errors import MmsteerError, WorkerError
@@ -69,49 +69,56 @@ class Pool(Workers):
     def _hand_out(self, queue: "_Queue[AnyPiece]") -> None:
         busy = {number for number, _ in queue.running.values()}
         for number in range(self._count):
-            piece = None if number in busy else queue.next()
-            if piece is not None:
+            task = None if number in busy else queue.next()
+            if task is not None:
                 if number not in self._workers:
                     self._workers[number] = self._begin(number)
-                queue.running[self._workers[number].submit(_sent(piece))] = number, piece
+                queue.running[self._workers[number].submit(_sent(task.piece))] = number, task
 
     def _settled(self, queue: "_Queue[AnyPiece]") -> list[tuple[AnyPiece, "Future[bytes]"]]:
         """Pieces that are done; those whose workers were lost go back into the queue."""
         found = []
         for future in wait(queue.running, return_when=FIRST_COMPLETED).done:
-            number, piece = queue.running.pop(future)
+            number, task = queue.running.pop(future)
             if isinstance(future.exception(), self._workers[number].lost):
                 self._workers.pop(number).end()
-                queue.repeat(piece)
+                queue.repeat(task)
             else:
-                found.append((piece, future))
+                found.append((task.piece, future))
         return found
 
 
+@dataclass(eq=False)
+class _Task(Generic[AnyPiece]):
+    """A piece, and how many workers it has lost."""
+
+    piece: AnyPiece
+    lost: int = 0
+
+
 class _Queue(Generic[AnyPiece]):
-    """Pieces that wait, and those that are being done: for each future the worker's number and the piece."""
+    """Pieces that wait, and those that are being done: for each future the worker's number and the task."""
 
     def __init__(self, pieces: Iterable[AnyPiece]) -> None:
-        self.running: dict[Future[bytes], tuple[int, AnyPiece]] = {}
-        self._fresh, self._again = iter(pieces), list[AnyPiece]()
-        self._lost = Counter[int]()
+        self.running: dict[Future[bytes], tuple[int, _Task[AnyPiece]]] = {}
+        self._fresh, self._again = map(_Task, pieces), list[_Task[AnyPiece]]()
 
-    def next(self) -> AnyPiece | None:
+    def next(self) -> _Task[AnyPiece] | None:
         return self._again.pop() if self._again else next(self._fresh, None)
 
-    def repeat(self, piece: AnyPiece) -> None:
+    def repeat(self, task: _Task[AnyPiece]) -> None:
         """Put a piece back.
 
         Raises:
             WorkerError: It was lost too often.
         """
-        self._lost[id(piece)] += 1
-        if self._lost[id(piece)] > RETRIES:
+        task.lost += 1
+        if task.lost > RETRIES:
             raise WorkerError(
-                f"{piece}: {RETRIES + 1} workers died at it, one after the other, for want of memory perhaps; take "
+                f"{task.piece}: {task.lost} workers died at it, one after the other, for want of memory perhaps; take "
                 "fewer workers or smaller batches, or run without workers to see why; what is finished is kept"
             )
-        self._again.append(piece)
+        self._again.append(task)
 
 
 class Served:

@@ -8,9 +8,10 @@ import torch
 
 from mmsteer import hooks
 from mmsteer.adapters import adapt
-from mmsteer.errors import AdapterError, SteeringError
+from mmsteer.errors import AdapterError, PositionsError, SteeringError
+from mmsteer.schedules import parse_schedule
 from mmsteer.steering import Attribute, Steering, steer
-from mmsteer.types import Sample, Sampling, Site, Waveform
+from mmsteer.types import Positions, Sample, Sampling, Site, Waveform
 from tests.conftest import planted
 
 FRAME = 320
@@ -107,6 +108,41 @@ def test_one_steering_each_needs_prompts_of_one_length(musicgen):
         steer(musicgen, each),
     ):
         musicgen.generate([continued("a"), continued("b", 7)], LIKELIEST)
+
+
+def at(adapter, positions, schedule="constant(1)"):
+    direction = planted(adapter, "note:C", [1])
+    return Steering((Attribute(direction, 1.0, parse_schedule(schedule), Positions(positions)),))
+
+
+@pytest.mark.parametrize(
+    ("positions", "columns"),
+    # The start token and 5 frames are given; behind the last of 20 frames three codebooks come later.
+    [("prompt", 6), ("generated", 19 + 3), ("all", 6 + 19 + 3), ("generated & 0..0.2s", 4), ("0..0.2s", 10)],
+)
+def test_a_receipt_counts_what_is_steered_behind_an_audio_prompt(musicgen, positions, columns):
+    with steer(musicgen, at(musicgen, positions)) as session:
+        musicgen.generate([continued("a")], LIKELIEST)
+    receipt = session.receipt()
+    (site,) = receipt.sites.values()
+    assert receipt.tokens == 2 * columns  # in two branches
+    assert site.ratios.count == session.receipt_of(0, receipt.steps).tokens == receipt.tokens
+
+
+@pytest.mark.parametrize(
+    ("positions", "schedule"), [("generated & 0..0.1s", "constant(1)"), ("generated", "window(0s..0.1s)")]
+)
+def test_what_would_steer_nothing_behind_an_audio_prompt_is_refused(musicgen, positions, schedule):
+    with pytest.raises(PositionsError, match="none of the tokens that follow"):
+        with steer(musicgen, at(musicgen, positions, schedule)):
+            musicgen.generate([continued("a")], LIKELIEST)
+
+
+def test_the_last_frame_alone_may_follow_an_audio_prompt(musicgen):
+    """The prompt's last token predicts it in the first codebook; its further codebooks come later."""
+    with steer(musicgen, at(musicgen, "generated")) as session:
+        musicgen.generate([continued("a", 24)], LIKELIEST)
+    assert session.receipt().tokens == 2 * 3
 
 
 def test_a_clip_that_was_continued_is_read_with_its_prompt_as_prompt(musicgen):

@@ -135,6 +135,28 @@ def test_lora_learns_and_leaves_the_model_as_it_was(talker, material):
     assert all(one.requires_grad for one in talker.model.parameters())
 
 
+def test_lora_is_trained_in_float32_whatever_the_model_is_in(talker_folder, concepts):
+    """As vectors are; in bfloat16 it learnt less, because most updates were rounded away."""
+    talker = load(talker_folder)
+    answers = Material(talker, Site("text", 2), concepts[0], 8, 0).positive
+    talker.model.to(torch.bfloat16)
+    before, weights = said(talker, Steering()), train_lora(talker, answers, 10, 4, 0)
+    assert {one.dtype for one in weights.values()} == {torch.float32}
+    assert {one.dtype for one in talker.model.parameters()} == {torch.bfloat16}
+    with with_lora(talker, weights):
+        assert said(talker, Steering()) > before
+
+
+def test_each_concept_has_a_random_vector_of_its_own(talker, concepts, tmp_path):
+    found = [
+        FINDERS["random"](Material(talker, Site("text", 2), one, 8, 0), budget(tmp_path)).steered.direction.vectors
+        for one in (concepts[0], concepts[1], concepts[0])
+    ]
+    first, second, again = (one[Site("text", 2)] for one in found)
+    assert torch.equal(first, again)
+    assert abs(float(first @ second)) < 0.6  # width 32
+
+
 def test_auroc_and_f1_by_hand():
     """4 of 4 pairs but one tie: 3.5 / 4. At 1 %: TPR 1, FPR 1/2: precision .01 / (.01 + .495)."""
     assert auroc([0.9, 0.4, 0.4, 0.1], [True, True, False, False]) == 0.875

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from mmsteer.cli import app
 from mmsteer.cli.run import _table
+from mmsteer.cli.sae_tables import _text
 from mmsteer.cli.tables import table
 
 TAGS = re.compile(r"\[/?(bold)?\]")
@@ -55,3 +56,16 @@ def test_scores_of_long_metrics_are_whole():
     assert "[a] at 1 (n = 3)" in out
     assert "…" not in out
     assert "0.400 0.600" in out
+
+
+def test_a_score_of_one_prompt_is_printed_without_an_interval():
+    score = {"value": 0.37, "low": None, "high": None, "n": 1}
+    out = _printed(_table("a", {"share": {"steered": score, "unsteered": None, "chance": None}}))
+    assert "0.370  no interval" in out
+
+
+def test_a_reward_says_how_many_answers_it_leaves_out():
+    reward = {"value": 0.5, "low": 0.25, "high": 0.75, "n": 12, "unscored": 8}
+    assert _text(reward) == "0.500 [0.250, 0.750] (8 unscored)"
+    assert _text(reward | {"unscored": 0}) == "0.500 [0.250, 0.750]"
+    assert _text({"value": None, "low": None, "high": None, "n": 0, "unscored": 8}) == "unscored (8)"

@@ -49,8 +49,20 @@ def test_what_is_undefined_is_none():
 
 
 def test_draws_without_a_denominator_are_left_out():
-    score = ratio_interval([1, 0], [2, 0])
+    score = ratio_interval([1, 0, 1], [2, 0, 2])
     assert (score.value, score.low, score.high) == (0.5, 0.5, 0.5)
+
+
+def test_one_image_that_counts_has_no_interval():
+    score = ratio_interval([1, 0], [2, 0])
+    assert (score.value, score.low, score.high, score.n) == (0.5, None, None, 2)
+
+
+def test_several_runs_have_the_mean_of_their_ratios():
+    score = ratio_interval([[1, 0], [0, 0]], [[1, 1], [1, 0]])
+    assert score.value == 0.25  # (1/2 + 0/1) / 2
+    every = ratio_interval([[1, 1]] * 24, [[1, 1]] * 24)
+    assert (every.value, every.low) == (1.0, pytest.approx(24 / (24 + 1.959964**2)))  # Wilson's, for 24 images
 
 
 def test_any_statistic_of_sums_takes_the_same_way():

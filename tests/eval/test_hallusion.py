@@ -5,7 +5,7 @@ import json
 import pytest
 
 from mmsteer.errors import EvalError
-from mmsteer.eval.hallusion import read_items, score_hallusion
+from mmsteer.eval.hallusion import Item, read_items, score_hallusion
 
 PLACES = [  # category, set, figure, question, truth
     ("VD", "0", "0", "0", "1"),
@@ -55,6 +55,22 @@ def test_neither_yes_nor_no_is_wrong_and_counted(score):
 def test_no_answer_leaves_its_groups_unscored(score):
     found = score(["Yes", "No", None, "no", "yes", "Yes"]).to_json()
     assert (found["aAcc"], found["unscored"], found["questions"], found["figures"]) == (1, 1, 2, 2)
+
+
+def test_intervals_are_over_sets():
+    """Sets that are right or wrong throughout say as much as one question each: Wilson by hand at 10 of 20."""
+    items = [
+        Item("VD", "chart", str(at), str(figure), str(question), "yes", "yes" if at < 10 else "no")
+        for at in range(20)
+        for figure in range(2)
+        for question in range(5)
+    ]
+    found = score_hallusion(items)
+    z = 1.959964
+    reach = z / (1 + z**2 / 20) * (0.25 / 20 + z**2 / 1600) ** 0.5
+    for one, n in ((found.a_acc, 200), (found.q_acc, 100), (found.f_acc, 40)):
+        assert (one.value, one.n) == (0.5, n)
+        assert [one.low, one.high] == pytest.approx([0.5 - reach, 0.5 + reach], abs=0.02)
 
 
 def test_broken_rows_have_their_line(tmp_path):

@@ -1,6 +1,7 @@
 """Lines and files of text that are strange: read, or refused by one short error, in no time."""
 
 import time
+import tracemalloc
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from mmsteer.errors import MmsteerError
 from mmsteer.eval.audio import read_audio
 from mmsteer.eval.chair_data import image_name, read_captions
 from mmsteer.eval.pope import read_questions
+from mmsteer.eval.text import Reference, find_loop, longest_repeat, parse_instruction, parse_reward, parse_rubric
 from mmsteer.images import read_image
 from mmsteer.recipes.loading import load_document
 from mmsteer.schedules import parse_schedule
@@ -46,6 +48,7 @@ READ = {
     "recipe": lambda text: parse_document(text, "f"),
     "override": lambda text: load_document("demo", [text]),
     "image": image_name,
+    "reward": parse_reward,
 }
 
 
@@ -75,6 +78,8 @@ def test_strange_lines(kind):
         ("steering", ";" * 20_000),
         ("steering", '"' * 20_000 + ";" * 20_000),
         ("steering", "note:C " + "." * 20_000),
+        ("steering", "note:C 1" + " at x" * 38_000),
+        ("steering", f"note:C 1 weights top({'9' * 5000})"),
         ("positions", "." * 20_000),
         ("positions", "1" * 20_000),
         ("positions", "(" * 20_000),
@@ -84,12 +89,50 @@ def test_strange_lines(kind):
         ("recipe", "a: " + "[" * 100_000),
         ("recipe", 'a: "\\UFFFFFFFF"'),
         ("image", "0" * 50_000 + "x"),
+        ("reward", "brief:" + "9" * 5000),
+        ("reward", "instruction:max_words=" + "9" * 5000),
+        ("reward", "instruction:min_keyword=a," + "9" * 5000),
+        ("reward", "regex:" + "(" * 400),
+        ("reward", "regex:]{999999999}"),
+        ("reward", "regex:((a{1000}){1000}){1000}"),
     ],
 )
 def test_known_worst_lines_take_no_time(kind, text):
     seconds, said = tried(READ[kind], text)
     assert seconds < 2
     assert len(said) < 1500
+
+
+@pytest.mark.parametrize(
+    "unit", ["\n", "\n ", "\n#", "\n*> ", "rating", "rating:\n", "*", "rating*", "rating:*", "Rating: 2 "]
+)
+def test_verdicts_are_read_in_linear_time(unit):
+    start = time.perf_counter()
+    parse_rubric("fluency").read(unit * (1_000_000 // len(unit)))
+    assert time.perf_counter() - start < 5
+
+
+@pytest.mark.parametrize(
+    "unit", ["[", "<<", "Mr. ", "p.m. a ", "1. ", "- ", "*", "a'", "(", '."', "\n", "\n ", "a ", "a b ", "****** "]
+)
+def test_answers_are_judged_in_linear_time(unit):
+    text = unit * (100_000 // len(unit))
+    checks = "title", "title_case", "json", "min_sentences=1", "min_placeholders=1", "min_highlights=1", "bullets=1"
+    start = time.perf_counter()
+    for check in checks:
+        parse_instruction(check).follows(text)
+    for reward in ("refusal", "exact", "choice"):
+        parse_reward(reward)([text], [Reference("", "a", ("a", "b"))])
+    find_loop(text)
+    longest_repeat(text)
+    assert time.perf_counter() - start < 10
+
+
+def test_the_longest_repeat_takes_little_memory():
+    tracemalloc.start()
+    longest_repeat("a " * 10_000)
+    assert tracemalloc.get_traced_memory()[1] < 30e6
+    tracemalloc.stop()
 
 
 def _image(path):

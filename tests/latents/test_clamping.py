@@ -7,6 +7,7 @@ import torch
 
 from mmsteer.errors import DictionaryError
 from mmsteer.latents.clamping import archetype_features, clamp_sweep, clamped
+from mmsteer.latents.controls import random_features
 from mmsteer.latents.pooling import pooled
 from mmsteer.sae import Usage
 from mmsteer.types import OUTPUT, Positions, Sample
@@ -56,9 +57,15 @@ def test_the_word_is_found_and_the_damage_is_told(llava, word, planted):
     )  # fmt: skip
     assert found.chosen.feature == 0
     assert found.chosen.direction.sites == (LAST,)
-    assert len(found.sweep) == 1 + len(found.candidates) <= 5
-    assert len(found.grid) == 3
-    assert found.control.feature not in found.candidates
+    assert len(found.candidates) <= 4
+    others = random_features(used, len(found.candidates), without=found.candidates)
+    for name, some in (("clamped", found.candidates), ("random feature", others)):
+        # The control is searched as hard: the best of as many features, at the best of as many values.
+        assert (len(found.sweep.validation[name]), len(found.grid.validation[name])) == (len(some), 2)
+        assert max(found.sweep.validation[name]) == found.sweep.validation[name][found.sweep.chosen[name]]
+    assert found.control.feature == others[found.sweep.chosen["random feature"]]
+    multiple = (2.0, 1.0)[found.grid.chosen["random feature"]]
+    assert found.control.value == pytest.approx(multiple * float(used.maximum[found.control.feature]))
     rewards = {(row.trials, row.condition): row.reward.value for row in found.damage.rows}
     assert rewards[f"say {word}", "clamped"] > 0.9
     assert rewards[f"say {word}", "random feature"] < rewards[f"say {word}", "clamped"]

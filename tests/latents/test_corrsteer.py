@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 
 from mmsteer.errors import DictionaryError
+from mmsteer.latents.controls import controls
 from mmsteer.latents.corrsteer import run_corrsteer
 from mmsteer.latents.trials import Trials, sampled
 from mmsteer.sae import natural_strength
-from mmsteer.types import Positions, Sample, Sampling, Site
+from mmsteer.steering import Steering
+from mmsteer.types import OUTPUT, Positions, Sample, Sampling, Site
 from tests.latents.dictionaries import clips, drawn
 from tests.latents.saying import LAST, common_word, dictionary, saying
 from tests.steering.seeing import llava
@@ -65,6 +67,24 @@ def test_every_layer_or_those_that_help(llava, word, planted):
     best = max(everything.kept, key=lambda one: one.correlation)
     [single] = run_corrsteer(llava, [noise, planted], training, variant="S", read=READ).kept
     assert (single.site, single.feature) == (best.site, best.feature)
+
+
+def test_validation_keeps_of_the_controls_what_helps_as_well(llava, word, planted):
+    noise = [drawn(llava, f"text.{layer}", features=8) for layer in (0, 1)]
+    validation, test = saying(llava, word, 24, 100), saying(llava, word, 24, 200)
+    found = run_corrsteer(
+        llava, [*noise, planted], saying(llava, word), variant="P", read=READ, validation=validation, test=[test],
+        multiple=3.0,
+    )  # fmt: skip
+    plain = np.mean(validation.run(llava).rewards)
+    rows = {row.condition: row.rewards for row in found.comparison.rows}
+    directions, twins = zip(*((one.direction, one.control) for one in found.candidates), strict=True)
+    left_out = 0
+    for name, some in controls(directions, twins, OUTPUT, 3.0).items():
+        kept = [one for one in some.attributes if np.mean(validation.run(llava, Steering((one,))).rewards) > plain]
+        assert rows[name] == test.run(llava, Steering(tuple(kept))).rewards
+        left_out += rows[name] != test.run(llava, some).rewards
+    assert left_out > 0
 
 
 def test_nothing_is_kept_where_nothing_helps(llava, word, planted):

@@ -174,6 +174,22 @@ def test_probes_whose_vectors_leave_the_data_are_turned_back(probe):
     assert all(0 <= row.labels["yes"] <= 1 for row in found.rows)
 
 
+def test_random_directions_of_several_sites_are_unlike():
+    """Each is seeded; the first is that of a site alone. One vector everywhere would add up."""
+    x = torch.randn(40, 512, generator=torch.Generator().manual_seed(0))
+    norms, y = LogHistogram.of(x.norm(dim=1)), [0, 1] * 20
+
+    def vectors(sites):
+        read = Activations(dict.fromkeys(sites, x), dict.fromkeys(sites, norms), tuple(map(str, range(40))), SOURCE)
+        found = sweep(Chance(seed=3), read, y, family="any", task="binary", progress=False)
+        return torch.stack(list(found.directions["any:yes"].vectors.values()))
+
+    found = vectors(SITES)
+    assert (found @ found.T - torch.eye(3)).abs().max() < 0.25
+    assert torch.equal(found, vectors(SITES))
+    assert torch.equal(found[:1], vectors(SITES[:1]))
+
+
 def test_nothing_is_left_of_what_is_left_out():
     site = PAIR_SITES[0]
     prior = planted_direction(None, torch.ones(4), 0)

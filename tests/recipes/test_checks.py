@@ -1,9 +1,15 @@
 import pytest
+import torch
 
 from mmsteer.errors import RecipeError
 from mmsteer.recipes.checks import check_recipe
+from mmsteer.recipes.expand import expand
 from mmsteer.recipes.music import data as music_data
+from mmsteer.recipes.schema import Conditions, SteerMapping
+from mmsteer.steering.attribute import UNITS, parse_attribute
+from mmsteer.types import Direction, SiteStats
 from tests.recipes.recipe import write_recipe
+from tests.recipes.stand_ins import SITE
 
 
 def complaints(path, *overrides):
@@ -40,6 +46,15 @@ def test_the_mapping_form_is_the_line(tmp_path):
     ]
 
 
+@pytest.mark.parametrize("unit", sorted({*UNITS.values()}))
+def test_the_mapping_form_has_every_unit_of_a_line(unit):
+    table = Conditions(name="C", steer=(SteerMapping(direction="note:C", strength=0.5, unit=unit),))
+    ((condition,), problems) = expand([table])
+    assert not problems
+    trained = Direction("note:C", {SITE: torch.ones(1)}, {SITE: SiteStats(1.0, 0.0, 1.0, 1.0, length=1.0)}, "m")
+    assert parse_attribute(condition.lines[0], {"note:C": trained}).unit == unit
+
+
 def test_all_errors_come_at_once_with_their_lines(tmp_path):
     path = write_recipe(
         tmp_path,
@@ -55,6 +70,12 @@ def test_all_errors_come_at_once_with_their_lines(tmp_path):
     assert "did you mean 'device'" in found[0]
     assert "generate.seconds" in found[2]
     assert "did you mean 'top_k'" in found[3]
+
+
+def test_of_very_many_errors_a_hundred_are_named(tmp_path):
+    found = complaints(write_recipe(tmp_path), f"conditions=[{', '.join(['1'] * 300)}]")
+    assert len(found) == 101
+    assert found[-1].endswith("and 200 more problems")
 
 
 def test_a_model_lies_beside_the_recipe_as_all_files_do(tmp_path, monkeypatch):

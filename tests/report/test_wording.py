@@ -1,6 +1,7 @@
 import pytest
 
 from mmsteer.report.parts import Interval
+from mmsteer.report.tables import Cell, cell
 from mmsteer.report.wording import MINUS, bracket, meaning, number, percent, plural, signed, small
 
 
@@ -28,6 +29,14 @@ def test_units():
 def test_intervals():
     assert bracket(Interval(value=0.5, low=0.25, high=0.75, n=4, unscored=0)) == "[0.25, 0.75]"
     assert bracket(Interval(value=None, low=None, high=None, n=0, unscored=4)) == ""
+    assert bracket(Interval(value=0.5, low=None, high=None, n=1, unscored=0)) == "(no interval)"
+
+
+def test_a_change_has_its_own_n_where_something_was_not_scored_in_both_runs():
+    some = Interval(value=0.5, low=0.25, high=0.75, n=4, unscored=6)
+    assert cell("note.hit", some, change=True) == Cell("+0.50", "[0.25, 0.75] n = 4")
+    assert cell("note.hit", some.model_copy(update={"unscored": 0}), change=True).interval == "[0.25, 0.75]"
+    assert cell("note.hit", some) == Cell("0.50", "[0.25, 0.75]")
 
 
 @pytest.mark.parametrize("metric", ["note.hit", "register.hit", "chord.share", "adherence", "voiced"])

@@ -5,11 +5,14 @@ from dataclasses import replace
 import pytest
 import torch
 from torch.testing import assert_close
+from transformers import AutoModelForCausalLM
 
 from mmsteer import hooks
+from mmsteer.adapters import adapt, load
 from mmsteer.errors import DictionaryError
 from mmsteer.sae import SparseDictionary, latent_edit, loss_recovered, spliced
-from mmsteer.types import Site
+from mmsteer.types import Sample, Site
+from tests.adapters.checkpoints import save
 from tests.sae.test_dictionary import hand
 from tests.test_record import samples
 
@@ -85,6 +88,28 @@ def test_nothing_outlives_the_splice(musicgen):
         inside = musicgen.read(reading)
     assert not torch.equal(inside, before)
     assert torch.equal(musicgen.read(reading), before)
+
+
+def test_offloaded_weights_are_spliced(tmp_path):
+    folder = save("llama", tmp_path / "model")
+    whole = load(folder)
+    places = {"model": "disk", "lm_head": "cpu"}
+    model = AutoModelForCausalLM.from_pretrained(folder, device_map=places, offload_folder=tmp_path / "weights")
+    offloaded = adapt(model, whole.processor)
+    site, prompts = Site("text", 1), [Sample("0", "the cup is there", output="a table")]
+    assert next(offloaded.module(site).parameters()).device.type == "meta"
+    encoder = torch.randn(whole.widths[site], 16, generator=torch.Generator().manual_seed(0))
+    zeros = torch.zeros(16), torch.zeros(len(encoder))
+    rough = SparseDictionary(encoder, zeros[0], encoder.T.contiguous(), zeros[1], zeros[0])
+    rough = rough.at(site, whole.fingerprint)
+    made = []
+    for adapter in (whole, offloaded):
+        with spliced(adapter, rough):
+            made.append(adapter.read(adapter.reading(prompts)))
+    assert_close(*made)
+    assert not torch.equal(made[0], whole.read(whole.reading(prompts)))
+    found = [loss_recovered(adapter, rough, prompts).kl for adapter in (whole, offloaded)]
+    assert found[0] == pytest.approx(found[1])
 
 
 def test_another_model_or_site_is_refused(musicgen):

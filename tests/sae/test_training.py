@@ -16,6 +16,7 @@ from mmsteer.sae import (
     Held,
     JumpReLU,
     Shuffled,
+    SparseDictionary,
     TopK,
     Training,
     matryoshka,
@@ -24,6 +25,7 @@ from mmsteer.sae import (
     train_dictionary,
 )
 from mmsteer.sae.dictionary import _SHAPES
+from mmsteer.sae.weights import Weights
 from mmsteer.types import Site
 from tests.sae.planted import planted, recovered
 
@@ -61,6 +63,16 @@ def test_the_others_find_it_too(data, architecture):
     quality = measure(found, [held])
     assert 2.5 < quality.l0 < 5.5
     assert quality.fvu < 0.3
+
+
+@pytest.mark.parametrize("architecture", [*ALL, matryoshka(3)])
+def test_a_dictionary_is_whole_on_the_device_that_it_was_trained_on(architecture, monkeypatch):
+    """The device without data stands in for a card; what checks the numbers of a dictionary has none to read there."""
+    monkeypatch.setattr(SparseDictionary, "__post_init__", lambda self: None)
+    weights = Weights(torch.zeros(6, device="meta"), 12, seed=0)
+    found = architecture.freeze(weights, architecture.start(weights), 1.0)
+    assert {getattr(found, name).device.type for name in _SHAPES} == {"meta"}
+    assert found.encode(torch.empty(2, 6, device="meta")).device.type == "meta"
 
 
 class Killed:

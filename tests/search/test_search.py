@@ -55,6 +55,17 @@ def test_the_planted_direction_is_chosen_and_beats_chance(found):
     assert found.line(best) == f"word:cup {best.place.strength:g} on {best.place.sites}"
 
 
+def test_intervals_are_over_groups_of_rows(found):
+    """Two groups of rows that are right or wrong throughout say as much as two rows."""
+    halves = replace(found.cells[0], rewards=(1.0,) * 6 + (0.0,) * 6)
+    alone = found.score(halves)
+    grouped = replace(found, sources=(("a",) * 6 + ("b",) * 6, ())).score(halves)
+    assert (grouped.value, grouped.n) == (alone.value, alone.n) == (0.5, 12)
+    assert (grouped.low, grouped.high) == (0.0, 1.0)
+    assert alone.low > 0.2
+    assert set(map(len, found.sources)) == {12}
+
+
 def test_every_cell_is_what_steering_alone_gives(found, talker, cup, rows):
     tried, _ = divided(rows, 0)
     cell = next(one for one in found.cells if one.place == Place("text.2-3", 0.025))

@@ -11,6 +11,8 @@ import pytest
 from PIL import Image
 
 from mmsteer import Sample, Sampling, load
+from mmsteer.errors import ServingError
+from mmsteer.serving import pictures
 from mmsteer.serving.admission import Catalog
 from mmsteer.types import Chat
 from tests.adapters.checkpoints import save
@@ -149,12 +151,24 @@ def test_images_are_shown(seeing):
         ("/etc/passwd", "no file is read"),
         ("data:image/svg+xml;base64,PHN2Zz4=", "is no data URL of an image"),
         ("data:image/png;base64,!!!!", "is no base64"),
+        ("data:image/png;base64,é", "is no base64"),
         ("data:image/png;base64,AAAA", "it is damaged, or none of PNG"),
     ],
 )
 def test_only_data_urls_of_images_are_read(seeing, url, message):
     client, _ = seeing
     refused(client.chat(model="llava", messages=shown(url)), 400, "messages", message)
+
+
+def test_the_pixels_of_all_images_are_counted_before_any_is_decoded(monkeypatch):
+    monkeypatch.setattr(pictures, "upright_rgb", lambda image, name: image)
+    file = io.BytesIO()
+    Image.new("1", (4000, 4000)).save(file, "png")
+    url = f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+    assert len(pictures.read_pictures([url] * 4)) == 4
+    monkeypatch.setattr(pictures, "upright_rgb", lambda image, name: pytest.fail(f"{name} was decoded"))
+    with pytest.raises(ServingError, match="80000000 pixels or more together; at most 64 million"):
+        pictures.read_pictures([url] * 8)
 
 
 def test_images_belong_to_the_first_turn_of_the_user_and_are_few(seeing):

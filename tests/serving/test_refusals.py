@@ -7,7 +7,8 @@ import time
 import pytest
 
 from mmsteer.errors import MmsteerError, ServingError
-from mmsteer.serving.admission import Catalog, Limits
+from mmsteer.serving import app
+from mmsteer.serving.admission import TOO_LONG, Catalog, Limits
 from mmsteer.serving.wire import ChatRequest, CompletionRequest, read_request
 from tests.serving.conftest import serving
 
@@ -119,6 +120,58 @@ def test_long_prompts_and_bodies_are_refused(client, own_talker, catalog):
     with serving(own_talker, catalog, Limits(prompt=8)) as small:
         refused(small.chat("say the red cup here"), 400, None, "tokens; at most 8 are read")
         assert small.chat("cup")[0] == 200
+
+
+def test_long_prompts_are_refused_before_they_are_tokenised(own_talker, catalog):
+    with serving(own_talker, catalog, Limits(prompt=8)) as small:
+        for answer in (
+            small.complete("x" * 129),
+            small.complete(["x", "x" * 129]),
+            small.chat("x", messages=[TURN | {"content": "x" * 43}] * 3),
+        ):
+            assert refused(answer, 400, None, "129 characters; at most 128 are read")["code"] == TOO_LONG
+
+
+ONES = ",".join("1" * 400_000)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        f'"messages": [{ONES}]',
+        f'"prompt": [{ONES}]',
+        f'"stop": [{ONES}]',
+        f'"messages": [{{"role": "user", "content": [{ONES}]}}]',
+        f'"messages": [{{"role": "user", "content": "x", "name": [{ONES}]}}]',
+        ", ".join(f'"k{at}": 1' for at in range(100_000)),
+        '"messages": [{"role": "user", ' + ", ".join(f'"k{at}": 1' for at in range(100_000)) + "}]",
+        '"messages": [' + ", ".join(['{"a": [1]}'] * 40_000) + "]",
+    ],
+)
+@pytest.mark.parametrize("kind", [ChatRequest, CompletionRequest])
+def test_a_request_of_very_many_values_is_one_error_in_no_time(fields, kind):
+    start = time.perf_counter()
+    with pytest.raises(ServingError, match="more than 10000 values"):
+        read_request(f'{{"model": "talker", {fields}}}', kind)
+    assert time.perf_counter() - start < 10
+
+
+def test_others_are_answered_while_a_request_is_read(client, monkeypatch):
+    answered = threading.Event()
+
+    def slow(text, kind):
+        assert answered.wait(30)
+        return read_request(text, kind)
+
+    monkeypatch.setattr(app, "read_request", slow)
+    got = []
+    asking = threading.Thread(target=lambda: got.append(client.chat()[0]))
+    asking.start()
+    time.sleep(0.2)
+    assert client.get("/health")[0] == 200
+    answered.set()
+    asking.join()
+    assert got == [200]
 
 
 def test_a_full_queue_says_when_to_come_again(own_talker, catalog):

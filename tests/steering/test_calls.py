@@ -162,6 +162,34 @@ def test_an_assistant_is_not_steered_and_changes_nothing(language, llama, positi
     assert torch.equal(made, wanted)
 
 
+PADDED = torch.tensor([[0, 0, 0, 5, 6, 7, 8], [5, 6, 7, 8, 9, 5, 6]])
+CACHES = {"dynamic": {}, "static": {"cache_implementation": "static", "disable_compile": True}}
+
+
+@pytest.mark.parametrize("cache", CACHES)
+@pytest.mark.parametrize("chunk", [1, 2, 3, 5])
+@pytest.mark.parametrize(
+    ("how", "tokens"),
+    [
+        ({"positions": "first"}, 2),
+        ({"positions": "all - first"}, 3 + 6 + 2 * (NEW - 1)),
+        ({"operator": "rotate", "unit": "token"}, 3 + 6 + 2 * (NEW - 1)),
+    ],
+    ids=["first", "all but it", "a rotation"],
+)
+def test_a_padded_prompt_in_parts_has_one_first_token(language, how, tokens, chunk, cache):
+    options = {"attention_mask": (PADDED != 0).long(), "max_new_tokens": NEW, **CACHES[cache]}
+    with steer(language, [telling(language, **how), Steering()]) as session:
+        alone = language.model.generate(PADDED, prefill_chunk_size=chunk, **options)
+        assert session.receipt_of(1, NEW).tokens == 0
+    with steer(language, telling(language, **how)) as session:
+        made = language.model.generate(PADDED, prefill_chunk_size=chunk, **options)
+        whole = language.model.generate(PADDED, **options)
+    assert torch.equal(made, whole)
+    assert torch.equal(alone[0], made[0])
+    assert session.receipt().tokens == 2 * tokens
+
+
 def second_turn(model, whole):
     cache = DynamicCache(config=model.config)
     first = model.generate(IDS, max_new_tokens=NEW, **{cache_name(model): cache})

@@ -277,6 +277,14 @@ def test_a_token_that_the_first_forward_held_behind_the_prompt_counts_once(adapt
     assert session.receipt_of(0, 4).tokens == session.receipt().tokens == 7
 
 
+def test_padding_behind_outputs_that_are_read_again_is_not_counted(adapter):
+    ids = torch.tensor([[3, 4, 5, 6, 7, 8, 9], [9, 8, 7, 6, 5, 0, 0]])
+    item = Attribute(planted(adapter, "d", [2]), 0.1)
+    with steer(adapter, Steering((item,))) as session, session.call(Call(1, None, 4)):
+        adapter.model(input_ids=ids, attention_mask=(ids != 0).long())
+    assert session.receipt().tokens == 7 + 5
+
+
 def test_branches_that_run_one_after_another_have_rows_of_their_own(adapter, monkeypatch):
     """Two branches of two samples: the rows of the second branch stand behind those of the first."""
     plain, branch = type(adapter).forward, []

@@ -39,7 +39,7 @@ def test_scores_that_tell_nothing_apart_weigh_alike():
 
 
 def test_refusals():
-    for text in ("topp(3)", "top", "top(0)", "linear(3)", "power", ""):
+    for text in ("topp(3)", "top", "top(0)", "linear(3)", "power", "", f"top({'9' * 5000})"):
         with pytest.raises(SteeringError, match="no layer weights"):
             layer_weights(text, scored(0.5, 0.6))
     with pytest.raises(SteeringError, match=r"has none at decoder.1"):

@@ -1,6 +1,7 @@
 """Rows of one's own data: what is read, and what is refused at once with its line."""
 
 import json
+import time
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -92,8 +93,31 @@ def test_all_that_is_wrong_is_said_at_once_with_its_line(tmp_path):
 
 def test_long_lists_of_problems_are_cut(tmp_path):
     with pytest.raises(DataError, match="and 30 more") as caught:
+        read_rows(write(tmp_path, *[{"prompt": "x", "id": "same"}] * 51))
+    assert len(str(caught.value).splitlines()) == 21
+    with pytest.raises(DataError, match="and more; reading stopped at line 21") as caught:
         read_rows(write(tmp_path, *({"answer": "x"} for _ in range(50))))
     assert len(str(caught.value).splitlines()) == 21
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"messages": [1] * 600_000},
+        {"prompt": "a", "objects": ["x"] * 400_000},
+        {"prompt": "a", "objects": [f"dog {at}" for at in range(100_000)]},
+        {"prompt": "a", "attributes": {f"k{at}": 1 for at in range(200_000)}},
+        {"prompt": "a"} | {f"promp{at}": 1 for at in range(200_000)},
+    ],
+    ids=["messages", "unknown objects", "known objects", "attributes", "keys"],
+)
+def test_a_row_of_very_many_values_is_one_error_in_no_time(tmp_path, row):
+    path = write(tmp_path, row)
+    start = time.perf_counter()
+    with pytest.raises(DataError, match=r"^rows.jsonl:1: the row has more than 10000 values; give fewer$"):
+        read_rows(path)
+    assert time.perf_counter() - start < 10
+    assert read_rows(write(tmp_path, {"prompt": "a", "embedding": [0.5] * 20_000}))
 
 
 def test_a_file_without_rows_or_with_broken_json(tmp_path):

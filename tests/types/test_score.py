@@ -78,3 +78,23 @@ def test_groups_of_hits_keep_a_width():
 def test_a_group_without_answers_is_left_out():
     score = mean_score([0.2, None, 0.4, None], groups=["a", "b", "a", "b"])
     assert (score.value, score.n, score.unscored) == (pytest.approx(0.3), 2, 2)
+
+
+def test_gains_and_losses_of_one_size_have_intervals_of_one_size():
+    gained = paired_score([1.0] * 3 + [0.0] * 21, [0.0] * 24)
+    lost = paired_score([0.0] * 24, [1.0] * 3 + [0.0] * 21)
+    assert (lost.value, lost.low, lost.high) == (-gained.value, -gained.high, -gained.low)
+    better, worse = paired_score([1.0] * 24, [0.0] * 24), paired_score([0.0] * 24, [1.0] * 24)
+    assert (worse.low, worse.high) == (-better.high, -better.low)
+
+
+def test_no_change_of_a_count_leaves_nothing_to_one_side():
+    same = paired_score([17.0, 12.0, 9.0], [17.0, 12.0, 9.0])
+    assert (same.value, same.low, same.high) == (0.0, 0.0, 0.0)
+
+
+def test_one_sample_or_one_group_has_no_interval():
+    for score in (mean_score([0.37]), mean_score([0.2, 0.4, 0.51], groups=["a"] * 3), paired_score([1.0], [0.63])):
+        assert (score.value, score.low, score.high) == (pytest.approx(0.37), None, None)
+        assert str(score) == "0.370 (no interval)"
+    assert mean_score([1.0]).low > 0  # Wilson's: one hit says something of the share

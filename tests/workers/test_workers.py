@@ -1,13 +1,15 @@
 """Pieces in this process, in processes, and on a Ray cluster: the same results, whoever dies."""
 
 import os
+import pickle
 import sys
+from concurrent.futures import Future
 
 import pytest
 
 from mmsteer.errors import DataError, WorkerError
 from mmsteer.workers import Here, opened
-from mmsteer.workers.pool import RETRIES
+from mmsteer.workers.pool import RETRIES, Pool
 from tests.workers.pieces import Deadly, Square, Wrong, start, start_elsewhere
 
 # Ray leaves its own processes to the collector of garbage.
@@ -57,6 +59,34 @@ def test_every_piece_is_done_once_elsewhere_and_the_dead_are_replaced(workers, t
 def test_a_piece_that_kills_every_worker_is_one_error(workers, tmp_path):
     with pytest.raises(WorkerError, match="piece 1: 4 workers died at it"):
         squares(workers, [Deadly(1, tmp_path, RETRIES + 1), Square(2)])
+
+
+class Mortal:
+    """Stands in for a worker: each piece kills one."""
+
+    lost = ConnectionError
+
+    def __init__(self, seen):
+        self._seen = seen
+
+    def submit(self, piece):
+        number, future = pickle.loads(piece).number, Future()
+        if number in self._seen:
+            future.set_result(pickle.dumps((True, number)))
+        else:
+            self._seen.add(number)
+            future.set_exception(ConnectionError())
+        return future
+
+    def end(self):
+        pass
+
+
+def test_a_piece_answers_for_the_workers_that_it_lost_itself():
+    """Pieces that are made as they are needed, and forgotten when they are done."""
+    seen = set()
+    with Pool(lambda number: Mortal(seen), 1) as pool:
+        assert [found for _, found in pool.map(map(Square, range(1000)))] == list(range(1000))
 
 
 def test_an_error_that_was_meant_is_raised_as_it_is_and_no_worker_dies_of_it(workers):

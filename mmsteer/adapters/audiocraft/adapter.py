@@ -83,10 +83,12 @@ class AudiocraftMusicgen(MusicgenAdapter):
         """Read the arguments of a whole output, or of the language model's own `generate`."""
         if "attributes" in arguments:
             asked = arguments["attributes"]
-            return Call(self._branches(asked), int(self.musicgen.duration * self._rate), samples=len(asked))
+            steps = int(self.musicgen.duration * self._rate)
+            return Call(self._branches(asked), steps, samples=len(asked), delay=self.delay)
         asked, prompt = arguments.get("conditions") or [], arguments.get("prompt")
         samples = arguments.get("num_samples") or len(asked if prompt is None else prompt) or 1
-        return Call(self._branches(asked), arguments.get("max_gen_len", USUAL_LENGTH), samples=samples)
+        steps = arguments.get("max_gen_len", USUAL_LENGTH)
+        return Call(self._branches(asked), steps, samples=samples, delay=self.delay)
 
     def forward(self, stack: str, arguments: Mapping[str, Any]) -> Forward:
         """Read the arguments of one forward of the language model."""

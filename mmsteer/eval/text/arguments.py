@@ -3,13 +3,24 @@
 from collections.abc import Callable
 from typing import TypeVar
 
-from mmsteer.errors import EvalError
+from mmsteer.errors import EvalError, clip
+
+DIGITS = 9  # of a whole number
 
 Test = Callable[[str], bool]
 Check = Callable[[str | None], Test]
 """From the argument (None where there is no `=`) to the test of an answer."""
 
 Value = TypeVar("Value")
+
+
+def whole_number(text: str) -> int | None:
+    """The number that digits alone write; None for any other text, or for more than nine of them.
+
+    >>> whole_number("20"), whole_number("-1"), whole_number("9" * 5000)
+    (20, None, None)
+    """
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= DIGITS else None
 
 
 def flag(test: Test) -> Check:
@@ -94,9 +105,10 @@ def _text(argument: str) -> str:
 
 
 def _whole(argument: str) -> int:
-    if not (argument.isascii() and argument.isdecimal()):
-        raise EvalError(f"{argument!r} after =; give a whole number, such as 20")
-    return int(argument)
+    count = whole_number(argument)
+    if count is None:
+        raise EvalError(f"{clip(argument)} after =; give a whole number of at most {DIGITS} digits, such as 20")
+    return count
 
 
 def _text_and_number(argument: str) -> tuple[str, int]:

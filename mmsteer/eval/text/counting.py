@@ -1,20 +1,22 @@
 """Words, sentences and paragraphs of a text, counted the same way by every scorer of this package."""
 
 import re
+from collections.abc import Iterator
 
 from mmsteer.types.metric import Metric
 
 LENGTH = Metric("length", "Words of an answer, as runs of letters, digits and underscores.", unit="words", decimals=1)
 
 _WORD = re.compile(r"\w+")
-_BREAK = re.compile(r"(?<=[.!?…])[\"'”’)\]*]*\s+|\n+")
+_BREAK = re.compile(r"(?<=[.!?…])[\"'”’)\]*]*(\s+)")
 _ABBREVIATION = re.compile(
     r"(?:^|[\s(])(?:mr|mrs|ms|dr|prof|st|vs|e\.g|i\.e|cf|approx|p\.s|p\.p\.s|[a-hj-z])\.$", re.IGNORECASE
 )
 _MAYBE = re.compile(
     r"(?:^|[\s(])(?:a\.m|p\.m|no|fig|etc|jr|sr|inc|ltd|u\.s|u\.k)\.$", re.IGNORECASE
 )  # may also end a sentence
-_MARKER = re.compile(r"^(?:[-*•#>]+|\(?\d{1,3}[.)])$")
+_LONGEST = len(" approx.")  # characters of an abbreviation with what stands before it
+_MARKER = re.compile(r"\(?\d{1,3}\.")
 
 
 def count_tokens(text: str) -> int:
@@ -37,22 +39,26 @@ def split_sentences(text: str) -> list[str]:
     >>> split_sentences("Dr. Lee came. Why? 1. Work\n2. Tea")
     ['Dr. Lee came.', 'Why?', '1. Work', '2. Tea']
     """
-    sentences: list[str] = []
+    return [piece for line in text.split("\n") for piece in _split_line(line.strip()) if _WORD.search(piece)]
+
+
+def _split_line(line: str) -> Iterator[str]:
     start = 0
-    for gap in [*_BREAK.finditer(text), None]:
-        end = len(text) if gap is None else gap.end()
-        piece = text[start:end].strip()
-        if gap is None or "\n" in gap[0] or not _goes_on(piece, text[end : end + 1]):
-            start = end
-            if _WORD.search(piece):
-                sentences.append(piece)
-    return sentences
+    for gap in _BREAK.finditer(line):
+        if not _goes_on(line, start, gap):
+            yield line[start : gap.start(1)]
+            start = gap.end()
+    yield line[start:]
 
 
-def _goes_on(piece: str, following: str) -> bool:
-    """Whether what ends in a stop is no whole sentence."""
-    abbreviated = _ABBREVIATION.search(piece) or (_MAYBE.search(piece) and (following.islower() or following.isdigit()))
-    return bool(abbreviated or _MARKER.match(piece))
+def _goes_on(line: str, start: int, gap: re.Match[str]) -> bool:
+    """Whether what begins at `start` and ends in a stop before a gap is no whole sentence."""
+    stop, following = gap.start(1), line[gap.end()]
+    tail = max(stop - _LONGEST, 0), stop  # not from the start on: one that goes on again and again is read once
+    abbreviated = _ABBREVIATION.search(line, *tail) or (
+        _MAYBE.search(line, *tail) and (following.islower() or following.isdigit())
+    )
+    return bool(abbreviated or _MARKER.fullmatch(line, start, stop))
 
 
 def split_paragraphs(text: str) -> list[str]:

@@ -98,7 +98,19 @@ def is_quoted(text: str) -> bool:
 
 def has_title(text: str) -> bool:
     """Whether a title in double angular brackets, `<<so>>`, stands within a line."""
-    return any(found.strip("<>").strip() for found in re.findall(r"<<[^\n]+>>", text))
+    return any(_titled(line).strip("<>").strip() for line in text.split("\n"))
+
+
+def _titled(line: str) -> str:
+    """What stands between the first `<<` of a line and its last `>>`."""
+    start = line.find("<<")
+    return "" if start < 0 else line[start : max(start, line.rfind(">>"))]
+
+
+def count_placeholders(text: str) -> int:
+    """Stretches `[so]` within a line, each up to the first bracket that closes."""
+    # A bracket that nothing closes takes the rest of its line, in which no other is closed either.
+    return sum(map(bool, re.findall(r"\[[^\]\n]*+(\]?)", text)))
 
 
 def has_two_responses(text: str) -> bool:
@@ -148,7 +160,7 @@ CHECKS: Mapping[str, Check] = MappingProxyType(
         "divided_paragraphs": number(lambda text, n: count_divided(text) == n),
         "bullets": number(lambda text, n: count_bullets(text) == n),
         "min_highlights": number(lambda text, n: count_highlights(text) >= n),
-        "min_placeholders": number(lambda text, n: len(re.findall(r"\[.*?\]", text)) >= n),
+        "min_placeholders": number(lambda text, n: count_placeholders(text) >= n),
         "min_capital_words": number(lambda text, n: count_capital_words(text) >= n),
         "max_capital_words": number(lambda text, n: count_capital_words(text) <= n),
         "min_sections": counted(lambda text, mark, n: count_sections(text, mark) >= n),

@@ -4,6 +4,7 @@ Words are what white space separates, in lower case, so scripts without spaces a
 4-grams is `mmsteer.eval.words.repetition`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mmsteer.errors import EvalError
@@ -68,12 +69,15 @@ def longest_repeat(text: str) -> float | None:
     0.3333333333333333
     """
     words = _words(text)
-    shortest, longest = 0, max(len(words) - 1, 0)
-    while shortest < longest:  # part of a repeated n-gram is repeated too, so halving finds the longest
-        n = (shortest + longest + 1) // 2
-        grams = _grams(words, n)
-        shortest, longest = (n, longest) if len(set(grams)) < len(grams) else (shortest, n - 1)
-    return shortest / len(words) if words else None
+    names: list[list[int]] = [_joined(words, words)]  # of runs of 1, 2, 4, 8 ... words, by where they begin
+    while _is_repeated(names[-1]):
+        names.append(_joined(names[-1], names[-1][1 << (len(names) - 1) :]))
+    longest, runs = 0, [0] * len(words)
+    for power in reversed(range(len(names))):  # part of a repeated run is repeated too, so the length grows bit by bit
+        longer = _joined(runs, names[power][longest:])
+        if _is_repeated(longer):
+            longest, runs = longest + (1 << power), longer
+    return longest / len(words) if words else None
 
 
 def find_loop(text: str) -> Loop | None:
@@ -100,6 +104,16 @@ def _words(text: str) -> list[str]:
 
 def _grams(words: list[str], n: int) -> list[tuple[str, ...]]:
     return [tuple(words[at : at + n]) for at in range(len(words) - n + 1)]
+
+
+def _joined(heads: Sequence[object], tails: Sequence[object]) -> list[int]:
+    """Names of runs that are made of two runs each: one number for equal runs, and their length does not matter."""
+    known: dict[tuple[object, object], int] = {}
+    return [known.setdefault(pair, len(known)) for pair in zip(heads, tails, strict=False)]
+
+
+def _is_repeated(names: list[int]) -> bool:
+    return len(set(names)) < len(names)
 
 
 def _matching(words: list[str], period: int) -> int:

@@ -66,9 +66,10 @@ def perplexity(texts: Sequence[Likelihood | None], *, seed: int = 0) -> Score:
     mean = ratio_interval(
         [one.nll for one in scored], [one.tokens for one in scored], seed=seed, unscored=len(texts) - len(scored)
     )
-    if mean.value is None or mean.low is None or mean.high is None:
-        return Score(None, None, None, 0, len(texts))
+    ends = (mean.value, mean.low, mean.high)
     try:
-        return Score(math.exp(mean.value), math.exp(mean.low), math.exp(mean.high), mean.n, mean.unscored)
+        value, low, high = (None if end is None else math.exp(end) for end in ends)
     except OverflowError:
-        raise EvalError(f"a mean of {mean.high:.0f} nats a token; are these logarithms of probabilities?") from None
+        most = max(end for end in ends if end is not None)
+        raise EvalError(f"a mean of {most:.0f} nats a token; are these logarithms of probabilities?") from None
+    return Score(value, low, high, mean.n, mean.unscored)

@@ -9,9 +9,10 @@ from functools import partial
 from types import MappingProxyType
 from typing import Literal, Protocol
 
-from mmsteer.errors import EvalError
+from mmsteer.errors import EvalError, clip
 from mmsteer.eval.answer_words import after_thinking
 from mmsteer.eval.judge import EndpointJudge, Judge
+from mmsteer.eval.text.arguments import DIGITS, whole_number
 from mmsteer.eval.text.captions import is_brief, is_decision, is_grounded, names_any, object_class
 from mmsteer.eval.text.choice import parse_choice, right_option
 from mmsteer.eval.text.instruction import parse_instruction
@@ -256,9 +257,10 @@ def _mentions(argument: str | None, _: Models) -> Rates:
 
 def _brief(argument: str | None, _: Models) -> Rates:
     given = _given(argument)
-    if not given.isdecimal() or not int(given):
-        raise EvalError(f"{given!r} is no number of words; write such as brief:14")
-    return _each(lambda answer, _: is_brief(answer, int(given)))
+    most = whole_number(given)
+    if not most:
+        raise EvalError(f"{clip(given)} is no number of words, of at most {DIGITS} digits; write such as brief:14")
+    return _each(lambda answer, _: is_brief(answer, most))
 
 
 def _judge(argument: str | None, models: Models) -> Rates:

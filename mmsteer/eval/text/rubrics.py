@@ -9,6 +9,7 @@ Source: Wu et al. 2025, AxBench, arXiv:2501.17148, appendix on the judge.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from types import MappingProxyType
 
 from mmsteer.errors import EvalError
@@ -34,7 +35,7 @@ PROMPT>>>
 """
 
 _MARKS = r"[\s*_#>`\"'(\[]*"
-_RATING = re.compile(rf"^{_MARKS}rating[*_`]*:{_MARKS}([^\W_]*)(.*)$", re.IGNORECASE | re.MULTILINE)
+_RATING = re.compile(rf"{_MARKS}rating[*_`]*:{_MARKS}([^\W_]*)(.*)", re.IGNORECASE)
 _NUMBERS = MappingProxyType({"0": 0.0, "1": 0.5, "2": 1.0})
 _WORDS = MappingProxyType({"no": 0.0, "yes": 1.0})
 
@@ -72,9 +73,9 @@ class Rubric:
         Args:
             verdict: What the judge wrote.
         """
-        found = _RATING.findall(verdict)
-        rest = found[0][1] if len(found) == 1 else "more than one"
-        return None if re.search(r"\w", rest) else self.ratings.get(found[0][0].lower())
+        found = list(islice(filter(None, map(_RATING.match, verdict.split("\n"))), 2))
+        rest = found[0][2] if len(found) == 1 else "more than one"
+        return None if re.search(r"\w", rest) else self.ratings.get(found[0][1].lower())
 
 
 RUBRICS: Mapping[str, Rubric] = MappingProxyType(

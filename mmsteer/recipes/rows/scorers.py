@@ -17,7 +17,7 @@ from mmsteer.types.metric import Metric
 
 Output = Mapping[str, Any]
 """What the log holds of an output: `text`; and `surprise`, `right`, where the model itself was asked for them."""
-Judge = Callable[[Output, Reference], Pair]
+Judge = Callable[[Output, Reference], Pair | None]
 Measure = str | Callable[[Any], float | None]
 """What a metric measures: a name, or a function of an answer (text) or of an `Audio`."""
 
@@ -28,7 +28,7 @@ class Scorer:
 
     Attributes:
         metric: What its mean over outputs is.
-        score: What an output adds to the two sums of the metric.
+        score: What an output adds to the two sums of the metric; None, or nothing below, where it cannot be scored.
         asks: What the model must be asked while it runs: `surprise` or `options`; None for nothing.
     """
 

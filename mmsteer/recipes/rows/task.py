@@ -15,16 +15,16 @@ from mmsteer.errors import EvalError, RecipeError
 from mmsteer.eval.audio import read_audio
 from mmsteer.eval.sound_file import to_flac
 from mmsteer.likelihood import output_likelihood
-from mmsteer.recipes.beside import beside_controls
+from mmsteer.recipes.beside import Count, Pair, beside_controls
 from mmsteer.recipes.environment import file_digest
 from mmsteer.recipes.folder import RunFolder
 from mmsteer.recipes.plan import Planned
 from mmsteer.recipes.receipts import receipt_json
 from mmsteer.recipes.rows.scorers import Measure, Scorer, audio_scorers, called, read_audio_file, text_scorers
-from mmsteer.recipes.scoring import Line, Scored
+from mmsteer.recipes.scoring import ITEM, Line, Scored
 from mmsteer.recipes.task import Task
 from mmsteer.steering import Steering, steer
-from mmsteer.tasks import Row
+from mmsteer.tasks import Row, sources_of
 from mmsteer.types import Sample, Sampling
 
 LOOKED_AT = 12
@@ -145,7 +145,7 @@ class RowsTask(Task):
         if not self._is_text:
             file = _audio(planned, item)
             output = {"audio": file, "readings": read_audio_file(path / file, self.score)}
-        scores = {one.metric.name: list(one.score(output, item.row.reference)) for one in self.scorers}
+        scores = {one.metric.name: list(one.score(output, item.row.reference) or (0.0, 0.0)) for one in self.scorers}
         return {"id": item.row.id, "seed": item.seed, **output, "scores": scores}
 
     def contexts(self, path: Path, planned: Planned, items: Sequence[Item], outputs: Sequence[Any]) -> list[Sample]:
@@ -164,10 +164,11 @@ class RowsTask(Task):
         return [line for line in lines if line["text" if self._is_text else "audio"]][:LOOKED_AT]
 
     def scores(self, members: Sequence[Scored]) -> dict[str, Any]:
-        """Ratios of sums over rows, beside their controls."""
+        """Ratios of sums over rows, beside their controls; intervals are over groups, or prompts, of rows."""
         counts = {one.metric.name: _count(one.metric.name) for one in self.scorers}
         chance = {one.metric.name: one.metric.chance for one in self.scorers if one.metric.chance is not None}
-        return {"metrics": beside_controls(members, counts, chance)}
+        sources = sources_of(self.rows)
+        return {"metrics": beside_controls(members, counts, chance, lambda line: sources[line[ITEM]])}
 
     @property
     def _is_text(self) -> bool:
@@ -223,8 +224,12 @@ def _content(row: Row) -> list[Any]:
     return [repr(bare), [file_digest(path) for path in row.files]]
 
 
-def _count(name: str) -> Any:
-    return lambda line: tuple(line["scores"][name])
+def _count(name: str) -> Count:
+    def count(line: Line) -> Pair | None:
+        above, below = line["scores"][name]
+        return (above, below) if below else None
+
+    return count
 
 
 def _audio(planned: Planned, item: Item) -> str:

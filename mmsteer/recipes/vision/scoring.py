@@ -26,9 +26,9 @@ def _right(line: Line) -> int:
 
 CAPTION_METRICS: Mapping[str, Count] = {
     "chair_s": lambda line: share(_wrong(line) > 0 if line["caption"] else None),
-    "chair_i": lambda line: (_wrong(line), len(line["mentions"])),
+    "chair_i": lambda line: (_wrong(line), len(line["mentions"])) if line["caption"] else None,
     "recall": lambda line: (_right(line), _right(line) + len(line["missed"])),
-    "precision": lambda line: (_right(line), len(named_objects(line))),
+    "precision": lambda line: (_right(line), len(named_objects(line))) if line["caption"] else None,
     "f1": lambda line: (_right(line), (len(named_objects(line)) + _right(line) + len(line["missed"])) / 2),
     "length": lambda line: share(count_words(line["caption"])),
     "distinct": lambda line: share(len(named_objects(line))),
@@ -70,13 +70,13 @@ def metrics_of(recipe: Recipe) -> dict[str, Count]:
 
 
 def said_metrics(counts: Mapping[str, Count]) -> dict[str, Count]:
-    """Metrics of captions; a picture that was only asked about adds nothing.
+    """Metrics of captions; a picture that was only asked about has none.
 
     `counts`: what a caption adds to the two sums of each metric.
     """
 
     def told(count: Count) -> Count:
-        return lambda line: (0.0, 0.0) if line["caption"] is None else count(line)
+        return lambda line: None if line["caption"] is None else count(line)
 
     return {name: told(count) for name, count in counts.items()}
 
@@ -98,18 +98,33 @@ def scores(members: Sequence[Scored], metrics: Mapping[str, Count]) -> dict[str,
     known = {name: chance for name in metrics if (chance := _chance(name)) is not None}
     lines = [line for one in members for line in one.lines]
     before = [line for one in members for line in one.unsteered or ()] if members[0].unsteered else []
-    found = beside_controls(members, metrics, known)
-    return {"metrics": found, "flips": _flips(lines, before) if before else {}}
+    # How many answers cannot be parsed is counted on all of them.
+    unparsed = {name: count for name, count in metrics.items() if name.endswith(".unparsed")}
+    others = {name: count for name, count in metrics.items() if name not in unparsed}
+    found = beside_controls(members, unparsed) | beside_controls(members, others, known, common=_parsed_in_both)
+    return {"metrics": {name: found[name] for name in metrics}, "flips": _flips(lines, before) if before else {}}
 
 
 def _answers(split: str, metric: str) -> Count:
     above, below = (words.split() for words in POPE_METRICS[metric])
 
-    def answers(line: Line) -> Pair:
-        seen = Counter(one["outcome"] for one in line["answers"] or () if split in one["splits"])
+    def answers(line: Line) -> Pair | None:
+        if line["answers"] is None:
+            return None
+        seen = Counter(one["outcome"] for one in line["answers"] if split in one["splits"])
         return sum(seen[word] for word in above), sum(seen[word] for word in below)
 
     return answers
+
+
+def _parsed_in_both(line: Line, other: Line) -> tuple[Line, Line]:
+    """Two lines without the answers that could not be parsed in one of them."""
+    if not (line["answers"] and other["answers"]):
+        return line, other
+    pairs = zip(line["answers"], other["answers"], strict=True)
+    kept = [pair for pair in pairs if "unparsed" not in (pair[0]["outcome"], pair[1]["outcome"])]
+    mine, others = ([pair[side] for pair in kept] for side in (0, 1))
+    return {**line, "answers": mine}, {**other, "answers": others}
 
 
 def _chance(name: str) -> float | None:

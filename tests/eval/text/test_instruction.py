@@ -1,12 +1,15 @@
 """Instructions that a program can verify: each check beside what it must refuse."""
 
+import random
+import re
+
 import pytest
 
 from mmsteer.errors import EvalError
-from mmsteer.eval.text import from_ifeval, parse_instruction
+from mmsteer.eval.text import counting, from_ifeval, parse_instruction
 from mmsteer.eval.text.counting import count_tokens, split_paragraphs, split_sentences
 from mmsteer.eval.text.instruction import relaxed
-from mmsteer.eval.text.instruction_checks import CHECKS
+from mmsteer.eval.text.instruction_checks import CHECKS, count_placeholders, has_title
 
 GOLDEN = {
     "lowercase": (["all small, 3 of them."], ["One Capital", "123"]),
@@ -224,3 +227,27 @@ def test_counts_add_up_over_paragraphs():
     assert split_paragraphs(text) == parts
     assert count_tokens(text) == sum(map(count_tokens, parts)) == 9
     assert len(split_sentences(text)) == sum(len(split_sentences(part)) for part in parts)
+
+
+def sentences_by_pieces(text):
+    """Each piece between two gaps looked at whole, which takes the square of the length."""
+    found, start = [], 0
+    for gap in [*re.finditer(r"(?<=[.!?…])[\"'”’)\]*]*\s+|\n+", text), None]:
+        end = len(text) if gap is None else gap.end()
+        piece, following = text[start:end].strip(), text[end : end + 1]
+        maybe = counting._MAYBE.search(piece) and (following.islower() or following.isdigit())
+        marker = re.match(r"(?:[-*•#>]+|\(?\d{1,3}[.)])$", piece)
+        if gap is None or "\n" in gap[0] or not (counting._ABBREVIATION.search(piece) or maybe or marker):
+            found, start = [*found, piece], end
+    return [piece for piece in found if re.search(r"\w", piece)]
+
+
+def test_linear_patterns_find_what_plain_ones_do():
+    rng = random.Random(0)
+    pieces = ["Mr.", "a.m.", "p.p.s.", "approx.", "x", "1.", "(3.", "12)", "- ", "*", '"', ")", "…", "?", "No.", "5"]
+    for _ in range(3000):
+        text = "".join(rng.choices([*pieces, "\n", " ", "  ", "\t", "\u2028", "word", "A."], k=rng.randint(0, 14)))
+        assert split_sentences(text) == sentences_by_pieces(text)
+        text = "".join(rng.choices("<<<>>>[[]] a\n\r", k=rng.randint(0, 12)))
+        assert has_title(text) == any(one.strip("<>").strip() for one in re.findall(r"<<[^\n]+>>", text)), text
+        assert count_placeholders(text) == len(re.findall(r"\[.*?\]", text)), text

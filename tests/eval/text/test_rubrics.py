@@ -91,6 +91,7 @@ def test_a_question_is_answered_by_yes_or_no(judge, endpoint):
         ("Rating: 1\nRating: 1", None),
         ("My rating: 2", None),
         ("Rating:", None),
+        ("Rating:\n2", None),
         ("2", None),
         ("", None),
     ],

@@ -10,6 +10,7 @@ import torch
 import mmsteer
 from mmsteer.errors import RecipeError
 from mmsteer.recipes.folder import RunFolder
+from mmsteer.recipes.scoring import Scored
 from mmsteer.report import write_report
 from mmsteer.steering import Gate
 from mmsteer.types import SiteStats
@@ -246,3 +247,18 @@ def test_clips_are_scored_by_name_and_by_any_function(tmp_path):
     found = mmsteer.evaluate(given, {"pushed": "a:b 0.1"}, known, folder=tmp_path / "run", random=0, progress=False)
     assert 0 < found.scores["pushed"]["loud"]["steered"]["value"] <= 1
     assert len(list((tmp_path / "run" / "audio").rglob("*.flac"))) == 2
+
+
+def test_intervals_are_over_groups_of_rows(llama, rows):
+    """Rows of one group stand and fall together: as many groups as values say as much as that many rows."""
+    values = [0.1, 0.4, 0.2, 0.9]
+
+    def found(each, group):
+        given = [replace(rows[0], id=str(at), prompt=f"p{at}", group=group(at)) for at in range(len(values) * each)]
+        scored = [{"example": at, "scores": {"letters": [values[at // each], 1.0]}} for at in range(len(given))]
+        shown = Scored("x", {}, {}, None, scored, None, {}, None, None)
+        return task(llama, given, score={"letters": letters}).scores([shown])["metrics"]["letters"]["steered"]
+
+    pooled, alone = found(3, lambda at: str(at // 3)), found(1, lambda at: None)
+    assert (pooled["low"], pooled["high"]) == pytest.approx((alone["low"], alone["high"]))
+    assert found(3, lambda at: None)["low"] > pooled["low"]

@@ -86,6 +86,16 @@ def test_differences_pair_the_pictures():
     assert found["against_wrong_image"]["value"] == 1.0
 
 
+def test_answers_that_are_parsed_in_one_run_alone_are_no_part_of_a_difference():
+    """A model that mumbles where it was wrong is right as often as before where it says yes or no."""
+    before = [line(answers=answered("tp", "fp", "tn", "fn"))] * 3
+    after = [line(answers=answered("tp", "unparsed", "tn", "unparsed"))] * 3
+    found = scores([scored(after, before)], answer_metrics(("random",)))["metrics"]
+    accuracy, unparsed = found["pope.random.accuracy"], found["pope.random.unparsed"]
+    assert (accuracy["steered"]["value"], accuracy["unsteered"]["value"]) == (1.0, 0.5)
+    assert (accuracy["difference"]["value"], unparsed["difference"]["value"]) == (0.0, 0.5)
+
+
 def test_a_run_without_the_plain_model_has_no_differences():
     found = scores([scored(LINES)], CAPTIONS)
     assert found["metrics"]["f1"]["difference"] is None
