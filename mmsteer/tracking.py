@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -76,7 +77,7 @@ def opened_trackers(
 def _opened(name: str, folder: Path, run: str, settings: Mapping[str, Any]) -> Tracker:
     module = _module(name)
     if name == "tensorboard":
-        return _EventFiles(module.SummaryWriter(str(folder / "tensorboard")))
+        return _EventFiles(module, folder / "tensorboard")
     module.init(project=PROJECT, name=run, config=dict(settings))
     return _Run(module)
 
@@ -93,8 +94,13 @@ def _module(name: str) -> ModuleType:
 
 
 class _EventFiles:
-    def __init__(self, writer: Any) -> None:
-        self._writer = writer
+    def __init__(self, module: Any, folder: Path) -> None:
+        self._module, self._folder = module, folder
+
+    @cached_property
+    def _writer(self) -> Any:
+        # At the first step: before, the folder may be somebody else's.
+        return self._module.SummaryWriter(str(self._folder))
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
         for name, value in values.items():
@@ -102,7 +108,8 @@ class _EventFiles:
         self._writer.flush()
 
     def close(self) -> None:
-        self._writer.close()
+        if "_writer" in vars(self):
+            self._writer.close()
 
 
 class _Run:

@@ -82,6 +82,26 @@ def test_event_files_hold_the_numbers_of_the_log(train, tmp_path):
         assert [one.value for one in events.Scalars(name)] == pytest.approx([line[name] for line in log], rel=1e-6)
 
 
+def test_no_event_file_is_there_before_the_first_step(tmp_path, monkeypatch):
+    opened = []
+
+    class Writer:
+        def __init__(self, folder):
+            opened.append(folder)
+
+        add_scalar = close = flush = lambda *_: None
+
+    module = ModuleType("events")
+    module.SummaryWriter = Writer
+    monkeypatch.setattr("mmsteer.tracking.import_module", lambda _: module)
+    with opened_trackers(["tensorboard"], tmp_path, "run", {}):
+        pass
+    with opened_trackers(["tensorboard"], tmp_path, "run", {}) as (tracker,):
+        assert opened == []
+        tracker.log(0, {"loss": 1.0})
+    assert opened == [str(tmp_path / "tensorboard")]
+
+
 class Kept:
     def __init__(self):
         self.steps = []

@@ -21,9 +21,9 @@ from mmsteer.axbench.lora import train_lora
 from mmsteer.axbench.material import Material
 from mmsteer.axbench.methods import BASELINES, FINDERS, METHODS, Budget, Found
 from mmsteer.axbench.results import AXES
-from mmsteer.claim import claim
 from mmsteer.errors import DataError, EvalError
 from mmsteer.eval.text import harmonic_mean
+from mmsteer.folders import KeptLines, claimed
 from mmsteer.types import Positions, Sample, Sampling, Site
 from mmsteer.workers import Held, Here, Workers
 
@@ -248,24 +248,26 @@ def run(
         A record for each concept and seed, as they stand in `results.jsonl`.
 
     Raises:
-        DataError: The folder holds another run.
+        DataError: The folder holds something else, or another process runs there.
         EvalError: There are fewer instructions than a concept takes.
     """
     if len(bench.instructions) < bench.settings.prompts:
         raise EvalError(f"{len(bench.instructions)} instructions; a concept takes {bench.settings.prompts}")
     assert bench.folder is not None
     told = json.loads(json.dumps({**settings, **asdict(bench.settings), "judge": bench.rater.name}))
-    claim(bench.folder, "axbench.json", told, "run of AxBench", DataError)
-    kept = Kept(bench.folder / "results.jsonl")
     cells = [(concept, seed) for seed in bench.settings.seeds for concept in concepts]
-    left = [ConceptRecord(concept, seed) for concept, seed in cells if (concept.id, seed) not in kept.done]
     by = workers or Here(Held(bench.adapter, {BENCH: bench}))
-    with Progress(disable=not progress) as bar:
+    with (
+        claimed(bench.folder, "axbench.json", told, "run of AxBench", DataError) as digests,
+        Progress(disable=not progress) as bar,
+    ):
+        kept = Kept(KeptLines(digests, "results.jsonl"))
+        left = [ConceptRecord(concept, seed) for concept, seed in cells if (concept.id, seed) not in kept.done]
         task = bar.add_task("concepts", total=len(cells), completed=len(cells) - len(left))
         for piece, record in by.map(left):
             kept.add(record)
             bar.update(task, description=str(piece), advance=1)
-    return kept.arranged([(concept.id, seed) for concept, seed in cells])
+        return kept.arranged([(concept.id, seed) for concept, seed in cells])
 
 
 def _detection(material: Material, found: Found) -> dict[str, float]:

@@ -76,7 +76,7 @@ def attribute(
     mmsteer attribute --model bundled:music --prompt "a slow tune of flute" --units frames --out frames.html
     """
     if out is not None:
-        check_out(out, force)
+        check_out(out, force, directions, image, other_image)
     _check_given(units, {"components": sites, "features": dictionary, "vectors": steer, "patches": image})
     if units != "features":
         refuse_idle(context, ("feature",), f"is for features, and the output is attributed to {units}")

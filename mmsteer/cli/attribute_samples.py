@@ -58,7 +58,7 @@ def attribute_samples(
     mmsteer attribute-samples --data style.jsonl --directions pirate.safetensors --prompt "Who are you?"
     """
     if out is not None:
-        check_out(out, force)
+        check_out(out, force, data, directions)
     _check_one(directions, probe)
     kind = "a vector" if probe is None else "a probe"
     refuse_idle(context, OF_PROBES if probe is None else OF_VECTORS, f"does nothing for the samples of {kind}")

@@ -60,7 +60,7 @@ def convert(
 
     mmsteer convert llava15_none_image.pt revis.safetensors --model llava-hf/llava-1.5-7b-hf --counted hidden_states
     """
-    check_out(out, force)
+    check_out(out, force, Path(source))
     from mmsteer.api import load, parse_steering
     from mmsteer.cli.quiet import hush
     from mmsteer.formats import OWN, Places, format_of, load_directions, save_directions, save_steering

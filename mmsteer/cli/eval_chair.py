@@ -1,7 +1,6 @@
 """`mmsteer eval chair`."""
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +8,7 @@ import typer
 
 from mmsteer.cli.eval_out import Out, write_report
 from mmsteer.cli.eval_table import AsJson
+from mmsteer.cli.files import check_unread
 from mmsteer.cli.tables import table
 from mmsteer.errors import EvalError
 
@@ -53,7 +53,7 @@ def chair(
     from rich.console import Console
 
     if rows:
-        _check_output(rows, [captions, objects, synonyms, *(coco.glob("*.json") if coco else ())])
+        check_unread(rows, captions, objects, synonyms, *(coco.glob("*.json") if coco else ()))
     score = _judge(captions, objects, coco, compat, synonyms, seed)
     if rows:
         _write(rows, score)
@@ -86,11 +86,6 @@ def _judge(
     check_images(said, truth, source)
     wanted = {caption.image: truth[caption.image] for caption in said}
     return Chair(wanted, compat, words).score({caption.image: caption.text for caption in said}, seed=seed)
-
-
-def _check_output(path: Path, inputs: list[Path | None]) -> None:
-    if os.path.exists(path) and any(one and os.path.exists(one) and path.samefile(one) for one in inputs):
-        raise EvalError(f"--rows {path} is a file that is read; give another name, or it would be lost")
 
 
 def _write(path: Path, score: "ChairScore") -> None:

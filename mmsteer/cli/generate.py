@@ -100,7 +100,7 @@ def generate(
     --steer "style:pirate 0.3 on text.14" --compare
     """
     if out is not None:
-        check_out(out, force)
+        check_out(out, force, directions, image, continued, melody)
     tune = _tune(follow)
     steer, least = _auto(steer or [])
     _check_auto(least, image, compare)

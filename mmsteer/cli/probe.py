@@ -81,7 +81,7 @@ def probe(
 
     mmsteer probe --contrast counterfactual --out grounded.safetensors
     """
-    check_out(out, force)
+    check_out(out, force, data, demos)
     sources = {"--data": data, "--concept": concept, "--contrast": contrast}
     given = {
         "--clips": clips,

@@ -139,7 +139,7 @@ def train(
 
     hush()
     with joined(device) as (ranks, own), ranks.fail_together():
-        check_out(out, force)
+        check_out(out, force, data)
         _check_options(context, method, reward)
         check_trackers(report_to or ())
         if reward is not None:

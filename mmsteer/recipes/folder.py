@@ -17,7 +17,7 @@ r"""A run on disk: plain JSON and audio, whole at every moment, and resumable.
       shuffled.safetensors, wrong_image.safetensors: those of these controls, under the names of what they stand for
       probe.json              [{"family", "probe", "metric", "labels": [..], "rows": [{"site", "score",
                                "labels": {label: score}}]}]; [] where all directions came from files
-      digests.txt             what each of these files, and each line of the logs, must be: `mmsteer.recipes.digests`.
+      digests.txt             what each of these files, and each line of the logs, must be: `mmsteer.folders.digests`.
                               What is missing or differs is made again
       chunks.jsonl            one line a finished batch: {"condition", "chunk", "files": [name], "receipt": {...}}, and
                                of text "outputs": [{"text", ...}], of images that are asked about [{"caption",
@@ -67,18 +67,16 @@ compares windows of 0.5 s. C is {"scheduled_s", "played_s"|null}: when the secon
 """
 
 import json
-import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from mmsteer.atomic import write_atomically
 from mmsteer.errors import RecipeError, clip
-from mmsteer.json_lines import parse_json, read_json
-from mmsteer.recipes.digests import DIGESTS, Digests, digest_of, whole_lines
+from mmsteer.folders import DIGESTS, LOCK, Digests, KeptLines, holds_others, locked, make_folder, say
+from mmsteer.json_lines import read_json
 
-LOCK = ".lock"
 RUN, SAMPLES, CHUNKS = "run.json", "samples.jsonl", "chunks.jsonl"
 
 
@@ -91,7 +89,7 @@ class RunFolder:
     def __init__(self, path: Path, run_id: str) -> None:
         self.path = path
         self.id = run_id
-        self._digests = Digests(path)
+        self._digests = Digests(path, RecipeError)
 
     @classmethod
     def open(cls, path: Path, run_id: str, name: str) -> "RunFolder":
@@ -101,9 +99,7 @@ class RunFolder:
             RecipeError: The folder holds something else, or cannot be written.
         """
         try:
-            if path.exists() and not path.is_dir():
-                raise RecipeError(f"{path} is a file; give --out a folder that is new or empty")
-            path.mkdir(parents=True, exist_ok=True)
+            make_folder(path, RecipeError)
             folder = cls(path, run_id)
             folder._claim(name)
         except OSError as cause:
@@ -129,7 +125,7 @@ class RunFolder:
             return False
         damaged = self._digests.damaged() if self._digests.closed else [DIGESTS]
         if damaged:
-            _say(f"{self.path}: damaged, and made again: {', '.join(damaged[:5])} ({len(damaged)} in all)")
+            say(f"{self.path}: damaged, and made again: {', '.join(damaged[:5])} ({len(damaged)} in all)")
         return not damaged
 
     def finish(self, *parts: str) -> None:
@@ -203,29 +199,19 @@ class RunFolder:
             ) from None
 
     def append(self, log: str, lines: Sequence[Mapping[str, Any]]) -> None:
-        """Add lines to a log; a crash leaves at most a part of one line, which `open` takes off again.
+        """Add lines to a log; a crash leaves at most a part of them, which `locked` takes off again.
 
         Raises:
             RecipeError: The disk refuses.
         """
-        texts = _texts(lines)
-        try:
-            # First: a line without a digest is as good as none.
-            self._digests.add(f"{log}:", texts)
-            with (self.path / log).open("ab") as file:
-                file.write(b"".join(text + b"\n" for text in texts))
-                file.flush()
-        except OSError as cause:
-            raise RecipeError(
-                f"{self.path / log} cannot be written: {cause.strerror}; what is finished is kept"
-            ) from None
+        self._log(log).append(lines)
 
     def lines(self, log: str) -> list[dict[str, Any]]:
         """The lines of a log, each once, but for those that are damaged.
 
         `log`: `SAMPLES` or `CHUNKS`.
         """
-        return [parse_json(text.decode(), f"{self.path / log}", RecipeError) for text in self._sound(log)]
+        return self._log(log).read()
 
     def keep(self, log: str, lines: Sequence[Mapping[str, Any]]) -> None:
         """Leave only some lines in a log.
@@ -233,7 +219,7 @@ class RunFolder:
         `log`: `SAMPLES` or `CHUNKS`.
         `lines`: those that stay.
         """
-        self._rewrite(log, _texts(lines))
+        self._log(log).keep(lines)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -242,38 +228,26 @@ class RunFolder:
         Raises:
             RecipeError: Another process runs here, or the folder cannot be written.
         """
-        try:
-            import fcntl
-        except ImportError:  # Windows
-            self._mend()
-            yield
-            return
-        file = self._lock_file()
-        if file is None:
-            yield
-            return
-        with file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise RecipeError(f"another process is running in {self.path}; wait for it, or choose --out") from None
-            # As they are now that nobody else writes them.
-            self._digests = Digests(self.path)
-            self._mend()
+        with ExitStack() as stack:
+            if self._lock(stack):
+                # As they are now that nobody else writes them.
+                self._digests = Digests(self.path, RecipeError)
+                self._mend()
             yield
 
-    def _lock_file(self) -> IO[str] | None:
-        """The file to lock; None for a finished run where nothing can be written, and nothing need be.
+    def _lock(self, stack: ExitStack) -> bool:
+        """Whether the folder is locked; it is not where nothing can be written, and nothing need be.
 
         Raises:
-            RecipeError: It cannot be written.
+            RecipeError: Another process runs here, or the lock of an unfinished run cannot be written.
         """
         try:
-            return (self.path / LOCK).open("w")
+            stack.enter_context(locked(self.path, RecipeError))
         except OSError as cause:
             if self.finished:
-                return None
+                return False
             raise RecipeError(f"{self.path / LOCK} cannot be written: {cause.strerror}; choose another --out") from None
+        return True
 
     def _state(self) -> dict[str, Any]:
         state = self.read(RUN)
@@ -293,10 +267,9 @@ class RunFolder:
                 )
             mine = {"id": self.id, "name": name, "finished": other["finished"]}
             if (self.path / RUN).read_bytes() != _json(mine):
-                _say(f"{self.path / RUN}: damaged, and made again")
+                say(f"{self.path / RUN}: damaged, and made again")
                 self.write(RUN, mine)
-        # A crash before the first file had its name leaves a draft of it.
-        elif any(one.name != LOCK and not one.name.startswith(f".{RUN}.") for one in self.path.iterdir()):
+        elif holds_others(self.path, RUN):
             raise RecipeError(f"{self.path} is not empty and holds no run; give --out a folder that is new or empty")
         else:
             self.write(RUN, {"id": self.id, "name": name, "finished": False})
@@ -304,34 +277,11 @@ class RunFolder:
     def _mend(self) -> None:
         """Take away lines that a crash has cut, that are damaged, or that are there twice."""
         for log in (SAMPLES, CHUNKS):
-            there, sound = whole_lines(self.path / log), self._sound(log)
-            if len(sound) < len(there):
-                _say(f"{self.path / log}: {len(there) - len(sound)} lines are damaged or there twice, and made again")
-            if (self.path / log).is_file() and (self.path / log).read_bytes() != _joined(sound):
-                self._rewrite(log, sound)
+            self._log(log).mend()
 
-    def _sound(self, log: str) -> list[bytes]:
-        known = self._digests.lines.get(log, set())
-        return [text for text in dict.fromkeys(whole_lines(self.path / log)) if digest_of(text) in known]
-
-    def _rewrite(self, log: str, texts: Sequence[bytes]) -> None:
-        try:
-            write_atomically(self.path / log, _joined(texts))
-        except OSError as cause:
-            raise RecipeError(f"{self.path / log} cannot be written: {cause.strerror}") from None
+    def _log(self, name: str) -> KeptLines:
+        return KeptLines(self._digests, name)
 
 
 def _json(value: Any) -> bytes:
     return (json.dumps(value, allow_nan=False, indent=1) + "\n").encode()
-
-
-def _texts(lines: Sequence[Mapping[str, Any]]) -> list[bytes]:
-    return [json.dumps(line, allow_nan=False).encode() for line in lines]
-
-
-def _joined(texts: Sequence[bytes]) -> bytes:
-    return b"".join(text + b"\n" for text in texts)
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr)

@@ -1,16 +1,15 @@
 """Cells of a search, and the file that keeps those that are finished."""
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
-from mmsteer.atomic import append_whole, write_atomically
-from mmsteer.claim import claim
 from mmsteer.errors import DataError
-from mmsteer.json_lines import parse_json
+from mmsteer.folders import KeptLines, claimed
 from mmsteer.schedules.timeline import number_text
+from mmsteer.search.clips import Clips
 
 
 @dataclass(frozen=True)
@@ -63,20 +62,17 @@ class CellFile:
     """Finished cells by their kind and place, one JSON line each; in memory where there is no folder.
 
     Args:
-        folder: Holds `search.json`, what the cells depend on, and `cells.jsonl`.
-        settings: What they depend on.
-
-    Raises:
-        DataError: The folder holds another search.
+        lines: Where they are kept, `cells.jsonl`; None for memory alone.
+        clips: Where the clips that they name are kept; None for text.
     """
 
-    def __init__(self, folder: Path | None, settings: Mapping[str, Any]) -> None:
-        self._path = None if folder is None else folder / "cells.jsonl"
+    def __init__(self, lines: KeptLines | None, clips: Clips | None = None) -> None:
+        self._lines = lines
         self._known: dict[tuple[str, Place], Cell] = {}
-        self._size = 0
-        if folder is not None:
-            claim(folder, "search.json", settings, "search", DataError)
-            self._read(folder / "cells.jsonl")
+        if lines is not None:
+            lines.mend()
+            there = map(_cell, lines.read())
+            self._note([cell for cell in there if clips is None or clips.has(cell.answers)])
 
     def get(self, kind: str, of: Place) -> Cell | None:
         """A finished cell.
@@ -103,16 +99,11 @@ class CellFile:
             cells: The cells.
 
         Raises:
-            DataError: They cannot be written.
+            DataError: They cannot be written; the cells before stay.
         """
-        lines = "".join(map(_line, cells)).encode()
-        if self._path is not None:
-            try:
-                append_whole(self._path, self._size, lines)
-            except OSError as cause:
-                raise DataError(f"{self._path} cannot be written: {cause}; the cells before stay") from None
-        self._size += len(lines)
-        self._known |= {(cell.kind, cell.of): cell for cell in cells}
+        if self._lines is not None:
+            self._lines.append([_record(cell) for cell in cells])
+        self._note(cells)
 
     def arrange(self, cells: Sequence[Cell]) -> None:
         """Put the file into an order, whoever was first, so that equal searches have equal files.
@@ -122,23 +113,34 @@ class CellFile:
         """
         last = {(cell.kind, cell.of): at for at, cell in enumerate(cells)}
         ordered = sorted(self._known.values(), key=lambda cell: last.get((cell.kind, cell.of), -1))
-        lines = "".join(map(_line, ordered)).encode()
-        if self._path is not None and lines != self._path.read_bytes():
-            write_atomically(self._path, lines)
-        self._size = len(lines)
+        if self._lines is not None:
+            self._lines.finish([_record(cell) for cell in ordered])
 
-    def _read(self, path: Path) -> None:
-        path.touch()
-        data = path.read_bytes()
-        # A line that a crash cut off is written again.
-        self._size = data.rfind(b"\n") + 1
-        for number, line in enumerate(data[: self._size].decode().split("\n")[:-1], 1):
-            cell = _cell(parse_json(line, f"{path}:{number}", numbered=False))
-            self._known[cell.kind, cell.of] = cell
+    def _note(self, cells: Sequence[Cell]) -> None:
+        self._known |= {(cell.kind, cell.of): cell for cell in cells}
 
 
-def _line(cell: Cell) -> str:
-    told = {
+@contextmanager
+def cell_file(folder: Path | None, settings: Mapping[str, Any], clips: Clips | None) -> Iterator[CellFile]:
+    """Finished cells of a folder, which other processes are kept out of.
+
+    Args:
+        folder: Holds `search.json`, what the cells depend on, and `cells.jsonl`; None for memory alone.
+        settings: What they depend on.
+        clips: Where clips are kept; None for text.
+
+    Raises:
+        DataError: The folder holds something else, or another process runs there.
+    """
+    if folder is None:
+        yield CellFile(None)
+        return
+    with claimed(folder, "search.json", settings, "search", DataError) as digests:
+        yield CellFile(KeptLines(digests, "cells.jsonl"), clips)
+
+
+def _record(cell: Cell) -> dict[str, Any]:
+    return {
         "kind": cell.kind,
         "of": astuple(cell.of),
         "place": astuple(cell.place),
@@ -146,7 +148,6 @@ def _line(cell: Cell) -> str:
         "rewards": cell.rewards,
         "answers": cell.answers,
     }
-    return json.dumps(told, allow_nan=False) + "\n"
 
 
 def _cell(line: Mapping[str, Any]) -> Cell:

@@ -1,6 +1,6 @@
 """Clips that a search makes, as files named by their content."""
 
-import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +9,7 @@ import numpy as np
 from mmsteer.atomic import write_atomically
 from mmsteer.eval.audio import read_audio
 from mmsteer.eval.sound_file import to_flac
+from mmsteer.folders import digest_of, say
 
 
 @dataclass(frozen=True)
@@ -28,10 +29,20 @@ class Clips:
         `wave`: (samples,).
         """
         data = to_flac(wave, self.sample_rate)
-        name = f"clips/{hashlib.sha256(data).hexdigest()[:16]}.flac"
+        name = _name(data)
         (self.folder / "clips").mkdir(exist_ok=True)
         write_atomically(self.folder / name, data)
         return name
+
+    def has(self, names: Sequence[str]) -> bool:
+        """Whether clips are there as they were written; where some are not, it is said.
+
+        `names`: what `keep` returned.
+        """
+        gone = [name for name in names if not self._fits(name)]
+        if gone:
+            say(f"{self.folder}: damaged, and made again: {', '.join(gone)}")
+        return not gone
 
     def read(self, name: str) -> np.ndarray:
         """A clip that was kept, (samples,) float32.
@@ -40,3 +51,11 @@ class Clips:
             EvalError: The file is gone or damaged.
         """
         return read_audio(self.folder / name).samples.astype(np.float32)
+
+    def _fits(self, name: str) -> bool:
+        path = self.folder / name
+        return path.is_file() and _name(path.read_bytes()) == name
+
+
+def _name(data: bytes) -> str:
+    return f"clips/{digest_of(data)[:16]}.flac"

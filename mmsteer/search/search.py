@@ -17,7 +17,7 @@ from rich.progress import Progress
 from mmsteer.errors import DataError, SteeringError
 from mmsteer.eval.rewards import OutputReward
 from mmsteer.search.bench import Bench
-from mmsteer.search.cells import Cell, CellFile
+from mmsteer.search.cells import Cell, cell_file
 from mmsteer.search.clips import Clips
 from mmsteer.search.grid import Grid
 from mmsteer.search.pieces import Trial
@@ -135,7 +135,7 @@ def search(
 
     Raises:
         DataError: A search of audio has no folder, there are too few rows, they lack what the reward asks for, or the
-            folder holds another search.
+            folder holds something else, or another process runs there.
         SteeringError: The budget or the grid makes no sense.
     """
     if not budget_kl > 0:
@@ -145,10 +145,10 @@ def search(
     tried, kept = divided(rows, seed)
     clips = None if adapter.sample_rate is None else _clips(adapter.sample_rate, folder)
     sampling = sampling or (Sampling() if clips else Sampling(tokens=48))
-    file = CellFile(folder, _settings(adapter, direction, tried, kept, reward, sampling, seed))
-    bench = Bench(workers or Here(Held(adapter)), reward, budget_kl, file, clips)
+    settings = _settings(adapter, direction, tried, kept, reward, sampling, seed)
     noise = random_direction(direction, seed)
-    with Progress(disable=not progress) as bar:
+    with cell_file(folder, settings, clips) as file, Progress(disable=not progress) as bar:
+        bench = Bench(workers or Here(Held(adapter)), reward, budget_kl, file, clips)
         task = bar.add_task("searching", total=2 * len(places))
         unsteered, trial = bench.unsteered(Trial(tried, sampling, batch, seed))
         _check_scored(unsteered, reward)
@@ -161,22 +161,24 @@ def search(
             controls += part
             _report(report_to, controls, len(part), len(cells))
             bar.advance(task, len(part))
-    prompts = (tuple(row.asked().text for row in tried), tuple(row.asked().text for row in kept))
-    found = Search(
-        direction.name,
-        reward.name,
-        budget_kl,
-        prompts,
-        (tuple(sources_of(tried)), tuple(sources_of(kept))),
-        unsteered,
-        tuple(cells),
-        tuple(controls),
-        audio=bool(clips),
-    )
-    if kept:
-        found = replace(found, tested=_tested(bench, found, direction, noise, replace(trial, rows=kept, plain=None)))
-    file.arrange([unsteered, *cells, *controls, *found.tested.values()])
-    return found
+        prompts = (tuple(row.asked().text for row in tried), tuple(row.asked().text for row in kept))
+        found = Search(
+            direction.name,
+            reward.name,
+            budget_kl,
+            prompts,
+            (tuple(sources_of(tried)), tuple(sources_of(kept))),
+            unsteered,
+            tuple(cells),
+            tuple(controls),
+            audio=bool(clips),
+        )
+        if kept:
+            found = replace(
+                found, tested=_tested(bench, found, direction, noise, replace(trial, rows=kept, plain=None))
+            )
+        file.arrange([unsteered, *cells, *controls, *found.tested.values()])
+        return found
 
 
 def _report(trackers: Sequence[Tracker], cells: Sequence[Cell], fresh: int, before: int) -> None:

@@ -2,20 +2,18 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import torch
 from rich.progress import Progress
-from safetensors import safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from mmsteer import hooks
-from mmsteer.atomic import write_atomically
-from mmsteer.claim import claim
 from mmsteer.errors import ProbeError
+from mmsteer.folders import claimed, load_checkpoint, save_checkpoint
 from mmsteer.ranks import Ranks
 from mmsteer.tracking import Tracker
 from mmsteer.tuning.step_log import StepLog
@@ -119,7 +117,8 @@ def train(
         The numbers of every step.
 
     Raises:
-        ProbeError: The folder holds another training, or a gradient is not finite.
+        ProbeError: The folder holds something else or is damaged, another process runs there, or a gradient is not
+            finite.
         RanksError: A step has fewer outputs, pairs or prompts than there are processes, or another process has died.
         EndedElsewhere: Another process failed.
     """
@@ -127,18 +126,22 @@ def train(
     if not ranks.first:
         folder, progress, report_to = None, False, ()
     optimiser = torch.optim.AdamW(vectors.parameters(), lr=schedule.rate, betas=BETAS, weight_decay=0.0)
-    with ranks.fail_together(), Progress(disable=not progress) as bar, hooks.frozen(vectors.where.adapter.model):
-        if folder is not None:
-            claim(folder, "train.json", {**settings, "schedule": asdict(schedule)}, "training", ProbeError)
+    told = {**settings, "schedule": asdict(schedule)}
+    with (
+        ranks.fail_together(),
+        nullcontext() if folder is None else claimed(folder, "train.json", told, "training", ProbeError),
+        Progress(disable=not progress) as bar,
+        hooks.frozen(vectors.where.adapter.model),
+    ):
         log = _resumed(vectors, optimiser, folder)
         log.steps, begun = ranks.all_gather((log.steps, _state(vectors, optimiser)))[0]
         _set_state(vectors, optimiser, begun)
         task = bar.add_task("training", total=schedule.steps, completed=len(log.steps))
         for step in range(len(log.steps), schedule.steps):
-            # The log first: the checkpoint says how many of its lines count.
+            # The log first: the checkpoint says which of its lines count.
             log.add(_step(vectors, objective, schedule, optimiser, ranks, step, log.steps))
             if folder is not None:
-                _keep(vectors, optimiser, step + 1, folder)
+                _keep(vectors, optimiser, log, folder)
             _report(report_to, log.steps[-1])
             bar.update(task, advance=1, description=_words(log.steps[-1]))
     return log.steps
@@ -177,18 +180,17 @@ def _words(numbers: Mapping[str, float]) -> str:
     return "training " + ", ".join(shown)
 
 
-def _keep(vectors: AdditiveVectors, optimiser: torch.optim.Optimizer, steps: int, folder: Path) -> None:
-    tensors = {name: value.contiguous() for name, value in _state(vectors, optimiser).items()}
-    write_atomically(folder / CHECKPOINT, save(tensors, {"steps": str(steps)}))
+def _keep(vectors: AdditiveVectors, optimiser: torch.optim.Optimizer, log: StepLog, folder: Path) -> None:
+    told = {"steps": len(log.steps), "log": log.digest}
+    save_checkpoint(folder / CHECKPOINT, told, _state(vectors, optimiser))
 
 
 def _resumed(vectors: AdditiveVectors, optimiser: torch.optim.Optimizer, folder: Path | None) -> StepLog:
     if folder is None or not (folder / CHECKPOINT).exists():
-        return StepLog(folder and folder / LOG, 0)
-    with safe_open(folder / CHECKPOINT, "pt") as file:
-        done = int(file.metadata()["steps"])
-        _set_state(vectors, optimiser, {name: file.get_tensor(name) for name in file.keys()})
-    return StepLog(folder / LOG, done)
+        return StepLog(folder and folder / LOG)
+    told, tensors = load_checkpoint(folder / CHECKPOINT, ProbeError)
+    _set_state(vectors, optimiser, tensors)
+    return StepLog(folder / LOG, told["steps"], told["log"])
 
 
 def _state(vectors: AdditiveVectors, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:

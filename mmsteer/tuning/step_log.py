@@ -1,5 +1,6 @@
 """The numbers of every step on disk, a line each, written behind the ones before."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,21 +16,32 @@ class StepLog:
     Args:
         path: A file of JSON lines, which is made where it is missing; None for memory alone.
         done: How many of its lines count; what lies behind them is written over.
+        digest: Of these lines, as `digest` was then.
 
     Raises:
-        ProbeError: A line that counts cannot be read.
+        ProbeError: The lines that count are not as they were written.
     """
 
-    def __init__(self, path: Path | None, done: int) -> None:
+    def __init__(self, path: Path | None, done: int = 0, digest: str = hashlib.sha256().hexdigest()) -> None:
         self.steps: list[dict[str, float]] = []
-        self._path, self._size = path, 0
+        self._path, self._size, self._hash = path, 0, hashlib.sha256()
         if path is None:
             return
         if not path.exists():
             path.touch()
-        for number, line in enumerate(path.read_bytes().splitlines(keepends=True)[:done], 1):
-            self.steps.append(dict(parse_json(line.decode(), f"{path}:{number}", ProbeError, numbered=False)))
-            self._size += len(line)
+        lines = path.read_bytes().split(b"\n")[:done]
+        self._count(b"".join(line + b"\n" for line in lines))
+        if self.digest != digest:
+            raise ProbeError(
+                f"{path} is damaged: its first {done} lines are not as they were written; move the folder away and "
+                "start again"
+            )
+        self.steps = [parse_json(line.decode(), f"{path}", ProbeError) for line in lines]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all lines."""
+        return self._hash.hexdigest()
 
     def add(self, numbers: Mapping[str, float]) -> None:
         """Keep the numbers of the next step.
@@ -41,4 +53,8 @@ class StepLog:
         if self._path is not None:
             line = (json.dumps(self.steps[-1], allow_nan=False) + "\n").encode()
             append_whole(self._path, self._size, line)
-            self._size += len(line)
+            self._count(line)
+
+    def _count(self, data: bytes) -> None:
+        self._hash.update(data)
+        self._size += len(data)

@@ -248,3 +248,16 @@ def test_examples_of_the_help_steer_by_directions_that_there_are():
         if line and "--directions" not in words and not line.startswith("auto:"):
             model = "bundled:vision" if "--image" in words else "bundled:music"
             parse_steering(line, ready_made_directions(model))
+
+
+def test_a_file_that_is_read_is_never_written(talk, mmsteer, talker_folder, directions, tmp_path):
+    before, link = directions.read_bytes(), tmp_path / "link.safetensors"
+    link.symlink_to(directions)
+    model = ("--model", talker_folder, "--prompt", "say the cup")
+    for out in (directions, link):
+        written = ("--directions", directions, "--steer", "word:cup 4 on text.2", "--out", out, "--force")
+        for code, _, err in (talk(*written), mmsteer("attribute", *model, "--units", "vectors", *written)):
+            assert (code, f"{out} is a file that is read; give another name, or it would be lost" in err) == (2, True)
+        code, _, err = mmsteer("convert", directions, out, "--force")
+        assert (code, "is a file that is read" in err) == (2, True)
+    assert directions.read_bytes() == before

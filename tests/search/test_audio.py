@@ -1,5 +1,6 @@
 """The search on a model that makes audio: clips are files, and the price is that of the guided model."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -74,6 +75,18 @@ def test_a_finished_search_makes_no_clip_again(found, musicgen, direction, rows,
     monkeypatch.setattr(Trial, "generated", lambda *_: pytest.fail("made again"))
     again = search(musicgen, direction, rows, VOICED, budget_kl=50.0, grid=GRID, sampling=SAMPLING, folder=folder)
     assert again == found
+
+
+@pytest.mark.parametrize("kind", ["bit", "gone"])
+def test_a_damaged_clip_is_made_again(found, musicgen, direction, rows, folder, tmp_path, capsys, kind):
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    clip = copy / found.cells[0].answers[0]
+    data = clip.read_bytes()
+    clip.unlink() if kind == "gone" else clip.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    options = {"budget_kl": 50.0, "grid": GRID, "sampling": SAMPLING, "folder": copy}
+    assert search(musicgen, direction, rows, VOICED, **options) == found
+    assert clip.read_bytes() == data
+    assert f"{copy}: damaged, and made again: {found.cells[0].answers[0]}" in capsys.readouterr().err
 
 
 def test_the_page_plays_the_clips_and_speaks_of_no_words(found, folder):

@@ -149,7 +149,7 @@ def test_another_search_in_the_folder_is_refused(talker, cup, rows, tmp_path, mo
     with pytest.raises(DataError, match="another search, which differs in reward, rows, seed"):
         search(talker, cup, rows, parse_reward("contains:red"), seed=1, **{**options})
     known = versions()
-    monkeypatch.setattr("mmsteer.claim.versions", lambda: known | {"transformers": "99"})
+    monkeypatch.setattr("mmsteer.folders.claim.versions", lambda: known | {"transformers": "99"})
     with pytest.raises(DataError, match="another search, which differs in packages;"):
         search(talker, cup, rows, CUP, **options)
 
@@ -247,7 +247,7 @@ def test_on_the_command_line(mmsteer, talker_folder, cup, rows, tmp_path):
     assert '--steer "word:cup' in out
     assert "rows that chose nothing" in out
     assert {path.name for path in (tmp_path / "found").iterdir()} == {
-        *("search.json", "cells.jsonl", "index.html", "tradeoff.svg")
+        *("search.json", "cells.jsonl", "digests.txt", ".lock", "index.html", "tradeoff.svg")
     }
     code, _, err = mmsteer("search", *words, "--name", "word:blue")
     assert (code, "no direction 'word:blue'" in err) == (2, True)
