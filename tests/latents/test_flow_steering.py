@@ -41,8 +41,8 @@ def test_a_flow_becomes_attributes(musicgen):
     assert [(str(item.written[0]), item.strength, item.operator) for item in added] == [
         ("decoder.1", 3.0, "add"),
         ("decoder.2", 2.0, "add"),
-        ("decoder.3", 1.0, "add"),
         ("decoder.3.mlp", 1.0, "add"),
+        ("decoder.3", 1.0, "add"),
     ]
     assert added[0].direction.name == "flow:decoder.1:0"
     removed = deactivate(directions, constant(-1.0))

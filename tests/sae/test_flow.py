@@ -97,8 +97,8 @@ def test_a_newborn_feature(layers):
 
 def test_the_table_names_every_feature(layers):
     lines = feature_flow(layers, Site("decoder", 2), 1).table().splitlines()
-    assert lines[1].split() == ["decoder.2:1", "followed", "processed"]
-    assert lines[2].split() == ["decoder.2.mlp:0", "cosine", "0.94"]
+    assert lines[1].split() == ["decoder.2.mlp:0", "cosine", "0.94"]
+    assert lines[2].split() == ["decoder.2:1", "followed", "processed"]
     assert len(lines) == 4
 
 

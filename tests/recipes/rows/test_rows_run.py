@@ -141,7 +141,8 @@ def test_the_run_depends_on_what_the_rows_say(tmp_path, llama):
     recipe = write_recipe(tmp_path, llama)
     before = prepare(recipe).id
     assert prepare(recipe).id == before
-    write(tmp_path / "test.jsonl", [{"prompt": "describe a cup"}] * 1)
+    asked = {"prompt": "describe a cup", "answer": "yes", "options": ["yes", "no"]}
+    write(tmp_path / "test.jsonl", [asked])
     assert prepare(recipe).id != before
 
 
