@@ -32,7 +32,7 @@ def load_checkpoint(path: Path, run: Mapping[str, str], tensors: Mapping[str, Te
         DictionaryError: The file is damaged, or is of another run.
     """
     told, stored = folders.load_checkpoint(path, DictionaryError)
-    _check_run(path, told["run"], run)
+    _check_run(path, told.get("run", {}), run)
     with torch.no_grad():
         for name, tensor in tensors.items():
             tensor.copy_(stored[name])

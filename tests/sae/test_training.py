@@ -10,6 +10,7 @@ from rich.console import Console
 from torch.testing import assert_close
 
 from mmsteer.errors import DictionaryError
+from mmsteer.folders import save_checkpoint
 from mmsteer.sae import (
     BatchTopK,
     Gated,
@@ -113,6 +114,9 @@ def test_a_checkpoint_of_another_run_is_refused(data, tmp_path):
             train_dictionary(source, architecture, other, checkpoint=path)
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(DictionaryError, match="damaged or no checkpoint"):
+        train_dictionary(data[1], TopK(3), training, checkpoint=path)
+    save_checkpoint(path, {"done": 3}, {"vector": torch.zeros(2)})  # of vectors that were trained
+    with pytest.raises(DictionaryError, match="is of another run"):
         train_dictionary(data[1], TopK(3), training, checkpoint=path)
 
 
