@@ -119,8 +119,7 @@ def _text(value: Any) -> str:
     if isinstance(value, Mapping) and {"value", "low", "high"} <= value.keys():
         from mmsteer.types import Score
 
-        score = Score(**value)
-        return f"{score} ({score.unscored} unscored)" if score.n and score.unscored else str(score)
+        return Score(**value).with_unscored()
     if value is None or value in ((), []):
         return "-"
     if isinstance(value, tuple | list):

@@ -17,7 +17,7 @@ from mmsteer.recipes.problems import complaints
 from mmsteer.recipes.rows.task import RowsTask
 from mmsteer.recipes.scoring import ITEM
 from mmsteer.steering import Steering
-from mmsteer.types import Direction, content_digest
+from mmsteer.types import Direction, Score, content_digest
 from mmsteer.workers import Held, Workers
 
 Controls = Mapping[str, Mapping[str, Direction]]
@@ -192,8 +192,4 @@ def _results(run: RunFolder) -> Results:
 
 
 def _shown(score: Mapping[str, Any] | None) -> str:
-    if not score or score["value"] is None:
-        return "-"
-    if score["low"] is None:
-        return f"{score['value']:.3f} (no interval)"
-    return f"{score['value']:.3f} [{score['low']:.3f}, {score['high']:.3f}]"
+    return "-" if not score or score["value"] is None else str(Score(**score))

@@ -66,10 +66,7 @@ def verdict(found: Search) -> list[str]:
 
 def score(found: Search, cell: Cell) -> str:
     """The reward of a cell with its interval, and what could not be scored."""
-    if not cell.answers:
-        return "not generated"
-    reward = found.score(cell)
-    return f"{reward}" + (f" ({reward.unscored} unscored)" if reward.unscored and reward.value is not None else "")
+    return found.score(cell).with_unscored() if cell.answers else "not generated"
 
 
 def _repeated(cell: Cell) -> str:

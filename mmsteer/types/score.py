@@ -44,6 +44,10 @@ class Score:
             return f"{self.value:.3f} (no interval)"
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
+    def with_unscored(self) -> str:
+        """The same as text, with how many samples could not be scored where some were."""
+        return f"{self} ({self.unscored} unscored)" if self.value is not None and self.unscored else str(self)
+
 
 def mean_score(
     values: Sequence[float | None],

@@ -50,9 +50,7 @@ def text_scorers(measures: Mapping[str, Measure]) -> tuple[Scorer, ...]:
     Raises:
         EvalError: There is no such scorer; the message has a line for each.
     """
-    return _parsed(
-        measures, _text_scorer, lambda name, measure: lambda output, truth: share(rated(name, measure, output["text"]))
-    )
+    return _parsed(measures, _text_scorer, _own_text_scorer)
 
 
 def audio_scorers(measures: Mapping[str, Measure]) -> tuple[Scorer, ...]:
